@@ -1,0 +1,32 @@
+"""Fixtures that every test file may use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+settings.register_profile(
+    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder with the official suites, which stands beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder 'shared' with the official suites is not beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def known_exceptions(shared: Path) -> dict[str, Any]:
+    """Return the official cases whose label contradicts the text of their own specification."""
+    exceptions: dict[str, Any] = json.loads((shared / "conformance" / "known_exceptions.json").read_text())
+    return exceptions

@@ -1,0 +1,171 @@
+"""One error type per cause; every message ends with the call that fixes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+__all__ = [
+    "AttributeEncodingError",
+    "AxisError",
+    "ChannelError",
+    "ChunkError",
+    "CoordinateError",
+    "CoordinateNaNError",
+    "DescendingCoordinateError",
+    "DtypeError",
+    "DuplicateCoordinateError",
+    "EmptyDimensionError",
+    "FactorError",
+    "IrregularCoordinateError",
+    "LevelError",
+    "MetadataChangedWarning",
+    "MetadataError",
+    "MethodError",
+    "MissingDependencyError",
+    "MultipleErrors",
+    "NotOmeZarrError",
+    "OmeZarrError",
+    "OmeZarrWarning",
+    "PixelSizeWarning",
+    "StoreExistsError",
+    "StoreNotFoundError",
+    "UnitError",
+    "UnitWarning",
+    "VersionError",
+    "raise_all",
+]
+
+
+class OmeZarrError(ValueError):
+    """Base of every error that xomezarr raises itself."""
+
+
+class AxisError(OmeZarrError):
+    """The dimensions do not make axes that OME-Zarr allows."""
+
+
+class CoordinateError(OmeZarrError):
+    """A coordinate cannot be written."""
+
+
+class IrregularCoordinateError(CoordinateError):
+    """The samples of a dimension coordinate are not evenly spaced."""
+
+
+class DescendingCoordinateError(CoordinateError):
+    """A dimension coordinate runs backwards."""
+
+
+class DuplicateCoordinateError(CoordinateError):
+    """A dimension coordinate holds a value twice."""
+
+
+class CoordinateNaNError(CoordinateError):
+    """A dimension coordinate holds NaN, NaT or infinity."""
+
+
+class EmptyDimensionError(CoordinateError):
+    """A dimension has no samples."""
+
+
+class UnitError(OmeZarrError):
+    """A unit is unknown, or does not measure what is asked."""
+
+
+class DtypeError(OmeZarrError):
+    """The array's dtype cannot be written, or not with this method."""
+
+
+class MethodError(OmeZarrError):
+    """There is no downsampling method of that name."""
+
+
+class FactorError(OmeZarrError):
+    """Downsampling factors or a number of levels that cannot be."""
+
+
+class ChunkError(OmeZarrError):
+    """Chunks that do not fit the array."""
+
+
+class ChannelError(OmeZarrError):
+    """Channel metadata does not fit the channel dimension."""
+
+
+class LevelError(OmeZarrError):
+    """There is no resolution level that answers the request."""
+
+
+class AttributeEncodingError(OmeZarrError, TypeError):
+    """An attribute, name or coordinate value cannot be kept in JSON."""
+
+
+class VersionError(OmeZarrError):
+    """A version of OME-Zarr that xomezarr does not know."""
+
+
+class MetadataError(OmeZarrError):
+    """The OME metadata break the specification so that nothing can be read or written by them."""
+
+
+class NotOmeZarrError(OmeZarrError):
+    """The store holds no OME-Zarr image."""
+
+
+class StoreExistsError(OmeZarrError, FileExistsError):
+    """Something is at that path already."""
+
+
+class StoreNotFoundError(OmeZarrError, FileNotFoundError):
+    """Nothing is at that path."""
+
+
+class MissingDependencyError(OmeZarrError, ImportError):
+    """An optional package is not installed."""
+
+
+class MultipleErrors(ExceptionGroup[OmeZarrError], OmeZarrError):  # noqa: N818 - the plural says it
+    """Several independent faults; each stands in the message, and ``except*`` finds each by its type."""
+
+    def __str__(self) -> str:
+        faults = "\n".join(f"  {number}. {error}" for number, error in enumerate(self.exceptions, 1))
+        return f"{self.message}\n{faults}"
+
+    def derive(self, excs: Sequence[OmeZarrError], /) -> Self:  # type: ignore[override]
+        """Make a group of the same kind, as ``except*`` does."""
+        return type(self)(self.message, excs)
+
+
+class OmeZarrWarning(UserWarning):
+    """Base of every warning that xomezarr gives itself."""
+
+
+class PixelSizeWarning(OmeZarrWarning):
+    """A dimension's spacing is not known, and 1.0 is written."""
+
+
+class UnitWarning(OmeZarrWarning):
+    """A unit is written that OME-Zarr does not recommend."""
+
+
+class MetadataChangedWarning(OmeZarrWarning):
+    """Another tool has changed the OME metadata since xomezarr wrote them."""
+
+
+def raise_all(errors: Iterable[OmeZarrError], doing: str) -> None:
+    """Raise what has been collected: nothing, the one error, or all of them together.
+
+    Parameters
+    ----------
+    errors
+        The faults found.
+    doing
+        What could not be done, for the first line of the message, such as ``"the array cannot be written"``.
+    """
+    found = list(errors)
+    if not found:
+        return
+    if len(found) == 1:
+        raise found[0]
+    raise MultipleErrors(f"{doing}, for {len(found)} reasons:", found)
