@@ -1,0 +1,54 @@
+"""Between xarray and OME-Zarr: exact, lossless, fast at any size.
+
+>>> import numpy as np, xarray as xr, xomezarr
+>>> da = xr.DataArray(np.zeros((4, 6)), dims=("y", "x")).omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")
+>>> da.omezarr.scale
+{'y': 0.5, 'x': 0.5}
+"""
+
+from importlib.metadata import version as _version
+
+from xomezarr import errors
+from xomezarr.accessor import OmeZarrArrayAccessor, OmeZarrTreeAccessor, to_zarr
+from xomezarr.channels import assign_channels
+from xomezarr.coords import assign_grid, to_units
+from xomezarr.errors import OmeZarrError, OmeZarrWarning
+from xomezarr.grid import Grid
+from xomezarr.model import Axis, Channel, Image, Level, Multiscale, Window
+from xomezarr.plan import Plan, plan
+from xomezarr.pyramid import pyramid
+from xomezarr.report import Finding, Report
+from xomezarr.tree import at, isel, level, levels, sel
+from xomezarr.validate import validate
+
+__version__ = _version("xomezarr")
+
+__all__ = [
+    "Axis",
+    "Channel",
+    "Finding",
+    "Grid",
+    "Image",
+    "Level",
+    "Multiscale",
+    "OmeZarrArrayAccessor",
+    "OmeZarrError",
+    "OmeZarrTreeAccessor",
+    "OmeZarrWarning",
+    "Plan",
+    "Report",
+    "Window",
+    "assign_channels",
+    "assign_grid",
+    "at",
+    "errors",
+    "isel",
+    "level",
+    "levels",
+    "plan",
+    "pyramid",
+    "sel",
+    "to_units",
+    "to_zarr",
+    "validate",
+]

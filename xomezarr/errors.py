@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Self
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "DuplicateCoordinateError",
     "EmptyDimensionError",
     "FactorError",
+    "FactorWarning",
     "IrregularCoordinateError",
     "LevelError",
     "MetadataChangedWarning",
@@ -34,6 +37,7 @@ __all__ = [
     "UnitWarning",
     "VersionError",
     "raise_all",
+    "warn",
 ]
 
 
@@ -149,6 +153,10 @@ class UnitWarning(OmeZarrWarning):
     """A unit is written that OME-Zarr does not recommend."""
 
 
+class FactorWarning(OmeZarrWarning):
+    """A list of factors reads as if it were meant cumulatively."""
+
+
 class MetadataChangedWarning(OmeZarrWarning):
     """Another tool has changed the OME metadata since xomezarr wrote them."""
 
@@ -169,3 +177,8 @@ def raise_all(errors: Iterable[OmeZarrError], doing: str) -> None:
     if len(found) == 1:
         raise found[0]
     raise MultipleErrors(f"{doing}, for {len(found)} reasons:", found)
+
+
+def warn(message: str, category: type[OmeZarrWarning]) -> None:
+    """Warn at the line of the user's own code that called into xomezarr."""
+    warnings.warn(message, category, skip_file_prefixes=(str(Path(__file__).parent),))

@@ -103,7 +103,7 @@ class Grid:
         return Grid(self.scale * factor, self.position(offset), block_count(self.size, factor, boundary))
 
     def crop(self, start: int, stop: int) -> Grid:
-        """The grid of pixels ``start … stop - 1``."""
+        """Return the grid of pixels ``start … stop - 1``."""
         return Grid(self.scale, self.position(start), stop - start)
 
     def compose(self, scale: float, translation: float) -> Grid:

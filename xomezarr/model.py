@@ -27,11 +27,14 @@ class Axis:
         ``"space"``, ``"time"``, ``"channel"``, any other string, or None where the store has none.
     unit
         Unit of the axis's coordinates, by the name that OME-Zarr gives it where it has one; None if unknown.
+    extra
+        Unknown keys of the store, kept as they are.
     """
 
     name: str
     type: str | None = None
     unit: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +97,16 @@ class Multiscale:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The range of a channel's pixel values: `min` to `max` possible, `start` to `end` shown."""
+    """The range of a channel's pixel values: `min` to `max` possible, `start` to `end` shown.
+
+    `extra` holds unknown keys of the store, kept as they are.
+    """
 
     min: float
     max: float
     start: float
     end: float
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,8 @@ class Image:
     omero
         Unknown keys beside the channels, such as ``rdefs``, kept as they are.
     extra
-        Unknown keys of the group, kept as they are.
+        Unknown keys of the group, kept as they are: those beside the OME metadata at the top, those among
+        them in a mapping of their own under ``"ome"``, whatever the version that they were read from.
     """
 
     multiscales: tuple[Multiscale, ...]

@@ -1,3 +1,250 @@
-"""Open, find and publish Zarr groups: local, remote, in memory, zipped."""
+"""Open, find and publish Zarr groups: local, remote, in memory, zipped.
+
+A store is a path, a URL that fsspec knows, or a store object of zarr or obstore.
+"""
 
 from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import zarr
+from zarr.abc.store import Store
+from zarr.errors import ContainsArrayError, GroupNotFoundError, NodeTypeValidationError
+
+from xomezarr.errors import MissingDependencyError, NotOmeZarrError, OmeZarrError, StoreExistsError, StoreNotFoundError
+
+if TYPE_CHECKING:
+    from zarr.storage import StoreLike
+
+__all__ = ["StoreArgument", "default_name", "exists", "is_local", "open_group", "publish", "resolve"]
+
+type StoreArgument = Any
+"""A path, a URL, or a store object of zarr or obstore."""
+
+SUFFIXES = (".ome.zarr", ".zarr")
+
+
+def resolve(store: StoreArgument) -> StoreLike:
+    """Return what zarr takes: paths made absolute, ``file:`` URLs made paths, obstore stores wrapped.
+
+    Raises
+    ------
+    OmeZarrError
+        If `store` is no path, URL or store.
+    """
+    if isinstance(store, str) and store.startswith("file:"):
+        from urllib.parse import urlsplit
+        from urllib.request import url2pathname
+
+        store = url2pathname(urlsplit(store).path)
+    if isinstance(store, str) and "://" in store:
+        return store
+    if isinstance(store, str | os.PathLike):
+        text = os.fspath(store)
+        if not isinstance(text, str) or not text:
+            raise OmeZarrError(f'{store!r} is not a path; give the store a path, such as "cells.ome.zarr"')
+        return Path(text).expanduser().absolute()
+    if isinstance(store, Store):
+        return store
+    if type(store).__module__.partition(".")[0] == "obstore":
+        from zarr.storage import ObjectStore
+
+        return ObjectStore(store)
+    raise OmeZarrError(
+        f"a store of type {type(store).__name__} is not known; "
+        "give a path, a URL, or a store of zarr or obstore, such as zarr.storage.MemoryStore()"
+    )
+
+
+def is_local(store: StoreArgument) -> bool:
+    """Whether the store is a folder of this machine that is named by its path."""
+    return isinstance(resolve(store), Path)
+
+
+def default_name(store: StoreArgument) -> str:
+    """Return the name that an image takes from its store: ``"cells"`` for ``…/cells.ome.zarr``; else ``"image"``."""
+    if isinstance(store, Store) or not isinstance(store, str | os.PathLike):
+        return "image"
+    last = os.fspath(store).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+    for suffix in SUFFIXES:
+        last = last.removesuffix(suffix)
+    return last or "image"
+
+
+def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = None) -> bool:
+    """Whether anything at all is at that place: a folder that is not empty, a file, or objects."""
+    target = resolve(store)
+    if isinstance(target, Path):
+        return target.is_file() or (target.is_dir() and any(target.iterdir()))
+    try:
+        _open(target, "r", storage_options)
+    except (GroupNotFoundError, FileNotFoundError):
+        return False
+    except (ContainsArrayError, NodeTypeValidationError):
+        return True
+    return True
+
+
+def open_group(
+    store: StoreArgument, *, group: str | None = None, storage_options: Mapping[str, Any] | None = None
+) -> zarr.Group:
+    """Open a group for reading.
+
+    Parameters
+    ----------
+    store
+        A path, a URL, or a store of zarr or obstore.
+    group
+        Path of a group inside the store; left out, its root.
+    storage_options
+        For URLs, as fsspec takes them.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is nothing at that place.
+    NotOmeZarrError
+        If there is something else than a Zarr group.
+    """
+    target = resolve(store)
+    try:
+        return _open(target, "r", storage_options, group)
+    except (ContainsArrayError, NodeTypeValidationError):
+        raise NotOmeZarrError(
+            f"{_shown(store, group)} is a single Zarr array, not an OME-Zarr image; "
+            'xarray.open_zarr or zarr.open_array reads it, and "xomezarr convert" makes an image of it'
+        ) from None
+    except (GroupNotFoundError, FileNotFoundError):
+        if isinstance(target, Path) and (target / (group or "")).exists():
+            raise NotOmeZarrError(
+                f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
+            ) from None
+        raise StoreNotFoundError(f"there is nothing at {_shown(store, group)}; check the path") from None
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{_shown(store, group)} cannot be opened: {error}; install the remote back ends: "
+            'pip install "xomezarr[remote]"'
+        ) from error
+
+
+@contextmanager
+def publish(
+    store: StoreArgument, *, zarr_format: int, mode: str, storage_options: Mapping[str, Any] | None = None
+) -> Iterator[zarr.Group]:
+    """Create a group that becomes visible whole, or not at all where the place is a local folder.
+
+    A local store is built in a hidden folder beside its place and renamed when the block ends; if the block
+    fails, the folder is removed and what was there before is untouched. Elsewhere the group is
+    made in place: the caller writes its metadata last.
+
+    Parameters
+    ----------
+    store, storage_options
+        As in `open_group`.
+    zarr_format
+        2 or 3.
+    mode
+        ``"w-"``: an error if something is there; ``"w"``: an existing Zarr store is replaced.
+    """
+    check_free(store, mode=mode, storage_options=storage_options)
+    target = resolve(store)
+    if not isinstance(target, Path):
+        yield zarr.create_group(
+            target,
+            zarr_format=zarr_format,  # type: ignore[arg-type]
+            overwrite=mode == "w",
+            storage_options=dict(storage_options) if storage_options else None,
+        )
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = _beside(target, "partial")
+    try:
+        stage.mkdir()
+        yield zarr.create_group(stage, zarr_format=zarr_format)  # type: ignore[arg-type]
+        _swap(stage, target, mode)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Refuse to write where that would destroy something.
+
+    Raises
+    ------
+    StoreExistsError
+        If something is there and `mode` is ``"w-"``, or if it is no Zarr store and `mode` is ``"w"``.
+    OmeZarrError
+        If `mode` is neither.
+    """
+    if mode not in ("w-", "w"):
+        raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one')
+    target = resolve(store)
+    if isinstance(target, Path):
+        blocking = next((parent for parent in target.parents if parent.exists() and not parent.is_dir()), None)
+        if blocking is not None:
+            raise StoreExistsError(f"{blocking} is a file, so that {target} cannot be made; give another path")
+    if not exists(store, storage_options=storage_options):
+        return
+    if mode == "w-":
+        raise StoreExistsError(f'{_shown(store)} exists already; give another path, or mode="w" to replace it')
+    if isinstance(target, Path) and not _is_zarr(target):
+        raise StoreExistsError(
+            f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
+        )
+
+
+def _open(
+    target: StoreLike, mode: Literal["r"], storage_options: Mapping[str, Any] | None, group: str | None = None
+) -> zarr.Group:
+    """Open a group, of whichever Zarr format.
+
+    Consolidated metadata are not asked: other tools that add a label or a level leave them stale, and the OME
+    metadata name every array, so that they save no listing.
+    """
+    options = dict(storage_options) if storage_options else None
+    return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)
+
+
+def _shown(store: StoreArgument, group: str | None = None) -> str:
+    """Return the store as the messages show it."""
+    place = str(store) if isinstance(store, str | os.PathLike) else f"<{type(store).__name__}>"
+    return f"{place!r}" if not group else f"{place!r}, group {group!r}"
+
+
+def _is_zarr(path: Path) -> bool:
+    """Whether a folder is the root of a Zarr hierarchy, or is empty."""
+    return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
+
+
+def _beside(target: Path, purpose: str) -> Path:
+    """Return a hidden sibling path that nothing uses yet."""
+    token = secrets.token_hex(4)
+    return target.with_name(f".{target.name}.{token}.{purpose}")
+
+
+def _swap(stage: Path, target: Path, mode: str) -> None:
+    """Put the finished folder in its place."""
+    if mode == "w-":
+        try:
+            stage.rename(target)
+        except OSError:
+            raise StoreExistsError(
+                f'{str(target)!r} was made by another process meanwhile; give another path, or mode="w"'
+            ) from None
+        return
+    old = _beside(target, "old")
+    if target.exists():
+        target.rename(old)
+    try:
+        stage.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

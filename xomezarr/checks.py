@@ -1,0 +1,404 @@
+"""What OME-Zarr demands of an image, whatever version it is written in: one rule, one function.
+
+Each function yields what breaks its rule; its docstring is the demand, with the number by which findings
+name it. MUST gives an error, SHOULD a warning. The rules of JSON alone (types, required keys) live in `spec`.
+
+Numbers up to 90 are those of the list of rules of OME-Zarr 0.4, ``"0.5a"`` and the like came with 0.5, and
+these are xomezarr's own:
+
+====  ================================================================================================
+91    scales are positive, scales and translations finite
+92    the path of a dataset stays inside the group
+93    several multiscales differ in name
+94    the optional fields of images and channels have the types that the official schemas give them
+95    ome-zarr-models accepts what is written
+96    the group holds an image, of one version that can be told
+97    a level's shape and scale together cover what level 0 covers
+98    the path of a dataset leads to an array that can be read
+99    ``multiscales`` is a list of at least one object
+====  ================================================================================================
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from xomezarr.model import Axis, Image, Level, Multiscale
+from xomezarr.report import Finding, Severity
+from xomezarr.units import ALIASES, SPACE_UNITS, TIME_UNITS
+
+__all__ = [
+    "AXIS_RULES",
+    "COARSER_WITHIN",
+    "IMAGE_RULES",
+    "LEVEL_RULES",
+    "MULTISCALE_RULES",
+    "channel_count",
+    "check_axes",
+    "check_image",
+    "check_level",
+    "check_multiscale",
+    "coarser_by",
+    "escalate",
+    "hex_color",
+]
+
+COARSER_WITHIN = 1e-3
+"""A level's scale may fall short of the one before by this fraction: tools write rounded decimals and float32."""
+
+STRICT_LENIENT = frozenset({"11"})
+"""SHOULDs that stay warnings under strict validation: the official strict examples have a time axis without a unit."""
+
+_NAMED_TYPES = ("space", "time", "channel")
+_UNITS = {"space": SPACE_UNITS, "time": TIME_UNITS}
+_HEX_COLOR = re.compile(r"[0-9A-Fa-f]{6}")
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+# -- axes --------------------------------------------------------------------------------------------------
+
+
+def unique_names(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """8 (MUST): the names of the axes are unique."""
+    names = [axis.name for axis in axes]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Finding(
+                "8",
+                "error",
+                f"{where}.axes[{index}].name",
+                f"axis {name!r} is there twice",
+                "name each axis differently",
+            )
+
+
+def typed(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """9 (SHOULD): an axis has a type."""
+    for index, axis in enumerate(axes):
+        if axis.type is None:
+            yield Finding(
+                "9",
+                "warning",
+                f"{where}.axes[{index}]",
+                f"axis {axis.name!r} has no type",
+                "give it one of " + ", ".join(_NAMED_TYPES),
+            )
+
+
+def known_type(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """10 (SHOULD): the type is space, time or channel, though any other string may stand there."""
+    for index, axis in enumerate(axes):
+        if axis.type is not None and axis.type not in _NAMED_TYPES:
+            yield Finding(
+                "10",
+                "warning",
+                f"{where}.axes[{index}].type",
+                f"axis {axis.name!r} has the type {axis.type!r}",
+                "readers know " + ", ".join(_NAMED_TYPES),
+            )
+
+
+def unit_given(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """11 (SHOULD): an axis has a unit. Asked of space and time only, as channels have no physical unit."""
+    for index, axis in enumerate(axes):
+        if axis.type in _UNITS and axis.unit is None:
+            yield Finding(
+                "11",
+                "warning",
+                f"{where}.axes[{index}]",
+                f"axis {axis.name!r} has no unit",
+                f'give it one, such as "{"micrometer" if axis.type == "space" else "second"}"',
+            )
+
+
+def known_unit(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """12 (SHOULD): the unit of a space axis is one of 26 lengths, that of a time axis one of 23 times."""
+    for index, axis in enumerate(axes):
+        units = _UNITS.get(axis.type or "")
+        if units is not None and axis.unit is not None and axis.unit not in units:
+            meant = ALIASES.get(axis.unit)
+            yield Finding(
+                "12",
+                "warning",
+                f"{where}.axes[{index}].unit",
+                f"axis {axis.name!r} of type {axis.type} has the unit {axis.unit!r}, which is none that is recommended",
+                f'write "{meant}"' if meant in units else f"the specification lists the units of {axis.type}",
+            )
+
+
+def axis_count(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """15 (MUST): an image has two to five axes."""
+    if not 2 <= len(axes) <= 5:
+        yield Finding(
+            "15",
+            "error",
+            f"{where}.axes",
+            f"there are {len(axes)} axes",
+            "an image has 2 to 5, 2 or 3 of them of space",
+        )
+
+
+def space_count(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """16 (MUST): two or three axes are of type space; an axis without a type is none of them."""
+    names = [axis.name for axis in axes if axis.type == "space"]
+    if not 2 <= len(names) <= 3:
+        yield Finding(
+            "16",
+            "error",
+            f"{where}.axes",
+            f"{len(names)} axes are of type space ({', '.join(names) or 'none'})",
+            'give the type "space" to 2 or 3 axes',
+        )
+
+
+def time_count(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """17 (MUST): one axis at most is of type time."""
+    names = [axis.name for axis in axes if axis.type == "time"]
+    if len(names) > 1:
+        yield Finding(
+            "17", "error", f"{where}.axes", f"{len(names)} axes are of type time ({', '.join(names)})", "keep one"
+        )
+
+
+def other_count(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """18 (MUST): one axis at most is of type channel, of a type of its own, or of none."""
+    names = [axis.name for axis in axes if axis.type not in _UNITS]
+    if len(names) > 1:
+        yield Finding(
+            "18",
+            "error",
+            f"{where}.axes",
+            f"{len(names)} axes are neither of space nor of time ({', '.join(names)})",
+            "keep one: a channel axis, or one of another type",
+        )
+
+
+def type_order(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """19 (MUST): the time axis stands first, then the channel or custom axis, then the axes of space."""
+    ranks = [{"time": 0, "space": 2}.get(axis.type or "", 1) for axis in axes]
+    if ranks != sorted(ranks):
+        order = ", ".join(f"{axis.name} ({axis.type or 'no type'})" for axis in axes)
+        yield Finding(
+            "19",
+            "error",
+            f"{where}.axes",
+            f"the axes are in the order {order}",
+            "transpose: time, then channel, then space",
+        )
+
+
+def zyx_order(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """20 (SHOULD): axes of space that are named z, y and x stand in this order."""
+    names = [axis.name for axis in axes if axis.type == "space" and axis.name in ("z", "y", "x")]
+    ordered = [name for name in ("z", "y", "x") if name in names]
+    if len(set(names)) == len(names) and names != ordered:
+        yield Finding(
+            "20",
+            "warning",
+            f"{where}.axes",
+            f"the axes of space are in the order {', '.join(names)}",
+            f"transpose to {', '.join(ordered)}",
+        )
+
+
+# -- levels ------------------------------------------------------------------------------------------------
+
+
+def usable_numbers(level: Level, where: str) -> Iterator[Finding]:
+    """91 (own): scales are positive and finite, translations finite, or no pixel has a place."""
+    for name, scale in level.scale.items():
+        if not (math.isfinite(scale) and scale > 0):
+            yield Finding(
+                "91",
+                "error",
+                f"{where}.coordinateTransformations",
+                f"axis {name!r} has the scale {scale!r}",
+                "a scale is the distance between neighbouring pixels: a positive number",
+            )
+    for name, translation in level.translation.items():
+        if not math.isfinite(translation):
+            yield Finding(
+                "91",
+                "error",
+                f"{where}.coordinateTransformations",
+                f"axis {name!r} has the translation {translation!r}",
+                "a translation is the position of the first pixel: a finite number",
+            )
+
+
+def path_inside(level: Level, where: str) -> Iterator[Finding]:
+    """92 (own): the path of a dataset is relative, not empty, and does not leave the group."""
+    parts = level.path.replace("\\", "/").split("/")
+    if (
+        not level.path.strip("/. ")
+        or parts[0] == ""
+        or ".." in parts
+        or "://" in level.path
+        or _DRIVE.match(level.path)
+    ):
+        yield Finding(
+            "92",
+            "error",
+            f"{where}.path",
+            f"the path {level.path!r} does not lead to an array below the group",
+            'give a relative path, such as "0"',
+        )
+
+
+# -- multiscales -------------------------------------------------------------------------------------------
+
+
+def finest_first(multiscale: Multiscale, where: str) -> Iterator[Finding]:
+    """24 (MUST): the datasets stand in the order of their resolution, the highest first.
+
+    It is judged by the size of a voxel, as the text speaks of a whole level. A level that is coarser as a
+    whole but finer along one axis is not forbidden; as it is seldom meant, it gives a warning.
+    """
+    for index in range(1, len(multiscale.levels)):
+        before, after = multiscale.levels[index - 1], multiscale.levels[index]
+        ratios = coarser_by(after, before)
+        finer = [name for name, ratio in ratios.items() if ratio < 1 - COARSER_WITHIN]
+        if finer:
+            severity: Severity = "error" if math.prod(ratios.values()) < 1 - COARSER_WITHIN else "warning"
+            scales = ", ".join(f"{name}: {before.scale[name]:g} → {after.scale[name]:g}" for name in finer)
+            yield Finding(
+                "24",
+                severity,
+                f"{where}.datasets[{index}]",
+                f"dataset {after.path!r} is finer than the one before it ({scales})",
+                "list the finest dataset first",
+            )
+
+
+def coarser_by(level: Level, reference: Level) -> dict[str, float]:
+    """Return by which factor a level is coarser than another, axis by axis.
+
+    It is 1.0 where rule 91 has found a scale that cannot be compared.
+    """
+
+    def ratio(scale: float, other: float) -> float:
+        usable = math.isfinite(scale) and math.isfinite(other) and scale > 0 and other > 0
+        return scale / other if usable else 1.0
+
+    return {name: ratio(scale, reference.scale[name]) for name, scale in level.scale.items()}
+
+
+def named(multiscale: Multiscale, where: str) -> Iterator[Finding]:
+    """34 (SHOULD): a multiscale has a name."""
+    if multiscale.name is None:
+        yield Finding("34", "warning", where, "the image has no name", "give it one: name=")
+
+
+def method_given(multiscale: Multiscale, where: str) -> Iterator[Finding]:
+    """36 (SHOULD): a multiscale says by its type how its levels were made."""
+    if multiscale.type is None and "type" not in multiscale.extra:
+        yield Finding("36", "warning", where, "no type says how the levels were made", 'give one, such as "local_mean"')
+
+
+def metadata_given(multiscale: Multiscale, where: str) -> Iterator[Finding]:
+    """37 (SHOULD): a multiscale's metadata, an object, say more of how its levels were made."""
+    if multiscale.metadata is None and "metadata" not in multiscale.extra:
+        yield Finding(
+            "37", "warning", where, "no metadata say how the levels were made", "give the method's parameters"
+        )
+
+
+# -- images ------------------------------------------------------------------------------------------------
+
+
+def distinct_names(image: Image, where: str) -> Iterator[Finding]:
+    """93 (own): several multiscales differ in name, as readers choose by it (the text of "multiscales")."""
+    names = [multiscale.name for multiscale in image.multiscales]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            told = "have no name" if name is None else f"are named {name!r}"
+            yield Finding("93", "warning", f"{where}[{index}]", f"several multiscales {told}", "name each differently")
+
+
+def hex_color(color: str, where: str) -> Iterator[Finding]:
+    """42 (MUST): a channel's color is a string of six hexadecimal digits."""
+    if not _HEX_COLOR.fullmatch(color):
+        yield Finding(
+            "42",
+            "error",
+            where,
+            f"the color is {color!r}",
+            'give six hexadecimal digits, such as "00FF00", without "#"',
+        )
+
+
+def channel_count(image: Image, size: int, where: str) -> Iterator[Finding]:
+    """46 (the layout in the text): there is one omero channel for each index of the channel axis, `size` in number."""
+    if image.channels is not None and len(image.channels) != size:
+        yield Finding(
+            "46",
+            "warning",
+            f"{where}.channels",
+            f"{len(image.channels)} channels are described, and the image has {size}",
+            "describe each channel once",
+        )
+
+
+type AxisRule = Callable[[Sequence[Axis], str], Iterator[Finding]]
+type LevelRule = Callable[[Level, str], Iterator[Finding]]
+type MultiscaleRule = Callable[[Multiscale, str], Iterator[Finding]]
+type ImageRule = Callable[[Image, str], Iterator[Finding]]
+
+AXIS_RULES: tuple[AxisRule, ...] = (
+    unique_names,
+    typed,
+    known_type,
+    unit_given,
+    known_unit,
+    axis_count,
+    space_count,
+    time_count,
+    other_count,
+    type_order,
+    zyx_order,
+)
+LEVEL_RULES: tuple[LevelRule, ...] = (usable_numbers, path_inside)
+MULTISCALE_RULES: tuple[MultiscaleRule, ...] = (finest_first, named, method_given, metadata_given)
+IMAGE_RULES: tuple[ImageRule, ...] = (distinct_names,)
+
+
+def check_axes(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """Apply every rule of axes; `where` is the multiscale's place."""
+    for rule in AXIS_RULES:
+        yield from rule(axes, where)
+
+
+def check_level(level: Level, where: str) -> Iterator[Finding]:
+    """Apply every rule of a single level; `where` is the dataset's place."""
+    for rule in LEVEL_RULES:
+        yield from rule(level, where)
+
+
+def check_multiscale(multiscale: Multiscale, where: str) -> Iterator[Finding]:
+    """Apply every rule of a multiscale as a whole; `where` is its place."""
+    for rule in MULTISCALE_RULES:
+        yield from rule(multiscale, where)
+
+
+def check_image(image: Image, where: str = "multiscales") -> Iterator[Finding]:
+    """Apply every rule that needs no store to a whole image; `where` is the place of its multiscales."""
+    for index, multiscale in enumerate(image.multiscales):
+        place = f"{where}[{index}]"
+        yield from check_axes(multiscale.axes, place)
+        for number, level in enumerate(multiscale.levels):
+            yield from check_level(level, f"{place}.datasets[{number}]")
+        yield from check_multiscale(multiscale, place)
+    for rule in IMAGE_RULES:
+        yield from rule(image, where)
+
+
+def escalate(findings: Iterable[Finding]) -> list[Finding]:
+    """Turn each broken SHOULD into an error, but those of `STRICT_LENIENT`: what strict validation asks."""
+    return [
+        finding
+        if finding.severity == "error" or finding.rule in STRICT_LENIENT
+        else Finding(finding.rule, "error", finding.location, finding.message, finding.cure)
+        for finding in findings
+    ]

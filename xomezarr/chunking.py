@@ -1,0 +1,108 @@
+"""Chunk arithmetic: plain numbers in, plain numbers out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from xomezarr.errors import ChunkError
+
+__all__ = ["TARGET_BYTES", "chunk_shape", "default_chunks", "fits"]
+
+TARGET_BYTES = 2 * 2**20
+"""Decoded bytes that a default chunk aims at.
+
+A viewer fetches a screen in a dozen requests of this size, a disk or an object store spends more time
+on the bytes than on the request, and powers of two keep the result between 1 and 4 MiB.
+"""
+
+
+def default_chunks(sizes: Mapping[str, int], itemsize: int, shrinking: Sequence[str]) -> dict[str, int]:
+    """Choose chunks of about `TARGET_BYTES`: square or cubic in the dimensions that shrink, 1 elsewhere.
+
+    Parameters
+    ----------
+    sizes
+        Of level 0, by dimension.
+    itemsize
+        Bytes of one pixel.
+    shrinking
+        Dimensions that shrink at some step. A dimension smaller than the edge is taken whole, and the others
+        make up for it.
+
+    Examples
+    --------
+    >>> default_chunks({"c": 2, "y": 4096, "x": 4096}, 2, ["y", "x"])
+    {'c': 1, 'y': 1024, 'x': 1024}
+    >>> default_chunks({"z": 5, "y": 4096, "x": 4096}, 2, ["z", "y", "x"])
+    {'z': 5, 'y': 512, 'x': 512}
+    """
+    chunks = dict.fromkeys(sizes, 1)
+    open_dims = sorted(shrinking, key=lambda dim: sizes[dim])
+    pixels = TARGET_BYTES / itemsize
+    while open_dims:
+        edge = _edge(pixels, len(open_dims))
+        dim = open_dims[0]
+        if sizes[dim] > edge:
+            return chunks | dict.fromkeys(open_dims, edge)
+        chunks[dim] = max(sizes[dim], 1)
+        pixels /= chunks[dim]
+        open_dims.pop(0)
+    return chunks
+
+
+def _edge(pixels: float, ndim: int) -> int:
+    """Return the power of two whose `ndim`-th power is nearest to `pixels` by ratio, the smaller of two."""
+    exponent = math.log2(max(pixels, 1)) / ndim
+    return int(2 ** math.ceil(exponent - 0.5))
+
+
+def chunk_shape(
+    chunks: Mapping[str, int] | Sequence[int] | int, order: Sequence[str], default: Mapping[str, int]
+) -> dict[str, int]:
+    """Turn the user's `chunks` into a number for each dimension.
+
+    Parameters
+    ----------
+    chunks
+        By dimension (others keep the default; -1 is the whole dimension), or one for each dimension in the
+        array's order.
+    order
+        The array's dimensions, in its own order.
+    default
+        What dimensions get that `chunks` leaves out.
+
+    Raises
+    ------
+    ChunkError
+        If a dimension is unknown, the numbers are too few or many, or one is not a positive integer.
+    """
+    if isinstance(chunks, int):
+        raise ChunkError(
+            f"chunks={chunks} does not say of which dimensions; give chunks={dict.fromkeys(order, chunks)}"
+        )
+    if isinstance(chunks, Mapping):
+        unknown = [dim for dim in chunks if dim not in order]
+        if unknown:
+            raise ChunkError(
+                f"chunks names dimension {unknown[0]!r}, which the array lacks; its dimensions are {tuple(order)}"
+            )
+        asked = dict(chunks)
+    else:
+        if len(chunks) != len(order):
+            raise ChunkError(
+                f"chunks={tuple(chunks)} has {len(chunks)} numbers for the {len(order)} dimensions {tuple(order)}; "
+                "give one for each, or a dict by dimension"
+            )
+        asked = dict(zip(order, chunks, strict=True))
+    for dim, chunk in asked.items():
+        if isinstance(chunk, bool) or not hasattr(chunk, "__index__") or (chunk < 1 and chunk != -1):
+            raise ChunkError(
+                f"chunks[{dim!r}] is {chunk!r}; give a number of pixels of at least 1, or -1 for the whole dimension"
+            )
+    return {dim: int(asked.get(dim, default[dim])) for dim in default}
+
+
+def fits(sizes: Mapping[str, int], chunks: Mapping[str, int], dims: Sequence[str]) -> bool:
+    """Whether a level is no larger than one chunk along these dimensions."""
+    return all(sizes[dim] <= chunks[dim] for dim in dims)

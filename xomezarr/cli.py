@@ -1,0 +1,519 @@
+"""The command line: ``xomezarr convert``, ``info``, ``validate`` and ``demo``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xomezarr.convert import convert as convert_image
+from xomezarr.errors import (
+    AxisError,
+    ChunkError,
+    FactorError,
+    LevelError,
+    MethodError,
+    OmeZarrError,
+    OmeZarrWarning,
+    PixelSizeWarning,
+    StoreExistsError,
+)
+from xomezarr.model import Channel
+from xomezarr.plan import readable_bytes
+from xomezarr.plot import composite
+from xomezarr.validate import validate as validate_store
+
+try:
+    from cyclopts import App, CycloptsError, Parameter
+except ImportError:  # main says so in one line
+    if not TYPE_CHECKING:
+        App = None
+
+__all__ = ["main"]
+
+DONE, AT_FAULT, CALL_AT_FAULT, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done; the data or store is at fault; the call is at fault; 128 + SIGINT as shells do."""
+
+CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError)
+"""Errors that only an option can cause."""
+
+OPTIONS: Mapping[type[BaseException], str] = {
+    StoreExistsError: "--overwrite replaces it",
+    AxisError: "on the command line: --dims",
+    PixelSizeWarning: "on the command line: --scale",
+}
+"""What to do on the command line, where the message names a call of Python."""
+
+TRACEBACK = "XOMEZARR_TRACEBACK"
+"""Environment variable: if set, unexpected errors show where they arose."""
+
+CELL_SPACING_UM = 0.107
+"""Pixel spacing of scikit-image's ``cell``, from its documentation."""
+
+GAP = 8
+"""White pixels between the levels in the demo's picture."""
+
+
+class UsageError(Exception):
+    """An option's value cannot be understood."""
+
+
+# --- commands ----------------------------------------------------------------
+
+
+def convert(
+    src: str,
+    dst: str,
+    /,
+    *,
+    method: str | None = None,
+    levels: int | None = None,
+    factors: str | None = None,
+    version: Literal["0.4", "0.5"] = "0.4",
+    overwrite: bool = False,
+    chunks: str | None = None,
+    name: str | None = None,
+    boundary: Literal["pad", "trim"] = "pad",
+    scale: str | None = None,
+    units: str | None = None,
+    dims: str | None = None,
+    channels: str | None = None,
+    series: int = 0,
+    json: bool = False,
+) -> int:
+    """Convert an image to OME-Zarr: .npy, TIFF, OME-TIFF or Zarr, with its pixel sizes and channel names.
+
+    Parameters
+    ----------
+    src
+        Image to read.
+    dst
+        Store to write, such as cells.ome.zarr.
+    method
+        How to make the coarser levels, such as local_mean or nearest.
+    levels
+        Number of levels, the finest included.
+    factors
+        Step from level to level: 2, or z=1,y=2,x=2.
+    version
+        Version of OME-Zarr.
+    overwrite
+        Replace what is at DST.
+    chunks
+        By dimension, y=256,x=256, or one number for each: 1,256,256.
+    name
+        Name of the image.
+    boundary
+        What becomes of pixels that do not fill a block at the edge: pad keeps them, trim drops them.
+    scale
+        Pixel sizes that count instead of the file's: z=2,y=0.5,x=0.5.
+    units
+        Unit of all pixel sizes, um, or by dimension: z=um,t=s.
+    dims
+        Names of the file's dimensions in its order: zyx, or time,y,x.
+    channels
+        Channel names: "DAPI,GFP".
+    series
+        Index of the image in a TIFF that holds several.
+    json
+        Describe what was written as JSON.
+    """
+    options = {
+        "method": method,
+        "levels": levels,
+        "factors": None if factors is None else _parse_factors(factors),
+        "version": version,
+        "mode": "w" if overwrite else "w-",
+        "chunks": None if chunks is None else _parse_chunks(chunks),
+        "name": name,
+        "boundary": boundary,
+    }
+    tree = convert_image(
+        src,
+        dst,
+        dims=None if dims is None else _parse_dims(dims),
+        series=series,
+        scale=None if scale is None else _by_dimension("--scale", scale, float),
+        units=None if units is None else _parse_units(units),
+        channels=None if channels is None else [channel.strip() for channel in channels.split(",")],
+        progress=True,
+        **options,
+    )
+    _show(_description(dst, tree), as_json=json)
+    return DONE
+
+
+def info(store: str, /, *, json: bool = False) -> int:
+    """Describe an OME-Zarr image: levels, axes, channels.
+
+    Parameters
+    ----------
+    store
+        Path or URL of the image.
+    json
+        Describe it as JSON.
+    """
+    with xr.open_datatree(store, engine="omezarr") as tree:
+        _show(_description(store, tree), as_json=json)
+    return DONE
+
+
+def validate(store: str, /, *, strict: bool = False, json: bool = False) -> int:
+    """Examine an OME-Zarr image by the rules of its version. Exit code 1 if it breaks one.
+
+    Parameters
+    ----------
+    store
+        Path or URL of the image.
+    strict
+        Count what the specification only recommends too.
+    json
+        Give the findings as JSON.
+    """
+    report = validate_store(store, strict=strict)
+    print(_json(report.to_dict()) if json else report)
+    return DONE if report.valid else AT_FAULT
+
+
+def demo(dst: Path = Path("cell.ome.zarr"), /, *, overwrite: bool = False) -> int:
+    """Write a real image as a pyramid, say what was written, and draw it: a cell, seen by its optical thickness.
+
+    Parameters
+    ----------
+    dst
+        Store to write; the picture goes beside it.
+    overwrite
+        Replace what is at DST.
+    """
+    if dst.exists() and not overwrite:
+        tree = xr.open_datatree(dst, engine="omezarr")
+        print(f"{dst} exists already, and is left as it is; xomezarr demo {dst} --overwrite writes it afresh.\n")
+    else:
+        image: Any = demo_image()
+        # one level would do for so small an image; four show what a pyramid is
+        tree = image.omezarr.to_zarr(dst, levels=4, chunks={"y": 256, "x": 256}, mode="w" if overwrite else "w-")
+    _show(_description(str(dst), tree), as_json=False)
+    picture = dst.with_name(dst.name.removesuffix(".zarr").removesuffix(".ome") + ".png")
+    save_png(picture, side_by_side(tree.omezarr.levels, tree.omezarr.channels))
+    print(f"\npicture of the levels, each at the same physical size: {picture}")
+    print(f'open it in Python: xarray.open_datatree("{dst}", engine="omezarr")')
+    return DONE
+
+
+# --- the demo ----------------------------------------------------------------
+
+
+def demo_image() -> xr.DataArray:
+    """Return a cell floating in saline, which scikit-image ships, as its owner would hold it in xarray.
+
+    Returns
+    -------
+    xarray.DataArray
+        uint8, dims ``(c, y, x)``, shape ``(1, 660, 550)``, 0.107 µm per pixel.
+
+    References
+    ----------
+    P. Müller et al., "Accurate evaluation of size and refractive index for spherical objects in quantitative
+    phase imaging", Optics Express 26(8), 10729-10743, 2018. CC0.
+    """
+    from skimage import data
+
+    pixels = data.cell()  # type: ignore[no-untyped-call]
+    image: Any = xr.DataArray(pixels[np.newaxis], dims=("c", "y", "x"), name="cell")
+    image = image.omezarr.assign_grid(scale={"y": CELL_SPACING_UM, "x": CELL_SPACING_UM}, units="um")
+    result: xr.DataArray = image.omezarr.assign_channels(["quantitative phase"])
+    return result
+
+
+def side_by_side(levels: Sequence[xr.DataArray], channels: Sequence[Channel]) -> NDArray[np.uint8]:
+    """Draw all levels at the physical size of the finest, whose pixels are squares of one.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape ``(height, width, 3)``.
+    """
+    height, width = levels[0].sizes["y"], levels[0].sizes["x"]
+    panels: list[NDArray[np.uint8]] = []
+    for level in levels:
+        picture = composite(level, channels)
+        for axis, size in enumerate((height, width)):
+            # edge blocks are cut where the image ends
+            factor = -(-size // picture.shape[axis])
+            picture = picture.repeat(factor, axis=axis)[(slice(None),) * axis + (slice(size),)]
+        panels += [picture, np.full((height, GAP, 3), 255, np.uint8)]
+    return np.concatenate(panels[:-1], axis=1)
+
+
+def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Save an RGB picture."""
+    import imageio.v3
+
+    imageio.v3.imwrite(path, picture)
+
+
+# --- what is printed ---------------------------------------------------------
+
+
+def _description(store: str, tree: xr.DataTree) -> dict[str, Any]:
+    """Describe a pyramid in numbers and strings, as ``--json`` prints it."""
+    image: Any = tree.omezarr
+    multiscale = image.metadata.multiscale
+    levels = []
+    for known, array in zip(multiscale.levels, image.levels, strict=True):
+        chunks = array.encoding.get("preferred_chunks", {})
+        levels.append(
+            {
+                "path": known.path,
+                "shape": [int(array.sizes[dim]) for dim in multiscale.dims],
+                "chunks": [int(chunks.get(dim, array.sizes[dim])) for dim in multiscale.dims],
+                "dtype": str(array.dtype),
+                "scale": [float(known.scale[dim]) for dim in multiscale.dims],
+                "translation": [float(known.translation[dim]) for dim in multiscale.dims],
+                "bytes": int(array.nbytes),
+            }
+        )
+    return {
+        "store": store,
+        "name": image.name,
+        "version": image.version,
+        "method": multiscale.type,
+        "axes": [asdict(axis) for axis in image.axes],
+        "levels": levels,
+        "channels": None if image.channels is None else [_channel(channel) for channel in image.channels],
+    }
+
+
+def _channel(channel: Channel) -> dict[str, Any]:
+    window = None if channel.window is None else asdict(channel.window)
+    return {"label": channel.label, "color": channel.color, "window": window, "active": channel.active}
+
+
+def _show(description: Mapping[str, Any], *, as_json: bool) -> None:
+    print(_json(description) if as_json else _text(description))
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _text(description: Mapping[str, Any]) -> str:
+    """Lay out a description as lines and tables."""
+    levels = description["levels"]
+    axes = [f"{axis['name']} ({axis['unit'] or axis['type'] or '?'})" for axis in description["axes"]]
+    made_by = f", method {description['method']}" if description["method"] else ""
+    total = readable_bytes(sum(level["bytes"] for level in levels))
+    blocks = [
+        f"{description['store']}: {description['name'] or 'image'}, OME-Zarr {description['version']}{made_by}, "
+        f"{len(levels)} {'level' if len(levels) == 1 else 'levels'}, {total} decoded",
+        f"axes: {', '.join(axes)}",
+        _table(
+            ("level", "shape", "chunks", "dtype", "scale", "translation", "bytes"),
+            [
+                (
+                    level["path"],
+                    " × ".join(map(str, level["shape"])),
+                    " × ".join(map(str, level["chunks"])),
+                    level["dtype"],
+                    ", ".join(f"{number:.6g}" for number in level["scale"]),
+                    ", ".join(f"{number:.6g}" for number in level["translation"]),
+                    readable_bytes(level["bytes"]),
+                )
+                for level in levels
+            ],
+        ),
+    ]
+    if description["channels"]:
+        blocks.append(
+            _table(
+                ("channel", "color", "window"),
+                [
+                    (channel["label"] or "", channel["color"] or "", _window(channel["window"]))
+                    for channel in description["channels"]
+                ],
+            )
+        )
+    return "\n".join(blocks)
+
+
+def _window(window: Mapping[str, float] | None) -> str:
+    return "" if window is None else f"{window['start']:g} to {window['end']:g}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Align columns with spaces: readable on a terminal, in a log and through a pipe.
+
+    >>> print(_table(("a", "b"), [("long", "1")]))
+    a     b
+    long  1
+    """
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )
+
+
+# --- what options say --------------------------------------------------------
+
+
+def _by_dimension[T](option: str, text: str, kind: Callable[[str], T]) -> dict[str, T]:
+    """Read ``z=2,y=0.5``.
+
+    >>> _by_dimension("--scale", "z=2,y=0.5", float)
+    {'z': 2.0, 'y': 0.5}
+    """
+    result: dict[str, T] = {}
+    for part in text.split(","):
+        dim, equals, value = (piece.strip() for piece in part.partition("="))
+        try:
+            if not dim or not equals or not value or dim in result:
+                raise ValueError
+            result[dim] = kind(value)
+        except ValueError:
+            raise UsageError(
+                f"{option} {text!r} cannot be read at {part!r}; "
+                f"give each dimension once, such as {option} {_EXAMPLES[option]}"
+            ) from None
+    return result
+
+
+_EXAMPLES = {"--scale": "z=2,y=0.5,x=0.5", "--units": "z=um,t=s", "--factors": "z=1,y=2,x=2", "--chunks": "y=256,x=256"}
+
+
+def _parse_factors(text: str) -> int | dict[str, int]:
+    """Read ``2`` or ``z=1,y=2,x=2``."""
+    return int(text) if text.strip().isdecimal() else _by_dimension("--factors", text, int)
+
+
+def _parse_chunks(text: str) -> tuple[int, ...] | dict[str, int]:
+    """Read ``1,256,256`` or ``y=256,x=256``."""
+    parts = [part.strip() for part in text.split(",")]
+    if all(part.isdecimal() for part in parts):
+        return tuple(map(int, parts))
+    return _by_dimension("--chunks", text, int)
+
+
+def _parse_units(text: str) -> str | dict[str, str]:
+    """Read ``um`` or ``z=um,t=s``."""
+    return _by_dimension("--units", text, str) if "=" in text else text
+
+
+def _parse_dims(text: str) -> str | list[str]:
+    """Read ``zyx`` or ``time,y,x``."""
+    return [part.strip() for part in text.split(",")] if "," in text else text
+
+
+# --- running -----------------------------------------------------------------
+
+
+def build_app() -> App:
+    """Make the cyclopts application."""
+    app = App(
+        name="xomezarr",
+        help="Between images and OME-Zarr: exact, lossless, with pixel sizes and channel names.",
+        version=installed_version("xomezarr"),
+        default_parameter=Parameter(negative=""),
+    )
+    for command in (convert, info, validate, demo):
+        app.command(command, name=command.__name__)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv
+        Words after the program's name; left out, those of this process.
+
+    Returns
+    -------
+    int
+        0 done, 1 the data or store is at fault, 2 the call is at fault, 130 interrupted.
+    """
+    if App is None:
+        return _fail('the command line needs more packages; install them: pip install "xomezarr[cli]"', AT_FAULT)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # µ on a terminal that has none
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", OmeZarrWarning)
+        warnings.showwarning = _show_warning
+        try:
+            code = _run(list(sys.argv[1:] if argv is None else argv))
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            return _fail("interrupted; what was being written is not complete", INTERRUPTED)
+        except BrokenPipeError:
+            # the reader has seen enough: nothing is left to say, nor to flush at exit
+            _discard(sys.stdout)
+            return DONE
+    return code
+
+
+def _run(argv: list[str]) -> int:
+    """Parse and run a command; turn errors into one line and an exit code."""
+    try:
+        command, bound, _ = build_app().parse_args(argv, print_error=False, exit_on_error=False)
+        return command(*bound.args, **bound.kwargs) or DONE
+    except (CycloptsError, UsageError) as error:
+        return _fail(f"{error} See: xomezarr --help", CALL_AT_FAULT)
+    except BrokenPipeError:
+        raise
+    except (OmeZarrError, OSError) as error:
+        hint = next((option for kind, option in OPTIONS.items() if isinstance(error, kind)), None)
+        return _fail(
+            f"{error} ({hint})" if hint else str(error), CALL_AT_FAULT if isinstance(error, CALL_ERRORS) else AT_FAULT
+        )
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
+        return _fail(f"{type(error).__name__}: {error}; {TRACEBACK}=1 shows where it arose", AT_FAULT)
+
+
+def _fail(message: str, code: int) -> int:
+    """Say in one line what is wrong."""
+    print(f"xomezarr: {_one_line(message)}", file=sys.stderr)
+    return code
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    hint = next((f" ({option})" for kind, option in OPTIONS.items() if issubclass(category, kind)), "")
+    print(f"xomezarr: warning: {_one_line(str(message))}{hint}", file=sys.stderr)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _discard(stream: TextIO) -> None:
+    """Point a stream whose reader is gone at nothing, so that Python's exit does not fail on it."""
+    # a stream that is not the system's has no number
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,730 @@
+"""Open image files lazily, with the pixel sizes and channel names that they hold, and convert them to OME-Zarr."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from xomezarr.channels import RGB, assign_channels
+from xomezarr.coords import assign_grid
+from xomezarr.errors import (
+    AxisError,
+    MissingDependencyError,
+    OmeZarrError,
+    OmeZarrWarning,
+    StoreExistsError,
+    StoreNotFoundError,
+    warn,
+)
+from xomezarr.model import Channel, Window
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
+
+__all__ = ["convert", "open_image"]
+
+KNOWN_FILES = "NumPy (.npy), TIFF and OME-TIFF (.tif, .tiff), Zarr and OME-Zarr (.zarr, folder or URL)"
+
+PREFERRED_BYTES = 4 * 2**20
+"""Strips of a TIFF are joined to about this many bytes where a reader asks for chunks: most hold a few rows."""
+
+COARSEST_PIXEL_UM = 20.0
+"""A resolution tag in inches or centimetres counts as a pixel size below this many micrometres.
+
+Software that knows no pixel size writes a resolution for print: 72 to 1200 dots per inch, which is 353 to 21 µm.
+"""
+
+NOT_PHYSICAL = frozenset({"", "pixel", "pixels", "reference frame", "reference_frame"})
+"""What OME-XML and ImageJ write for a unit where they know none."""
+
+TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
+"""Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
+
+FULL_RANGE = Window(0.0, 255.0, 0.0, 255.0)
+"""Photographs of 8 bits are shown as they are, without stretching."""
+
+
+# --- opening -----------------------------------------------------------------
+
+
+def open_image(
+    path: str | os.PathLike[str],
+    *,
+    dims: str | Sequence[str] | None = None,
+    series: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.DataArray:
+    """Open an image lazily: metadata are read, pixels are not.
+
+    Parameters
+    ----------
+    path
+        A file or a folder, or the URL of a Zarr store:
+
+        - ``.npy``, memory-mapped;
+        - Zarr: an array, a group with one array, one variable that xarray has written, or level 0 of an OME-Zarr image;
+        - TIFF, OME-TIFF and ImageJ's TIFF, whose chunks are read one by one; of a pyramid, the finest level.
+    dims
+        Names of the dimensions in the file's order, such as ``"zyx"`` or ``["time", "y", "x"]``. Needed where the file
+        does not name them and has other than two.
+    series
+        Index of the image in a TIFF that holds several.
+    storage_options
+        For fsspec, where `path` is a URL.
+
+    Returns
+    -------
+    xarray.DataArray
+        Of the file's dtype, in native byte order; it can be pickled, and read from several threads. Pixel sizes become
+        coordinates of pixel centres that start at 0, with the unit as the file spells it; stage positions are left out,
+        as files differ on what point of a plane they mean. Channel names become the coordinate of the channel
+        dimension, colours the coordinate ``channel_color`` along it.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If nothing is at `path`.
+    MissingDependencyError
+        If it is a TIFF, and tifffile or the codec for its compression is not installed.
+    AxisError
+        If the file does not say what its dimensions are.
+    OmeZarrError
+        If the file is of no known type, or damaged.
+    """
+    location = os.fspath(path)
+    if location.startswith("file://"):
+        location = location.removeprefix("file://")
+    if "://" in location:
+        return _open_zarr(location, dims, storage_options)
+    local = Path(location).expanduser()
+    if not local.exists():
+        raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
+    if local.is_dir():
+        return _open_zarr(str(local), dims, storage_options)
+    with local.open("rb") as file:
+        head = file.read(8)
+    for magic, opener in _OPENERS.items():
+        if head.startswith(magic):
+            return opener(str(local), dims, series)
+    raise OmeZarrError(
+        f'"{local}" is of no type that open_image knows: {KNOWN_FILES}; '
+        "read it with another library and write the array: xr.DataArray(pixels, dims=…).omezarr.to_zarr(…)"
+    )
+
+
+def convert(
+    src: str | os.PathLike[str],
+    dst: Any,
+    *,
+    dims: str | Sequence[str] | None = None,
+    series: int = 0,
+    scale: Mapping[str, float] | None = None,
+    units: Mapping[str, str] | str | None = None,
+    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    progress: Callable[[int], None] | bool | None = None,
+    **options: Any,
+) -> xr.DataTree:
+    """Convert an image file to OME-Zarr.
+
+    Parameters
+    ----------
+    src, dims, series
+        See `open_image`.
+    dst
+        Store to write.
+    scale, units
+        Pixel sizes and units that are to count instead of the file's; see `assign_grid`.
+    channels
+        Names and colours that are to count instead of the file's; see `assign_channels`.
+    progress
+        Called with the bytes of each tile; or whether to show progress.
+    **options
+        See `to_zarr`.
+
+    Returns
+    -------
+    xarray.DataTree
+        The written store, opened lazily.
+    """
+    import xomezarr  # noqa: F401 - registers the accessor
+
+    _refuse_same_place(src, dst)
+    image = open_image(src, dims=dims, series=series)
+    if scale or units:
+        image = assign_grid(image, scale=scale, units=units)
+    if channels:
+        image = assign_channels(image, channels)
+    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress or False, **options)
+    return tree
+
+
+def _refuse_same_place(src: str | os.PathLike[str], dst: Any) -> None:
+    """Raise where writing would destroy what is being read."""
+    if not isinstance(dst, str | os.PathLike) or "://" in os.fspath(src) or "://" in os.fspath(dst):
+        return
+    source, target = (Path(os.fspath(place)).expanduser().resolve() for place in (src, dst))
+    if source == target or source.is_relative_to(target) or target.is_relative_to(source):
+        raise StoreExistsError(
+            f'"{dst}" is the image that is being read, or in it; write to another path: convert(src, "new.ome.zarr")'
+        )
+
+
+# --- arrays in files ---------------------------------------------------------
+
+
+class FileArray(BackendArray):
+    """An array in a file: opened when first read, opened anew by every copy.
+
+    Parameters
+    ----------
+    opener
+        Returns what can be indexed by integers and slices, and what is to be called when it is no longer needed.
+        It is pickled in place of the open file.
+    shape, dtype
+        Of the array, `dtype` in native byte order.
+    """
+
+    def __init__(
+        self, opener: Callable[[], tuple[Any, Callable[[], None]]], shape: tuple[int, ...], dtype: np.dtype[Any]
+    ):
+        self.opener = opener
+        self.shape = shape
+        self.dtype = dtype.newbyteorder("=")
+        self._lock = threading.Lock()
+        self._opened: Any = None
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read in a thread, as xarray's ``load_async`` asks."""
+        return await asyncio.to_thread(self.__getitem__, key)
+
+    def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        # a copy: what is loaded must not change when the file does
+        return np.array(self._array()[key], dtype=self.dtype)
+
+    def _array(self) -> Any:
+        with self._lock:
+            if self._opened is None:
+                self._opened, close = self.opener()
+                weakref.finalize(self, close)
+            return self._opened
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.opener, self.shape, self.dtype)
+
+
+def _lazy(
+    array: FileArray,
+    dims: Sequence[str],
+    *,
+    name: str | None,
+    chunks: Sequence[int] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.DataArray:
+    encoding = {} if chunks is None else {"preferred_chunks": dict(zip(dims, map(int, chunks), strict=True))}
+    lazy: Any = indexing.LazilyIndexedArray(array)
+    variable = xr.Variable(tuple(dims), indexing.CopyOnWriteArray(lazy), attrs, encoding)
+    return xr.Dataset({"image": variable})["image"].rename(name)
+
+
+def _dimensions(
+    dims: str | Sequence[str] | None, shape: tuple[int, ...], path: str, named: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the dimensions that the user names, or else the file; two without names are y and x."""
+    if dims is not None:
+        asked = tuple(dims)
+        if len(asked) != len(shape) or len(set(asked)) != len(asked):
+            raise AxisError(
+                f'dims={dims!r} does not name the {len(shape)} dimensions of "{path}", whose shape is {shape}; '
+                f"give {len(shape)} different names: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
+            )
+        return asked
+    if named is not None:
+        return tuple(named)
+    if len(shape) == 2:
+        return ("y", "x")
+    raise AxisError(
+        f'"{path}" does not say what its {len(shape)} dimensions are, of shape {shape}; '
+        f"name them in the file's order: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
+    )
+
+
+# --- NumPy -------------------------------------------------------------------
+
+
+def _open_npy(path: str, dims: str | Sequence[str] | None, series: int) -> xr.DataArray:
+    opener = partial(_map_npy, path)
+    pixels, _ = opener()
+    array = FileArray(opener, pixels.shape, pixels.dtype)
+    return _lazy(array, _dimensions(dims, pixels.shape, path, None), name=Path(path).stem)
+
+
+def _map_npy(path: str) -> tuple[NDArray[Any], Callable[[], None]]:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False), _nothing_to_close
+    except ValueError as error:
+        raise OmeZarrError(f'"{path}" cannot be memory-mapped ({error}); write it again with numpy.save') from error
+
+
+def _nothing_to_close() -> None:
+    """Memory maps are closed with the last array that needs them."""
+
+
+# --- Zarr --------------------------------------------------------------------
+
+
+def _open_zarr(path: str, dims: str | Sequence[str] | None, storage_options: Mapping[str, Any] | None) -> xr.DataArray:
+    options = None if storage_options is None else dict(storage_options)
+    try:
+        node = zarr.open(path, mode="r", storage_options=options)
+    except (FileNotFoundError, zarr.errors.BaseZarrError) as error:
+        raise StoreNotFoundError(
+            f'"{path}" holds no Zarr array or group, and open_image knows {KNOWN_FILES}; give the path of one of these'
+        ) from error
+    if isinstance(node, zarr.Array):
+        return _open_zarr_array(path, "", node, dims, options)
+    if "ome" in node.attrs or "multiscales" in node.attrs:
+        remote = {} if options is None else {"storage_options": options}
+        return _renamed(xr.open_dataarray(path, engine="omezarr", backend_kwargs=remote), dims, path)
+    arrays = dict(node.arrays())
+    if arrays and all(_zarr_dimensions(array) is not None for array in arrays.values()):
+        return _renamed(_open_xarray(path, node, arrays, options), dims, path)
+    if len(arrays) != 1:
+        raise OmeZarrError(
+            f'"{path}" is a Zarr group with {len(arrays)} arrays ({", ".join(sorted(arrays)) or "none"}) '
+            "and without the metadata of an OME-Zarr image; "
+            f'open one of them: open_image("{path}/{min(arrays, default="array")}")'
+        )
+    ((name, array),) = arrays.items()
+    return _open_zarr_array(path, name, array, dims, options)
+
+
+def _open_zarr_array(
+    path: str, name: str, array: zarr.Array[Any], dims: str | Sequence[str] | None, options: dict[str, Any] | None
+) -> xr.DataArray:
+    attrs = {key: value for key, value in array.attrs.items() if key != "_ARRAY_DIMENSIONS"}
+    return _lazy(
+        FileArray(partial(_open_zarr_pixels, path, name, options), array.shape, array.dtype),
+        _dimensions(dims, array.shape, path, _zarr_dimensions(array)),
+        name=name or re.sub(r"(\.ome)?\.zarr$", "", path.rstrip("/").rpartition("/")[2]),
+        chunks=array.shards or array.chunks,
+        attrs=attrs,
+    )
+
+
+def _open_zarr_pixels(
+    path: str, name: str, options: dict[str, Any] | None
+) -> tuple[zarr.Array[Any], Callable[[], None]]:
+    return zarr.open_array(path, path=name, mode="r", storage_options=options), _nothing_to_close
+
+
+def _zarr_dimensions(array: zarr.Array[Any]) -> tuple[str, ...] | None:
+    """Return an array's dimension names by Zarr v3, or by xarray's convention in v2; None if it has none."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    return tuple(map(str, names)) if isinstance(names, list | tuple) and None not in names else None
+
+
+def _open_xarray(
+    path: str, group: zarr.Group, arrays: Mapping[str, zarr.Array[Any]], options: dict[str, Any] | None
+) -> xr.DataArray:
+    """Open what xarray has written, by its conventions for scales, dates and missing values."""
+    consolidated = group.metadata.consolidated_metadata is not None
+    # xarray takes the fill value of Zarr v2 for missing data, and 0 is what other writers put there
+    decode = not any(map(_zero_is_only_fill, arrays.values()))
+    dataset = xr.open_zarr(path, chunks=None, consolidated=consolidated, mask_and_scale=decode, storage_options=options)
+    names = sorted(map(str, dataset.data_vars))
+    if len(names) != 1:
+        raise OmeZarrError(
+            f'"{path}" holds {len(names)} variables ({", ".join(names) or "none"}), and an image is one; '
+            f'choose it: xr.open_zarr("{path}")[{names[0] if names else "name"!r}].omezarr.to_zarr(…)'
+        )
+    image: xr.DataArray = dataset[names[0]]
+    if not decode:
+        image.attrs.pop("_FillValue", None)
+    return image
+
+
+def _zero_is_only_fill(array: zarr.Array[Any]) -> bool:
+    """Whether an array of integers has the fill value 0 of Zarr v2, and is not packed by CF's conventions."""
+    return (
+        array.metadata.zarr_format == 2
+        and array.dtype.kind in "iu"
+        and array.fill_value == 0
+        and not {"scale_factor", "add_offset"} & set(array.attrs)
+    )
+
+
+def _renamed(image: xr.DataArray, dims: str | Sequence[str] | None, path: str) -> xr.DataArray:
+    if dims is None:
+        return image
+    new = _dimensions(dims, image.shape, path, None)
+    return image.rename({old: name for old, name in zip(image.dims, new, strict=True) if old != name})
+
+
+# --- TIFF --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a file says of its pixels, by dimension.
+
+    Parameters
+    ----------
+    scale
+        Distance of neighbouring pixel centres.
+    units
+        Units, as the file spells them.
+    channels
+        One for each index of the channel dimension; empty if the file says nothing.
+    name
+        Name of the image.
+    """
+
+    scale: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    channels: tuple[Channel, ...] = ()
+    name: str | None = None
+
+
+def _open_tiff(path: str, dims: str | Sequence[str] | None, series: int) -> xr.DataArray:
+    with _tiff_file(path) as tiff:
+        image = _tiff_series(tiff, series, path)
+        _check_codec(image, path)
+        _warn_of_missing_planes(image, path)
+        letters = image.axes
+        shape = tuple(map(int, image.shape))
+        named = _dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
+        calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)))
+        chunks = _tiff_chunks(image)
+        dtype = np.dtype(image.dtype)
+    array = FileArray(partial(_open_tiff_pixels, path, series), shape, dtype)
+    stem = re.sub(r"(\.ome)?\.tiff?$", "", Path(path).name, flags=re.IGNORECASE)
+    return _calibrated(_lazy(array, named, name=calibration.name or stem, chunks=chunks), calibration)
+
+
+@contextmanager
+def _tiff_file(path: str) -> Iterator[TiffFile]:
+    """Open a TIFF; what tifffile cannot read is an error that names the file."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'"{path}" is a TIFF, and tifffile, which reads them, is not installed; '
+            'install it: pip install "xomezarr[cli]"'
+        ) from error
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            yield tiff
+    except tifffile.TiffFileError as error:
+        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({error}); write the file again') from error
+
+
+def _tiff_series(tiff: TiffFile, series: int, path: str) -> TiffPageSeries:
+    count = len(tiff.series)
+    if not 0 <= series < count:
+        raise OmeZarrError(
+            f'"{path}" holds {count} images, and series={series} is none of them; '
+            f"give series=0{f' to {count - 1}' if count > 1 else ''}"
+        )
+    return tiff.series[series]
+
+
+def _check_codec(image: TiffPageSeries, path: str) -> None:
+    """Find out before the first pixel is read whether the compression can be undone."""
+    from tifffile import TIFF
+
+    page = image.keyframe
+    for table, needed in ((TIFF.DECOMPRESSORS, page.compression), (TIFF.UNPREDICTORS, page.predictor)):
+        if needed not in table:
+            raise MissingDependencyError(
+                f'"{path}" is compressed with {getattr(needed, "name", needed)}, which needs the package imagecodecs; '
+                "install it: pip install imagecodecs"
+            )
+
+
+def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
+    """OME-TIFF may name planes that no file holds; they read as zeros."""
+    if image.kind == "ome":
+        missing = sum(page is None for page in image.pages)
+        if missing:
+            warn(
+                f'{missing} of {len(image.pages)} planes of "{path}" are missing, and read as 0; '
+                "put the files that belong to it beside it, or select the planes that exist with isel",
+                OmeZarrWarning,
+            )
+
+
+def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[str, ...]:
+    """Name the dimensions of tifffile's letters; samples of a pixel (S: RGB) are channels."""
+    table = TIFF_DIMENSIONS if "C" in letters else TIFF_DIMENSIONS | {"S": "c"}
+    unknown = [letter for letter in letters if letter not in table]
+    if unknown:
+        guess = "".join(table.get(letter, "?") for letter in letters)
+        spare = [dim for dim in "ztc" if dim not in guess]
+        for dim in spare[: len(unknown)]:
+            guess = guess.replace("?", dim, 1)
+        raise AxisError(
+            f'"{path}" does not say what dimension {letters.index(unknown[0])} of {len(letters)} is, '
+            f"of size {shape[letters.index(unknown[0])]} in {shape} (tifffile's axes are {letters!r}); "
+            f"name all of them in the file's order: open_image(path, dims={guess!r})"
+        )
+    return tuple(table[letter] for letter in letters)
+
+
+def _tiff_chunks(image: TiffPageSeries) -> tuple[int, ...] | None:
+    """Return the chunks to read at once: whole rows of strips up to `PREFERRED_BYTES`; None if the file is mapped."""
+    if _mapped(image):
+        return None
+    store = image.aszarr(level=0)
+    try:
+        chunks = list(zarr.open_array(store, mode="r").chunks)
+    finally:
+        store.close()
+    row = image.axes.find("Y")
+    if row >= 0:
+        nbytes = int(np.prod(chunks)) * image.dtype.itemsize
+        size = int(image.shape[row])
+        joined = chunks[row] * max(PREFERRED_BYTES // max(nbytes, 1), 1)
+        chunks[row] = max(chunks[row], joined if joined < size else size)
+    return tuple(chunks)
+
+
+def _mapped(image: TiffPageSeries) -> bool:
+    """Whether the pixels lie in the file as they do in memory, one plane after the other."""
+    return image.dataoffset is not None and image.keyframe.parent.filehandle.is_file and not image.is_multifile
+
+
+def _open_tiff_pixels(path: str, series: int) -> tuple[Any, Callable[[], None]]:
+    from tifffile import TiffFile
+
+    tiff = TiffFile(path)
+    image = _tiff_series(tiff, series, path)
+    if not _mapped(image):
+        return zarr.open_array(image.aszarr(level=0), mode="r"), tiff.close
+    dtype = np.dtype(image.dtype).newbyteorder(tiff.byteorder)
+    offset, shape = image.dataoffset or 0, tuple(image.shape)
+    tiff.close()
+    try:
+        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape), _nothing_to_close
+    except ValueError as error:
+        raise OmeZarrError(
+            f'"{path}" is cut off: it ends before the pixels of shape {shape} do ({error}); copy the file again'
+        ) from error
+
+
+# --- what TIFF files say of their pixels -------------------------------------
+
+
+def _calibrated(image: xr.DataArray, calibration: Calibration) -> xr.DataArray:
+    """Put scale, units and channels where xomezarr looks for them: on the coordinates."""
+    image = assign_grid(image, scale=calibration.scale, units=calibration.units)
+    if len(calibration.channels) != image.sizes.get("c"):
+        return image
+    return assign_channels(image, calibration.channels)
+
+
+def _tiff_calibration(tiff: TiffFile, image: TiffPageSeries, series: int, letters: Mapping[str, str]) -> Calibration:
+    """Ask the richest metadata first; only dimensions that the image has are answered for."""
+    samples = "S" in image.axes and letters.get("c") == "S"
+    found = Calibration()
+    if image.kind == "ome" and tiff.ome_metadata:
+        found = _ome_calibration(tiff, image, series)
+    elif image.kind == "imagej" and tiff.imagej_metadata:
+        found = _imagej_calibration(image, tiff.imagej_metadata)
+    if not {"x", "y"} & found.scale.keys():
+        plain = _resolution_calibration(image)
+        found = Calibration({**found.scale, **plain.scale}, {**found.units, **plain.units}, found.channels, found.name)
+    channels = _sample_channels(image) if samples else found.channels
+    return Calibration(
+        {dim: value for dim, value in found.scale.items() if dim in letters and np.isfinite(value) and value > 0},
+        {dim: unit for dim, unit in found.units.items() if dim in letters and dim in found.scale},
+        channels,
+        found.name,
+    )
+
+
+def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
+    """Red, green and blue, where the samples of a pixel are these."""
+    size = int(image.shape[image.axes.index("S")])
+    photometric = getattr(image.keyframe.photometric, "name", "")
+    if size != len(RGB) or photometric not in ("RGB", "YCBCR"):
+        return ()
+    window = FULL_RANGE if image.dtype == np.uint8 else None
+    return tuple(Channel(label, color, window) for label, color in RGB)
+
+
+def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
+    """Read PhysicalSize, TimeIncrement and Channel of OME-XML (2016-06; units default to µm and s there)."""
+    root = ElementTree.fromstring(tiff.ome_metadata or "")
+    element = _ome_image(root, image, series, len(tiff.series))
+    pixels = None if element is None else element.find("{*}Pixels")
+    if element is None or pixels is None:
+        return Calibration()
+    scale: dict[str, float] = {}
+    units: dict[str, str] = {}
+    sources = {
+        "x": ("PhysicalSizeX", "µm"),
+        "y": ("PhysicalSizeY", "µm"),
+        "z": ("PhysicalSizeZ", "µm"),
+        "t": ("TimeIncrement", "s"),
+    }
+    for dim, (attribute, default) in sources.items():
+        size = _number(pixels.get(attribute))
+        if size is not None:
+            scale[dim] = size
+            unit = pixels.get(f"{attribute}Unit", default)
+            if unit not in NOT_PHYSICAL:
+                units[dim] = unit
+    return Calibration(scale, units, _ome_channels(pixels), element.get("Name"))
+
+
+def _ome_image(root: ElementTree.Element, image: TiffPageSeries, series: int, count: int) -> ElementTree.Element | None:
+    """Find the Image element of a series: by its place, or, where files for some images are missing, by its name."""
+    elements = [element for element in root.findall("{*}Image") if element.find("{*}Pixels") is not None]
+    if len(elements) == count:
+        return elements[series]
+    named = [element for element in elements if element.get("Name") == image.name]
+    return named[0] if len(named) == 1 else None
+
+
+def _ome_channels(pixels: ElementTree.Element) -> tuple[Channel, ...]:
+    """Read names and colours; a channel without a name among named ones goes by its ID."""
+    elements = pixels.findall("{*}Channel")
+    named = any(element.get("Name") for element in elements)
+    if not named and not any(element.get("Color") for element in elements):
+        return ()
+    return tuple(
+        Channel(
+            (element.get("Name") or element.get("ID") or f"channel {index}") if named else None,
+            _ome_color(element.get("Color")),
+        )
+        for index, element in enumerate(elements)
+    )
+
+
+def _ome_color(color: str | None) -> str | None:
+    """Turn OME-XML's signed 32-bit RGBA into six hexadecimal digits.
+
+    >>> _ome_color("-16776961"), _ome_color("16711935")
+    ('FF0000', '00FF00')
+    """
+    try:
+        return None if color is None else f"{(int(color) & 0xFFFFFFFF) >> 8:06X}"
+    except ValueError:
+        return None
+
+
+def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> Calibration:
+    """Read ImageJ's unit, spacing and frame interval; its resolution tags count pixels per unit."""
+    unit = _imagej_unit(metadata.get("unit"))
+    by_dim = {
+        "x": unit,
+        "y": _imagej_unit(metadata.get("yunit")) or unit,
+        "z": _imagej_unit(metadata.get("zunit")) or unit,
+        "t": _imagej_unit(metadata.get("tunit")) or "s",
+    }
+    scale: dict[str, float] = {}
+    if unit is not None:
+        x, y = _resolution(image)
+        scale = {dim: 1 / value for dim, value in (("x", x), ("y", y)) if value}
+    for dim, key in (("z", "spacing"), ("t", "finterval")):
+        step = _number(metadata.get(key))
+        # ImageJ writes a negative spacing for stacks taken downwards; the order of the planes is unchanged
+        if step:
+            scale[dim] = abs(step)
+    if "z" in scale and by_dim["z"] is None and scale["z"] == 1:
+        del scale["z"]
+    units = {dim: found for dim, found in by_dim.items() if found is not None and dim in scale}
+    return Calibration(scale, units, _imagej_channels(image, metadata))
+
+
+def _imagej_unit(unit: object) -> str | None:
+    r"""Undo ImageJ's escapes; None for no unit.
+
+    >>> _imagej_unit("\\u00B5m"), _imagej_unit("pixel")
+    ('µm', None)
+    """
+    if not isinstance(unit, str):
+        return None
+    text = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), unit).strip()
+    return None if text.lower() in NOT_PHYSICAL else text
+
+
+def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tuple[Channel, ...]:
+    """Read channel names from slice labels, where they name channels, and colours from lookup tables.
+
+    Labels come plane by plane, channels fastest. They name channels if all planes of a channel have the same, and
+    no other channel has it.
+    """
+    if "C" not in image.axes:
+        return ()
+    count = int(image.shape[image.axes.index("C")])
+    labels = [str(label).strip() for label in metadata.get("Labels") or ()]
+    first = labels[:count]
+    names: Sequence[str | None] = [None] * count
+    if len(set(first)) == count and all(first) and all(label == first[i % count] for i, label in enumerate(labels)):
+        names = first
+    tables = metadata.get("LUTs") or ()
+    colors: Sequence[str | None] = [None] * count
+    if len(tables) == count and metadata.get("mode") in ("composite", "color"):
+        colors = ["{:02X}{:02X}{:02X}".format(*(int(v) for v in np.asarray(table)[:, -1])) for table in tables]
+    if names[0] is None and colors[0] is None:
+        return ()
+    return tuple(Channel(name, color) for name, color in zip(names, colors, strict=True))
+
+
+def _resolution_calibration(image: TiffPageSeries) -> Calibration:
+    """Read plain resolution tags in inches or centimetres, where they can be pixel sizes rather than print sizes."""
+    tag = image.keyframe.tags.get("ResolutionUnit")
+    unit = getattr(tag.value, "name", "") if tag is not None else ""
+    micrometers = {"INCH": 25400.0, "CENTIMETER": 10000.0}.get(unit)
+    x, y = _resolution(image)
+    if micrometers is None or not x or not y:
+        return Calibration()
+    scale = {"x": micrometers / x, "y": micrometers / y}
+    if max(scale.values()) > COARSEST_PIXEL_UM:
+        return Calibration()
+    return Calibration(scale, {"x": "µm", "y": "µm"})
+
+
+def _resolution(image: TiffPageSeries) -> tuple[float | None, float | None]:
+    """Return the pixels per unit along x and y; None where the tag is missing or no positive number."""
+    found: list[float | None] = []
+    for name in ("XResolution", "YResolution"):
+        tag = image.keyframe.tags.get(name)
+        numerator, denominator = tag.value if tag is not None else (0, 1)
+        found.append(numerator / denominator if numerator and denominator else None)
+    return found[0], found[1]
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(text) if text is not None else None  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+_OPENERS: Mapping[bytes, Callable[[str, str | Sequence[str] | None, int], xr.DataArray]] = {
+    b"\x93NUMPY": _open_npy,
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _open_tiff),
+}
+"""Openers by the first bytes of a file: TIFF is little- or big-endian, with 32- or 64-bit offsets."""

@@ -1,0 +1,508 @@
+"""What a write will do, as a printable value: levels, shapes, chunks, grids, bytes and metadata."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xomezarr import sidecar, spec
+from xomezarr.channels import complete, describe_channels
+from xomezarr.chunking import chunk_shape, default_chunks
+from xomezarr.coords import Dimension, Irregular, dequantify, describe
+from xomezarr.downsample import METHODS, check_dtype, default_method
+from xomezarr.errors import AxisError, LevelError, OmeZarrError, raise_all
+from xomezarr.grid import Boundary, Grid
+from xomezarr.model import Channel, Image, Level, Multiscale
+from xomezarr.pyramid import Factors, Pyramid, design, lazy_levels
+from xomezarr.store import StoreArgument, check_free, default_name
+
+__all__ = ["LevelPlan", "Plan", "plan", "plan_tree"]
+
+COMPRESSORS = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class LevelPlan:
+    """One resolution level to be written.
+
+    Parameters
+    ----------
+    path
+        Of its array, below the image's group.
+    grids
+        Pixel centres, by dimension in file order.
+    chunks
+        By dimension, no larger than the level.
+    dtype
+        Of its pixels.
+    """
+
+    path: str
+    grids: Mapping[str, Grid]
+    chunks: Mapping[str, int]
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes in file order."""
+        return tuple(grid.size for grid in self.grids.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded bytes of the level."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def chunk_count(self) -> int:
+        """Number of its chunks."""
+        return math.prod(-(-grid.size // self.chunks[dim]) for dim, grid in self.grids.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A write, before it is done. Print it to see what it will make.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    mode
+        ``"w-"`` or ``"w"``.
+    version
+        Of OME-Zarr.
+    image
+        The OME metadata; windows that nobody gave are filled in from the coarsest level when that is written.
+    levels
+        Finest first.
+    attributes
+        Further attributes of the group: those of other tools, and what OME metadata cannot say.
+    arrays
+        Coordinates that are too long for an attribute, by path below the group.
+    compressors
+        As zarr takes them.
+    storage_options
+        For URLs, as fsspec takes them.
+    """
+
+    store: StoreArgument
+    mode: str
+    version: str
+    image: Image
+    levels: tuple[LevelPlan, ...]
+    attributes: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+    compressors: Any = COMPRESSORS
+    storage_options: Mapping[str, Any] | None = None
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dimensions in file order."""
+        return self.image.multiscale.dims
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded bytes of all levels."""
+        return sum(level.nbytes for level in self.levels)
+
+    @property
+    def zarr_format(self) -> int:
+        """Zarr format of the version."""
+        return spec.zarr_format(self.version)
+
+    def __str__(self) -> str:
+        multiscale = self.image.multiscale
+        units = [f"{axis.name}{f' ({axis.unit})' if axis.unit else ''}" for axis in multiscale.axes]
+        head = (
+            f"{multiscale.name!r} to {self.store} as OME-Zarr {self.version}, method {multiscale.type}: "
+            f"{len(self.levels)} levels, {readable_bytes(self.nbytes)} decoded\naxes {', '.join(units)}"
+        )
+        rows = [("level", "shape", "chunks", "scale", "translation", "bytes", "chunks")]
+        for level in self.levels:
+            grids = level.grids.values()
+            rows.append(
+                (
+                    level.path,
+                    _times(level.shape),
+                    _times(level.chunks.values()),
+                    ", ".join(f"{grid.scale:g}" for grid in grids),
+                    ", ".join(f"{grid.translation:g}" for grid in grids),
+                    readable_bytes(level.nbytes),
+                    str(level.chunk_count),
+                )
+            )
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([head, *table])
+
+
+def plan(
+    da: xr.DataArray,
+    store: StoreArgument,
+    *,
+    method: str | None = None,
+    factors: Factors | None = None,
+    levels: int | None = None,
+    boundary: Boundary = "pad",
+    skipna: bool | None = None,
+    version: str = "0.4",
+    mode: str = "w-",
+    chunks: Mapping[str, int] | Sequence[int] | None = None,
+    compressors: Any = COMPRESSORS,
+    axes: Mapping[str, str] | None = None,
+    name: str | None = None,
+    irregular: Irregular = "raise",
+    storage_options: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Work out what `to_zarr` would write; nothing is computed and nothing is written.
+
+    Parameters are those of `to_zarr`.
+
+    Returns
+    -------
+    Plan
+        A value that prints as a table of levels.
+
+    Raises
+    ------
+    OmeZarrError
+        If the array cannot be written as asked; independent faults are raised together.
+    """
+    return _plan_array(
+        da,
+        store,
+        version=version,
+        mode=mode,
+        compressors=compressors,
+        name=name,
+        storage_options=storage_options,
+        pyramid={
+            "method": method,
+            "factors": factors,
+            "levels": levels,
+            "boundary": boundary,
+            "skipna": skipna,
+            "chunks": chunks,
+            "axes": axes,
+            "irregular": irregular,
+        },
+    )[0]
+
+
+def plan_with_levels(da: xr.DataArray, store: StoreArgument, **options: Any) -> tuple[Plan, list[xr.DataArray]]:
+    """Return the plan together with the lazy levels that it writes, in file order."""
+    keys = ("method", "factors", "levels", "boundary", "skipna", "chunks", "axes", "irregular")
+    made, levels = _plan_array(da, store, pyramid={key: options.pop(key) for key in keys if key in options}, **options)
+    return made, levels
+
+
+def _plan_array(
+    da: xr.DataArray,
+    store: StoreArgument,
+    *,
+    pyramid: Mapping[str, Any],
+    version: str = "0.4",
+    mode: str = "w-",
+    compressors: Any = COMPRESSORS,
+    name: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> tuple[Plan, list[xr.DataArray]]:
+    faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
+    da = dequantify(da)
+    if name is not None:
+        da = da.rename(name)
+    try:
+        made = design(da, **pyramid)
+        levels = [level.transpose(*made.dims) for level in lazy_levels(da, made)]
+        channels = _channels(da, made.dimensions)
+        image = _image(da, made, channels, default_name(store))
+        attributes, arrays = sidecar.dump(da, made.dimensions, image)
+    except OmeZarrError as error:
+        faults.extend(error.exceptions if isinstance(error, ExceptionGroup) else [error])
+    raise_all(faults, "the array cannot be written as OME-Zarr")
+    level_plans = tuple(
+        LevelPlan(str(index), grids, {dim: min(made.chunks[dim], grids[dim].size) for dim in grids}, da.dtype)
+        for index, grids in enumerate(made.grids)
+    )
+    result = Plan(
+        store,
+        mode,
+        version,
+        image,
+        level_plans,
+        {sidecar.KEY: attributes},
+        arrays,
+        compressors,
+        dict(storage_options) if storage_options else None,
+    )
+    _check_metadata(result)
+    return result, levels
+
+
+def plan_tree(
+    tree: xr.DataTree,
+    levels: Sequence[xr.DataArray],
+    store: StoreArgument,
+    *,
+    version: str | None = None,
+    mode: str = "w-",
+    chunks: Mapping[str, int] | Sequence[int] | None = None,
+    compressors: Any = COMPRESSORS,
+    axes: Mapping[str, str] | None = None,
+    name: str | None = None,
+    irregular: Irregular = "raise",
+    storage_options: Mapping[str, Any] | None = None,
+) -> tuple[Plan, list[xr.DataArray]]:
+    """Work out how to write a tree's levels as they stand.
+
+    Parameters
+    ----------
+    tree
+        Its attributes give the metadata of other tools, which are kept.
+    levels
+        Its levels, finest first; each level's grid is read off its own coordinates.
+    store, version, mode, chunks, compressors, axes, name, irregular, storage_options
+        As in `to_zarr`; `version` left out is the one that the tree was read from, else 0.4.
+
+    Returns
+    -------
+    plan : Plan
+    levels : list of xarray.DataArray
+        In file order.
+    """
+    known = spec.parse(tree.attrs) if spec.is_image(tree.attrs) else None
+    version = version or (known.version if known and known.version in spec.VERSIONS else "0.4") or "0.4"
+    faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
+    levels = [dequantify(level) for level in levels]
+    base = levels[0] if name is None else levels[0].rename(name)
+    described: list[tuple[Dimension, ...]] = []
+    try:
+        check_dtype(base.dtype, default_method(base.dtype))
+    except OmeZarrError as error:
+        faults.append(error)
+    for index, level in enumerate(levels):
+        try:
+            described.append(describe(level, axes=axes, irregular=irregular))
+        except OmeZarrError as error:
+            found = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+            faults.extend(type(fault)(f"level {index}: {fault}") for fault in found)
+    raise_all(faults, "the tree cannot be written as OME-Zarr")
+    dims = tuple(dimension.name for dimension in described[0])
+    faults += _tree_faults(levels, described)
+    raise_all(faults, "the tree cannot be written as OME-Zarr")
+    grids = [{dimension.name: dimension.grid for dimension in dimensions} for dimensions in described]
+    order = tuple(map(str, base.dims))
+    shrinking = [dim for dim in dims if grids[-1][dim].size < grids[0][dim].size]
+    spatial = [dimension.name for dimension in described[0] if dimension.axis.type == "space"]
+    sizes = {dim: grids[0][dim].size for dim in dims}
+    chosen = default_chunks(sizes, base.dtype.itemsize, shrinking or spatial)
+    if chunks is not None:
+        chosen = chunk_shape(chunks, order, chosen)
+    level_plans = tuple(
+        LevelPlan(
+            str(index),
+            level,
+            {dim: level[dim].size if chosen[dim] == -1 else min(chosen[dim], level[dim].size) for dim in dims},
+            base.dtype,
+        )
+        for index, level in enumerate(grids)
+    )
+    remembered = tree.encoding.get("method")
+    first = known.multiscale if known else None
+    multiscale = Multiscale(
+        str(base.name) if base.name is not None else (first.name if first and first.name else default_name(store)),
+        tuple(dimension.axis for dimension in described[0]),
+        tuple(_level(plan.path, plan.grids) for plan in level_plans),
+        first.type if first else remembered,
+        first.metadata if first else (_method_metadata(remembered) if remembered in METHODS else None),
+        first.extra if first else {},
+    )
+    channels = _keep_rendering(_channels(base, described[0]), known)
+    image = Image((multiscale,), channels, None, known.omero if known else {}, known.extra if known else {})
+    attributes, arrays = sidecar.dump(base, described[0], image)
+    result = Plan(
+        store, mode, version, image, level_plans, {sidecar.KEY: attributes}, arrays, compressors, storage_options
+    )
+    _check_metadata(result)
+    return result, [level.transpose(*dims) for level in levels]
+
+
+def rendering(da: xr.DataArray, known: Image | None) -> tuple[Channel, ...]:
+    """Return the channels of a level: what its coordinates say, else what the store said under the same label."""
+    return _keep_rendering(describe_channels(da), known) or ()
+
+
+def final_image(plan: Plan, coarsest: NDArray[Any] | None) -> Image:
+    """Return the OME metadata with every channel complete.
+
+    Parameters
+    ----------
+    plan
+        What is written.
+    coarsest
+        Pixels of the coarsest level, in file order; None to fill in windows that are not those of the image.
+    """
+    channels = plan.image.channels
+    if channels is None:
+        return plan.image
+    dtype = plan.levels[0].dtype
+    if coarsest is None:
+        by_channel = np.zeros((len(channels), 1), dtype)
+    else:
+        axis = next(i for i, axis in enumerate(plan.image.multiscale.axes) if axis.type == "channel")
+        by_channel = np.moveaxis(coarsest, axis, 0)
+    return replace(plan.image, channels=complete(channels, by_channel, dtype))
+
+
+def group_attributes(plan: Plan, image: Image) -> dict[str, Any]:
+    """Return all attributes of the image's group."""
+    attributes = dict(plan.attributes)
+    attributes[sidecar.KEY] = {**attributes[sidecar.KEY], "written": sidecar.fingerprint(image)}
+    return spec.dump(image, plan.version) | attributes
+
+
+def readable_bytes(count: float) -> str:
+    """Write a number of bytes for people.
+
+    >>> readable_bytes(3_500_000)
+    '3.3 MiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError
+
+
+def _store_faults(
+    store: StoreArgument, version: str, mode: str, storage_options: Mapping[str, Any] | None
+) -> list[OmeZarrError]:
+    """Check version and place; both are told together."""
+    faults: list[OmeZarrError] = []
+    for check in (
+        lambda: spec.zarr_format(version),
+        lambda: check_free(store, mode=mode, storage_options=storage_options),
+    ):
+        try:
+            check()
+        except OmeZarrError as error:
+            faults.append(error)
+    return faults
+
+
+def _tree_faults(levels: Sequence[xr.DataArray], described: Sequence[tuple[Dimension, ...]]) -> list[OmeZarrError]:
+    """Levels of one image have the same dimensions and dtype, and grow coarser."""
+    faults: list[OmeZarrError] = []
+    axes = [tuple(dimension.name for dimension in dimensions) for dimensions in described]
+    for index in range(1, len(levels)):
+        if axes[index] != axes[0]:
+            faults.append(
+                AxisError(f"level {index} has the dimensions {axes[index]}, and level 0 {axes[0]}; give each the same")
+            )
+            continue
+        if levels[index].dtype != levels[0].dtype:
+            faults.append(
+                LevelError(
+                    f"level {index} is of dtype {levels[index].dtype}, and level 0 of {levels[0].dtype}; "
+                    "make them the same with map_over_datasets(lambda ds: ds.astype(…))"
+                )
+            )
+        for coarse, fine in zip(described[index], described[index - 1], strict=True):
+            if coarse.grid.size > fine.grid.size:
+                faults.append(
+                    LevelError(
+                        f"level {index} has {coarse.grid.size} pixels along {coarse.name!r}, more than the "
+                        f"{fine.grid.size} of level {index - 1}; order the levels from fine to coarse"
+                    )
+                )
+            if coarse.axis.unit != fine.axis.unit and coarse.coordinate is not None and fine.coordinate is not None:
+                faults.append(
+                    LevelError(
+                        f"level {index} has the unit {coarse.axis.unit!r} along {coarse.name!r}, and level {index - 1} "
+                        f"{fine.axis.unit!r}; convert both: to_units({{{coarse.name!r}: …}})"
+                    )
+                )
+    return faults
+
+
+def _channels(da: xr.DataArray, dimensions: Sequence[Dimension]) -> tuple[Channel, ...] | None:
+    dim = next((dimension.name for dimension in dimensions if dimension.axis.type == "channel"), None)
+    return None if dim is None else describe_channels(da, dim)
+
+
+def _keep_rendering(channels: tuple[Channel, ...] | None, known: Image | None) -> tuple[Channel, ...] | None:
+    """Take over, label by label, what the store said of channels and the coordinates do not."""
+    if channels is None or known is None or not known.channels:
+        return channels
+    by_label = {channel.label: channel for channel in known.channels}
+    merged = []
+    for index, channel in enumerate(channels):
+        same = by_label.get(channel.label) if channel.label is not None else None
+        if same is None and channel.label is None and len(known.channels) == len(channels):
+            same = known.channels[index]
+        merged.append(
+            channel
+            if same is None
+            else Channel(
+                channel.label or same.label,
+                channel.color or same.color,
+                channel.window or same.window,
+                same.active if channel.active is None else channel.active,
+                same.extra,
+            )
+        )
+    return tuple(merged)
+
+
+def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None, name: str) -> Image:
+    multiscale = Multiscale(
+        str(da.name) if da.name is not None else name,
+        tuple(dimension.axis for dimension in made.dimensions),
+        tuple(_level(str(index), grids) for index, grids in enumerate(made.grids)),
+        made.method.name,
+        _method_metadata(made.method.name, steps=made.steps, boundary=made.boundary, skipna=made.skipna),
+    )
+    return Image((multiscale,), channels)
+
+
+def _method_metadata(method: str | None, **arguments: Any) -> dict[str, Any] | None:
+    """Say how the pyramid was made, as OME-Zarr recommends: what was called, and with what."""
+    if method is None:
+        return None
+    description = METHODS[method].description
+    keywords = {key: value for key, value in arguments.items() if value is not None}
+    if "steps" in keywords:
+        keywords["factors"] = [dict(step) for step in keywords.pop("steps")]
+    return {
+        "description": description,
+        "method": f"xomezarr.{method}",
+        "version": _version(),
+        "args": [],
+        "kwargs": keywords,
+    }
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("xomezarr")
+
+
+def _level(path: str, grids: Mapping[str, Grid]) -> Level:
+    return Level(
+        path, {dim: grid.scale for dim, grid in grids.items()}, {dim: grid.translation for dim, grid in grids.items()}
+    )
+
+
+def _check_metadata(plan: Plan) -> None:
+    """Let the specification's judges look at the metadata before the first byte is written."""
+    spec.check(spec.dump(final_image(plan, None), plan.version), plan.version)
+
+
+def _times(sizes: Any) -> str:
+    return "×".join(map(str, sizes))

@@ -1,0 +1,176 @@
+"""Small RGB pictures of images: channels added up in their colours."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xomezarr.channels import channel_dim, complete
+from xomezarr.coords import infer_axis_type
+from xomezarr.errors import AxisError, ChannelError, LevelError
+from xomezarr.model import Channel
+from xomezarr.units import convert, ome_unit
+
+__all__ = ["composite", "thumbnail"]
+
+
+def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.uint8]:
+    """Add up an image's channels in their colours.
+
+    Parameters
+    ----------
+    image
+        With two or more dimensions of space, of which the last two are shown. Of a stack the middle plane is
+        taken, of a time series the first image: a projection would have to read all of it.
+    channels
+        One for each index of the channel dimension, or one for an image without. Channels that are not `active` are
+        left out. A colour that is missing is chosen by the number of channels; a window that is missing spans
+        the percentiles 0.5 to 99.8 of the plane's own pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape ``(y, x, 3)``. Each channel runs from black at its window's start to its full colour at the end;
+        values beyond, and sums above 255, are clipped. NaN is black.
+
+    Raises
+    ------
+    AxisError
+        If the image has fewer than two dimensions of space.
+    ChannelError
+        If the number of channels is not that of the image.
+    """
+    plane = _plane(image)
+    if len(channels) != plane.shape[0]:
+        raise ChannelError(
+            f"{len(channels)} channels are given for an image of {plane.shape[0]}; "
+            "give one for each: composite(image, image.omezarr.channels)"
+        )
+    pixels = plane.astype(np.float64)
+    shown = complete(
+        [dataclasses.replace(channel, label=channel.label or "") for channel in channels], plane, plane.dtype
+    )
+    picture = np.zeros((*pixels.shape[1:], 3))
+    for channel, values in zip(shown, pixels, strict=True):
+        if channel.active is not False:
+            picture += _brightness(values, channel)[..., np.newaxis] * _rgb(channel)
+    return np.round(np.clip(picture, 0, 255)).astype(np.uint8)
+
+
+def thumbnail(levels: Sequence[xr.DataArray], channels: Sequence[Channel], *, max_size: int = 256) -> NDArray[np.uint8]:
+    """Draw a small picture of a pyramid, true to its physical proportions.
+
+    Parameters
+    ----------
+    levels
+        Finest first. The coarsest is read whose longer side has `max_size` pixels or more; if none has, the finest.
+    channels
+        See `composite`.
+    max_size
+        Pixels of the picture's longer side, unless the finest level has fewer.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape ``(y, x, 3)``, by the nearest pixel.
+
+    Raises
+    ------
+    LevelError
+        If there is no level, or `max_size` is less than 1.
+    """
+    if not levels or max_size < 1:
+        raise LevelError(f"a thumbnail of {len(levels)} levels with max_size={max_size} cannot be drawn; give 256, say")
+    # only dimensions that are shown decide
+    chosen = next((level for level in reversed(levels) if max(_sizes(level)) >= max_size), levels[0])
+    picture = composite(chosen, channels)
+    height, width = _proportions(chosen)
+    side = min(max_size, max(picture.shape[:2])) / max(height, width)
+    rows = _nearest(picture.shape[0], max(round(height * side), 1))
+    columns = _nearest(picture.shape[1], max(round(width * side), 1))
+    return picture[rows[:, np.newaxis], columns]
+
+
+def _plane(image: xr.DataArray) -> NDArray[Any]:
+    """Load one plane of each channel, shape ``(channel, y, x)``."""
+    rows, columns = _shown_dims(image)
+    channel = channel_dim(image)
+    index = {
+        dim: 0 if infer_axis_type(image, str(dim), {}) == "time" else image.sizes[dim] // 2
+        for dim in image.dims
+        if dim not in (rows, columns, channel)
+    }
+    plane = image.isel(index).transpose(*([channel] if channel else []), rows, columns)
+    values: NDArray[Any] = plane.values
+    return values if channel else values[np.newaxis]
+
+
+def _shown_dims(image: xr.DataArray) -> tuple[str, str]:
+    """Return the dimensions of a picture's rows and columns: y and x, else the last two of space."""
+    spatial = [str(dim) for dim in image.dims if infer_axis_type(image, str(dim), {}) == "space"]
+    named = {dim.lower(): dim for dim in spatial}
+    if {"y", "x"} <= named.keys():
+        return named["y"], named["x"]
+    if len(spatial) < 2:
+        raise AxisError(
+            f"the image has {len(spatial)} dimensions of space among {tuple(image.dims)}, and a picture needs two; "
+            'name them y and x: rename(row="y", col="x")'
+        )
+    return spatial[-2], spatial[-1]
+
+
+def _sizes(image: xr.DataArray) -> tuple[int, int]:
+    rows, columns = _shown_dims(image)
+    return image.sizes[rows], image.sizes[columns]
+
+
+def _proportions(image: xr.DataArray) -> tuple[float, float]:
+    """Return height and width in the unit of the columns; pixels count as square where units do not compare."""
+    (rows, columns), (height, width) = _shown_dims(image), _sizes(image)
+    units = [image.coords[dim].attrs.get("units") if dim in image.coords else None for dim in (rows, columns)]
+    factor = 1.0
+    if units[0] != units[1]:
+        if not all(isinstance(unit, str) and ome_unit(unit) for unit in units):
+            return float(height), float(width)
+        factor = convert(str(units[0]), str(units[1]))
+    return height * _spacing(image, rows) * factor, width * _spacing(image, columns)
+
+
+def _spacing(image: xr.DataArray, dim: str) -> float:
+    """Return the mean distance of pixel centres, or what a single pixel remembers."""
+    if dim not in image.coords:
+        return 1.0
+    coordinate = image.coords[dim]
+    if coordinate.dtype.kind not in "iuf":
+        return 1.0
+    if coordinate.size < 2:
+        return float(coordinate.attrs.get("scale", 1.0))
+    values = coordinate.values
+    return abs(float(values[-1]) - float(values[0])) / (coordinate.size - 1) or 1.0
+
+
+def _brightness(values: NDArray[np.float64], channel: Channel) -> NDArray[np.float64]:
+    """Scale a channel's window to 0 … 1."""
+    assert channel.window is not None
+    start, end = channel.window.start, channel.window.end
+    scaled = np.clip((values - start) / (end - start or 1.0), 0.0, 1.0)
+    return np.nan_to_num(scaled)
+
+
+def _rgb(channel: Channel) -> NDArray[np.float64]:
+    """Return a channel's colour, three numbers from 0 to 255."""
+    return np.frombuffer(bytes.fromhex(channel.color or "FFFFFF"), np.uint8).astype(np.float64)
+
+
+def _nearest(size: int, new: int) -> NDArray[np.intp]:
+    """Return the index of the pixel under the centre of each pixel of a row resampled to `new` pixels.
+
+    >>> _nearest(4, 2), _nearest(2, 4)
+    (array([1, 3]), array([0, 0, 1, 1]))
+    """
+    return np.minimum(((np.arange(new) + 0.5) * size / new).astype(np.intp), size - 1)

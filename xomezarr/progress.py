@@ -1,0 +1,97 @@
+"""Progress on long work: a callable that is told of each tile. Only this module knows rich."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TextIO
+
+__all__ = ["OnTile", "rich_progress"]
+
+type OnTile = Callable[[int], None]
+"""Called with the number of bytes of each tile that has been written, from any thread."""
+
+SECONDS_BETWEEN_LINES = 10.0
+"""A log gets six lines a minute: enough to see that work goes on, and none for work that is soon done."""
+
+
+@contextmanager
+def rich_progress(total_bytes: int, description: str, *, file: TextIO | None = None) -> Iterator[OnTile]:
+    """Show how far some work has come.
+
+    On a terminal a bar, which goes away with the work; elsewhere a line now and then, without control
+    characters; nothing where rich is not installed.
+
+    Parameters
+    ----------
+    total_bytes
+        Bytes of all tiles, decoded.
+    description
+        What is being done, in a few words.
+    file
+        Where to show it; left out, standard error.
+
+    Yields
+    ------
+    OnTile
+        Safe to call from several threads.
+
+    Examples
+    --------
+    >>> import io
+    >>> log = io.StringIO()
+    >>> with rich_progress(200, "writing", file=log) as on_tile:
+    ...     on_tile(100)
+    >>> log.getvalue()
+    ''
+    """
+    stream = sys.stderr if file is None else file
+    if find_spec("rich") is None:
+        yield lambda nbytes: None
+    elif stream.isatty() and os.environ.get("TERM") != "dumb":
+        with _bar(total_bytes, description, stream) as on_tile:
+            yield on_tile
+    else:
+        yield _lines(total_bytes, description, stream)
+
+
+@contextmanager
+def _bar(total_bytes: int, description: str, stream: TextIO) -> Iterator[OnTile]:
+    """Draw a bar with the bytes done, their rate, and the time that is left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+        task = progress.add_task(description, total=total_bytes)
+        yield lambda nbytes: progress.advance(task, nbytes)
+
+
+def _lines(total_bytes: int, description: str, stream: TextIO) -> OnTile:
+    """Write a plain line each `SECONDS_BETWEEN_LINES`."""
+    lock = threading.Lock()
+    done, last = 0, time.monotonic()
+
+    def on_tile(nbytes: int) -> None:
+        nonlocal done, last
+        with lock:
+            done += nbytes
+            now = time.monotonic()
+            if now - last < SECONDS_BETWEEN_LINES:
+                return
+            last = now
+            percent = 100 * done // max(total_bytes, 1)
+            print(f"{description}: {percent} %, {done} of {total_bytes} bytes", file=stream, flush=True)
+
+    return on_tile

@@ -1,0 +1,250 @@
+"""Levels of a tree: found, chosen by resolution or size, and cropped together so that they stay nested."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xomezarr.errors import LevelError, OmeZarrError, raise_all
+from xomezarr.pyramid import VARIABLE, name_of, to_tree
+
+__all__ = ["at", "isel", "level", "levels", "sel"]
+
+ROUNDING = 1e-6
+"""Ratios of scales that are this near to a whole number of pixels are one."""
+
+
+def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
+    """Return the resolution levels of an image, finest first, each with the image's own name.
+
+    Raises
+    ------
+    LevelError
+        If the tree has no children ``"0"``, ``"1"``, … with a variable ``image``.
+    """
+    numbers = sorted(int(name) for name in tree.children if name.isdecimal())
+    found = []
+    for number in numbers:
+        ds = tree.children[str(number)].to_dataset()
+        if VARIABLE not in ds:
+            break
+        found.append(ds[VARIABLE].rename(name_of(ds)))
+    if not found or numbers[: len(found)] != list(range(len(found))):
+        raise LevelError(
+            f"the tree has no levels of an image: its children are {tuple(tree.children)}; "
+            'open one with xr.open_datatree(store, engine="omezarr"), or make one with da.omezarr.pyramid()'
+        )
+    return tuple(found)
+
+
+def level(tree: xr.DataTree, index: int) -> xr.DataArray:
+    """Return one resolution level; 0 is the finest, -1 the coarsest.
+
+    Raises
+    ------
+    LevelError
+        If there is no such level.
+    """
+    found = levels(tree)
+    if not -len(found) <= index < len(found):
+        raise LevelError(f"there is no level {index}; the image has {len(found)}: give 0 … {len(found) - 1}")
+    return found[index]
+
+
+def at(tree: xr.DataTree, *, scale: Mapping[str, float] | None = None, max_bytes: int | None = None) -> xr.DataArray:
+    """Choose a level by resolution or by size.
+
+    Parameters
+    ----------
+    tree
+        The image.
+    scale
+        The coarsest level at least as fine as this along each named dimension is returned, in the coordinates' unit;
+        level 0 if none is as fine.
+    max_bytes
+        The finest level of no more decoded bytes is returned. With `scale`, the coarser of the two.
+
+    Raises
+    ------
+    LevelError
+        If neither is given, a dimension has no scale, or no level is small enough.
+    """
+    found = levels(tree)
+    if scale is None and max_bytes is None:
+        raise LevelError('nothing is asked of the level; give at(scale={"x": 2.0}) or at(max_bytes=2**28)')
+    chosen = 0
+    if scale is not None:
+        for dim, asked in scale.items():
+            if dim not in found[0].dims:
+                raise LevelError(f"scale names dimension {dim!r}, which the image lacks; it has {found[0].dims}")
+            if not asked > 0:
+                raise LevelError(f"scale[{dim!r}] is {asked!r}; give a positive number of units per pixel")
+        fine = [
+            index
+            for index, da in enumerate(found)
+            if all(_scale(da, dim, found[0]) <= asked * (1 + ROUNDING) for dim, asked in scale.items())
+        ]
+        chosen = max(fine, default=0)
+    if max_bytes is not None:
+        small = [index for index, da in enumerate(found) if da.nbytes <= max_bytes]
+        if not small:
+            raise LevelError(
+                f"no level has at most {max_bytes} bytes: the coarsest has {found[-1].nbytes}; "
+                "crop the image first: tree.omezarr.sel(…)"
+            )
+        chosen = max(chosen, min(small))
+    return found[chosen]
+
+
+def sel(
+    tree: xr.DataTree,
+    indexers: Mapping[Hashable, Any] | None = None,
+    *,
+    method: str | None = None,
+    **indexers_kwargs: Any,
+) -> xr.DataTree:
+    """Crop all levels to the same physical box.
+
+    Parameters
+    ----------
+    tree
+        The image.
+    indexers, **indexers_kwargs
+        By dimension, as for `xarray.DataArray.sel`, in coordinates of level 0. In dimensions that shrink from level to
+        level: a slice, which is widened to whole pixels of the coarsest level so that the levels stay nested, or one
+        position, which picks the pixel of each level that contains it. In others: whatever `sel` takes.
+    method
+        As for `xarray.DataArray.sel`: ``"nearest"`` for positions that lie between pixels.
+
+    Raises
+    ------
+    LevelError
+        If nothing lies in the box, or a list is given for a dimension that shrinks.
+    """
+    asked = {**(indexers or {}), **indexers_kwargs}
+    base = levels(tree)[0]
+    positions: dict[Hashable, Any] = {}
+    faults: list[OmeZarrError] = []
+    for dim, indexer in asked.items():
+        if dim not in base.dims:
+            faults.append(LevelError(f"sel names dimension {dim!r}, which the image lacks; it has {base.dims}"))
+            continue
+        coords = {dim: base[dim]} if dim in base.coords else {}
+        numbers = xr.DataArray(np.arange(base.sizes[dim]), dims=(dim,), coords=coords)
+        how = None if isinstance(indexer, slice) else method
+        try:
+            positions[dim] = numbers.sel({dim: indexer}, method=how)
+        except KeyError:
+            first, last = (base[dim].values[0], base[dim].values[-1])
+            faults.append(
+                LevelError(
+                    f"dimension {dim!r} has no coordinate {indexer!r}: it runs from {first} to {last}; "
+                    'give one of its values, or sel(…, method="nearest")'
+                )
+            )
+    raise_all(faults, "the tree cannot be cropped")
+    return _crop(tree, {dim: found.values for dim, found in positions.items()}, asked)
+
+
+def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **indexers_kwargs: Any) -> xr.DataTree:
+    """Crop all levels to the same box of level-0 pixels; see `sel`.
+
+    Parameters
+    ----------
+    tree
+        The image.
+    indexers, **indexers_kwargs
+        By dimension, as for `xarray.DataArray.isel`, in pixels of level 0.
+
+    Raises
+    ------
+    LevelError
+        If nothing lies in the box, an index is out of range, or a list is given for a dimension that shrinks.
+    """
+    asked = {**(indexers or {}), **indexers_kwargs}
+    base = levels(tree)[0]
+    positions = {}
+    faults: list[OmeZarrError] = []
+    for dim, indexer in asked.items():
+        if dim not in base.dims:
+            faults.append(LevelError(f"isel names dimension {dim!r}, which the image lacks; it has {base.dims}"))
+            continue
+        try:
+            positions[dim] = np.arange(base.sizes[dim])[indexer]
+        except IndexError:
+            faults.append(
+                LevelError(f"index {indexer!r} is outside dimension {dim!r}, which has {base.sizes[dim]} pixels")
+            )
+    raise_all(faults, "the tree cannot be cropped")
+    return _crop(tree, positions, asked)
+
+
+def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[Hashable, Any]) -> xr.DataTree:
+    """Cut level-0 pixel numbers out of every level."""
+    found = levels(tree)
+    base, coarsest = found[0], found[-1]
+    shrinking = {dim for dim in base.dims if any(da.sizes[dim] != base.sizes[dim] for da in found)}
+    cropped = []
+    for da in found:
+        indexers: dict[Hashable, Any] = {}
+        for dim, pixels in positions.items():
+            numbers = np.asarray(pixels)
+            if numbers.size == 0:
+                raise LevelError(f"nothing lies at {asked[dim]!r} along dimension {dim!r}; {_extent(base, dim)}")
+            if dim not in shrinking:
+                indexers[dim] = numbers.item() if numbers.ndim == 0 else _compact(numbers)
+                continue
+            factor, coarse = _factor(base, da, dim), _factor(base, coarsest, dim)
+            if numbers.ndim == 0:
+                indexers[dim] = min(int(numbers / factor + ROUNDING), da.sizes[dim] - 1)
+                continue
+            if not isinstance(asked[dim], slice) or (numbers.size > 1 and (np.diff(numbers) != 1).any()):
+                raise LevelError(
+                    f"{asked[dim]!r} does not pick neighbouring pixels of dimension {dim!r}, which shrinks from level "
+                    f"to level; give a slice without a step, such as {dim}=slice(a, b)"
+                )
+            # out to whole pixels of the coarsest level, from there to pixels of this one
+            start = math.floor(numbers[0] / coarse + ROUNDING) * coarse
+            stop = math.ceil((numbers[-1] + 1) / coarse - ROUNDING) * coarse
+            first = min(math.floor(start / factor + ROUNDING), da.sizes[dim] - 1)
+            indexers[dim] = slice(first, max(min(math.ceil(stop / factor - ROUNDING), da.sizes[dim]), first + 1))
+        cropped.append(da.isel(indexers))
+    return to_tree(cropped, attrs=tree.attrs, encoding=tree.encoding)
+
+
+def _compact(numbers: Any) -> Any:
+    """Return neighbouring pixels as a slice, which stays lazy."""
+    if numbers.size == 1 or (np.diff(numbers) == 1).all():
+        return slice(int(numbers[0]), int(numbers[-1]) + 1)
+    return numbers
+
+
+def _factor(base: xr.DataArray, da: xr.DataArray, dim: Hashable) -> float:
+    """Return how many level-0 pixels one pixel of a level spans."""
+    if da.sizes[dim] == base.sizes[dim]:
+        return 1.0
+    return _scale(da, dim, base) / _scale(base, dim, base)
+
+
+def _scale(da: xr.DataArray, dim: Hashable, base: xr.DataArray) -> float:
+    """Return the spacing of a level's pixels along a dimension."""
+    if dim not in da.coords:
+        return 1.0 if da.sizes[dim] == base.sizes[dim] else base.sizes[dim] / da.sizes[dim]
+    remembered = da[dim].attrs.get("scale")
+    if da.sizes[dim] > 1 and da[dim].dtype.kind in "iuf":
+        return float(da[dim][-1] - da[dim][0]) / (da.sizes[dim] - 1)
+    if isinstance(remembered, int | float):
+        return float(remembered)
+    if da.sizes[dim] > 1 and da[dim].dtype.kind in "mM":
+        return float((da[dim].values[-1] - da[dim].values[0]) / np.timedelta64(1, "ns")) / 1e9 / (da.sizes[dim] - 1)
+    raise LevelError(f"dimension {dim!r} has no scale; give it one with assign_grid(scale={{{dim!r}: …}})")
+
+
+def _extent(base: xr.DataArray, dim: Hashable) -> str:
+    if dim not in base.coords:
+        return f"it has the indices 0 … {base.sizes[dim] - 1}"
+    return f"it runs from {base[dim].values[0]} to {base[dim].values[-1]}: give a slice that meets this"

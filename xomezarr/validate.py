@@ -1,0 +1,292 @@
+"""Examine a store: the metadata by every rule of `spec` and `checks`, then the arrays against the metadata."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import zarr
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+
+from xomezarr import checks, spec
+from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
+from xomezarr.model import Level, Multiscale
+from xomezarr.report import Finding, Report, Severity
+from xomezarr.store import open_group
+
+__all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "validate"]
+
+
+def validate(store: Any, *, strict: bool = False, storage_options: Mapping[str, Any] | None = None) -> Report:
+    """Examine the image in a store, its metadata and its arrays; no pixel is read.
+
+    Parameters
+    ----------
+    store
+        A path, a URL, or a store of zarr or obstore, whose root is the image.
+    strict
+        Let broken SHOULDs count as errors too, as the strict schemas of OME-Zarr do.
+    storage_options
+        For URLs, as fsspec takes them.
+
+    Returns
+    -------
+    Report
+        Everything that was found; true where no MUST is broken. A plate, a well, a label without an image, or a
+        version that is not known gives an error that names it, as it is not examined.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is nothing at that place.
+    NotOmeZarrError
+        If there is no Zarr group, or one without OME metadata.
+    """
+    group = open_group(store, storage_options=storage_options)
+    attrs = group.attrs.asdict()
+    shown = os.fspath(store) if isinstance(store, str | os.PathLike) else str(store)
+    if not spec.is_ome(attrs):
+        raise NotOmeZarrError(
+            f"{shown!r} is a Zarr group without OME metadata; give the group of an image, or xarray.open_zarr(store)"
+        )
+    findings = [*spec.findings(attrs), *_check_store(group, attrs)]
+    return Report(shown, spec.detect(attrs), tuple(checks.escalate(findings) if strict else findings))
+
+
+def _check_store(group: zarr.Group, attrs: Mapping[str, Any]) -> Iterator[Finding]:
+    """Apply the rules that need the store, so far as the metadata can be read."""
+    try:
+        image = spec.parse(attrs)
+    except (MetadataError, VersionError):
+        return
+    assert image.version is not None
+    wanted = spec.zarr_format(image.version)
+    if group.metadata.zarr_format != wanted:
+        yield _wrong_format(group.metadata.zarr_format, wanted, image.version)
+    for index, multiscale in enumerate(image.multiscales):
+        arrays: list[StoredArray | None] = []
+        for level in multiscale.levels:
+            found = _open_level(group, level)
+            if isinstance(found, Finding):
+                yield found
+            arrays.append(None if isinstance(found, Finding) else found)
+        yield from check_arrays(multiscale, arrays)
+        if index == 0 and arrays[0] is not None and len(arrays[0].shape) == len(multiscale.axes):
+            yield from checks.channel_count(image, _channels(multiscale, arrays[0]), spec.place(attrs, "omero"))
+
+
+def _wrong_format(found: int, wanted: int, version: str) -> Finding:
+    """1 (MUST, 0.4): the hierarchy is Zarr v2. 0.5a (MUST): it is Zarr v3."""
+    return Finding(
+        "1" if wanted == 2 else "0.5a",
+        "error",
+        "zarr_format",
+        f"the group is Zarr v{found}, and OME-Zarr {version} is kept in Zarr v{wanted}",
+        f"write the image anew in Zarr v{wanted}",
+    )
+
+
+def _channels(multiscale: Multiscale, array: StoredArray) -> int:
+    """Return the number of channels: the size of the channel axis, 1 without one."""
+    sizes = [size for axis, size in zip(multiscale.axes, array.shape, strict=True) if axis.type == "channel"]
+    return sizes[0] if sizes else 1
+
+
+# -- arrays ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """What the rules ask of an array in a store.
+
+    Parameters
+    ----------
+    path
+        Below the image's group.
+    shape
+        Sizes in the order of the array's dimensions.
+    zarr_format
+        2 or 3.
+    names
+        Names of the dimensions, of which each may be missing; None if the array names none.
+    separator
+        What stands between the numbers of a chunk's key.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    zarr_format: int
+    names: tuple[str | None, ...] | None = None
+    separator: str = "/"
+
+    @classmethod
+    def of(cls, array: zarr.Array[Any], path: str) -> StoredArray:
+        """Take what is needed from an open array."""
+        metadata = array.metadata
+        if isinstance(metadata, ArrayV3Metadata):
+            return cls(path, array.shape, 3, metadata.dimension_names)
+        assert isinstance(metadata, ArrayV2Metadata)
+        names = array.attrs.asdict().get("_ARRAY_DIMENSIONS")
+        return cls(
+            path,
+            array.shape,
+            2,
+            tuple(str(name) for name in names) if isinstance(names, list) else None,
+            metadata.dimension_separator,
+        )
+
+
+def _open_level(group: zarr.Group, level: Level) -> StoredArray | Finding:
+    """98 (own): the path of each dataset leads to an array that can be read."""
+    try:
+        node = group[level.path]
+    except KeyError:
+        told = f"there is no array of Zarr v{group.metadata.zarr_format}"
+        return Finding("98", "error", level.path, told, "write the level, or remove its dataset from the metadata")
+    except (ValueError, TypeError, NotImplementedError) as error:
+        return Finding("98", "error", level.path, f"the array cannot be opened: {error}", "write the level anew")
+    if isinstance(node, zarr.Group):
+        return Finding("98", "error", level.path, "there is a group, not an array", "name the path of the array in it")
+    return StoredArray.of(node, level.path)
+
+
+def same_ndim(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """13 (MUST): there are as many axes as dimensions. 25 (MUST): the arrays of all levels have as many."""
+    first, *others = arrays
+    if len(first.shape) != len(multiscale.axes):
+        yield Finding(
+            "13",
+            "error",
+            first.path,
+            f"the array has {len(first.shape)} dimensions, and there are {len(multiscale.axes)} axes "
+            f"({', '.join(multiscale.dims)})",
+            "name one axis for each dimension",
+        )
+    for array in others:
+        if len(array.shape) != len(first.shape):
+            yield Finding(
+                "25",
+                "error",
+                array.path,
+                f"the array has {len(array.shape)} dimensions, and that at {first.path!r} has {len(first.shape)}",
+                "write all levels with the same dimensions",
+            )
+
+
+def nested_chunks(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """2 (the layout in the text of 0.4): chunks of Zarr v2 lie in nested folders, which "/" in their keys makes."""
+    for array in arrays:
+        if array.separator != "/":
+            yield Finding(
+                "2",
+                "warning",
+                array.path,
+                f'the numbers of chunk keys are separated by "{array.separator}"',
+                'write with the dimension separator "/"',
+            )
+
+
+def dimension_names(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """0.5c (MUST): each array of Zarr v3 has dimension_names, which are the names of the axes in their order."""
+    for array in arrays:
+        if array.zarr_format == 3 and array.names != multiscale.dims:
+            told = "no dimension_names" if array.names is None else f"the dimension_names {_listed(array.names)}"
+            yield Finding(
+                "0.5c",
+                "error",
+                array.path,
+                f"the array has {told}, and the axes are {_listed(multiscale.dims)}",
+                "give the array the names of the axes",
+            )
+
+
+def array_dimensions(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """21 (MUST): the axes stand in the order of the array's dimensions.
+
+    Zarr v2 does not name dimensions; xarray's attribute _ARRAY_DIMENSIONS does. The same names in another
+    order contradict the axes; other names may be a habit of the writer.
+    """
+    for array in arrays:
+        if array.zarr_format == 2 and array.names is not None and array.names != multiscale.dims:
+            turned = sorted(map(str, array.names)) == sorted(multiscale.dims)
+            yield Finding(
+                "21",
+                "error" if turned else "warning",
+                array.path,
+                f"_ARRAY_DIMENSIONS are {_listed(array.names)}, and the axes are {_listed(multiscale.dims)}",
+                "give the array the names of the axes, in their order",
+            )
+
+
+def largest_first(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """24 (MUST): the datasets stand in the order of their resolution, the largest first.
+
+    A level that is smaller as a whole but longer along one axis is not forbidden, and gives a warning.
+    """
+    for before, after in pairwise(arrays):
+        if len(before.shape) != len(after.shape):
+            continue
+        grown = [axis for axis, (old, new) in enumerate(zip(before.shape, after.shape, strict=True)) if new > old]
+        if grown:
+            severity: Severity = "error" if math.prod(after.shape) > math.prod(before.shape) else "warning"
+            yield Finding(
+                "24",
+                severity,
+                after.path,
+                f"the shape {after.shape} is larger than {before.shape} of the level before, at {before.path!r}",
+                "list the largest level first",
+            )
+
+
+def same_extent(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """97 (own): the size of a level times its scale is that of level 0, to within a pixel of the level.
+
+    Tools round sizes up, down or to the nearest, level after level, so that one pixel proves nothing.
+    """
+    levels = {level.path: level for level in multiscale.levels}
+    first, *others = arrays
+    if first.path != multiscale.levels[0].path:
+        return
+    for array in others:
+        if not len(array.shape) == len(first.shape) == len(multiscale.axes):
+            continue
+        for axis, name in enumerate(multiscale.dims):
+            ratio = checks.coarser_by(levels[array.path], multiscale.levels[0])[name]
+            expected = first.shape[axis] / ratio
+            if abs(array.shape[axis] - expected) > 1 + checks.COARSER_WITHIN * expected:
+                yield Finding(
+                    "97",
+                    "warning",
+                    array.path,
+                    f"by its scale, {ratio:g} times that of {first.path!r}, dimension {name!r} should have "
+                    f"{expected:.4g} pixels, and it has {array.shape[axis]}",
+                    "give the level the scale by which it was made",
+                )
+
+
+def _listed(names: Sequence[str | None]) -> str:
+    return f"({', '.join('none' if name is None else name for name in names)})"
+
+
+type ArrayRule = Callable[[Multiscale, Sequence[StoredArray]], Iterator[Finding]]
+
+ARRAY_RULES: tuple[ArrayRule, ...] = (
+    same_ndim,
+    nested_chunks,
+    dimension_names,
+    array_dimensions,
+    largest_first,
+    same_extent,
+)
+
+
+def check_arrays(multiscale: Multiscale, arrays: Sequence[StoredArray | None]) -> Iterator[Finding]:
+    """Apply every rule of arrays to those that are there; None stands for one that could not be opened."""
+    present = [array for array in arrays if array is not None]
+    if present:
+        for rule in ARRAY_RULES:
+            yield from rule(multiscale, present)
