@@ -258,7 +258,9 @@ def test_c3_nan_is_skipped_or_not_as_in_xarray(dtype):
     for skipna in (None, True, False):
         levels = compute(da.from_array(data, (5, 7)), "yx", steps, skipna=skipna)
         for level, factors in zip(levels, [{"y": 2, "x": 3}, {"y": 4, "x": 6}], strict=True):
-            expected = image.coarsen(factors).mean(skipna=skipna).values
+            # coarsen().mean() itself always skips
+            blocks = image.coarsen(factors)
+            expected = (blocks.reduce(np.mean) if skipna is False else blocks.mean()).values
             assert np.isnan(expected[0, 0])
             assert not np.isnan(expected).all() or skipna is False
             if np.dtype(dtype).kind == "f":
@@ -292,6 +294,27 @@ def test_c3_float64_means_stay_within_the_values_that_they_cover():
     assert (level <= blocks.max((1, 3))).all()
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_c3_minus_zero_beside_nan_stays_minus_zero(dtype):
+    (level,) = compute(np.array([-0.0, np.nan, np.nan, -0.0], dtype), "x", [{"x": 2}])
+    assert bits(level) == bits(np.array([-0.0, -0.0], dtype))
+
+
+@pytest.mark.parametrize("skipna", [True, False])
+def test_c4_there_is_one_nan(skipna):
+    # negative ones, and ones with a payload
+    data = np.array([0xFFF8000000000000, 0xFFF8000000000000, 0x7FF8000000000007, 0xFFF8000000000003], "u8").view("f8")
+    (level,) = compute(data, "x", [{"x": 2}], skipna=skipna)
+    assert bits(level) == bits(np.array([np.nan, np.nan]))
+
+
+def test_c3_what_trim_left_out_at_one_level_counts_at_no_later_one():
+    # 5 pixels, then 2 that cover 4 of them, then 1 although 3 are asked for
+    level1, level2 = compute(np.array([8, 8, 8, 8, 200], "u1"), "x", [{"x": 2}, {"x": 3}], boundary="trim")
+    assert level1.tolist() == [8, 8]
+    assert level2.tolist() == [8]
+
+
 # --- C3: nearest ------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +326,14 @@ def test_c3_nearest_takes_the_lower_middle_pixel_of_each_block(case):
     for k, level in enumerate(levels):
         expected = data[np.ix_(*(indices[k] for indices in along))]
         assert bits(level) == bits(expected)
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">f4", "<i8"])
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_c3_byte_order_is_kept_where_the_edge_cuts_a_block(method, dtype):
+    # the sample of the second block would be pixel 5, and the last is 4
+    (level,) = compute(np.full(5, 3, dtype), "x", [{"x": 4}], method)
+    assert bits(level) == bits(np.full(2, 3, dtype))
 
 
 def test_c3_nearest_never_invents_a_label_and_keeps_nan():

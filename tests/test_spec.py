@@ -373,7 +373,7 @@ def test_a_version_written_as_a_number_is_read_and_found(number: float) -> None:
 
 def test_0_5_ignores_versions_that_0_4_left() -> None:
     attrs = group_attrs(flawless(), "0.5")
-    multiscale_of(ome(attrs))["version"] = "0.4"
+    multiscale_of(ome(attrs))["version"] = "0.5-dev2"
     ome(attrs)["omero"]["version"] = "0.5-dev"
     assert spec.findings(attrs, strict=True) == []
     written = spec.dump(spec.parse(attrs), "0.5")
@@ -498,7 +498,7 @@ def test_an_image_of_0_4_without_a_version_is_read() -> None:
         ({"plate": {"version": "0.4", "wells": []}}, "a plate of OME-Zarr 0.4"),
         ({"well": {"version": "0.4", "images": []}}, "a well of a plate of OME-Zarr 0.4"),
         ({"ome": {"version": "0.5", "plate": {}}}, "a plate of OME-Zarr 0.5"),
-        ({"image-label": {"version": "0.4"}}, "a label without an image of OME-Zarr 0.4"),
+        ({"image-label": {"version": "0.4"}}, "the metadata of a label of OME-Zarr 0.4"),
         ({"labels": ["nuclei"]}, "a list of label images"),
         ({"bioformats2raw.layout": 3}, "bioformats2raw"),
     ],

@@ -318,12 +318,12 @@ class OmeZarrTreeAccessor:
     @property
     def version(self) -> str | None:
         """Version of OME-Zarr that the tree was read from; None for a tree that was not."""
-        return spec.detect(self._tree.attrs)
+        return spec.detect(plan_module.group_attrs(self._tree))
 
     @property
     def metadata(self) -> Image | None:
         """What the store that the tree was read from says of the image; None for a tree that was not."""
-        return spec.parse(self._tree.attrs) if spec.is_image(self._tree.attrs) else None
+        return plan_module.stored_metadata(self._tree)
 
     @property
     def name(self) -> Any:

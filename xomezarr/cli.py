@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import traceback
@@ -33,6 +34,7 @@ from xomezarr.errors import (
 from xomezarr.model import Channel
 from xomezarr.plan import readable_bytes
 from xomezarr.plot import composite
+from xomezarr.store import open_group
 from xomezarr.validate import validate as validate_store
 
 try:
@@ -271,14 +273,15 @@ def _description(store: str, tree: xr.DataTree) -> dict[str, Any]:
     """Describe a pyramid in numbers and strings, as ``--json`` prints it."""
     image: Any = tree.omezarr
     multiscale = image.metadata.multiscale
+    group = open_group(store)
     levels = []
     for known, array in zip(multiscale.levels, image.levels, strict=True):
-        chunks = array.encoding.get("preferred_chunks", {})
+        stored: Any = group[known.path]
         levels.append(
             {
                 "path": known.path,
-                "shape": [int(array.sizes[dim]) for dim in multiscale.dims],
-                "chunks": [int(chunks.get(dim, array.sizes[dim])) for dim in multiscale.dims],
+                "shape": [int(size) for size in stored.shape],
+                "chunks": [int(size) for size in stored.chunks],
                 "dtype": str(array.dtype),
                 "scale": [float(known.scale[dim]) for dim in multiscale.dims],
                 "translation": [float(known.translation[dim]) for dim in multiscale.dims],
@@ -290,7 +293,7 @@ def _description(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "name": image.name,
         "version": image.version,
         "method": multiscale.type,
-        "axes": [asdict(axis) for axis in image.axes],
+        "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in image.axes],
         "levels": levels,
         "channels": None if image.channels is None else [_channel(channel) for channel in image.channels],
     }
@@ -458,6 +461,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _run(list(sys.argv[1:] if argv is None else argv))
             sys.stdout.flush()
         except KeyboardInterrupt:
+            # what zarr's event loop had under way ends with the process: it has nothing more to say
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             return _fail("interrupted; what was being written is not complete", INTERRUPTED)
         except BrokenPipeError:
             # the reader has seen enough: nothing is left to say, nor to flush at exit
@@ -472,7 +477,7 @@ def _run(argv: list[str]) -> int:
         command, bound, _ = build_app().parse_args(argv, print_error=False, exit_on_error=False)
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
-        return _fail(f"{error} See: xomezarr --help", CALL_AT_FAULT)
+        return _fail(f"{str(error).rstrip('.')}; see xomezarr --help", CALL_AT_FAULT)
     except BrokenPipeError:
         raise
     except (OmeZarrError, OSError) as error:

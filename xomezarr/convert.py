@@ -34,6 +34,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.model import Channel, Window
+from xomezarr.store import resolve
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -109,11 +110,9 @@ def open_image(
         If the file is of no known type, or damaged.
     """
     location = os.fspath(path)
-    if location.startswith("file://"):
-        location = location.removeprefix("file://")
-    if "://" in location:
+    if "://" in location and not location.startswith("file:"):
         return _open_zarr(location, dims, storage_options)
-    local = Path(location).expanduser()
+    local = Path(str(resolve(location)))  # absolute: copies may be read by processes that stand elsewhere
     if not local.exists():
         raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
     if local.is_dir():
@@ -275,7 +274,8 @@ def _open_npy(path: str, dims: str | Sequence[str] | None, series: int) -> xr.Da
     opener = partial(_map_npy, path)
     pixels, _ = opener()
     array = FileArray(opener, pixels.shape, pixels.dtype)
-    return _lazy(array, _dimensions(dims, pixels.shape, path, None), name=Path(path).stem)
+    chunks = _chunks_in_memory_order(pixels)
+    return _lazy(array, _dimensions(dims, pixels.shape, path, None), name=Path(path).stem, chunks=chunks)
 
 
 def _map_npy(path: str) -> tuple[NDArray[Any], Callable[[], None]]:
@@ -283,6 +283,20 @@ def _map_npy(path: str) -> tuple[NDArray[Any], Callable[[], None]]:
         return np.load(path, mmap_mode="r", allow_pickle=False), _nothing_to_close
     except ValueError as error:
         raise OmeZarrError(f'"{path}" cannot be memory-mapped ({error}); write it again with numpy.save') from error
+
+
+def _chunks_in_memory_order(pixels: NDArray[Any]) -> tuple[int, ...]:
+    """Return about `PREFERRED_BYTES` that lie together in the file, or in memory.
+
+    >>> _chunks_in_memory_order(np.broadcast_to(np.uint16(0), (8, 4096, 4096)))
+    (1, 512, 4096)
+    """
+    pixels_left = PREFERRED_BYTES // max(pixels.dtype.itemsize, 1)
+    chunks = [1] * pixels.ndim
+    for axis in sorted(range(pixels.ndim), key=lambda axis: (abs(pixels.strides[axis]), -axis)):
+        chunks[axis] = max(min(pixels.shape[axis], pixels_left), 1)
+        pixels_left //= chunks[axis]
+    return tuple(chunks)
 
 
 def _nothing_to_close() -> None:
@@ -475,7 +489,13 @@ def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
 
 def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[str, ...]:
     """Name the dimensions of tifffile's letters; samples of a pixel (S: RGB) are channels."""
-    table = TIFF_DIMENSIONS if "C" in letters else TIFF_DIMENSIONS | {"S": "c"}
+    if "C" in letters and "S" in letters:
+        names = letters.lower()
+        raise AxisError(
+            f'"{path}" has channels and, in each, red, green and blue samples, of shape {shape} ({letters}), and an '
+            f"image has one dimension of channels; select one: open_image(path, dims={names!r}).isel(s=0)"
+        )
+    table = TIFF_DIMENSIONS | {"S": "c"}
     unknown = [letter for letter in letters if letter not in table]
     if unknown:
         guess = "".join(table.get(letter, "?") for letter in letters)
@@ -490,21 +510,19 @@ def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[s
     return tuple(table[letter] for letter in letters)
 
 
-def _tiff_chunks(image: TiffPageSeries) -> tuple[int, ...] | None:
-    """Return the chunks to read at once: whole rows of strips up to `PREFERRED_BYTES`; None if the file is mapped."""
+def _tiff_chunks(image: TiffPageSeries) -> tuple[int, ...]:
+    """Return the chunks to read at once: tiles, or whole strips up to `PREFERRED_BYTES`."""
     if _mapped(image):
-        return None
+        return _chunks_in_memory_order(np.broadcast_to(np.zeros((), image.dtype), image.shape))
     store = image.aszarr(level=0)
     try:
         chunks = list(zarr.open_array(store, mode="r").chunks)
     finally:
         store.close()
     row = image.axes.find("Y")
-    if row >= 0:
+    if row >= 0 and not image.keyframe.is_tiled:
         nbytes = int(np.prod(chunks)) * image.dtype.itemsize
-        size = int(image.shape[row])
-        joined = chunks[row] * max(PREFERRED_BYTES // max(nbytes, 1), 1)
-        chunks[row] = max(chunks[row], joined if joined < size else size)
+        chunks[row] = min(chunks[row] * max(PREFERRED_BYTES // max(nbytes, 1), 1), int(image.shape[row]))
     return tuple(chunks)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -36,6 +37,7 @@ __all__ = [
     "UnitError",
     "UnitWarning",
     "VersionError",
+    "collecting",
     "raise_all",
     "warn",
 ]
@@ -133,8 +135,7 @@ class MultipleErrors(ExceptionGroup[OmeZarrError], OmeZarrError):  # noqa: N818 
     """Several independent faults; each stands in the message, and ``except*`` finds each by its type."""
 
     def __str__(self) -> str:
-        faults = "\n".join(f"  {number}. {error}" for number, error in enumerate(self.exceptions, 1))
-        return f"{self.message}\n{faults}"
+        return self.message  # without the count of sub-exceptions that a group adds
 
     def derive(self, excs: Sequence[OmeZarrError], /) -> Self:  # type: ignore[override]
         """Make a group of the same kind, as ``except*`` does."""
@@ -161,6 +162,17 @@ class MetadataChangedWarning(OmeZarrWarning):
     """Another tool has changed the OME metadata since xomezarr wrote them."""
 
 
+@contextmanager
+def collecting(faults: list[OmeZarrError]) -> Iterator[None]:
+    """Add what the block raises to `faults`, so that independent checks are reported together."""
+    try:
+        yield
+    except MultipleErrors as group:
+        faults.extend(fault for fault in group.exceptions if isinstance(fault, OmeZarrError))
+    except OmeZarrError as error:
+        faults.append(error)
+
+
 def raise_all(errors: Iterable[OmeZarrError], doing: str) -> None:
     """Raise what has been collected: nothing, the one error, or all of them together.
 
@@ -176,7 +188,8 @@ def raise_all(errors: Iterable[OmeZarrError], doing: str) -> None:
         return
     if len(found) == 1:
         raise found[0]
-    raise MultipleErrors(f"{doing}, for {len(found)} reasons:", found)
+    listed = "\n".join(f"  {number}. {error}" for number, error in enumerate(found, 1))
+    raise MultipleErrors(f"{doing}, for {len(found)} reasons:\n{listed}", found)
 
 
 def warn(message: str, category: type[OmeZarrWarning]) -> None:

@@ -6,14 +6,15 @@ Grid(scale=1.0, translation=0.25, size=256)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xomezarr.errors import (
+    CoordinateError,
     CoordinateNaNError,
     DescendingCoordinateError,
     DuplicateCoordinateError,
@@ -33,14 +34,20 @@ float32 stage positions need it: at 50 000 µm two neighbouring float32 numbers 
 is 0.6 % of a 0.325 µm pixel once rounded. Jitter that can be seen in an image is far larger.
 """
 
-NOISE_ULPS = 8
+ROUNDING_ULPS = (2, 8)
 """Rounding noise of coordinates that were computed, in units in the last place of the largest value.
 
-``linspace``, ``arange`` with a step, and sums of products stay within 4.
+The samples of a grid, and any slice of them, stay within 2; ``linspace`` and sums of products within 8.
 """
+
+SHORT_DIGITS = 9
+"""Significant digits of a pixel size that somebody may have typed in, or that a microscope reports."""
 
 MAX_DIGITS = 17
 """Significant decimal digits that tell any two float64 numbers apart."""
+
+
+type Precision = type[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class Grid:
         FactorError
             If `factor` is not an integer of at least 1.
         """
-        if factor < 1 or factor != int(factor):
+        if isinstance(factor, bool) or not hasattr(factor, "__index__") or factor < 1:
             raise FactorError(f"factor {factor!r} is not an integer of at least 1; give factors=2, say")
         offset = (factor - 1) / 2 if sample is None else sample
         return Grid(self.scale * factor, self.position(offset), block_count(self.size, factor, boundary))
@@ -111,11 +118,12 @@ class Grid:
         return Grid(self.scale * scale, self.translation * scale + translation, self.size)
 
     @classmethod
-    def fit(cls, coordinates: ArrayLike, *, dim: str = "coordinate") -> Grid:
+    def fit(cls, coordinates: ArrayLike, *, dim: str = "coordinate", shown: ArrayLike | None = None) -> Grid:
         """Find the grid whose pixel centres are these coordinates.
 
-        Among the grids that reproduce the coordinates bit for bit, or else to within their own rounding
-        noise, the one with the fewest decimal digits is taken, so that 0.325 stays 0.325.
+        The grid with the shortest decimal scale is taken that explains the coordinates by rounding alone, so that
+        0.325 stays 0.325 in a slice of a slice; where one of its neighbours reproduces them bit for bit, that one.
+        A scale that is no short decimal, such as 1/3, is found by its bits.
 
         Parameters
         ----------
@@ -123,13 +131,18 @@ class Grid:
             At least two ascending numbers, shape ``(n,)``, of any integer or float dtype.
         dim
             Name of the dimension, for the messages.
+        shown
+            What the messages call the samples, shape ``(n,)``; left out, the coordinates themselves.
 
         Raises
         ------
         EmptyDimensionError, CoordinateNaNError, DescendingCoordinateError, DuplicateCoordinateError
             If the coordinates are not ascending finite numbers.
         IrregularCoordinateError
-            If a sample lies more than `REGULAR_WITHIN` of a pixel off; it names the first that does.
+            If a sample lies more than `REGULAR_WITHIN` of a pixel off the line through all of them; the message names
+            the first that does not follow its neighbour by a whole step.
+        CoordinateError
+            If float64, which is what JSON holds, cannot tell the samples apart.
 
         Examples
         --------
@@ -137,17 +150,16 @@ class Grid:
         Grid(scale=0.325, translation=10.0, size=3)
         """
         values = np.asarray(coordinates)
-        check_ascending(values, dim)
+        _check_can_be_fitted(values, dim)
         centres = values.astype(np.float64)
-        noise = rounding_noise(values, centres)
-        fallback: Grid | None = None
-        for grid in _decimal_grids(centres, noise):
-            if np.array_equal(grid.coordinates, centres):
-                return grid
-            fallback = fallback or grid
-        if fallback is not None:
-            return fallback
-        return _nearest_grid(centres, dim)
+        precisions = _precisions(values, centres)
+        return (
+            _short_grid(centres, precisions, ROUNDING_ULPS)
+            or _grid_by_bits(centres)
+            # cumulative sums err by half a unit at every step
+            or _short_grid(centres, precisions, (centres.size / 2,))
+            or _nearest_grid(centres, dim, values if shown is None else np.asarray(shown))
+        )
 
 
 def block_count(size: int, factor: int, boundary: Boundary) -> int:
@@ -160,111 +172,182 @@ def step_factor(size: int, factor: int) -> int:
     return factor if size > 1 else 1
 
 
-def check_ascending(values: NDArray[np.generic], dim: str) -> None:
-    """Raise the error that names the first sample which is not an ascending finite number."""
+def check_ascending(values: NDArray[Any], dim: str) -> None:
+    """Raise the error that names the first sample which is not an ascending finite number.
+
+    Integers are compared as they are: float64 would take 2**60 and 2**60 + 1 for equal.
+    """
     if values.size == 0:
         raise EmptyDimensionError(
-            f"dimension {dim!r} has no samples; select at least one pixel, or drop it with isel({dim}=0)"
+            f"dimension {dim!r} has no samples: what selected them matched nothing; "
+            f"select at least one pixel, such as isel({dim}=slice(0, 1))"
         )
-    numbers = values.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(numbers))
+    bad = np.flatnonzero(~np.isfinite(values.astype(np.float64)))
     if bad.size:
         raise CoordinateNaNError(
             f"coordinate {dim!r} is {values[bad[0]]} at index {bad[0]}; give every pixel a position: "
-            f"assign_coords({dim}=…), or dropna({dim!r}) to leave such pixels out"
+            f"assign_grid(scale={{{dim!r}: 1.0}}, translation={{{dim!r}: 0.0}})"
         )
-    # integers are compared as they are: float64 would take 2**60 and 2**60 + 1 for equal
-    steps = np.sign(numbers[1:] - numbers[:-1])
-    if values.dtype.kind in "iu":
-        steps = np.where(values[1:] > values[:-1], 1.0, np.where(values[1:] < values[:-1], -1.0, 0.0))
-    if steps.size and bool(np.all(steps < 0)):
+    rises, falls = values[1:] > values[:-1], values[1:] < values[:-1]
+    if rises.all():
+        return
+    if falls.all():
         raise DescendingCoordinateError(
-            f"coordinate {dim!r} descends from {values[0]} to {values[-1]}; "
-            f"OME-Zarr scales are positive: sortby({dim!r}) turns the image round"
+            f"coordinate {dim!r} descends from {values[0]} to {values[-1]}, and OME-Zarr scales are positive; "
+            f"turn the image round: sortby({dim!r})"
         )
-    for wrong in np.flatnonzero(steps <= 0)[:1]:
-        index = int(wrong) + 1
-        if steps[wrong] == 0:
-            raise DuplicateCoordinateError(
-                f"coordinate {dim!r} is {values[index]} at index {index - 1} and at index {index}; "
-                f"drop_duplicates({dim!r}) keeps one of them"
-            )
+    index = int(np.argmin(rises)) + 1
+    if falls[index - 1]:
         raise IrregularCoordinateError(
             f"coordinate {dim!r} goes back from {values[index - 1]} to {values[index]} at index {index}; "
-            f"sortby({dim!r}) puts the pixels in order"
+            f"put the pixels in order: sortby({dim!r})"
+        )
+    raise DuplicateCoordinateError(
+        f"coordinate {dim!r} is {values[index]} at index {index - 1} and at index {index}; "
+        f"keep one of them: drop_duplicates({dim!r})"
+    )
+
+
+def _check_can_be_fitted(values: NDArray[Any], dim: str) -> None:
+    """Raise unless the values are two or more ascending numbers that float64 can tell apart."""
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise CoordinateError(
+            f"coordinate {dim!r} of dtype {values.dtype} and shape {values.shape} is no row of numbers; "
+            "give one number for each pixel: Grid.fit([0.0, 0.5])"
+        )
+    check_ascending(values, dim)
+    if values.size == 1:
+        raise CoordinateError(
+            f"coordinate {dim!r} has one sample, which has no spacing; "
+            f"say it: Grid(scale=1.0, translation={float(values[0])!r}, size=1)"
+        )
+    first, last = values[0].item(), values[-1].item()
+    if not np.isfinite(float(last) - float(first)):
+        raise CoordinateError(
+            f"coordinate {dim!r} spans more than float64 can hold, from {first} to {last}; "
+            f"give it a grid: assign_grid(scale={{{dim!r}: 1.0}}, translation={{{dim!r}: 0.0}})"
+        )
+    magnitude = max(abs(first), abs(last))
+    step = (last - first) / (values.size - 1)
+    if values.dtype.kind in "iu" and magnitude > 2**53 and np.spacing(float(magnitude)) / 2 > REGULAR_WITHIN * step:
+        raise CoordinateError(
+            f"coordinate {dim!r} starts at {first} with steps of {step:g}, which float64 cannot tell apart there; "
+            f"count from the first: assign_coords({dim}=da[{dim!r}] - da[{dim!r}][0])"
         )
 
 
-def rounding_noise(values: NDArray[np.generic], centres: NDArray[np.float64]) -> float:
-    """Return how far rounding alone may have moved a coordinate, by the precision that the values really have."""
-    dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
-    if dtype == np.float64 and not np.array_equal(centres, np.round(centres * 1024) / 1024):
-        # float64 that came from float32; whole numbers and short binary fractions fit both, and are not noisy
-        with np.errstate(over="ignore"):
-            if np.array_equal(centres.astype(np.float32), centres):
-                dtype = np.dtype(np.float32)
-    return NOISE_ULPS * float(np.finfo(dtype).eps) * float(np.abs(centres).max())
+def _precisions(values: NDArray[Any], centres: NDArray[np.float64]) -> tuple[Precision, ...]:
+    """Return the precisions that the coordinates may have been computed in, the finest first."""
+    if values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        return (values.dtype.type,)
+    with np.errstate(over="ignore", under="ignore"):
+        came_from_float32 = values.dtype.kind == "f" and np.array_equal(centres.astype(np.float32), centres)
+    return (np.float64, np.float32) if came_from_float32 else (np.float64,)
 
 
-def _decimal_grids(centres: NDArray[np.float64], noise: float) -> Iterator[Grid]:
-    """Yield grids that stay within `noise` of the coordinates, the fewest digits first."""
-    size = centres.size
-    steps = size - 1
-    index = np.arange(size, dtype=np.float64)
-    step = (centres[-1] - centres[0]) / steps
-    if not np.isfinite(step):
-        return
-    noise = min(noise, step * REGULAR_WITHIN)
-    exact = {step, float(centres[1] - centres[0])}
-    seen: set[float] = set()
-    for scale in [*_simpler_decimals(step, 2 * noise / steps), *exact]:
-        if scale in seen or scale <= 0:
-            continue
-        seen.add(scale)
+def _short_grid(
+    centres: NDArray[np.float64], precisions: Sequence[Precision], tolerances: Sequence[float]
+) -> Grid | None:
+    """Find a grid with a short decimal scale that explains the coordinates by rounding alone."""
+    step = _mean_step(centres)
+    for precision in precisions:
+        ulp = float(np.finfo(precision).eps) * float(np.abs(centres).max())
+        for ulps in tolerances:
+            found = _simplest_grid(centres, step, min(ulps * ulp, REGULAR_WITHIN * step), SHORT_DIGITS)
+            if found is not None:
+                return _first_with_bits(_neighbours(found, centres, precision), centres, precision) or found
+    return None
+
+
+def _neighbours(grid: Grid, centres: NDArray[np.float64], precision: Precision) -> Iterator[Grid]:
+    """Yield grids that differ from a short one by rounding: 3 × 0.1 is 0.30000000000000004 in float64."""
+    yield grid
+    first = float(str(precision(centres[0])))
+    for scale in (grid.scale, np.nextafter(grid.scale, np.inf), np.nextafter(grid.scale, 0.0)):
+        yield Grid(float(scale), first, grid.size)
+
+
+def _grid_by_bits(centres: NDArray[np.float64]) -> Grid | None:
+    """Find a grid that reproduces the coordinates bit for bit, whatever its scale."""
+    step, first = _mean_step(centres), float(centres[0])
+    within = 2 * ROUNDING_ULPS[-1] * float(np.spacing(np.abs(centres).max())) / (centres.size - 1)
+    scales = [*_simpler_decimals(step, within, MAX_DIGITS), float(centres[1] - centres[0]), step]
+    return _first_with_bits((Grid(scale, first, centres.size) for scale in scales), centres, np.float64)
+
+
+def _first_with_bits(grids: Iterable[Grid], centres: NDArray[np.float64], precision: Precision) -> Grid | None:
+    """Return the first grid whose samples, in this precision, are the coordinates."""
+    for grid in grids:
+        # the last sample shows almost every difference, at no cost
+        if precision(grid.position(grid.size - 1)) == centres[-1] and np.array_equal(
+            grid.coordinates.astype(precision), centres
+        ):
+            return grid
+    return None
+
+
+def _simplest_grid(centres: NDArray[np.float64], step: float, noise: float, digits: int) -> Grid | None:
+    """Return the grid within `noise` of the coordinates whose scale, then translation, has the fewest digits."""
+    index = np.arange(centres.size, dtype=np.float64)
+    for scale in _simpler_decimals(step, 2 * noise / (centres.size - 1), digits):
         origin = centres - scale * index
-        low, high = float(origin.max() - noise), float(origin.min() + noise)
-        if low > high:
+        low, high = float(origin.max()) - noise, float(origin.min()) + noise
+        if low > high or scale <= 0:
             continue
-        middle = (low + high) / 2
-        for translation in (*_simpler_decimals(middle, (high - low) / 2), float(centres[0])):
-            grid = Grid(scale, translation, size)
+        for translation in _simpler_decimals((low + high) / 2, (high - low) / 2, MAX_DIGITS):
+            grid = Grid(scale, translation, centres.size)
             if np.abs(grid.coordinates - centres).max() <= noise:
-                yield grid
+                return grid
+    return None
 
 
-def _simpler_decimals(value: float, within: float) -> Iterator[float]:
-    """Yield the decimals nearest to `value` that differ from it by no more than `within`, fewest digits first.
+def _simpler_decimals(value: float, within: float, digits: int) -> Iterator[float]:
+    """Yield the decimals of up to so many digits that differ from `value` by no more than `within`, shortest first.
 
-    >>> list(_simpler_decimals(0.32500000000000007, 1e-15))[0]
-    0.325
+    >>> list(_simpler_decimals(0.32500000000000007, 1e-15, 9))
+    [0.325]
     """
-    if value == 0 or abs(value) <= within:
+    if abs(value) <= within:
         yield 0.0
-        if value == 0:
-            return
-    last: float | None = None
-    for digits in range(1, MAX_DIGITS + 1):
-        decimal = float(f"{value:.{digits - 1}e}")
+    last = 0.0
+    for count in range(1, digits + 1):
+        decimal = float(f"{value:.{count - 1}e}")
         if abs(decimal - value) <= within and decimal != last:
             last = decimal
             yield decimal
 
 
-def _nearest_grid(centres: NDArray[np.float64], dim: str) -> Grid:
-    """Return the grid through coordinates that are noisier than rounding explains, or name the first that is off it."""
+def _nearest_grid(centres: NDArray[np.float64], dim: str, shown: NDArray[Any]) -> Grid:
+    """Return the grid along the line through the coordinates, or name the first sample that is off it."""
     size = centres.size
-    scale = float((centres[-1] - centres[0]) / (size - 1))
-    origin = centres - scale * np.arange(size)
-    grid = Grid(scale, float((origin.max() + origin.min()) / 2), size)
-    if np.abs(grid.coordinates - centres).max() <= REGULAR_WITHIN * scale:
-        return grid
+    index = np.arange(size, dtype=np.float64)
+    centred = index - (size - 1) / 2
+    scale = float((centred * (centres - centres[0])).sum() / (centred**2).sum())
+    origin = centres - scale * index
+    jitter = float(origin.max() - origin.min()) / 2
+    allowed = REGULAR_WITHIN * scale
+    if jitter <= allowed:
+        rounding = ROUNDING_ULPS[-1] * float(np.spacing(np.abs(centres).max()))
+        noise = min(max(2 * jitter, rounding), allowed)
+        line = Grid(scale, float(origin.max() + origin.min()) / 2, size)
+        return _simplest_grid(centres, scale, noise, MAX_DIGITS) or line
     steps = np.diff(centres)
     usual = float(np.median(steps))
-    off = np.flatnonzero(np.abs(steps - usual) > REGULAR_WITHIN * usual)
-    # a slow drift has no single step that stands out: name the sample farthest from the grid
-    index = int(off[0]) + 1 if off.size else int(np.abs(grid.coordinates - centres).argmax())
+    leaps = np.flatnonzero(np.abs(steps - usual) > 2 * REGULAR_WITHIN * usual)
+    if leaps.size:
+        first = int(leaps[0]) + 1
+        found = f"at index {first}: {shown[first]} follows {shown[first - 1]}, where the step is {usual:.9g}"
+        found += " s" if shown.dtype.kind in "mM" else ""
+    else:  # a slow drift, without a step that stands out
+        off = np.abs(origin - origin.mean()) / scale
+        first = int(np.argmax(off > REGULAR_WITHIN))
+        found = f"at index {first}: {shown[first]} lies {off[first]:.2g} of a pixel off the nearest regular grid"
     raise IrregularCoordinateError(
-        f"coordinate {dim!r} is irregular at index {index}: {centres[index]:.9g} follows {centres[index - 1]:.9g}, "
-        f"where the step is {usual:.9g}; give it a regular grid with interp or assign_grid, "
-        f'or write it by index and keep the true positions with irregular="keep"'
+        f"coordinate {dim!r} is irregular {found}; "
+        f'write it by index and keep the true positions beside, with irregular="keep", '
+        f"or give it a regular grid: assign_grid(scale={{{dim!r}: {usual:.6g}}})"
     )
+
+
+def _mean_step(centres: NDArray[np.float64]) -> float:
+    return float(centres[-1] - centres[0]) / (centres.size - 1)

@@ -16,7 +16,7 @@ from xomezarr.channels import complete, describe_channels
 from xomezarr.chunking import chunk_shape, default_chunks
 from xomezarr.coords import Dimension, Irregular, dequantify, describe
 from xomezarr.downsample import METHODS, check_dtype, default_method
-from xomezarr.errors import AxisError, LevelError, OmeZarrError, raise_all
+from xomezarr.errors import AxisError, LevelError, OmeZarrError, collecting, raise_all
 from xomezarr.grid import Boundary, Grid
 from xomezarr.model import Channel, Image, Level, Multiscale
 from xomezarr.pyramid import Factors, Pyramid, design, lazy_levels
@@ -216,14 +216,12 @@ def _plan_array(
     da = dequantify(da)
     if name is not None:
         da = da.rename(name)
-    try:
+    with collecting(faults):
         made = design(da, **pyramid)
         levels = [level.transpose(*made.dims) for level in lazy_levels(da, made)]
         channels = _channels(da, made.dimensions)
         image = _image(da, made, channels, default_name(store))
         attributes, arrays = sidecar.dump(da, made.dimensions, image)
-    except OmeZarrError as error:
-        faults.extend(error.exceptions if isinstance(error, ExceptionGroup) else [error])
     raise_all(faults, "the array cannot be written as OME-Zarr")
     level_plans = tuple(
         LevelPlan(str(index), grids, {dim: min(made.chunks[dim], grids[dim].size) for dim in grids}, da.dtype)
@@ -275,22 +273,19 @@ def plan_tree(
     levels : list of xarray.DataArray
         In file order.
     """
-    known = spec.parse(tree.attrs) if spec.is_image(tree.attrs) else None
+    known = stored_metadata(tree)
     version = version or (known.version if known and known.version in spec.VERSIONS else "0.4") or "0.4"
     faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
     levels = [dequantify(level) for level in levels]
     base = levels[0] if name is None else levels[0].rename(name)
     described: list[tuple[Dimension, ...]] = []
-    try:
+    with collecting(faults):
         check_dtype(base.dtype, default_method(base.dtype))
-    except OmeZarrError as error:
-        faults.append(error)
     for index, level in enumerate(levels):
-        try:
+        of_level: list[OmeZarrError] = []
+        with collecting(of_level):
             described.append(describe(level, axes=axes, irregular=irregular))
-        except OmeZarrError as error:
-            found = error.exceptions if isinstance(error, ExceptionGroup) else [error]
-            faults.extend(type(fault)(f"level {index}: {fault}") for fault in found)
+        faults.extend(type(fault)(f"level {index}: {fault}") for fault in of_level)
     raise_all(faults, "the tree cannot be written as OME-Zarr")
     dims = tuple(dimension.name for dimension in described[0])
     faults += _tree_faults(levels, described)
@@ -335,6 +330,17 @@ def plan_tree(
 def rendering(da: xr.DataArray, known: Image | None) -> tuple[Channel, ...]:
     """Return the channels of a level: what its coordinates say, else what the store said under the same label."""
     return _keep_rendering(describe_channels(da), known) or ()
+
+
+def stored_metadata(tree: xr.DataTree) -> Image | None:
+    """Return what the store that a tree was read from says of the image; None for a tree that was not."""
+    attrs = group_attrs(tree)
+    return spec.parse(attrs) if spec.is_image(attrs) else None
+
+
+def group_attrs(tree: xr.DataTree) -> dict[str, Any]:
+    """Return the attributes of the image's group."""
+    return {str(key): value for key, value in tree.attrs.items()}
 
 
 def final_image(plan: Plan, coarsest: NDArray[Any] | None) -> Image:
@@ -384,14 +390,10 @@ def _store_faults(
 ) -> list[OmeZarrError]:
     """Check version and place; both are told together."""
     faults: list[OmeZarrError] = []
-    for check in (
-        lambda: spec.zarr_format(version),
-        lambda: check_free(store, mode=mode, storage_options=storage_options),
-    ):
-        try:
-            check()
-        except OmeZarrError as error:
-            faults.append(error)
+    with collecting(faults):
+        spec.zarr_format(version)
+    with collecting(faults):
+        check_free(store, mode=mode, storage_options=storage_options)
     return faults
 
 

@@ -14,7 +14,16 @@ import xarray as xr
 from xomezarr.chunking import chunk_shape, default_chunks, fits
 from xomezarr.coords import Dimension, Irregular, coordinate, dequantify, describe
 from xomezarr.downsample import METHODS, Method, check_dtype, default_method, downsample, get_method
-from xomezarr.errors import CoordinateError, DtypeError, FactorError, FactorWarning, OmeZarrError, raise_all, warn
+from xomezarr.errors import (
+    CoordinateError,
+    DtypeError,
+    FactorError,
+    FactorWarning,
+    OmeZarrError,
+    collecting,
+    raise_all,
+    warn,
+)
 from xomezarr.grid import Boundary, Grid, block_count, step_factor
 from xomezarr.units import convert
 
@@ -121,19 +130,15 @@ def design(
     """
     faults: list[OmeZarrError] = []
     row = default_method(da.dtype)
-    try:
+    with collecting(faults):
         row = get_method(method) if method is not None else row
         check_dtype(da.dtype, row)
-    except OmeZarrError as error:
-        faults.append(error)
     if boundary not in ("pad", "trim"):
         faults.append(FactorError(f'boundary={boundary!r} is not known; give boundary="pad" or boundary="trim"'))
     dimensions: tuple[Dimension, ...] = ()
-    try:
+    with collecting(faults):
         dimensions = describe(da, axes=axes, irregular=irregular)
-    except OmeZarrError as error:
-        faults.extend(error.exceptions if isinstance(error, ExceptionGroup) else [error])
-    if skipna is not None and not isinstance(skipna, bool):
+    if skipna not in (None, True, False):
         faults.append(DtypeError(f"skipna={skipna!r} is neither True nor False; leave it out to skip NaN"))
     raise_all(faults, "the array cannot be written as OME-Zarr")
     return plan_levels(da, dimensions, row, factors, levels, boundary, skipna, chunks)
@@ -236,7 +241,8 @@ def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
     by_name = {dimension.name: dimension for dimension in made.dimensions}
     for array, grids, factors in zip(arrays, made.grids[1:], made.factors[1:], strict=True):
         coords = level_coords(da, by_name, grids, factors, sampled=is_sampled(made.method.name))
-        level = xr.DataArray(array, dims=dims, coords=coords, attrs=da.attrs, name=da.name)
+        # named afterwards: a DataArray without a name takes that of its dask array
+        level = xr.DataArray(array, dims=dims, coords=coords, attrs=da.attrs).rename(da.name)
         level.encoding = {key: value for key, value in da.encoding.items() if key == "axes"}
         yield level
 
@@ -265,7 +271,7 @@ def level_coords(
 
 def is_sampled(method: str | None) -> bool:
     """Whether a method takes a pixel of each block as it is, rather than a value for the whole block."""
-    return method in METHODS and METHODS[method].sample(2) == 0
+    return method is not None and method in METHODS and METHODS[method].sample(2) == 0
 
 
 def lazy_data(da: xr.DataArray) -> Any:
@@ -290,7 +296,7 @@ def read_chunks(da: xr.DataArray, stored: Mapping[str, int]) -> dict[str, int]:
 
 
 def to_tree(
-    levels: Sequence[xr.DataArray], *, attrs: Mapping[str, Any] | None = None, encoding: Mapping[str, Any] | None = None
+    levels: Sequence[xr.DataArray], *, attrs: Mapping[Any, Any] | None = None, encoding: Mapping[str, Any] | None = None
 ) -> xr.DataTree:
     """Make the tree of a pyramid: children ``"0" … "n"``, each a Dataset with the variable `VARIABLE`."""
     children = {f"/{index}": with_name(level) for index, level in enumerate(levels)}

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
+from xarray.backends.common import BackendArray
 from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
 from xomezarr import sidecar, spec
-from xomezarr.channels import coordinates as channel_coords
-from xomezarr.coords import AXIS_TYPES, Dimension, coordinate
-from xomezarr.errors import LevelError, MetadataError, NotOmeZarrError
-from xomezarr.grid import REGULAR_WITHIN, Grid
+from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate
+from xomezarr.errors import LevelError, MetadataError, NotOmeZarrError, OmeZarrError, collecting, raise_all
+from xomezarr.grid import Grid
 from xomezarr.model import Axis, Image
-from xomezarr.pyramid import is_sampled, to_tree, with_name
+from xomezarr.pyramid import VARIABLE, is_sampled, to_tree, with_name
 from xomezarr.sidecar import Sidecar
 from xomezarr.store import StoreArgument, open_group
 
 __all__ = ["open_image", "open_level", "open_tree"]
 
+OPEN_AT_ONCE = 16
+"""Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
+
 
 def open_tree(
-    store: StoreArgument, *, group: str | None = None, storage_options: Mapping[str, Any] | None = None
+    store: StoreArgument,
+    *,
+    group: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    drop_variables: str | Iterable[str] | None = None,
 ) -> xr.DataTree:
     """Open an image as a tree of its levels; only metadata are read.
 
@@ -38,20 +47,30 @@ def open_tree(
         Path of the image's group inside the store; left out, its root.
     storage_options
         For URLs, as fsspec takes them.
+    drop_variables
+        Coordinates to leave out.
 
     Returns
     -------
     xarray.DataTree
         Children ``"0"``, ``"1"``, …: Datasets with the variable ``image``, lazily indexed. The tree's attributes are
         those of the group.
+
+    Raises
+    ------
+    StoreNotFoundError, NotOmeZarrError
+        If there is no image at that place.
+    VersionError, MetadataError
+        If its metadata are not understood, or an array is not what they say.
     """
-    found = open_group(store, group=group, storage_options=storage_options)
-    image, kept, levels = _levels(found, None)
-    attrs = {key: value for key, value in found.attrs.asdict().items() if key != sidecar.KEY}
-    tree = to_tree([_level(found, image, kept, levels[0], *level) for level in levels], attrs=attrs)
+    opened = _open(store, group, storage_options)
+    attrs = {key: value for key, value in opened.group.attrs.asdict().items() if key != sidecar.KEY}
+    levels = [_without(opened.level(index), drop_variables) for index in opened.arrays]
+    tree = to_tree(levels, attrs=attrs)
     if isinstance(store, str | os.PathLike):
         tree.encoding["source"] = "/".join(filter(None, (os.fspath(store).rstrip("/"), group)))
-    tree.set_close(found.store.close)
+    if (close := _closer(store, opened.group)) is not None:
+        tree.set_close(close)
     return tree
 
 
@@ -65,17 +84,23 @@ def open_level(
 ) -> xr.Dataset:
     """Open one resolution level as a Dataset with the variable ``image``; only metadata are read.
 
+    Parameters
+    ----------
+    level
+        0 is the finest.
+    store, group, storage_options, drop_variables
+        As in `open_tree`, which also says what is raised.
+
     Raises
     ------
     LevelError
         If the image has no such level.
     """
-    found = open_group(store, group=group, storage_options=storage_options)
-    image, kept, levels = _levels(found, level)
-    ds = with_name(_level(found, image, kept, levels[0], *levels[-1]))
-    ds.set_close(found.store.close)
-    dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or [])
-    return ds.drop_vars(dropped, errors="ignore")
+    opened = _open(store, group, storage_options, level)
+    ds = with_name(_without(opened.level(level), drop_variables))
+    if (close := _closer(store, opened.group)) is not None:
+        ds.set_close(close)
+    return ds
 
 
 def open_image(group: zarr.Group) -> Image:
@@ -92,48 +117,98 @@ def open_image(group: zarr.Group) -> Image:
     if spec.is_image(attrs):
         return spec.parse(attrs)
     where = f"{str(group.store_path)!r}"
-    if spec.detect(attrs) is not None or {"plate", "well", "bioformats2raw.layout"} & {*attrs, *attrs.get("ome", {})}:
+    if not spec.is_ome(attrs):
         raise NotOmeZarrError(
-            f'{where} holds OME-Zarr metadata, but no image; name the group of an image inside it: group="0"'
+            f"{where} has no OME-Zarr metadata; open plain Zarr with xarray.open_zarr, "
+            "or make an image of it with to_zarr"
         )
-    raise NotOmeZarrError(
-        f"{where} has no OME-Zarr metadata; open plain Zarr with xarray.open_zarr, or make an image of it with to_zarr"
-    )
+    try:
+        spec.parse(attrs)
+    except NotOmeZarrError as error:
+        raise NotOmeZarrError(f'{where}: {error}: group="0", say') from None
+    raise AssertionError
 
 
-type OpenedLevel = tuple[int, zarr.Array[Any]]
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An image whose metadata have been read, and its arrays opened: all of them, or level 0 and another."""
+
+    group: zarr.Group
+    image: Image
+    arrays: Mapping[int, zarr.Array[Any]]
+    kept: Sidecar
+    dimensions: tuple[Dimension, ...]
+
+    def grids(self, index: int) -> dict[str, Grid]:
+        """Return the pixel centres of a level, by dimension."""
+        return self.image.multiscale.levels[index].grid(_sizes(self.image, self.arrays[index]))
+
+    def level(self, index: int) -> xr.DataArray:
+        """Make the DataArray of a level: its pixels lazily, its coordinates from its grids and those of level 0."""
+        multiscale, array = self.image.multiscale, self.arrays[index]
+        grids, grids0 = self.grids(index), self.grids(0)
+        shrunk = {dim for dim in grids if grids[dim] != grids0[dim]}
+        coords: dict[Any, xr.Variable] = {}
+        for dimension in self.dimensions:
+            made = coordinate(dimension, grids[dimension.name], sampled=is_sampled(multiscale.type))
+            if made is not None:
+                coords[dimension.name] = made
+        coords |= {
+            name: variable
+            for name, variable in self.kept.coords.items()
+            if name not in grids and not shrunk.intersection(map(str, variable.dims))
+        }
+        pixels = xr.Variable(multiscale.dims, _lazy(array), self.kept.attrs, _encoding(array, self.image))
+        result = xr.DataArray(pixels, coords=coords, name=self.kept.name)
+        for name in self.kept.indexed.intersection(map(str, coords)):
+            result = result.set_xindex(name)
+        return result if self.kept.dims == result.dims else result.transpose(*self.kept.dims)
 
 
-def _levels(group: zarr.Group, wanted: int | None) -> tuple[Image, Sidecar | None, list[OpenedLevel]]:
-    """Open the arrays: of all levels, or of level 0 and the one that is wanted."""
+def _open(
+    store: StoreArgument, path: str | None, storage_options: Mapping[str, Any] | None, wanted: int | None = None
+) -> _Opened:
+    """Open a group and its arrays: of all levels, or of level 0 and the one that is wanted."""
+    group = open_group(store, group=path, storage_options=storage_options)
     image = open_image(group)
     count = len(image.multiscale.levels)
-    if wanted is not None and not 0 <= wanted < count:
-        raise LevelError(f"there is no level {wanted}; the image has {count}: give level=0 … {count - 1}")
-    indices = range(count) if wanted is None else dict.fromkeys((0, wanted))
-    levels = [(index, _array(group, image, index)) for index in indices]
-    attribute = group.attrs.get(sidecar.KEY)
-    kept = None
-    if isinstance(attribute, Mapping):
-        sizes = dict(zip(image.multiscale.dims, levels[0][1].shape, strict=True))
-        kept = sidecar.load(attribute, image, sizes, lambda path: _lazy(_member(group, path)))
-    return image, kept, levels
+    if wanted is not None and (isinstance(wanted, bool) or wanted not in range(count)):
+        raise LevelError(f"there is no level {wanted!r}; the image has {count}: give level=0 … {count - 1}")
+    arrays = _open_arrays(group, image, range(count) if wanted is None else sorted({0, wanted}))
+    kept = _kept(group, image, arrays[0])
+    grids = image.multiscale.levels[0].grid(_sizes(image, arrays[0]))
+    dimensions = tuple(_dimension(axis, grids[axis.name], kept) for axis in image.multiscale.axes)
+    return _Opened(group, image, arrays, kept, dimensions)
 
 
-def _array(group: zarr.Group, image: Image, index: int) -> zarr.Array[Any]:
-    """Open the array of a level, and make sure that it fits the metadata."""
-    path = image.multiscale.levels[index].path
+def _open_arrays(group: zarr.Group, image: Image, indices: Iterable[int]) -> dict[int, zarr.Array[Any]]:
+    """Open the arrays of levels, and make sure that they fit the metadata; all faults are reported together."""
+    faults: list[OmeZarrError] = []
+    arrays = {}
+    # a remote store answers all of them in the time of one
+    with ThreadPoolExecutor(OPEN_AT_ONCE) as pool:
+        waiting = {index: pool.submit(_open_array, group, image, index) for index in indices}
+    for index, opening in waiting.items():
+        with collecting(faults):
+            arrays[index] = opening.result()
+    raise_all(faults, "the image cannot be opened")
+    return arrays
+
+
+def _open_array(group: zarr.Group, image: Image, index: int) -> zarr.Array[Any]:
+    path, dims = image.multiscale.levels[index].path, image.multiscale.dims
+    where = f"level {index} of {str(group.store_path)!r}, at {path!r} by the metadata,"
     try:
         array = _member(group, path)
-    except (KeyError, FileNotFoundError):
-        raise MetadataError(
-            f"level {index} of {str(group.store_path)!r} is at {path!r} by the metadata, and there is no array; "
-            "the store is incomplete: copy or write it again"
-        ) from None
-    dims = image.multiscale.dims
+    except (FileNotFoundError, KeyError):
+        raise MetadataError(f"{where} has no array; the store is incomplete: copy or write it again") from None
+    except OmeZarrError:
+        raise
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise MetadataError(f"{where} cannot be opened: {error}; copy or write it again") from error
     if array.ndim != len(dims):
         raise MetadataError(
-            f"level {index} at {path!r} has {array.ndim} dimensions, and the metadata name {len(dims)} axes {dims}; "
+            f"{where} has {array.ndim} dimensions, and the metadata name {len(dims)} axes {dims}; "
             "xomezarr.validate(store) lists all that is wrong"
         )
     return array
@@ -141,81 +216,89 @@ def _array(group: zarr.Group, image: Image, index: int) -> zarr.Array[Any]:
 
 def _member(group: zarr.Group, path: str) -> zarr.Array[Any]:
     """Open an array below the group; a path that leaves it is refused."""
-    parts = path.split("/")
-    if not path or path.startswith("/") or ".." in parts or "\\" in path:
+    if not path or path.startswith("/") or ".." in path.split("/") or "\\" in path:
         raise MetadataError(f"the path {path!r} leaves the image's group and is not followed; mend the metadata")
-    member = group[path]
-    if not isinstance(member, zarr.Array):
-        raise KeyError(path)
-    return member
+    # unlike group[path], it asks for no group of that name first
+    place = f"{group.path}/{path}" if group.path else path
+    return zarr.open_array(group.store, path=place, mode="r", zarr_format=group.metadata.zarr_format)
 
 
-def _lazy(array: zarr.Array[Any]) -> Any:
+def _kept(group: zarr.Group, image: Image, array: zarr.Array[Any]) -> Sidecar:
+    """Return what level 0 is beside its pixels: what was kept of it, else what the OME metadata say."""
+    sizes = _sizes(image, array)
+    kept = None
+    if sidecar.KEY in group.attrs:
+
+        def read_array(path: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
+            return _lazy_coordinate(_member(group, path), dtype, shape)
+
+        kept = sidecar.load(group.attrs[sidecar.KEY], image, sizes, read_array)
+    return kept or sidecar.foreign(image, sizes, _foreign_attrs(array))
+
+
+def _sizes(image: Image, array: zarr.Array[Any]) -> dict[str, int]:
+    return dict(zip(image.multiscale.dims, array.shape, strict=True))
+
+
+def _dimension(axis: Axis, grid: Grid, kept: Sidecar) -> Dimension:
+    """Say what is known of a dimension at level 0."""
+    saved = kept.coords.get(axis.name)
+    if saved is None:
+        return Dimension(axis, grid, "index")
+    if axis.type == "channel" or saved.dtype.kind in "OUST":
+        return Dimension(axis, grid, "label", saved)
+    kind = _KINDS.get(saved.dtype.kind, "number")
+    if axis.name in kept.irregular:
+        return Dimension(axis, grid, kind, saved, regular=False)
+    return Dimension(axis, grid, kind, xr.Variable(saved.dims, saved.values, {**saved.attrs, "scale": grid.scale}))
+
+
+_KINDS: Mapping[str, Kind] = {"M": "datetime", "m": "timedelta"}
+
+
+def _lazy(array: zarr.Array[Any]) -> indexing.LazilyIndexedArray:
     return indexing.LazilyIndexedArray(ZarrArrayWrapper(array))
 
 
-def _level(
-    group: zarr.Group, image: Image, kept: Sidecar | None, base: OpenedLevel, index: int, array: zarr.Array[Any]
-) -> xr.DataArray:
-    """Make the DataArray of a level: its pixels lazily, its coordinates from its grids and what was kept of level 0."""
-    multiscale = image.multiscale
-    dims = multiscale.dims
-    sizes = dict(zip(dims, base[1].shape, strict=True))
-    own_sizes = dict(zip(dims, array.shape, strict=True))
-    grids0 = multiscale.levels[0].grid(sizes)
-    grids = multiscale.levels[index].grid(own_sizes)
-    dimensions = [_dimension(axis, grids0[axis.name], image, kept) for axis in multiscale.axes]
-    coords: dict[Any, xr.Variable] = {}
-    for dimension in dimensions:
-        made = coordinate(dimension, grids[dimension.name], sampled=is_sampled(multiscale.type))
-        if made is not None:
-            coords[dimension.name] = made
-    shrunk = {dim for dim in dims if own_sizes[dim] != sizes[dim] or grids[dim] != grids0[dim]}
-    coords |= {
-        name: variable
-        for name, variable in (kept.coords if kept is not None else {}).items()
-        if name not in dims and not shrunk.intersection(map(str, variable.dims))
-    }
-    channel = next((axis.name for axis in multiscale.axes if axis.type == "channel"), None)
-    overtaken = kept is None or "channels" in kept.changed
-    if channel is not None and overtaken and len(image.channels or ()) == own_sizes[channel]:
-        coords |= channel_coords(image.channels or (), channel)
-    attrs = kept.attrs if kept is not None else _foreign_attrs(array)
-    name = kept.name if kept is not None else multiscale.name
-    result = xr.DataArray(
-        xr.Variable(dims, _lazy(array), attrs, _encoding(array, image, dims)), coords=coords, name=name
-    )
-    order = kept.dims if kept is not None else dims
-    return result if order == dims else result.transpose(*order)
+def _lazy_coordinate(array: zarr.Array[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
+    """Open a long coordinate without reading it."""
+    if array.dtype == dtype:
+        if array.shape != shape:
+            raise ValueError(f"it has the shape {array.shape}, and the array's sizes ask for {shape}")
+        return _lazy(array)
+    return indexing.LazilyIndexedArray(_PackedArray(array, dtype, shape))
 
 
-def _dimension(axis: Axis, grid: Grid, image: Image, kept: Sidecar | None) -> Dimension:
-    """Say what is known of a dimension of level 0: the coordinate that was kept, else the one of its grid."""
-    dim = axis.name
-    saved = kept.coords.get(dim) if kept is not None else None
-    if saved is not None:
-        if saved.dtype.kind in "OUST" or axis.type == "channel":
-            return Dimension(axis, grid, "label", saved)
-        kinds = {"M": "datetime", "m": "timedelta"}
-        kind: Any = kinds.get(saved.dtype.kind, "number")
-        regular = kind != "number" or _is_regular(saved, grid)
-        if kind != "number":
-            elapsed = (saved.values - saved.values[0] if kind == "datetime" else saved.values).astype("timedelta64[ns]")
-            regular = _is_regular(xr.Variable(dim, elapsed.astype(np.int64) / 1e9), grid)
-        if regular:
-            saved = xr.Variable(dim, saved.data, {**saved.attrs, "scale": grid.scale})
-        return Dimension(axis, grid, kind, saved, regular)
-    without = kept is not None and dim not in kept.changed
-    unplaced = axis.type == "channel" and (grid.scale, grid.translation) == (1.0, 0.0)
-    if without or unplaced:
-        return Dimension(axis, grid, "index")
-    attrs: dict[str, Any] = {} if axis.unit is None else {"units": axis.unit}
-    attrs["scale"] = grid.scale
-    return Dimension(axis, grid, "number", xr.Variable(dim, grid.coordinates, attrs))
+class _PackedArray(BackendArray):
+    """A long coordinate of a dtype that Zarr does not hold; it is read as a whole when any of it is asked for."""
+
+    __slots__ = ("array", "dtype", "shape")
+
+    def __init__(self, array: zarr.Array[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self.array, self.dtype, self.shape = array, dtype, shape
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return self._pick(self.array[...], key)
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+        return self._pick(await self.array.async_array.getitem(...), key)
+
+    def _pick(self, stored: Any, key: indexing.ExplicitIndexer) -> Any:
+        values = sidecar.unpack(np.asarray(stored), self.dtype, self.shape)
+        return indexing.apply_indexer(indexing.NumpyIndexingAdapter(values), key)
 
 
-def _is_regular(saved: xr.Variable, grid: Grid) -> bool:
-    return bool(np.abs(saved.values - grid.coordinates).max(initial=0.0) <= REGULAR_WITHIN * grid.scale)
+def _without(level: xr.DataArray, drop_variables: str | Iterable[str] | None) -> xr.DataArray:
+    """Leave coordinates out."""
+    dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or [])
+    if VARIABLE in dropped:
+        raise OmeZarrError(f"drop_variables names {VARIABLE!r}, which is the image itself; leave it out")
+    return level.drop_vars(dropped, errors="ignore")
+
+
+def _closer(store: StoreArgument, group: zarr.Group) -> Callable[[], None] | None:
+    """Return what closes a store that was opened here; one that the user opened stays open."""
+    return group.store.close if isinstance(store, str | os.PathLike) else None
 
 
 def _foreign_attrs(array: zarr.Array[Any]) -> dict[str, Any]:
@@ -223,17 +306,13 @@ def _foreign_attrs(array: zarr.Array[Any]) -> dict[str, Any]:
     return {key: value for key, value in array.attrs.asdict().items() if key not in ("_ARRAY_DIMENSIONS", "_FillValue")}
 
 
-def _encoding(array: zarr.Array[Any], image: Image, dims: tuple[str, ...]) -> dict[str, Any]:
+def _encoding(array: zarr.Array[Any], image: Image) -> dict[str, Any]:
     """Say how the array is stored; `preferred_chunks` are the units that a reader decodes at once."""
-    blocks = array.shards or array.chunks
-    unusual = {
-        axis.name: axis.type
-        for axis in image.multiscale.axes
-        if axis.type and AXIS_TYPES.get(axis.name.lower()) != axis.type
-    }
+    axes = image.multiscale.axes
+    unusual = {axis.name: axis.type for axis in axes if axis.type and AXIS_TYPES.get(axis.name.lower()) != axis.type}
     encoding: dict[str, Any] = {
         "chunks": array.chunks,
-        "preferred_chunks": dict(zip(dims, blocks, strict=True)),
+        "preferred_chunks": dict(zip(image.multiscale.dims, array.shards or array.chunks, strict=True)),
         "compressors": array.compressors,
         "dtype": array.dtype,
     }

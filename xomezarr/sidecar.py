@@ -3,6 +3,8 @@
 The attribute `KEY` of the image's group holds the array's name, dimension order, attributes and coordinates,
 and what the OME metadata said when they were written: where another tool has changed those since, they win.
 Coordinates of more than `INLINE` values lie in arrays of a subgroup of the same name.
+
+`dump` and `load` go between a DataArray and the attribute, `encode` and `decode` between Python's values and JSON.
 """
 
 from __future__ import annotations
@@ -12,34 +14,42 @@ import datetime
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray.indexes import PandasIndex
 
-from xomezarr.channels import channel_coordinates
+from xomezarr.channels import coordinates as channel_coordinates
 from xomezarr.coords import Dimension
-from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZarrError, raise_all, warn
+from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZarrError, collecting, raise_all, warn
 from xomezarr.grid import Grid
-from xomezarr.model import Channel, Image
+from xomezarr.model import Axis, Channel, Image
 
-__all__ = ["INLINE", "KEY", "Sidecar", "decode", "dump", "encode", "load"]
+__all__ = ["INLINE", "KEY", "Sidecar", "decode", "dump", "encode", "fingerprint", "foreign", "load", "unpack"]
 
 KEY = "xomezarr"
 
 INLINE = 256
 """Coordinates of up to this many values stand in the attribute itself: about 5 kB, which costs a reader no request."""
 
+FORMAT = 1
+"""Version of the attribute; readers leave out what a later one holds."""
+
 TAG = "__xomezarr__"
 """Key of a JSON object that stands for a value that JSON has no notation for."""
+
+EXACT_INTEGER = 2**53
+"""Larger integers are tagged: tools that hold JSON numbers as float64 would round them in passing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What is kept beside the OME metadata.
+    """What the level-0 array is beside its pixels.
 
     Parameters
     ----------
@@ -50,14 +60,22 @@ class Sidecar:
     attrs
         Attributes of the array.
     coords
-        All coordinates; those that the level's grid reproduces bit for bit hold no values of their own.
+        All coordinates.
+    irregular
+        Dimensions of which the OME metadata give the mean step only.
+    indexed
+        Coordinates other than those of dimensions that have an index.
     """
 
     name: Any
     dims: tuple[str, ...]
     attrs: Mapping[str, Any]
     coords: Mapping[str, xr.Variable] = field(default_factory=dict)
-    changed: frozenset[str] = frozenset()
+    irregular: frozenset[str] = frozenset()
+    indexed: frozenset[str] = frozenset()
+
+
+# -- writing -----------------------------------------------------------------------------------------------
 
 
 def dump(
@@ -88,91 +106,19 @@ def dump(
     """
     faults: list[OmeZarrError] = []
     arrays: dict[str, NDArray[Any]] = {}
-
-    def collect[T](make: Callable[[], T], default: T) -> T:
-        try:
-            return make()
-        except AttributeEncodingError as error:
-            faults.append(error)
-            return default
-
-    grids = {dimension.name: dimension for dimension in dimensions if dimension.coordinate is not None}
-    coords: dict[str, Any] = {}
-    for name, coord in da.coords.items():
-        if not isinstance(name, str):
-            faults.append(
-                AttributeEncodingError(f"coordinate {name!r} is not named by a string; rename({{{name!r}: 'name'}})")
-            )
-            continue
-        entry: dict[str, Any] = {"dims": list(coord.dims)}
-        attrs = {key: value for key, value in coord.attrs.items() if not (name in grids and key == "scale")}
-        entry["attrs"] = collect(lambda a=attrs, n=name: _encode_attrs(a, f"coords[{n!r}].attrs"), {})  # type: ignore[misc]
-        entry |= collect(lambda n=name, c=coord: _encode_values(n, c.variable, grids.get(n), arrays), {})  # type: ignore[misc]
-        coords[name] = entry
-    attribute = {
-        "name": collect(lambda: encode(da.name, "name"), None),
-        "dims": list(map(str, da.dims)),
-        "attrs": collect(lambda: _encode_attrs(da.attrs, "attrs"), {}),
-        "coords": coords,
-        "written": fingerprint(image),
-    }
+    by_name = {dimension.name: dimension for dimension in dimensions}
+    attribute: dict[str, Any] = {"format": FORMAT, "dims": [str(dim) for dim in da.dims]}
+    with collecting(faults):
+        attribute["name"] = encode(da.name, "name")
+    with collecting(faults):
+        attribute["attrs"] = _encode_attrs(da.attrs, "attrs")
+    attribute["coords"] = {}
+    for name in da.coords:
+        with collecting(faults):
+            attribute["coords"][name] = _encode_coord(da, name, by_name, arrays)
+    attribute["written"] = fingerprint(image)
     raise_all(faults, "the array cannot be written without losing something")
     return attribute, arrays
-
-
-def load(
-    attribute: Mapping[str, Any],
-    image: Image,
-    sizes: Mapping[str, int],
-    read_array: Callable[[str], Any],
-) -> Sidecar | None:
-    """Decode what `dump` encoded, leaving out what another tool has overtaken.
-
-    Parameters
-    ----------
-    attribute
-        The JSON object stored under `KEY`.
-    image
-        The OME metadata as they are now.
-    sizes
-        Of the level-0 array, by axis name.
-    read_array
-        Opens an array below the group by its path.
-
-    Returns
-    -------
-    Sidecar or None
-        None, with a warning, if the attribute is not understood or belongs to another image.
-    """
-    try:
-        written = attribute["written"]
-        changed = _changes(written, fingerprint(image), attribute, sizes)
-        if changed is None:
-            warn(
-                "another tool has changed the axes since xomezarr wrote the image: what was kept beside the OME "
-                "metadata is left out; write the image anew with to_zarr to keep it",
-                MetadataChangedWarning,
-            )
-            return None
-        coords = {}
-        for name, entry in attribute["coords"].items():
-            if name not in changed:
-                coords[name] = _decode_coord(name, entry, image, sizes, read_array)
-        if changed:
-            warn(
-                f"another tool has changed the OME metadata of {_listed(changed)} since xomezarr wrote the "
-                "image; the OME metadata are taken; write the image anew with to_zarr to settle it",
-                MetadataChangedWarning,
-            )
-        name = image.multiscale.name if "name" in changed else decode(attribute["name"])
-        return Sidecar(name, tuple(attribute["dims"]), decode(attribute["attrs"]), coords, frozenset(changed))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        warn(
-            f"the attribute {KEY!r} of the image cannot be understood ({type(error).__name__}: {error}) "
-            "and is left out; write the image anew with to_zarr to mend it",
-            MetadataChangedWarning,
-        )
-        return None
 
 
 def fingerprint(image: Image) -> dict[str, Any]:
@@ -181,12 +127,335 @@ def fingerprint(image: Image) -> dict[str, Any]:
     level = multiscale.levels[0]
     return {
         "name": multiscale.name,
-        "axes": {
-            axis.name: [axis.type, axis.unit, level.scale[axis.name], level.translation[axis.name]]
+        "axes": [
+            [axis.name, axis.type, axis.unit, level.scale[axis.name], level.translation[axis.name]]
             for axis in multiscale.axes
-        },
+        ],
         "channels": _digest(image.channels),
     }
+
+
+def _digest(channels: Sequence[Channel] | None) -> str | None:
+    """Return a short digest of how channels are named and shown."""
+    if channels is None:
+        return None
+    said = [
+        [
+            channel.label,
+            channel.color and channel.color.upper(),
+            channel.active,
+            [float(bound) for bound in (window.min, window.max, window.start, window.end)]
+            if (window := channel.window)
+            else None,
+        ]
+        for channel in channels
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+
+def _encode_coord(
+    da: xr.DataArray, name: Any, dimensions: Mapping[str, Dimension], arrays: dict[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """Encode a coordinate; `arrays` takes its values where they are many."""
+    if not isinstance(name, str):
+        raise AttributeEncodingError(
+            f"coordinate {name!r} is not named by a string; rename({{{name!r}: {str(name)!r}}})"
+        )
+    where = f"coords[{_checked_text(name, 'a coordinate')!r}]"
+    variable, dimension = da.coords[name].variable, dimensions.get(name)
+    placed = dimension is not None and dimension.regular and dimension.kind in ("number", "datetime", "timedelta")
+    # reading derives it from the OME metadata
+    attrs = {key: value for key, value in variable.attrs.items() if not (placed and key == "scale")}
+    faults: list[OmeZarrError] = []
+    entry: dict[str, Any] = {"dims": [str(dim) for dim in variable.dims]}
+    with collecting(faults):
+        entry["attrs"] = _encode_attrs(attrs, f"{where}.attrs")
+    with collecting(faults):
+        entry |= _encode_values(name, where, variable, dimension, arrays)
+    raise_all(faults, f"{where} cannot be kept")
+    if dimension is not None and not dimension.regular:
+        entry["irregular"] = True
+    if dimension is None and isinstance(da.xindexes.get(name), PandasIndex):
+        entry["index"] = True
+    return entry
+
+
+def _encode_values(
+    name: str, where: str, variable: xr.Variable, dimension: Dimension | None, arrays: dict[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """Say how a coordinate's values come back: from the grid, from the attribute, or from an array beside it."""
+    dtype = variable.dtype
+    if not isinstance(dtype, np.dtype) or not (_is_text(dtype) or _storable(dtype)):
+        raise AttributeEncodingError(
+            f"{where} has the dtype {dtype}, which cannot be kept; convert it: assign_coords({name}=….astype(float)), "
+            "or astype(str)"
+        )
+    entry: dict[str, Any] = {"dtype": _dtype_name(dtype)}
+    if dimension is not None and _grid_gives(dimension, variable):
+        return entry | {"grid": True}
+    values = np.asarray(variable.values)
+    if dtype.kind in "OTU":
+        _check_texts(values, where)
+    if values.size <= INLINE:
+        return entry | {"values": _to_json(values)}
+    path = f"{KEY}/{len(arrays)}"
+    arrays[path] = _pack(values)
+    return entry | {"array": path}
+
+
+def _grid_gives(dimension: Dimension, variable: xr.Variable) -> bool:
+    """Whether the grid alone reproduces a coordinate bit for bit."""
+    if dimension.kind != "number" or variable.dtype.kind not in "iuf":
+        return False
+    made = _from_grid(dimension.grid, variable.dtype)
+    return bool(np.array_equal(made, variable.values) and np.array_equal(np.signbit(made), np.signbit(variable.values)))
+
+
+def _from_grid(grid: Grid, dtype: np.dtype[Any]) -> NDArray[Any]:
+    with np.errstate(all="ignore"):
+        return grid.coordinates.astype(dtype)
+
+
+def _check_texts(values: NDArray[Any], where: str) -> None:
+    """Make sure that every value is text that can be stored; objects may be anything."""
+    for index, value in zip(np.ndindex(values.shape), values.ravel().tolist(), strict=True):
+        place = f"{where}[{', '.join(map(str, index))}]" if index else where
+        if type(value) not in (str, np.str_):
+            raise AttributeEncodingError(
+                f"{place} is {_short(value)} of type {type(value).__name__}, which cannot be kept; convert the "
+                "coordinate to numbers, text or datetime64 (convert_calendar for cftime dates, reset_index for a "
+                "MultiIndex)"
+            )
+        _checked_text(value, place)
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def load(
+    attribute: Any,
+    image: Image,
+    sizes: Mapping[str, int],
+    read_array: Callable[[str, np.dtype[Any], tuple[int, ...]], Any],
+) -> Sidecar | None:
+    """Decode what `dump` encoded; where another tool has changed the OME metadata since, those are taken.
+
+    Whatever the attribute holds, the image can be opened: what is not understood is left out, with a warning.
+
+    Parameters
+    ----------
+    attribute
+        The JSON value stored under `KEY`.
+    image
+        The OME metadata as they are now.
+    sizes
+        Of the level-0 array, by axis name.
+    read_array
+        Opens an array that `dump` put below the group, given its path, and the dtype and shape of the coordinate.
+
+    Returns
+    -------
+    Sidecar or None
+        None, with a warning, if the attribute is not understood.
+    """
+    changes: list[str] = []
+    faults: list[str] = []
+    kept = None
+    try:
+        kept = _decode(attribute, image, sizes, read_array, changes, faults)
+    except Exception as error:  # any JSON may stand there, and none may prevent opening the image
+        faults.append(_told(error))
+    if faults:
+        warn(
+            f"the attribute {KEY!r} of the image cannot be understood ({'; '.join(faults)}), and "
+            f"{'is left out' if kept is None else 'that is left out'}; write the image anew with to_zarr to mend it",
+            MetadataChangedWarning,
+        )
+    if changes:
+        warn(
+            f"another tool has changed the OME metadata since xomezarr wrote the image: {'; '.join(changes)}. "
+            "The OME metadata are taken; write the image anew with to_zarr to settle it",
+            MetadataChangedWarning,
+        )
+    return kept
+
+
+def foreign(image: Image, sizes: Mapping[str, int], attrs: Mapping[str, Any]) -> Sidecar:
+    """Return what the OME metadata alone say of an image that another tool has written.
+
+    Parameters
+    ----------
+    image
+        The OME metadata.
+    sizes
+        Of the level-0 array, by axis name.
+    attrs
+        Attributes of that array.
+    """
+    multiscale = image.multiscale
+    coords = {axis.name: made for axis in multiscale.axes if (made := _place(axis, image, sizes)) is not None}
+    return Sidecar(multiscale.name, multiscale.dims, attrs, coords | _channels(image, sizes, coords))
+
+
+def _decode(
+    attribute: Mapping[str, Any],
+    image: Image,
+    sizes: Mapping[str, int],
+    read_array: Callable[[str, np.dtype[Any], tuple[int, ...]], Any],
+    changes: list[str],
+    faults: list[str],
+) -> Sidecar:
+    """Decode the attribute; `changes` and `faults` take what differs and what cannot be read."""
+    if attribute["format"] != FORMAT:
+        raise ValueError(f"its format is {attribute['format']!r}, and this version of xomezarr reads {FORMAT}")
+    attrs, name = decode(attribute["attrs"]), decode(attribute["name"])
+    hash(name)
+    axes = _Axes.compare(attribute["written"]["axes"], image)
+    changes += axes.changes
+    coords: dict[str, xr.Variable] = {}
+    entries: dict[str, Mapping[str, Any]] = {}
+    unread: set[str] = set()
+    for key, entry in attribute["coords"].items():
+        own, dims = axes.renamed.get(key, key), tuple(axes.renamed.get(dim, dim) for dim in entry["dims"])
+        if not {*dims} <= sizes.keys():
+            changes.append(f"coordinate {key!r} has lost its dimension")
+            continue
+        try:
+            coords[own] = _decode_coord(own, dims, entry, image, sizes, read_array)
+            entries[own] = entry
+        except Exception as error:  # one broken coordinate does not take the others with it
+            faults.append(f"coords[{key!r}]: {_told(error)}")
+            unread.add(own)
+    for axis in image.multiscale.axes:
+        made = (
+            _place(axis, image, sizes) if axis.name in unread else axes.place(axis, coords.get(axis.name), image, sizes)
+        )
+        if made is not None:
+            coords[axis.name] = made
+    if attribute["written"]["name"] != image.multiscale.name:
+        changes.append(f"the name is {image.multiscale.name!r}")
+        name = image.multiscale.name
+    if attribute["written"]["channels"] != _digest(image.channels):
+        changes.append("the channels are others")
+        coords |= _channels(image, sizes, coords)
+    dims = tuple(axes.renamed.get(dim, dim) for dim in attribute["dims"])
+    if sorted(dims) != sorted(sizes):
+        dims = image.multiscale.dims
+    return Sidecar(
+        name,
+        dims,
+        dict(attrs),
+        coords,
+        frozenset(key for key in entries if entries[key].get("irregular") and key not in axes.moved),
+        frozenset(key for key in entries if entries[key].get("index") and coords[key].ndim == 1 and key not in sizes),
+    )
+
+
+_AXIS_FIELDS = ("type", "unit", "scale", "translation")
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """How the axes differ from those that were written: by dimension, as they are called now."""
+
+    renamed: Mapping[str, str]
+    moved: frozenset[str]
+    other_unit: frozenset[str]
+    changes: tuple[str, ...]
+
+    @classmethod
+    def compare(cls, written: Sequence[Sequence[Any]], image: Image) -> _Axes:
+        """Find which axis is which, then what is new of each."""
+        now = {name: said for name, *said in fingerprint(image)["axes"]}
+        before = {name: said for name, *said in written}
+        old, new = [name for name in before if name not in now], [name for name in now if name not in before]
+        renamed = dict(zip(old, new, strict=True)) if len(old) == len(new) else {}
+        changes = [f"axis {old!r} is called {new!r}" for old, new in renamed.items()]
+        if len(old) != len(new):
+            changes += [f"axis {name!r} is gone" for name in old] + [f"axis {name!r} is new" for name in new]
+        different: dict[str, set[str]] = {field: set() for field in _AXIS_FIELDS}
+        for name, said in before.items():
+            axis = renamed.get(name, name)
+            for what, then, value in zip(_AXIS_FIELDS, said, now.get(axis, said), strict=True):
+                if then != value:
+                    changes.append(f"the {what} of {axis!r} is {value!r}, and was {then!r}")
+                    different[what].add(axis)
+        moved = different["scale"] | different["translation"] | ({*new} - {*renamed.values()})
+        return cls(renamed, frozenset(moved), frozenset(different["unit"]), tuple(changes))
+
+    def place(
+        self, axis: Axis, saved: xr.Variable | None, image: Image, sizes: Mapping[str, int]
+    ) -> xr.Variable | None:
+        """Return the coordinate of a dimension as the OME metadata have it now; its other attributes are kept."""
+        dim = axis.name
+        named = axis.type == "channel" or (saved is not None and _is_text(saved.dtype))
+        timed = saved is not None and saved.dtype.kind in "mM"
+        if saved is not None and named:
+            return saved
+        if dim in self.moved or (dim in self.other_unit and (saved is None or timed)):
+            return _place(axis, image, sizes, {} if saved is None else saved.attrs)
+        if saved is not None and dim in self.other_unit:
+            return xr.Variable(dim, saved.data, _with_unit(saved.attrs, axis.unit))
+        return saved
+
+
+def _place(
+    axis: Axis, image: Image, sizes: Mapping[str, int], attrs: Mapping[str, Any] | None = None
+) -> xr.Variable | None:
+    """Make the coordinate of a dimension from the OME metadata; None for channels that lie nowhere."""
+    grid = image.multiscale.levels[0].grid(sizes)[axis.name]
+    if axis.type == "channel" and (grid.scale, grid.translation) == (1.0, 0.0):
+        return None
+    return xr.Variable(axis.name, grid.coordinates, _with_unit(attrs or {}, axis.unit) | {"scale": grid.scale})
+
+
+def _with_unit(attrs: Mapping[str, Any], unit: str | None) -> dict[str, Any]:
+    others = {key: value for key, value in attrs.items() if key != "units"}
+    return others if unit is None else others | {"units": unit}
+
+
+def _channels(image: Image, sizes: Mapping[str, int], coords: Mapping[str, xr.Variable]) -> dict[str, xr.Variable]:
+    """Return the coordinates that the OME metadata of channels give; none if they do not fit the array."""
+    dim = next((axis.name for axis in image.multiscale.axes if axis.type == "channel"), None)
+    if dim is None or image.channels is None or len(image.channels) != sizes[dim]:
+        return {}
+    existing = xr.DataArray(coords[dim]) if dim in coords else None
+    return {str(name): made for name, made in channel_coordinates(image.channels, dim, existing).items()}
+
+
+def _decode_coord(
+    name: str,
+    dims: tuple[str, ...],
+    entry: Mapping[str, Any],
+    image: Image,
+    sizes: Mapping[str, int],
+    read_array: Callable[[str, np.dtype[Any], tuple[int, ...]], Any],
+) -> xr.Variable:
+    if (name in sizes and dims != (name,)) or len({*dims}) < len(dims):
+        raise ValueError(f"its dimensions are {dims}")
+    shape = tuple(sizes[dim] for dim in dims)
+    dtype = _dtype(entry["dtype"])
+    values: Any
+    if "grid" in entry:
+        values = _from_grid(image.multiscale.levels[0].grid(sizes)[name], dtype)
+    elif "array" in entry:
+        values = read_array(entry["array"], dtype, shape)
+    else:
+        values = _from_json(dtype, _counted(entry["values"], math.prod(shape)), shape)
+    return xr.Variable(dims, values, dict(decode(entry["attrs"])))
+
+
+def _counted(values: Sequence[Any], wanted: int) -> list[Any]:
+    if len(values) != wanted:
+        raise ValueError(f"it has {len(values)} values, and the array's sizes ask for {wanted}")
+    return list(values)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {_short(str(error))}"
+
+
+# -- values in JSON ----------------------------------------------------------------------------------------
 
 
 def encode(value: Any, where: str) -> Any:
@@ -195,7 +464,8 @@ def encode(value: Any, where: str) -> Any:
     Parameters
     ----------
     value
-        None, bool, int, float, str, bytes, dates, NumPy scalars and arrays, and lists, tuples and dicts of those.
+        None, bool, int, float, complex, str, bytes, dates and durations, NumPy scalars and arrays, and lists, tuples
+        and dicts of those; no subclasses, whose own nature would be lost.
     where
         How the message names it.
 
@@ -209,28 +479,18 @@ def encode(value: Any, where: str) -> Any:
     >>> encode({"gain": (1, float("nan"))}, "attrs")
     {'gain': {'__xomezarr__': 'tuple', 'value': [1, {'__xomezarr__': 'float', 'value': 'nan'}]}}
     """
-    if value is None or type(value) in (bool, int):
-        return value
-    if type(value) is str:
-        return _checked_text(value, where)
-    if type(value) is float:
-        return value if math.isfinite(value) else {TAG: "float", "value": repr(value)}
-    if type(value) is list:
-        return [encode(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if type(value) is tuple:
-        return {TAG: "tuple", "value": [encode(item, f"{where}[{index}]") for index, item in enumerate(value)]}
-    if type(value) is dict:
-        return _encode_dict(value, where)
-    if type(value) is bytes:
-        return {TAG: "bytes", "value": base64.b64encode(value).decode()}
-    if type(value) in (datetime.datetime, datetime.date):
-        return {TAG: type(value).__name__, "value": value.isoformat()}
-    if isinstance(value, np.generic | np.ndarray):
-        return _encode_numpy(value, where)
-    raise AttributeEncodingError(
-        f"{where} is {_short(value)} of type {type(value).__name__}, which JSON cannot hold; "
-        f"turn it into text, numbers, lists or dicts, or leave it out: drop_attrs() or assign_attrs(…)"
-    )
+    encoder = _ENCODERS.get(type(value)) or (_encode_scalar if isinstance(value, np.generic) else None)
+    if encoder is None:
+        raise AttributeEncodingError(
+            f"{where} is {_short(value)} of type {type(value).__name__}, which JSON cannot hold; "
+            f"turn it into text, numbers, lists or dicts, or leave it out: drop_attrs() or assign_attrs(…)"
+        )
+    try:
+        return encoder(value, where)
+    except RecursionError:
+        raise AttributeEncodingError(
+            f"{where} is nested too deeply, or holds itself; make it flatter, or leave it out: drop_attrs()"
+        ) from None
 
 
 def decode(value: Any) -> Any:
@@ -244,35 +504,14 @@ def decode(value: Any) -> Any:
     return _DECODERS[value[TAG]](value)
 
 
-_DECODERS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
-    "float": lambda v: float(v["value"]),
-    "tuple": lambda v: tuple(decode(item) for item in v["value"]),
-    "dict": lambda v: {key: decode(item) for key, item in v["value"].items()},
-    "bytes": lambda v: base64.b64decode(v["value"]),
-    "datetime": lambda v: datetime.datetime.fromisoformat(v["value"]),
-    "date": lambda v: datetime.date.fromisoformat(v["value"]),
-    "scalar": lambda v: _from_json(v["dtype"], [v["value"]], (1,))[0],
-    "array": lambda v: _from_json(v["dtype"], v["value"], tuple(v["shape"])),
-}
-
-
 def _encode_attrs(attrs: Mapping[Any, Any], where: str) -> dict[str, Any]:
-    """Encode each attribute; all that fail are reported together."""
+    """Encode a dict; all values that fail are reported together."""
     faults: list[OmeZarrError] = []
     encoded = {}
     for key, value in attrs.items():
-        try:
+        with collecting(faults):
             encoded[_checked_key(key, where)] = encode(value, f"{where}[{key!r}]")
-        except AttributeEncodingError as error:
-            faults.append(error)
-    if len(faults) > 1:
-        raise AttributeEncodingError("\n     ".join(str(fault) for fault in faults))
-    raise_all(faults, "")
-    return {TAG: "dict", "value": encoded} if TAG in encoded else encoded
-
-
-def _encode_dict(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
-    encoded = {_checked_key(key, where): encode(item, f"{where}[{key!r}]") for key, item in value.items()}
+    raise_all(faults, f"{where} cannot be kept")
     return {TAG: "dict", "value": encoded} if TAG in encoded else encoded
 
 
@@ -292,179 +531,173 @@ def _checked_text(text: str, where: str) -> str:
     return text
 
 
-def _encode_numpy(value: np.generic | NDArray[Any], where: str) -> dict[str, Any]:
-    array = np.asarray(value)
+def _tagged(tag: str, value: Any, **more: Any) -> dict[str, Any]:
+    return {TAG: tag, **more, "value": value}
+
+
+def _encode_items(items: Iterable[Any], where: str) -> list[Any]:
+    return [encode(item, f"{where}[{index}]") for index, item in enumerate(items)]
+
+
+def _encode_datetime(value: datetime.datetime, where: str) -> dict[str, Any]:
+    if type(value.tzinfo) not in (NoneType, datetime.timezone):
+        raise AttributeEncodingError(
+            f"{where} is {_short(value)}, whose time zone {value.tzinfo} JSON cannot hold; "
+            "convert it: astimezone(datetime.timezone.utc)"
+        )
+    return _tagged("datetime", value.isoformat())
+
+
+def _encode_scalar(value: np.generic, where: str) -> dict[str, Any]:
+    array = _checked_array(np.asarray(value), where)
+    return _tagged("scalar", _to_json(array)[0], dtype=_dtype_name(array.dtype))
+
+
+def _encode_array(value: NDArray[Any], where: str) -> dict[str, Any]:
+    array = _checked_array(value, where)
+    return _tagged("array", _to_json(array), dtype=_dtype_name(array.dtype), shape=list(array.shape))
+
+
+def _checked_array(array: NDArray[Any], where: str) -> NDArray[Any]:
     if not _storable(array.dtype):
         raise AttributeEncodingError(
-            f"{where} is a NumPy value of dtype {array.dtype}, which JSON cannot hold; convert it: astype(float), say"
+            f"{where} is a NumPy value of dtype {array.dtype}, which JSON cannot hold; convert it: "
+            "astype(float) or tolist()"
         )
-    if isinstance(value, np.generic):
-        return {TAG: "scalar", "dtype": _dtype_name(array.dtype), "value": _to_json(array.reshape(1))[0]}
-    return {
-        TAG: "array",
-        "dtype": _dtype_name(array.dtype),
-        "shape": list(array.shape),
-        "value": _to_json(array.ravel()),
-    }
+    if array.dtype.kind == "U":
+        for text in array.ravel().tolist():
+            _checked_text(text, where)
+    return array
+
+
+_ENCODERS: Mapping[type, Callable[[Any, str], Any]] = {
+    NoneType: lambda value, where: value,
+    bool: lambda value, where: value,
+    int: lambda value, where: value if abs(value) <= EXACT_INTEGER else _tagged("int", hex(value)),
+    float: lambda value, where: value if math.isfinite(value) else _tagged("float", repr(value)),
+    complex: lambda value, where: _tagged("complex", repr(value)),
+    str: _checked_text,
+    bytes: lambda value, where: _tagged("bytes", base64.b64encode(value).decode()),
+    list: _encode_items,
+    tuple: lambda value, where: _tagged("tuple", _encode_items(value, where)),
+    dict: _encode_attrs,
+    datetime.datetime: _encode_datetime,
+    datetime.date: lambda value, where: _tagged("date", value.isoformat()),
+    datetime.timedelta: lambda value, where: _tagged("timedelta", [value.days, value.seconds, value.microseconds]),
+    np.ndarray: _encode_array,
+}
+
+_DECODERS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+    "int": lambda v: int(v["value"], 16),
+    "float": lambda v: float(v["value"]),
+    "complex": lambda v: complex(v["value"]),
+    "bytes": lambda v: base64.b64decode(v["value"]),
+    "tuple": lambda v: tuple(decode(item) for item in v["value"]),
+    "dict": lambda v: {key: decode(item) for key, item in v["value"].items()},
+    "datetime": lambda v: datetime.datetime.fromisoformat(v["value"]),
+    "date": lambda v: datetime.date.fromisoformat(v["value"]),
+    "timedelta": lambda v: datetime.timedelta(*v["value"]),
+    "scalar": lambda v: _from_json(_dtype(v["dtype"]), [v["value"]], (1,))[0],
+    "array": lambda v: _from_json(_dtype(v["dtype"]), v["value"], tuple(v["shape"])),
+}
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+# -- values of arrays --------------------------------------------------------------------------------------
+
+FLOATS = (np.float16, np.float32, np.float64, np.complex64, np.complex128)
+
+TEXT_DTYPES: Mapping[str, np.dtype[Any]] = {"object": np.dtype(object), "StringDType": np.dtypes.StringDType()}
+"""Text of any length, which no dtype of zarr's two formats holds alike."""
 
 
 def _storable(dtype: np.dtype[Any]) -> bool:
     """Whether values of a dtype have an exact notation: extended precision, objects and structures have none."""
-    return dtype.kind in "biuUSMm" or dtype.newbyteorder("=").type in (
-        np.float16,
-        np.float32,
-        np.float64,
-        np.complex64,
-        np.complex128,
-    )
+    return dtype.kind in "biuUSMm" or dtype.newbyteorder("=").type in FLOATS
+
+
+def _is_text(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and (dtype.kind in "US" or dtype in TEXT_DTYPES.values())
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:
-    return str(dtype.str)
+    return next((name for name, known in TEXT_DTYPES.items() if dtype == known), dtype.str)
 
 
-def _to_json(flat: NDArray[Any]) -> list[Any]:
-    """Turn a 1-D array into a JSON list that `_from_json` restores bit for bit."""
-    kind = flat.dtype.kind
-    if kind in "Mm":
-        return flat.astype(flat.dtype.newbyteorder("=")).view(np.int64).tolist()
-    if kind == "c":
-        parts = flat.astype(np.complex128)
-        return [[_json_float(z.real), _json_float(z.imag)] for z in parts.tolist()]
-    if kind == "f":
-        return [_json_float(x) for x in flat.astype(np.float64).tolist()]
-    if kind == "S":
-        return [base64.b64encode(item).decode() for item in flat.tolist()]
-    return list(flat.tolist())
+def _dtype(name: str) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = TEXT_DTYPES[name] if name in TEXT_DTYPES else np.dtype(str(name))
+    if not (_storable(dtype) or _is_text(dtype)):
+        raise ValueError(f"the dtype {name!r} is not known")
+    return dtype
 
 
-def _from_json(dtype: str, values: list[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    wanted = np.dtype(dtype)
-    if wanted.kind in "Mm":
-        return np.array(values, dtype=np.int64).view(wanted.newbyteorder("=")).astype(wanted).reshape(shape)
-    if wanted.kind == "c":
-        return np.array([complex(float(re), float(im)) for re, im in values], dtype=wanted).reshape(shape)
-    if wanted.kind == "f":
-        return np.array([float(x) for x in values], dtype=wanted).reshape(shape)
-    if wanted.kind == "S":
-        return np.array([base64.b64decode(item) for item in values], dtype=wanted).reshape(shape)
-    return np.array(values, dtype=wanted).reshape(shape)
+def _to_json(array: NDArray[Any]) -> list[Any]:
+    """Turn an array into a flat JSON list that `_from_json` restores bit for bit."""
+    flat = array.ravel()
+    match flat.dtype.kind:
+        case "M" | "m":
+            return list(flat.astype(flat.dtype.newbyteorder("=")).view(np.int64).tolist())
+        case "f":
+            return [_json_float(x) for x in flat.astype(np.float64).tolist()]
+        case "c":
+            return [[_json_float(z.real), _json_float(z.imag)] for z in flat.astype(np.complex128).tolist()]
+        case "S":
+            return [base64.b64encode(item).decode() for item in flat.tolist()]
+        case _:
+            return list(flat.tolist())
+
+
+def _from_json(dtype: np.dtype[Any], values: list[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Turn the list that `_to_json` made back into the array."""
+    match dtype.kind:
+        case "M" | "m":
+            flat = np.array(values, np.int64).view(dtype.newbyteorder("=")).astype(dtype)
+        case "f":
+            flat = np.array([float(x) for x in values], dtype)
+        case "c":
+            flat = np.array([complex(float(re), float(im)) for re, im in values], dtype)
+        case "S":
+            flat = np.array([base64.b64decode(item) for item in values], dtype)
+        case "O":
+            flat = np.empty(len(values), object)
+            flat[:] = [str(value) for value in values]
+        case _:
+            flat = np.array(values, dtype)
+    return flat.reshape(shape)
 
 
 def _json_float(value: float) -> float | str:
     return value if math.isfinite(value) else repr(value)
 
 
-def _encode_values(
-    name: str, variable: xr.Variable, dimension: Dimension | None, arrays: dict[str, NDArray[Any]]
-) -> dict[str, Any]:
-    """Say how a coordinate's values come back: from the grid, from the attribute, or from an array beside it."""
-    dtype = variable.dtype
-    where = f"coords[{name!r}]"
-    if not isinstance(dtype, np.dtype):
-        raise AttributeEncodingError(
-            f"{where} has the dtype {dtype}, which cannot be kept; convert it: assign_coords({name}=….astype(str))"
-        )
-    if dtype.kind in "OT":
-        return {"dtype": "object" if dtype.kind == "O" else "StringDType", "values": _texts(variable, where)}
-    if not _storable(dtype):
-        raise AttributeEncodingError(
-            f"{where} has the dtype {dtype}, which cannot be kept; convert it: "
-            f"assign_coords({name}=….astype(float)), reset_index({name!r}) for a MultiIndex"
-        )
-    entry: dict[str, Any] = {"dtype": _dtype_name(dtype)}
-    if dimension is not None and _grid_gives(dimension.grid, variable, dimension.kind):
-        return entry | {"grid": True}
-    values = np.asarray(variable.values)
-    if values.size <= INLINE or dtype.kind in "US":
-        return entry | {"values": _to_json(values.ravel())}
-    path = f"{KEY}/{len(arrays)}"
-    arrays[path] = values.view(np.int64) if dtype.kind in "Mm" else values
-    return entry | {"array": path}
+def _pack(values: NDArray[Any]) -> NDArray[Any]:
+    """Turn a coordinate into an array of a dtype that every reader of Zarr knows.
 
-
-def _grid_gives(grid: Grid, variable: xr.Variable, kind: str) -> bool:
-    """Whether the grid alone reproduces a coordinate bit for bit."""
-    if kind != "number" or variable.dtype.kind not in "iuf":
-        return False
-    with np.errstate(all="ignore"):
-        made = grid.coordinates.astype(variable.dtype)
-    return bool(np.array_equal(made, variable.values) and np.array_equal(np.signbit(made), np.signbit(variable.values)))
-
-
-def _texts(variable: xr.Variable, where: str) -> list[str]:
-    values = variable.values.ravel().tolist()
-    for index, value in enumerate(values):
-        if type(value) is not str:
-            raise AttributeEncodingError(
-                f"{where} is {_short(value)} of type {type(value).__name__} at index {index}, which cannot be kept; "
-                "convert the coordinate to numbers, text or datetime64 (convert_calendar for cftime dates)"
-            )
-        _checked_text(value, f"{where}[{index}]")
+    Dates and durations become their integers, text the bytes of its JSON.
+    """
+    if values.dtype.kind in "Mm":
+        return values.astype(values.dtype.newbyteorder("=")).view(np.int64)
+    if _is_text(values.dtype):
+        return np.frombuffer(json.dumps(_to_json(values)).encode(), np.uint8)
     return values
 
 
-def _decode_coord(
-    name: str,
-    entry: Mapping[str, Any],
-    image: Image,
-    sizes: Mapping[str, int],
-    read_array: Callable[[str], Any],
-) -> xr.Variable:
-    dims = tuple(entry["dims"])
-    shape = tuple(sizes[dim] for dim in dims)
-    attrs = decode(entry["attrs"])
-    if entry.get("grid"):
-        grid = image.multiscale.levels[0].grid(sizes)[name]
-        return xr.Variable(dims, grid.coordinates.astype(np.dtype(entry["dtype"])), attrs)
-    if "array" in entry:
-        stored = read_array(entry["array"])
-        dtype = np.dtype(entry["dtype"])
-        if dtype.kind in "Mm":
-            stored = np.asarray(stored).view(dtype.newbyteorder("=")).astype(dtype)
-        return xr.Variable(dims, stored, attrs)
-    if entry["dtype"] == "object":
-        objects = np.empty(len(entry["values"]), dtype=object)
-        objects[:] = entry["values"]
-        return xr.Variable(dims, objects.reshape(shape), attrs)
-    if entry["dtype"] == "StringDType":
-        texts = np.array(entry["values"], dtype=np.dtypes.StringDType())
-        return xr.Variable(dims, texts.reshape(shape), attrs)
-    return xr.Variable(dims, _from_json(entry["dtype"], entry["values"], shape), attrs)
+def unpack(stored: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Turn an array that `dump` stored back into the values of a coordinate.
 
-
-def _changes(
-    written: Mapping[str, Any], now: Mapping[str, Any], attribute: Mapping[str, Any], sizes: Mapping[str, int]
-) -> set[str] | None:
-    """Return which dimensions, and whether name or channels, are not as they were written; None if the axes differ."""
-    if set(written["axes"]) != set(now["axes"]) or set(attribute["dims"]) != set(now["axes"]):
-        return None
-    changed = {axis for axis, said in now["axes"].items() if said != written["axes"][axis]}
-    for name, entry in attribute["coords"].items():
-        if name in sizes and "values" in entry and len(entry["values"]) != sizes[name]:
-            changed.add(name)
-    if written["name"] != now["name"]:
-        changed.add("name")
-    if written["channels"] != now["channels"]:
-        changed |= {"channels", *channel_coordinates(now["axes"])}
-    return changed
-
-
-def _digest(channels: Sequence[Channel] | None) -> str | None:
-    """Return a short digest of the channels' rendering metadata."""
-    if channels is None:
-        return None
-    said = [
-        [c.label, c.color, c.active, [c.window.min, c.window.max, c.window.start, c.window.end] if c.window else None]
-        for c in channels
-    ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
-
-
-def _listed(changed: set[str]) -> str:
-    return ", ".join(sorted(key for key in changed if not key.startswith("channel_")))
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    Parameters
+    ----------
+    stored
+        As it lies in the store.
+    dtype, shape
+        Of the coordinate.
+    """
+    if dtype.kind in "Mm":
+        return stored.astype(np.int64).view(dtype.newbyteorder("=")).astype(dtype).reshape(shape)
+    if _is_text(dtype):
+        return _from_json(dtype, json.loads(stored.tobytes()), shape)
+    return stored.astype(dtype, copy=False).reshape(shape)

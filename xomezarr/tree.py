@@ -125,7 +125,7 @@ def sel(
     LevelError
         If nothing lies in the box, or a list is given for a dimension that shrinks.
     """
-    asked = {**(indexers or {}), **indexers_kwargs}
+    asked = dict([*(indexers or {}).items(), *indexers_kwargs.items()])
     base = levels(tree)[0]
     positions: dict[Hashable, Any] = {}
     faults: list[OmeZarrError] = []
@@ -165,7 +165,7 @@ def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **in
     LevelError
         If nothing lies in the box, an index is out of range, or a list is given for a dimension that shrinks.
     """
-    asked = {**(indexers or {}), **indexers_kwargs}
+    asked = dict([*(indexers or {}).items(), *indexers_kwargs.items()])
     base = levels(tree)[0]
     positions = {}
     faults: list[OmeZarrError] = []
@@ -213,7 +213,7 @@ def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[H
             first = min(math.floor(start / factor + ROUNDING), da.sizes[dim] - 1)
             indexers[dim] = slice(first, max(min(math.ceil(stop / factor - ROUNDING), da.sizes[dim]), first + 1))
         cropped.append(da.isel(indexers))
-    return to_tree(cropped, attrs=tree.attrs, encoding=tree.encoding)
+    return to_tree(cropped, attrs=dict(tree.attrs), encoding=tree.encoding)
 
 
 def _compact(numbers: Any) -> Any:

@@ -61,7 +61,7 @@ def _check_store(group: zarr.Group, attrs: Mapping[str, Any]) -> Iterator[Findin
     """Apply the rules that need the store, so far as the metadata can be read."""
     try:
         image = spec.parse(attrs)
-    except (MetadataError, VersionError):
+    except (MetadataError, NotOmeZarrError, VersionError):
         return
     assert image.version is not None
     wanted = spec.zarr_format(image.version)

@@ -61,10 +61,10 @@ def _run(plan: Plan, levels: Sequence[xr.DataArray], progress: Progress | None, 
 
     if compute:
         return write_and_open()
-    import dask
+    from dask.delayed import delayed
 
     # a closure: dask would compute levels that are arguments, all of them at once and in memory
-    return dask.delayed(write_and_open, name=f"to_zarr-{uuid.uuid4().hex}", pure=False)()
+    return delayed(write_and_open, name=f"to_zarr-{uuid.uuid4().hex}", pure=False)()
 
 
 def execute(plan: Plan, levels: Sequence[xr.DataArray], on_tile: OnTile | None = None) -> None:
@@ -86,7 +86,7 @@ def execute(plan: Plan, levels: Sequence[xr.DataArray], on_tile: OnTile | None =
         write_levels(arrays, plan.levels, levels, on_tile)
         for path, values in plan.arrays.items():
             group.create_array(path, data=values, fill_value=None if plan.zarr_format == 2 else 0)
-        coarsest = arrays[-1][...] if plan.image.channels is not None else None
+        coarsest = np.asarray(arrays[-1][...]) if plan.image.channels is not None else None
         group.update_attributes(group_attributes(plan, final_image(plan, coarsest)))
         if not is_local(plan.store):
             consolidate(group, plan.zarr_format)
@@ -143,7 +143,7 @@ def write_levels(
 
     sources = [aligned(lazy_data(level), plan) for level, plan in zip(levels, plans, strict=True)]
     targets = [Target(array, on_tile) for array in arrays]
-    dask.array.store(sources, targets, lock=False, compute=True)
+    dask.array.store(sources, targets, lock=False, compute=True)  # type: ignore[arg-type]
 
 
 def aligned(data: Any, plan: LevelPlan) -> Any:

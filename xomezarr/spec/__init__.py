@@ -61,7 +61,7 @@ _KINDS = {
     "multiscales": "an image",
     "plate": "a plate",
     "well": "a well of a plate",
-    "image-label": "a label without an image",
+    "image-label": "the metadata of a label",
     "labels": "a list of label images",
     "bioformats2raw.layout": "a collection of images as bioformats2raw lays it out",
     "series": "a list of series",
@@ -212,10 +212,11 @@ def check(attrs: Mapping[str, Any], version: str) -> None:
     if not found and detect(attrs) != version:
         message = f"the metadata are of version {detect(attrs)}, not {version}"
         found = [Finding("96", "error", _locate(attrs)[0] or "attributes", message, f'give version="{detect(attrs)}"')]
-    found += found or _second_opinion(attrs, module)
+    if not found:
+        found = _second_opinion(attrs, module)
     if found:
         raise metadata_error(
-            dict.fromkeys(found),
+            found,
             f"OME-Zarr {version} does not allow these metadata",
             "xomezarr.spec.findings lists them",
         )

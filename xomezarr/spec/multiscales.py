@@ -239,7 +239,9 @@ def _read_transforms(
     read = [_read_transform(transform, axes, f"{where}[{index}]", notes, whole) for index, transform in enumerate(raw)]
     kinds = [transform.get("type") for transform in raw if isinstance(transform, Mapping)]
     _check_transform_kinds(kinds, where, notes, whole)
-    if axes is None or any(placing is None for placing in read):
+    # a pixel size that nothing gives is not made up; an identity gives one, and beside a whole's so do the datasets
+    sized = whole is not None or "scale" in kinds or "identity" in kinds
+    if not sized or axes is None or any(placing is None for placing in read):
         return None
     placed = Placing.identity(len(axes))
     for placing in read:
@@ -252,7 +254,6 @@ def _check_transform_kinds(kinds: Sequence[Any], where: str, notes: Notes, whole
     """28, 30, 31 (MUST): exactly one scale, then at most one translation."""
     scales, translations = kinds.count("scale"), kinds.count("translation")
     if scales == 0:
-        # a pixel size that nothing gives is not made up, but an identity gives one, and so do the datasets
         note = notes.error if whole or "identity" in kinds else notes.stop
         note(whole or "28", where, "there is no scale", "give one number for each axis")
     if scales > 1:
@@ -283,7 +284,7 @@ def _read_transform(
     values = _numbers(raw.get(kind))
     if values is None:
         # 39 (MUST): a scale has "scale", a translation "translation", a list of numbers
-        told = f"{kind} is {kind_of(raw[kind])} that holds something else than numbers" if kind in raw else f"no {kind}"
+        told = f"{kind} is {kind_of(raw[kind])}, not one of numbers alone" if kind in raw else f"there is no {kind}"
         if "path" in raw:
             told = f"the {kind} is kept in an array at {raw['path']!r}, which is not read"
         notes.stop(whole or "39", where, told, "give a list of numbers")

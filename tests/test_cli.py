@@ -1,0 +1,441 @@
+"""The command line as users run it: exit codes, one line for an error, JSON for programs, pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import imageio.v3
+import numpy as np
+import pytest
+import skimage.data
+import tifffile
+import xarray as xr
+import zarr
+
+import xomezarr
+from xomezarr import cli, progress
+from xomezarr.cli import main
+from xomezarr.progress import rich_progress
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An OME-TIFF with pixel sizes and channel names."""
+    path = tmp_path / "cells.ome.tif"
+    pixels = np.arange(2 * 3 * 64 * 96, dtype=np.uint16).reshape(2, 3, 64, 96)
+    metadata = {
+        "axes": "CZYX",
+        "Name": "cells",
+        "PhysicalSizeX": 0.5,
+        "PhysicalSizeY": 0.5,
+        "PhysicalSizeZ": 2.0,
+        "Channel": {"Name": ["DAPI", "GFP"], "Color": [65535, 16711935]},
+    }
+    tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", metadata=metadata)
+    return path
+
+
+@pytest.fixture
+def store(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    path = tmp_path / "cells.ome.zarr"
+    assert main(["convert", str(image), str(path), "--levels", "3"]) == 0
+    capsys.readouterr()
+    return path
+
+
+def run(arguments: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own."""
+    command = [sys.executable, "-m", "xomezarr.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+def one_line(text: str) -> bool:
+    return text.startswith("xomezarr: ") and text.count("\n") == 1 and text.endswith("\n")
+
+
+# --- convert, info, validate -------------------------------------------------
+
+
+def test_convert_keeps_pixel_sizes_channels_and_name(image: Path, tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "out.ome.zarr"
+    assert main(["convert", str(image), str(path), "--levels", "2", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["name"], said["version"], said["method"]) == ("cells", "0.4", "local_mean")
+    assert [axis["name"] for axis in said["axes"]] == ["c", "z", "y", "x"]
+    assert [axis["unit"] for axis in said["axes"]] == [None, "micrometer", "micrometer", "micrometer"]
+    assert [level["scale"] for level in said["levels"]] == [[1, 2, 0.5, 0.5], [1, 2, 1, 1]]
+    assert said["levels"][1]["translation"] == [0, 0, 0.25, 0.25]
+    assert [(channel["label"], channel["color"]) for channel in said["channels"]] == [
+        ("DAPI", "0000FF"),
+        ("GFP", "00FF00"),
+    ]
+    tree = xr.open_datatree(path, engine="omezarr")
+    np.testing.assert_array_equal(tree.omezarr.level(0).values, tifffile.imread(image))
+
+
+def test_convert_honours_every_option(tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "a.npy", np.arange(2 * 9 * 50 * 41, dtype=np.uint8).reshape(2, 9, 50, 41))
+    options = (
+        "--method nearest --levels 2 --factors z=1,y=2,x=4 --version 0.5 --chunks 1,3,16,8 --name embryo "
+        "--boundary trim --scale z=2,y=0.5,x=0.25 --units um --dims czyx --channels DAPI,GFP --json"
+    )
+    assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / "a.zarr"), *options.split()]) == 0
+    said = json.loads(capsys.readouterr().out)
+    first, second = said["levels"]
+    assert (said["version"], said["name"], said["method"], len(said["levels"])) == ("0.5", "embryo", "nearest", 2)
+    assert first["scale"] == [1, 2, 0.5, 0.25]
+    assert second["scale"] == [1, 2, 1, 1]
+    assert second["shape"] == [2, 9, 25, 10]
+    assert first["chunks"] == [1, 3, 16, 8]
+    assert [channel["label"] for channel in said["channels"]] == ["DAPI", "GFP"]
+    assert [axis["unit"] for axis in said["axes"]] == [None, "micrometer", "micrometer", "micrometer"]
+    assert zarr.open_group(tmp_path / "a.zarr", mode="r").metadata.zarr_format == 3
+
+
+def test_convert_takes_units_and_chunks_by_dimension(tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 32, 32), np.uint8))
+    options = ["--dims", "time,y,x", "--units", "time=s,y=um,x=nm", "--scale", "time=3", "--chunks", "y=16,x=16"]
+    assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / "a.zarr"), *options, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [(axis["name"], axis["unit"]) for axis in said["axes"]] == [
+        ("time", "second"),
+        ("y", "micrometer"),
+        ("x", "nanometer"),
+    ]
+    assert said["levels"][0]["scale"] == [3, 1, 1]
+    assert said["levels"][0]["chunks"][1:] == [16, 16]
+
+
+def test_series_chooses_the_image(tmp_path: Path, capsys: Any) -> None:
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif", ome=True) as tiff:
+        for name, size in (("first", 8), ("second", 12)):
+            tiff.write(np.zeros((size, size), np.uint8), metadata={"axes": "YX", "Name": name})
+    source, target = str(tmp_path / "two.ome.tif"), str(tmp_path / "a.zarr")
+    assert main(["convert", source, target, "--series", "1", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["name"], said["levels"][0]["shape"]) == ("second", [12, 12])
+
+
+def test_info_says_what_json_says(store: Path, capsys: Any) -> None:
+    assert main(["info", str(store), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert main(["info", str(store)]) == 0
+    text = capsys.readouterr().out
+    assert "OME-Zarr 0.4" in text
+    assert "DAPI" in text
+    assert "z (micrometer)" in text
+    for level in said["levels"]:
+        assert " × ".join(map(str, level["shape"])) in text
+        assert level["bytes"] == np.prod(level["shape"]) * 2
+        assert np.dtype(level["dtype"]) == np.uint16
+    assert "\x1b" not in text
+
+
+def test_validate_is_0_for_what_we_write_and_1_for_what_breaks_a_rule(store: Path, capsys: Any) -> None:
+    assert main(["validate", str(store)]) == 0
+    assert "valid" in capsys.readouterr().out
+    group = zarr.open_group(store, mode="r+", use_consolidated=False)
+    multiscales: Any = group.attrs["multiscales"]
+    multiscales[0]["axes"][1]["name"] = "y"
+    group.attrs["multiscales"] = multiscales
+    assert main(["validate", str(store), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert not said["valid"]
+    assert any(finding["severity"] == "error" and "y" in finding["message"] for finding in said["findings"])
+
+
+# --- demo --------------------------------------------------------------------
+
+
+def test_demo_writes_a_pyramid_and_a_picture_and_runs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    assert "4 levels" in capsys.readouterr().out
+    tree = xr.open_datatree("cell.ome.zarr", engine="omezarr")
+    level = tree.omezarr.level(0)
+    np.testing.assert_array_equal(level.values[0], skimage.data.cell())
+    assert level.y.values[1] == 0.107
+    assert [channel.label for channel in tree.omezarr.channels] == ["quantitative phase"]
+    picture = imageio.v3.imread("cell.png")
+    assert picture.shape == (660, 4 * 550 + 3 * cli.GAP, 3)
+    panels = [picture[:, i * (550 + cli.GAP) :][:, :550, 0].astype(float) for i in range(4)]
+    for panel in panels[1:]:
+        assert np.corrcoef(panels[0].ravel(), panel.ravel())[0, 1] > 0.95, "all levels show the same place"
+
+    before = (tmp_path / "cell.ome.zarr" / "0" / ".zarray").stat().st_mtime_ns
+    (tmp_path / "cell.png").unlink()
+    assert main(["demo"]) == 0
+    out = capsys.readouterr().out
+    assert "exists already, and is left as it is" in out
+    assert "--overwrite" in out
+    assert (tmp_path / "cell.ome.zarr" / "0" / ".zarray").stat().st_mtime_ns == before
+    assert (tmp_path / "cell.png").exists()
+    assert main(["demo", "--overwrite"]) == 0
+    assert (tmp_path / "cell.ome.zarr" / "0" / ".zarray").stat().st_mtime_ns > before
+
+
+def test_demo_leaves_alone_what_is_no_image(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    for options in ([], ["--overwrite"]):
+        assert main(["demo", str(tmp_path / "mine"), *options]) == 1
+        assert one_line(capsys.readouterr().err)
+        assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+# --- C7: exit codes and errors -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["convert"], "SRC"),
+        (["convert", "a.npy"], "DST"),
+        (["convert", "a.npy", "b", "--bogus"], "--bogus"),
+        (["convert", "a.npy", "b", "--version", "0.3"], "0.3"),
+        (["convert", "a.npy", "b", "--levels", "many"], "many"),
+        (["convert", "a.npy", "b", "--scale", "0.5"], "--scale z=2,y=0.5,x=0.5"),
+        (["convert", "a.npy", "b", "--scale", "x=1,x=2"], "each dimension once"),
+        (["convert", "a.npy", "b", "--scale", "x=wide"], "x=wide"),
+        (["convert", "a.npy", "b", "--factors", "half"], "--factors z=1,y=2,x=2"),
+        (["convert", "a.npy", "b", "--chunks", "big"], "--chunks y=256,x=256"),
+        (["info"], "STORE"),
+        (["inform"], "inform"),
+        (["validate", "a", "b"], "b"),
+    ],
+)
+def test_c7_a_call_at_fault_is_2_and_one_line(
+    arguments: list[str], says: str, capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.zeros((8, 8)))
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert one_line(captured.err), captured.err
+    assert says in captured.err
+    assert captured.out == ""
+    assert os.listdir(tmp_path) == ["a.npy"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    "options", [["--method", "magic"], ["--factors", "0"], ["--factors", "q=2"], ["--levels", "0"], ["--chunks", "0,8"]]
+)
+def test_c7_options_that_cannot_be_are_2_and_write_nothing(options: list[str], tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((8, 8)))
+    assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / "b.zarr"), *options]) == 2
+    assert one_line(capsys.readouterr().err)
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_c7_data_or_store_at_fault_is_1_and_one_line(store: Path, tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
+    (tmp_path / "bad.tif").write_bytes(b"II*\0garbage")
+    (tmp_path / "file.txt").write_text("text")
+    target = str(tmp_path / "new.zarr")
+    cases = [
+        (["convert", "absent.tif", target], "nothing is at"),
+        (["convert", str(tmp_path / "a.npy"), target], "--dims"),
+        (["convert", str(tmp_path / "bad.tif"), target], "bad.tif"),
+        (["convert", str(tmp_path / "file.txt"), target], "OME-TIFF"),
+        (["convert", str(tmp_path / "a.npy"), str(store), "--dims", "zyx"], "--overwrite"),
+        (["convert", str(tmp_path / "a.npy"), target, "--dims", "cyx", "--channels", "one"], "3"),
+        (["info", str(tmp_path / "absent")], "absent"),
+        (["info", str(tmp_path / "file.txt")], "file.txt"),
+        (["validate", str(tmp_path / "absent")], "absent"),
+    ]
+    for arguments, says in cases:
+        assert main(arguments) == 1, arguments
+        captured = capsys.readouterr()
+        assert one_line(captured.err), captured.err
+        assert says in captured.err
+        assert captured.out == ""
+    assert not Path(target).exists()
+
+
+def test_c7_several_faults_stand_in_one_line(tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 8, 8)))
+    assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / "b.zarr"), "--dims", "abyx"]) == 1
+    err = capsys.readouterr().err
+    assert one_line(err)
+    assert "'a'" in err
+    assert "'b'" in err
+
+
+def test_an_unexpected_error_is_one_line_and_shows_its_place_on_request(
+    store: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("the disk\nis on fire")
+
+    monkeypatch.setattr(cli, "_description", broken)
+    monkeypatch.delenv(cli.TRACEBACK, raising=False)
+    assert main(["info", str(store)]) == 1
+    err = capsys.readouterr().err
+    assert one_line(err)
+    assert "RuntimeError: the disk is on fire" in err
+    monkeypatch.setenv(cli.TRACEBACK, "1")
+    assert main(["info", str(store)]) == 1
+    assert "in broken" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line_without_a_traceback(tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((8, 8)))
+    source, target = str(tmp_path / "a.npy"), str(tmp_path / "b.zarr")
+    assert main(["convert", source, target, "--units", "furlong"]) == 0
+    err = capsys.readouterr().err.splitlines()
+    assert [line for line in err if "furlong" in line]
+    assert all(line.startswith("xomezarr: warning: ") for line in err)
+
+
+def test_without_cyclopts_one_line_names_the_extra(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "App", None)
+    assert main(["--version"]) == 1
+    err = capsys.readouterr().err
+    assert one_line(err)
+    assert 'pip install "xomezarr[cli]"' in err
+
+
+def test_the_module_imports_without_cyclopts() -> None:
+    code = "import sys; sys.modules['cyclopts'] = None; from xomezarr.cli import main; sys.exit(main(['info', 'x']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert 'pip install "xomezarr[cli]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_version_and_help(capsys: Any) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == version("xomezarr") == xomezarr.__version__
+    assert main(["convert", "--help"]) == 0
+    out = capsys.readouterr().out
+    for option in (
+        "method",
+        "levels",
+        "factors",
+        "version",
+        "overwrite",
+        "chunks",
+        "name",
+        "boundary",
+        "scale",
+        "units",
+    ):
+        assert f"--{option}" in out
+
+
+# --- as a process ------------------------------------------------------------
+
+
+def test_a_process_exits_with_the_code_and_no_colours_in_a_pipe(store: Path, tmp_path: Path) -> None:
+    assert run(["info", store]).returncode == 0
+    assert run(["info", tmp_path / "absent"]).returncode == 1
+    bad = run(["info"], env={**os.environ, "NO_COLOR": "1"})
+    assert bad.returncode == 2
+    assert "Traceback" not in bad.stderr
+    helped = run(["--help"], env={**os.environ, "NO_COLOR": "1"})
+    assert "\x1b" not in helped.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+def test_a_broken_pipe_is_quiet(store: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "xomezarr.cli", "info", str(store), "--json"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    os.close(writer)
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_ctrl_c_is_one_line_and_130(store: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_description", interrupt)
+    assert main(["info", str(store)]) == 130
+    assert one_line(capsys.readouterr().err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+def test_c8_ctrl_c_while_writing_leaves_no_store_that_looks_whole(tmp_path: Path) -> None:
+    source, target = tmp_path / "big.npy", tmp_path / "big.ome.zarr"
+    np.lib.format.open_memmap(source, mode="w+", dtype=np.uint16, shape=(256, 1024, 1024)).flush()
+    command = [sys.executable, "-m", "xomezarr.cli", "convert", str(source), str(target), "--dims", "zyx"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not [path for path in tmp_path.rglob("*") if path.name in (".zarray", "zarr.json")]:
+            assert time.monotonic() < deadline
+            assert process.poll() is None, "it was done before it could be interrupted"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert one_line(err), err
+    assert out == ""
+    assert not target.exists() or main(["info", str(target)]) == 1
+
+
+# --- progress ----------------------------------------------------------------
+
+
+def test_progress_in_a_log_is_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    with rich_progress(400, "writing a.zarr", file=log) as on_tile:
+        threads = [threading.Thread(target=on_tile, args=(100,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 4
+    assert lines[-1] == "writing a.zarr: 100 %, 400 of 400 bytes"
+    assert "\x1b" not in log.getvalue()
+    assert "\r" not in log.getvalue()
+
+
+def test_short_work_says_nothing_in_a_log() -> None:
+    log = io.StringIO()
+    with rich_progress(100, "writing", file=log) as on_tile:
+        on_tile(100)
+    assert log.getvalue() == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_a_bar_and_a_dumb_one_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    with rich_progress(100, "writing a.zarr", file=terminal) as on_tile:
+        on_tile(50)
+    assert "writing a.zarr" in terminal.getvalue()
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    dumb = Terminal()
+    with rich_progress(100, "writing", file=dumb) as on_tile:
+        on_tile(50)
+    assert dumb.getvalue() == "writing: 50 %, 50 of 100 bytes\n"
+
+
+def test_without_rich_there_is_no_progress_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "find_spec", lambda name: None)
+    terminal = Terminal()
+    with rich_progress(100, "writing", file=terminal) as on_tile:
+        on_tile(50)
+    assert terminal.getvalue() == ""
