@@ -11,6 +11,7 @@ from importlib.metadata import version as _version
 from xomezarr import errors
 from xomezarr.accessor import OmeZarrArrayAccessor, OmeZarrTreeAccessor, to_zarr
 from xomezarr.channels import assign_channels
+from xomezarr.convert import convert
 from xomezarr.coords import assign_grid, to_units
 from xomezarr.errors import OmeZarrError, OmeZarrWarning
 from xomezarr.grid import Grid
@@ -41,6 +42,7 @@ __all__ = [
     "assign_channels",
     "assign_grid",
     "at",
+    "convert",
     "errors",
     "isel",
     "level",

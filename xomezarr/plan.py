@@ -213,9 +213,7 @@ def _plan_array(
     storage_options: Mapping[str, Any] | None = None,
 ) -> tuple[Plan, list[xr.DataArray]]:
     faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
-    da = dequantify(da)
-    if name is not None:
-        da = da.rename(name)
+    da = _named(dequantify(da), name, faults)
     with collecting(faults):
         made = design(da, **pyramid)
         levels = [level.transpose(*made.dims) for level in lazy_levels(da, made)]
@@ -277,7 +275,7 @@ def plan_tree(
     version = version or (known.version if known and known.version in spec.VERSIONS else "0.4") or "0.4"
     faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
     levels = [dequantify(level) for level in levels]
-    base = levels[0] if name is None else levels[0].rename(name)
+    base = _named(levels[0], name, faults)
     described: list[tuple[Dimension, ...]] = []
     with collecting(faults):
         check_dtype(base.dtype, default_method(base.dtype))
@@ -395,6 +393,16 @@ def _store_faults(
     with collecting(faults):
         check_free(store, mode=mode, storage_options=storage_options)
     return faults
+
+
+def _named(da: xr.DataArray, name: str | None, faults: list[OmeZarrError]) -> xr.DataArray:
+    """Return the array under the name that was asked for."""
+    if name is None:
+        return da
+    if not isinstance(name, str) or not name:
+        faults.append(OmeZarrError(f'name={name!r} is not text; give the image a name, such as name="cells"'))
+        return da
+    return da.rename(name)
 
 
 def _tree_faults(levels: Sequence[xr.DataArray], described: Sequence[tuple[Dimension, ...]]) -> list[OmeZarrError]:

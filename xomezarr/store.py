@@ -5,11 +5,12 @@ A store is a path, a URL that fsspec knows, or a store object of zarr or obstore
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,7 +72,8 @@ def default_name(store: StoreArgument) -> str:
     """Return the name that an image takes from its store: ``"cells"`` for ``…/cells.ome.zarr``; else ``"image"``."""
     if isinstance(store, Store) or not isinstance(store, str | os.PathLike):
         return "image"
-    last = os.fspath(store).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+    target = resolve(store)
+    last = target.name if isinstance(target, Path) else str(target).rstrip("/").rpartition("/")[2]
     for suffix in SUFFIXES:
         last = last.removesuffix(suffix)
     return last or "image"
@@ -140,8 +142,8 @@ def publish(
     """Create a group that becomes visible whole, or not at all where the place is a local folder.
 
     A local store is built in a hidden folder beside its place and renamed when the block ends; if the block
-    fails, the folder is removed and what was there before is untouched. Elsewhere the group is
-    made in place: the caller writes its metadata last.
+    fails, the folder is removed and what was there before is untouched. A link stays, and what it points to
+    is made or replaced. Elsewhere the group is made in place: the caller writes its metadata last.
 
     Parameters
     ----------
@@ -151,6 +153,11 @@ def publish(
         2 or 3.
     mode
         ``"w-"``: an error if something is there; ``"w"``: an existing Zarr store is replaced.
+
+    Raises
+    ------
+    StoreExistsError
+        As `check_free` does; and where another process has made the store meanwhile.
     """
     check_free(store, mode=mode, storage_options=storage_options)
     target = resolve(store)
@@ -162,12 +169,13 @@ def publish(
             storage_options=dict(storage_options) if storage_options else None,
         )
         return
+    target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     stage = _beside(target, "partial")
     try:
         stage.mkdir()
         yield zarr.create_group(stage, zarr_format=zarr_format)  # type: ignore[arg-type]
-        _swap(stage, target, mode)
+        (_create if mode == "w-" else _replace)(stage, target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
@@ -218,7 +226,7 @@ def _shown(store: StoreArgument, group: str | None = None) -> str:
 
 
 def _is_zarr(path: Path) -> bool:
-    """Whether a folder is the root of a Zarr hierarchy, or is empty."""
+    """Whether a folder is the root of a Zarr hierarchy."""
     return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
 
 
@@ -228,23 +236,28 @@ def _beside(target: Path, purpose: str) -> Path:
     return target.with_name(f".{target.name}.{token}.{purpose}")
 
 
-def _swap(stage: Path, target: Path, mode: str) -> None:
-    """Put the finished folder in its place."""
-    if mode == "w-":
-        try:
-            stage.rename(target)
-        except OSError:
-            raise StoreExistsError(
-                f'{str(target)!r} was made by another process meanwhile; give another path, or mode="w"'
-            ) from None
-        return
-    old = _beside(target, "old")
-    if target.exists():
-        target.rename(old)
+def _create(stage: Path, target: Path) -> None:
+    """Put the finished folder where nothing is, or an empty folder."""
     try:
         stage.rename(target)
-    except OSError:
-        if old.exists():
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise StoreExistsError(
+            f"{str(target)!r} was made by another process meanwhile; give another path, "
+            'or mode="w" to replace what it wrote'
+        ) from None
+
+
+def _replace(stage: Path, target: Path) -> None:
+    """Put the finished folder where another may be, which comes back if that fails."""
+    old = _beside(target, "old")
+    try:
+        with suppress(FileNotFoundError):
+            target.rename(old)
+        _create(stage, target)
+    finally:
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        elif old.exists():
             old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

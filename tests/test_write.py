@@ -1,0 +1,320 @@
+"""Writing: what is on disk, from every kind of source, checked before the first byte (C3, C4, C5, C7, C8)."""
+
+from __future__ import annotations
+
+import json
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import xomezarr
+from xomezarr import errors
+
+VERSIONS = ["0.4", "0.5"]
+
+
+def cells(shape: tuple[int, ...] = (2, 5, 61, 73), dtype: str = "uint16", seed: int = 0) -> xr.DataArray:
+    rng = np.random.default_rng(seed)
+    dims = ("t", "c", "z", "y", "x")[-len(shape) :] if len(shape) != 4 else ("c", "z", "y", "x")
+    da = xr.DataArray(rng.poisson(100, shape).astype(dtype), dims=dims, name="cells")
+    scale = {dim: {"z": 2.0}.get(dim, 0.325) for dim in dims if dim in "zyx"}
+    return da.omezarr.assign_grid(scale=scale, units="um")
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def attributes(root: Path, version: str) -> dict[str, Any]:
+    if version == "0.4":
+        return json.loads((root / ".zattrs").read_text())  # type: ignore[no-any-return]
+    return json.loads((root / "zarr.json").read_text())["attributes"]["ome"]  # type: ignore[no-any-return]
+
+
+def test_0_4_is_zarr_2_with_nested_keys_and_named_dimensions(tmp_path: Path) -> None:
+    root = tmp_path / "cells.ome.zarr"
+    cells().omezarr.to_zarr(root, levels=2, chunks={"y": 32, "x": 32})
+    array = json.loads((root / "1" / ".zarray").read_text())
+    assert array["zarr_format"] == 2
+    assert array["dimension_separator"] == "/"
+    assert array["fill_value"] is None
+    assert json.loads((root / "1" / ".zattrs").read_text())["_ARRAY_DIMENSIONS"] == ["c", "z", "y", "x"]
+    assert (root / "0" / "1" / "0" / "1" / "2").is_file()
+    multiscale = attributes(root, "0.4")["multiscales"][0]
+    assert multiscale["version"] == "0.4"
+    assert multiscale["name"] == "cells"
+    assert multiscale["type"] == "local_mean"
+    assert multiscale["metadata"]["kwargs"]["factors"] == [{"c": 1, "z": 1, "y": 2, "x": 2}]
+
+
+def test_0_5_is_zarr_3_with_dimension_names(tmp_path: Path) -> None:
+    root = tmp_path / "cells.ome.zarr"
+    cells().omezarr.to_zarr(root, levels=2, version="0.5")
+    array = json.loads((root / "1" / "zarr.json").read_text())
+    assert array["zarr_format"] == 3
+    assert array["dimension_names"] == ["c", "z", "y", "x"]
+    assert attributes(root, "0.5")["version"] == "0.5"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_c1_short_decimals_stay_short_in_the_json(tmp_path: Path, version: str) -> None:
+    cells().omezarr.to_zarr(tmp_path / "a.zarr", levels=3, version=version)
+    multiscale = attributes(tmp_path / "a.zarr", version)["multiscales"][0]
+    said = [dataset["coordinateTransformations"] for dataset in multiscale["datasets"]]
+    assert [transforms[0]["scale"][-1] for transforms in said] == [0.325, 0.65, 1.3]
+    assert [transforms[1]["translation"][-1] for transforms in said] == [0.0, 0.1625, 0.325 * 1.5]
+    assert multiscale["axes"][-1] == {"name": "x", "type": "space", "unit": "micrometer"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "int64", "uint64", "float16", "float32", "float64"])
+def test_c3_every_level_on_disk_is_the_mean_of_level_0(tmp_path: Path, version: str, dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 2 if dtype == "bool" else 120, (24, 40)).astype(dtype)
+    da = xr.DataArray(pixels, dims=("y", "x"))
+    levels = da.omezarr.to_zarr(tmp_path / "a.zarr", levels=4, factors=2, version=version).omezarr.levels
+    for index, level in enumerate(levels):
+        factor = 2**index
+        blocks = pixels.reshape(24 // factor, factor, 40 // factor, factor).astype("f8")
+        mean = blocks.mean((1, 3))
+        expected = mean if np.dtype(dtype).kind == "f" else np.rint(mean)
+        assert level.dtype == dtype
+        np.testing.assert_array_equal(level.values, expected.astype(dtype))
+
+
+def test_c3_photon_counts_do_not_fade(tmp_path: Path) -> None:
+    counts = xr.DataArray(np.random.default_rng(2).poisson(3, (256, 256)).astype("u2"), dims=("y", "x"))
+    levels = counts.omezarr.to_zarr(tmp_path / "a.zarr", levels=5).omezarr.levels
+    for level in levels:
+        assert abs(float(level.mean()) - float(counts.mean())) < 0.06
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("method", ["local_mean", "nearest"])
+def test_c4_the_same_bytes_from_every_source(tmp_path: Path, version: str, method: str) -> None:
+    da = cells((3, 61, 73), "float32") * np.float32(1.1)
+    options: dict[str, Any] = {"version": version, "levels": 3, "factors": 2, "chunks": {"y": 16, "x": 32}}
+    options |= {"method": method, "name": "same"}
+    da.to_dataset(name="v").to_zarr(tmp_path / "source.zarr")
+    da.to_dataset(name="v").to_netcdf(tmp_path / "source.nc", engine="scipy")
+    on_disk = np.memmap(tmp_path / "raw", dtype="f4", mode="w+", shape=da.shape)
+    on_disk[:] = da.values
+    sources = {
+        "numpy": da,
+        "fortran": da.copy(data=np.asfortranarray(da.values)),
+        "small chunks": da.chunk(z=1, y=7, x=5),
+        "one chunk": da.chunk(),
+        "uneven chunks": da.chunk(z=(2, 1), y=(1, 40, 20), x=(73,)),
+        "transposed": da.transpose("x", "z", "y").chunk(x=9),
+        "memory-mapped": da.copy(data=on_disk),
+        "lazily opened Zarr": xr.open_zarr(tmp_path / "source.zarr", chunks=None)["v"],
+        "Zarr through dask": xr.open_zarr(tmp_path / "source.zarr")["v"],
+        "netCDF": xr.open_dataset(tmp_path / "source.nc", engine="scipy")["v"],
+    }
+    written = {}
+    for name, source in sources.items():
+        source.omezarr.to_zarr(tmp_path / name, **options)
+        written[name] = {path: data for path, data in files(tmp_path / name).items() if path[0].isdigit()}
+    for name in sources:
+        assert written[name] == written["numpy"], name
+    with dask.config.set(scheduler="synchronous"):
+        sources["small chunks"].omezarr.to_zarr(tmp_path / "synchronous", **options)
+    assert {p: d for p, d in files(tmp_path / "synchronous").items() if p[0].isdigit()} == written["numpy"]
+
+
+def test_c5_odd_images_are_covered(tmp_path: Path) -> None:
+    da = xr.DataArray(np.full((203, 101), 7, "uint8"), dims=("y", "x"))
+    levels = da.omezarr.to_zarr(tmp_path / "a.zarr", levels=5).omezarr.levels
+    assert [level.shape for level in levels] == [(203, 101), (102, 51), (51, 26), (26, 13), (13, 7)]
+    assert all((level == 7).all() for level in levels)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_written_is_what_pyramid_computes(tmp_path: Path, version: str) -> None:
+    da = cells()
+    written = da.omezarr.to_zarr(tmp_path / "a.zarr", levels=3, version=version)
+    for mine, computed in zip(written.omezarr.levels, da.omezarr.pyramid(levels=3).omezarr.levels, strict=True):
+        xr.testing.assert_identical(mine, computed)
+
+
+def test_each_block_of_a_dask_source_is_computed_once(tmp_path: Path) -> None:
+    lock, seen = threading.Lock(), []
+
+    def block(pixels: np.ndarray, block_info: Any = None) -> np.ndarray:
+        with lock:
+            seen.append(tuple(block_info[0]["chunk-location"]))
+        return pixels + 1
+
+    lazy = dask.array.zeros((64, 64), chunks=16, dtype="u1").map_blocks(block, dtype="u1", meta=np.empty((0, 0), "u1"))
+    xr.DataArray(lazy, dims=("y", "x")).omezarr.to_zarr(tmp_path / "a.zarr", levels=4)
+    assert sorted(seen) == sorted(np.ndindex(4, 4))
+
+
+def test_numpy_input_is_not_copied(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 1024, 1024), "uint8")
+    pixels += 1
+    da = xr.DataArray(pixels, dims=("z", "y", "x"))
+    with dask.config.set(scheduler="synchronous"):
+        tracemalloc.start()
+        da.omezarr.to_zarr(tmp_path / "a.zarr", levels=3)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 3 * pixels.nbytes
+
+
+def test_compute_false_leaves_nothing_on_disk_until_it_is_computed(tmp_path: Path) -> None:
+    store = tmp_path / "later.ome.zarr"
+    delayed = cells().omezarr.to_zarr(store, levels=2, compute=False)
+    assert list(tmp_path.iterdir()) == []
+    tree = delayed.compute()
+    xr.testing.assert_identical(tree.omezarr.level(0), cells())
+
+
+def test_progress_is_told_of_every_byte(tmp_path: Path) -> None:
+    told: list[int] = []
+    plan = cells().omezarr.plan(tmp_path / "a.zarr", levels=3)
+    cells().omezarr.to_zarr(tmp_path / "a.zarr", levels=3, progress=told.append)
+    assert sum(told) == plan.nbytes
+
+
+def test_windows_are_those_of_the_data_not_of_a_guess(tmp_path: Path) -> None:
+    da = cells((2, 4, 64, 64)).omezarr.assign_channels(["DAPI", {"label": "GFP", "window": (10, 4000), "color": "#00ff00"}])
+    tree = da.omezarr.to_zarr(tmp_path / "a.zarr", levels=3)
+    dapi, gfp = tree.omezarr.channels
+    coarsest = tree.omezarr.levels[-1].isel(c=0)
+    assert (dapi.window.min, dapi.window.max) == (0, 65535)
+    assert float(coarsest.min()) <= dapi.window.start < dapi.window.end <= float(coarsest.max())
+    assert (gfp.window.start, gfp.window.end) == (10, 4000)
+    assert (gfp.label, gfp.color) == ("GFP", "00FF00")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("compressors", [None, "auto"])
+def test_codecs_of_the_users_choice(tmp_path: Path, version: str, compressors: Any) -> None:
+    tree = cells().omezarr.to_zarr(tmp_path / "a.zarr", version=version, compressors=compressors)
+    array = zarr.open_array(tmp_path / "a.zarr" / "0", mode="r")
+    assert len(array.compressors) == (0 if compressors is None else 1)
+    np.testing.assert_array_equal(tree.omezarr.level(0), cells())
+
+
+@pytest.mark.parametrize(
+    "chunks", [{"y": 16}, (1, 2, 16, 16), [1, 2, 1000, -1], {"x": -1, "c": 2}, {"z": np.int64(3)}]
+)
+def test_chunks_are_taken_as_given_and_clipped(tmp_path: Path, chunks: Any) -> None:
+    da = cells()
+    da.omezarr.to_zarr(tmp_path / "a.zarr", chunks=chunks, levels=2)
+    asked = dict(chunks) if isinstance(chunks, dict) else dict(zip(da.dims, chunks, strict=True))
+    for index, level in enumerate(da.omezarr.pyramid(levels=2).omezarr.levels):
+        stored = dict(zip(da.dims, zarr.open_array(tmp_path / f"a.zarr/{index}", mode="r").chunks, strict=True))
+        for dim, chunk in asked.items():
+            assert stored[dim] == (level.sizes[dim] if chunk == -1 else min(chunk, level.sizes[dim]))
+
+
+@pytest.mark.parametrize("chunks", [64, (1, 2), {"q": 3}, {"y": 0}, {"y": 2.5}, (1, 1, -5, 1)])
+def test_c7_chunks_that_cannot_be(tmp_path: Path, chunks: Any) -> None:
+    with pytest.raises(errors.ChunkError):
+        cells().omezarr.to_zarr(tmp_path / "a.zarr", chunks=chunks)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "error"),
+    [
+        (cells(), {"version": "0.3"}, errors.VersionError),
+        (cells(), {"version": "1.0"}, errors.VersionError),
+        (cells(), {"version": 0.4}, errors.VersionError),
+        (cells(), {"mode": "a"}, errors.OmeZarrError),
+        (cells(), {"method": "average"}, errors.MethodError),
+        (cells(), {"name": 5}, errors.OmeZarrError),
+        (cells(), {"irregular": "ignore"}, errors.CoordinateError),
+        (cells(), {"progress": 3}, errors.OmeZarrError),
+        (cells().assign_attrs(bad={1, 2}), {}, errors.AttributeEncodingError),
+        (cells().astype(object), {}, errors.DtypeError),
+        (cells().astype("longdouble"), {}, errors.DtypeError),
+        (cells().isel(z=0, y=0), {}, errors.AxisError),
+        (cells().isel(x=slice(0, 0)), {}, errors.EmptyDimensionError),
+        (cells().isel(x=slice(None, None, -1)), {}, errors.DescendingCoordinateError),
+        (cells().rename(z="a", c="b"), {}, errors.AxisError),
+    ],
+)
+def test_c7_bad_input_is_refused_before_the_first_byte(
+    tmp_path: Path, image: xr.DataArray, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        image.omezarr.to_zarr(tmp_path / "new" / "a.zarr", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_c7_faults_of_every_kind_are_told_in_one_message(tmp_path: Path) -> None:
+    da = cells().assign_coords(x=np.arange(73.0) ** 2).assign_attrs(bad=object())
+    with pytest.raises(errors.MultipleErrors) as caught:
+        da.omezarr.to_zarr(tmp_path / "a.zarr", version="9", method="average", mode="x", chunks={"q": 1})
+    for part in ("'x' is irregular at index", "version", "average", "mode", "attrs['bad']"):
+        assert part in str(caught.value)
+
+
+def test_warnings_point_at_the_users_own_line(tmp_path: Path) -> None:
+    da = cells().isel(z=[0])
+    del da.z.attrs["scale"]
+    with pytest.warns(errors.PixelSizeWarning, match="assign_grid") as caught:
+        da.omezarr.to_zarr(tmp_path / "a.zarr")
+    assert caught[0].filename == __file__
+
+
+def test_the_image_takes_the_name_of_the_array_or_else_of_the_store(tmp_path: Path) -> None:
+    unnamed = cells().rename(None)
+    unnamed.omezarr.to_zarr(tmp_path / "liver.ome.zarr")
+    assert attributes(tmp_path / "liver.ome.zarr", "0.4")["multiscales"][0]["name"] == "liver"
+    assert xr.open_dataarray(tmp_path / "liver.ome.zarr", engine="omezarr").name is None
+    tree = unnamed.omezarr.to_zarr(tmp_path / "b.zarr", name="kidney")
+    assert tree.omezarr.name == "kidney"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_stores_in_memory_and_behind_urls(version: str) -> None:
+    store = zarr.storage.MemoryStore()
+    tree = cells().omezarr.to_zarr(store, version=version, levels=2)
+    xr.testing.assert_identical(tree.omezarr.level(0), cells())
+    with pytest.raises(FileExistsError):
+        cells().omezarr.to_zarr(store, version=version)
+    url = f"memory://test-{version}.ome.zarr"
+    cells().omezarr.to_zarr(url, version=version, levels=2)
+    xr.testing.assert_identical(xr.open_dataarray(url, engine="omezarr"), cells())
+    assert zarr.open_group(url, mode="r", use_consolidated=True).metadata.consolidated_metadata is not None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_tree_is_written_as_it_stands_with_the_metadata_of_other_tools(tmp_path: Path, version: str) -> None:
+    cells().omezarr.to_zarr(tmp_path / "a.zarr", version=version, levels=3)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="a")
+    attrs = group.attrs.asdict()
+    ours = attrs if version == "0.4" else attrs["ome"]
+    ours["multiscales"][0]["flavour"] = "vanilla"
+    group.attrs.update(attrs | {"lab": {"freezer": 7}})
+    tree = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+    again = tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert again.omezarr.version == version
+    for first, second in zip(tree.omezarr.levels, again.omezarr.levels, strict=True):
+        xr.testing.assert_identical(first, second)
+    assert again.attrs["lab"] == {"freezer": 7}
+    assert again.omezarr.metadata == tree.omezarr.metadata
+    other = "0.5" if version == "0.4" else "0.4"
+    changed = tree.omezarr.to_zarr(tmp_path / "c.zarr", version=other)
+    assert changed.omezarr.version == other
+    assert changed.omezarr.metadata.multiscale == tree.omezarr.metadata.multiscale
+    assert xomezarr.validate(tmp_path / "c.zarr")
+
+
+def test_a_plan_prints_what_will_be_written() -> None:
+    text = str(cells().omezarr.plan("cells.ome.zarr", levels=2))
+    for part in ("'cells'", "2×5×61×73", "2×5×31×37", "0.65", "0.1625", "micrometer", "local_mean"):
+        assert part in text
+    assert not Path("cells.ome.zarr").exists()
