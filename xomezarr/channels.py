@@ -67,7 +67,7 @@ RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
 PERCENTILES = (0.5, 99.8)
 """Shown range of a channel whose window was not given: keeps hot pixels and the dark edge out."""
 
-_HEX = re.compile(r"^#?([0-9A-Fa-f]{6})$")
+_HEX = re.compile(r"#?([0-9A-Fa-f]{6})")
 
 
 def channel_dim(da: xr.DataArray, axes: Mapping[str, str] | None = None) -> str | None:
@@ -108,14 +108,14 @@ def describe_channels(da: xr.DataArray, dim: str | None = None) -> tuple[Channel
         return None
     size = da.sizes[dim]
     labels = _along(da, dim, LABEL)
-    if labels is None and dim in da.coords:
-        labels = da.coords[dim].values
+    if labels is None:
+        labels = _along(da, dim, dim)
     colors, active = _along(da, dim, COLOR), _along(da, dim, ACTIVE)
     bounds = {bound: _along(da, dim, name) for bound, name in WINDOW.items()}
     faults: list[OmeZarrError] = []
     channels = []
     for index in range(size):
-        color = None if colors is None or not str(colors[index]) else str(colors[index])
+        color = _text(colors, index)
         if color is not None:
             try:
                 color = hex_color(color)
@@ -126,8 +126,7 @@ def describe_channels(da: xr.DataArray, dim: str | None = None) -> tuple[Channel
         except ChannelError as error:
             faults.append(ChannelError(f"channel {index} of dimension {dim!r}: {error}"))
             window = None
-        label = None if labels is None else str(labels[index])
-        channels.append(Channel(label, color, window, None if active is None else bool(active[index])))
+        channels.append(Channel(_text(labels, index), color, window, None if active is None else bool(active[index])))
     raise_all(faults, "the channels cannot be used")
     return tuple(channels)
 
@@ -162,14 +161,17 @@ def assign_channels(
     dim = dim or channel_dim(da)
     if dim is None or dim not in da.dims:
         raise ChannelError(
-            f"the array has no channel dimension; its dimensions are {tuple(da.dims)}; "
-            "add one with expand_dims('c'), or rename the one that holds channels to 'c'"
+            f"the array has no channel dimension; its dimensions are {tuple(da.dims)}: "
+            "rename the one that holds channels to 'c', or add one: expand_dims('c')"
         )
     if isinstance(channels, str | bytes) or not isinstance(channels, Sequence):
-        raise ChannelError(f"channels is {channels!r}; give a list with one entry for each channel")
+        raise ChannelError(
+            f"channels is {channels!r}; give a list with one entry for each channel: {_example(da.sizes[dim])}"
+        )
     if len(channels) != da.sizes[dim]:
         raise ChannelError(
-            f"{len(channels)} channels are given for dimension {dim!r} of size {da.sizes[dim]}; give one for each index"
+            f"{len(channels)} channels are given for dimension {dim!r} of size {da.sizes[dim]}; "
+            f"give one for each index: {_example(da.sizes[dim])}"
         )
     faults: list[OmeZarrError] = []
     parsed: list[Channel] = []
@@ -179,8 +181,10 @@ def assign_channels(
         except ChannelError as error:
             faults.append(ChannelError(f"channels[{index}]: {error}"))
     raise_all(faults, "the channels cannot be assigned")
-    names = [name for name in channel_coordinates([dim]) if name in da.coords and name != dim]
-    return da.drop_vars(names).assign_coords(coordinates(parsed, dim, da.coords.get(dim)))
+    new = coordinates(parsed, dim, da.coords.get(dim))
+    # names stay where the channels say none, wherever they stand; the rest is said anew
+    stale = channel_coordinates([]) - ({LABEL} if dim not in new and LABEL not in new else set())
+    return da.drop_vars([name for name in stale if name in da.coords]).assign_coords(new)
 
 
 def coordinates(channels: Sequence[Channel], dim: str, existing: xr.DataArray | None = None) -> dict[str, xr.Variable]:
@@ -202,9 +206,11 @@ def coordinates(channels: Sequence[Channel], dim: str, existing: xr.DataArray | 
     """
     result: dict[str, xr.Variable] = {}
     if any(channel.label is not None for channel in channels):
-        labels = np.array([channel.label or "" for channel in channels], dtype=np.str_)
-        keeps = existing is not None and existing.dtype.kind not in "OUST"
-        result[LABEL if keeps else dim] = xr.Variable(dim, labels, dict(existing.attrs) if existing is not None else {})
+        labels = xr.Variable(dim, np.array([channel.label or "" for channel in channels], dtype=np.str_))
+        if existing is None or existing.dtype.kind in "OUST":
+            result[dim] = labels if existing is None else xr.Variable(dim, labels.values, dict(existing.attrs))
+        else:
+            result[LABEL] = labels
     if any(channel.color is not None for channel in channels):
         result[COLOR] = xr.Variable(dim, np.array([channel.color or "" for channel in channels], dtype="<U6"))
     if any(channel.active is not None for channel in channels):
@@ -271,46 +277,60 @@ def hex_color(color: str) -> str:
     ChannelError
         If it is neither ``"#rrggbb"`` nor a name of `COLORS`.
     """
-    match = _HEX.match(color)
+    match = _HEX.fullmatch(color)
     if match:
         return match[1].upper()
     if color.lower() in COLORS:
         return COLORS[color.lower()]
-    raise ChannelError(f'the colour {color!r} is not known; give "#rrggbb" or one of {", ".join(COLORS)}')
+    raise ChannelError(
+        f'the colour {color!r} is not known; give "#rrggbb" or one of {", ".join(COLORS)}: {{"color": "#00FF00"}}'
+    )
 
 
 def _parse(entry: Channel | Mapping[str, Any] | str) -> Channel:
     if isinstance(entry, Channel):
-        return entry
+        color = None if entry.color is None else hex_color(entry.color)
+        return dataclasses.replace(entry, color=color)
     if isinstance(entry, str):
-        return Channel(entry)
+        return Channel(str(entry))
     if not isinstance(entry, Mapping):
-        raise ChannelError(f"{entry!r} is neither a label nor a dict; give a label, such as 'DAPI'")
+        raise ChannelError(f'{entry!r} is neither a label nor a dict; give a label: "DAPI"')
     unknown = set(entry) - {"label", "color", "window", "active"}
     if unknown:
         raise ChannelError(
-            f"the key {min(map(str, unknown))!r} is not known; the keys are label, color, window, active"
+            f"the key {min(map(str, unknown))!r} is not known; the keys are label, color, window and active: "
+            '{"label": "DAPI"}'
         )
-    color, window = entry.get("color"), entry.get("window")
+    label, color, active = (entry.get(key) for key in ("label", "color", "active"))
+    if label is not None and not isinstance(label, str):
+        raise ChannelError(f'the label {label!r} is not text: {{"label": "{label}"}}')
     if color is not None and not isinstance(color, str):
-        raise ChannelError(f'the colour {color!r} is not text; give "#rrggbb"')
-    if isinstance(window, Mapping):
-        if not {"start", "end"} <= set(window) <= {"min", "max", "start", "end"}:
-            raise ChannelError(f"the window {dict(window)!r} needs start and end, and may have min and max")
-        start, end = window["start"], window["end"]
-        bounds = (window.get("min", start), window.get("max", end), start, end)
-    elif window is not None:
-        try:
-            start, end = window
-        except (TypeError, ValueError):
-            raise ChannelError(f"the window {window!r} is not a pair; give (start, end)") from None
-        bounds = (start, end, start, end)
+        raise ChannelError(f'the colour {color!r} is not text: {{"color": "#00FF00"}}')
+    if active is not None and not isinstance(active, bool | np.bool_):
+        raise ChannelError(f'active is {active!r}, and neither True nor False: {{"active": True}}')
     return Channel(
-        entry.get("label"),
-        hex_color(color) if color is not None else None,
-        _checked_window(*bounds) if window is not None else None,
-        entry.get("active"),
+        label,
+        None if color is None else hex_color(color),
+        _parse_window(entry.get("window")),
+        None if active is None else bool(active),
     )
+
+
+def _parse_window(window: Any) -> Window | None:
+    if window is None:
+        return None
+    if isinstance(window, Mapping):
+        if not {"start", "end"} <= set(window) <= set(WINDOW):
+            raise ChannelError(
+                f'the window {dict(window)!r} needs start and end, and may have min and max: {{"start": 0, "end": 1}}'
+            )
+        start, end = window["start"], window["end"]
+        return _checked_window(window.get("min", start), window.get("max", end), start, end)
+    try:
+        start, end = window
+    except (TypeError, ValueError):
+        raise ChannelError(f'the window {window!r} is not a pair of numbers: {{"window": (0, 1)}}') from None
+    return _checked_window(start, end, start, end)
 
 
 def _along(da: xr.DataArray, dim: str, name: str) -> NDArray[Any] | None:
@@ -319,6 +339,18 @@ def _along(da: xr.DataArray, dim: str, name: str) -> NDArray[Any] | None:
         return None
     values: NDArray[Any] = da.coords[name].values
     return values
+
+
+def _text(values: NDArray[Any] | None, index: int) -> str | None:
+    """Return an entry as text; None where it says nothing: empty, None, or the NaN that `reindex` fills in."""
+    value = None if values is None else values[index]
+    if isinstance(value, bytes):
+        value = value.decode()
+    return None if value is None or value == "" or value != value else str(value)
+
+
+def _example(count: int) -> str:
+    return f"assign_channels({[f'channel {index}' for index in range(count)]})"
 
 
 def _window(bounds: Mapping[str, NDArray[Any] | None], index: int) -> Window | None:
@@ -335,8 +367,11 @@ def _checked_window(low: Any, high: Any, start: Any, end: Any) -> Window:
         window = Window(float(low), float(high), float(start), float(end))
     except (TypeError, ValueError):
         raise ChannelError(
-            f"the window {(low, high, start, end)!r} is not made of numbers; give (start, end)"
+            f'the window {(low, high, start, end)!r} is not made of numbers: {{"window": (0, 1)}}'
         ) from None
-    if not (np.isfinite([low, high, start, end]).all() and start <= end):
-        raise ChannelError(f"the window runs from {start} to {end}; give finite numbers, the first smaller")
+    if not (np.isfinite([window.min, window.max, window.start, window.end]).all() and window.start <= window.end):
+        raise ChannelError(
+            f"the window runs from {start} to {end}, within {low} to {high}; "
+            'give finite numbers, the first no larger than the second: {"window": (0, 1)}'
+        )
     return window

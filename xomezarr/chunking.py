@@ -77,28 +77,29 @@ def chunk_shape(
     ChunkError
         If a dimension is unknown, the numbers are too few or many, or one is not a positive integer.
     """
-    if isinstance(chunks, int):
-        raise ChunkError(
-            f"chunks={chunks} does not say of which dimensions; give chunks={dict.fromkeys(order, chunks)}"
-        )
+    example = f"chunks={dict(default)}"
+    if not isinstance(chunks, Mapping | Sequence) or isinstance(chunks, str | bytes):
+        raise ChunkError(f"chunks={chunks!r} does not say of which dimensions; give numbers by dimension: {example}")
     if isinstance(chunks, Mapping):
         unknown = [dim for dim in chunks if dim not in order]
         if unknown:
             raise ChunkError(
-                f"chunks names dimension {unknown[0]!r}, which the array lacks; its dimensions are {tuple(order)}"
+                f"chunks names dimension {unknown[0]!r}, which the array lacks; "
+                f"its dimensions are {tuple(order)}: {example}"
             )
         asked = dict(chunks)
-    else:
-        if len(chunks) != len(order):
-            raise ChunkError(
-                f"chunks={tuple(chunks)} has {len(chunks)} numbers for the {len(order)} dimensions {tuple(order)}; "
-                "give one for each, or a dict by dimension"
-            )
+    elif len(chunks) == len(order):
         asked = dict(zip(order, chunks, strict=True))
+    else:
+        raise ChunkError(
+            f"chunks={tuple(chunks)} has {len(chunks)} numbers for the {len(order)} dimensions {tuple(order)}; "
+            f"give one for each, or by dimension: {example}"
+        )
     for dim, chunk in asked.items():
         if isinstance(chunk, bool) or not hasattr(chunk, "__index__") or (chunk < 1 and chunk != -1):
             raise ChunkError(
-                f"chunks[{dim!r}] is {chunk!r}; give a number of pixels of at least 1, or -1 for the whole dimension"
+                f"chunks[{dim!r}] is {chunk!r}; give a number of pixels of at least 1, or -1 for the whole dimension: "
+                f"chunks={{{dim!r}: {default[dim]}}}"
             )
     return {dim: int(asked.get(dim, default[dim])) for dim in default}
 

@@ -6,19 +6,22 @@ dimension at any level. Writing, reading and `pyramid` all go through these two.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.errors import (
     AxisError,
     CoordinateError,
-    CoordinateNaNError,
     IrregularCoordinateError,
+    MissingDependencyError,
     OmeZarrError,
     PixelSizeWarning,
     UnitError,
@@ -60,12 +63,25 @@ AXIS_TYPES: Mapping[str, str] = {
 }
 """Axis types by the dimension's name, upper or lower case."""
 
+SPATIAL_ORDER = ("z", "y", "x")
+
 CF_AXES: Mapping[str, str] = {"T": "time", "Z": "space", "Y": "space", "X": "space"}
+
+KINDS: Mapping[str, Kind] = {"i": "number", "u": "number", "f": "number", "M": "datetime", "m": "timedelta"}
+"""What a coordinate that places pixels holds, by the kind of its dtype."""
 
 TIME_UNIT = "second"
 """Unit in which datetime64 and timedelta64 coordinates are written."""
 
-MAX_AXES = 5
+USUAL_UNITS: Mapping[str, str] = {"space": "micrometer", "time": TIME_UNIT}
+"""Units that messages propose, by axis type."""
+
+SECOND = np.timedelta64(1, "s")
+
+NANOSECONDS_HOLD = 9.2e9
+"""Seconds, 292 years, that 64 bits hold as nanoseconds."""
+
+MAX_AXES, MAX_SPATIAL = 5, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +139,9 @@ def describe(
     """
     if irregular not in ("raise", "keep"):
         raise CoordinateError(f'irregular={irregular!r} is not known; give irregular="raise" or irregular="keep"')
-    faults: list[OmeZarrError] = [*_dimension_name_faults(da), *_unknown_dims(da, axes or {})]
+    unusable = [*_name_faults(da), *_not_by_dimension(AxisError, "space", axes=axes)]
+    raise_all(unusable, "the array cannot be written as OME-Zarr")
+    faults = _axes_faults(da, axes or {})
     types: dict[str, str] = {}
     for dim in map(str, da.dims):
         found = infer_axis_type(da, dim, axes or {})
@@ -131,8 +149,7 @@ def describe(
             faults.append(_unknown_type(dim))
         else:
             types[dim] = found
-    if len(types) == da.ndim:
-        faults.extend(_layout_faults(types, da.sizes))
+    faults += _layout_faults(types, da.ndim - len(types))
     dimensions: dict[str, Dimension] = {}
     for dim, kind in types.items():
         try:
@@ -170,11 +187,12 @@ def file_order(types: Mapping[str, str]) -> tuple[str, ...]:
     >>> file_order({"x": "space", "y": "space", "t": "time"})
     ('t', 'y', 'x')
     """
-    rank = {"time": 0, "space": 2}
     spatial = [dim for dim, kind in types.items() if kind == "space"]
-    if all(dim.lower() in "zyx" for dim in spatial):
-        spatial.sort(key=lambda dim: "zyx".index(dim.lower()))
-    return (*sorted((d for d in types if types[d] != "space"), key=lambda d: rank.get(types[d], 1)), *spatial)
+    if {dim.lower() for dim in spatial} <= set(SPATIAL_ORDER):
+        spatial.sort(key=lambda dim: SPATIAL_ORDER.index(dim.lower()))
+    temporal = [dim for dim, kind in types.items() if kind == "time"]
+    others = [dim for dim, kind in types.items() if kind not in ("space", "time")]
+    return (*temporal, *others, *spatial)
 
 
 def infer_axis_type(da: xr.DataArray, dim: str, axes: Mapping[str, str]) -> str | None:
@@ -194,22 +212,22 @@ def infer_axis_type(da: xr.DataArray, dim: str, axes: Mapping[str, str]) -> str 
     str or None
         ``"time"``, ``"channel"``, ``"space"``, or what `axes` says; None if nothing tells.
     """
-    remembered = da.encoding.get("axes", {})
     for known in (axes.get(dim), AXIS_TYPES.get(dim.lower())):
         if known is not None:
             return str(known)
     if dim in da.coords:
         coord = da.coords[dim]
-        by_dtype = {"M": "time", "m": "time", "U": "channel", "S": "channel", "O": "channel", "T": "channel"}
-        if coord.dtype.kind in by_dtype:
-            return by_dtype[coord.dtype.kind]
-        unit = coord.attrs.get("units")
-        by_unit = unit_type(unit) if isinstance(unit, str) else None
-        by_axis = CF_AXES.get(str(coord.attrs.get("axis", "")).upper())
-        if by_unit or by_axis:
-            return by_unit or by_axis
-    found = remembered.get(dim) if isinstance(remembered, Mapping) else None
-    return str(found) if found else None
+        unit, cf_axis = coord.attrs.get("units"), coord.attrs.get("axis")
+        if coord.dtype.kind in "mM":
+            return "time"
+        if _holds_text(coord.variable):
+            return "channel"
+        found = (unit_type(unit) if isinstance(unit, str) else None) or CF_AXES.get(str(cf_axis).upper())
+        if found is not None:
+            return found
+    remembered = da.encoding.get("axes")
+    known = remembered.get(dim) if isinstance(remembered, Mapping) else None
+    return str(known) if known else None
 
 
 def coordinate(dimension: Dimension, grid: Grid, *, sampled: bool = False) -> xr.Variable | None:
@@ -239,10 +257,9 @@ def coordinate(dimension: Dimension, grid: Grid, *, sampled: bool = False) -> xr
         return xr.Variable(dimension.name, _coarsen_irregular(dimension, grid, sampled=sampled), attrs)
     attrs["scale"] = grid.scale
     if level0 is not None and dimension.kind == "datetime":
-        start = level0.values.astype("datetime64[ns]")[0]
-        return xr.Variable(dimension.name, start + _nanoseconds(grid.coordinates), attrs)
+        return xr.Variable(dimension.name, _later(level0.values[:1], grid.coordinates), attrs)
     if level0 is not None and dimension.kind == "timedelta":
-        return xr.Variable(dimension.name, _nanoseconds(grid.coordinates), attrs)
+        return xr.Variable(dimension.name, _later(np.zeros(1, "m8[s]"), grid.coordinates), attrs)
     return xr.Variable(dimension.name, grid.coordinates, attrs)
 
 
@@ -281,42 +298,34 @@ def assign_grid(
     >>> assign_grid(da, scale={"x": 0.5}, units="um").x.values
     array([0. , 0.5, 1. ])
     """
-    asked_units = _units_by_dimension(da, units)
-    named = [*(scale or {}), *(translation or {}), *asked_units]
-    faults = [*_missing_dims(da, named, "assign_grid")]
+    da = dequantify(da)
+    unusable = _not_by_dimension(CoordinateError, 1.0, scale=scale, translation=translation)
+    raise_all(unusable, "the grid cannot be assigned")
+    scale, translation, asked = scale or {}, translation or {}, _units_by_dimension(da, units)
+    named = list(dict.fromkeys([*scale, *translation, *asked]))
+    faults = _missing_dims(da, named, "assign_grid")
     faults += [
-        CoordinateError(f"scale[{dim!r}] is {value!r}; give a positive number of units per pixel, such as 0.5")
-        for dim, value in (scale or {}).items()
-        if not _is_number(value) or not 0 < float(value) < np.inf
+        CoordinateError(f"scale[{dim!r}] is {value!r}; give units per pixel, above zero: scale={{{dim!r}: 0.5}}")
+        for dim, value in scale.items()
+        if not _is_positive(value)
     ]
     faults += [
-        CoordinateError(f"translation[{dim!r}] is {value!r}; give a finite number, such as 0.0")
-        for dim, value in (translation or {}).items()
-        if not _is_number(value) or not np.isfinite(float(value))
+        CoordinateError(f"translation[{dim!r}] is {value!r}; give a finite number: translation={{{dim!r}: 0.0}}")
+        for dim, value in translation.items()
+        if not _is_number(value) or not math.isfinite(value)
     ]
     faults += [
-        UnitError(f'units[{dim!r}] is {value!r}; give the name of a unit, such as "micrometer"')
-        for dim, value in asked_units.items()
-        if not isinstance(value, str) or not value
+        UnitError(f"units[{dim!r}] is {value!r}; give the name of a unit: units={{{dim!r}: 'micrometer'}}")
+        for dim, value in asked.items()
+        if not isinstance(value, str) or not value.strip()
     ]
+    for dim in named:
+        only_scale = dim not in translation and dim not in asked
+        if dim in da.dims and dim in da.coords and not (only_scale and da.sizes[dim] == 1):
+            faults += _not_numbers(da.coords[dim].variable, dim)
     raise_all(faults, "the grid cannot be assigned")
-    result = da.copy(deep=False)
-    for dim in dict.fromkeys(named):
-        old = da.coords.get(dim)
-        current = _current_grid(da, dim, needed=dim not in (scale or {}) or dim not in (translation or {}))
-        grid = Grid(
-            float((scale or {}).get(dim, current.scale)),
-            float((translation or {}).get(dim, current.translation)),
-            da.sizes[dim],
-        )
-        attrs = dict(old.attrs) if old is not None else {}
-        if dim in asked_units:
-            attrs["units"] = asked_units[dim]
-        values = grid.coordinates
-        if old is not None and dim not in (scale or {}) and dim not in (translation or {}):
-            values = old.values  # only the unit is new
-        result = result.assign_coords({dim: (dim, values, attrs | {"scale": grid.scale})})
-    return result
+    assigned = {dim: _assigned(da, dim, scale.get(dim), translation.get(dim), asked.get(dim)) for dim in named}
+    return da.assign_coords(assigned)
 
 
 def to_units(da: xr.DataArray, units: Mapping[str, str] | str) -> xr.DataArray:
@@ -334,35 +343,18 @@ def to_units(da: xr.DataArray, units: Mapping[str, str] | str) -> xr.DataArray:
     UnitError
         If a coordinate has no unit, or its unit measures something else.
     """
+    da = dequantify(da)
     asked = _units_by_dimension(da, units)
-    if not asked:
-        raise UnitError("no dimension of space is to be converted; name one: to_units({'z': \"um\"})")
-    faults: list[OmeZarrError] = [*_missing_dims(da, list(asked), "to_units")]
-    factors: dict[str, float] = {}
+    faults = _missing_dims(da, list(asked), "to_units")
+    converted: dict[str, xr.Variable] = {}
     for dim, target in asked.items():
-        unit = da.coords[dim].attrs.get("units") if dim in da.coords else None
-        if dim not in da.dims:
-            continue
-        if not isinstance(unit, str):
-            faults.append(
-                UnitError(
-                    f"dimension {dim!r} has no unit to convert from; give it one: assign_grid(units={{{dim!r}: 'um'}})"
-                )
-            )
-            continue
-        try:
-            factors[dim] = convert(unit, target)
-        except UnitError as error:
-            faults.append(UnitError(f"dimension {dim!r}: {error}"))
+        if dim in da.dims:
+            try:
+                converted[dim] = _converted(da.coords.get(dim), dim, target)
+            except OmeZarrError as error:
+                faults.append(error)
     raise_all(faults, "the units cannot be converted")
-    result = da
-    for dim, factor in factors.items():
-        old = da.coords[dim].variable
-        attrs = dict(old.attrs) | {"units": asked[dim]}
-        if _is_number(attrs.get("scale")):
-            attrs["scale"] = _tidy_product(float(attrs["scale"]), factor)
-        result = result.assign_coords({dim: (dim, _converted(old.values, factor), attrs)})
-    return result
+    return da.assign_coords(converted)
 
 
 def dequantify(da: xr.DataArray) -> xr.DataArray:
@@ -370,77 +362,92 @@ def dequantify(da: xr.DataArray) -> xr.DataArray:
 
     Arrays without quantities are returned as they are.
     """
-    quantified = hasattr(da.variable._data, "magnitude") or any(
-        type(index).__name__ == "PintIndex" for index in da.xindexes.values()
-    )
-    quantified = quantified or any(hasattr(coord.variable._data, "magnitude") for coord in da.coords.values())
-    if not quantified:
+    variables = [da.variable, *(coord.variable for coord in da.coords.values())]
+    quantified = any(hasattr(variable._data, "magnitude") for variable in variables)
+    if not quantified and all(type(index).__name__ != "PintIndex" for index in da.xindexes.values()):
         return da
-    import pint_xarray  # noqa: F401 - registers the accessor
-
+    try:
+        import pint_xarray  # noqa: F401 - registers the accessor
+    except ImportError:
+        raise MissingDependencyError("the array holds pint quantities; pip install pint-xarray") from None
     plain: xr.DataArray = da.pint.dequantify()
     return plain
 
 
 def _describe_one(da: xr.DataArray, dim: str, axis_type: str, irregular: Irregular) -> Dimension:
     size = da.sizes[dim]
+    by_index = Grid(1.0, 0.0, size)
     if dim not in da.coords:
         check_ascending(np.arange(size), dim)
-        return Dimension(Axis(dim, axis_type), Grid(1.0, 0.0, size), "index")
+        return Dimension(Axis(dim, axis_type), by_index, "index")
     variable = da.coords[dim].variable
     kind = _kind(variable, axis_type, dim)
-    unit = _ome_unit(variable, kind, dim, axis_type)
-    axis = Axis(dim, axis_type, unit)
+    axis = Axis(dim, axis_type, _ome_unit(variable, kind, dim, axis_type))
+    check_ascending(np.arange(size) if kind == "label" else variable.values, dim)
     if kind == "label":
-        check_ascending(np.arange(size), dim)
-        return Dimension(axis, Grid(1.0, 0.0, size), kind, variable)
-    values = _numbers(variable, kind, dim)
+        return Dimension(axis, by_index, kind, variable)
+    values = _numbers(variable, kind)
+    first = float(values[0])
     if size == 1:
-        check_ascending(values, dim)
-        return Dimension(axis, Grid(_remembered_scale(variable, dim), float(values[0]), 1), kind, variable)
+        return Dimension(axis, Grid(_remembered_scale(variable, dim), first, 1), kind, variable)
     try:
-        return Dimension(axis, Grid.fit(values, dim=dim), kind, variable)
+        return Dimension(axis, Grid.fit(values, dim=dim, shown=variable.values), kind, variable)
     except IrregularCoordinateError:
-        if irregular == "raise" or np.any(np.diff(values) < 0):
+        if irregular == "raise":
             raise
-    mean_step = float(values[-1] - values[0]) / (size - 1)
-    return Dimension(axis, Grid(mean_step, float(values[0]), size), kind, variable, regular=False)
+    return Dimension(axis, Grid((float(values[-1]) - first) / (size - 1), first, size), kind, variable, regular=False)
 
 
 def _kind(variable: xr.Variable, axis_type: str, dim: str) -> Kind:
     """Tell what a coordinate holds, or say why it cannot place pixels."""
-    if axis_type == "channel" or (axis_type not in ("space", "time") and variable.dtype.kind in "OUST"):
-        return "label"
-    by_dtype: dict[str, Kind] = {"i": "number", "u": "number", "f": "number", "M": "datetime", "m": "timedelta"}
-    found = by_dtype.get(variable.dtype.kind)
-    if found is None:
-        first = variable.values.ravel()[0] if variable.size else None
+    if isinstance(variable, xr.IndexVariable) and isinstance(variable.to_index(), pd.MultiIndex):
         raise CoordinateError(
-            f"coordinate {dim!r} of dtype {variable.dtype} cannot place pixels (index 0 is {first!r}); "
-            f"give it numbers or datetime64: assign_coords({dim}=…), or reset_index({dim!r}) if it is a MultiIndex"
+            f"coordinate {dim!r} is a MultiIndex, which OME-Zarr cannot hold; "
+            f"turn its levels into coordinates along the dimension: reset_index({dim!r})"
         )
-    return found
+    if axis_type == "channel" or (axis_type not in ("space", "time") and _holds_text(variable)):
+        return "label"
+    kind = KINDS.get(variable.dtype.kind)
+    if kind is None:
+        first = variable.values[0] if variable.size else None
+        raise CoordinateError(
+            f"coordinate {dim!r} of dtype {variable.dtype} cannot place pixels along an axis of {axis_type} "
+            f"(index 0 is {first!r}); give it numbers: {_to_numbers(variable, first, dim)}"
+        )
+    return kind
 
 
-def _numbers(variable: xr.Variable, kind: Kind, dim: str) -> NDArray[Any]:
+def _to_numbers(variable: xr.Variable, first: object, dim: str) -> str:
+    """Name the call that turns a coordinate into one that places pixels."""
+    if hasattr(first, "calendar"):  # a date of cftime
+        return 'convert_calendar("standard", use_cftime=False)'
+    if variable.dtype.kind == "b" or _is_number(first):
+        return f"assign_coords({dim}=da[{dim!r}].astype(float))"
+    return f"assign_coords({dim}=range({variable.size}))"
+
+
+def _holds_text(variable: xr.Variable) -> bool:
+    if variable.dtype.kind == "O":
+        return variable.size > 0 and all(isinstance(value, str) for value in variable.values.ravel())
+    return variable.dtype.kind in "UST"
+
+
+def _numbers(variable: xr.Variable, kind: Kind) -> NDArray[Any]:
     """Return a coordinate as numbers: dates in seconds since the first one, durations in seconds."""
-    values = variable.values
+    values: NDArray[Any] = variable.values
     if kind == "number":
         return values
-    missing = np.flatnonzero(np.isnat(values))
-    if missing.size:
-        raise CoordinateNaNError(
-            f"coordinate {dim!r} is NaT at index {missing[0]}; give every pixel a time: "
-            f"assign_coords({dim}=…), or dropna({dim!r}) to leave such pixels out"
-        )
-    if kind == "datetime" and values.size:
-        values = values - values[0]
-    # whole nanoseconds first: a float of seconds keeps 15 digits, which is 1 ns in 11 days
-    return values.astype("timedelta64[ns]").astype(np.int64) / 1e9
+    seconds: NDArray[np.float64] = (values - values[0] if kind == "datetime" else values) / SECOND
+    return seconds
 
 
-def _nanoseconds(seconds: NDArray[np.float64]) -> NDArray[np.timedelta64]:
-    return np.round(seconds * 1e9).astype(np.int64).astype("timedelta64[ns]")
+def _later(start: NDArray[Any], seconds: NDArray[np.float64]) -> NDArray[Any]:
+    """Add seconds to dates or durations, to the nanosecond, or to the microsecond where 64 bits do not hold those."""
+    kind = start.dtype.kind
+    farthest = float(np.abs(start.astype(f"{kind}8[s]").astype(np.int64)).max() + np.abs(seconds).max())
+    unit, per_second = ("ns", 1e9) if farthest < NANOSECONDS_HOLD else ("us", 1e6)
+    later: NDArray[Any] = start.astype(f"{kind}8[{unit}]") + np.round(seconds * per_second).astype(f"m8[{unit}]")
+    return later
 
 
 def _ome_unit(variable: xr.Variable, kind: Kind, dim: str, axis_type: str) -> str | None:
@@ -448,22 +455,27 @@ def _ome_unit(variable: xr.Variable, kind: Kind, dim: str, axis_type: str) -> st
     if kind in ("datetime", "timedelta"):
         return TIME_UNIT
     unit = variable.attrs.get("units")
-    if unit is None or kind == "label":
+    if unit is None or unit == "" or kind == "label":
         return None
     if not isinstance(unit, str):
         raise UnitError(
             f"coords[{dim!r}].attrs['units'] is {unit!r}; give the name of a unit: assign_grid(units={{{dim!r}: 'um'}})"
         )
     name = ome_unit(unit)
-    if name is None:
-        since = reference_date(unit)
-        name = since[0] if since else unit
-        if axis_type in ("space", "time"):
-            warn(
-                f"dimension {dim!r} is written with the unit {name!r}, which OME-Zarr does not recommend; "
-                f'convert it to one that viewers know: to_units({{{dim!r}: "micrometer"}})',
-                UnitWarning,
-            )
+    if name is not None:
+        return name
+    since = reference_date(unit)
+    name = since[0] if since else unit
+    usual = USUAL_UNITS.get(axis_type)
+    if usual is not None:
+        argument = f"{{{dim!r}: {usual!r}}}"
+        convertible = unit_type(unit) == axis_type
+        cure = f"convert it: to_units({argument})" if convertible else f"name another: assign_grid(units={argument})"
+        warn(
+            f"dimension {dim!r} is written with the unit {name!r}, which OME-Zarr does not recommend and viewers may "
+            f"not know; {cure}",
+            UnitWarning,
+        )
     return name
 
 
@@ -473,14 +485,14 @@ def _remembered_scale(variable: xr.Variable, dim: str) -> float:
     if remembered is None:
         warn(
             f"dimension {dim!r} has one pixel and no scale: 1.0 is written; "
-            f"give it one with assign_grid(scale={{{dim!r}: …}})",
+            f"give it its own, such as 0.5: assign_grid(scale={{{dim!r}: 0.5}})",
             PixelSizeWarning,
         )
         return 1.0
-    if not _is_number(remembered) or not 0 < float(remembered) < np.inf:
+    if not _is_positive(remembered):
         raise CoordinateError(
             f"coords[{dim!r}].attrs['scale'] is {remembered!r}, which is not a positive number; "
-            f"give it one with assign_grid(scale={{{dim!r}: 1.0}})"
+            f"give it one: assign_grid(scale={{{dim!r}: 1.0}})"
         )
     return float(remembered)
 
@@ -488,47 +500,51 @@ def _remembered_scale(variable: xr.Variable, dim: str) -> float:
 def _coarsen_irregular(dimension: Dimension, grid: Grid, *, sampled: bool) -> NDArray[Any]:
     """Return the true positions of a coarser level's pixels: of the sample, or the mean over the block."""
     assert dimension.coordinate is not None
-    values = dimension.coordinate.values
+    values: NDArray[Any] = dimension.coordinate.values
     factor = max(round(grid.scale / dimension.grid.scale), 1)
+    starts = np.arange(grid.size) * factor
     if sampled:
         offset = round(dimension.grid.index(grid.translation))
-        return values[np.minimum(np.arange(grid.size) * factor + offset, values.size - 1)]
-    start = values[:1]
-    elapsed = values - start
-    timed = dimension.kind in ("datetime", "timedelta")
-    whole = elapsed.astype("timedelta64[ns]").astype(np.int64) if timed else elapsed
-    starts = np.arange(grid.size) * factor
-    sums = np.add.reduceat(whole.astype(np.float64), starts)
-    counts = np.diff(np.append(starts, values.size))
-    counts[-1] = min(counts[-1], factor)
-    if whole.size > starts[-1] + factor:  # trimmed
-        sums[-1] = whole[starts[-1] : starts[-1] + factor].sum(dtype=np.float64)
-    means = sums / counts
-    if timed:
-        return start.astype(f"{'datetime64' if dimension.kind == 'datetime' else 'timedelta64'}[ns]") + _nanoseconds(
-            means / 1e9
-        )
-    result: NDArray[Any] = start + means
-    return result
+        return values[np.minimum(starts + offset, values.size - 1)]
+    covered = values[: grid.size * factor]  # a block that was trimmed does not count
+    counts = np.diff(np.append(starts, covered.size))
+    # from the start of each block: dates cannot be added, and large numbers lose digits
+    within = _seconds_or_numbers(covered - np.repeat(covered[starts], counts))
+    means = np.add.reduceat(within, starts) / counts
+    if dimension.kind == "number":
+        return np.asarray(covered[starts] + means)
+    return _later(covered[starts], means)
 
 
-def _dimension_name_faults(da: xr.DataArray) -> list[OmeZarrError]:
-    """Axis names are strings that are not empty."""
-    return [
+def _seconds_or_numbers(values: NDArray[Any]) -> NDArray[np.float64]:
+    numbers: NDArray[np.float64] = values / SECOND if values.dtype.kind == "m" else values.astype(np.float64)
+    return numbers
+
+
+def _name_faults(da: xr.DataArray) -> list[OmeZarrError]:
+    """Axis names are strings, not empty, each there once (rules 7 and 8)."""
+    faults: list[OmeZarrError] = [
         AxisError(f"dimension {dim!r} is not named by a string; give it a name: rename({{{dim!r}: 'x'}})")
         for dim in da.dims
         if not isinstance(dim, str) or not dim
     ]
+    if len(set(da.dims)) < da.ndim:
+        names = tuple(dict.fromkeys((*SPATIAL_ORDER[-da.ndim :], *AXIS_TYPES)))[: da.ndim]
+        faults.append(
+            AxisError(
+                f"the dimensions {da.dims} hold a name twice; "
+                f"name each differently: xr.DataArray(da.data, dims={names})"
+            )
+        )
+    return faults
 
 
-def _unknown_dims(da: xr.DataArray, axes: Mapping[str, str]) -> list[OmeZarrError]:
-    faults = list(_missing_dims(da, list(axes), "axes"))
-    faults += [
-        AxisError(f'axes[{dim!r}] is {kind!r}; give an axis type, such as "space", "time" or "channel"')
+def _axes_faults(da: xr.DataArray, axes: Mapping[str, str]) -> list[OmeZarrError]:
+    return _missing_dims(da, list(axes), "axes") + [
+        AxisError(f"axes[{dim!r}] is {kind!r}; give an axis type: axes={{{dim!r}: 'space'}}")
         for dim, kind in axes.items()
         if not isinstance(kind, str) or not kind
     ]
-    return faults
 
 
 def _unknown_type(dim: str) -> AxisError:
@@ -540,86 +556,149 @@ def _unknown_type(dim: str) -> AxisError:
 
 def _missing_dims(da: xr.DataArray, named: Iterable[Hashable], where: str) -> list[OmeZarrError]:
     return [
-        AxisError(f"{where} names dimension {dim!r}, which the array lacks; its dimensions are {tuple(da.dims)}")
+        AxisError(
+            f"{where} names dimension {dim!r}, which the array lacks; its dimensions are {tuple(da.dims)}: "
+            f"leave {dim!r} out, or add it with expand_dims({dim!r})"
+        )
         for dim in dict.fromkeys(named)
         if dim not in da.dims
     ]
 
 
-def _layout_faults(types: Mapping[str, str], sizes: Mapping[Hashable, int]) -> list[OmeZarrError]:
-    """Rules 15 to 18: two to five axes, two or three of space, at most one of time, one of channels or custom."""
-    faults: list[OmeZarrError] = []
+def _layout_faults(types: Mapping[str, str], unknown: int) -> list[OmeZarrError]:
+    """Rules 15 to 18: two to five axes, two or three of space, at most one of time, one of channels or custom.
+
+    `unknown` counts the dimensions whose type is not known: any of them may be the one that is missing.
+    """
     spatial = [dim for dim, kind in types.items() if kind == "space"]
     temporal = [dim for dim, kind in types.items() if kind == "time"]
-    others = [dim for dim, kind in types.items() if kind not in ("space", "time")]
-    if len(types) > MAX_AXES:
-        extra = (others or temporal or spatial)[-1]
-        faults.append(
-            AxisError(
-                f"the array has {len(types)} dimensions {tuple(types)}, and OME-Zarr at most {MAX_AXES}; "
-                f"write one image for each index of one of them: isel({extra}=0)"
-            )
-        )
-    if len(spatial) < 2:
-        new = "y" if "y" not in types else "z"
-        faults.append(
-            AxisError(
-                f"the array has {len(spatial)} spatial dimensions {tuple(spatial)}, and OME-Zarr needs 2 or 3; "
-                f'add one of length 1: expand_dims({new!r}), or say which are: axes={{…: "space"}}'
-            )
-        )
-    if len(spatial) > 3:
-        faults.append(
-            AxisError(
-                f"the array has {len(spatial)} spatial dimensions {tuple(spatial)}, and OME-Zarr at most 3; "
-                f"select one index of one of them: isel({spatial[0]}=0)"
-            )
-        )
-    for what, dims in (("of time", temporal), ("of channels or of a custom type", others)):
-        if len(dims) > 1:
+    # of several, the one that is called a channel is kept
+    others = sorted((d for d in types if types[d] not in ("space", "time")), key=lambda d: types[d] != "channel")
+    faults: list[OmeZarrError] = []
+    for what, dims, limit in (
+        ("of space", spatial, MAX_SPATIAL),
+        ("of time", temporal, 1),
+        ("of channels or of a custom type", others, 1),
+    ):
+        if len(dims) > limit:
+            surplus = dims[:-limit] if dims is spatial else dims[limit:]
             faults.append(
                 AxisError(
-                    f"the array has {len(dims)} dimensions {what}, {tuple(dims)}, and OME-Zarr allows one; "
-                    f"write one image for each index of one of them: isel({dims[0]}=0)"
+                    f"the array has {len(types) + unknown} dimensions, {len(dims)} of them {what}, {tuple(dims)}; "
+                    f"OME-Zarr holds at most {MAX_AXES}, and {limit} {what}: write one image for each index of the "
+                    f"others: isel({', '.join(f'{dim}=0' for dim in surplus)})"
                 )
             )
+    if len(spatial) + unknown < 2:
+        new = [dim for dim in ("y", "x", "z") if dim not in types][: 2 - len(spatial)]
+        faults.append(
+            AxisError(
+                f"of the dimensions {tuple(types)}, {len(spatial)} are of space, and OME-Zarr needs 2 or 3; "
+                f'say which others are, such as axes={{…: "space"}}, or add what is missing: expand_dims({new})'
+            )
+        )
     return faults
 
 
+def _not_by_dimension(error: type[OmeZarrError], example: object, **arguments: object) -> list[OmeZarrError]:
+    return [
+        error(f"{name} is {value!r}; give it by dimension: {name}={ {'y': example, 'x': example} }")
+        for name, value in arguments.items()
+        if value is not None and not isinstance(value, Mapping)
+    ]
+
+
 def _units_by_dimension(da: xr.DataArray, asked: Mapping[str, str] | str | None) -> dict[str, str]:
+    """Return the units asked for, by dimension; one string is meant for the dimensions of space."""
     if asked is None:
         return {}
-    if not isinstance(asked, str):
+    if isinstance(asked, Mapping):
         return dict(asked)
-    return {str(dim): asked for dim in da.dims if infer_axis_type(da, str(dim), {}) == "space"}
+    if not isinstance(asked, str):
+        raise UnitError(f"units is {asked!r}; give the name of a unit: units='micrometer'")
+    spatial = {str(dim): asked for dim in da.dims if infer_axis_type(da, str(dim), {}) == "space"}
+    if not spatial:
+        raise UnitError(
+            f"none of the dimensions {tuple(da.dims)} is known to be of space; "
+            f"name those that {asked!r} is meant for: units={ {str(dim): asked for dim in da.dims} }"
+        )
+    return spatial
 
 
-def _current_grid(da: xr.DataArray, dim: str, *, needed: bool) -> Grid:
-    """Return the grid that a dimension has, as far as `assign_grid` falls back on it."""
+def _not_numbers(variable: xr.Variable, dim: str) -> list[OmeZarrError]:
+    """Say why a coordinate is not replaced or converted: dates and names would be lost."""
+    if variable.dtype.kind in "iufb":
+        return []
+    if variable.dtype.kind in "mM":
+        since = f" - da[{dim!r}][0]" if variable.dtype.kind == "M" else ""
+        return [
+            CoordinateError(
+                f"coordinate {dim!r} holds {variable.dtype}, which is written in seconds as it is; "
+                f"for numbers of another unit, count seconds: assign_coords({dim}=(da[{dim!r}]{since}) / "
+                f"np.timedelta64(1, 's'))"
+            )
+        ]
+    return [
+        CoordinateError(
+            f"coordinate {dim!r} holds {variable.dtype} and no numbers, and would be lost; "
+            f"if it may be, drop it first: drop_vars({dim!r})"
+        )
+    ]
+
+
+def _assigned(
+    da: xr.DataArray, dim: str, scale: float | None, translation: float | None, unit: str | None
+) -> xr.Variable:
+    """Make the coordinate that `assign_grid` gives to a dimension; what is None stays as it is."""
     size = da.sizes[dim]
-    if dim not in da.coords or not needed:
-        return Grid(1.0, 0.0, size)
-    variable = da.coords[dim].variable
-    if variable.dtype.kind not in "iuf":
-        return Grid(1.0, 0.0, size)
-    if size == 1:
-        remembered = variable.attrs.get("scale", 1.0)
-        return Grid(float(remembered) if _is_number(remembered) else 1.0, float(variable.values[0]), 1)
-    return Grid.fit(variable.values, dim=dim)
+    old = da.coords[dim].variable if dim in da.coords else None
+    attrs = dict(old.attrs) if old is not None else {}
+    if unit is not None:
+        attrs["units"] = unit
+    if old is not None and translation is None and (scale is None or size == 1):
+        return xr.Variable(dim, old.values, attrs | ({} if scale is None else {"scale": float(scale)}))
+    if old is not None and scale is None:
+        remembered = attrs.get("scale")
+        scale = Grid.fit(old.values, dim=dim).scale if size > 1 else remembered if _is_positive(remembered) else None
+    if old is not None and translation is None and size and np.isfinite(old.values[0]):
+        translation = old.values[0]
+    grid = Grid(1.0 if scale is None else float(scale), float(translation or 0.0), size)
+    return xr.Variable(dim, grid.coordinates, attrs | {"scale": grid.scale})
 
 
-def _converted(values: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Multiply positions by a factor; a regular grid stays one of short decimals."""
-    if values.dtype.kind not in "iuf":
-        raise UnitError(f"a coordinate of dtype {values.dtype} has no unit to convert; convert numbers only")
-    if values.size > 1:
-        try:
-            grid = Grid.fit(values)
-        except CoordinateError:
-            return values * factor
-        scaled = Grid(_tidy_product(grid.scale, factor), _tidy_product(grid.translation, factor), grid.size).coordinates
-        return scaled.astype(values.dtype) if values.dtype.kind == "f" else scaled
-    return np.array([_tidy_product(float(value), factor) for value in values])
+def _converted(coord: xr.DataArray | None, dim: str, target: str) -> xr.Variable:
+    """Make the coordinate that `to_units` gives to a dimension."""
+    unit = None if coord is None else coord.attrs.get("units")
+    raise_all([] if coord is None else _not_numbers(coord.variable, dim), "")
+    if coord is None or not isinstance(unit, str) or not unit:
+        raise UnitError(
+            f"dimension {dim!r} has no unit to convert from; give it one: assign_grid(units={{{dim!r}: 'um'}})"
+        )
+    try:
+        factor = convert(unit, target)
+    except UnitError as error:
+        raise UnitError(f"dimension {dim!r}: {error}") from None
+    since = reference_date(unit)
+    if since and not reference_date(target):
+        target = f"{target} since {since[1]}"
+    attrs = dict(coord.attrs) | {"units": target}
+    if _is_positive(attrs.get("scale")):
+        attrs["scale"] = _tidy_product(float(attrs["scale"]), factor)
+    return xr.Variable(dim, _multiplied(coord.values, factor), attrs)
+
+
+def _multiplied(values: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Multiply positions by a factor; a grid of short decimals stays one, to the bit."""
+    dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+    try:
+        grid = Grid.fit(values)
+    except CoordinateError:
+        pass
+    else:
+        if np.allclose(grid.coordinates, values, rtol=4 * float(np.finfo(dtype).eps), atol=0.0):
+            scale, translation = _tidy_product(grid.scale, factor), _tidy_product(grid.translation, factor)
+            return Grid(scale, translation, grid.size).coordinates.astype(dtype)
+    return np.array([_tidy_product(float(value), factor) for value in values], dtype=dtype)
 
 
 def _tidy_product(value: float, factor: float) -> float:
@@ -634,4 +713,8 @@ def _tidy_product(value: float, factor: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and 0 < float(value) < math.inf

@@ -173,7 +173,7 @@ def step_factor(size: int, factor: int) -> int:
 
 
 def check_ascending(values: NDArray[Any], dim: str) -> None:
-    """Raise the error that names the first sample which is not an ascending finite number.
+    """Raise the error that names the first sample which is not an ascending finite number, date or duration.
 
     Integers are compared as they are: float64 would take 2**60 and 2**60 + 1 for equal.
     """
@@ -182,11 +182,13 @@ def check_ascending(values: NDArray[Any], dim: str) -> None:
             f"dimension {dim!r} has no samples: what selected them matched nothing; "
             f"select at least one pixel, such as isel({dim}=slice(0, 1))"
         )
-    bad = np.flatnonzero(~np.isfinite(values.astype(np.float64)))
+    bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
+        dates = values.dtype.kind in "mM"
+        cure = f"isel({dim}=np.isfinite(da[{dim!r}]))" if dates else f"assign_grid(scale={{{dim!r}: 1.0}})"
         raise CoordinateNaNError(
-            f"coordinate {dim!r} is {values[bad[0]]} at index {bad[0]}; give every pixel a position: "
-            f"assign_grid(scale={{{dim!r}: 1.0}}, translation={{{dim!r}: 0.0}})"
+            f"coordinate {dim!r} is {values[bad[0]]} at index {bad[0]}; "
+            f"{'leave such pixels out' if dates else 'give every pixel a position'}: {cure}"
         )
     rises, falls = values[1:] > values[:-1], values[1:] < values[:-1]
     if rises.all():

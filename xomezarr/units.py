@@ -121,6 +121,8 @@ def ome_unit(unit: str) -> str | None:
     since = reference_date(unit)
     if since:
         unit = since[0]
+    if not unit:
+        return None
     if unit in ALIASES:
         return ALIASES[unit]
     for base, names in (("meter", SPACE_UNITS), ("second", TIME_UNITS)):
@@ -139,6 +141,8 @@ def axis_type(unit: str) -> str | None:
     name = ome_unit(unit)
     if name is not None:
         return "space" if name in SPACE_UNITS else "time"
+    since = reference_date(unit)
+    unit = since[0] if since else unit
     if _factor(unit, "meter") is not None:
         return "space"
     return "time" if _factor(unit, "second") is not None else None
@@ -157,6 +161,9 @@ def convert(source: str, target: str) -> float:
     >>> convert("um", "nanometer")
     1000.0
     """
+    for unit in (source, target):
+        if not isinstance(unit, str) or not unit.strip():
+            raise UnitError(f'the unit {unit!r} is not text; name one that pint knows: to_units("micrometer")')
     source_name, target_name = ome_unit(source) or source, ome_unit(target) or target
     if source_name == target_name:
         return 1.0
@@ -164,7 +171,8 @@ def convert(source: str, target: str) -> float:
 
     registry = _registry()
     try:
-        factor = registry.Quantity(1, registry.Unit(source_name)).to(registry.Unit(target_name)).magnitude
+        before, after = registry.Unit(source_name), registry.Unit(target_name)
+        zero, factor = (float(registry.Quantity(value, before).to(after).magnitude) for value in (0.0, 1.0))
     except pint.DimensionalityError:
         raise UnitError(
             f"{source!r} cannot be converted to {target!r}: they measure different things; "
@@ -173,7 +181,12 @@ def convert(source: str, target: str) -> float:
     except Exception as error:  # pint raises many kinds, its parser Python's own
         unknown = source if _defined(target_name) else target
         raise UnitError(f'the unit {unknown!r} is unknown ({error}); name one that pint knows, such as "um"') from None
-    return _tidy(float(factor))
+    if zero != 0:
+        raise UnitError(
+            f"{source!r} and {target!r} have different zeros, and no scale turns one into the other; "
+            "convert the values before they become coordinates: assign_coords(…)"
+        )
+    return _tidy(factor)
 
 
 def same_unit(first: str | None, second: str | None) -> bool:

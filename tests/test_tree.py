@@ -1,0 +1,146 @@
+"""Levels of a tree: found, chosen, and cropped together (contracts C1, C2, C9)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xomezarr import errors
+
+
+def tree(sizes: dict[str, int], factors: Any = 2, levels: int | None = 3, method: str = "local_mean") -> xr.DataTree:
+    pixels = dask.array.arange(int(np.prod(list(sizes.values()))), chunks=1000).reshape(tuple(sizes.values()))
+    da = xr.DataArray(pixels, dims=tuple(sizes), name="cells")
+    da = da.omezarr.assign_grid(scale={d: 0.5 for d in sizes if d in "yx"}, translation={"x": 100.0}, units="um")
+    if "c" in sizes:
+        da = da.assign_coords(c=[f"channel {i}" for i in range(sizes["c"])])
+    return da.omezarr.pyramid(factors=factors, levels=levels, method=method)
+
+
+def edges(level: xr.DataArray, dim: str) -> tuple[float, float]:
+    scale = level[dim].attrs["scale"]
+    return float(level[dim][0]) - scale / 2, float(level[dim][-1]) + scale / 2
+
+
+@given(data=st.data())
+def test_c2_all_levels_show_the_same_physical_box(data: st.DataObject) -> None:
+    size = data.draw(st.integers(16, 70))
+    factors = data.draw(st.lists(st.integers(2, 3), min_size=1, max_size=3))
+    whole = tree({"y": 8, "x": size}, [{"x": factor} for factor in factors], None)
+    first = data.draw(st.integers(0, size - 1))
+    last = data.draw(st.integers(first, size - 1))
+    x = whole.omezarr.level(0).x
+    box = whole.omezarr.sel(x=slice(float(x[first]), float(x[last])))
+    levels, all_levels = box.omezarr.levels, whole.omezarr.levels
+    total = int(np.prod(factors))
+    start, stop = first // total * total, min(-(-(last + 1) // total) * total, size)
+    assert levels[0].identical(all_levels[0].isel(x=slice(start, stop)))
+    for level, uncropped in zip(levels, all_levels, strict=True):
+        # nothing is interpolated or moved: each pixel is one of the uncropped level, at its own place
+        assert level.identical(uncropped.sel(x=level.x))
+        low, high = edges(level, "x")
+        assert low <= edges(levels[0], "x")[0] + 1e-9
+        assert high >= edges(levels[0], "x")[1] - 1e-9
+        assert edges(levels[0], "x")[0] - low < 1e-9
+    again = box.omezarr.level(0).omezarr.pyramid(factors=[{"x": factor} for factor in factors])
+    for level, anew in zip(levels, again.omezarr.levels, strict=True):
+        np.testing.assert_array_equal(level, anew)
+        np.testing.assert_allclose(level.x, anew.x)
+
+
+def test_channels_are_picked_by_name_in_every_level() -> None:
+    picked = tree({"c": 3, "y": 16, "x": 16}).omezarr.sel(c="channel 1")
+    assert [level.shape for level in picked.omezarr.levels] == [(16, 16), (8, 8), (4, 4)]
+    listed = tree({"c": 3, "y": 16, "x": 16}).omezarr.sel(c=["channel 2", "channel 0"])
+    assert [list(level.c.values) for level in listed.omezarr.levels] == [["channel 2", "channel 0"]] * 3
+
+
+def test_one_position_picks_the_pixel_of_each_level_that_contains_it() -> None:
+    whole = tree({"z": 16, "y": 16, "x": 16})
+    cut = whole.omezarr.isel(z=11)
+    assert [float(level.z) for level in cut.omezarr.levels] == [11.0, 10.5, 9.5]
+    near = whole.omezarr.sel(x=102.6, method="nearest")
+    assert float(near.omezarr.level(0).x) == 102.5
+
+
+def test_isel_counts_pixels_of_level_0() -> None:
+    whole = tree({"y": 64, "x": 64})
+    cropped = whole.omezarr.isel(x=slice(10, 21), y=slice(-8, None))
+    assert [level.shape for level in cropped.omezarr.levels] == [(8, 16), (4, 8), (2, 4)]
+    assert float(cropped.omezarr.level(0).x[0]) == 104.0
+
+
+def test_a_cropped_tree_is_written_with_its_own_position(tmp_path: Path) -> None:
+    box = tree({"y": 64, "x": 64}).omezarr.isel(x=slice(16, 32))
+    opened = box.omezarr.to_zarr(tmp_path / "box.ome.zarr").omezarr.levels
+    for level, written in zip(box.omezarr.levels, opened, strict=True):
+        xr.testing.assert_identical(level.compute(), written.compute())
+    assert opened[0].omezarr.translation == {"y": 0.0, "x": 108.0}
+
+
+def test_c9_cropping_computes_nothing() -> None:
+    def never(block: Any) -> Any:
+        raise AssertionError("computed")
+
+    lazy = dask.array.zeros((64, 64), chunks=16).map_blocks(never, dtype="f8", meta=np.empty((0, 0)))
+    whole = xr.DataArray(lazy, dims=("y", "x")).omezarr.pyramid(levels=3)
+    assert whole.omezarr.isel(x=slice(0, 8)).omezarr.level(0).shape == (64, 8)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda t: t.sel(x=slice(500, 600)), "nothing lies"),
+        (lambda t: t.sel(x=100.1), "nearest"),
+        (lambda t: t.sel(q=3), "'q'"),
+        (lambda t: t.isel(x=99), "99"),
+        (lambda t: t.isel(x=[1, 5]), "slice"),
+        (lambda t: t.isel(x=slice(0, 8, 2)), "slice"),
+        (lambda t: t.level(7), "has 3"),
+        (lambda t: t.level(-4), "has 3"),
+        (lambda t: t.at(), "at\\(scale"),
+        (lambda t: t.at(scale={"q": 1}), "'q'"),
+        (lambda t: t.at(scale={"x": 0}), "positive"),
+        (lambda t: t.at(max_bytes=10), "coarsest"),
+    ],
+)
+def test_c7_what_cannot_be_selected(call: Any, says: str) -> None:
+    with pytest.raises(errors.LevelError, match=says):
+        call(tree({"y": 64, "x": 64}).omezarr)
+
+
+def test_a_tree_without_levels_says_how_to_get_one() -> None:
+    with pytest.raises(errors.LevelError, match="open_datatree"):
+        xr.DataTree().omezarr.levels  # noqa: B018
+
+
+@pytest.mark.parametrize(("asked", "level"), [(0.1, 0), (0.5, 0), (0.99, 0), (1.0, 1), (1.9, 1), (2.0, 2), (99.0, 2)])
+def test_at_takes_the_coarsest_level_that_is_fine_enough(asked: float, level: int) -> None:
+    whole = tree({"y": 64, "x": 64})
+    assert whole.omezarr.at(scale={"x": asked}).identical(whole.omezarr.level(level))
+
+
+def test_at_takes_the_finest_level_that_fits() -> None:
+    whole = tree({"y": 64, "x": 64})
+    for index, level in enumerate(whole.omezarr.levels):
+        assert whole.omezarr.at(max_bytes=level.nbytes).identical(whole.omezarr.level(index))
+    assert whole.omezarr.at(scale={"x": 0.5}, max_bytes=whole.omezarr.level(1).nbytes).shape == (32, 32)
+
+
+def test_levels_have_the_name_of_the_image_and_none_for_one_without() -> None:
+    assert [level.name for level in tree({"y": 16, "x": 16}).omezarr.levels] == ["cells"] * 3
+    unnamed = xr.DataArray(np.zeros((16, 16)), dims=("y", "x")).omezarr.pyramid(levels=2)
+    assert [level.name for level in unnamed.omezarr.levels] == [None, None]
+
+
+def test_levels_go_beyond_ten(tmp_path: Path) -> None:
+    long = xr.DataArray(dask.array.zeros((4, 4096), dtype="u1", chunks=4096), dims=("y", "x"))
+    levels = long.omezarr.to_zarr(tmp_path / "a.zarr", factors={"x": 2}, levels=12).omezarr.levels
+    assert [level.sizes["x"] for level in levels] == [4096 >> index for index in range(12)]
