@@ -9,7 +9,7 @@ import dask.array
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xomezarr import errors
@@ -29,6 +29,7 @@ def edges(level: xr.DataArray, dim: str) -> tuple[float, float]:
     return float(level[dim][0]) - scale / 2, float(level[dim][-1]) + scale / 2
 
 
+@settings(max_examples=25)
 @given(data=st.data())
 def test_c2_all_levels_show_the_same_physical_box(data: st.DataObject) -> None:
     size = data.draw(st.integers(16, 70))
@@ -49,6 +50,8 @@ def test_c2_all_levels_show_the_same_physical_box(data: st.DataObject) -> None:
         assert low <= edges(levels[0], "x")[0] + 1e-9
         assert high >= edges(levels[0], "x")[1] - 1e-9
         assert edges(levels[0], "x")[0] - low < 1e-9
+    if any(level.sizes["x"] == 1 for level in levels[:-1]):
+        return  # a single pixel shrinks no further
     again = box.omezarr.level(0).omezarr.pyramid(factors=[{"x": factor} for factor in factors])
     for level, anew in zip(levels, again.omezarr.levels, strict=True):
         np.testing.assert_array_equal(level, anew)
