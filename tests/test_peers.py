@@ -25,7 +25,7 @@ import xarray as xr
 
 import xomezarr  # noqa: F401 - registers the accessor
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.xdist_group("peers")]
 
 SCRIPTS = Path(__file__).parent / "peers"
 TIME_LIMIT = 600

@@ -181,7 +181,8 @@ def assign_channels(
         except ChannelError as error:
             faults.append(ChannelError(f"channels[{index}]: {error}"))
     raise_all(faults, "the channels cannot be assigned")
-    new = coordinates(parsed, dim, da.coords.get(dim))
+    # `coords.get` would make up a range for a dimension without a coordinate
+    new = coordinates(parsed, dim, da.coords[dim] if dim in da.coords else None)
     # names stay where the channels say none, wherever they stand; the rest is said anew
     stale = channel_coordinates([]) - ({LABEL} if dim not in new and LABEL not in new else set())
     return da.drop_vars([name for name in stale if name in da.coords]).assign_coords(new)

@@ -471,7 +471,7 @@ def _check_codec(image: TiffPageSeries, path: str) -> None:
         if needed not in table:
             raise MissingDependencyError(
                 f'"{path}" is compressed with {getattr(needed, "name", needed)}, which needs the package imagecodecs; '
-                "install it: pip install imagecodecs"
+                'install it: pip install "xomezarr[io]"'
             )
 
 

@@ -350,7 +350,7 @@ def to_units(da: xr.DataArray, units: Mapping[str, str] | str) -> xr.DataArray:
     for dim, target in asked.items():
         if dim in da.dims:
             try:
-                converted[dim] = _converted(da.coords.get(dim), dim, target)
+                converted[dim] = _converted(da.coords[dim] if dim in da.coords else None, dim, target)
             except OmeZarrError as error:
                 faults.append(error)
     raise_all(faults, "the units cannot be converted")

@@ -776,11 +776,25 @@ def _as_dask(data: Any, order: Sequence[int], factors: Sequence[tuple[int, ...]]
     da = _dask()
     if isinstance(data, da.Array):
         return data
+    given = [tuple(step[order.index(axis)] for axis in range(data.ndim)) for step in factors]
+    shape, itemsize = tuple(data.shape), np.dtype(data.dtype).itemsize
+    return lazy_blocks(data, source_blocks(shape, itemsize, given, stored_chunks(data), memory_order(data)))
+
+
+def lazy_blocks(data: Any, chunks: Sequence[int]) -> Any:
+    """Return a dask array that takes blocks out of an array when they are computed; nothing is copied before.
+
+    Parameters
+    ----------
+    data
+        NumPy, or anything that slices like it.
+    chunks
+        Sizes of the blocks, by axis.
+    """
     source = _Source(data)
-    given = [tuple(step[order.index(axis)] for axis in range(source.ndim)) for step in factors]
-    return da.from_array(
+    return _dask().from_array(
         source,
-        chunks=source_blocks(source.shape, source.dtype.itemsize, given, stored_chunks(data), memory_order(data)),
+        chunks=tuple(chunks),
         # a name of its own: the alternative is to hash all pixels
         name=False,
         asarray=True,

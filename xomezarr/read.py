@@ -158,11 +158,14 @@ class _Opened:
             for name, variable in self.kept.coords.items()
             if name not in grids and not shrunk.intersection(map(str, variable.dims))
         }
-        pixels = xr.Variable(multiscale.dims, _lazy(array), self.kept.attrs, _encoding(array, self.image))
+        pixels = xr.Variable(
+            multiscale.dims, _lazy(array, self.kept.dtype), self.kept.attrs, _encoding(array, self.image)
+        )
         result = xr.DataArray(pixels, coords=coords, name=self.kept.name)
         for name in self.kept.indexed.intersection(map(str, coords)):
             result = result.set_xindex(name)
-        return result if self.kept.dims == result.dims else result.transpose(*self.kept.dims)
+        # coordinates of several dimensions keep an order of their own
+        return result.transpose(*self.kept.dims, transpose_coords=False)
 
 
 def _open(
@@ -174,11 +177,22 @@ def _open(
     count = len(image.multiscale.levels)
     if wanted is not None and (isinstance(wanted, bool) or wanted not in range(count)):
         raise LevelError(f"there is no level {wanted!r}; the image has {count}: give level=0 … {count - 1}")
+    _check_names(image)
     arrays = _open_arrays(group, image, range(count) if wanted is None else sorted({0, wanted}))
     kept = _kept(group, image, arrays[0])
     grids = image.multiscale.levels[0].grid(_sizes(image, arrays[0]))
     dimensions = tuple(_dimension(axis, grids[axis.name], kept) for axis in image.multiscale.axes)
     return _Opened(group, image, arrays, kept, dimensions)
+
+
+def _check_names(image: Image) -> None:
+    """Refuse axes whose names xarray cannot give to dimensions of a tree."""
+    for name in image.multiscale.dims:
+        if "/" in name or name == VARIABLE:
+            raise MetadataError(
+                f"the axis name {name!r} cannot be a dimension's: {VARIABLE!r} names the pixels, and / stands between "
+                "the groups of a tree; rename the axis in the OME metadata"
+            )
 
 
 def _open_arrays(group: zarr.Group, image: Image, indices: Iterable[int]) -> dict[int, zarr.Array[Any]]:
@@ -256,17 +270,36 @@ def _dimension(axis: Axis, grid: Grid, kept: Sidecar) -> Dimension:
 _KINDS: Mapping[str, Kind] = {"M": "datetime", "m": "timedelta"}
 
 
-def _lazy(array: zarr.Array[Any]) -> indexing.LazilyIndexedArray:
-    return indexing.LazilyIndexedArray(ZarrArrayWrapper(array))
+def _lazy(array: zarr.Array[Any], dtype: np.dtype[Any] | None = None) -> indexing.LazilyIndexedArray:
+    """Wrap an array so that it is read when it is asked for; `dtype` may ask for the other byte order."""
+    if dtype is None or dtype == array.dtype or dtype.newbyteorder("=") != array.dtype.newbyteorder("="):
+        return indexing.LazilyIndexedArray(ZarrArrayWrapper(array))
+    return indexing.LazilyIndexedArray(_OtherByteOrder(array, dtype))
 
 
 def _lazy_coordinate(array: zarr.Array[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     """Open a long coordinate without reading it."""
-    if array.dtype == dtype:
-        if array.shape != shape:
-            raise ValueError(f"it has the shape {array.shape}, and the array's sizes ask for {shape}")
-        return _lazy(array)
-    return indexing.LazilyIndexedArray(_PackedArray(array, dtype, shape))
+    if dtype.newbyteorder("=") != array.dtype.newbyteorder("="):
+        return indexing.LazilyIndexedArray(_PackedArray(array, dtype, shape))
+    if array.shape != shape:
+        raise ValueError(f"it has the shape {array.shape}, and the image's sizes ask for {shape}")
+    return _lazy(array, dtype)
+
+
+class _OtherByteOrder(ZarrArrayWrapper):
+    """An array of Zarr v3, which reads in this machine's byte order, in the one that the user had."""
+
+    __slots__ = ()
+
+    def __init__(self, array: zarr.Array[Any], dtype: np.dtype[Any]) -> None:
+        super().__init__(array)  # type: ignore[no-untyped-call]
+        self.dtype = dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return super().__getitem__(key).astype(self.dtype)  # type: ignore[no-untyped-call]
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+        return (await super().async_getitem(key)).astype(self.dtype)  # type: ignore[no-untyped-call]
 
 
 class _PackedArray(BackendArray):

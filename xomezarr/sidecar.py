@@ -61,6 +61,8 @@ class Sidecar:
         Attributes of the array.
     coords
         All coordinates.
+    dtype
+        Of the pixels, in the user's byte order, which Zarr v3 does not tell; None if unknown.
     irregular
         Dimensions of which the OME metadata give the mean step only.
     indexed
@@ -71,6 +73,7 @@ class Sidecar:
     dims: tuple[str, ...]
     attrs: Mapping[str, Any]
     coords: Mapping[str, xr.Variable] = field(default_factory=dict)
+    dtype: np.dtype[Any] | None = None
     irregular: frozenset[str] = frozenset()
     indexed: frozenset[str] = frozenset()
 
@@ -107,7 +110,7 @@ def dump(
     faults: list[OmeZarrError] = []
     arrays: dict[str, NDArray[Any]] = {}
     by_name = {dimension.name: dimension for dimension in dimensions}
-    attribute: dict[str, Any] = {"format": FORMAT, "dims": [str(dim) for dim in da.dims]}
+    attribute: dict[str, Any] = {"format": FORMAT, "dims": [str(dim) for dim in da.dims], "dtype": da.dtype.str}
     with collecting(faults):
         attribute["name"] = encode(da.name, "name")
     with collecting(faults):
@@ -160,6 +163,11 @@ def _encode_coord(
     if not isinstance(name, str):
         raise AttributeEncodingError(
             f"coordinate {name!r} is not named by a string; rename({{{name!r}: {str(name)!r}}})"
+        )
+    if "/" in name:
+        raise AttributeEncodingError(
+            f"coordinate {name!r} has a / in its name, which stands between the groups of a tree; "
+            f"rename({{{name!r}: {name.replace('/', '_')!r}}})"
         )
     where = f"coords[{_checked_text(name, 'a coordinate')!r}]"
     variable, dimension = da.coords[name].variable, dimensions.get(name)
@@ -346,6 +354,7 @@ def _decode(
         dims,
         dict(attrs),
         coords,
+        _dtype(attribute["dtype"]),
         frozenset(key for key in entries if entries[key].get("irregular") and key not in axes.moved),
         frozenset(key for key in entries if entries[key].get("index") and coords[key].ndim == 1 and key not in sizes),
     )

@@ -14,6 +14,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from xomezarr.downsample import lazy_blocks
 from xomezarr.plan import LevelPlan, Plan, final_image, group_attributes, plan_tree, plan_with_levels
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree
@@ -148,12 +149,9 @@ def write_levels(
 
 def aligned(data: Any, plan: LevelPlan) -> Any:
     """Return the pixels as a dask array whose blocks are whole chunks of the file, so that each has one writer."""
-    import dask.array
-
     chunks = tuple(plan.chunks.values())
     if isinstance(data, np.ndarray):
-        blocks = grouped(plan.shape, chunks, plan.dtype.itemsize)
-        return dask.array.from_array(data, chunks=blocks, name=False, inline_array=True)
+        return lazy_blocks(data, grouped(plan.shape, chunks, plan.dtype.itemsize))
     blocks_by_dim = tuple(merged(sizes, chunk) for sizes, chunk in zip(data.chunks, chunks, strict=True))
     return data.rechunk(blocks_by_dim)
 
