@@ -1,7 +1,7 @@
 """Faults that were measured in other libraries, each as a test that our files do not have it.
 
-Position, values, what is lost and reading, as far as they concern images and the methods ``local_mean`` and ``nearest``;
-what other libraries accept and ignore stands in ``test_pyramid.py`` and ``test_write.py``.
+Position, values, what is lost and reading, as far as they concern images and the methods ``local_mean`` and
+``nearest``; what other libraries accept and ignore stands in ``test_pyramid.py`` and ``test_write.py``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def ramp(sizes: dict[str, int], dim: str = "x", scale: float = 0.5, translation:
 
 
 def position_error(tree: xr.DataTree, dim: str, size: int) -> list[float]:
-    """Return for each level the largest distance between value and coordinate, in level-0 pixels, without cut blocks."""
+    """Return for each level the largest distance of value and coordinate, in level-0 pixels, without cut blocks."""
     base = tree.omezarr.level(0)[dim].attrs["scale"]
     found = []
     for level in tree.omezarr.levels:
@@ -50,7 +50,8 @@ def test_nearest_is_not_half_a_pixel_off(tmp_path: Path, version: str, factors: 
 
 
 def test_203_rows_are_not_scaled_by_a_ratio_of_shapes(tmp_path: Path, version: str) -> None:
-    tree = ramp({"y": 203, "x": 8}, "y").omezarr.to_zarr(tmp_path / "a.zarr", factors={"y": 2}, levels=5, version=version)
+    da = ramp({"y": 203, "x": 8}, "y")
+    tree = da.omezarr.to_zarr(tmp_path / "a.zarr", factors={"y": 2}, levels=5, version=version)
     assert max(position_error(tree, "y", 203)) < 1e-9
     assert tree.omezarr.levels[4].omezarr.scale["y"] == 8.0
 

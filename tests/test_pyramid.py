@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -35,7 +36,7 @@ def steps(tree: xr.DataTree) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("boundary", ["pad", "trim"])
 @pytest.mark.parametrize("method", ["local_mean", "nearest"])
 @given(data=st.data())
-def test_c2_on_a_ramp_each_pixel_lies_where_its_coordinate_says(method: str, boundary: str, data: st.DataObject) -> None:
+def test_c2_on_a_ramp_pixels_lie_where_coordinates_say(method: str, boundary: str, data: st.DataObject) -> None:
     sizes = {dim: data.draw(st.integers(4, 40)) for dim in "zyx"}
     scale = {dim: data.draw(st.sampled_from([0.325, 0.5, 1.0, 2.0])) for dim in "zyx"}
     translation = {dim: data.draw(st.sampled_from([0.0, -17.5, 1000.25])) for dim in "zyx"}
@@ -46,9 +47,8 @@ def test_c2_on_a_ramp_each_pixel_lies_where_its_coordinate_says(method: str, bou
     da = ramp(sizes, dim, scale, translation)
     try:
         tree = da.omezarr.pyramid(method=method, factors=factors, boundary=boundary)
-    except errors.FactorError as error:
-        assert "would be the same as level" in str(error)
-        return
+    except errors.FactorError:
+        return  # a single pixel shrinks no further
     for level in tree.omezarr.levels:
         span = round(level[dim].attrs["scale"] / scale[dim])
         whole = level.isel({dim: slice(0, sizes[dim] // span)})
@@ -112,7 +112,7 @@ def test_integer_factors_are_taken_as_they_are(factors: list[int]) -> None:
     da = image({"y": 300, "x": 300})
     given = list(factors)
     cumulative = factors[1] == factors[0] ** 2
-    context: Any = pytest.warns(errors.FactorWarning, match="levels=3") if cumulative else _nothing()
+    context: Any = pytest.warns(errors.FactorWarning, match="levels=3") if cumulative else contextlib.nullcontext()
     with context:
         tree = da.omezarr.pyramid(factors=factors)
     product = [1, factors[0], factors[0] * factors[1]]
@@ -224,8 +224,3 @@ def test_a_coordinate_of_the_variables_name_is_refused() -> None:
 def test_functions_are_the_accessors_methods() -> None:
     da = image({"y": 64, "x": 64})
     xr.testing.assert_identical(xomezarr.pyramid(da, levels=2), da.omezarr.pyramid(levels=2))
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *args: object) -> None: ...

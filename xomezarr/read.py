@@ -22,7 +22,7 @@ from xomezarr.grid import Grid
 from xomezarr.model import Axis, Image
 from xomezarr.pyramid import VARIABLE, is_sampled, to_tree, with_name
 from xomezarr.sidecar import Sidecar
-from xomezarr.store import StoreArgument, open_group
+from xomezarr.store import StoreArgument, open_group, read_mode
 
 __all__ = ["open_image", "open_level", "open_tree"]
 
@@ -234,7 +234,7 @@ def _member(group: zarr.Group, path: str) -> zarr.Array[Any]:
         raise MetadataError(f"the path {path!r} leaves the image's group and is not followed; mend the metadata")
     # unlike group[path], it asks for no group of that name first
     place = f"{group.path}/{path}" if group.path else path
-    return zarr.open_array(group.store, path=place, mode="r", zarr_format=group.metadata.zarr_format)
+    return zarr.open_array(group.store, path=place, mode=read_mode(group.store), zarr_format=group.metadata.zarr_format)
 
 
 def _kept(group: zarr.Group, image: Image, array: zarr.Array[Any]) -> Sidecar:
@@ -272,14 +272,19 @@ _KINDS: Mapping[str, Kind] = {"M": "datetime", "m": "timedelta"}
 
 def _lazy(array: zarr.Array[Any], dtype: np.dtype[Any] | None = None) -> indexing.LazilyIndexedArray:
     """Wrap an array so that it is read when it is asked for; `dtype` may ask for the other byte order."""
-    if dtype is None or dtype == array.dtype or dtype.newbyteorder("=") != array.dtype.newbyteorder("="):
-        return indexing.LazilyIndexedArray(ZarrArrayWrapper(array))
-    return indexing.LazilyIndexedArray(_OtherByteOrder(array, dtype))
+    if dtype is not None and dtype != array.dtype and _same_values(dtype, array.dtype):
+        return indexing.LazilyIndexedArray(_OtherByteOrder(array, dtype))
+    return indexing.LazilyIndexedArray(ZarrArrayWrapper(array))
+
+
+def _same_values(dtype: np.dtype[Any], stored: np.dtype[Any]) -> bool:
+    """Whether two dtypes differ in their byte order at most."""
+    return (dtype.kind, dtype.itemsize) == (stored.kind, stored.itemsize)
 
 
 def _lazy_coordinate(array: zarr.Array[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     """Open a long coordinate without reading it."""
-    if dtype.newbyteorder("=") != array.dtype.newbyteorder("="):
+    if not _same_values(dtype, array.dtype):
         return indexing.LazilyIndexedArray(_PackedArray(array, dtype, shape))
     if array.shape != shape:
         raise ValueError(f"it has the shape {array.shape}, and the image's sizes ask for {shape}")

@@ -19,7 +19,7 @@ class Finding:
     ----------
     rule
         Number of the rule, as in the list of rules in the documentation: ``"19"`` for one of OME-Zarr 0.4
-        (and of later versions that keep it), ``"0.5c"`` for one that came with 0.5, from ``"91"`` on for xomezarr's own.
+        (and of later versions that keep it), ``"0.5c"`` for one that came with 0.5, from ``"91"`` on for our own.
     severity
         ``"error"`` for a MUST, ``"warning"`` for a SHOULD.
     location

@@ -230,7 +230,7 @@ def _check_texts(values: NDArray[Any], where: str) -> None:
         place = f"{where}[{', '.join(map(str, index))}]" if index else where
         if type(value) not in (str, np.str_):
             raise AttributeEncodingError(
-                f"{place} is {_short(value)} of type {type(value).__name__}, which cannot be kept; convert the "
+                f"{place} is {_short(repr(value))} of type {type(value).__name__}, which cannot be kept; convert the "
                 "coordinate to numbers, text or datetime64 (convert_calendar for cftime dates, reset_index for a "
                 "MultiIndex)"
             )
@@ -491,7 +491,7 @@ def encode(value: Any, where: str) -> Any:
     encoder = _ENCODERS.get(type(value)) or (_encode_scalar if isinstance(value, np.generic) else None)
     if encoder is None:
         raise AttributeEncodingError(
-            f"{where} is {_short(value)} of type {type(value).__name__}, which JSON cannot hold; "
+            f"{where} is {_short(repr(value))} of type {type(value).__name__}, which JSON cannot hold; "
             f"turn it into text, numbers, lists or dicts, or leave it out: drop_attrs() or assign_attrs(…)"
         )
     try:
@@ -551,7 +551,7 @@ def _encode_items(items: Iterable[Any], where: str) -> list[Any]:
 def _encode_datetime(value: datetime.datetime, where: str) -> dict[str, Any]:
     if type(value.tzinfo) not in (NoneType, datetime.timezone):
         raise AttributeEncodingError(
-            f"{where} is {_short(value)}, whose time zone {value.tzinfo} JSON cannot hold; "
+            f"{where} is {_short(repr(value))}, whose time zone {value.tzinfo} JSON cannot hold; "
             "convert it: astimezone(datetime.timezone.utc)"
         )
     return _tagged("datetime", value.isoformat())
@@ -611,8 +611,9 @@ _DECODERS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+def _short(text: str) -> str:
+    """Return text on one line that is not too long for a message."""
+    text = " ".join(text.split())
     return text if len(text) <= 80 else text[:77] + "…"
 
 

@@ -23,12 +23,24 @@ from xomezarr.errors import MissingDependencyError, NotOmeZarrError, OmeZarrErro
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
 
-__all__ = ["StoreArgument", "default_name", "exists", "is_local", "open_group", "publish", "resolve"]
+__all__ = [
+    "SUFFIXES",
+    "StoreArgument",
+    "check_free",
+    "default_name",
+    "exists",
+    "is_local",
+    "open_group",
+    "publish",
+    "read_mode",
+    "resolve",
+]
 
 type StoreArgument = Any
 """A path, a URL, or a store object of zarr or obstore."""
 
 SUFFIXES = (".ome.zarr", ".zarr")
+"""How the names of OME-Zarr stores end, the longest first."""
 
 
 def resolve(store: StoreArgument) -> StoreLike:
@@ -85,7 +97,7 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
     if isinstance(target, Path):
         return target.is_file() or (target.is_dir() and any(target.iterdir()))
     try:
-        _open(target, "r", storage_options)
+        _open(target, storage_options)
     except (GroupNotFoundError, FileNotFoundError):
         return False
     except (ContainsArrayError, NodeTypeValidationError):
@@ -116,7 +128,7 @@ def open_group(
     """
     target = resolve(store)
     try:
-        return _open(target, "r", storage_options, group)
+        return _open(target, storage_options, group)
     except (ContainsArrayError, NodeTypeValidationError):
         raise NotOmeZarrError(
             f"{_shown(store, group)} is a single Zarr array, not an OME-Zarr image; "
@@ -207,16 +219,25 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         )
 
 
-def _open(
-    target: StoreLike, mode: Literal["r"], storage_options: Mapping[str, Any] | None, group: str | None = None
-) -> zarr.Group:
-    """Open a group, of whichever Zarr format.
+def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: str | None = None) -> zarr.Group:
+    """Open a group for reading, of whichever Zarr format.
 
     Consolidated metadata are not asked: other tools that add a label or a level leave them stale, and the OME
     metadata name every array, so that they save no listing.
     """
     options = dict(storage_options) if storage_options else None
+    mode = read_mode(target)
     return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)
+
+
+def read_mode(store: StoreLike) -> Literal["r", "r+"]:
+    """Return the mode in which zarr reads a store: a zip file that is being written has no read-only view."""
+    if isinstance(store, Store) and not store.read_only:
+        try:
+            store.with_read_only(read_only=True)
+        except NotImplementedError:
+            return "r+"
+    return "r"
 
 
 def _shown(store: StoreArgument, group: str | None = None) -> str:

@@ -173,7 +173,7 @@ def grouped(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple
 def merged(sizes: Sequence[int], chunk: int) -> tuple[int, ...]:
     """Move the borders of dask's blocks to multiples of the file's chunk.
 
-    >>> merged((10, 10, 10, 5), 8)
+    >>> merged((10, 10, 10, 5), 16)
     (16, 16, 3)
     """
     total, borders = sum(sizes), [0]
