@@ -184,12 +184,10 @@ def check_ascending(values: NDArray[Any], dim: str) -> None:
         )
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
-        dates = values.dtype.kind in "mM"
-        cure = f"isel({dim}=np.isfinite(da[{dim!r}]))" if dates else f"assign_grid(scale={{{dim!r}: 1.0}})"
-        raise CoordinateNaNError(
-            f"coordinate {dim!r} is {values[bad[0]]} at index {bad[0]}; "
-            f"{'leave such pixels out' if dates else 'give every pixel a position'}: {cure}"
-        )
+        cure = f"give every pixel a position: assign_grid(scale={{{dim!r}: 1.0}}, translation={{{dim!r}: 0.0}})"
+        if values.dtype.kind in "mM":
+            cure = f"leave such pixels out: isel({dim}=np.isfinite(da[{dim!r}]))"
+        raise CoordinateNaNError(f"coordinate {dim!r} is {values[bad[0]]} at index {bad[0]}; {cure}")
     rises, falls = values[1:] > values[:-1], values[1:] < values[:-1]
     if rises.all():
         return
@@ -336,18 +334,19 @@ def _nearest_grid(centres: NDArray[np.float64], dim: str, shown: NDArray[Any]) -
     steps = np.diff(centres)
     usual = float(np.median(steps))
     leaps = np.flatnonzero(np.abs(steps - usual) > 2 * REGULAR_WITHIN * usual)
+    dates = shown.dtype.kind in "mM"
     if leaps.size:
         first = int(leaps[0]) + 1
         found = f"at index {first}: {shown[first]} follows {shown[first - 1]}, where the step is {usual:.9g}"
-        found += " s" if shown.dtype.kind in "mM" else ""
+        found += " s" if dates else ""
     else:  # a slow drift, without a step that stands out
         off = np.abs(origin - origin.mean()) / scale
         first = int(np.argmax(off > REGULAR_WITHIN))
         found = f"at index {first}: {shown[first]} lies {off[first]:.2g} of a pixel off the nearest regular grid"
     raise IrregularCoordinateError(
         f"coordinate {dim!r} is irregular {found}; "
-        f'write it by index and keep the true positions beside, with irregular="keep", '
-        f"or give it a regular grid: assign_grid(scale={{{dim!r}: {usual:.6g}}})"
+        + ("" if dates else f"give it a regular grid, assign_grid(scale={{{dim!r}: {usual:.6g}}}), or ")
+        + 'write it by index and keep the true positions beside it: irregular="keep"'
     )
 
 

@@ -158,10 +158,9 @@ class _Opened:
             for name, variable in self.kept.coords.items()
             if name not in grids and not shrunk.intersection(map(str, variable.dims))
         }
-        pixels = xr.Variable(
-            multiscale.dims, _lazy(array, self.kept.dtype), self.kept.attrs, _encoding(array, self.image)
-        )
+        pixels = xr.Variable(multiscale.dims, _lazy(array, self.kept.dtype), self.kept.attrs)
         result = xr.DataArray(pixels, coords=coords, name=self.kept.name)
+        result.encoding = _encoding(array, self.image)  # the constructor drops that of a variable
         for name in self.kept.indexed.intersection(map(str, coords)):
             result = result.set_xindex(name)
         # coordinates of several dimensions keep an order of their own
@@ -277,11 +276,6 @@ def _lazy(array: zarr.Array[Any], dtype: np.dtype[Any] | None = None) -> indexin
     return indexing.LazilyIndexedArray(ZarrArrayWrapper(array))
 
 
-def _same_values(dtype: np.dtype[Any], stored: np.dtype[Any]) -> bool:
-    """Whether two dtypes differ in their byte order at most."""
-    return (dtype.kind, dtype.itemsize) == (stored.kind, stored.itemsize)
-
-
 def _lazy_coordinate(array: zarr.Array[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     """Open a long coordinate without reading it."""
     if not _same_values(dtype, array.dtype):
@@ -289,6 +283,11 @@ def _lazy_coordinate(array: zarr.Array[Any], dtype: np.dtype[Any], shape: tuple[
     if array.shape != shape:
         raise ValueError(f"it has the shape {array.shape}, and the image's sizes ask for {shape}")
     return _lazy(array, dtype)
+
+
+def _same_values(dtype: np.dtype[Any], stored: np.dtype[Any]) -> bool:
+    """Whether two dtypes differ in their byte order at most."""
+    return (dtype.kind, dtype.itemsize) == (stored.kind, stored.itemsize)
 
 
 class _OtherByteOrder(ZarrArrayWrapper):

@@ -30,7 +30,7 @@ from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZ
 from xomezarr.grid import Grid
 from xomezarr.model import Axis, Channel, Image
 
-__all__ = ["INLINE", "KEY", "Sidecar", "decode", "dump", "encode", "fingerprint", "foreign", "load", "unpack"]
+__all__ = ["INLINE", "KEY", "Sidecar", "check", "decode", "dump", "encode", "fingerprint", "foreign", "load", "unpack"]
 
 KEY = "xomezarr"
 
@@ -107,9 +107,21 @@ def dump(
     AttributeEncodingError
         If an attribute, the name, or a coordinate holds what JSON cannot; all are named.
     """
+    attribute, arrays = _encode_all(da, {dimension.name: dimension for dimension in dimensions})
+    return attribute | {"written": fingerprint(image)}, arrays
+
+
+def check(da: xr.DataArray) -> None:
+    """Raise what `dump` would, where the dimensions are not known, as when they are at fault themselves."""
+    _encode_all(da, {})
+
+
+def _encode_all(
+    da: xr.DataArray, dimensions: Mapping[str, Dimension]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Encode name, attributes and coordinates; all faults are reported together."""
     faults: list[OmeZarrError] = []
     arrays: dict[str, NDArray[Any]] = {}
-    by_name = {dimension.name: dimension for dimension in dimensions}
     attribute: dict[str, Any] = {"format": FORMAT, "dims": [str(dim) for dim in da.dims], "dtype": da.dtype.str}
     with collecting(faults):
         attribute["name"] = encode(da.name, "name")
@@ -118,8 +130,7 @@ def dump(
     attribute["coords"] = {}
     for name in da.coords:
         with collecting(faults):
-            attribute["coords"][name] = _encode_coord(da, name, by_name, arrays)
-    attribute["written"] = fingerprint(image)
+            attribute["coords"][name] = _encode_coord(da, name, dimensions, arrays)
     raise_all(faults, "the array cannot be written without losing something")
     return attribute, arrays
 
@@ -640,7 +651,7 @@ def _dtype_name(dtype: np.dtype[Any]) -> str:
 
 def _dtype(name: str) -> np.dtype[Any]:
     dtype: np.dtype[Any] = TEXT_DTYPES[name] if name in TEXT_DTYPES else np.dtype(str(name))
-    if not (_storable(dtype) or _is_text(dtype)):
+    if not (_is_text(dtype) or _storable(dtype)):
         raise ValueError(f"the dtype {name!r} is not known")
     return dtype
 

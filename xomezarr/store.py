@@ -9,6 +9,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import zarr
 from zarr.abc.store import Store
 from zarr.errors import ContainsArrayError, GroupNotFoundError, NodeTypeValidationError
+from zarr.storage import LocalStore
 
 from xomezarr.errors import MissingDependencyError, NotOmeZarrError, OmeZarrError, StoreExistsError, StoreNotFoundError
 
@@ -41,6 +43,9 @@ type StoreArgument = Any
 
 SUFFIXES = (".ome.zarr", ".zarr")
 """How the names of OME-Zarr stores end, the longest first."""
+
+ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
+"""A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
 
 
 def resolve(store: StoreArgument) -> StoreLike:
@@ -184,12 +189,14 @@ def publish(
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     stage = _beside(target, "partial")
+    folder = _Stage(stage)
     try:
         stage.mkdir()
-        yield zarr.create_group(stage, zarr_format=zarr_format)  # type: ignore[arg-type]
+        yield zarr.create_group(folder, zarr_format=zarr_format)  # type: ignore[arg-type]
         (_create if mode == "w-" else _replace)(stage, target)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    except BaseException:
+        folder.abandon()
+        raise
 
 
 def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -255,6 +262,26 @@ def _beside(target: Path, purpose: str) -> Path:
     """Return a hidden sibling path that nothing uses yet."""
     token = secrets.token_hex(4)
     return target.with_name(f".{target.name}.{token}.{purpose}")
+
+
+class _Stage(LocalStore):
+    """A folder in the making. Once abandoned, nothing writes into it: threads of an interrupted write run on."""
+
+    abandoned = False
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be written any more."""
+        return self.abandoned or super().read_only
+
+    def abandon(self) -> None:
+        """Remove the folder, and again what threads have put there that were in the middle of writing."""
+        self.abandoned = True
+        for _ in range(ABANDON_TRIES):
+            shutil.rmtree(self.root, ignore_errors=True)
+            time.sleep(ABANDON_WAIT)
+            if not self.root.exists():
+                return
 
 
 def _create(stage: Path, target: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -128,7 +130,9 @@ def ome_unit(unit: str) -> str | None:
     for base, names in (("meter", SPACE_UNITS), ("second", TIME_UNITS)):
         factor = _factor(unit, base)
         if factor is not None:
-            return next((name for name in names if _close(factor, _known_factor(name, base))), None)
+            return next(
+                (name for name in names if math.isclose(factor, _known_factor(name, base), rel_tol=1e-12)), None
+            )
     return None
 
 
@@ -142,7 +146,9 @@ def axis_type(unit: str) -> str | None:
     if name is not None:
         return "space" if name in SPACE_UNITS else "time"
     since = reference_date(unit)
-    unit = since[0] if since else unit
+    unit = since[0] if since else unit.strip()
+    if not unit:
+        return None
     if _factor(unit, "meter") is not None:
         return "space"
     return "time" if _factor(unit, "second") is not None else None
@@ -231,15 +237,11 @@ def _defined(unit: str) -> bool:
     return True
 
 
-def _close(first: float, second: float) -> bool:
-    return abs(first - second) <= 1e-12 * abs(second)
-
-
 def _tidy(factor: float) -> float:
-    """Undo pint's rounding: 999.9999999999999 is 1000.
+    """Undo pint's rounding, and nothing else.
 
-    >>> _tidy(999.9999999999999), _tidy(0.3048)
-    (1000.0, 0.3048)
+    >>> _tidy(999.9999999999999), _tidy(1 / 60) == 1 / 60
+    (1000.0, True)
     """
-    short = float(f"{factor:.13g}")
-    return short if _close(short, factor) else factor
+    short = float(f"{factor:.12g}")
+    return short if math.isclose(short, factor, rel_tol=4 * sys.float_info.epsilon) else factor

@@ -1,0 +1,284 @@
+"""C7 and C8 of stores: where a write may go, what it leaves behind, and that a folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from zarr.storage import LocalStore, MemoryStore
+
+import xomezarr  # noqa: F401 - registers the accessors
+from xomezarr.errors import NotOmeZarrError, OmeZarrError, StoreExistsError, StoreNotFoundError
+from xomezarr.store import default_name, exists, is_local, open_group, publish, resolve
+
+
+def image(value: int = 0) -> xr.DataArray:
+    return xr.DataArray(np.full((40, 40), value, "u2"), dims=("y", "x"), name="cells")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def read(store: Any) -> Any:
+    return xr.open_dataarray(store, engine="omezarr").values
+
+
+# --- naming a place ------------------------------------------------------------------------------------------
+
+
+def test_c7_a_place_may_be_named_in_many_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    wanted = tmp_path / "a b.zarr"
+    for name in (wanted, str(wanted), f"{wanted}/", "~/a b.zarr", "a b.zarr", "./a b.zarr/", wanted.as_uri()):
+        assert resolve(name) == wanted
+        assert is_local(name)
+        assert default_name(name) == "a b"
+    image().omezarr.to_zarr("~/a b.zarr/")
+    for name in (wanted, "a b.zarr", wanted.as_uri()):
+        assert read(name).shape == (40, 40)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("s3://bucket/a/cells.ome.zarr/", "cells"), ("/data/cells.zarr", "cells"), ("/data/raw", "raw"), ("/", "image")],
+)
+def test_c6_an_image_without_a_name_takes_that_of_its_store(place: str, name: str) -> None:
+    assert default_name(place) == name
+    assert default_name(MemoryStore()) == "image"
+
+
+@pytest.mark.parametrize("place", [None, 3, "", b"a.zarr", object(), {"a": 1}])
+def test_c7_what_is_no_place_is_refused(place: Any) -> None:
+    with pytest.raises(OmeZarrError, match="give"):
+        image().omezarr.to_zarr(place)
+
+
+# --- where a write may go ------------------------------------------------------------------------------------
+
+
+def test_c7_an_existing_store_is_not_written_over(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    image(1).omezarr.to_zarr(store)
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match=r'a\.zarr.* exists already; .* mode="w"'):
+        image(2).omezarr.to_zarr(store)
+    assert contents(tmp_path) == before
+    image(2).omezarr.to_zarr(store, mode="w")
+    assert (read(store) == 2).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_the_whole_store_is_replaced(tmp_path: Path, version: str) -> None:
+    store = tmp_path / "a.zarr"
+    image(1).omezarr.to_zarr(store, version="0.4", levels=4)
+    (store / "labels").mkdir()
+    image(2).omezarr.to_zarr(store, version=version, levels=1, mode="w")
+    assert not (store / "labels").exists()
+    assert not (store / "1").exists()
+    assert (store / "zarr.json").exists() == (version == "0.5")
+    assert (store / ".zattrs").exists() == (version == "0.4")
+
+
+def test_c7_an_empty_folder_is_free_and_parents_are_made(tmp_path: Path) -> None:
+    (tmp_path / "empty.zarr").mkdir()
+    image().omezarr.to_zarr(tmp_path / "empty.zarr")
+    image().omezarr.to_zarr(tmp_path / "deep/er/a.zarr")
+    assert read(tmp_path / "empty.zarr").shape == read(tmp_path / "deep/er/a.zarr").shape
+
+
+@pytest.mark.parametrize("mode", ["w-", "w"])
+def test_c7_what_is_no_zarr_store_is_never_replaced(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "file.zarr").write_text("precious")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter1.txt").write_text("precious")
+    before = contents(tmp_path)
+    for place in ("file.zarr", "thesis", "file.zarr/inside/a.zarr"):
+        with pytest.raises(StoreExistsError, match="another path"):
+            image().omezarr.to_zarr(tmp_path / place, mode=mode)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("mode", ["a", "r", "x", None])
+def test_c7_unknown_modes_are_refused(tmp_path: Path, mode: Any) -> None:
+    with pytest.raises(OmeZarrError, match='mode="w-" to create a store or mode="w" to replace'):
+        image().omezarr.to_zarr(tmp_path / "a.zarr", mode=mode)
+
+
+@pytest.mark.parametrize("place", ["memory", "local"])
+def test_c7_store_objects_are_checked_too(tmp_path: Path, place: str) -> None:
+    store = MemoryStore() if place == "memory" else LocalStore(tmp_path / "a.zarr")
+    assert not exists(store)
+    image(1).omezarr.to_zarr(store)
+    assert exists(store)
+    with pytest.raises(StoreExistsError):
+        image(2).omezarr.to_zarr(store)
+    image(2).omezarr.to_zarr(store, mode="w")
+    assert (read(store) == 2).all()
+
+
+def test_c8_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    real, link = tmp_path / "disk/real.zarr", tmp_path / "link.zarr"
+    link.symlink_to(real)
+    image(1).omezarr.to_zarr(link)  # to where nothing is yet
+    assert (read(real) == 1).all()
+    with pytest.raises(StoreExistsError):
+        image(2).omezarr.to_zarr(link)
+    image(2).omezarr.to_zarr(link, mode="w")
+    assert link.is_symlink()
+    assert (read(real) == 2).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link.zarr"]
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["real.zarr"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_c8_permissions_are_those_of_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        image().omezarr.to_zarr(tmp_path / "a.zarr")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.zarr").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "a.zarr/.zattrs").stat().st_mode & 0o777 == 0o640
+
+
+# --- whole or not at all -------------------------------------------------------------------------------------
+
+
+class Failing:
+    """Pixels of which some cannot be read."""
+
+    shape, dtype, ndim = (400, 40), np.dtype("u2"), 2
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __getitem__(self, key: Any) -> Any:
+        if key[0].start >= 200:
+            raise self.error
+        time.sleep(0.05)
+        return np.ones(self.shape, self.dtype)[key]
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is gone"), KeyboardInterrupt()])
+@pytest.mark.parametrize("mode", ["w-", "w"])
+def test_c8_a_write_that_fails_leaves_no_trace(tmp_path: Path, mode: str, error: BaseException) -> None:
+    import dask.array
+
+    store = tmp_path / "a.zarr"
+    if mode == "w":
+        image(1).omezarr.to_zarr(store)
+    before = contents(tmp_path)
+    pixels = dask.array.from_array(Failing(error), chunks=(20, 40), asarray=False)
+    with pytest.raises(type(error)):
+        xr.DataArray(pixels, dims=("y", "x")).omezarr.to_zarr(store, mode=mode, levels=1, chunks={"y": 20})
+    assert contents(tmp_path) == before
+    time.sleep(0.3)  # threads that were still writing
+    assert contents(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == (["a.zarr"] if mode == "w" else [])
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_c8_a_store_may_be_replaced_by_what_is_lazily_read_from_it(tmp_path: Path, chunks: Any) -> None:
+    store = tmp_path / "a.zarr"
+    da = xr.DataArray(np.random.default_rng(0).integers(0, 99, (300, 200), "u2"), dims=("y", "x"))
+    da.omezarr.to_zarr(store, chunks={"y": 64, "x": 64})
+    opened = xr.open_dataarray(store, engine="omezarr", chunks=chunks)
+    (opened + 1).astype("u2").omezarr.to_zarr(store, mode="w")
+    np.testing.assert_array_equal(read(store), da.values + 1)
+
+
+def test_c8_a_replacement_that_cannot_be_put_in_place_brings_the_old_store_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "a.zarr"
+    image(1).omezarr.to_zarr(store)
+    before = contents(tmp_path)
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(KeyboardInterrupt):
+        image(2).omezarr.to_zarr(store, mode="w")
+    assert contents(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def _write(store: str, value: int, ready: Any, answers: Any) -> None:
+    ready.wait()
+    try:
+        image(value).omezarr.to_zarr(store)
+        answers.put((value, "written"))
+    except StoreExistsError as error:
+        answers.put((value, str(error)))
+
+
+def test_c8_of_two_processes_one_wins_and_the_other_is_told(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready, answers = context.Barrier(2), context.Queue()
+    writers = [
+        context.Process(target=_write, args=(str(tmp_path / "a.zarr"), value, ready, answers)) for value in (1, 2)
+    ]
+    for writer in writers:
+        writer.start()
+    told = dict(answers.get(timeout=60) for _ in writers)
+    for writer in writers:
+        writer.join()
+    winner = next(value for value, answer in told.items() if answer == "written")
+    assert "give another path" in told[3 - winner]
+    assert (read(tmp_path / "a.zarr") == winner).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize("mode", ["w-", "w"])
+def test_c8_a_store_made_meanwhile_is_not_lost(tmp_path: Path, mode: str) -> None:
+    """The other writer finishes between our check and our rename."""
+    store = tmp_path / "a.zarr"
+
+    def hurry() -> None:
+        with publish(store, zarr_format=3, mode=mode) as group:
+            group.attrs["mine"] = True
+            image(1).omezarr.to_zarr(store)
+
+    if mode == "w":
+        hurry()  # replaces what was made meanwhile, as asked
+        assert open_group(store).attrs["mine"]
+    else:
+        with pytest.raises(StoreExistsError, match="made by another process meanwhile"):
+            hurry()
+        assert (read(store) == 1).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_c8_nothing_is_to_be_seen_before_the_end(tmp_path: Path) -> None:
+    with publish(tmp_path / "a.zarr", zarr_format=3, mode="w-") as group:
+        group.attrs["a"] = 1
+        assert not (tmp_path / "a.zarr").exists()
+        with pytest.raises(StoreNotFoundError):
+            open_group(tmp_path / "a.zarr")
+    assert open_group(tmp_path / "a.zarr").attrs["a"] == 1
+
+
+def test_c7_reading_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    zarr.create_array(tmp_path / "array", shape=(2,), dtype="u1")
+    with pytest.raises(StoreNotFoundError, match="there is nothing at"):
+        open_group(tmp_path / "gone")
+    with pytest.raises(NotOmeZarrError, match="not a Zarr group"):
+        open_group(tmp_path / "file")
+    with pytest.raises(NotOmeZarrError, match="single Zarr array"):
+        open_group(tmp_path / "array")
