@@ -332,7 +332,7 @@ def _nearest_grid(centres: NDArray[np.float64], dim: str, shown: NDArray[Any]) -
         line = Grid(scale, float(origin.max() + origin.min()) / 2, size)
         return _simplest_grid(centres, scale, noise, MAX_DIGITS) or line
     steps = np.diff(centres)
-    usual = float(np.median(steps))
+    usual = float(np.sort(steps)[(steps.size - 1) // 2])  # a step that occurs, where a median of two would not
     leaps = np.flatnonzero(np.abs(steps - usual) > 2 * REGULAR_WITHIN * usual)
     dates = shown.dtype.kind in "mM"
     if leaps.size:
