@@ -317,3 +317,15 @@ def test_a_plan_prints_what_will_be_written() -> None:
     for part in ("'cells'", "2×5×61×73", "2×5×31×37", "0.65", "0.1625", "micrometer", "local_mean"):
         assert part in text
     assert not Path("cells.ome.zarr").exists()
+
+
+def test_a_store_elsewhere_is_not_replaced_while_it_is_read_from() -> None:
+    store = zarr.storage.MemoryStore()
+    cells().omezarr.to_zarr(store)
+    opened = xr.open_dataarray(store, engine="omezarr")  # type: ignore[arg-type]
+    tree = xr.open_datatree(store, engine="omezarr")  # type: ignore[arg-type]
+    for image in (opened, opened.chunk(), tree):
+        with pytest.raises(errors.StoreExistsError, match="load"):
+            image.omezarr.to_zarr(store, mode="w")
+    again = opened.load().omezarr.to_zarr(store, mode="w")
+    xr.testing.assert_identical(again.omezarr.level(0), cells())

@@ -17,7 +17,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import xarray as xr
-import zarr
 from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
@@ -33,6 +32,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
     warn,
 )
+from xomezarr.lazy import zarr
 from xomezarr.model import Channel, Window
 from xomezarr.store import resolve
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -162,15 +161,29 @@ class MetadataChangedWarning(OmeZarrWarning):
     """Another tool has changed the OME metadata since xomezarr wrote them."""
 
 
-@contextmanager
-def collecting(faults: list[OmeZarrError]) -> Iterator[None]:
-    """Add what the block raises to `faults`, so that independent checks are reported together."""
-    try:
-        yield
-    except MultipleErrors as group:
-        faults.extend(fault for fault in group.exceptions if isinstance(fault, OmeZarrError))
-    except OmeZarrError as error:
-        faults.append(error)
+class collecting:  # noqa: N801 - a context manager, called like a function
+    """Add what a block raises to `faults`, so that independent checks are reported together.
+
+    >>> faults = []
+    >>> with collecting(faults):
+    ...     raise UnitError("a unit is at fault")
+    >>> faults
+    [UnitError('a unit is at fault')]
+    """
+
+    def __init__(self, faults: list[OmeZarrError]) -> None:
+        self.faults = faults
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> bool:
+        """Take the block's error, if it is one of ours; let all others pass."""
+        if isinstance(error, MultipleErrors):
+            self.faults.extend(fault for fault in error.exceptions if isinstance(fault, OmeZarrError))
+        elif isinstance(error, OmeZarrError):
+            self.faults.append(error)
+        return isinstance(error, OmeZarrError)
 
 
 def raise_all(errors: Iterable[OmeZarrError], doing: str) -> None:

@@ -16,11 +16,11 @@ from xomezarr.channels import complete, describe_channels
 from xomezarr.chunking import chunk_shape, default_chunks
 from xomezarr.coords import Dimension, Irregular, dequantify, describe
 from xomezarr.downsample import METHODS, check_dtype, default_method
-from xomezarr.errors import AxisError, LevelError, OmeZarrError, collecting, raise_all
+from xomezarr.errors import AxisError, LevelError, OmeZarrError, StoreExistsError, collecting, raise_all
 from xomezarr.grid import Boundary, Grid
-from xomezarr.model import Channel, Image, Level, Multiscale
+from xomezarr.model import Axis, Channel, Image, Level, Multiscale
 from xomezarr.pyramid import Factors, Pyramid, design, lazy_levels
-from xomezarr.store import StoreArgument, check_free, default_name
+from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local
 
 __all__ = ["LevelPlan", "Plan", "plan", "plan_tree"]
 
@@ -214,13 +214,20 @@ def _plan_array(
 ) -> tuple[Plan, list[xr.DataArray]]:
     faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
     da = _named(dequantify(da), name, faults)
+    image: Image | None = None
     with collecting(faults):
         made = design(da, **pyramid)
         levels = [level.transpose(*made.dims) for level in lazy_levels(da, made)]
-        channels = _channels(da, made.dimensions)
-        image = _image(da, made, channels, default_name(store))
-        attributes, arrays = sidecar.dump(da, made.dimensions, image)
+        image = _image(da, made, _channels(da, made.dimensions), default_name(store))
+    with collecting(faults):
+        if image is None:
+            sidecar.check(da)
+        else:
+            attributes, arrays = sidecar.dump(da, made.dimensions, image)
+    with collecting(faults):
+        _check_not_read_from(da, store, mode, storage_options)
     raise_all(faults, "the array cannot be written as OME-Zarr")
+    assert image is not None
     level_plans = tuple(
         LevelPlan(str(index), grids, {dim: min(made.chunks[dim], grids[dim].size) for dim in grids}, da.dtype)
         for index, grids in enumerate(made.grids)
@@ -309,15 +316,19 @@ def plan_tree(
     first = known.multiscale if known else None
     multiscale = Multiscale(
         str(base.name) if base.name is not None else (first.name if first and first.name else default_name(store)),
-        tuple(dimension.axis for dimension in described[0]),
-        tuple(_level(plan.path, plan.grids) for plan in level_plans),
+        _axes(described[0], first),
+        _levels(level_plans, first),
         first.type if first else remembered,
         first.metadata if first else (_method_metadata(remembered) if remembered in METHODS else None),
         first.extra if first else {},
     )
     channels = _keep_rendering(_channels(base, described[0]), known)
     image = Image((multiscale,), channels, None, known.omero if known else {}, known.extra if known else {})
-    attributes, arrays = sidecar.dump(base, described[0], image)
+    with collecting(faults):
+        attributes, arrays = sidecar.dump(base, described[0], image)
+    with collecting(faults):
+        _check_not_read_from(levels[0], store, mode, storage_options)
+    raise_all(faults, "the tree cannot be written as OME-Zarr")
     result = Plan(
         store, mode, version, image, level_plans, {sidecar.KEY: attributes}, arrays, compressors, storage_options
     )
@@ -393,6 +404,22 @@ def _store_faults(
     with collecting(faults):
         check_free(store, mode=mode, storage_options=storage_options)
     return faults
+
+
+def _check_not_read_from(
+    da: xr.DataArray, store: StoreArgument, mode: str, storage_options: Mapping[str, Any] | None
+) -> None:
+    """Refuse to replace a store that the pixels may still have to be read from.
+
+    A local store is built beside the old one, which can be read until the new one is whole. Elsewhere the old
+    one goes first.
+    """
+    loaded = isinstance(da.variable._data, np.ndarray)
+    if not loaded and mode == "w" and not is_local(store) and exists(store, storage_options=storage_options):
+        raise StoreExistsError(
+            f"{store} is replaced before the pixels are read, and they may come from there; "
+            "write to another place, or read them first: load()"
+        )
 
 
 def _named(da: xr.DataArray, name: str | None, faults: list[OmeZarrError]) -> xr.DataArray:
@@ -501,6 +528,19 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("xomezarr")
+
+
+def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Axis, ...]:
+    """Return the axes, with the unknown keys that the store had for axes of the same name."""
+    extra = {axis.name: axis.extra for axis in known.axes} if known else {}
+    return tuple(replace(dimension.axis, extra=extra.get(dimension.name, {})) for dimension in dimensions)
+
+
+def _levels(plans: Sequence[LevelPlan], known: Multiscale | None) -> tuple[Level, ...]:
+    """Return the levels, with the unknown keys that the store had for them where their number is the same."""
+    same = known is not None and len(known.levels) == len(plans)
+    extras = [level.extra for level in known.levels] if known is not None and same else [{}] * len(plans)
+    return tuple(replace(_level(plan.path, plan.grids), extra=extra) for plan, extra in zip(plans, extras, strict=True))
 
 
 def _level(path: str, grids: Mapping[str, Grid]) -> Level:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 from xarray.backends.common import BackendArray
 from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
@@ -19,6 +18,7 @@ from xomezarr import sidecar, spec
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate
 from xomezarr.errors import LevelError, MetadataError, NotOmeZarrError, OmeZarrError, collecting, raise_all
 from xomezarr.grid import Grid
+from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
 from xomezarr.pyramid import VARIABLE, is_sampled, to_tree, with_name
 from xomezarr.sidecar import Sidecar

@@ -5,22 +5,14 @@ A store is a path, a URL that fsspec knows, or a store object of zarr or obstore
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-import shutil
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import zarr
-from zarr.abc.store import Store
-from zarr.errors import ContainsArrayError, GroupNotFoundError, NodeTypeValidationError
-from zarr.storage import LocalStore
-
 from xomezarr.errors import MissingDependencyError, NotOmeZarrError, OmeZarrError, StoreExistsError, StoreNotFoundError
+from xomezarr.lazy import zarr
 
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
@@ -44,9 +36,6 @@ type StoreArgument = Any
 SUFFIXES = (".ome.zarr", ".zarr")
 """How the names of OME-Zarr stores end, the longest first."""
 
-ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
-"""A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
-
 
 def resolve(store: StoreArgument) -> StoreLike:
     """Return what zarr takes: paths made absolute, ``file:`` URLs made paths, obstore stores wrapped.
@@ -68,12 +57,10 @@ def resolve(store: StoreArgument) -> StoreLike:
         if not isinstance(text, str) or not text:
             raise OmeZarrError(f'{store!r} is not a path; give the store a path, such as "cells.ome.zarr"')
         return Path(text).expanduser().absolute()
-    if isinstance(store, Store):
+    if isinstance(store, zarr.abc.store.Store):
         return store
     if type(store).__module__.partition(".")[0] == "obstore":
-        from zarr.storage import ObjectStore
-
-        return ObjectStore(store)
+        return zarr.storage.ObjectStore(store)
     raise OmeZarrError(
         f"a store of type {type(store).__name__} is not known; "
         "give a path, a URL, or a store of zarr or obstore, such as zarr.storage.MemoryStore()"
@@ -87,7 +74,7 @@ def is_local(store: StoreArgument) -> bool:
 
 def default_name(store: StoreArgument) -> str:
     """Return the name that an image takes from its store: ``"cells"`` for ``…/cells.ome.zarr``; else ``"image"``."""
-    if isinstance(store, Store) or not isinstance(store, str | os.PathLike):
+    if isinstance(store, zarr.abc.store.Store) or not isinstance(store, str | os.PathLike):
         return "image"
     target = resolve(store)
     last = target.name if isinstance(target, Path) else str(target).rstrip("/").rpartition("/")[2]
@@ -103,9 +90,9 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
         return target.is_file() or (target.is_dir() and any(target.iterdir()))
     try:
         _open(target, storage_options)
-    except (GroupNotFoundError, FileNotFoundError):
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
         return False
-    except (ContainsArrayError, NodeTypeValidationError):
+    except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
         return True
     return True
 
@@ -134,12 +121,12 @@ def open_group(
     target = resolve(store)
     try:
         return _open(target, storage_options, group)
-    except (ContainsArrayError, NodeTypeValidationError):
+    except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
         raise NotOmeZarrError(
             f"{_shown(store, group)} is a single Zarr array, not an OME-Zarr image; "
             'xarray.open_zarr or zarr.open_array reads it, and "xomezarr convert" makes an image of it'
         ) from None
-    except (GroupNotFoundError, FileNotFoundError):
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
         if isinstance(target, Path) and (target / (group or "")).exists():
             raise NotOmeZarrError(
                 f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
@@ -186,14 +173,15 @@ def publish(
             storage_options=dict(storage_options) if storage_options else None,
         )
         return
+    from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
+
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    stage = _beside(target, "partial")
-    folder = _Stage(stage)
+    folder = stage.Stage(stage.beside(target, "partial"))
     try:
-        stage.mkdir()
+        folder.root.mkdir()
         yield zarr.create_group(folder, zarr_format=zarr_format)  # type: ignore[arg-type]
-        (_create if mode == "w-" else _replace)(stage, target)
+        (stage.create if mode == "w-" else stage.replace)(folder.root, target)
     except BaseException:
         folder.abandon()
         raise
@@ -239,7 +227,7 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
 
 def read_mode(store: StoreLike) -> Literal["r", "r+"]:
     """Return the mode in which zarr reads a store: a zip file that is being written has no read-only view."""
-    if isinstance(store, Store) and not store.read_only:
+    if isinstance(store, zarr.abc.store.Store) and not store.read_only:
         try:
             store.with_read_only(read_only=True)
         except NotImplementedError:
@@ -256,56 +244,3 @@ def _shown(store: StoreArgument, group: str | None = None) -> str:
 def _is_zarr(path: Path) -> bool:
     """Whether a folder is the root of a Zarr hierarchy."""
     return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
-
-
-def _beside(target: Path, purpose: str) -> Path:
-    """Return a hidden sibling path that nothing uses yet."""
-    token = secrets.token_hex(4)
-    return target.with_name(f".{target.name}.{token}.{purpose}")
-
-
-class _Stage(LocalStore):
-    """A folder in the making. Once abandoned, nothing writes into it: threads of an interrupted write run on."""
-
-    abandoned = False
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing may be written any more."""
-        return self.abandoned or super().read_only
-
-    def abandon(self) -> None:
-        """Remove the folder, and again what threads have put there that were in the middle of writing."""
-        self.abandoned = True
-        for _ in range(ABANDON_TRIES):
-            shutil.rmtree(self.root, ignore_errors=True)
-            time.sleep(ABANDON_WAIT)
-            if not self.root.exists():
-                return
-
-
-def _create(stage: Path, target: Path) -> None:
-    """Put the finished folder where nothing is, or an empty folder."""
-    try:
-        stage.rename(target)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise
-        raise StoreExistsError(
-            f"{str(target)!r} was made by another process meanwhile; give another path, "
-            'or mode="w" to replace what it wrote'
-        ) from None
-
-
-def _replace(stage: Path, target: Path) -> None:
-    """Put the finished folder where another may be, which comes back if that fails."""
-    old = _beside(target, "old")
-    try:
-        with suppress(FileNotFoundError):
-            target.rename(old)
-        _create(stage, target)
-    finally:
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        elif old.exists():
-            old.rename(target)

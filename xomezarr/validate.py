@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import zarr
-from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
-
 from xomezarr import checks, spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
+from xomezarr.lazy import zarr
 from xomezarr.model import Level, Multiscale
 from xomezarr.report import Finding, Report, Severity
 from xomezarr.store import open_group
@@ -127,9 +125,8 @@ class StoredArray:
     def of(cls, array: zarr.Array[Any], path: str) -> StoredArray:
         """Take what is needed from an open array."""
         metadata = array.metadata
-        if isinstance(metadata, ArrayV3Metadata):
+        if metadata.zarr_format == 3:
             return cls(path, array.shape, 3, metadata.dimension_names)
-        assert isinstance(metadata, ArrayV2Metadata)
         names = array.attrs.asdict().get("_ARRAY_DIMENSIONS")
         return cls(
             path,

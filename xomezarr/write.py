@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 from numpy.typing import NDArray
 
 from xomezarr.downsample import lazy_blocks
+from xomezarr.lazy import zarr
 from xomezarr.plan import LevelPlan, Plan, final_image, group_attributes, plan_tree, plan_with_levels
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree

@@ -1,0 +1,20 @@
+"""Packages that are loaded when they are first used, so that ``import xomezarr`` costs little more than xarray.
+
+xarray imports every engine to ask whether it can open a file: what we import, its users pay for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    import zarr as zarr
+    import zarr.abc.store
+    import zarr.errors
+    import zarr.storage
+else:
+    zarr = lazy_loader.load("zarr")
+
+__all__ = ["zarr"]
