@@ -23,7 +23,18 @@ import xomezarr
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "xomezarr"
 
-HEAVY = ("matplotlib", "rich", "pint", "skimage", "scipy", "ome_zarr_models", "dask.array", "tifffile", "cyclopts")
+HEAVY = (
+    "zarr",
+    "matplotlib",
+    "rich",
+    "pint",
+    "skimage",
+    "scipy",
+    "ome_zarr_models",
+    "dask.array",
+    "tifffile",
+    "cyclopts",
+)
 """Each costs tens to hundreds of milliseconds, and most sessions need none of them."""
 
 MODULES = ["xomezarr", *(found.name for found in pkgutil.walk_packages(xomezarr.__path__, "xomezarr."))]
@@ -62,7 +73,7 @@ print(json.dumps(["omezarr" in engines, sorted(set({HEAVY!r}) & set(sys.modules)
     listed, heavy = in_a_new_interpreter(code)
     assert listed
     # xarray's own engines may load dask.array; ours must not add to what they load
-    assert not set(heavy) - {"dask.array"}
+    assert not set(heavy) - {"zarr.core", "dask.array"}
 
 
 def test_imports_point_only_downward() -> None:

@@ -221,6 +221,13 @@ def test_a_coordinate_of_the_variables_name_is_refused() -> None:
         image({"y": 4, "x": 4}).assign_coords(image=1).omezarr.pyramid()
 
 
+def test_indexes_of_auxiliary_coordinates_are_kept_and_names_that_a_tree_cannot_hold_refused() -> None:
+    da = image({"c": 2, "y": 8, "x": 8}).assign_coords(wavelength=("c", [450, 520])).set_xindex("wavelength")
+    assert set(da.omezarr.pyramid(levels=2).omezarr.level(1).xindexes) == {"wavelength", "y", "x"}
+    with pytest.raises(errors.CoordinateError, match=r"rename\(\{'a/b': 'a_b'\}\)"):
+        da.assign_coords({"a/b": 1}).omezarr.pyramid()
+
+
 def test_functions_are_the_accessors_methods() -> None:
     da = image({"y": 64, "x": 64})
     xr.testing.assert_identical(xomezarr.pyramid(da, levels=2), da.omezarr.pyramid(levels=2))

@@ -222,6 +222,7 @@ def pyramid(
            [10.5, 12.5]])
     """
     da = dequantify(da)
+    _check_names(da)
     made = design(da, method=method, factors=factors, levels=levels, boundary=boundary, skipna=skipna, axes=axes)
     return to_tree(list(lazy_levels(da, made)), encoding={"method": made.method.name, "boundary": boundary})
 
@@ -243,6 +244,8 @@ def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
         coords = level_coords(da, by_name, grids, factors, sampled=is_sampled(made.method.name))
         # named afterwards: a DataArray without a name takes that of its dask array
         level = xr.DataArray(array, dims=dims, coords=coords, attrs=da.attrs).rename(da.name)
+        for name in [name for name in da.xindexes if name in coords and name not in by_name]:
+            level = level.set_xindex(name)
         level.encoding = {key: value for key, value in da.encoding.items() if key == "axes"}
         yield level
 
@@ -317,6 +320,16 @@ def name_of(ds: xr.Dataset) -> Any:
     """Return the name that `with_name` keeps; `VARIABLE` for a Dataset that another hand made."""
     name = ds.attrs.get(NAME_ATTR, VARIABLE)
     return None if name == NO_NAME else name
+
+
+def _check_names(da: xr.DataArray) -> None:
+    """Refuse names that a tree has no room for: with the sign that stands between its groups."""
+    for name in da.coords:
+        if "/" in str(name):
+            raise CoordinateError(
+                f"coordinate {name!r} has a / in its name, which stands between the groups of a tree; "
+                f"rename({{{name!r}: {str(name).replace('/', '_')!r}}})"
+            )
 
 
 def _listed_steps(

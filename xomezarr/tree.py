@@ -241,7 +241,7 @@ def _scale(da: xr.DataArray, dim: Hashable, base: xr.DataArray) -> float:
         return float(remembered)
     if da.sizes[dim] > 1 and da[dim].dtype.kind in "mM":
         return float((da[dim].values[-1] - da[dim].values[0]) / np.timedelta64(1, "ns")) / 1e9 / (da.sizes[dim] - 1)
-    raise LevelError(f"dimension {dim!r} has no scale; give it one with assign_grid(scale={{{dim!r}: …}})")
+    raise LevelError(f"dimension {dim!r} has no scale; give it one: assign_grid(scale={{{dim!r}: 1.0}})")
 
 
 def _extent(base: xr.DataArray, dim: Hashable) -> str:
