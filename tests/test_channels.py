@@ -239,3 +239,10 @@ def test_default_windows(pixels: Any, expected: Window) -> None:
 def test_default_windows_do_not_end_at_510() -> None:
     # what ome-zarr-py's windows for uint16 come to
     assert default_window(np.arange(60_000, dtype="u2"), np.dtype("u2")).end > 59_000
+
+
+def test_colours_that_are_chosen_differ_from_those_that_are_given() -> None:
+    da = xr.DataArray(np.zeros((2, 4, 4)), dims=("c", "y", "x"))
+    channels = describe_channels(assign_channels(da, ["DAPI", {"label": "GFP", "color": "green"}]))
+    assert channels is not None
+    assert [channel.color for channel in complete(channels, da.values, da.dtype)] == ["FF00FF", "00FF00"]

@@ -28,6 +28,7 @@ from xomezarr.errors import (
     MissingDependencyError,
     OmeZarrError,
     OmeZarrWarning,
+    OtherImagesWarning,
     StoreExistsError,
     StoreNotFoundError,
 )
@@ -216,7 +217,7 @@ def test_series_chooses_the_image_and_its_own_metadata(tmp_path: Path) -> None:
         tiff.write(
             ramp(3, 6, 4), photometric="minisblack", metadata={"axes": "ZYX", "Name": "second", "PhysicalSizeX": 0.25}
         )
-    first, second = open_image(path), open_image(path, series=1)
+    first, second = open_image(path, series=0), open_image(path, series=1)
     assert (first.name, second.name) == ("first", "second")
     assert (first.x.attrs["scale"], second.x.attrs["scale"]) == (1.0, 0.25)
     np.testing.assert_array_equal(second.values, ramp(3, 6, 4))
@@ -578,3 +579,14 @@ def test_c8_convert_refuses_to_write_over_what_it_reads(tmp_path: Path) -> None:
         with pytest.raises(StoreExistsError, match="is the image that is being read"):
             convert(tmp_path / "a.zarr", tmp_path / target, mode="w")
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr")[:], ramp(8, 8))
+
+
+def test_further_images_of_a_tiff_are_named_unless_one_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "two.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(ramp(8, 8, dtype="uint8"))
+        tiff.write(ramp(16, 16, dtype="uint8"))
+    with pytest.warns(OtherImagesWarning, match="2 images.*series=1"):
+        assert open_image(path).shape == (8, 8)
+    assert open_image(path, series=0).shape == (8, 8)
+    assert open_image(path, series=1).shape == (16, 16)

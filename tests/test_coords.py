@@ -164,6 +164,10 @@ def test_c7_independent_faults_are_told_together() -> None:
         assert part in str(caught.value)
 
 
+def test_axis_types_may_be_capitalised() -> None:
+    assert describe(image("y", "x"), axes={"y": "Space"})[0].axis.type == "space"
+
+
 def test_c7_irregular_is_raise_or_keep() -> None:
     with pytest.raises(errors.CoordinateError, match='irregular="keep"'):
         describe(image("y", "x"), irregular="ignore")  # type: ignore[arg-type]

@@ -134,3 +134,12 @@ def test_c7_faults_are_named() -> None:
         composite(xr.DataArray(np.zeros((4, 4)), dims=("c", "x")), [Channel()] * 4)
     with pytest.raises(LevelError, match="0 levels"):
         thumbnail([], [Channel()])
+
+
+@pytest.mark.parametrize("dims", [("y", "x"), ("z", "y", "x"), ("t", "z", "y", "x")])
+def test_images_without_channels_have_a_thumbnail(dims: tuple[str, ...]) -> None:
+    da = xr.DataArray(np.arange(20 ** len(dims)).reshape((20,) * len(dims)), dims=dims)
+    picture = da.omezarr.thumbnail()
+    assert (picture.shape, picture.dtype) == ((20, 20, 3), np.uint8)
+    assert picture.min() < 50 < 200 < picture.max()
+    np.testing.assert_array_equal(da.omezarr.pyramid(levels=2).omezarr.thumbnail(), picture)

@@ -231,3 +231,41 @@ def test_indexes_of_auxiliary_coordinates_are_kept_and_names_that_a_tree_cannot_
 def test_functions_are_the_accessors_methods() -> None:
     da = image({"y": 64, "x": 64})
     xr.testing.assert_identical(xomezarr.pyramid(da, levels=2), da.omezarr.pyramid(levels=2))
+
+
+@pytest.mark.parametrize(
+    ("shape", "factors", "second"),
+    [
+        ({"z": 64, "y": 512, "x": 512}, {"z": 2}, (32, 512, 512)),
+        ({"y": 3000, "x": 3000}, {"x": 2}, (3000, 1500)),
+        ({"y": 300, "x": 300}, 2, (150, 150)),
+    ],
+)
+def test_a_step_that_is_asked_for_is_taken_and_chunks_are_no_lines(
+    shape: dict[str, int], factors: Any, second: tuple[int, ...]
+) -> None:
+    plan = image(shape).omezarr.plan("nowhere", factors=factors)
+    assert plan.levels[1].shape == second
+    pixels = math.prod(plan.levels[0].chunks.values())
+    assert min(math.prod(shape.values()), 2**19) <= pixels <= 2**21
+
+
+@pytest.mark.parametrize("factors", [1, {"y": 1, "x": 1}, [2, 1], {}])
+def test_c7_steps_that_shrink_nothing_are_refused(factors: Any) -> None:
+    with pytest.raises(errors.FactorError, match=r"nothing shrinks.*levels=1"):
+        image({"y": 64, "x": 64}).omezarr.pyramid(factors=factors)
+
+
+def test_c7_faults_of_factors_are_told_with_those_of_coordinates() -> None:
+    da = image({"y": 4, "x": 4}).assign_coords(x=[3.0, 2.0, 1.0, 0.0])
+    with pytest.raises(errors.MultipleErrors, match=r"descends[^$]*'q'"):
+        da.omezarr.pyramid(factors={"q": 2})
+
+
+def test_c7_sizes_that_dask_does_not_know() -> None:
+    numbers = dask.array.from_array(np.arange(100).reshape(10, 10), chunks=5)
+    da = xr.DataArray(numbers[numbers[:, 0] > 30], dims=("y", "x"))
+    with pytest.raises(errors.EmptyDimensionError, match=r"compute_chunk_sizes\(\)\)$"):
+        da.omezarr.pyramid()
+    known = da.copy(data=da.data.compute_chunk_sizes())
+    assert known.omezarr.pyramid(levels=2).omezarr.level(1).shape == (3, 5)

@@ -24,6 +24,7 @@ from xomezarr.errors import (
     MetadataError,
     NotOmeZarrError,
     OmeZarrError,
+    OtherImagesWarning,
     StoreNotFoundError,
     VersionError,
 )
@@ -476,3 +477,30 @@ def test_c7_places_where_nothing_is_are_named(places: dict[str, Any]) -> None:
         xr.open_dataset(places["nothing.zarr"], engine="omezarr")
     with pytest.raises(StoreNotFoundError, match="group 'b'"):
         xr.open_dataset(places["memory"], engine="omezarr", group="b")
+
+
+def test_c7_metadata_that_are_not_json_are_named(tmp_path: Path) -> None:
+    xr.DataArray(np.zeros((8, 8)), dims=("y", "x")).omezarr.to_zarr(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr" / ".zattrs").write_text("{broken")
+    with pytest.raises(MetadataError, match=r"not JSON.*mend"):
+        xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+
+
+def test_channels_that_are_described_are_read_where_others_are_not(tmp_path: Path) -> None:
+    xr.DataArray(np.zeros((2, 8, 8)), dims=("c", "y", "x")).omezarr.to_zarr(tmp_path / "a.zarr")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="a")
+    attrs = {key: value for key, value in group.attrs.asdict().items() if key != "xomezarr"}
+    attrs["omero"]["channels"] = [attrs["omero"]["channels"][0] | {"label": "DAPI", "color": "0000FF"}]
+    group.attrs.put(attrs)
+    da = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr")
+    assert list(da.c.values) == ["DAPI", ""]
+    assert list(da.channel_color.values) == ["0000FF", ""]
+
+
+def test_a_second_multiscale_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    xr.DataArray(np.zeros((8, 8)), dims=("y", "x")).omezarr.to_zarr(tmp_path / "a.zarr")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="a")
+    first = group.attrs.asdict()["multiscales"][0]
+    group.attrs["multiscales"] = [first, first | {"name": "other"}]
+    with pytest.warns(OtherImagesWarning, match="'other'"):
+        xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")

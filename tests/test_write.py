@@ -11,6 +11,7 @@ from typing import Any
 import dask
 import dask.array
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
@@ -329,3 +330,33 @@ def test_a_store_elsewhere_is_not_replaced_while_it_is_read_from() -> None:
             image.omezarr.to_zarr(store, mode="w")
     again = opened.load().omezarr.to_zarr(store, mode="w")
     xr.testing.assert_identical(again.omezarr.level(0), cells())
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "error"),
+    [
+        (cells().rename(z="image"), {"axes": {"image": "space"}}, errors.CoordinateError),
+        (cells().rename(z="a/b"), {"axes": {"a/b": "space"}}, errors.OmeZarrError),
+        (cells(), {"storage_options": {"anon": True}}, errors.OmeZarrError),
+        (cells(), {"storage_options": 3}, errors.OmeZarrError),
+        (cells(), {"compressors": "no such codec"}, errors.CodecError),
+        (cells(), {"compressors": [1], "version": "0.5"}, errors.CodecError),
+        (cells(), {"compressors": zarr.codecs.ZstdCodec()}, errors.CodecError),
+        (cells().assign_coords(z=pd.date_range("2024", periods=5, tz="UTC")), {}, errors.OmeZarrError),
+    ],
+)
+def test_c7_what_nobody_could_read_or_would_look_at_is_refused_before_the_first_byte(
+    tmp_path: Path, image: xr.DataArray, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        image.omezarr.to_zarr(tmp_path / "a.zarr", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_level_of_another_image_is_not_replaced(tmp_path: Path, version: str) -> None:
+    cells().omezarr.to_zarr(tmp_path / "a.zarr", version=version)
+    before = files(tmp_path)
+    with pytest.raises(errors.StoreExistsError, match="array of the store"):
+        cells(seed=1).omezarr.to_zarr(tmp_path / "a.zarr" / "0", mode="w")
+    assert files(tmp_path) == before

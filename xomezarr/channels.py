@@ -237,16 +237,29 @@ def complete(channels: Sequence[Channel], coarsest: NDArray[Any], dtype: np.dtyp
     """
     rgb = len(channels) == 3 and tuple((c.label or "").lower() for c in channels) == tuple(name for name, _ in RGB)
     palette = tuple(color for _, color in RGB) if rgb else PALETTES.get(len(channels), PALETTE)
+    colors = _distinct([channel.color for channel in channels], palette)
     return tuple(
         dataclasses.replace(
             channel,
             label=channel.label if channel.label is not None else f"channel {index}",
-            color=channel.color or palette[index % len(palette)],
+            color=colors[index],
             window=channel.window or default_window(coarsest[index], dtype),
             active=channel.active is not False,
         )
         for index, channel in enumerate(channels)
     )
+
+
+def _distinct(given: Sequence[str | None], palette: Sequence[str]) -> list[str]:
+    """Choose a colour for each channel that has none: its own of the palette, unless another channel has that."""
+    taken = set(given)
+    chosen = []
+    for index, color in enumerate(given):
+        own = palette[index % len(palette)]
+        made = color or next((c for c in (own, *palette, *PALETTE) if c not in taken), own)
+        taken.add(made)
+        chosen.append(made)
+    return chosen
 
 
 def default_window(pixels: NDArray[Any], dtype: np.dtype[Any]) -> Window:

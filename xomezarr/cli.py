@@ -92,7 +92,7 @@ def convert(
     units: str | None = None,
     dims: str | None = None,
     channels: str | None = None,
-    series: int = 0,
+    series: int | None = None,
     json: bool = False,
 ) -> int:
     """Convert an image to OME-Zarr: .npy, TIFF, OME-TIFF or Zarr, with its pixel sizes and channel names.

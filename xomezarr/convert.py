@@ -28,6 +28,7 @@ from xomezarr.errors import (
     MissingDependencyError,
     OmeZarrError,
     OmeZarrWarning,
+    OtherImagesWarning,
     StoreExistsError,
     StoreNotFoundError,
     warn,
@@ -69,7 +70,7 @@ def open_image(
     path: str | os.PathLike[str],
     *,
     dims: str | Sequence[str] | None = None,
-    series: int = 0,
+    series: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
     """Open an image lazily: metadata are read, pixels are not.
@@ -133,7 +134,7 @@ def convert(
     dst: Any,
     *,
     dims: str | Sequence[str] | None = None,
-    series: int = 0,
+    series: int | None = None,
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
@@ -270,7 +271,7 @@ def _dimensions(
 # --- NumPy -------------------------------------------------------------------
 
 
-def _open_npy(path: str, dims: str | Sequence[str] | None, series: int) -> xr.DataArray:
+def _open_npy(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
     opener = partial(_map_npy, path)
     pixels, _ = opener()
     array = FileArray(opener, pixels.shape, pixels.dtype)
@@ -419,8 +420,9 @@ class Calibration:
     name: str | None = None
 
 
-def _open_tiff(path: str, dims: str | Sequence[str] | None, series: int) -> xr.DataArray:
+def _open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
     with _tiff_file(path) as tiff:
+        series = _first_series(tiff, path) if series is None else series
         image = _tiff_series(tiff, series, path)
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
@@ -450,6 +452,17 @@ def _tiff_file(path: str) -> Iterator[TiffFile]:
             yield tiff
     except tifffile.TiffFileError as error:
         raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({error}); write the file again') from error
+
+
+def _first_series(tiff: TiffFile, path: str) -> int:
+    """Return 0, and say so where there are more."""
+    count = len(tiff.series)
+    if count > 1:
+        warn(
+            f'"{path}" holds {count} images, of which the first is read; choose one by its number: series=1',
+            OtherImagesWarning,
+        )
+    return 0
 
 
 def _tiff_series(tiff: TiffFile, series: int, path: str) -> TiffPageSeries:
@@ -741,7 +754,7 @@ def _number(text: object) -> float | None:
         return None
 
 
-_OPENERS: Mapping[bytes, Callable[[str, str | Sequence[str] | None, int], xr.DataArray]] = {
+_OPENERS: Mapping[bytes, Callable[[str, str | Sequence[str] | None, int | None], xr.DataArray]] = {
     b"\x93NUMPY": _open_npy,
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _open_tiff),
 }

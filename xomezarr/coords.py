@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from xomezarr.errors import (
     AxisError,
     CoordinateError,
+    EmptyDimensionError,
     IrregularCoordinateError,
     MissingDependencyError,
     OmeZarrError,
@@ -64,6 +65,9 @@ AXIS_TYPES: Mapping[str, str] = {
 """Axis types by the dimension's name, upper or lower case."""
 
 SPATIAL_ORDER = ("z", "y", "x")
+
+KNOWN_TYPES = ("time", "channel", "space")
+"""Axis types that OME-Zarr knows; all others are custom."""
 
 CF_AXES: Mapping[str, str] = {"T": "time", "Z": "space", "Y": "space", "X": "space"}
 
@@ -139,7 +143,7 @@ def describe(
     """
     if irregular not in ("raise", "keep"):
         raise CoordinateError(f'irregular={irregular!r} is not known; give irregular="raise" or irregular="keep"')
-    unusable = [*_name_faults(da), *_not_by_dimension(AxisError, "space", axes=axes)]
+    unusable = [*_name_faults(da), *_size_faults(da), *_not_by_dimension(AxisError, "space", axes=axes)]
     raise_all(unusable, "the array cannot be written as OME-Zarr")
     faults = _axes_faults(da, axes or {})
     types: dict[str, str] = {}
@@ -212,9 +216,11 @@ def infer_axis_type(da: xr.DataArray, dim: str, axes: Mapping[str, str]) -> str 
     str or None
         ``"time"``, ``"channel"``, ``"space"``, or what `axes` says; None if nothing tells.
     """
-    for known in (axes.get(dim), AXIS_TYPES.get(dim.lower())):
-        if known is not None:
-            return str(known)
+    if axes.get(dim) is not None:
+        asked = str(axes[dim])
+        return asked.lower() if asked.lower() in KNOWN_TYPES else asked
+    if dim.lower() in AXIS_TYPES:
+        return AXIS_TYPES[dim.lower()]
     if dim in da.coords:
         coord = da.coords[dim]
         unit, cf_axis = coord.attrs.get("units"), coord.attrs.get("axis")
@@ -407,6 +413,11 @@ def _kind(variable: xr.Variable, axis_type: str, dim: str) -> Kind:
         )
     if axis_type == "channel" or (axis_type not in ("space", "time") and _holds_text(variable)):
         return "label"
+    if isinstance(variable.dtype, pd.DatetimeTZDtype):
+        raise CoordinateError(
+            f"coordinate {dim!r} has the time zone {variable.dtype.tz}, which cannot be kept; "
+            f"convert it to UTC without one: assign_coords({dim}=da.indexes[{dim!r}].tz_convert(None))"
+        )
     kind = KINDS.get(variable.dtype.kind)
     if kind is None:
         first = variable.values[0] if variable.size else None
@@ -537,6 +548,18 @@ def _name_faults(da: xr.DataArray) -> list[OmeZarrError]:
             )
         )
     return faults
+
+
+def _size_faults(da: xr.DataArray) -> list[OmeZarrError]:
+    """Dask knows the sizes of some arrays only when they are computed."""
+    return [
+        EmptyDimensionError(
+            f"the size of dimension {dim!r} is not known before its pixels are computed; "
+            "compute the sizes: da.copy(data=da.data.compute_chunk_sizes())"
+        )
+        for dim, size in zip(da.dims, da.shape, strict=True)
+        if size != size  # NaN
+    ]
 
 
 def _axes_faults(da: xr.DataArray, axes: Mapping[str, str]) -> list[OmeZarrError]:

@@ -12,6 +12,7 @@ __all__ = [
     "AxisError",
     "ChannelError",
     "ChunkError",
+    "CodecError",
     "CoordinateError",
     "CoordinateNaNError",
     "DescendingCoordinateError",
@@ -30,6 +31,7 @@ __all__ = [
     "NotOmeZarrError",
     "OmeZarrError",
     "OmeZarrWarning",
+    "OtherImagesWarning",
     "PixelSizeWarning",
     "StoreExistsError",
     "StoreNotFoundError",
@@ -98,6 +100,10 @@ class ChannelError(OmeZarrError):
     """Channel metadata does not fit the channel dimension."""
 
 
+class CodecError(OmeZarrError):
+    """Compressors that the format does not have."""
+
+
 class LevelError(OmeZarrError):
     """There is no resolution level that answers the request."""
 
@@ -143,6 +149,10 @@ class MultipleErrors(ExceptionGroup[OmeZarrError], OmeZarrError):  # noqa: N818 
 
 class OmeZarrWarning(UserWarning):
     """Base of every warning that xomezarr gives itself."""
+
+
+class OtherImagesWarning(OmeZarrWarning):
+    """There are more images than the one that is opened."""
 
 
 class PixelSizeWarning(OmeZarrWarning):

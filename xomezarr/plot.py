@@ -28,9 +28,9 @@ def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.ui
         With two or more dimensions of space, of which the last two are shown. Of a stack the middle plane is
         taken, of a time series the first image: a projection would have to read all of it.
     channels
-        One for each index of the channel dimension, or one for an image without. Channels that are not `active` are
-        left out. A colour that is missing is chosen by the number of channels; a window that is missing spans
-        the percentiles 0.5 to 99.8 of the plane's own pixels.
+        One for each index of the channel dimension, or one for an image without; none to choose all. Channels that
+        are not `active` are left out. A colour that is missing is chosen by
+        the number of channels; a window that is missing spans the percentiles 0.5 to 99.8 of the plane's own pixels.
 
     Returns
     -------
@@ -46,6 +46,7 @@ def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.ui
         If the number of channels is not that of the image.
     """
     plane = _plane(image)
+    channels = channels or [Channel()] * plane.shape[0]
     if len(channels) != plane.shape[0]:
         raise ChannelError(
             f"{len(channels)} channels are given for an image of {plane.shape[0]}; "

@@ -15,6 +15,7 @@ from xomezarr.chunking import chunk_shape, default_chunks, fits
 from xomezarr.coords import Dimension, Irregular, coordinate, dequantify, describe
 from xomezarr.downsample import METHODS, Method, check_dtype, default_method, downsample, get_method
 from xomezarr.errors import (
+    AxisError,
     CoordinateError,
     DtypeError,
     FactorError,
@@ -25,6 +26,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.grid import Boundary, Grid, block_count, step_factor
+from xomezarr.model import Axis
 from xomezarr.units import convert
 
 __all__ = ["VARIABLE", "Factors", "Pyramid", "design", "name_of", "pyramid", "to_tree", "with_name"]
@@ -140,8 +142,17 @@ def design(
         dimensions = describe(da, axes=axes, irregular=irregular)
     if skipna not in (None, True, False):
         faults.append(DtypeError(f"skipna={skipna!r} is neither True nor False; leave it out to skip NaN"))
+    made: Pyramid | None = None
+    with collecting(faults):
+        if dimensions:
+            made = plan_levels(da, dimensions, row, factors, levels, boundary, skipna, chunks)
+        else:  # what can be told without them
+            named = [Dimension(Axis(str(dim)), Grid(1.0, 0.0, size), "index") for dim, size in da.sizes.items()]
+            _check_levels(levels)
+            _listed_steps(factors, named)
     raise_all(faults, "the array cannot be written as OME-Zarr")
-    return plan_levels(da, dimensions, row, factors, levels, boundary, skipna, chunks)
+    assert made is not None
+    return made
 
 
 def plan_levels(
@@ -156,14 +167,13 @@ def plan_levels(
 ) -> Pyramid:
     """Choose the steps from level to level, and the chunks."""
     sizes = {dimension.name: dimension.grid.size for dimension in dimensions}
-    if levels is not None and (isinstance(levels, bool) or not hasattr(levels, "__index__") or levels < 1):
-        raise FactorError(
-            f"levels={levels!r} is not an integer of at least 1; levels counts level 0: levels=1 is the image"
-        )
+    _check_levels(levels)
     listed = _listed_steps(factors, dimensions)
     shrinking = [dim for dim in sizes if sizes[dim] > 1 and _may_shrink(dim, listed, dimensions)]
     spatial = [dimension.name for dimension in dimensions if dimension.axis.type == "space"]
-    default = default_chunks(sizes, da.dtype.itemsize, shrinking or spatial)
+    # one dimension of space that shrinks by itself would make lines of pixels: all of space shares a chunk then
+    cubic = shrinking if len(set(shrinking).intersection(spatial)) > 1 else list(dict.fromkeys((*shrinking, *spatial)))
+    default = default_chunks(sizes, da.dtype.itemsize, cubic)
     order = tuple(map(str, da.dims))
     chosen = default if chunks is None else chunk_shape(chunks, order, default)
     chosen = {dim: sizes[dim] if chosen[dim] == -1 else min(chosen[dim], sizes[dim]) for dim in sizes}
@@ -229,11 +239,17 @@ def pyramid(
 
 def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
     """Yield the levels as lazy DataArrays, in the array's own order of dimensions; level 0 is the array itself."""
-    if VARIABLE in da.coords:
+    if VARIABLE in (*da.coords, *da.dims):
         raise CoordinateError(
-            f"the array has a coordinate {VARIABLE!r}, which is the name of a level's variable; "
+            f"the array has a coordinate or dimension {VARIABLE!r}, which is the name of a level's variable; "
             f'give it another: rename({{{VARIABLE!r}: "{VARIABLE}_"}})'
         )
+    for dim in made.dims:
+        if "/" in dim:
+            raise AxisError(
+                f"dimension {dim!r} has a / in its name, which stands between the groups of a tree; "
+                f"rename({{{dim!r}: {dim.replace('/', '_')!r}}})"
+            )
     yield da
     if not made.steps:
         return
@@ -244,8 +260,8 @@ def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
         coords = level_coords(da, by_name, grids, factors, sampled=is_sampled(made.method.name))
         # named afterwards: a DataArray without a name takes that of its dask array
         level = xr.DataArray(array, dims=dims, coords=coords, attrs=da.attrs).rename(da.name)
-        for name in [name for name in da.xindexes if name in coords and name not in by_name]:
-            level = level.set_xindex(name)
+        for name in da.xindexes.keys() & coords.keys() - by_name.keys():
+            level = level.set_xindex(str(name))
         level.encoding = {key: value for key, value in da.encoding.items() if key == "axes"}
         yield level
 
@@ -332,6 +348,13 @@ def _check_names(da: xr.DataArray) -> None:
             )
 
 
+def _check_levels(levels: int | None) -> None:
+    if levels is not None and (isinstance(levels, bool) or not hasattr(levels, "__index__") or levels < 1):
+        raise FactorError(
+            f"levels={levels!r} is not an integer of at least 1; levels counts level 0: levels=1 is the image"
+        )
+
+
 def _listed_steps(
     factors: Factors | None, dimensions: Sequence[Dimension]
 ) -> list[dict[str, int]] | dict[str, int] | None:
@@ -381,9 +404,15 @@ def _one_step(step: int | Mapping[str, int], dimensions: Sequence[Dimension], wh
                     )
                 )
         raise_all(faults, "the factors cannot be used")
+        if all(factor == 1 for factor in step.values()):
+            raise FactorError(
+                f"{where} is {dict(step)}, and nothing shrinks; give factors=2, say, or levels=1 for the image alone"
+            )
         return {dim: operator.index(step.get(dim, 1)) for dim in by_name}
     if not _is_factor(step):
         raise FactorError(f"{where} is {step!r}; give an integer of at least 1, such as 2")
+    if step == 1:
+        raise FactorError(f"{where} is 1, and nothing shrinks; give factors=2, say, or levels=1 for the image alone")
     return {dimension.name: operator.index(step) if dimension.axis.type == "space" else 1 for dimension in dimensions}
 
 
@@ -422,7 +451,8 @@ def _steps(
     decisive = [dim for dim in shrinking if chunks[dim] > 1] or list(shrinking)
     steps: list[Mapping[str, int]] = []
     while levels is None or len(steps) < levels - 1:
-        if levels is None and fits(sizes, chunks, decisive):
+        # a step that was asked for is taken at least once
+        if levels is None and fits(sizes, chunks, decisive) and (steps or listed is None):
             break
         if isinstance(listed, list):
             step = listed[len(steps)]

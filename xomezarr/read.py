@@ -16,7 +16,16 @@ from xarray.core import indexing
 
 from xomezarr import sidecar, spec
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate
-from xomezarr.errors import LevelError, MetadataError, NotOmeZarrError, OmeZarrError, collecting, raise_all
+from xomezarr.errors import (
+    LevelError,
+    MetadataError,
+    NotOmeZarrError,
+    OmeZarrError,
+    OtherImagesWarning,
+    collecting,
+    raise_all,
+    warn,
+)
 from xomezarr.grid import Grid
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
@@ -177,6 +186,13 @@ def _open(
     if wanted is not None and (isinstance(wanted, bool) or wanted not in range(count)):
         raise LevelError(f"there is no level {wanted!r}; the image has {count}: give level=0 … {count - 1}")
     _check_names(image)
+    if len(image.multiscales) > 1:
+        others = ", ".join(repr(multiscale.name) for multiscale in image.multiscales[1:])
+        warn(
+            f"{str(group.store_path)!r} holds {len(image.multiscales)} multiscale images, of which the first is "
+            f"opened; the others, {others}, are at the paths of their own datasets: read those with xarray.open_zarr",
+            OtherImagesWarning,
+        )
     arrays = _open_arrays(group, image, range(count) if wanted is None else sorted({0, wanted}))
     kept = _kept(group, image, arrays[0])
     grids = image.multiscale.levels[0].grid(_sizes(image, arrays[0]))

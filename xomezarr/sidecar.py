@@ -437,10 +437,11 @@ def _with_unit(attrs: Mapping[str, Any], unit: str | None) -> dict[str, Any]:
 def _channels(image: Image, sizes: Mapping[str, int], coords: Mapping[str, xr.Variable]) -> dict[str, xr.Variable]:
     """Return the coordinates that the OME metadata of channels give; none if they do not fit the array."""
     dim = next((axis.name for axis in image.multiscale.axes if axis.type == "channel"), None)
-    if dim is None or image.channels is None or len(image.channels) != sizes[dim]:
+    if dim is None or image.channels is None or len(image.channels) > sizes[dim]:
         return {}
+    channels = [*image.channels, *[Channel()] * (sizes[dim] - len(image.channels))]  # some describe the first ones only
     existing = xr.DataArray(coords[dim]) if dim in coords else None
-    return {str(name): made for name, made in channel_coordinates(image.channels, dim, existing).items()}
+    return {str(name): made for name, made in channel_coordinates(channels, dim, existing).items()}
 
 
 def _decode_coord(

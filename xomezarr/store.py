@@ -5,13 +5,21 @@ A store is a path, a URL that fsspec knows, or a store object of zarr or obstore
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from xomezarr.errors import MissingDependencyError, NotOmeZarrError, OmeZarrError, StoreExistsError, StoreNotFoundError
+from xomezarr.errors import (
+    MetadataError,
+    MissingDependencyError,
+    NotOmeZarrError,
+    OmeZarrError,
+    StoreExistsError,
+    StoreNotFoundError,
+)
 from xomezarr.lazy import zarr
 
 if TYPE_CHECKING:
@@ -119,6 +127,7 @@ def open_group(
         If there is something else than a Zarr group.
     """
     target = resolve(store)
+    _check_options(target, storage_options)
     try:
         return _open(target, storage_options, group)
     except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
@@ -132,6 +141,11 @@ def open_group(
                 f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
             ) from None
         raise StoreNotFoundError(f"there is nothing at {_shown(store, group)}; check the path") from None
+    except json.JSONDecodeError as error:
+        raise MetadataError(
+            f"the metadata of {_shown(store, group)} are not JSON ({error}); "
+            "mend .zattrs, .zgroup or zarr.json, or copy the store again"
+        ) from None
     except ImportError as error:
         raise MissingDependencyError(
             f"{_shown(store, group)} cannot be opened: {error}; install the remote back ends: "
@@ -200,6 +214,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     if mode not in ("w-", "w"):
         raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one')
     target = resolve(store)
+    _check_options(target, storage_options)
     if isinstance(target, Path):
         blocking = next((parent for parent in target.parents if parent.exists() and not parent.is_dir()), None)
         if blocking is not None:
@@ -208,6 +223,11 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         return
     if mode == "w-":
         raise StoreExistsError(f'{_shown(store)} exists already; give another path, or mode="w" to replace it')
+    if isinstance(target, Path) and _is_array(target) and _is_zarr(target.parent):
+        raise StoreExistsError(
+            f"{_shown(store)} is an array of the store {str(target.parent)!r}, which would break without it; "
+            "give another path, or replace the whole store"
+        )
     if isinstance(target, Path) and not _is_zarr(target):
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
@@ -239,6 +259,31 @@ def _shown(store: StoreArgument, group: str | None = None) -> str:
     """Return the store as the messages show it."""
     place = str(store) if isinstance(store, str | os.PathLike) else f"<{type(store).__name__}>"
     return f"{place!r}" if not group else f"{place!r}, group {group!r}"
+
+
+def _check_options(target: StoreLike, storage_options: Mapping[str, Any] | None) -> None:
+    """Refuse options that nobody would look at."""
+    if storage_options is None:
+        return
+    if not isinstance(storage_options, Mapping):
+        raise OmeZarrError(
+            f'storage_options is {storage_options!r}; give a dict, such as storage_options={{"anon": True}}'
+        )
+    if storage_options and not isinstance(target, str):
+        raise OmeZarrError(
+            f"storage_options are for URLs, and {str(target)!r} is none; leave them out, or give a URL such as s3://…"
+        )
+
+
+def _is_array(path: Path) -> bool:
+    """Whether a folder is a Zarr array."""
+    if (path / ".zarray").is_file():
+        return True
+    try:
+        found = json.loads((path / "zarr.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("node_type") == "array"
 
 
 def _is_zarr(path: Path) -> bool:

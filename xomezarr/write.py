@@ -14,8 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.downsample import lazy_blocks
+from xomezarr.errors import CodecError
 from xomezarr.lazy import zarr
-from xomezarr.plan import LevelPlan, Plan, final_image, group_attributes, plan_tree, plan_with_levels
+from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_tree, plan_with_levels
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree
 from xomezarr.store import StoreArgument, is_local, publish
@@ -37,6 +38,7 @@ def write_array(
 ) -> xr.DataTree | Any:
     """Write an array as a pyramid, and open what was written; `options` are those of `plan.plan`."""
     planned, levels = plan_with_levels(da, store, **options)
+    check_codecs(planned)
     return _run(planned, levels, progress, compute=compute)
 
 
@@ -51,6 +53,7 @@ def write_tree(
 ) -> xr.DataTree | Any:
     """Write a tree's levels as they stand, and open what was written; `options` are those of `plan.plan_tree`."""
     planned, ordered = plan_tree(tree, levels, store, **options)
+    check_codecs(planned)
     return _run(planned, ordered, progress, compute=compute)
 
 
@@ -117,12 +120,33 @@ def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[
     return group.create_array(**common, fill_value=_zero(level.dtype), dimension_names=list(plan.dims))
 
 
+def check_codecs(plan: Plan) -> None:
+    """Make sure that zarr takes the compressors, before anything is written: in memory, and without a pixel.
+
+    Raises
+    ------
+    CodecError
+        If it does not.
+    """
+    if plan.compressors in (None, COMPRESSORS):
+        return
+    group = zarr.create_group(zarr.storage.MemoryStore(), zarr_format=plan.zarr_format)  # type: ignore[arg-type]
+    try:
+        create_array(group, plan, plan.levels[0])
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        codec = "numcodecs.Zstd(level=3)" if plan.zarr_format == 2 else "zarr.codecs.ZstdCodec(level=3)"
+        raise CodecError(
+            f"compressors={plan.compressors!r} cannot be used with Zarr v{plan.zarr_format} ({error}); "
+            f"give a codec of that format, such as compressors={codec}, or None for none"
+        ) from error
+
+
 def compressors(plan: Plan) -> Any:
     """Return the codec: the user's, or Blosc with zstd and bit shuffle, which every reader of OME-Zarr knows.
 
     Camera noise fills the low bits: shuffled bit by bit, 16-bit images shrink best and decode fastest.
     """
-    if plan.compressors != "auto":
+    if plan.compressors is None or plan.compressors != COMPRESSORS:
         return plan.compressors
     if plan.zarr_format == 2:
         from numcodecs import Blosc
