@@ -282,3 +282,25 @@ def test_c7_reading_what_is_not_there(tmp_path: Path) -> None:
         open_group(tmp_path / "file")
     with pytest.raises(NotOmeZarrError, match="single Zarr array"):
         open_group(tmp_path / "array")
+
+
+def test_a_prefix_that_holds_something_else_is_neither_written_into_nor_replaced() -> None:
+    import fsspec
+
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/prefix-in-use/notes.txt", b"precious")
+    da = xr.DataArray(np.zeros((8, 8)), dims=("y", "x"))
+    for mode in ("w-", "w"):
+        with pytest.raises(FileExistsError):
+            da.omezarr.to_zarr("memory://prefix-in-use", mode=mode)
+    assert fs.cat("/prefix-in-use/notes.txt") == b"precious"
+
+
+def test_an_existing_store_is_a_file_exists_error_among_other_faults_and_pickles(tmp_path: Path) -> None:
+    import pickle
+
+    da = xr.DataArray(np.zeros((8, 8)), dims=("y", "x"))
+    da.omezarr.to_zarr(tmp_path / "a.zarr")
+    with pytest.raises(FileExistsError, match=r"exists already[^$]*descends") as caught:
+        da.assign_coords(x=range(8, 0, -1)).omezarr.to_zarr(tmp_path / "a.zarr")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

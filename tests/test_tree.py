@@ -147,3 +147,18 @@ def test_levels_go_beyond_ten(tmp_path: Path) -> None:
     long = xr.DataArray(dask.array.zeros((4, 4096), dtype="u1", chunks=4096), dims=("y", "x"))
     levels = long.omezarr.to_zarr(tmp_path / "a.zarr", factors={"x": 2}, levels=12).omezarr.levels
     assert [level.sizes["x"] for level in levels] == [4096 >> index for index in range(12)]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c1_a_cropped_tree_does_not_claim_to_be_the_store(tmp_path: Path, version: str) -> None:
+    tree({"c": 2, "y": 64, "x": 64}).omezarr.to_zarr(tmp_path / "a.zarr", version=version)
+    opened = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+    box = opened.omezarr.sel(x=slice(110, 120), c=["channel 1"])
+    first = box.omezarr.metadata.multiscale.levels[0]
+    assert first.translation["x"] == float(box.omezarr.level(0).x[0]) == 110.0
+    assert [channel.label for channel in box.omezarr.metadata.channels] == ["channel 1"]
+    assert [axis.name for axis in opened.omezarr.sel(c="channel 0").omezarr.axes] == ["y", "x"]
+    with pytest.raises(errors.OmeZarrError, match="does not know its store"):
+        box.omezarr.validate()
+    again = box.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert again.omezarr.metadata.multiscale == box.omezarr.metadata.multiscale

@@ -6,10 +6,12 @@
 {'y': 0.5, 'x': 0.5}
 """
 
+from importlib import import_module
 from importlib.metadata import version as _version
+from types import ModuleType
 
 from xomezarr import errors
-from xomezarr.accessor import OmeZarrArrayAccessor, OmeZarrTreeAccessor, to_zarr
+from xomezarr.accessor import OmeZarrArrayAccessor, OmeZarrTreeAccessor, thumbnail, to_zarr
 from xomezarr.channels import assign_channels
 from xomezarr.convert import convert
 from xomezarr.coords import assign_grid, to_units
@@ -50,7 +52,15 @@ __all__ = [
     "plan",
     "pyramid",
     "sel",
+    "thumbnail",
     "to_units",
     "to_zarr",
     "validate",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load the assertions for tests when they are first asked for."""
+    if name == "testing":
+        return import_module("xomezarr.testing")
+    raise AttributeError(f"module 'xomezarr' has no attribute {name!r}")

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import channels as channels_module
-from xomezarr import coords, spec, tree
+from xomezarr import coords, plot, spec, tree
 from xomezarr import plan as plan_module
 from xomezarr import pyramid as pyramid_module
 from xomezarr.coords import Irregular
@@ -25,27 +25,52 @@ from xomezarr.report import Report
 from xomezarr.store import StoreArgument
 from xomezarr.write import Progress, write_array, write_tree
 
-__all__ = ["OmeZarrArrayAccessor", "OmeZarrTreeAccessor", "to_zarr"]
+__all__ = ["OmeZarrArrayAccessor", "OmeZarrTreeAccessor", "thumbnail", "to_zarr"]
 
 
-def to_zarr(
-    image: xr.DataArray | xr.DataTree,
-    store: StoreArgument,
-    *,
-    progress: bool | OnTile | None = None,
-    compute: bool = True,
-    **options: Any,
-) -> Any:
-    """Write an array as a pyramid, or a tree as it stands; see `OmeZarrArrayAccessor.to_zarr`."""
-    shown = _progress(progress, store)
-    if isinstance(image, xr.DataTree):
-        return write_tree(image, tree.levels(image), store, progress=shown, compute=compute, **options)
-    if not isinstance(image, xr.DataArray):
-        raise OmeZarrError(
-            f"{type(image).__name__} is neither a DataArray nor a DataTree; "
-            "make one: xr.DataArray(image, dims=('y', 'x'))"
-        )
-    return write_array(image, store, progress=shown, compute=compute, **options)
+def to_zarr(image: xr.DataArray | xr.DataTree, store: StoreArgument, **options: Any) -> Any:
+    """Write an array as a pyramid, or a tree as it stands.
+
+    Parameters
+    ----------
+    image
+        The image.
+    store, **options
+        Those of `OmeZarrArrayAccessor.to_zarr`, or of `OmeZarrTreeAccessor.to_zarr`.
+
+    Returns
+    -------
+    xarray.DataTree or dask.delayed.Delayed
+        The written store, opened lazily.
+    """
+    return _checked(image).omezarr.to_zarr(store, **options)
+
+
+def thumbnail(image: xr.DataArray | xr.DataTree, *, max_size: int = 256) -> NDArray[np.uint8]:
+    """Return a small RGB picture of an image, channels composited.
+
+    Parameters
+    ----------
+    image
+        An array, or a tree of levels, of which the coarsest that suffices is read.
+    max_size
+        Pixels of the picture's longer side.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape (height, width, 3).
+    """
+    picture: NDArray[np.uint8] = _checked(image).omezarr.thumbnail(max_size=max_size)
+    return picture
+
+
+def _checked(image: object) -> Any:
+    if isinstance(image, xr.DataArray | xr.DataTree):
+        return image
+    raise OmeZarrError(
+        f"{type(image).__name__} is neither a DataArray nor a DataTree; make one: xr.DataArray(image, dims=('y', 'x'))"
+    )
 
 
 @xr.register_dataarray_accessor("omezarr")
@@ -239,10 +264,10 @@ class OmeZarrArrayAccessor:
         >>> [level.shape for level in tree.omezarr.levels]
         [(64, 64), (32, 32)]
         """
-        return to_zarr(
+        return write_array(
             self._da,
             store,
-            progress=progress,
+            progress=_progress(progress, store),
             compute=compute,
             method=method,
             factors=factors,
@@ -261,9 +286,7 @@ class OmeZarrArrayAccessor:
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture of the array, channels composited; shape (height, width, 3)."""
-        from xomezarr.plot import thumbnail
-
-        return thumbnail([self._da], self.channels, max_size=max_size)
+        return plot.thumbnail([self._da], self.channels, max_size=max_size)
 
     def _described(self) -> tuple[coords.Dimension, ...]:
         da = coords.dequantify(self._da)
@@ -350,10 +373,11 @@ class OmeZarrTreeAccessor:
         Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` left out is the one that the tree was read
         from, else 0.4. Metadata of other tools are kept.
         """
-        return to_zarr(
+        return write_tree(
             self._tree,
+            self.levels,
             store,
-            progress=progress,
+            progress=_progress(progress, store),
             compute=compute,
             version=version,
             mode=mode,
@@ -376,9 +400,7 @@ class OmeZarrTreeAccessor:
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""
-        from xomezarr.plot import thumbnail
-
-        return thumbnail(self.levels, self.channels, max_size=max_size)
+        return plot.thumbnail(self.levels, self.channels, max_size=max_size)
 
 
 def _progress(progress: bool | OnTile | None, store: StoreArgument) -> Progress | None:

@@ -132,7 +132,7 @@ def convert(
     json
         Describe what was written as JSON.
     """
-    options = {
+    options: dict[str, Any] = {
         "method": method,
         "levels": levels,
         "factors": None if factors is None else _parse_factors(factors),

@@ -138,6 +138,7 @@ def convert(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    src_storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] | bool | None = None,
     **options: Any,
 ) -> xr.DataTree:
@@ -153,6 +154,8 @@ def convert(
         Pixel sizes and units that are to count instead of the file's; see `assign_grid`.
     channels
         Names and colours that are to count instead of the file's; see `assign_channels`.
+    src_storage_options
+        For a source that is a URL, as fsspec takes them; `storage_options` are those of `dst`.
     progress
         Called with the bytes of each tile; or whether to show progress.
     **options
@@ -166,12 +169,12 @@ def convert(
     import xomezarr  # noqa: F401 - registers the accessor
 
     _refuse_same_place(src, dst)
-    image = open_image(src, dims=dims, series=series)
+    image = open_image(src, dims=dims, series=series, storage_options=src_storage_options)
     if scale or units:
         image = assign_grid(image, scale=scale, units=units)
     if channels:
         image = assign_channels(image, channels)
-    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress or False, **options)
+    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, **options)
     return tree
 
 

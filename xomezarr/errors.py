@@ -124,11 +124,11 @@ class NotOmeZarrError(OmeZarrError):
     """The store holds no OME-Zarr image."""
 
 
-class StoreExistsError(OmeZarrError, FileExistsError):
+class StoreExistsError(FileExistsError, OmeZarrError):
     """Something is at that path already."""
 
 
-class StoreNotFoundError(OmeZarrError, FileNotFoundError):
+class StoreNotFoundError(FileNotFoundError, OmeZarrError):
     """Nothing is at that path."""
 
 
@@ -212,7 +212,10 @@ def raise_all(errors: Iterable[OmeZarrError], doing: str) -> None:
     if len(found) == 1:
         raise found[0]
     listed = "\n".join(f"  {number}. {error}" for number, error in enumerate(found, 1))
-    raise MultipleErrors(f"{doing}, for {len(found)} reasons:\n{listed}", found)
+    message = f"{doing}, for {len(found)} reasons:\n{listed}"
+    if any(isinstance(error, StoreExistsError) for error in found):
+        raise StoreExistsError(message)  # which ``except FileExistsError`` is to find; no group can be both
+    raise MultipleErrors(message, found)
 
 
 def warn(message: str, category: type[OmeZarrWarning]) -> None:

@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The findings of a validation; iterable, and true where there is no error.
+    """The findings of a validation: a collection of them, empty where nothing is wrong at all.
 
     Parameters
     ----------
@@ -74,9 +74,6 @@ class Report:
 
     def __len__(self) -> int:
         return len(self.findings)
-
-    def __bool__(self) -> bool:
-        return self.valid
 
     @property
     def valid(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -96,13 +96,11 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
     target = resolve(store)
     if isinstance(target, Path):
         return target.is_file() or (target.is_dir() and any(target.iterdir()))
-    try:
-        _open(target, storage_options)
-    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
-        return False
-    except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
-        return True
-    return True
+    if isinstance(target, str):
+        place = zarr.storage.FsspecStore.from_url(target, storage_options=dict(storage_options or {}), read_only=True)
+        return not _wait(place.is_empty(""))
+    assert isinstance(target, zarr.abc.store.Store)
+    return not _wait(target.is_empty(""))
 
 
 def open_group(
@@ -228,7 +226,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
             f"{_shown(store)} is an array of the store {str(target.parent)!r}, which would break without it; "
             "give another path, or replace the whole store"
         )
-    if isinstance(target, Path) and not _is_zarr(target):
+    if not (_is_zarr(target) if isinstance(target, Path) else _opens(target, storage_options)):
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
         )
@@ -284,6 +282,24 @@ def _is_array(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and found.get("node_type") == "array"
+
+
+def _wait(answer: Coroutine[Any, Any, bool]) -> bool:
+    """Wait for one of zarr's asynchronous answers; its own way of waiting is the one that its stores are made for."""
+    from zarr.core.sync import sync
+
+    return sync(answer)
+
+
+def _opens(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool:
+    """Whether a store that is no local folder is a Zarr hierarchy."""
+    try:
+        _open(target, storage_options)
+    except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
+        return True
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        return False
+    return True
 
 
 def _is_zarr(path: Path) -> bool:

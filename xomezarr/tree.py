@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xomezarr import spec
 from xomezarr.errors import LevelError, OmeZarrError, raise_all
+from xomezarr.grid import Grid
+from xomezarr.model import Axis, Level
+from xomezarr.plan import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, to_tree
 
 __all__ = ["at", "isel", "level", "levels", "sel"]
@@ -50,8 +55,8 @@ def level(tree: xr.DataTree, index: int) -> xr.DataArray:
         If there is no such level.
     """
     found = levels(tree)
-    if not -len(found) <= index < len(found):
-        raise LevelError(f"there is no level {index}; the image has {len(found)}: give 0 … {len(found) - 1}")
+    if isinstance(index, bool) or not hasattr(index, "__index__") or not -len(found) <= index < len(found):
+        raise LevelError(f"there is no level {index!r}; the image has {len(found)}: give 0 … {len(found) - 1}")
     return found[index]
 
 
@@ -78,10 +83,12 @@ def at(tree: xr.DataTree, *, scale: Mapping[str, float] | None = None, max_bytes
         raise LevelError('nothing is asked of the level; give at(scale={"x": 2.0}) or at(max_bytes=2**28)')
     chosen = 0
     if scale is not None:
+        if not isinstance(scale, Mapping):
+            raise LevelError(f'scale is {scale!r}; say of which dimension: at(scale={{"x": {scale!r}}})')
         for dim, asked in scale.items():
             if dim not in found[0].dims:
                 raise LevelError(f"scale names dimension {dim!r}, which the image lacks; it has {found[0].dims}")
-            if not asked > 0:
+            if not isinstance(asked, int | float | np.number) or not asked > 0:
                 raise LevelError(f"scale[{dim!r}] is {asked!r}; give a positive number of units per pixel")
         fine = [
             index
@@ -90,6 +97,8 @@ def at(tree: xr.DataTree, *, scale: Mapping[str, float] | None = None, max_bytes
         ]
         chosen = max(fine, default=0)
     if max_bytes is not None:
+        if not isinstance(max_bytes, int | float | np.number):
+            raise LevelError(f"max_bytes is {max_bytes!r}; give a number: at(max_bytes=2**28)")
         small = [index for index, da in enumerate(found) if da.nbytes <= max_bytes]
         if not small:
             raise LevelError(
@@ -188,7 +197,7 @@ def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[H
     found = levels(tree)
     base, coarsest = found[0], found[-1]
     shrinking = {dim for dim in base.dims if any(da.sizes[dim] != base.sizes[dim] for da in found)}
-    cropped = []
+    cropped, cuts = [], []
     for da in found:
         indexers: dict[Hashable, Any] = {}
         for dim, pixels in positions.items():
@@ -213,7 +222,44 @@ def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[H
             first = min(math.floor(start / factor + ROUNDING), da.sizes[dim] - 1)
             indexers[dim] = slice(first, max(min(math.ceil(stop / factor - ROUNDING), da.sizes[dim]), first + 1))
         cropped.append(da.isel(indexers))
-    return to_tree(cropped, attrs=dict(tree.attrs), encoding=tree.encoding)
+        cuts.append(indexers)
+    return to_tree(cropped, attrs=_restated(tree, cuts), encoding=_kept_encoding(tree))
+
+
+def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict[str, Any]:
+    """Return the group's attributes with OME metadata that are true of the cropped levels."""
+    attrs, image = group_attrs(tree), stored_metadata(tree)
+    if image is None:
+        return attrs
+    if len(image.multiscale.levels) != len(cuts):
+        return spec.without_image(attrs)
+    multiscale = image.multiscale
+    axes = tuple(axis for axis in multiscale.axes if not isinstance(cuts[0].get(axis.name), int))
+    levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))
+    channels = image.channels
+    channel = next((axis.name for axis in multiscale.axes if axis.type == "channel"), None)
+    if channels is not None and channel in cuts[0]:
+        numbers = np.arange(len(channels))[cuts[0][channel]]
+        channels = tuple(channels[number] for number in numbers) if numbers.ndim else None
+    cropped = replace(image, multiscales=(replace(multiscale, axes=axes, levels=levels),), channels=channels)
+    return spec.dump(cropped, str(image.version))
+
+
+def _cut(level: Level, axes: Sequence[Axis], cut: Mapping[Hashable, Any]) -> Level:
+    """Move a level's origin to the first pixel that is left."""
+    scale = {axis.name: level.scale[axis.name] for axis in axes}
+    translation = {}
+    for dim, kind in ((axis.name, axis.type) for axis in axes):
+        # channels have no place, and are counted anew
+        first = cut[dim].start if isinstance(cut.get(dim), slice) and kind != "channel" else 0
+        origin = level.translation[dim]
+        translation[dim] = Grid(level.scale[dim], origin, 1).position(first) if first else origin
+    return replace(level, scale=scale, translation=translation)
+
+
+def _kept_encoding(tree: xr.DataTree) -> dict[str, Any]:
+    """Return how the tree was made, but not from where: the store holds other pixels than these."""
+    return {key: value for key, value in tree.encoding.items() if key != "source"}
 
 
 def _compact(numbers: Any) -> Any:

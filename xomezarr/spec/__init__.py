@@ -27,6 +27,7 @@ __all__ = [
     "is_ome",
     "parse",
     "place",
+    "without_image",
     "zarr_format",
 ]
 
@@ -179,6 +180,13 @@ def dump(image: Image, version: str) -> dict[str, Any]:
         If the version is not known.
     """
     return _module(version).dump(image)
+
+
+def without_image(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return group attributes without what they say of an image."""
+    where, metadata = _locate(attrs)
+    kept = {key: value for key, value in metadata.items() if key not in ("multiscales", "omero")}
+    return {**{key: value for key, value in attrs.items() if key != where}, where: kept} if where else kept
 
 
 def findings(attrs: Mapping[str, Any], *, strict: bool = False) -> list[Finding]:
