@@ -234,11 +234,15 @@ def pyramid(
     da = dequantify(da)
     _check_names(da)
     made = design(da, method=method, factors=factors, levels=levels, boundary=boundary, skipna=skipna, axes=axes)
-    return to_tree(list(lazy_levels(da, made)), encoding={"method": made.method.name, "boundary": boundary})
+    _, *coarser = lazy_levels(da, made)
+    return to_tree([da, *coarser], encoding={"method": made.method.name, "boundary": boundary})
 
 
 def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
-    """Yield the levels as lazy DataArrays, in the array's own order of dimensions; level 0 is the array itself."""
+    """Yield the levels as lazy DataArrays, in the array's own order of dimensions.
+
+    Level 0 is the array itself, through dask if it is opened lazily without: all levels share what is read of it.
+    """
     if VARIABLE in (*da.coords, *da.dims):
         raise CoordinateError(
             f"the array has a coordinate or dimension {VARIABLE!r}, which is the name of a level's variable; "
@@ -250,11 +254,12 @@ def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
                 f"dimension {dim!r} has a / in its name, which stands between the groups of a tree; "
                 f"rename({{{dim!r}: {dim.replace('/', '_')!r}}})"
             )
-    yield da
+    data = lazy_data(da)
+    yield da if data is da.variable._data else da.copy(deep=False, data=data)
     if not made.steps:
         return
     dims = tuple(map(str, da.dims))
-    arrays = downsample(lazy_data(da), dims, made.steps, made.method, boundary=made.boundary, skipna=made.skipna)
+    arrays = downsample(data, dims, made.steps, made.method, boundary=made.boundary, skipna=made.skipna)
     by_name = {dimension.name: dimension for dimension in made.dimensions}
     for array, grids, factors in zip(arrays, made.grids[1:], made.factors[1:], strict=True):
         coords = level_coords(da, by_name, grids, factors, sampled=is_sampled(made.method.name))

@@ -7,15 +7,18 @@ import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xomezarr.channels import default_window
 from xomezarr.downsample import lazy_blocks
 from xomezarr.errors import CodecError
 from xomezarr.lazy import zarr
+from xomezarr.model import Channel
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_tree, plan_with_levels
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree
@@ -31,6 +34,18 @@ type Progress = Callable[[int], AbstractContextManager[OnTile]]
 
 TASK_BYTES = 32 * 2**20
 """Decoded bytes that one task of dask writes at most, unless a single chunk is larger."""
+
+WINDOW_PIXELS = 2**22
+"""Pixels of a channel that its window is made from at most.
+
+So many tell the ranks of the percentiles to 0.004 % of all pixels, and as float64 they are as large as a task.
+"""
+
+WINDOW_PLACES = 2**8
+"""Places that those pixels are taken from: enough to find the sample on a slide, few enough to be fetched in seconds."""
+
+WINDOW_BATCH = 2**24
+"""Pixels of several channels that are read at once, since one chunk may hold them all."""
 
 
 def write_array(
@@ -90,8 +105,8 @@ def execute(plan: Plan, levels: Sequence[xr.DataArray], on_tile: OnTile | None =
         write_levels(arrays, plan.levels, levels, on_tile)
         for path, values in plan.arrays.items():
             group.create_array(path, data=values, fill_value=None if plan.zarr_format == 2 else 0)
-        coarsest = np.asarray(arrays[-1][...]) if plan.image.channels is not None else None
-        group.update_attributes(group_attributes(plan, final_image(plan, coarsest)))
+        plan = with_windows(plan, arrays[-1])
+        group.update_attributes(group_attributes(plan, final_image(plan, None)))
         if not is_local(plan.store):
             consolidate(group, plan.zarr_format)
 
@@ -172,12 +187,18 @@ def write_levels(
 
 
 def aligned(data: Any, plan: LevelPlan) -> Any:
-    """Return the pixels as a dask array whose blocks are whole chunks of the file, so that each has one writer."""
+    """Return the pixels as a dask array whose blocks are whole chunks of the file, so that each has one writer.
+
+    Blocks of dask are joined up to the next border of chunks, and cut where that makes more than `TASK_BYTES`.
+    """
     chunks = tuple(plan.chunks.values())
     if isinstance(data, np.ndarray):
         return lazy_blocks(data, grouped(plan.shape, chunks, plan.dtype.itemsize))
-    blocks_by_dim = tuple(merged(sizes, chunk) for sizes, chunk in zip(data.chunks, chunks, strict=True))
-    return data.rechunk(blocks_by_dim)
+    joined = [max(merged(sizes, chunk)) for sizes, chunk in zip(data.chunks, chunks, strict=True)]
+    limits = bounded(joined, chunks, plan.dtype.itemsize)
+    wanted = tuple(merged(*along) for along in zip(data.chunks, chunks, limits, strict=True))
+    # the tasks are local, so that no barrier of a distributed shuffle is called for
+    return data if wanted == data.chunks else data.rechunk(wanted, method="tasks")
 
 
 def grouped(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
@@ -194,18 +215,95 @@ def grouped(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple
     return tuple(block)
 
 
-def merged(sizes: Sequence[int], chunk: int) -> tuple[int, ...]:
-    """Move the borders of dask's blocks to multiples of the file's chunk.
+def bounded(block: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Cut a block, the first axes first, to multiples of the chunks that stay within `TASK_BYTES`.
+
+    >>> bounded((128, 4096, 4096), (128, 128, 128), 2)
+    (128, 128, 1024)
+    """
+    cut = list(block)
+    for axis, chunk in enumerate(chunks):
+        room = TASK_BYTES // itemsize // max(math.prod(cut[:axis] + cut[axis + 1 :]), 1)
+        if cut[axis] > room:
+            cut[axis] = min(cut[axis], max(room // chunk, 1) * chunk)
+    return tuple(cut)
+
+
+def merged(sizes: Sequence[int], chunk: int, limit: int | None = None) -> tuple[int, ...]:
+    """Move the borders of dask's blocks to multiples of the file's chunk, and cut blocks that exceed a limit.
 
     >>> merged((10, 10, 10, 5), 16)
+    (16, 16, 3)
+    >>> merged((35,), 4, 16)
     (16, 16, 3)
     """
     total, borders = sum(sizes), [0]
     for border in np.cumsum(sizes):
         at = min(-(-int(border) // chunk) * chunk, total)
+        if limit is not None:
+            borders.extend(range(borders[-1] + limit, at, limit))
         if at > borders[-1]:
             borders.append(at)
     return tuple(int(size) for size in np.diff(borders)) or (0,)
+
+
+def with_windows(plan: Plan, coarsest: zarr.Array[Any]) -> Plan:
+    """Return the plan with a window for each channel that has none, from pixels of the coarsest level.
+
+    Parameters
+    ----------
+    plan
+        Whose channels are completed.
+    coarsest
+        The last level as it was written, in file order. No more than `WINDOW_PIXELS` of a channel are looked at; which
+        these are depends on the level's shape alone.
+    """
+    channels = plan.image.channels
+    missing = [index for index, channel in enumerate(channels or ()) if channel.window is None]
+    if channels is None or not missing:
+        return plan
+    axis = next(i for i, axis in enumerate(plan.image.multiscale.axes) if axis.type == "channel")
+    picked = sampled(coarsest.shape[:axis] + coarsest.shape[axis + 1 :])
+    batch = max(WINDOW_BATCH // max(math.prod(map(len, picked)), 1), 1)
+    completed: list[Channel] = list(channels)
+    for start in range(0, len(missing), batch):
+        indices = missing[start : start + batch]
+        pixels = np.moveaxis(coarsest.oindex[(*picked[:axis], np.array(indices), *picked[axis:])], axis, 0)
+        for index, of_channel in zip(indices, pixels, strict=True):
+            completed[index] = replace(channels[index], window=default_window(of_channel, plan.levels[0].dtype))
+    return replace(plan, image=replace(plan.image, channels=tuple(completed)))
+
+
+def sampled(shape: Sequence[int]) -> list[NDArray[np.intp]]:
+    """Choose indices along each axis whose pixels represent an array; all of them if it has few pixels.
+
+    The longest axes are thinned. Along each of them the indices form runs, spread evenly over it, so that few chunks
+    are touched.
+
+    >>> [len(indices) for indices in sampled((100, 512, 512))], [len(indices) for indices in sampled((8, 512, 512))]
+    ([100, 128, 256], [8, 512, 512])
+    """
+    counts = list(shape)
+    while math.prod(counts) > WINDOW_PIXELS:
+        longest = counts.index(max(counts))
+        counts[longest] = -(-counts[longest] // 2)
+    thinned = sum(count < size for count, size in zip(counts, shape, strict=True))
+    runs = int(WINDOW_PLACES ** (1 / max(thinned, 1)))
+    return [
+        np.arange(size, dtype=np.intp) if count == size else spread(size, count, min(runs, count))
+        for count, size in zip(counts, shape, strict=True)
+    ]
+
+
+def spread(size: int, count: int, runs: int) -> NDArray[np.intp]:
+    """Return about `count` ascending indices below `size`, in runs, each in the middle of its share of the axis.
+
+    >>> spread(16, 4, 2)
+    array([ 3,  4, 11, 12])
+    """
+    length = count // runs
+    starts = (2 * np.arange(runs, dtype=np.intp) + 1) * size // (2 * runs) - length // 2
+    return (starts[:, None] + np.arange(length)).ravel()
 
 
 class Target:
