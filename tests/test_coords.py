@@ -580,3 +580,23 @@ def test_c7_to_units_tells_all_faults_together() -> None:
 def test_plain_functions_are_public() -> None:
     assert xomezarr.assign_grid is assign_grid
     assert xomezarr.to_units is to_units
+
+
+def test_dimensions_can_be_compared() -> None:
+    da = image("y", "x", x=[0.0, 0.5], y=[1.0, 2.0, 3.0])
+    assert describe(da) == describe(da.copy())
+    assert describe(da) != describe(da.assign_coords(x=[0.0, 0.25]))
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+@pytest.mark.parametrize(("scale", "translation"), [(40.0, 0.0), (4.5, -9.0), (4.5, 1e9)])
+def test_c2_an_irregular_level_that_has_no_blocks_lies_on_its_grid(
+    sampled: bool, scale: float, translation: float
+) -> None:
+    (_, dimension) = describe(image("y", "x", x=[0.0, 1.0, 3.0, 4.0, 9.0]), irregular="keep")
+    grid = Grid(scale, translation, 3)
+    made = coordinate(dimension, grid, sampled=sampled)
+    assert made is not None
+    if scale == 40.0 or sampled:
+        np.testing.assert_array_equal(made.values, grid.coordinates)
+    assert made.shape == (3,)

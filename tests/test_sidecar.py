@@ -157,3 +157,21 @@ def test_c2_an_image_of_another_tool_has_the_coordinates_of_its_grid() -> None:
     assert kept.coords["c"].values.tolist() == ["DAPI", "GFP"]
     assert kept.coords["channel_color"].values.tolist() == ["0000FF", "00FF00"]
     assert (kept.name, kept.dims, kept.attrs) == ("cells", ("c", "y", "x"), {"k": 1})
+
+
+def test_c6_changes_of_coarser_levels_are_told() -> None:
+    da = xr.DataArray(np.zeros((4, 4)), dims=("y", "x"))
+    (level,) = image_of(da).multiscale.levels
+
+    def with_coarse(*translations: float) -> Image:
+        coarse = [Level(str(i), {"y": 2.0, "x": 2.0}, {"y": 0.5, "x": x}) for i, x in enumerate(translations, 1)]
+        return Image((Multiscale("cells", image_of(da).multiscale.axes, (level, *coarse)),))
+
+    attribute, _ = sidecar.dump(da, describe(da), with_coarse(0.5))
+    load(attribute, da, with_coarse(0.5))
+    with pytest.warns(MetadataChangedWarning, match=r"translation of 'x' at level 1 is 0\.0, and was 0\.5"):
+        load(attribute, da, with_coarse(0.0))
+    with pytest.warns(MetadataChangedWarning, match="number of levels is 3, and was 2"):
+        load(attribute, da, with_coarse(0.5, 1.5))
+    del attribute["written"]["levels"]
+    load(attribute, da, with_coarse(0.0))

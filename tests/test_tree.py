@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xomezarr import errors
+from xomezarr.plan import plan_tree
 
 
 def tree(sizes: dict[str, int], factors: Any = 2, levels: int | None = 3, method: str = "local_mean") -> xr.DataTree:
@@ -162,3 +165,124 @@ def test_c1_a_cropped_tree_does_not_claim_to_be_the_store(tmp_path: Path, versio
         box.omezarr.validate()
     again = box.omezarr.to_zarr(tmp_path / "b.zarr")
     assert again.omezarr.metadata.multiscale == box.omezarr.metadata.multiscale
+
+
+# --- a tree is written as its array would be ---------------------------------------------------------------------
+
+
+def random_array(rng: np.random.Generator, *, irregular: bool = False) -> xr.DataArray:
+    """Make a small array with dates, and with scales and origins that are no round numbers."""
+    sizes = {"t": int(rng.integers(3, 9)), "z": int(rng.integers(4, 10)), "y": 9, "x": int(rng.integers(6, 20))}
+    coords: dict[str, Any] = {}
+    for dim in "zyx":
+        scale, origin = float(rng.choice([0.1, 0.325, 2.025, 1 / 3, rng.uniform(0.1, 5)])), float(rng.normal() * 100)
+        coords[dim] = (dim, origin + scale * np.arange(sizes[dim]), {"units": "micrometer", "scale": scale})
+    start = np.datetime64("2024-01-01", "ns") + np.timedelta64(int(rng.integers(0, 10**12)), "ns")
+    step = np.timedelta64(int(rng.choice([10**9, 1_500_000_000, 333_333_333])), "ns")
+    coords["t"] = ("t", start + step * np.arange(sizes["t"]), {"scale": float(step / np.timedelta64(1, "s"))})
+    if irregular:
+        coords["z"] = ("z", np.cumsum(rng.uniform(1.0, 3.0, sizes["z"])), {"units": "micrometer"})
+        gaps = rng.integers(10**9, 10**10, sizes["t"]).astype("m8[ns]")
+        coords["t"] = ("t", start + np.cumsum(gaps))
+    return xr.DataArray(rng.random(tuple(sizes.values())).astype("f4"), coords, tuple(sizes), "cells")
+
+
+def said_of(path: Path) -> dict[str, Any]:
+    """Return all that a store says but how its pixels were made."""
+    attrs = json.loads((path / ".zattrs").read_text())
+    for multiscale in attrs["multiscales"]:
+        multiscale.pop("type", None)
+        multiscale.pop("metadata", None)
+    return attrs
+
+
+def assert_same_stores(one: Path, other: Path) -> None:
+    assert said_of(one) == said_of(other)
+    levels, others = (xr.open_datatree(path, engine="omezarr").omezarr.levels for path in (one, other))
+    for level, same in zip(levels, others, strict=True):
+        xr.testing.assert_identical(level.compute(), same.compute())
+
+
+STEPS: dict[str, Any] = {
+    "2": {"factors": 2, "levels": 3},
+    "3": {"factors": 3},
+    "dates": {"factors": {"t": 2}, "levels": 3},
+    "mixed": {"factors": [{"t": 2, "x": 3}, {"t": 3, "z": 2, "x": 2}, {"y": 2}]},
+    "single pixels": {"factors": {"t": 4, "z": 3}, "levels": 3},
+    "default": {"levels": 3},
+}
+
+
+@pytest.mark.parametrize("method", ["local_mean", "nearest"])
+@pytest.mark.parametrize("boundary", ["pad", "trim"])
+@pytest.mark.parametrize("steps", STEPS)
+def test_c2_a_tree_is_written_as_its_array(tmp_path: Path, steps: str, boundary: str, method: str) -> None:
+    options = {"method": method, "boundary": boundary} | STEPS[steps]
+    for seed in range(2):
+        da = random_array(np.random.default_rng(seed))
+        array, tree, again = (tmp_path / f"{name}{seed}.ome.zarr" for name in ("array", "tree", "again"))
+        da.omezarr.to_zarr(array, **options)
+        written = da.omezarr.pyramid(**options).omezarr.to_zarr(tree)
+        written.omezarr.to_zarr(again)
+        assert_same_stores(array, tree)
+        assert_same_stores(tree, again)
+
+
+@pytest.mark.parametrize("method", ["local_mean", "nearest"])
+@pytest.mark.parametrize("boundary", ["pad", "trim"])
+@pytest.mark.parametrize("steps", STEPS)
+def test_c2_irregular_levels_keep_their_blocks(tmp_path: Path, steps: str, boundary: str, method: str) -> None:
+    options = {"method": method, "boundary": boundary, "irregular": "keep"} | STEPS[steps]
+    for seed in range(2):
+        da = random_array(np.random.default_rng(seed), irregular=True)
+        array, again = tmp_path / f"array{seed}.ome.zarr", tmp_path / f"again{seed}.ome.zarr"
+        da.omezarr.to_zarr(array, **options).omezarr.to_zarr(again, irregular="keep")
+        assert_same_stores(array, again)
+
+
+def test_c2_dates_of_coarser_levels_count_from_those_of_level_0(tmp_path: Path) -> None:
+    t = np.datetime64("2024-01-01T00:00:00", "s") + 2 * np.arange(6)
+    da = xr.DataArray(np.zeros((6, 4, 4)), {"t": t}, ("t", "y", "x"))
+    tree = da.omezarr.pyramid(factors={"t": 2}, levels=2)
+    level = tree.omezarr.to_zarr(tmp_path / "a.ome.zarr").omezarr.level(1)
+    assert (level.t.values - t[0]).astype("m8[s]").astype(int).tolist() == [1, 5, 9]
+    assert tree.omezarr.to_zarr(tmp_path / "b.ome.zarr").omezarr.metadata.multiscale.levels[1].translation["t"] == 1.0
+    foreign = {index: tree[str(index)].to_dataset() for index in range(2)}  # blocks of no whole number of pixels
+    foreign[1] = foreign[1].assign_coords(t=t[0] + np.array([500, 5800, 11100], "m8[ms]"))
+    opened = xr.DataTree.from_dict({f"/{i}": ds for i, ds in foreign.items()}).omezarr.to_zarr(tmp_path / "c.ome.zarr")
+    assert ((opened.omezarr.level(1).t.values - t[0]) / np.timedelta64(1, "ms")).tolist() == [500, 5800, 11100]
+
+
+def test_c2_levels_that_are_no_blocks_of_level_0_keep_their_own_grid(tmp_path: Path) -> None:
+    levels = {f"/{i}": xr.Dataset({"image": (("y", "x"), np.zeros((n, n)))}) for i, n in enumerate((10, 7))}
+    own = np.arange(7) * 1.45 + 0.2
+    levels["/1"] = levels["/1"].assign_coords(y=own, x=own)
+    opened = xr.DataTree.from_dict(levels).omezarr.to_zarr(tmp_path / "a.ome.zarr").omezarr
+    assert opened.metadata.multiscale.levels[1].scale == {"y": 1.45, "x": 1.45}
+    np.testing.assert_array_equal(opened.level(1).x, own)
+
+
+def test_c7_a_pixel_without_a_size_is_told_once(tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((1, 16, 16)), {"z": [3.0]}, ("z", "y", "x"))
+    with pytest.warns(errors.PixelSizeWarning):
+        tree = da.omezarr.pyramid(factors=2, levels=3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tree.omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    assert [warning.category for warning in caught] == [errors.PixelSizeWarning]
+
+
+def test_c7_levels_of_other_dimensions_are_named(tmp_path: Path) -> None:
+    levels = {"/0": xr.Dataset({"image": (("y", "x"), np.zeros((4, 4)))}), "/1": xr.Dataset()}
+    levels["/1"]["image"] = (("z", "y", "x"), np.zeros((1, 2, 2)))
+    with pytest.raises(errors.AxisError, match=r"level 1: its dimensions are .*'z'.*expand_dims"):
+        xr.DataTree.from_dict(levels).omezarr.to_zarr(tmp_path / "a.ome.zarr")
+
+
+@pytest.mark.parametrize("factors", [None, 2, {"z": 2}, {"y": 2, "x": 2}, {"t": 2}])
+def test_default_chunks_of_a_tree_are_those_of_its_array(tmp_path: Path, factors: Any) -> None:
+    da = xr.DataArray(dask.array.zeros((4, 40, 400, 400), dtype="u1"), dims=("t", "z", "y", "x"))
+    planned = da.omezarr.plan(tmp_path / "a.ome.zarr", factors=factors, levels=2)
+    tree = da.omezarr.pyramid(factors=factors, levels=2)
+    made, _ = plan_tree(tree, tree.omezarr.levels, tmp_path / "b.ome.zarr")
+    assert [level.chunks for level in made.levels] == [level.chunks for level in planned.levels]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import tracemalloc
 from pathlib import Path
@@ -15,9 +16,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 import zarr
+from xarray.backends.common import BackendArray
+from xarray.core import indexing
 
 import xomezarr
 from xomezarr import errors
+from xomezarr.pyramid import merged
+from xomezarr.write import WINDOW_PIXELS, sampled, with_windows
 
 VERSIONS = ["0.4", "0.5"]
 
@@ -360,3 +365,118 @@ def test_a_level_of_another_image_is_not_replaced(tmp_path: Path, version: str) 
     with pytest.raises(errors.StoreExistsError, match="array of the store"):
         cells(seed=1).omezarr.to_zarr(tmp_path / "a.zarr" / "0", mode="w")
     assert files(tmp_path) == before
+
+
+class CountingArray(BackendArray):
+    """A lazily opened array of stored chunks that counts how often each chunk is read."""
+
+    def __init__(self, pixels: np.ndarray, chunks: tuple[int, ...]) -> None:
+        self.pixels, self.chunks = pixels, chunks
+        self.shape, self.dtype = pixels.shape, pixels.dtype
+        self.lock = (
+            threading.Lock()
+        )  # dask cannot hash it: the same array has another name each time that it is wrapped
+        self.reads = np.zeros([-(-n // chunk) for n, chunk in zip(pixels.shape, chunks, strict=True)], int)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self.read)
+
+    def read(self, key: tuple[Any, ...]) -> Any:
+        with self.lock:
+            self.reads[tuple(slice(k.start // c, -(-k.stop // c)) for k, c in zip(key, self.chunks, strict=True))] += 1
+        return self.pixels[key]
+
+
+@pytest.mark.parametrize("order", ["zyx", "xzy"])
+@pytest.mark.parametrize("stored", [(1, 64, 64), (16, 32, 8)])
+def test_c9_each_chunk_of_a_lazily_opened_source_is_read_once(
+    tmp_path: Path, order: str, stored: tuple[int, ...]
+) -> None:
+    dims = ("z", "y", "x")
+    source = CountingArray(cells((48, 64, 80)).values, stored)
+    variable = xr.Variable(dims, indexing.LazilyIndexedArray(source))
+    da = xr.DataArray(variable)
+    da.encoding["preferred_chunks"] = dict(zip(dims, stored, strict=True))
+    tree = da.transpose(*order).omezarr.to_zarr(tmp_path / "a.zarr", levels=3, chunks={"z": 16, "y": 32, "x": 32})
+    np.testing.assert_array_equal(source.reads, 1)
+    np.testing.assert_array_equal(tree.omezarr.level(0).transpose(*dims), source.pixels)
+    assert not isinstance(da.variable._data, dask.array.Array)
+    level0 = da.omezarr.pyramid(levels=2).omezarr.level(0)
+    assert not hasattr(level0.variable._data, "dask")  # what is not written is the array itself
+    np.testing.assert_array_equal(source.reads, 1)
+
+
+@pytest.mark.parametrize("method", ["local_mean", "nearest"])
+@pytest.mark.parametrize("source_chunks", [(1, 96, 96), (40, 5, 96), (7, 50, 33), (64, 96, 96)])
+def test_c4_no_task_writes_more_than_its_share_and_the_bytes_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, source_chunks: tuple[int, ...]
+) -> None:
+    da = cells((64, 96, 96))
+    options: dict[str, Any] = {"levels": 3, "method": method, "name": "same"}
+    options |= {"factors": 2, "chunks": {"z": 16, "y": 16, "x": 16}}
+    da.omezarr.to_zarr(tmp_path / "whole", **options)
+    share = 4 * 16**3 * 2
+    monkeypatch.setattr(sys.modules["xomezarr.pyramid"], "TASK_BYTES", share)  # the package has a function of that name
+    told: list[int] = []
+    da.chunk(dict(zip("zyx", source_chunks, strict=True))).omezarr.to_zarr(
+        tmp_path / "parts", progress=told.append, **options
+    )
+    assert max(told) <= share
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+def test_blocks_are_whole_chunks_of_the_file() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        chunk, limit = int(rng.integers(1, 9)), int(rng.integers(1, 5))
+        sizes = rng.integers(1, 30, rng.integers(1, 6)).tolist()
+        blocks = merged(sizes, chunk, limit * chunk)
+        assert sum(blocks) == sum(sizes)
+        assert all(block % chunk == 0 for block in blocks[:-1])
+        assert max(blocks) <= limit * chunk
+
+
+@pytest.mark.parametrize("shape", [(1,), (64, 64), (40, 60, 50), (100_000,), (3, 1000, 1, 700), (11, 13, 17, 19)])
+def test_windows_come_from_few_pixels_spread_over_the_level(monkeypatch: pytest.MonkeyPatch, shape: Any) -> None:
+    monkeypatch.setattr("xomezarr.write.WINDOW_PIXELS", 4096)
+    picked = sampled(shape)
+    count = int(np.prod([len(indices) for indices in picked]))
+    assert min(4096, np.prod(shape)) / 2 ** len(shape) / 2 <= count <= 4096
+    if np.prod(shape) <= 4096:
+        assert tuple(map(len, picked)) == shape
+    for size, indices in zip(shape, picked, strict=True):
+        assert (np.diff(indices) > 0).all()
+        assert 0 <= indices[0] <= indices[-1] < size
+        assert abs(indices.mean() - (size - 1) / 2) <= 1  # as much from one side as from the other
+
+
+def test_c4_windows_of_large_levels_do_not_depend_on_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xomezarr.write.WINDOW_PIXELS", 1000)
+    monkeypatch.setattr("xomezarr.write.WINDOW_BATCH", 2500)
+    da = cells((5, 12, 61, 73), "float32").omezarr.assign_channels([{"window": (1, 2)}, *"bcde"])
+    found = []
+    for number, chunks in enumerate([{"c": 5}, {"y": 7, "x": 9}, {"c": 1, "z": 1, "y": -1, "x": -1}]):
+        tree = da.chunk(z=5).omezarr.to_zarr(tmp_path / str(number), levels=1, chunks=chunks)
+        found.append([channel.window for channel in tree.omezarr.channels])
+    assert found[0] == found[1] == found[2]
+    assert found[0][0].end == 2
+    for index in range(1, 5):
+        start, end = np.percentile(da.isel(c=index), (0.5, 99.8))
+        assert abs(found[0][index].start - start) < 6
+        assert abs(found[0][index].end - end) < 12
+
+
+def test_windows_cost_no_more_memory_than_their_pixels(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 99, (2, 48, 1024, 1024), dtype="u1")
+    da = xr.DataArray(pixels, dims=("c", "z", "y", "x"))
+    root = tmp_path / "a.zarr"
+    da.omezarr.to_zarr(root, levels=1)
+    plan = da.omezarr.plan(root, levels=1, mode="w")
+    coarsest = zarr.open_array(root / "0", mode="r")
+    tracemalloc.start()
+    completed = with_windows(plan, coarsest)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 36 * WINDOW_PIXELS  # as float64, a few times over
+    assert completed.image.channels is not None
+    assert all(channel.window is not None and channel.window.end >= 97 for channel in completed.image.channels)

@@ -7,8 +7,8 @@ dimension at any level. Writing, reading and `pyramid` all go through these two.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from xomezarr.errors import (
     raise_all,
     warn,
 )
-from xomezarr.grid import Grid, check_ascending
+from xomezarr.grid import REGULAR_WITHIN, ROUNDING_ULPS, Grid, check_ascending
 from xomezarr.model import Axis
 from xomezarr.units import axis_type as unit_type
 from xomezarr.units import convert, ome_unit, reference_date
@@ -44,8 +44,10 @@ __all__ = [
     "coordinate",
     "dequantify",
     "describe",
+    "describe_coarser",
     "file_order",
     "infer_axis_type",
+    "states_spacing",
     "to_units",
 ]
 
@@ -85,6 +87,9 @@ SECOND = np.timedelta64(1, "s")
 NANOSECONDS_HOLD = 9.2e9
 """Seconds, 292 years, that 64 bits hold as nanoseconds."""
 
+EXACT_INTEGERS = 2.0**53
+"""Factors beyond which float64 does not hold every whole number."""
+
 MAX_AXES, MAX_SPATIAL = 5, 3
 
 
@@ -101,7 +106,7 @@ class Dimension:
     kind
         What the coordinate holds: nothing (``"index"``), numbers, dates, durations, or names of the indices.
     coordinate
-        Coordinate of level 0; None for a dimension without one.
+        Coordinate of level 0; None for a dimension without one. It is left out when dimensions are compared.
     regular
         False where the grid holds the mean step only, and `coordinate` the true positions.
     """
@@ -109,7 +114,7 @@ class Dimension:
     axis: Axis
     grid: Grid
     kind: Kind
-    coordinate: xr.Variable | None = None
+    coordinate: xr.Variable | None = field(default=None, compare=False)  # Variables have no one truth value
     regular: bool = True
 
     @property
@@ -162,6 +167,60 @@ def describe(
             faults.append(error)
     raise_all(faults, "the array cannot be written as OME-Zarr")
     return tuple(dimensions[dim] for dim in file_order(types))
+
+
+def describe_coarser(
+    da: xr.DataArray,
+    level0: Sequence[Dimension],
+    *,
+    sampled: bool = False,
+    hints: Mapping[str, Grid] | None = None,
+    irregular: Irregular = "raise",
+) -> tuple[Dimension, ...]:
+    """Read the dimensions of a coarser level of an image, in the order of those of level 0.
+
+    Each grid is that of level 0 with blocks of a whole number of pixels joined, wherever that reproduces the level's
+    coordinate within rounding: scales are then exact products. Elsewhere it is fitted to the level alone; dates
+    count from the first of level 0 all the same.
+
+    Parameters
+    ----------
+    da
+        The level, with the dimensions of level 0.
+    level0
+        What `describe` says of level 0.
+    sampled
+        Whether pixels of the level are samples of level 0 rather than means of blocks.
+    hints
+        Grids that may be those of the level, by dimension; they count only where they reproduce its coordinates.
+    irregular
+        As in `describe`.
+
+    Raises
+    ------
+    CoordinateError
+        If a coordinate is irregular, descending, or holds a value twice or none; several faults are raised together.
+    """
+    faults: list[OmeZarrError] = []
+    dimensions = []
+    for dimension in level0:
+        try:
+            dimensions.append(
+                _describe_coarser_one(da, dimension, sampled, (hints or {}).get(dimension.name), irregular)
+            )
+        except OmeZarrError as error:
+            faults.append(error)
+    raise_all(faults, "the level cannot be written as OME-Zarr")
+    return tuple(dimensions)
+
+
+def states_spacing(attrs: Mapping[Any, Any]) -> bool:
+    """Whether the attribute ``scale`` of a coordinate is free for its spacing: missing, or a number.
+
+    >>> states_spacing({"scale": 0.5}), states_spacing({"scale": "log"})
+    (True, False)
+    """
+    return "scale" not in attrs or _is_number(attrs["scale"])
 
 
 def axes_of(da: xr.DataArray, axes: Mapping[str, str] | None = None) -> tuple[Axis, ...]:
@@ -244,7 +303,8 @@ def coordinate(dimension: Dimension, grid: Grid, *, sampled: bool = False) -> xr
     dimension
         The dimension at level 0.
     grid
-        Its pixel centres at the level; where they are those of level 0, its own coordinate is returned.
+        Its pixel centres at the level; where they are those of level 0, its own coordinate is returned. An irregular
+        dimension that has no such blocks of pixels lies as the grid says.
     sampled
         Whether pixels of the level are samples of level 0 rather than means of blocks. It decides
         where an irregular dimension has them.
@@ -259,7 +319,7 @@ def coordinate(dimension: Dimension, grid: Grid, *, sampled: bool = False) -> xr
     if grid == dimension.grid:
         return level0
     attrs = dict(level0.attrs) if level0 is not None else {}
-    if not dimension.regular and level0 is not None:
+    if not dimension.regular and level0 is not None and _has_blocks(dimension, grid, sampled=sampled):
         return xr.Variable(dimension.name, _coarsen_irregular(dimension, grid, sampled=sampled), attrs)
     attrs["scale"] = grid.scale
     if level0 is not None and dimension.kind == "datetime":
@@ -393,15 +453,116 @@ def _describe_one(da: xr.DataArray, dim: str, axis_type: str, irregular: Irregul
     if kind == "label":
         return Dimension(axis, by_index, kind, variable)
     values = _numbers(variable, kind)
-    first = float(values[0])
     if size == 1:
-        return Dimension(axis, Grid(_remembered_scale(variable, dim), first, 1), kind, variable)
+        return Dimension(axis, Grid(_remembered_scale(variable, dim), float(values[0]), 1), kind, variable)
+    return _fitted(axis, values, kind, variable, irregular)
+
+
+def _fitted(axis: Axis, values: NDArray[Any], kind: Kind, variable: xr.Variable, irregular: Irregular) -> Dimension:
+    """Find the grid of two or more pixels from their positions alone."""
     try:
-        return Dimension(axis, Grid.fit(values, dim=dim, shown=variable.values), kind, variable)
+        return Dimension(axis, Grid.fit(values, dim=axis.name, shown=variable.values), kind, variable)
     except IrregularCoordinateError:
         if irregular == "raise":
             raise
-    return Dimension(axis, Grid((float(values[-1]) - first) / (size - 1), first, size), kind, variable, regular=False)
+    first, last = float(values[0]), float(values[-1])
+    mean_step = Grid((last - first) / (values.size - 1), first, values.size)
+    return Dimension(axis, mean_step, kind, variable, regular=False)
+
+
+def _describe_coarser_one(
+    da: xr.DataArray, level0: Dimension, sampled: bool, hint: Grid | None, irregular: Irregular
+) -> Dimension:
+    dim, size = level0.name, da.sizes[level0.name]
+    if dim not in da.coords:
+        check_ascending(np.arange(size), dim)
+        return Dimension(Axis(dim, level0.axis.type), Grid(1.0, 0.0, size), "index")
+    variable = da.coords[dim].variable
+    kind = _kind(variable, level0.axis.type or "", dim)
+    axis = level0.axis
+    before = level0.coordinate
+    if before is None or kind != level0.kind or before.attrs.get("units") != variable.attrs.get("units"):
+        axis = Axis(dim, level0.axis.type, _ome_unit(variable, kind, dim, level0.axis.type or ""))
+    check_ascending(np.arange(size) if kind == "label" else variable.values, dim)
+    if kind == "label":
+        return Dimension(axis, Grid(1.0, 0.0, size), kind, variable)
+    dates = kind == level0.kind == "datetime" and before is not None
+    values = _numbers(variable, kind, before.values[0] if dates and before is not None else None)
+    if kind == level0.kind or (kind, level0.kind) == ("number", "index"):
+        for grid in _coarser_grids(level0, variable, values, hint, sampled=sampled):
+            if _reproduces(level0, grid, variable, sampled=sampled):
+                return Dimension(axis, grid, kind, variable, regular=level0.regular)
+    if size == 1:
+        remembered = variable.attrs.get("scale")
+        # one pixel that says nothing covers what level 0 does
+        scale = level0.grid.scale * level0.grid.size if remembered is None else _remembered_scale(variable, dim)
+        return Dimension(axis, Grid(scale, float(values[0]), 1), kind, variable)
+    return _fitted(axis, values, kind, variable, irregular)
+
+
+def _coarser_grids(
+    level0: Dimension, variable: xr.Variable, values: NDArray[Any], hint: Grid | None, *, sampled: bool
+) -> Iterator[Grid]:
+    """Yield the grids that whole blocks of level 0 may have, the likeliest first.
+
+    `values` are the level's positions as numbers that count from where those of level 0 do.
+    """
+    grid, size, first = level0.grid, values.size, float(values[0])
+    if size == grid.size:
+        yield grid
+    remembered: Any = variable.attrs.get("scale")
+    scales = [hint.scale] if hint is not None and _is_positive(hint.scale) else []
+    if size > 1:
+        scales.append((float(values[-1]) - first) / (size - 1))
+    elif level0.regular and _is_positive(remembered):
+        scales = [float(remembered)]  # nothing else says how far a single pixel reaches
+    factors = [max(round(scale / grid.scale), 1) for scale in scales if scale / grid.scale < EXACT_INTEGERS]
+    # the mean step of an irregular level is no multiple of that of level 0, and a bare pixel has none: sizes tell
+    if not level0.regular or not scales:
+        factors += [*_block_sizes(grid.size, size)]
+    offsets: Sequence[float] = ()
+    if level0.regular:
+        offsets = [round(2 * grid.index(first)) / 2]
+    elif sampled and level0.coordinate is not None:
+        found = np.flatnonzero(level0.coordinate.values == variable.values[0]).tolist()
+        # a sample beyond the last pixel is the last pixel: only the store says that it was meant to lie beyond
+        offsets = found if hint is None else [round(grid.index(hint.translation)), *found]
+    for factor in dict.fromkeys(factors):
+        for offset in dict.fromkeys((*offsets, (factor - 1) / 2)):
+            # as pyramids are made: one rounding, and none where the first pixel stays
+            yield Grid(grid.scale * factor, grid.position(offset) if offset else grid.translation, size)
+
+
+def _block_sizes(fine: int, coarse: int) -> Iterable[int]:
+    """Return the numbers of pixels that make `coarse` blocks of `fine`, whether a block cut by the edge counts or not.
+
+    >>> _block_sizes(5, 3), _block_sizes(5, 2), _block_sizes(5, 1)
+    (range(2, 3), range(2, 5), range(5, 6))
+    """
+    if coarse == 1:
+        return range(fine, fine + 1)
+    smallest = fine // (coarse + 1) + 1
+    return range(smallest, max(-(-fine // (coarse - 1)), smallest + 1))
+
+
+def _reproduces(level0: Dimension, grid: Grid, variable: xr.Variable, *, sampled: bool) -> bool:
+    """Whether blocks of level 0 on this grid lie where a level's coordinate says, but for rounding."""
+    remembered: Any = variable.attrs.get("scale")
+    if grid.size == 1 and level0.regular and _is_positive(remembered) and not _near(remembered, grid.scale):
+        return False
+    if not level0.regular and not _has_blocks(level0, grid, sampled=sampled):
+        return False
+    made = coordinate(level0, grid, sampled=sampled)
+    expected, found = grid.coordinates if made is None else made.values, variable.values
+    if level0.kind in ("datetime", "timedelta"):
+        return bool((np.abs((found - expected).astype(np.int64)) <= 1).all())
+    precision = found.dtype if found.dtype.kind == "f" else np.dtype(np.float64)
+    rounding = ROUNDING_ULPS[-1] * float(np.finfo(precision).eps) * float(np.abs(expected).max())
+    return bool((np.abs(found - expected) <= min(rounding, REGULAR_WITHIN * grid.scale)).all())
+
+
+def _near(value: float, other: float) -> bool:
+    return math.isclose(value, other, rel_tol=ROUNDING_ULPS[-1] * float(np.finfo(np.float64).eps))
 
 
 def _kind(variable: xr.Variable, axis_type: str, dim: str) -> Kind:
@@ -443,12 +604,13 @@ def _holds_text(variable: xr.Variable) -> bool:
     return variable.dtype.kind in "UST"
 
 
-def _numbers(variable: xr.Variable, kind: Kind) -> NDArray[Any]:
-    """Return a coordinate as numbers: dates in seconds since the first one, durations in seconds."""
+def _numbers(variable: xr.Variable, kind: Kind, origin: Any = None) -> NDArray[Any]:
+    """Return a coordinate as numbers: dates in seconds since `origin` or the first one, durations in seconds."""
     values: NDArray[Any] = variable.values
     if kind == "number":
         return values
-    seconds: NDArray[np.float64] = (values - values[0] if kind == "datetime" else values) / SECOND
+    since = values[0] if origin is None else origin
+    seconds: NDArray[np.float64] = (values - since if kind == "datetime" else values) / SECOND
     return seconds
 
 
@@ -508,11 +670,25 @@ def _remembered_scale(variable: xr.Variable, dim: str) -> float:
     return float(remembered)
 
 
+def _block_size(dimension: Dimension, grid: Grid) -> int:
+    """Count the pixels of level 0 that a pixel of a level joins."""
+    return max(round(grid.scale / dimension.grid.scale), 1)
+
+
+def _has_blocks(dimension: Dimension, grid: Grid, *, sampled: bool) -> bool:
+    """Whether every pixel of a level covers some of level 0; metadata that another tool changed may say otherwise."""
+    offset = round(dimension.grid.index(grid.translation)) if sampled else 0
+    factor, pixels = _block_size(dimension, grid), dimension.grid.size
+    # the sample of the last block alone may lie beyond the edge
+    samples_within = offset >= 0 and (grid.size - 2) * factor + offset < pixels
+    return samples_within and (grid.size - 1) * factor < pixels
+
+
 def _coarsen_irregular(dimension: Dimension, grid: Grid, *, sampled: bool) -> NDArray[Any]:
     """Return the true positions of a coarser level's pixels: of the sample, or the mean over the block."""
     assert dimension.coordinate is not None
     values: NDArray[Any] = dimension.coordinate.values
-    factor = max(round(grid.scale / dimension.grid.scale), 1)
+    factor = _block_size(dimension, grid)
     starts = np.arange(grid.size) * factor
     if sampled:
         offset = round(dimension.grid.index(grid.translation))

@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 
 from xomezarr import sidecar, spec
 from xomezarr.channels import complete, describe_channels
-from xomezarr.chunking import chunk_shape, default_chunks
-from xomezarr.coords import Dimension, Irregular, dequantify, describe
+from xomezarr.coords import Dimension, Irregular, dequantify, describe, describe_coarser
 from xomezarr.downsample import METHODS, check_dtype, default_method
-from xomezarr.errors import AxisError, LevelError, OmeZarrError, StoreExistsError, collecting, raise_all
+from xomezarr.errors import (
+    AxisError,
+    FactorError,
+    LevelError,
+    OmeZarrError,
+    StoreExistsError,
+    collecting,
+    raise_all,
+)
 from xomezarr.grid import Boundary, Grid
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale
-from xomezarr.pyramid import Factors, Pyramid, design, lazy_levels
+from xomezarr.pyramid import Factors, Pyramid, design, is_sampled, lazy_levels, plan_levels
 from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local
 
 __all__ = ["LevelPlan", "Plan", "plan", "plan_tree"]
@@ -268,7 +275,7 @@ def plan_tree(
     tree
         Its attributes give the metadata of other tools, which are kept.
     levels
-        Its levels, finest first; each level's grid is read off its own coordinates.
+        Its levels, finest first; the grids are read off their coordinates, and tied to that of level 0.
     store, version, mode, chunks, compressors, axes, name, irregular, storage_options
         As in `to_zarr`; `version` left out is the one that the tree was read from, else 0.4.
 
@@ -283,37 +290,25 @@ def plan_tree(
     faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
     levels = [dequantify(level) for level in levels]
     base = _named(levels[0], name, faults)
-    described: list[tuple[Dimension, ...]] = []
     with collecting(faults):
         check_dtype(base.dtype, default_method(base.dtype))
-    for index, level in enumerate(levels):
-        of_level: list[OmeZarrError] = []
-        with collecting(of_level):
-            described.append(describe(level, axes=axes, irregular=irregular))
-        faults.extend(type(fault)(f"level {index}: {fault}") for fault in of_level)
-    raise_all(faults, "the tree cannot be written as OME-Zarr")
-    dims = tuple(dimension.name for dimension in described[0])
+    first = known.multiscale if known else None
+    remembered = tree.encoding.get("method")
+    described = _describe_tree(levels, first, first.type if first else remembered, axes, irregular, faults)
     faults += _tree_faults(levels, described)
     raise_all(faults, "the tree cannot be written as OME-Zarr")
+    dims = tuple(dimension.name for dimension in described[0])
     grids = [{dimension.name: dimension.grid for dimension in dimensions} for dimensions in described]
-    order = tuple(map(str, base.dims))
-    shrinking = [dim for dim in dims if grids[-1][dim].size < grids[0][dim].size]
-    spatial = [dimension.name for dimension in described[0] if dimension.axis.type == "space"]
-    sizes = {dim: grids[0][dim].size for dim in dims}
-    chosen = default_chunks(sizes, base.dtype.itemsize, shrinking or spatial)
-    if chunks is not None:
-        chosen = chunk_shape(chunks, order, chosen)
+    chosen = _tree_chunks(base, described[0], grids, chunks)
     level_plans = tuple(
         LevelPlan(
             str(index),
             level,
-            {dim: level[dim].size if chosen[dim] == -1 else min(chosen[dim], level[dim].size) for dim in dims},
+            {dim: min(chosen[dim], level[dim].size) for dim in dims},
             base.dtype,
         )
         for index, level in enumerate(grids)
     )
-    remembered = tree.encoding.get("method")
-    first = known.multiscale if known else None
     multiscale = Multiscale(
         str(base.name) if base.name is not None else (first.name if first and first.name else default_name(store)),
         _axes(described[0], first),
@@ -432,16 +427,68 @@ def _named(da: xr.DataArray, name: str | None, faults: list[OmeZarrError]) -> xr
     return da.rename(name)
 
 
+def _describe_tree(
+    levels: Sequence[xr.DataArray],
+    known: Multiscale | None,
+    method: str | None,
+    axes: Mapping[str, str] | None,
+    irregular: Irregular,
+    faults: list[OmeZarrError],
+) -> list[tuple[Dimension, ...]]:
+    """Describe all levels, the coarser ones by what level 0 is; `known` is what their store said of them."""
+    described: list[tuple[Dimension, ...]] = []
+    of_level: list[OmeZarrError]
+    for index, level in enumerate(levels):
+        of_level = []
+        with collecting(of_level):
+            if index == 0:
+                described.append(describe(level, axes=axes, irregular=irregular))
+            elif set(level.dims) != set(levels[0].dims):
+                raise AxisError(
+                    f"its dimensions are {level.dims}, and those of level 0 {levels[0].dims}; "
+                    "give each the same, with isel(…) or expand_dims(…)"
+                )
+            elif not described:  # what can be told without level 0
+                describe(level, axes=axes, irregular=irregular)
+            else:
+                hints = {}
+                if known is not None and index < len(known.levels):
+                    sizes = {dim: level.sizes[dim] for dim in known.dims if dim in level.dims}
+                    if len(sizes) == len(known.dims):
+                        hints = known.levels[index].grid(sizes)
+                described.append(
+                    describe_coarser(level, described[0], sampled=is_sampled(method), hints=hints, irregular=irregular)
+                )
+        faults.extend(type(fault)(f"level {index}: {fault}") for fault in of_level)
+    raise_all(faults, "the tree cannot be written as OME-Zarr")
+    return described
+
+
+def _tree_chunks(
+    base: xr.DataArray,
+    dimensions: tuple[Dimension, ...],
+    grids: Sequence[Mapping[str, Grid]],
+    chunks: Mapping[str, int] | Sequence[int] | None,
+) -> Mapping[str, int]:
+    """Choose the chunks that the array would have, written with the factors that the levels show."""
+    row = default_method(base.dtype)
+    scales = [{dim: grid.scale for dim, grid in level.items()} for level in grids]
+    try:
+        by_rule = plan_levels(base, dimensions, row, None, len(grids), "pad", None, chunks)
+    except FactorError:  # the rule makes fewer levels
+        by_rule = None
+    if by_rule is not None and [{dim: grid.scale for dim, grid in made.items()} for made in by_rule.grids] == scales:
+        return by_rule.chunks
+    named = {dimension.name for dimension in dimensions if dimension.kind == "label"}
+    shrinking = {dim: 2 for dim, grid in grids[0].items() if grids[-1][dim].size < grid.size and dim not in named}
+    factors, count = (shrinking, 2) if shrinking else (None, 1)
+    return plan_levels(base, dimensions, row, factors, count, "pad", None, chunks).chunks
+
+
 def _tree_faults(levels: Sequence[xr.DataArray], described: Sequence[tuple[Dimension, ...]]) -> list[OmeZarrError]:
-    """Levels of one image have the same dimensions and dtype, and grow coarser."""
+    """Levels of one image have the same dtype, and grow coarser."""
     faults: list[OmeZarrError] = []
-    axes = [tuple(dimension.name for dimension in dimensions) for dimensions in described]
     for index in range(1, len(levels)):
-        if axes[index] != axes[0]:
-            faults.append(
-                AxisError(f"level {index} has the dimensions {axes[index]}, and level 0 {axes[0]}; give each the same")
-            )
-            continue
         if levels[index].dtype != levels[0].dtype:
             faults.append(
                 LevelError(

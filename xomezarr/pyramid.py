@@ -47,6 +47,9 @@ SPACING_RATIO = math.sqrt(2)
 READ_BYTES = 32 * 2**20
 """Decoded bytes that are read at once from a source that is opened lazily without dask."""
 
+TASK_BYTES = 32 * 2**20
+"""Decoded bytes that one task of dask writes at most, unless a single chunk is larger."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pyramid:
@@ -234,14 +237,16 @@ def pyramid(
     da = dequantify(da)
     _check_names(da)
     made = design(da, method=method, factors=factors, levels=levels, boundary=boundary, skipna=skipna, axes=axes)
-    _, *coarser = lazy_levels(da, made)
-    return to_tree([da, *coarser], encoding={"method": made.method.name, "boundary": boundary})
+    return to_tree(
+        list(lazy_levels(da, made, to_write=False)), encoding={"method": made.method.name, "boundary": boundary}
+    )
 
 
-def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
+def lazy_levels(da: xr.DataArray, made: Pyramid, *, to_write: bool = True) -> Iterator[xr.DataArray]:
     """Yield the levels as lazy DataArrays, in the array's own order of dimensions.
 
-    Level 0 is the array itself, through dask if it is opened lazily without: all levels share what is read of it.
+    Level 0 is the array itself; `to_write`, it comes in whole chunks of the file, from which the other levels are made,
+    so that each part of the source is read once and let go before the next.
     """
     if VARIABLE in (*da.coords, *da.dims):
         raise CoordinateError(
@@ -255,7 +260,10 @@ def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
                 f"rename({{{dim!r}: {dim.replace('/', '_')!r}}})"
             )
     data = lazy_data(da)
-    yield da if data is da.variable._data else da.copy(deep=False, data=data)
+    if to_write and not isinstance(data, np.ndarray):
+        data = whole_chunks(data, [made.chunks[str(dim)] for dim in da.dims])
+        da = da.copy(deep=False, data=data)
+    yield da
     if not made.steps:
         return
     dims = tuple(map(str, da.dims))
@@ -317,6 +325,50 @@ def read_chunks(da: xr.DataArray, stored: Mapping[str, int]) -> dict[str, int]:
             return chunks
         dim = min(growing, key=lambda dim: (chunks[dim] // stored[dim], -da.sizes[dim]))
         chunks[dim] = min(chunks[dim] * 2, da.sizes[dim])
+
+
+def whole_chunks(data: Any, chunks: Sequence[int]) -> Any:
+    """Rechunk a dask array so that its blocks are whole chunks of a file.
+
+    Blocks are joined up to the next border of chunks, and cut where that makes more than `TASK_BYTES`.
+    """
+    joined = [max(merged(sizes, chunk)) for sizes, chunk in zip(data.chunks, chunks, strict=True)]
+    limits = bounded(joined, chunks, data.dtype.itemsize)
+    wanted = tuple(merged(*along) for along in zip(data.chunks, chunks, limits, strict=True))
+    # the tasks are local, so that no barrier of a distributed shuffle is called for
+    return data if wanted == data.chunks else data.rechunk(wanted, method="tasks")
+
+
+def bounded(block: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Cut a block, the first axes first, to multiples of the chunks that stay within `TASK_BYTES`.
+
+    >>> bounded((128, 4096, 4096), (128, 128, 128), 2)
+    (128, 128, 1024)
+    """
+    cut = list(block)
+    for axis, chunk in enumerate(chunks):
+        room = TASK_BYTES // itemsize // max(math.prod(cut[:axis] + cut[axis + 1 :]), 1)
+        if cut[axis] > room:
+            cut[axis] = min(cut[axis], max(room // chunk, 1) * chunk)
+    return tuple(cut)
+
+
+def merged(sizes: Sequence[int], chunk: int, limit: int | None = None) -> tuple[int, ...]:
+    """Move the borders of dask's blocks to multiples of the file's chunk, and cut blocks that exceed a limit.
+
+    >>> merged((10, 10, 10, 5), 16)
+    (16, 16, 3)
+    >>> merged((35,), 4, 16)
+    (16, 16, 3)
+    """
+    total, borders = sum(sizes), [0]
+    for border in np.cumsum(sizes):
+        at = min(-(-int(border) // chunk) * chunk, total)
+        if limit is not None:
+            borders.extend(range(borders[-1] + limit, at, limit))
+        if at > borders[-1]:
+            borders.append(at)
+    return tuple(int(size) for size in np.diff(borders)) or (0,)
 
 
 def to_tree(

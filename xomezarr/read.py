@@ -15,7 +15,7 @@ from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
 from xomezarr import sidecar, spec
-from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate
+from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
 from xomezarr.errors import (
     LevelError,
     MetadataError,
@@ -279,7 +279,8 @@ def _dimension(axis: Axis, grid: Grid, kept: Sidecar) -> Dimension:
     kind = _KINDS.get(saved.dtype.kind, "number")
     if axis.name in kept.irregular:
         return Dimension(axis, grid, kind, saved, regular=False)
-    return Dimension(axis, grid, kind, xr.Variable(saved.dims, saved.values, {**saved.attrs, "scale": grid.scale}))
+    attrs = {**saved.attrs, "scale": grid.scale} if states_spacing(saved.attrs) else saved.attrs
+    return Dimension(axis, grid, kind, xr.Variable(saved.dims, saved.values, attrs))
 
 
 _KINDS: Mapping[str, Kind] = {"M": "datetime", "m": "timedelta"}

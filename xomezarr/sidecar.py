@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from xarray.indexes import PandasIndex
 
 from xomezarr.channels import coordinates as channel_coordinates
-from xomezarr.coords import Dimension
+from xomezarr.coords import Dimension, states_spacing
 from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZarrError, collecting, raise_all, warn
 from xomezarr.grid import Grid
 from xomezarr.model import Axis, Channel, Image
@@ -145,6 +145,10 @@ def fingerprint(image: Image) -> dict[str, Any]:
             [axis.name, axis.type, axis.unit, level.scale[axis.name], level.translation[axis.name]]
             for axis in multiscale.axes
         ],
+        "levels": [
+            [[coarse.scale[axis.name], coarse.translation[axis.name]] for axis in multiscale.axes]
+            for coarse in multiscale.levels[1:]
+        ],
         "channels": _digest(image.channels),
     }
 
@@ -183,8 +187,9 @@ def _encode_coord(
     where = f"coords[{_checked_text(name, 'a coordinate')!r}]"
     variable, dimension = da.coords[name].variable, dimensions.get(name)
     placed = dimension is not None and dimension.regular and dimension.kind in ("number", "datetime", "timedelta")
-    # reading derives it from the OME metadata
-    attrs = {key: value for key, value in variable.attrs.items() if not (placed and key == "scale")}
+    # reading derives the spacing from the OME metadata; what is no number is the user's own
+    derived = placed and states_spacing(variable.attrs)
+    attrs = {key: value for key, value in variable.attrs.items() if not (derived and key == "scale")}
     faults: list[OmeZarrError] = []
     entry: dict[str, Any] = {"dims": [str(dim) for dim in variable.dims]}
     with collecting(faults):
@@ -331,6 +336,8 @@ def _decode(
     hash(name)
     axes = _Axes.compare(attribute["written"]["axes"], image)
     changes += axes.changes
+    if "levels" in attribute["written"]:  # images of the first versions lack it
+        changes += axes.compare_levels(attribute["written"], image)
     coords: dict[str, xr.Variable] = {}
     entries: dict[str, Mapping[str, Any]] = {}
     unread: set[str] = set()
@@ -402,6 +409,25 @@ class _Axes:
                     different[what].add(axis)
         moved = different["scale"] | different["translation"] | ({*new} - {*renamed.values()})
         return cls(renamed, frozenset(moved), frozenset(different["unit"]), tuple(changes))
+
+    def compare_levels(self, written: Mapping[str, Any], image: Image) -> list[str]:
+        """Tell what is new of the coarser levels, where level 0 does not tell the same of its axis."""
+        before, now = written["levels"], image.multiscale.levels[1:]
+        if len(before) != len(now):
+            return [f"the number of levels is {len(now) + 1}, and was {len(before) + 1}"]
+        names = [self.renamed.get(name, name) for name, *_ in written["axes"]]
+        changes = []
+        for index, (then, level) in enumerate(zip(before, now, strict=True), 1):
+            for name, (scale, translation) in zip(names, then, strict=True):
+                if name in self.moved or name not in level.scale:
+                    continue
+                pairs = (("scale", scale, level.scale[name]), ("translation", translation, level.translation[name]))
+                changes += [
+                    f"the {what} of {name!r} at level {index} is {value!r}, and was {old!r}"
+                    for what, old, value in pairs
+                    if old != value
+                ]
+        return changes
 
     def place(
         self, axis: Axis, saved: xr.Variable | None, image: Image, sizes: Mapping[str, int]

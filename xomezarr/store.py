@@ -96,6 +96,8 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
     target = resolve(store)
     if isinstance(target, Path):
         return target.is_file() or (target.is_dir() and any(target.iterdir()))
+    if _opens(target, storage_options):
+        return True
     if isinstance(target, str):
         place = zarr.storage.FsspecStore.from_url(target, storage_options=dict(storage_options or {}), read_only=True)
         return not _wait(place.is_empty(""))

@@ -20,7 +20,7 @@ from xomezarr.errors import CodecError
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_tree, plan_with_levels
-from xomezarr.pyramid import lazy_data
+from xomezarr.pyramid import TASK_BYTES, lazy_data, whole_chunks
 from xomezarr.read import open_tree
 from xomezarr.store import StoreArgument, is_local, publish
 
@@ -32,9 +32,6 @@ type OnTile = Callable[[int], None]
 type Progress = Callable[[int], AbstractContextManager[OnTile]]
 """Called with the decoded bytes of all levels; yields what is told of each part."""
 
-TASK_BYTES = 32 * 2**20
-"""Decoded bytes that one task of dask writes at most, unless a single chunk is larger."""
-
 WINDOW_PIXELS = 2**22
 """Pixels of a channel that its window is made from at most.
 
@@ -42,7 +39,7 @@ So many tell the ranks of the percentiles to 0.004 % of all pixels, and as float
 """
 
 WINDOW_PLACES = 2**8
-"""Places that those pixels are taken from: enough to find the sample on a slide, few enough to be fetched in seconds."""
+"""Places that those pixels are taken from: enough to meet the sample on a slide, few enough to be read in seconds."""
 
 WINDOW_BATCH = 2**24
 """Pixels of several channels that are read at once, since one chunk may hold them all."""
@@ -187,18 +184,11 @@ def write_levels(
 
 
 def aligned(data: Any, plan: LevelPlan) -> Any:
-    """Return the pixels as a dask array whose blocks are whole chunks of the file, so that each has one writer.
-
-    Blocks of dask are joined up to the next border of chunks, and cut where that makes more than `TASK_BYTES`.
-    """
+    """Return the pixels as a dask array whose blocks are whole chunks of the file, so that each has one writer."""
     chunks = tuple(plan.chunks.values())
     if isinstance(data, np.ndarray):
         return lazy_blocks(data, grouped(plan.shape, chunks, plan.dtype.itemsize))
-    joined = [max(merged(sizes, chunk)) for sizes, chunk in zip(data.chunks, chunks, strict=True)]
-    limits = bounded(joined, chunks, plan.dtype.itemsize)
-    wanted = tuple(merged(*along) for along in zip(data.chunks, chunks, limits, strict=True))
-    # the tasks are local, so that no barrier of a distributed shuffle is called for
-    return data if wanted == data.chunks else data.rechunk(wanted, method="tasks")
+    return whole_chunks(data, chunks)
 
 
 def grouped(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
@@ -213,38 +203,6 @@ def grouped(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple
             block[axis] *= 2
         block[axis] = min(block[axis], -(-shape[axis] // chunks[axis]) * chunks[axis])
     return tuple(block)
-
-
-def bounded(block: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    """Cut a block, the first axes first, to multiples of the chunks that stay within `TASK_BYTES`.
-
-    >>> bounded((128, 4096, 4096), (128, 128, 128), 2)
-    (128, 128, 1024)
-    """
-    cut = list(block)
-    for axis, chunk in enumerate(chunks):
-        room = TASK_BYTES // itemsize // max(math.prod(cut[:axis] + cut[axis + 1 :]), 1)
-        if cut[axis] > room:
-            cut[axis] = min(cut[axis], max(room // chunk, 1) * chunk)
-    return tuple(cut)
-
-
-def merged(sizes: Sequence[int], chunk: int, limit: int | None = None) -> tuple[int, ...]:
-    """Move the borders of dask's blocks to multiples of the file's chunk, and cut blocks that exceed a limit.
-
-    >>> merged((10, 10, 10, 5), 16)
-    (16, 16, 3)
-    >>> merged((35,), 4, 16)
-    (16, 16, 3)
-    """
-    total, borders = sum(sizes), [0]
-    for border in np.cumsum(sizes):
-        at = min(-(-int(border) // chunk) * chunk, total)
-        if limit is not None:
-            borders.extend(range(borders[-1] + limit, at, limit))
-        if at > borders[-1]:
-            borders.append(at)
-    return tuple(int(size) for size in np.diff(borders)) or (0,)
 
 
 def with_windows(plan: Plan, coarsest: zarr.Array[Any]) -> Plan:
@@ -268,8 +226,8 @@ def with_windows(plan: Plan, coarsest: zarr.Array[Any]) -> Plan:
     completed: list[Channel] = list(channels)
     for start in range(0, len(missing), batch):
         indices = missing[start : start + batch]
-        pixels = np.moveaxis(coarsest.oindex[(*picked[:axis], np.array(indices), *picked[axis:])], axis, 0)
-        for index, of_channel in zip(indices, pixels, strict=True):
+        read = np.asarray(coarsest.oindex[(*picked[:axis], np.array(indices), *picked[axis:])])
+        for index, of_channel in zip(indices, np.moveaxis(read, axis, 0), strict=True):
             completed[index] = replace(channels[index], window=default_window(of_channel, plan.levels[0].dtype))
     return replace(plan, image=replace(plan.image, channels=tuple(completed)))
 
