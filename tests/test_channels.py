@@ -222,7 +222,7 @@ def test_complete_shows_red_green_and_blue_as_they_are_called() -> None:
         (np.array([False, True]), Window(0, 1, 0, 1)),
         (np.ones(4, complex), Window(0, 1, 0, 1)),
         (np.full(9, 7, "u2"), Window(0, 65535, 7, 8)),
-        (np.full(9, 255, "u1"), Window(0, 256, 255, 256)),
+        (np.full(9, 255, "u1"), Window(0, 255, 254, 255)),
         (np.full(9, -2.5), Window(-2.5, -1.5, -2.5, -1.5)),
         (np.full(9, 1e300), Window(1e300, 1.001e300, 1e300, 1.001e300)),
         (np.r_[np.zeros(9999, "u2"), np.uint16(50)], Window(0, 65535, 0, 50)),

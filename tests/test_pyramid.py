@@ -269,3 +269,13 @@ def test_c7_sizes_that_dask_does_not_know() -> None:
         da.omezarr.pyramid()
     known = da.copy(data=da.data.compute_chunk_sizes())
     assert known.omezarr.pyramid(levels=2).omezarr.level(1).shape == (3, 5)
+
+
+def test_c7_what_is_no_array_and_no_tree_is_told() -> None:
+    for call in (xomezarr.pyramid, xomezarr.levels, lambda image: xomezarr.plan(image, "nowhere")):
+        with pytest.raises(errors.OmeZarrError, match="make one"):
+            call(np.zeros((8, 8)))  # type: ignore[operator]
+
+
+def test_factors_may_be_a_numpy_array() -> None:
+    assert len(image({"y": 90, "x": 90}).omezarr.pyramid(factors=np.array([3, 2])).omezarr.levels) == 3

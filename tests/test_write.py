@@ -480,3 +480,17 @@ def test_windows_cost_no_more_memory_than_their_pixels(tmp_path: Path) -> None:
     assert peak < 36 * WINDOW_PIXELS  # as float64, a few times over
     assert completed.image.channels is not None
     assert all(channel.window is not None and channel.window.end >= 97 for channel in completed.image.channels)
+
+
+def test_the_tree_that_is_returned_can_be_changed_like_any_other(tmp_path: Path) -> None:
+    tree = cells().omezarr.to_zarr(tmp_path / "a.zarr", levels=2)
+    tree["1/image"][0, 0] = 7
+    assert (tree["1/image"][0, 0] == 7).all()
+    assert not (tree["1/image"][1] == 7).all()
+
+
+def test_the_window_of_an_image_of_one_value_is_within_its_dtype(tmp_path: Path) -> None:
+    largest = np.iinfo("u8").max
+    da = xr.DataArray(np.full((1, 8, 8), largest, "u8"), dims=("c", "y", "x"))
+    window = da.omezarr.to_zarr(tmp_path / "a.zarr").omezarr.channels[0].window
+    assert 0 <= window.min <= window.start < window.end <= window.max == float(largest)

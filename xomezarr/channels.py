@@ -276,7 +276,8 @@ def default_window(pixels: NDArray[Any], dtype: np.dtype[Any]) -> Window:
     if not start < end:
         start, end = (float(finite.min()), float(finite.max()))
     if not start < end:  # one value only: viewers divide by the width
-        end = start + max(1.0, abs(start) * 1e-3)
+        width = max(1.0, abs(start) * 1e-3)
+        start, end = (start, start + width) if dtype.kind == "f" or start + width <= high else (start - width, start)
     return Window(min(low, start), max(high, end), start, end)
 
 

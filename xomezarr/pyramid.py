@@ -418,6 +418,8 @@ def _listed_steps(
     """Check the user's factors: a list with one dict a step, one dict for every step, or None for the default rule."""
     if factors is None:
         return None
+    if hasattr(factors, "tolist"):  # of NumPy
+        factors = factors.tolist()
     if isinstance(factors, str | bytes) or not (
         isinstance(factors, Mapping | Sequence) or hasattr(factors, "__index__")
     ):

@@ -31,6 +31,8 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
     LevelError
         If the tree has no children ``"0"``, ``"1"``, … with a variable ``image``.
     """
+    if not isinstance(tree, xr.DataTree):
+        raise LevelError(f"{type(tree).__name__} is not a DataTree; make one of an array: da.omezarr.pyramid()")
     numbers = sorted(int(name) for name in tree.children if name.isdecimal())
     found = []
     for number in numbers:

@@ -21,7 +21,6 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Channel
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_tree, plan_with_levels
 from xomezarr.pyramid import TASK_BYTES, lazy_data, whole_chunks
-from xomezarr.read import open_tree
 from xomezarr.store import StoreArgument, is_local, publish
 
 __all__ = ["OnTile", "Progress", "execute", "write_array", "write_tree"]
@@ -73,7 +72,8 @@ def _run(plan: Plan, levels: Sequence[xr.DataArray], progress: Progress | None, 
     def write_and_open() -> xr.DataTree:
         with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
             execute(plan, levels, on_tile)
-        return open_tree(plan.store, storage_options=plan.storage_options)
+        # by the engine: xarray adds its cache, so that the tree is one like any other that is opened
+        return xr.open_datatree(plan.store, engine="omezarr", storage_options=plan.storage_options)
 
     if compute:
         return write_and_open()
