@@ -359,6 +359,9 @@ def test_c6_long_coordinates_lie_in_arrays_and_come_back(tmp_path: Path, name: s
     opened = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr")
     some = opened.isel(y=slice(3, 9))
     np.testing.assert_array_equal(some[name].values, da.isel(y=slice(3, 9))[name].values)
+    np.testing.assert_array_equal(opened[name].values, da[name].values)
+    if not da.identical(da.copy(deep=True)):
+        pytest.skip("these versions of xarray and NumPy do not find variable-width text identical to its own copy")
     assert_same(opened, da)
 
 
