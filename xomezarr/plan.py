@@ -180,7 +180,7 @@ def plan(
     OmeZarrError
         If the array cannot be written as asked; independent faults are raised together.
     """
-    return _plan_array(
+    return plan_with_levels(
         da,
         store,
         version=version,
@@ -188,42 +188,34 @@ def plan(
         compressors=compressors,
         name=name,
         storage_options=storage_options,
-        pyramid={
-            "method": method,
-            "factors": factors,
-            "levels": levels,
-            "boundary": boundary,
-            "skipna": skipna,
-            "chunks": chunks,
-            "axes": axes,
-            "irregular": irregular,
-        },
+        method=method,
+        factors=factors,
+        levels=levels,
+        boundary=boundary,
+        skipna=skipna,
+        chunks=chunks,
+        axes=axes,
+        irregular=irregular,
     )[0]
 
 
-def plan_with_levels(da: xr.DataArray, store: StoreArgument, **options: Any) -> tuple[Plan, list[xr.DataArray]]:
-    """Return the plan together with the lazy levels that it writes, in file order."""
-    keys = ("method", "factors", "levels", "boundary", "skipna", "chunks", "axes", "irregular")
-    made, levels = _plan_array(da, store, pyramid={key: options.pop(key) for key in keys if key in options}, **options)
-    return made, levels
-
-
-def _plan_array(
+def plan_with_levels(
     da: xr.DataArray,
     store: StoreArgument,
     *,
-    pyramid: Mapping[str, Any],
     version: str = "0.4",
     mode: str = "w-",
     compressors: Any = COMPRESSORS,
     name: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> tuple[Plan, list[xr.DataArray]]:
+    """Return the plan together with the lazy levels that it writes, in file order; `options` are those of `design`."""
     faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
     da = _named(dequantify(da), name, faults)
     image: Image | None = None
     with collecting(faults):
-        made = design(da, **pyramid)
+        made = design(da, **options)
         levels = [level.transpose(*made.dims) for level in lazy_levels(da, made)]
         image = _image(da, made, _channels(da, made.dimensions), default_name(store))
     with collecting(faults):

@@ -6,15 +6,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TextIO
 
-__all__ = ["OnTile", "rich_progress"]
+from xomezarr.write import OnTile
 
-type OnTile = Callable[[int], None]
-"""Called with the number of bytes of each tile that has been written, from any thread."""
+__all__ = ["OnTile", "rich_progress"]
 
 SECONDS_BETWEEN_LINES = 10.0
 """A log gets six lines a minute: enough to see that work goes on, and none for work that is soon done."""

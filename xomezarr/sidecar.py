@@ -29,10 +29,11 @@ from xomezarr.coords import Dimension, states_spacing
 from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZarrError, collecting, raise_all, warn
 from xomezarr.grid import Grid
 from xomezarr.model import Axis, Channel, Image
+from xomezarr.spec import SIDECAR
 
 __all__ = ["INLINE", "KEY", "Sidecar", "check", "decode", "dump", "encode", "fingerprint", "foreign", "load", "unpack"]
 
-KEY = "xomezarr"
+KEY = SIDECAR
 
 INLINE = 256
 """Coordinates of up to this many values stand in the attribute itself: about 5 kB, which costs a reader no request."""

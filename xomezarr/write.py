@@ -49,7 +49,6 @@ def write_array(
 ) -> xr.DataTree | Any:
     """Write an array as a pyramid, and open what was written; `options` are those of `plan.plan`."""
     planned, levels = plan_with_levels(da, store, **options)
-    check_codecs(planned)
     return _run(planned, levels, progress, compute=compute)
 
 
@@ -64,11 +63,12 @@ def write_tree(
 ) -> xr.DataTree | Any:
     """Write a tree's levels as they stand, and open what was written; `options` are those of `plan.plan_tree`."""
     planned, ordered = plan_tree(tree, levels, store, **options)
-    check_codecs(planned)
     return _run(planned, ordered, progress, compute=compute)
 
 
 def _run(plan: Plan, levels: Sequence[xr.DataArray], progress: Progress | None, *, compute: bool) -> xr.DataTree | Any:
+    check_codecs(plan)
+
     def write_and_open() -> xr.DataTree:
         with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
             execute(plan, levels, on_tile)
