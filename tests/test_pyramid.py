@@ -151,7 +151,9 @@ def test_levels_stop_when_one_fits_in_a_chunk() -> None:
         ({"levels": 2.5}, errors.FactorError, "levels=2.5"),
         ({"method": "local_meen"}, errors.MethodError, "local_mean"),
         ({"boundary": "exact"}, errors.FactorError, "exact"),
-        ({"skipna": "yes"}, errors.DtypeError, "yes"),
+        ({"skipna": "yes"}, errors.MethodError, "yes"),
+        ({"skipna": True, "method": "nearest"}, errors.MethodError, "never leaves NaN out"),
+        ({"skipna": False, "method": "mode"}, errors.MethodError, "always leaves NaN out"),
         ({"axes": {"q": "space"}}, errors.AxisError, "'q'"),
     ],
 )

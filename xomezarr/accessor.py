@@ -15,6 +15,7 @@ from xomezarr import coords, plot, spec, tree
 from xomezarr import plan as plan_module
 from xomezarr import pyramid as pyramid_module
 from xomezarr.coords import Irregular
+from xomezarr.downsample import MethodLike
 from xomezarr.errors import OmeZarrError
 from xomezarr.grid import Boundary
 from xomezarr.model import Axis, Channel, Image
@@ -166,7 +167,7 @@ class OmeZarrArrayAccessor:
     def pyramid(
         self,
         *,
-        method: str | None = None,
+        method: MethodLike | None = None,
         factors: Factors | None = None,
         levels: int | None = None,
         boundary: Boundary = "pad",
@@ -186,7 +187,7 @@ class OmeZarrArrayAccessor:
         self,
         store: StoreArgument,
         *,
-        method: str | None = None,
+        method: MethodLike | None = None,
         factors: Factors | None = None,
         levels: int | None = None,
         boundary: Boundary = "pad",
@@ -211,8 +212,10 @@ class OmeZarrArrayAccessor:
         store
             A path, a URL that fsspec knows, or a store of zarr or obstore.
         method
-            How coarser levels are made: ``"local_mean"`` (default; exact means of level 0, rounded once) or
-            ``"nearest"``.
+            How coarser levels are made: ``"local_mean"`` (default; exact means of level 0, rounded once),
+            ``"nearest"``, ``"mode"`` (for labels; default for bool), ``"median"``, ``"min"``, ``"max"``,
+            ``"gaussian"``, ``"resize"``, ``"zoom"``, ``"laplacian"``, or a function ``f(blocks, axis)`` that reduces
+            blocks as in `xarray.DataArray.coarsen`.
         factors
             Step from one level to the next: an int for all dimensions of space, a dict by dimension, or a list of
             either. Left out, each step halves the dimensions of space whose spacing is less than √2 × the finest.
@@ -221,7 +224,7 @@ class OmeZarrArrayAccessor:
         boundary
             ``"pad"`` keeps blocks that the edge cuts, ``"trim"`` drops them.
         skipna
-            Whether means leave NaN out; left out, they do.
+            Whether NaN is left out; left out, it is. An error where the method always does otherwise.
         version
             ``"0.4"`` (Zarr v2) or ``"0.5"`` (Zarr v3).
         mode

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xomezarr import sidecar, spec
 from xomezarr.channels import complete, describe_channels
 from xomezarr.coords import Dimension, Irregular, dequantify, describe, describe_coarser
-from xomezarr.downsample import METHODS, check_dtype, default_method
+from xomezarr.downsample import METHODS, Method, MethodLike, check_dtype, default_method, is_sampled
 from xomezarr.errors import (
     AxisError,
     FactorError,
@@ -26,7 +26,7 @@ from xomezarr.errors import (
 )
 from xomezarr.grid import Boundary, Grid
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale
-from xomezarr.pyramid import Factors, Pyramid, design, is_sampled, lazy_levels, plan_levels
+from xomezarr.pyramid import Factors, Pyramid, design, lazy_levels, plan_levels
 from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local
 
 __all__ = ["LevelPlan", "Plan", "plan", "plan_tree"]
@@ -152,7 +152,7 @@ def plan(
     da: xr.DataArray,
     store: StoreArgument,
     *,
-    method: str | None = None,
+    method: MethodLike | None = None,
     factors: Factors | None = None,
     levels: int | None = None,
     boundary: Boundary = "pad",
@@ -285,7 +285,7 @@ def plan_tree(
     with collecting(faults):
         check_dtype(base.dtype, default_method(base.dtype))
     first = known.multiscale if known else None
-    remembered = tree.encoding.get("method")
+    remembered: str | None = tree.encoding.get("method")
     described = _describe_tree(levels, first, first.type if first else remembered, axes, irregular, faults)
     faults += _tree_faults(levels, described)
     raise_all(faults, "the tree cannot be written as OME-Zarr")
@@ -301,12 +301,13 @@ def plan_tree(
         )
         for index, level in enumerate(grids)
     )
+    row = METHODS.get(remembered or "")
     multiscale = Multiscale(
         str(base.name) if base.name is not None else (first.name if first and first.name else default_name(store)),
         _axes(described[0], first),
         _levels(level_plans, first),
         first.type if first else remembered,
-        first.metadata if first else (_method_metadata(remembered) if remembered in METHODS else None),
+        first.metadata if first else (_method_metadata(row) if row else None),
         first.extra if first else {},
     )
     channels = _keep_rendering(_channels(base, described[0]), known)
@@ -541,22 +542,19 @@ def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None
         tuple(dimension.axis for dimension in made.dimensions),
         tuple(_level(str(index), grids) for index, grids in enumerate(made.grids)),
         made.method.name,
-        _method_metadata(made.method.name, steps=made.steps, boundary=made.boundary, skipna=made.skipna),
+        _method_metadata(made.method, steps=made.steps, boundary=made.boundary, skipna=made.skipna),
     )
     return Image((multiscale,), channels)
 
 
-def _method_metadata(method: str | None, **arguments: Any) -> dict[str, Any] | None:
+def _method_metadata(method: Method, **arguments: Any) -> dict[str, Any]:
     """Say how the pyramid was made, as OME-Zarr recommends: what was called, and with what."""
-    if method is None:
-        return None
-    description = METHODS[method].description
     keywords = {key: value for key, value in arguments.items() if value is not None}
     if "steps" in keywords:
         keywords["factors"] = [dict(step) for step in keywords.pop("steps")]
     return {
-        "description": description,
-        "method": f"xomezarr.{method}",
+        "description": method.description,
+        "method": method.called,
         "version": _version(),
         "args": [],
         "kwargs": keywords,

@@ -13,11 +13,19 @@ import xarray as xr
 
 from xomezarr.chunking import chunk_shape, default_chunks, fits
 from xomezarr.coords import Dimension, Irregular, coordinate, dequantify, describe
-from xomezarr.downsample import METHODS, Method, check_dtype, default_method, downsample, get_method
+from xomezarr.downsample import (
+    Method,
+    MethodLike,
+    check_dtype,
+    check_skipna,
+    check_values,
+    default_method,
+    downsample,
+    get_method,
+)
 from xomezarr.errors import (
     AxisError,
     CoordinateError,
-    DtypeError,
     FactorError,
     FactorWarning,
     OmeZarrError,
@@ -120,7 +128,7 @@ class Pyramid:
 def design(
     da: xr.DataArray,
     *,
-    method: str | None = None,
+    method: MethodLike | None = None,
     factors: Factors | None = None,
     levels: int | None = None,
     boundary: Boundary = "pad",
@@ -143,8 +151,8 @@ def design(
     dimensions: tuple[Dimension, ...] = ()
     with collecting(faults):
         dimensions = describe(da, axes=axes, irregular=irregular)
-    if skipna not in (None, True, False):
-        faults.append(DtypeError(f"skipna={skipna!r} is neither True nor False; leave it out to skip NaN"))
+    with collecting(faults):
+        check_skipna(skipna, row)
     made: Pyramid | None = None
     with collecting(faults):
         if dimensions:
@@ -187,7 +195,7 @@ def plan_levels(
 def pyramid(
     da: xr.DataArray,
     *,
-    method: str | None = None,
+    method: MethodLike | None = None,
     factors: Factors | None = None,
     levels: int | None = None,
     boundary: Boundary = "pad",
@@ -201,8 +209,9 @@ def pyramid(
     da
         Image of 2 to 5 dimensions, of bool or any integer, float or complex dtype.
     method
-        Row of the table of methods; left out, ``"local_mean"``: level k is the exact mean of the level-0 pixels that it
-        covers, rounded once.
+        Name of a method (`METHODS`), a row of one's own, or a function ``f(blocks, axis)`` that reduces blocks. Left
+        out, ``"local_mean"``, the exact mean of the level-0 pixels that a pixel covers, rounded once; for bool
+        ``"mode"``.
     factors
         Step from one level to the next: an int for all dimensions of space, a dict by dimension, or a list of either,
         one per step. Left out, each step halves the dimensions of space whose spacing is less than √2 × the finest.
@@ -212,7 +221,7 @@ def pyramid(
         ``"pad"``: sizes are ``ceil(n / factor)``, and a block cut by the edge is reduced over the pixels that it has;
         ``"trim"``: ``floor(n / factor)``.
     skipna
-        Whether means leave NaN out; left out, they do.
+        Whether NaN is left out; left out, it is. An error where the method always does otherwise.
     axes
         Axis types of dimensions whose name and coordinate do not tell, such as ``{"row": "space"}``.
 
@@ -260,6 +269,8 @@ def lazy_levels(da: xr.DataArray, made: Pyramid, *, to_write: bool = True) -> It
                 f"rename({{{dim!r}: {dim.replace('/', '_')!r}}})"
             )
     data = lazy_data(da)
+    if to_write:
+        check_values(data, made.method)
     if to_write and not isinstance(data, np.ndarray):
         data = whole_chunks(data, [made.chunks[str(dim)] for dim in da.dims])
         da = da.copy(deep=False, data=data)
@@ -270,7 +281,7 @@ def lazy_levels(da: xr.DataArray, made: Pyramid, *, to_write: bool = True) -> It
     arrays = downsample(data, dims, made.steps, made.method, boundary=made.boundary, skipna=made.skipna)
     by_name = {dimension.name: dimension for dimension in made.dimensions}
     for array, grids, factors in zip(arrays, made.grids[1:], made.factors[1:], strict=True):
-        coords = level_coords(da, by_name, grids, factors, sampled=is_sampled(made.method.name))
+        coords = level_coords(da, by_name, grids, factors, sampled=made.method.sampled)
         # named afterwards: a DataArray without a name takes that of its dask array
         level = xr.DataArray(array, dims=dims, coords=coords, attrs=da.attrs).rename(da.name)
         for name in da.xindexes.keys() & coords.keys() - by_name.keys():
@@ -299,11 +310,6 @@ def level_coords(
         if made is not None:
             coords[dim] = made
     return coords
-
-
-def is_sampled(method: str | None) -> bool:
-    """Whether a method takes a pixel of each block as it is, rather than a value for the whole block."""
-    return method is not None and method in METHODS and METHODS[method].sample(2) == 0
 
 
 def lazy_data(da: xr.DataArray) -> Any:

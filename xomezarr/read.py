@@ -16,6 +16,7 @@ from xarray.core import indexing
 
 from xomezarr import sidecar, spec
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
+from xomezarr.downsample import is_sampled
 from xomezarr.errors import (
     LevelError,
     MetadataError,
@@ -29,7 +30,7 @@ from xomezarr.errors import (
 from xomezarr.grid import Grid
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
-from xomezarr.pyramid import VARIABLE, is_sampled, to_tree, with_name
+from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
 from xomezarr.store import StoreArgument, open_group, read_mode
 

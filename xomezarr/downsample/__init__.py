@@ -1,0 +1,47 @@
+"""The methods that make one resolution level from the level above.
+
+A method is a row of `METHODS`. Its kernel is plain numpy: it starts a carry from pixels, steps the carry
+from level to level, and finishes a level from it. What a carry holds (sums and counts, say) is the kernel's
+own business, so that a coarse level is as exact as if it had been computed from level 0. `downsample`
+runs kernels over dask arrays and computes nothing.
+
+>>> import numpy as np
+>>> level1, level2 = downsample(np.arange(8, dtype="uint16"), ["x"], [{"x": 2}, {"x": 2}], get_method("local_mean"))
+>>> level1.compute(), level2.compute()
+(array([0, 2, 4, 6], dtype=uint16), array([2, 6], dtype=uint16))
+
+`method` holds the values (`Method`, `Kernel`, `Section`), `table` the rows, `levels` the lazy arrays; the arithmetic
+lies in `means`, `samples`, `ranks`, `modes`, `filters` and `functions`.
+"""
+
+from xomezarr.downsample.functions import reducing
+from xomezarr.downsample.levels import downsample, lazy_blocks
+from xomezarr.downsample.method import Kernel, Method, Section, Smoothing
+from xomezarr.downsample.table import (
+    METHODS,
+    MethodLike,
+    check_dtype,
+    check_skipna,
+    check_values,
+    default_method,
+    get_method,
+    is_sampled,
+)
+
+__all__ = [
+    "METHODS",
+    "Kernel",
+    "Method",
+    "MethodLike",
+    "Section",
+    "Smoothing",
+    "check_dtype",
+    "check_skipna",
+    "check_values",
+    "default_method",
+    "downsample",
+    "get_method",
+    "is_sampled",
+    "lazy_blocks",
+    "reducing",
+]

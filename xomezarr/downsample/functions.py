@@ -1,0 +1,117 @@
+"""Methods that users bring: functions that reduce blocks, as `xarray.DataArray.coarsen` takes them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xomezarr.downsample.method import Kernel, Method, Section, block_shape, chained, tiles
+from xomezarr.errors import DtypeError, MethodError
+
+__all__ = ["of_callable", "reducing"]
+
+TILE_BYTES = 4 * 2**20
+"""Pixels that a function is given at once: enough that its own cost for a call does not show."""
+
+
+def of_callable(function: Callable[..., Any]) -> Method:
+    """Return the row of a function ``f(blocks, axis)``."""
+    known = function
+    while isinstance(known, functools.partial):
+        known = known.func
+    name = getattr(known, "__qualname__", None) or getattr(known, "__name__", None) or type(known).__qualname__
+    module = getattr(known, "__module__", None) or type(known).__module__
+    full = f"{module}.{name}"
+    return Method(
+        full,
+        f"{full} of each block of the level above",
+        partial(reducing, function=function),
+        skipna=False,
+        source=full,
+    )
+
+
+def reducing(dtype: np.dtype[Any], skipna: bool, pixels: int, *, function: Callable[..., Any]) -> Kernel:
+    """Return the kernel that reduces each block of the level above by a function.
+
+    Parameters
+    ----------
+    dtype, skipna, pixels
+        As every kernel takes them; `skipna` and `pixels` play no part.
+    function
+        ``function(blocks, axis=axes)`` with an array of one dimension more than the image; the first counts the
+        blocks, `axes` are those dimensions of a block that shrink. It returns one value for each block, which may
+        depend on that block alone; integers are made of floats by rounding half to even.
+
+    Raises
+    ------
+    MethodError
+        When it is computed, if the result has another shape.
+    DtypeError
+        When it is computed, if the dtype cannot hold a value.
+    """
+    return chained(partial(_reduced, function=function), dtype)
+
+
+def _reduced(block: NDArray[Any], sections: Sequence[Section], *, function: Callable[..., Any]) -> NDArray[Any]:
+    axes = tuple(1 + axis for axis, section in enumerate(sections) if section.factor > 1)
+    if not axes:
+        return block.copy()
+    level = np.empty(block_shape(sections), block.dtype)
+    for target, source, parts in tiles(sections, TILE_BYTES // block.itemsize, equal=True):
+        counts = block_shape(parts)
+        sizes = [(part.stop - part.start) // count for part, count in zip(parts, counts, strict=True)]
+        split = [n for pair in zip(counts, sizes, strict=True) for n in pair]
+        ndim = len(parts)
+        gathered = block[source].reshape(split).transpose(*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2))
+        # each block lies by itself in memory, so that what stands beside it cannot change the order of a sum
+        blocks = np.ascontiguousarray(gathered).reshape(-1, *sizes)
+        result = np.asarray(function(blocks, axis=axes))
+        expected = (len(blocks), *[1] * (ndim - len(axes)))
+        if result.shape != expected:
+            raise MethodError(
+                f"method {_name(function)} made {result.shape} of blocks {blocks.shape} along axis={axes}, not "
+                f"{expected}; give a function that reduces them, such as lambda blocks, axis: blocks.max(axis=axis)"
+            )
+        level[target] = _held(result, block.dtype, function).reshape(counts)
+    return level
+
+
+def _held(result: NDArray[Any], dtype: np.dtype[Any], function: Callable[..., Any]) -> NDArray[Any]:
+    """Convert to the dtype of level 0, or name the value that it cannot hold."""
+    if result.dtype.kind not in "biufc":
+        raise MethodError(
+            f"method {_name(function)} made values of dtype {result.dtype}; give a function that returns numbers"
+        )
+    if result.dtype == dtype:
+        return result
+    if result.dtype.kind == "c" and dtype.kind != "c":
+        raise _cannot_hold(result.ravel()[0], dtype, function)
+    if dtype.kind in "biu":
+        rounded = np.rint(result) if result.dtype.kind == "f" else result
+        low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+        # a float beside the largest 64-bit integers is compared as the number that it is
+        wrong = ~((rounded >= low) & (rounded < float(high) + 1 if rounded.dtype.kind == "f" else rounded <= high))
+    else:
+        with np.errstate(over="ignore"):
+            rounded = result.astype(dtype)
+        wrong = np.isinf(rounded) & ~np.isinf(result)
+    if wrong.any():
+        raise _cannot_hold(result[wrong].ravel()[0], dtype, function)
+    return rounded.astype(dtype)
+
+
+def _cannot_hold(value: Any, dtype: np.dtype[Any], function: Callable[..., Any]) -> DtypeError:
+    return DtypeError(
+        f"method {_name(function)} made the value {value}, which pixels of dtype {dtype} cannot hold; "
+        f"convert the image first: astype({np.result_type(np.asarray(value).dtype, dtype).name!r})"
+    )
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return repr(of_callable(function).name)

@@ -1,0 +1,34 @@
+"""``nearest``: one pixel of each block, as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xomezarr.downsample.method import Kernel, Section, chained
+
+__all__ = ["lower_middle", "nearest"]
+
+
+def lower_middle(factor: int) -> int:
+    """Index of the middle pixel of a block, of the lower one of two."""
+    return (factor - 1) // 2
+
+
+def nearest(dtype: np.dtype[Any], skipna: bool, pixels: int) -> Kernel:
+    """Values as they are; `skipna` and `pixels` play no part."""
+    return chained(_take_samples, dtype)
+
+
+def _take_samples(block: NDArray[Any], sections: Sequence[Section]) -> NDArray[Any]:
+    """Take the lower middle pixel of each block, the level's last pixel where a cut block ends before it."""
+    indices = [
+        np.minimum(
+            lower_middle(section.factor) + section.factor * np.arange(section.count), section.stop - section.start - 1
+        )
+        for section in sections
+    ]
+    return block[np.ix_(*indices)] if indices else block.copy()
