@@ -86,7 +86,8 @@ def test_c3_every_level_on_disk_is_the_mean_of_level_0(tmp_path: Path, version: 
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 2 if dtype == "bool" else 120, (24, 40)).astype(dtype)
     da = xr.DataArray(pixels, dims=("y", "x"))
-    levels = da.omezarr.to_zarr(tmp_path / "a.zarr", levels=4, factors=2, version=version).omezarr.levels
+    tree = da.omezarr.to_zarr(tmp_path / "a.zarr", method="local_mean", levels=4, factors=2, version=version)
+    levels = tree.omezarr.levels
     for index, level in enumerate(levels):
         factor = 2**index
         blocks = pixels.reshape(24 // factor, factor, 40 // factor, factor).astype("f8")
