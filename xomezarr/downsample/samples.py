@@ -25,10 +25,12 @@ def nearest(dtype: np.dtype[Any], skipna: bool, pixels: int) -> Kernel:
 
 def _take_samples(block: NDArray[Any], sections: Sequence[Section]) -> NDArray[Any]:
     """Take the lower middle pixel of each block, the level's last pixel where a cut block ends before it."""
-    indices = [
-        np.minimum(
-            lower_middle(section.factor) + section.factor * np.arange(section.count), section.stop - section.start - 1
-        )
-        for section in sections
-    ]
-    return block[np.ix_(*indices)] if indices else block.copy()
+    for axis, section in enumerate(sections):
+        first, last = lower_middle(section.factor), section.stop - section.start - 1
+        where: list[Any] = [slice(None)] * block.ndim
+        where[axis] = slice(first, None, section.factor)
+        if first + (section.count - 1) * section.factor > last:
+            where[axis] = np.minimum(first + section.factor * np.arange(section.count), last)
+        block = block[tuple(where)]
+    # a copy lets go of the pixels that were not taken
+    return block.copy()
