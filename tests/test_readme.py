@@ -20,4 +20,5 @@ def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for block in blocks:
         exec(block, names)
     xr.testing.assert_identical(xr.open_dataarray("embryo.ome.zarr", engine="omezarr"), names["da"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.ome.zarr", "embryo.ome.zarr"]
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["cells.ome.zarr", "embryo.ome.zarr", "labels.ome.zarr"]

@@ -51,7 +51,7 @@ def reducing(dtype: np.dtype[Any], skipna: bool, pixels: int, *, function: Calla
     Raises
     ------
     MethodError
-        When it is computed, if the result has another shape.
+        When it is computed, if the function fails, or its result has another shape.
     DtypeError
         When it is computed, if the dtype cannot hold a value.
     """
@@ -71,7 +71,13 @@ def _reduced(block: NDArray[Any], sections: Sequence[Section], *, function: Call
         gathered = block[source].reshape(split).transpose(*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2))
         # each block lies by itself in memory, so that what stands beside it cannot change the order of a sum
         blocks = np.ascontiguousarray(gathered).reshape(-1, *sizes)
-        result = np.asarray(function(blocks, axis=axes))
+        try:
+            result = np.asarray(function(blocks, axis=axes))
+        except Exception as error:
+            raise MethodError(
+                f"method {_name(function)} failed with {type(error).__name__}: {error}; it is called as "
+                f"f(blocks, axis={axes}) with blocks of shape {blocks.shape}, and returns one value for each block"
+            ) from error
         expected = (len(blocks), *[1] * (ndim - len(axes)))
         if result.shape != expected:
             raise MethodError(

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xomezarr.downsample.method import Kernel, Method, Reduction, Section
-from xomezarr.downsample.table import check_dtype, check_skipna
+from xomezarr.downsample.table import METHODS, check_dtype, check_skipna
 from xomezarr.errors import (
     AxisError,
     ChunkError,
     EmptyDimensionError,
     FactorError,
+    MethodError,
     OmeZarrError,
     collecting,
     raise_all,
@@ -104,8 +105,21 @@ def downsample(
     level0: Any = _as_dask(data, order, factors).transpose(order)
     pixels = math.prod(min(n, math.prod(along)) for n, *along in zip(level0.shape, *factors, strict=True))
     kernel = method.kernel(np.dtype(data.dtype), method.skipna is not False and skipna is not False, pixels)
+    if method not in METHODS.values() and factors:
+        _try(kernel, factors[0], np.dtype(data.dtype))
     back = [order.index(axis) for axis in range(len(order))]
     return [level.transpose(back) for level in _levels(level0, kernel, factors, boundary)]
+
+
+def _try(kernel: Kernel, factors: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Run a method that somebody brought on one block, so that what is wrong with it shows before anything is made."""
+    carry = kernel.start(np.ones(factors, dtype), [Section(0, f, f, f, kernel.halo(f)) for f in factors])
+    expected = (kernel.components, *[1] * len(factors))
+    if carry.shape != expected or carry.dtype != kernel.dtype:
+        raise MethodError(
+            f"the kernel's start made a carry of shape {carry.shape} and dtype {carry.dtype} of one block, where the "
+            f"kernel promises {expected} and {kernel.dtype}; mend it, or make it of a function: reducing"
+        )
 
 
 def _faults(

@@ -206,8 +206,8 @@ def chained(reduce: Reduction, dtype: np.dtype[Any], *, halo: Callable[[int], in
     halo
         Pixels that are read beyond the blocks, by factor.
     """
-    link = _Link(reduce)
-    return Kernel(link.start, link.step, _pixels, 1, dtype, halo)
+    link = _Link(reduce, dtype)
+    return Kernel(link.start, link.step, link.finish, 1, dtype, halo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,7 @@ class _Link:
     """A reduction of pixels as one of carries, which have their one component."""
 
     reduce: Reduction
+    dtype: np.dtype[Any]
 
     def start(self, pixels: NDArray[Any], sections: Sequence[Section]) -> NDArray[Any]:
         return self.reduce(pixels, sections)[None]
@@ -222,11 +223,10 @@ class _Link:
     def step(self, carry: NDArray[Any], sections: Sequence[Section]) -> NDArray[Any]:
         return self.reduce(carry[0], sections)[None]
 
-
-def _pixels(carry: NDArray[Any], sections: Sequence[Section]) -> NDArray[Any]:
-    """Finish a level whose carry is its pixels."""
-    level: NDArray[Any] = carry[0]
-    return level
+    def finish(self, carry: NDArray[Any], sections: Sequence[Section]) -> NDArray[Any]:
+        # where chunks were joined on the way, they came out in the machine's own byte order
+        level: NDArray[Any] = carry[0].astype(self.dtype, copy=False)
+        return level
 
 
 @dataclass(frozen=True, slots=True)
