@@ -12,11 +12,11 @@ import xarray as xr
 distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")
 
 
-@pytest.mark.parametrize("compute", [True, False])
-def test_c4_a_cluster_of_processes_writes_the_same_bytes(tmp_path: Path, compute: bool) -> None:
+@pytest.mark.parametrize(("method", "compute"), [("local_mean", True), ("gaussian", False), ("mode", True)])
+def test_c4_a_cluster_of_processes_writes_the_same_bytes(tmp_path: Path, method: str, compute: bool) -> None:
     pixels = np.random.default_rng(0).poisson(50, (3, 90, 70)).astype("u2")
     da = xr.DataArray(dask.array.from_array(pixels, chunks=(1, 32, 32)), dims=("c", "y", "x"), name="cells")
-    options = {"levels": 3, "chunks": {"y": 16, "x": 16}}
+    options = {"method": method, "levels": 3, "chunks": {"y": 16, "x": 16}}
     da.compute().omezarr.to_zarr(tmp_path / "here.ome.zarr", **options)
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
