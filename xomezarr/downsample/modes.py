@@ -20,10 +20,10 @@ def mode(dtype: np.dtype[Any], skipna: bool, pixels: int) -> Kernel:
     """Most frequent values of the pixels of the level above. NaN does not count; a block of NaN gives NaN.
 
     Of values that are equally frequent, that one wins whose pixel comes first when the block is read, in C order,
-    from its preferred corner. Along each axis that is the first pixel where the sum of the block's indices along the
-    other axes is even, the last one where it is odd. So no value wins by what it is, and no side by where it is: an
-    edge that runs through the middle of blocks goes alternately to the one and the other side of it. Objects neither
-    grow nor shrink nor move on average, and the next level finds the edge where it was.
+    from its preferred corner. Along each axis that is the last pixel for blocks of even index and the first one for
+    those of odd index: of two blocks that the next level joins, the pixels where they meet. So no value wins by what
+    it is, and no side by where it is; what the levels keep lies about the middle of the pixels that they cover; and a
+    straight edge along an axis stays straight, as all blocks along it agree.
     """
     return chained(_modes, dtype)
 
@@ -82,12 +82,9 @@ def _preferences(sections: Sequence[Section]) -> NDArray[np.int64]:
 
 
 def _corners(sections: Sequence[Section]) -> NDArray[np.intp]:
-    """Return the number of the corner that each block prefers: by axis, the parity of its indices along the others."""
-    indices = np.ix_(*(section.first_block + np.arange(section.count, dtype=np.intp) for section in sections))
-    together = np.zeros(block_shape(sections), np.intp)
-    for index in indices:
-        together += index
-    corner = np.zeros_like(together)
-    for index in indices:
-        corner = 2 * corner + ((together - index) & 1)
+    """Return the number of the corner that each block prefers: by axis, 1 for its last pixel and 0 for its first."""
+    corner = np.zeros((), np.intp)
+    for section in sections:
+        odd = (section.first_block + np.arange(section.count)) & 1
+        corner = np.add.outer(2 * corner, 1 - odd)
     return corner
