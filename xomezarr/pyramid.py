@@ -269,7 +269,7 @@ def lazy_levels(da: xr.DataArray, made: Pyramid, *, to_write: bool = True) -> It
                 f"rename({{{dim!r}: {dim.replace('/', '_')!r}}})"
             )
     data = lazy_data(da)
-    if to_write:
+    if to_write and made.steps:
         check_values(data, made.method)
     if to_write and not isinstance(data, np.ndarray):
         data = whole_chunks(data, [made.chunks[str(dim)] for dim in da.dims])
