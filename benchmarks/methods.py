@@ -93,10 +93,10 @@ def sample(name: str) -> Pixels:
 
 def run(method: Method, pixels: Pixels) -> Pixels:
     """Make level 1 with the method's kernel."""
-    kernel = method.kernel(pixels.dtype, True, 8)
+    kernel = method.make(pixels.dtype, skipna=True, pixels=8)
     carry = kernel.start(pixels, [Section(0, size, size, 2, kernel.halo(2)) for size in pixels.shape])
     sizes = zip(carry.shape[1:], pixels.shape, strict=True)
-    return kernel.finish(carry, [Section(0, n, n, 2, kernel.finish_halo(2), 2, size) for n, size in sizes])
+    return kernel.finish(carry, [Section(0, n, n, 1, kernel.finish_halo(2), 2, 2, size) for n, size in sizes])
 
 
 def seconds(call: Callable[[Pixels], Any], pixels: Pixels) -> float:

@@ -359,7 +359,7 @@ def test_c3_nearest_never_invents_a_label_and_keeps_nan():
 def test_kernels_work_block_by_block_on_plain_numpy():
     data = np.random.default_rng(4).integers(0, 99, (8, 12)).astype(np.float32)
     for method in METHODS.values():
-        kernel = method.kernel(data.dtype, True, 24)
+        kernel = method.make(data.dtype, skipna=True, pixels=24)
         rows = Section(0, 8, 8, 2, kernel.halo(2))
         parts = [Section(a, b, 12, 3, kernel.halo(3)) for a, b in ((0, 6), (6, 12))]
         carries = [kernel.start(data[:, part.read], (rows, part)) for part in parts]
@@ -367,7 +367,7 @@ def test_kernels_work_block_by_block_on_plain_numpy():
         twos = [Section(0, 4, 4, 2, kernel.halo(2))] * 2
         carry = kernel.step(np.concatenate(carries, axis=2), twos)
         halo = kernel.finish_halo(2)
-        level = kernel.finish(carry, [Section(0, 2, 2, 2, halo, 4, 8), Section(0, 2, 2, 2, halo, 6, 12)])
+        level = kernel.finish(carry, [Section(0, 2, 2, 1, halo, 2, 4, 8), Section(0, 2, 2, 1, halo, 2, 6, 12)])
         np.testing.assert_array_equal(level, compute(data, "yx", [{"y": 2, "x": 3}, {"y": 2, "x": 2}], method)[1])
 
 
@@ -445,7 +445,7 @@ def test_c4_slabs_of_a_big_block_do_not_show(monkeypatch):
         monkeypatch.setattr("xomezarr.downsample.blocks.CACHE_BYTES", size)
         assert [bits(level) for level in compute(data, "zyx", STEPS)] == expected
         assert [bits(level) for level in compute(np.asfortranarray(data), "zyx", STEPS)] == expected
-    monkeypatch.setattr("xomezarr.downsample.levels.BLOCK_BYTES", 600)
+    monkeypatch.setattr("xomezarr.downsample.sources.BLOCK_BYTES", 600)
     assert downsample(data, "zyx", STEPS, LOCAL_MEAN)[0].npartitions > 20
     assert [bits(level) for level in compute(data, "zyx", STEPS)] == expected
 
@@ -558,7 +558,7 @@ def test_c9_building_reads_nothing(method):
 
 
 def test_c9_stored_chunks_are_read_whole(monkeypatch):
-    monkeypatch.setattr("xomezarr.downsample.levels.BLOCK_BYTES", 200_000)
+    monkeypatch.setattr("xomezarr.downsample.sources.BLOCK_BYTES", 200_000)
     source = Blocks()
     (level,) = compute(source, "zyx", [{"z": 2, "y": 2, "x": 2}])
     assert (level == 7).all()
@@ -698,6 +698,8 @@ def test_a_level_without_any_shrinking_is_the_image():
         data = np.arange(6).reshape(2, 3).astype(dtype)
         for level in compute(data, "yx", [{}, {"y": 1}], method):
             assert bits(level) == bits(data)
-    (point,) = compute(np.array(3.5), (), [{}])
-    assert point == 3.5
+    for method in METHODS.values():
+        (point,) = compute(np.array(3.5), (), [{}], method)
+        # what is not smoothed has no difference from itself
+        assert point == (0.0 if method.name == "laplacian" else 3.5)
     assert downsample(data, "yx", [], LOCAL_MEAN) == []

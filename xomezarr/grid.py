@@ -6,9 +6,10 @@ Grid(scale=1.0, translation=0.25, size=256)
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,9 +24,12 @@ from xomezarr.errors import (
     IrregularCoordinateError,
 )
 
-__all__ = ["REGULAR_WITHIN", "Boundary", "Grid", "block_count", "step_factor"]
+__all__ = ["LARGEST_FACTOR", "REGULAR_WITHIN", "Boundary", "Grid", "block_count", "is_factor", "step_factor"]
 
 Boundary = Literal["pad", "trim"]
+
+LARGEST_FACTOR = 2**31
+"""No dimension of an image has more pixels: a larger factor is a slip, and its arithmetic would overflow."""
 
 REGULAR_WITHIN = 0.01
 """Samples may lie this fraction of a pixel off the grid and still count as regular.
@@ -104,7 +108,7 @@ class Grid:
         FactorError
             If `factor` is not an integer of at least 1.
         """
-        if isinstance(factor, bool) or not hasattr(factor, "__index__") or factor < 1:
+        if not is_factor(factor):
             raise FactorError(f"factor {factor!r} is not an integer of at least 1; give factors=2, say")
         offset = (factor - 1) / 2 if sample is None else sample
         return Grid(self.scale * factor, self.position(offset), block_count(self.size, factor, boundary))
@@ -160,6 +164,13 @@ class Grid:
             or _short_grid(centres, precisions, (centres.size / 2,))
             or _nearest_grid(centres, dim, values if shown is None else np.asarray(shown))
         )
+
+
+def is_factor(factor: object) -> bool:
+    """Whether this is a step from one level to the next: an integer from 1 to `LARGEST_FACTOR`, and no bool."""
+    if isinstance(factor, bool | np.bool_) or not isinstance(factor, SupportsIndex):
+        return False
+    return 1 <= operator.index(factor) <= LARGEST_FACTOR
 
 
 def block_count(size: int, factor: int, boundary: Boundary) -> int:

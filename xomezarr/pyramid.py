@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from xomezarr.downsample import (
     Method,
     MethodLike,
     check_dtype,
-    check_skipna,
     check_values,
     default_method,
     downsample,
     get_method,
+    resolve_skipna,
 )
 from xomezarr.errors import (
     AxisError,
@@ -33,7 +34,7 @@ from xomezarr.errors import (
     raise_all,
     warn,
 )
-from xomezarr.grid import Boundary, Grid, block_count, step_factor
+from xomezarr.grid import Boundary, Grid, block_count, is_factor, step_factor
 from xomezarr.model import Axis
 from xomezarr.units import convert
 
@@ -90,6 +91,18 @@ class Pyramid:
         return tuple(dimension.name for dimension in self.dimensions)
 
     @property
+    def method_metadata(self) -> dict[str, Any]:
+        """How the levels are made, as OME-Zarr recommends to tell: what is called, and with what."""
+        asked = {"factors": [dict(step) for step in self.steps], "boundary": self.boundary, "skipna": self.skipna}
+        return {
+            "description": self.method.description,
+            "method": self.method.called,
+            "version": version("xomezarr"),
+            "args": [],
+            "kwargs": {**self.method.arguments, **{key: value for key, value in asked.items() if value is not None}},
+        }
+
+    @property
     def factors(self) -> tuple[dict[str, int], ...]:
         """Factors of each level against level 0, by dimension: products of the steps that were really taken."""
         levels = [dict.fromkeys(self.dims, 1)]
@@ -113,7 +126,7 @@ class Pyramid:
         for factors in self.factors:
             for dim in self.dims:
                 step = factors[dim] // previous[dim]
-                samples[dim] += previous[dim] * self.method.sample(step)
+                samples[dim] += previous[dim] * self.method.sample(step) if step > 1 else 0.0
                 sizes[dim] = block_count(sizes[dim], step, self.boundary)
             level = {}
             for dimension in self.dimensions:
@@ -145,6 +158,7 @@ def design(
     row = default_method(da.dtype)
     with collecting(faults):
         row = get_method(method) if method is not None else row
+    with collecting(faults):
         check_dtype(da.dtype, row)
     if boundary not in ("pad", "trim"):
         faults.append(FactorError(f'boundary={boundary!r} is not known; give boundary="pad" or boundary="trim"'))
@@ -152,15 +166,16 @@ def design(
     with collecting(faults):
         dimensions = describe(da, axes=axes, irregular=irregular)
     with collecting(faults):
-        check_skipna(skipna, row)
+        left_out = resolve_skipna(skipna, row)
+        # what nobody asked for is not told in the file
+        skipna = None if skipna is None else left_out
     made: Pyramid | None = None
     with collecting(faults):
         if dimensions:
             made = plan_levels(da, dimensions, row, factors, levels, boundary, skipna, chunks)
         else:  # what can be told without them
             named = [Dimension(Axis(str(dim)), Grid(1.0, 0.0, size), "index") for dim, size in da.sizes.items()]
-            _check_levels(levels)
-            _listed_steps(factors, named)
+            _asked_steps(factors, levels, named)
     raise_all(faults, "the array cannot be written as OME-Zarr")
     assert made is not None
     return made
@@ -178,8 +193,7 @@ def plan_levels(
 ) -> Pyramid:
     """Choose the steps from level to level, and the chunks."""
     sizes = {dimension.name: dimension.grid.size for dimension in dimensions}
-    _check_levels(levels)
-    listed = _listed_steps(factors, dimensions)
+    listed = _asked_steps(factors, levels, dimensions)
     shrinking = [dim for dim in sizes if sizes[dim] > 1 and _may_shrink(dim, listed, dimensions)]
     spatial = [dimension.name for dimension in dimensions if dimension.axis.type == "space"]
     # one dimension of space that shrinks by itself would make lines of pixels: all of space shares a chunk then
@@ -246,9 +260,8 @@ def pyramid(
     da = dequantify(da)
     _check_names(da)
     made = design(da, method=method, factors=factors, levels=levels, boundary=boundary, skipna=skipna, axes=axes)
-    return to_tree(
-        list(lazy_levels(da, made, to_write=False)), encoding={"method": made.method.name, "boundary": boundary}
-    )
+    remembered = {"method": made.method.name, "metadata": made.method_metadata}
+    return to_tree(list(lazy_levels(da, made, to_write=False)), encoding=remembered)
 
 
 def lazy_levels(da: xr.DataArray, made: Pyramid, *, to_write: bool = True) -> Iterator[xr.DataArray]:
@@ -418,6 +431,20 @@ def _check_levels(levels: int | None) -> None:
         )
 
 
+def _asked_steps(
+    factors: Factors | None, levels: int | None, dimensions: Sequence[Dimension]
+) -> list[dict[str, int]] | dict[str, int] | None:
+    """Check factors and number of levels, and return what `_listed_steps` does."""
+    faults: list[OmeZarrError] = []
+    listed = None
+    with collecting(faults):
+        _check_levels(levels)
+    with collecting(faults):
+        listed = _listed_steps(factors, dimensions)
+    raise_all(faults, "the levels cannot be made")
+    return listed
+
+
 def _listed_steps(
     factors: Factors | None, dimensions: Sequence[Dimension]
 ) -> list[dict[str, int]] | dict[str, int] | None:
@@ -434,7 +461,14 @@ def _listed_steps(
         )
     if not isinstance(factors, Sequence):
         return _one_step(factors, dimensions, "factors")
-    steps = [_one_step(step, dimensions, f"factors[{index}]") for index, step in enumerate(factors)]
+    if not factors:
+        raise FactorError(f"factors={factors!r} names no step; give factors=2, say, or levels=1 for the image alone")
+    steps: list[dict[str, int]] = []
+    faults: list[OmeZarrError] = []
+    for index, step in enumerate(factors):
+        with collecting(faults):
+            steps.append(_one_step(step, dimensions, f"factors[{index}]"))
+    raise_all(faults, "the factors cannot be used")
     numbers = [step for step in factors if not isinstance(step, Mapping)]
     powers = [numbers[0] ** (index + 1) for index in range(len(numbers))] if numbers else []
     if len(numbers) == len(steps) > 1 and numbers[0] > 1 and numbers == powers:
@@ -456,10 +490,11 @@ def _one_step(step: int | Mapping[str, int], dimensions: Sequence[Dimension], wh
             if dim not in by_name:
                 faults.append(
                     FactorError(
-                        f"{where} names dimension {dim!r}, which the array lacks; its dimensions are {tuple(by_name)}"
+                        f"{where} names dimension {dim!r}, which the array lacks; its dimensions are {tuple(by_name)}: "
+                        f"give factors={{{next(reversed(by_name), 'x')!r}: 2}}, say"
                     )
                 )
-            elif not _is_factor(factor):
+            elif not is_factor(factor):
                 faults.append(FactorError(f"{where}[{dim!r}] is {factor!r}; give an integer of at least 1, such as 2"))
             elif factor > 1 and by_name[dim].kind == "label":
                 faults.append(
@@ -474,15 +509,11 @@ def _one_step(step: int | Mapping[str, int], dimensions: Sequence[Dimension], wh
                 f"{where} is {dict(step)}, and nothing shrinks; give factors=2, say, or levels=1 for the image alone"
             )
         return {dim: operator.index(step.get(dim, 1)) for dim in by_name}
-    if not _is_factor(step):
+    if not is_factor(step):
         raise FactorError(f"{where} is {step!r}; give an integer of at least 1, such as 2")
     if step == 1:
         raise FactorError(f"{where} is 1, and nothing shrinks; give factors=2, say, or levels=1 for the image alone")
     return {dimension.name: operator.index(step) if dimension.axis.type == "space" else 1 for dimension in dimensions}
-
-
-def _is_factor(factor: object) -> bool:
-    return not isinstance(factor, bool | np.bool_) and hasattr(factor, "__index__") and operator.index(factor) >= 1
 
 
 def _may_shrink(

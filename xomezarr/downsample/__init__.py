@@ -10,22 +10,24 @@ runs kernels over dask arrays and computes nothing.
 >>> level1.compute(), level2.compute()
 (array([0, 2, 4, 6], dtype=uint16), array([2, 6], dtype=uint16))
 
-`method` holds the values (`Method`, `Kernel`, `Section`), `table` the rows, `levels` the lazy arrays; the arithmetic
-lies in `means`, `samples`, `ranks`, `modes`, `filters` and `functions`.
+`method` and `sections` hold the values (`Method`, `Kernel`, `Section`), `table` the rows, `levels` the lazy arrays and
+`sources` how they are read; the arithmetic lies in `means`, `samples`, `ranks`, `modes`, `filters` and `functions`.
 """
 
 from xomezarr.downsample.functions import reducing
-from xomezarr.downsample.levels import downsample, lazy_blocks
-from xomezarr.downsample.method import Kernel, Method, Section, Smoothing
+from xomezarr.downsample.levels import downsample
+from xomezarr.downsample.method import Kernel, Method, Smoothing
+from xomezarr.downsample.sections import Section
+from xomezarr.downsample.sources import lazy_blocks
 from xomezarr.downsample.table import (
     METHODS,
     MethodLike,
     check_dtype,
-    check_skipna,
     check_values,
     default_method,
     get_method,
     is_sampled,
+    resolve_skipna,
 )
 
 __all__ = [
@@ -36,7 +38,6 @@ __all__ = [
     "Section",
     "Smoothing",
     "check_dtype",
-    "check_skipna",
     "check_values",
     "default_method",
     "downsample",
@@ -44,4 +45,5 @@ __all__ = [
     "is_sampled",
     "lazy_blocks",
     "reducing",
+    "resolve_skipna",
 ]

@@ -1,4 +1,4 @@
-"""Reductions that join the pixels of a block one by one, strictly in C order."""
+"""Blocks as arrays of their first pixels, their second ones and so on, in C order of their place within the block."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.downsample.method import Section, block_shape
+from xomezarr.downsample.sections import Section, block_shape, tiles
 
-__all__ = ["CACHE_BYTES", "along", "carried", "reduce_blocks"]
+__all__ = ["carried", "equal_blocks", "reduce_blocks", "within"]
 
 CACHE_BYTES = 512 * 2**10
 """Pixels that a kernel takes in one go: they are passed over once for each pixel of a block, and stay in a core's
 second-level cache meanwhile."""
 
 
-def along(axis: int, ndim: int, selected: slice) -> tuple[Any, ...]:
+def _along(axis: int, ndim: int, selected: slice) -> tuple[Any, ...]:
     """Index one of the last `ndim` axes, whatever axes precede them."""
     return (..., selected, *[slice(None)] * (ndim - 1 - axis))
 
@@ -93,8 +93,8 @@ def _fill(
         slab = max(size * CACHE_BYTES // block.nbytes, 1)
         for start in range(0, size, slab):
             stop = start + slab
-            source = block[along(axis, ndim, slice(start * factors[axis], stop * factors[axis]))]
-            _fill(carry[along(axis, ndim, slice(start, stop))], source, factors, lift, joins, layout)
+            source = block[_along(axis, ndim, slice(start * factors[axis], stop * factors[axis]))]
+            _fill(carry[_along(axis, ndim, slice(start, stop))], source, factors, lift, joins, layout)
         return
     pieces = _pieces(block, factors)
     piece, _ = next(pieces)
@@ -107,6 +107,42 @@ def _fill(
             join(target[where], component, out=target[where])
 
 
+def within(values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Hold means between the lowest and the highest of the values that they are made of, where rounding has led out.
+
+    A sum of finite values beyond float64 says no more of their mean: it is taken to be midway between the two.
+    """
+    with np.errstate(all="ignore"):
+        lost = ~np.isfinite(values) & np.isfinite(low) & np.isfinite(high)
+        means = np.where(lost, low / 2 + high / 2, values)
+        return np.where(means < low, low, np.where(means > high, high, means))
+
+
 def carried(piece: NDArray[Any]) -> Iterable[NDArray[Any]]:
     """Take the components of a carry as they are."""
     return piece
+
+
+def equal_blocks(
+    block: NDArray[Any], sections: Sequence[Section]
+) -> Iterator[tuple[tuple[Any, ...], list[NDArray[Any]], tuple[Section, ...]]]:
+    """Yield tiles of blocks of one shape as the arrays of their first pixels, their second ones and so on.
+
+    Yields
+    ------
+    target : tuple
+        Where the tile lies in the result.
+    pieces : list of numpy.ndarray
+        In C order of their place within the block; each in the shape of the tile.
+    sections : tuple of Section
+        Those of the tile.
+    """
+    for target, source, parts in tiles(sections, CACHE_BYTES // block.itemsize, equal=True):
+        pixels = block[source]
+        # a block that is cut along an axis is the only one along it, and all that there is
+        sizes = [min(part.factor, part.stop - part.start) for part in parts]
+        pieces = [
+            pixels[(..., *(slice(offset, None, size) for offset, size in zip(offsets, sizes, strict=True)))]
+            for offsets in itertools.product(*map(range, sizes))
+        ]
+        yield target, pieces, parts

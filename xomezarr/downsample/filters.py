@@ -7,20 +7,21 @@ order it is added up, depends on its place in the level alone: tiles and chunks 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.downsample.method import Kernel, Section, Smoothing, block_shape, chained, tiles
+from xomezarr.downsample.blocks import within
+from xomezarr.downsample.method import Kernel, Smoothing, chained
+from xomezarr.downsample.sections import Section, block_shape, tiles
 from xomezarr.errors import DtypeError
 
 __all__ = ["LARGEST_INTEGER", "filtered", "laplacian"]
 
 TILE_PIXELS = 2**18
-"""Pixels that are filtered at once: as float64 2 MiB, of which a halo of three pixels is a small part."""
+"""Pixels that are filtered at once: as float64 2 MiB, unless that were too little beside the halo."""
 
 LARGEST_INTEGER = 2**53
 """Up to here float64, in which filters compute, holds every integer."""
@@ -128,11 +129,11 @@ def _sampled(
 def _smoothed(
     pixels: NDArray[Any], axis: int, section: Section, smoothing: Smoothing, extreme: np.ufunc | None = None
 ) -> NDArray[Any]:
-    """Smooth along an axis by the Gaussian of the section's factor, at every pixel."""
-    if section.factor == 1:
+    """Smooth along an axis, at every pixel, by the Gaussian of the factor that made the level."""
+    if section.above == 1:
         return pixels
     every = range(section.start, section.stop)
-    return _convolved(pixels, axis, section, smoothing, smoothing.weights(section.factor), every, 0, extreme)
+    return _convolved(pixels, axis, section, smoothing, smoothing.weights(section.above), every, 0, extreme)
 
 
 # --- all axes ----------------------------------------------------------------------------------------------------
@@ -181,10 +182,10 @@ def _filter(
                 total = np.where(touched, total / weight, total)
             if bounded:
                 known = value if missing is None else np.where(missing, np.nan, value)
-                low, high = along(known, np.fmin), along(known, np.fmax)
-                total = np.where(total < low, low, np.where(total > high, high, total))
-            # one NaN for all: sign and payload of a computed NaN depend on the order of the operands
-            results.append(np.where(np.isnan(total), np.nan, total))
+                # where NaN is not left out, the bounds know of it too
+                least, most = (np.fmin, np.fmax) if skipna else (np.minimum, np.maximum)
+                total = within(total, along(known, least), along(known, most))
+            results.append(total)
     return results
 
 
@@ -194,11 +195,13 @@ def _parts(pixels: NDArray[Any]) -> list[NDArray[Any]]:
 
 def _store(level: NDArray[Any], parts: Sequence[NDArray[np.float64]]) -> None:
     """Round to the dtype of a level, integers half to even."""
-    if level.dtype.kind == "c":
-        level.real, level.imag = parts
-    else:
-        with np.errstate(all="ignore"):
-            level[...] = np.rint(parts[0]) if level.dtype.kind in "biu" else parts[0]
+    with np.errstate(all="ignore"):
+        if level.dtype.kind in "biu":
+            level[...] = np.rint(parts[0])
+            return
+        for target, part in zip(_parts(level), parts, strict=True):
+            # one NaN for all: sign and payload of a computed NaN depend on the order of the operands
+            target[...] = np.where(np.isnan(part), np.nan, part)
 
 
 def _is_double(dtype: np.dtype[Any]) -> bool:
@@ -286,13 +289,11 @@ def _gaussian(
 def _difference(
     carry: NDArray[Any], sections: Sequence[Section], *, smoothing: Smoothing, skipna: bool, dtype: np.dtype[Any]
 ) -> NDArray[Any]:
-    # every pixel is one of its own block here
-    level = np.empty([section.stop - section.start for section in sections], dtype)
-    pixelwise = [replace(section, factor=1) for section in sections]
-    for target, source, parts in tiles(pixelwise, TILE_PIXELS):
+    level = np.empty(block_shape(sections), dtype)
+    for target, source, parts in tiles(sections, TILE_PIXELS):
         given = [part[source] for part in carry]
-        tile = [replace(part, factor=section.factor) for part, section in zip(parts, sections, strict=True)]
-        smooth = _filter(given, tile, smoothing, _smoothed, skipna=skipna, bounded=True)
+        smooth = _filter(given, parts, smoothing, _smoothed, skipna=skipna, bounded=True)
         inner = tuple(slice(part.start - part.read.start, part.stop - part.read.start) for part in parts)
-        _store(level[target], [part[inner] - known for part, known in zip(given, smooth, strict=True)])
+        with np.errstate(all="ignore"):
+            _store(level[target], [part[inner] - known for part, known in zip(given, smooth, strict=True)])
     return level

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.downsample.method import Kernel, Method, Section, block_shape, chained, tiles
+from xomezarr.downsample.method import Kernel, Method, chained
+from xomezarr.downsample.sections import Section, block_shape, tiles
 from xomezarr.errors import DtypeError, MethodError
 
 __all__ = ["of_callable", "reducing"]
@@ -19,21 +20,36 @@ TILE_BYTES = 4 * 2**20
 """Pixels that a function is given at once: enough that its own cost for a call does not show."""
 
 
+EXAMPLE = "give one that reduces blocks, such as method=lambda blocks, axis: blocks.max(axis=axis)"
+
+
 def of_callable(function: Callable[..., Any]) -> Method:
     """Return the row of a function ``f(blocks, axis)``."""
-    known = function
-    while isinstance(known, functools.partial):
-        known = known.func
-    name = getattr(known, "__qualname__", None) or getattr(known, "__name__", None) or type(known).__qualname__
-    module = getattr(known, "__module__", None) or type(known).__module__
-    full = f"{module}.{name}"
+    full, arguments = _described(function)
     return Method(
         full,
         f"{full} of each block of the level above",
         partial(reducing, function=function),
-        skipna=False,
         source=full,
+        arguments=arguments,
     )
+
+
+def _described(function: Callable[..., Any]) -> tuple[str, dict[str, Any]]:
+    """Return the full name of a function, and the arguments that `functools.partial` gave it, for people."""
+    arguments: dict[str, Any] = {}
+    while isinstance(function, functools.partial):
+        arguments = {**function.keywords, **arguments}
+        function = function.func
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = getattr(function, "__module__", None) or type(function).__module__
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):  # whose methods do not say whose they are
+        module, name = "numpy", f"{owner.__name__}.{function.__name__}"
+    plain = (bool, int, float, str, type(None))
+    return f"{module}.{name}", {
+        key: value if isinstance(value, plain) else repr(value) for key, value in arguments.items()
+    }
 
 
 def reducing(dtype: np.dtype[Any], skipna: bool, pixels: int, *, function: Callable[..., Any]) -> Kernel:
@@ -69,20 +85,27 @@ def _reduced(block: NDArray[Any], sections: Sequence[Section], *, function: Call
         split = [n for pair in zip(counts, sizes, strict=True) for n in pair]
         ndim = len(parts)
         gathered = block[source].reshape(split).transpose(*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2))
-        # each block lies by itself in memory, so that what stands beside it cannot change the order of a sum
-        blocks = np.ascontiguousarray(gathered).reshape(-1, *sizes)
+        # each block lies by itself in memory, so that what stands beside it cannot change the order of a sum;
+        # and in a copy, so that a function may sort in place
+        blocks = np.array(gathered, order="C").reshape(-1, *sizes)
         try:
-            result = np.asarray(function(blocks, axis=axes))
+            result = function(blocks, axis=axes)
         except Exception as error:
             raise MethodError(
-                f"method {_name(function)} failed with {type(error).__name__}: {error}; it is called as "
-                f"f(blocks, axis={axes}) with blocks of shape {blocks.shape}, and returns one value for each block"
+                f"method {_name(function)} failed with {type(error).__name__}: {error}; it was called as "
+                f"f(blocks, axis={axes}) with blocks of shape {blocks.shape}: {EXAMPLE}"
             ) from error
+        if np.ma.isMaskedArray(result):
+            raise MethodError(
+                f"method {_name(function)} returned a masked array, and a file has no mask; "
+                "give what is masked a value: filled(np.nan)"
+            )
+        result = np.asarray(result)
         expected = (len(blocks), *[1] * (ndim - len(axes)))
         if result.shape != expected:
             raise MethodError(
                 f"method {_name(function)} made {result.shape} of blocks {blocks.shape} along axis={axes}, not "
-                f"{expected}; give a function that reduces them, such as lambda blocks, axis: blocks.max(axis=axis)"
+                f"{expected}: {EXAMPLE}"
             )
         level[target] = _held(result, block.dtype, function).reshape(counts)
     return level
@@ -91,9 +114,7 @@ def _reduced(block: NDArray[Any], sections: Sequence[Section], *, function: Call
 def _held(result: NDArray[Any], dtype: np.dtype[Any], function: Callable[..., Any]) -> NDArray[Any]:
     """Convert to the dtype of level 0, or name the value that it cannot hold."""
     if result.dtype.kind not in "biufc":
-        raise MethodError(
-            f"method {_name(function)} made values of dtype {result.dtype}; give a function that returns numbers"
-        )
+        raise MethodError(f"method {_name(function)} made values of dtype {result.dtype}, not numbers: {EXAMPLE}")
     if result.dtype == dtype:
         return result
     if result.dtype.kind == "c" and dtype.kind != "c":
@@ -114,10 +135,10 @@ def _held(result: NDArray[Any], dtype: np.dtype[Any], function: Callable[..., An
 
 def _cannot_hold(value: Any, dtype: np.dtype[Any], function: Callable[..., Any]) -> DtypeError:
     return DtypeError(
-        f"method {_name(function)} made the value {value}, which pixels of dtype {dtype} cannot hold; "
+        f"method {_name(function)} made {value}, for example, which pixels of dtype {dtype} cannot hold; "
         f"convert the image first: astype({np.result_type(np.asarray(value).dtype, dtype).name!r})"
     )
 
 
 def _name(function: Callable[..., Any]) -> str:
-    return repr(of_callable(function).name)
+    return repr(_described(function)[0])

@@ -5,17 +5,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.downsample.method import Kernel, Method, Reduction, Section
-from xomezarr.downsample.table import METHODS, check_dtype, check_skipna
+from xomezarr.downsample.method import Kernel, Method, Reduction
+from xomezarr.downsample.sections import Section, block_shape
+from xomezarr.downsample.sources import as_dask
+from xomezarr.downsample.table import METHODS, check_dtype, resolve_skipna
 from xomezarr.errors import (
     AxisError,
     ChunkError,
+    DtypeError,
     EmptyDimensionError,
     FactorError,
     MethodError,
@@ -23,18 +27,12 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
-from xomezarr.grid import Boundary, block_count, step_factor
+from xomezarr.grid import LARGEST_FACTOR, Boundary, block_count, is_factor, step_factor
 
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["canonical_order", "downsample", "lazy_blocks"]
-
-BLOCK_BYTES = 16 * 2**20
-"""Size of the blocks that an array without chunks is read in.
-
-A hundred times what dask spends on a task, and yet a block with its carry for each worker fits any memory.
-"""
+__all__ = ["canonical_order", "downsample"]
 
 
 def _dask() -> Any:
@@ -102,23 +100,67 @@ def downsample(
     order = canonical_order(dims)
     names = [dims[axis] for axis in order]
     factors = _step_factors([data.shape[axis] for axis in order], names, steps, boundary)
-    level0: Any = _as_dask(data, order, factors).transpose(order)
-    pixels = math.prod(min(n, math.prod(along)) for n, *along in zip(level0.shape, *factors, strict=True))
-    kernel = method.kernel(np.dtype(data.dtype), method.skipna is not False and skipna is not False, pixels)
-    if method not in METHODS.values() and factors:
-        _try(kernel, factors[0], np.dtype(data.dtype))
     back = [order.index(axis) for axis in range(len(order))]
+    level0: Any = as_dask(data, [[step[place] for place in back] for step in factors]).transpose(order)
+    pixels = math.prod(min(n, math.prod(along)) for n, *along in zip(level0.shape, *factors, strict=True))
+    dtype = np.dtype(data.dtype)
+    make = partial(method.make, dtype, skipna=resolve_skipna(skipna, method), pixels=pixels)
+    kernel = make() if method in METHODS.values() else _tried(method, make, factors, dtype)
     return [level.transpose(back) for level in _levels(level0, kernel, factors, boundary)]
 
 
-def _try(kernel: Kernel, factors: Sequence[int], dtype: np.dtype[Any]) -> None:
-    """Run a method that somebody brought on one block, so that what is wrong with it shows before anything is made."""
-    carry = kernel.start(np.ones(factors, dtype), [Section(0, f, f, f, kernel.halo(f)) for f in factors])
-    expected = (kernel.components, *[1] * len(factors))
-    if carry.shape != expected or carry.dtype != kernel.dtype:
+def _tried(
+    method: Method, make: Callable[[], Kernel], factors: Sequence[Sequence[int]], dtype: np.dtype[Any]
+) -> Kernel:
+    """Return the kernel of a method that somebody brought, once it has been run on one small block of ones.
+
+    So a wrong signature or shape shows early. What it makes of the values is judged when they are known.
+    """
+    try:
+        kernel = make()
+        try:
+            for step in factors[:1]:
+                _try(kernel, [min(f, TRIAL_PIXELS) for f in step], dtype)
+        except DtypeError:
+            pass
+        except MethodError as error:
+            if not isinstance(error.__cause__, TypeError | None):
+                return kernel
+            raise
+    except OmeZarrError:
+        raise
+    except Exception as error:
         raise MethodError(
-            f"the kernel's start made a carry of shape {carry.shape} and dtype {carry.dtype} of one block, where the "
-            f"kernel promises {expected} and {kernel.dtype}; mend it, or make it of a function: reducing"
+            f"the kernel of method {method.name!r} failed with {type(error).__name__}: {error}; mend it, or make it "
+            "of a function: functools.partial(reducing, function=np.ptp)"
+        ) from error
+    return kernel
+
+
+def _try(kernel: Kernel, sizes: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Check what a kernel makes of one block of ones."""
+    ones = (1,) * len(sizes)
+    carry = kernel.start(np.ones(sizes, dtype), [Section(0, n, n, n, kernel.halo(n)) for n in sizes])
+    _check_result(carry, (kernel.components, *ones), kernel.dtype)
+    finish = [Section(0, 1, 1, 1, kernel.finish_halo(n), n, n, n) for n in sizes]
+    _check_result(kernel.finish(carry, finish), ones, dtype)
+
+
+TRIAL_PIXELS = 4
+"""Pixels along each axis of the block that a method is tried on."""
+
+
+def _check_result(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise where a kernel does not make what it promises."""
+    if not isinstance(result, np.ndarray):
+        raise MethodError(
+            f"a kernel made a {type(result).__name__}, where an array is promised; mend it, or make it of a function: "
+            "functools.partial(reducing, function=np.ptp)"
+        )
+    if result.shape != shape or result.dtype != dtype:
+        raise MethodError(
+            f"a kernel made an array of shape {result.shape} and dtype {result.dtype}, where {shape} and {dtype} are "
+            "promised; mend it, or make it of a function: functools.partial(reducing, function=np.ptp)"
         )
 
 
@@ -135,8 +177,13 @@ def _faults(
     with collecting(faults):
         check_dtype(data.dtype, method)
     with collecting(faults):
-        check_skipna(skipna, method)
+        resolve_skipna(skipna, method)
     yield from faults
+    if np.ma.isMaskedArray(getattr(data, "_meta", data)):
+        yield DtypeError(
+            "the array is a masked one, and a file has no mask; give what is masked a value: filled(np.nan), or "
+            "dask.array.ma.filled(array, np.nan)"
+        )
     if len(dims) != len(data.shape) or len(set(dims)) != len(dims):
         yield AxisError(f"dims={tuple(dims)} do not name {len(data.shape)} dimensions; give each its own name")
     for dim, size in zip(dims, data.shape, strict=False):
@@ -153,12 +200,12 @@ def _faults(
             if dim not in dims:
                 yield FactorError(
                     f"step {number} has a factor for dimension {dim!r}, which the array lacks; "
-                    f"its dimensions are {tuple(dims)}: give factors={{{str(dims[-1]) if dims else 'x'!r}: 2}}, say"
+                    f"its dimensions are {tuple(dims)}; give factors={{{str(dims[-1]) if dims else 'x'!r}: 2}}, say"
                 )
-            elif isinstance(factor, bool) or not hasattr(factor, "__index__") or factor < 1:
+            elif not is_factor(factor):
                 yield FactorError(
-                    f"the factor of dimension {dim!r} in step {number} is {factor!r}, not an integer of at least 1; "
-                    f"give factors={{{dim!r}: 2}}, say"
+                    f"the factor of dimension {dim!r} in step {number} is {factor!r}, not an integer from 1 to "
+                    f"{LARGEST_FACTOR}; give factors={{{dim!r}: 2}}, say"
                 )
     if boundary not in ("pad", "trim"):
         yield FactorError(f"boundary={boundary!r} is neither 'pad' nor 'trim'; give boundary='pad'")
@@ -192,10 +239,9 @@ def _levels(level0: Any, kernel: Kernel, factors: Sequence[tuple[int, ...]], bou
             _sections(along, f, kernel.halo(f), min(n, f * count))
             for along, f, n, count in zip(chunks, step, shape, sizes, strict=True)
         ]
-        counts = [[section.count for section in along] for along in sections]
         run = kernel.step if given else kernel.start
         components = (given, kernel.components)
-        carry = _run(run, rechunked(carry, chunks), sections, counts, kernel.dtype, components=components)
+        carry = _run(run, rechunked(carry, chunks), sections, kernel.dtype, components=components)
         total = [f * g for f, g in zip(total, step, strict=True)]
         extents = [min(extent, n * f) for extent, n, f in zip(extents, sizes, total, strict=True)]
         levels.append(_finished(carry, kernel, step, total, extents, level0.dtype))
@@ -210,37 +256,30 @@ def _finished(
     carry: Any,
     kernel: Kernel,
     step: Sequence[int],
-    total: Sequence[int],
-    extents: Sequence[int],
+    covers: Sequence[int],
+    covered: Sequence[int],
     dtype: np.dtype[Any],
 ) -> Any:
     """Make a level of a carry."""
     halos = [kernel.finish_halo(f) for f in step]
     chunks = [at_least(along, halo) for along, halo in zip(carry.chunks[1:], halos, strict=True)]
     sections = [
-        _sections(along, factor, halo, sum(along), reach, extent)
-        for along, factor, halo, reach, extent in zip(chunks, step, halos, total, extents, strict=True)
+        [replace(section, above=f, covers=pixels, covered=extent) for section in _sections(along, 1, halo, sum(along))]
+        for along, f, halo, pixels, extent in zip(chunks, step, halos, covers, covered, strict=True)
     ]
-    components = (kernel.components, 0)
-    return _run(kernel.finish, rechunked(carry, chunks), sections, chunks, dtype, components=components)
+    return _run(kernel.finish, rechunked(carry, chunks), sections, dtype, components=(kernel.components, 0))
 
 
-def _sections(
-    chunks: Sequence[int], factor: int, halo: int, kept: int, reach: int = 1, extent: int = 0
-) -> list[Section]:
+def _sections(chunks: Sequence[int], factor: int, halo: int, kept: int) -> list[Section]:
     """Return the section of each chunk along an axis, of which `kept` pixels belong to blocks."""
     borders = [0, *itertools.accumulate(chunks)]
-    return [
-        Section(start, min(stop, kept), borders[-1], factor, halo, reach, extent)
-        for start, stop in itertools.pairwise(borders)
-    ]
+    return [Section(start, min(stop, kept), borders[-1], factor, halo) for start, stop in itertools.pairwise(borders)]
 
 
 def _run(
     run: Reduction,
     array: Any,
     sections: Sequence[Sequence[Section]],
-    lengths: Sequence[Sequence[int]],
     dtype: np.dtype[Any],
     *,
     components: tuple[int, int],
@@ -251,8 +290,6 @@ def _run(
     ----------
     array
         Whose chunks are the sections.
-    lengths
-        Of the chunks of the result.
     components
         Of what is given and of the result; 0 for pixels, which have no dimension for them.
     """
@@ -269,13 +306,13 @@ def _run(
         listed[:] = of_axis
         along += [da.from_array(listed, chunks=1), (axis,)]
     return da.blockwise(
-        partial(_run_block, run=run),
+        partial(_run_block, run=run, components=made, made=dtype),
         (0, *axes) if made else axes,
         array,
         (0, *axes) if given else axes,
         *along,
         new_axes={0: made} if made and not given else None,
-        adjust_chunks={axis: tuple(sizes) for axis, sizes in zip(axes, lengths, strict=True)},
+        adjust_chunks={axis: block_shape(of_axis) for axis, of_axis in zip(axes, sections, strict=True)},
         align_arrays=False,
         dtype=dtype,
         meta=np.empty((0,) * (len(axes) + bool(made)), dtype),
@@ -283,13 +320,17 @@ def _run(
     )
 
 
-def _run_block(block: Any, *along: NDArray[Any], run: Reduction) -> NDArray[Any]:
+def _run_block(block: Any, *along: NDArray[Any], run: Reduction, components: int, made: np.dtype[Any]) -> NDArray[Any]:
     # dask hands over the chunks along the components as a list where the result has none; there is always one
     whole = block[0] if isinstance(block, list) else block
     sections = [listed[0] for listed in along]
     # what the halo brings from beyond the last block that is kept, and no more
     given = (..., *(slice(section.read.stop - section.read.start) for section in sections))
-    return run(whole[given], sections)
+    made_of_it: Any = run(whole[given], sections)
+    # NumPy makes scalars of arrays without dimensions
+    result: NDArray[Any] = np.asarray(made_of_it) if isinstance(made_of_it, np.generic) else made_of_it
+    _check_result(result, (components,) * bool(components) + block_shape(sections), made)
+    return result
 
 
 def aligned(
@@ -347,105 +388,3 @@ def aligned_chunks(chunks: Sequence[int], factor: int, extent: int) -> tuple[int
         else:
             joined.append(stop - start)
     return tuple(joined)
-
-
-class _Source:
-    """An array that only gives blocks away: dask copies, hashes and looks into what it knows to be an array."""
-
-    def __init__(self, array: Any) -> None:
-        self.array = array
-        self.shape = tuple(array.shape)
-        self.ndim = len(self.shape)
-        self.dtype = np.dtype(array.dtype)
-
-    def __getitem__(self, index: tuple[slice, ...]) -> Any:
-        return self.array[index]
-
-
-def _as_dask(data: Any, order: Sequence[int], factors: Sequence[tuple[int, ...]]) -> Any:
-    """Cut an array without dask chunks into blocks, lazily and without a copy."""
-    da = _dask()
-    if isinstance(data, da.Array):
-        return data
-    given = [tuple(step[order.index(axis)] for axis in range(data.ndim)) for step in factors]
-    shape, itemsize = tuple(data.shape), np.dtype(data.dtype).itemsize
-    return lazy_blocks(data, source_blocks(shape, itemsize, given, stored_chunks(data), memory_order(data)))
-
-
-def lazy_blocks(data: Any, chunks: Sequence[int]) -> Any:
-    """Return a dask array that takes blocks out of an array when they are computed; nothing is copied before.
-
-    Parameters
-    ----------
-    data
-        NumPy, or anything that slices like it.
-    chunks
-        Sizes of the blocks, by axis.
-    """
-    source = _Source(data)
-    return _dask().from_array(
-        source,
-        chunks=tuple(chunks),
-        # a name of its own: the alternative is to hash all pixels
-        name=False,
-        asarray=True,
-        fancy=False,
-        meta=np.empty((0,) * source.ndim, source.dtype),
-    )
-
-
-def memory_order(data: Any) -> list[int]:
-    """Sort axes by their distance in memory, the nearest neighbours first."""
-    strides = data.strides if isinstance(data, np.ndarray) else range(len(data.shape), 0, -1)
-    return sorted(range(len(data.shape)), key=lambda axis: (abs(strides[axis]), -axis))
-
-
-def stored_chunks(data: Any) -> tuple[int, ...]:
-    """Return the chunks, or shards, that an array is stored in; all 1 where it does not say."""
-    for found in (getattr(data, "shards", None), getattr(data, "chunks", None)):
-        if isinstance(found, tuple) and len(found) == len(data.shape) and all(isinstance(n, int) for n in found):
-            return found
-    return (1,) * len(data.shape)
-
-
-def source_blocks(
-    shape: Sequence[int],
-    itemsize: int,
-    factors: Sequence[Sequence[int]],
-    stored: Sequence[int],
-    order: Sequence[int],
-) -> tuple[int, ...]:
-    """Choose blocks of about `BLOCK_BYTES` to read an array in.
-
-    Parameters
-    ----------
-    shape
-        Of the array.
-    itemsize
-        Bytes of a pixel.
-    factors
-        For each step; the blocks are multiples of the product of as many as fit.
-    stored
-        Chunks that the blocks are multiples of.
-    order
-        Axes, from the one along which neighbours are nearest in memory.
-
-    Examples
-    --------
-    >>> source_blocks((512, 1024, 1024), 2, [(2, 2, 2)] * 3, (1, 1, 1), (2, 1, 0))
-    (8, 1024, 1024)
-    """
-    budget = BLOCK_BYTES // itemsize
-    unit = [min(pair) for pair in zip(shape, stored, strict=True)]
-    total = [1] * len(shape)
-    for step in factors:
-        total = [f * g for f, g in zip(total, step, strict=True)]
-        aligned = [min(n, math.lcm(chunk, f)) for n, chunk, f in zip(shape, stored, total, strict=True)]
-        if math.prod(aligned) > budget:
-            break
-        unit = aligned
-    block = list(unit)
-    for axis in order:
-        room = budget // math.prod(block[:axis] + block[axis + 1 :])
-        block[axis] = min(shape[axis], max(room // unit[axis], 1) * unit[axis])
-    return tuple(block)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.downsample.blocks import carried, reduce_blocks
-from xomezarr.downsample.method import Kernel, Section
+from xomezarr.downsample.blocks import carried, reduce_blocks, within
+from xomezarr.downsample.method import Kernel
+from xomezarr.downsample.sections import Section
 from xomezarr.errors import FactorError
 
 __all__ = ["local_mean"]
@@ -144,7 +145,9 @@ class _FloatCarry:
 
     @property
     def joins(self) -> tuple[np.ufunc, ...]:
-        part = (np.add, np.fmin, np.fmax) if self.bounded else (np.add,)
+        # where NaN is not left out, the bounds know of it too
+        bounds = (np.fmin, np.fmax) if self.skipna else (np.minimum, np.maximum)
+        part = (np.add, *bounds) if self.bounded else (np.add,)
         return (np.add,) * self.skipna + part * self.parts
 
     def lift(self, piece: NDArray[Any]) -> list[Any]:
@@ -173,9 +176,7 @@ class _FloatCarry:
                 # the ellipsis keeps arrays without dimensions arrays
                 mean = np.divide(total, pixels)[...]
                 if bounds:
-                    low, high = bounds
-                    np.copyto(mean, low, where=mean < low)
-                    np.copyto(mean, high, where=mean > high)
+                    mean = within(mean, *bounds)
                 # one NaN for all: sign and payload of a computed NaN depend on the order of the operands
                 np.copyto(mean, np.nan, where=np.isnan(mean))
                 target = level if self.parts == 1 else (level.real, level.imag)[part]
@@ -202,6 +203,6 @@ def local_mean(dtype: np.dtype[Any], skipna: bool, pixels: int) -> Kernel:
 
     Integers and bool are summed in integers that provably hold the sum, and rounded half to even. Floats are summed in
     float64, in C order of a block's pixels; the means are within the bounds of their values. Finite
-    float64 values whose sum overflows give the nearer of those bounds, where `numpy.mean` gives infinity.
+    float64 values whose sum overflows give the middle of those bounds, where `numpy.mean` gives infinity.
     """
     return _float_means(dtype, skipna) if dtype.kind in "fc" else _integer_means(dtype, pixels)

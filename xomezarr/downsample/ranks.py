@@ -6,19 +6,19 @@ from 0.0 and give NaN a place, so that no result depends on which of two pixels 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.downsample.blocks import CACHE_BYTES, carried, reduce_blocks
-from xomezarr.downsample.method import Kernel, Section, block_shape, chained, tiles
+from xomezarr.downsample.blocks import carried, equal_blocks, reduce_blocks
+from xomezarr.downsample.method import Kernel, chained
+from xomezarr.downsample.sections import Section, block_shape
 
-__all__ = ["equal_blocks", "maximum", "median", "minimum"]
+__all__ = ["maximum", "median", "minimum"]
 
 NETWORK_PIXELS = 32
 """Pixels of a block up to which a sorting network, whole arrays at a time, beats sorting each block."""
@@ -58,7 +58,8 @@ class Order:
         values = values.astype(self.dtype, copy=False)
         if self.dtype.kind != "f":
             return values
-        keys = _flip(values.view(self.keys))
+        # the ellipsis keeps arrays without dimensions arrays
+        keys = _flip(values.view(self.keys))[...]
         np.copyto(keys, self.nan, where=np.isnan(values))
         return keys
 
@@ -66,7 +67,7 @@ class Order:
         """Turn keys into values; there is one NaN, whatever its bits were."""
         if self.dtype.kind != "f":
             return keys
-        values = _flip(keys).view(self.dtype)
+        values = _flip(keys)[...].view(self.dtype)
         np.copyto(values, np.nan, where=np.isnan(values))
         return values
 
@@ -141,31 +142,6 @@ def _pick(ranked: NDArray[Any], rank: NDArray[np.intp]) -> NDArray[Any]:
     return picked
 
 
-def equal_blocks(
-    block: NDArray[Any], sections: Sequence[Section]
-) -> Iterator[tuple[tuple[Any, ...], list[NDArray[Any]], tuple[Section, ...]]]:
-    """Yield tiles of blocks of one shape as the arrays of their first pixels, their second ones and so on.
-
-    Yields
-    ------
-    target : tuple
-        Where the tile lies in the result.
-    pieces : list of numpy.ndarray
-        In C order of their place within the block; each in the shape of the tile.
-    sections : tuple of Section
-        Those of the tile.
-    """
-    for target, source, parts in tiles(sections, CACHE_BYTES // block.itemsize, equal=True):
-        pixels = block[source]
-        # a block that is cut along an axis is the only one along it, and all that there is
-        sizes = [min(part.factor, part.stop - part.start) for part in parts]
-        pieces = [
-            pixels[(..., *(slice(offset, None, size) for offset, size in zip(offsets, sizes, strict=True)))]
-            for offsets in product(*map(range, sizes))
-        ]
-        yield target, pieces, parts
-
-
 def _sorted(pieces: list[NDArray[Any]]) -> NDArray[Any]:
     """Sort pixel by pixel; shape ``(number of pieces, …)``."""
     if len(pieces) > NETWORK_PIXELS:
@@ -219,7 +195,8 @@ def _middle(lower: NDArray[Any], upper: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(all="ignore"):
         wide = np.dtype(np.float64)
         low, high = lower.astype(wide), upper.astype(wide)
-        middle = (low + high) / 2
+        # the ellipsis keeps arrays without dimensions arrays
+        middle = np.divide(low + high, 2)[...]
         # of the largest numbers the sum overflows, of none of them the halves underflow
         np.copyto(middle, low / 2 + high / 2, where=np.isinf(middle))
         np.copyto(middle, low, where=low == high)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.downsample.method import Kernel, Section, chained
+from xomezarr.downsample.method import Kernel, chained
+from xomezarr.downsample.sections import Section
 
 __all__ = ["lower_middle", "nearest"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import DTypeLike
 from xomezarr.downsample.filters import check_range, filtered, laplacian
 from xomezarr.downsample.functions import of_callable
 from xomezarr.downsample.means import local_mean
-from xomezarr.downsample.method import Kernel, Method, Smoothing, centre
+from xomezarr.downsample.method import Method, Smoothing, centre
 from xomezarr.downsample.modes import mode
 from xomezarr.downsample.ranks import maximum, median, minimum
 from xomezarr.downsample.samples import lower_middle, nearest
@@ -24,11 +23,11 @@ __all__ = [
     "METHODS",
     "MethodLike",
     "check_dtype",
-    "check_skipna",
     "check_values",
     "default_method",
     "get_method",
     "is_sampled",
+    "resolve_skipna",
 ]
 
 
@@ -51,17 +50,6 @@ def no_width(factor: int) -> float:
     return 0.0
 
 
-def _filter(name: str, description: str, kernel: Callable[..., Kernel], smoothing: Smoothing, **fields: Any) -> Method:
-    return Method(
-        name,
-        description,
-        partial(kernel, smoothing=smoothing),
-        smoothing=smoothing,
-        exact_integers=False,
-        **fields,
-    )
-
-
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         method.name: method
@@ -70,6 +58,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "local_mean",
                 "exact mean of the full-resolution pixels that a pixel covers, rounded once",
                 local_mean,
+                skipna=None,
+                default_for="iufc",
                 carries="sums and counts of level-0 pixels",
             ),
             Method(
@@ -79,33 +69,36 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 sample=lower_middle,
                 sampled=True,
                 keeps_values=True,
-                skipna=False,
             ),
-            _filter(
+            Method(
                 "gaussian",
                 "the level above smoothed by a Gaussian of a third of the factor, at the centre of each block",
                 filtered,
-                Smoothing(third, "reflect"),
+                smoothing=Smoothing(third, "reflect"),
+                skipna=None,
             ),
-            _filter(
+            Method(
                 "laplacian",
                 "a level of the gaussian pyramid, less the same level smoothed once more",
                 laplacian,
-                Smoothing(third, "reflect"),
+                smoothing=Smoothing(third, "reflect"),
+                skipna=None,
                 kinds="fc",
                 carries="the gaussian pyramid in float64",
             ),
-            _filter(
+            Method(
                 "zoom",
                 "linear interpolation of the level above at the centre of each block, without smoothing",
                 filtered,
-                Smoothing(no_width, "mirror"),
+                smoothing=Smoothing(no_width, "mirror"),
+                skipna=None,
             ),
-            _filter(
+            Method(
                 "resize",
                 "linear interpolation at the centre of each block, after a Gaussian of (f - 1) / 2 against aliasing",
                 filtered,
-                Smoothing(centre_width, "mirror"),
+                smoothing=Smoothing(centre_width, "mirror"),
+                skipna=None,
             ),
             Method(
                 "mode",
@@ -113,14 +106,16 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 mode,
                 keeps_values=True,
                 skipna=True,
+                default_for="b",
             ),
-            Method("median", "the median of each block of the level above", median, kinds="biuf"),
+            Method("median", "the median of each block of the level above", median, kinds="biuf", skipna=None),
             Method(
                 "min",
                 "the smallest of the full-resolution pixels that a pixel covers",
                 minimum,
                 kinds="biuf",
                 keeps_values=True,
+                skipna=None,
                 carries="the smallest values of level-0 pixels",
             ),
             Method(
@@ -129,6 +124,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 maximum,
                 kinds="biuf",
                 keeps_values=True,
+                skipna=None,
                 carries="the largest values of level-0 pixels",
             ),
         ]
@@ -176,15 +172,39 @@ def get_method(method: MethodLike) -> Method:
     'numpy.ptp'
     """
     if isinstance(method, Method):
+        _check_row(method)
         return method
     if callable(method):
         return of_callable(method)
     if isinstance(method, str) and method in METHODS:
         return METHODS[method]
     asked = str(method).lower().replace("-", "_").replace(" ", "_")
-    close = [SYNONYMS[asked]] if asked in SYNONYMS else difflib.get_close_matches(asked, METHODS, n=1, cutoff=0.5)
+    close = [SYNONYMS[asked]] if asked in SYNONYMS else difflib.get_close_matches(asked, METHODS, n=1, cutoff=0.6)
     guess = f"did you mean method={close[0]!r}?" if close else 'give method="local_mean", say'
     raise MethodError(f"there is no downsampling method {method!r}, only {', '.join(METHODS)}; {guess}")
+
+
+def _check_row(method: Method) -> None:
+    """Raise where a row that somebody brought cannot be one."""
+    if not isinstance(method.name, str) or not method.name:
+        raise MethodError(f'the name of a method is {method.name!r}; give it one, such as Method("spread", …)')
+    if method.name in METHODS and method != METHODS[method.name]:
+        raise MethodError(
+            f"a method of one's own is called {method.name!r}, by which readers would know the method of that name "
+            f'here; give it another: Method("my_{method.name}", …)'
+        )
+    if not callable(method.kernel):
+        raise MethodError(
+            f"the kernel of method {method.name!r} is {method.kernel!r}; give a function that returns a Kernel, "
+            "such as functools.partial(reducing, function=np.ptp)"
+        )
+    for factor in (2, 3, 4):
+        place = method.sample(factor)
+        if not 0 <= place <= factor - 1:
+            raise MethodError(
+                f"method {method.name!r} puts the sample of a block of {factor} pixels at index {place}, outside of "
+                f"it; give sample=lambda f: (f - 1) / 2, say"
+            )
 
 
 def is_sampled(name: str | None) -> bool:
@@ -194,7 +214,9 @@ def is_sampled(name: str | None) -> bool:
 
 def default_method(dtype: DTypeLike) -> Method:
     """Return the method that an image of this dtype gets when the user names none."""
-    return METHODS["mode" if np.dtype(dtype).kind == "b" else "local_mean"]
+    kind = np.dtype(dtype).kind
+    # dtypes that no method takes are told so later
+    return next((method for method in METHODS.values() if kind in method.default_for), METHODS["local_mean"])
 
 
 def check_dtype(dtype: DTypeLike, method: Method) -> None:
@@ -221,7 +243,8 @@ def check_dtype(dtype: DTypeLike, method: Method) -> None:
     if known.kind not in method.kinds:
         if known.kind == "c":
             raise DtypeError(
-                f"method {method.name!r} puts values in order, and complex numbers have none; take their magnitude: abs"
+                f"method {method.name!r} puts values in order, and complex numbers have none; "
+                "take their magnitude: np.abs(da)"
             )
         wide = "float32" if known.itemsize <= 2 else "float64"
         raise DtypeError(
@@ -230,21 +253,24 @@ def check_dtype(dtype: DTypeLike, method: Method) -> None:
         )
 
 
-def check_skipna(skipna: bool | None, method: Method) -> None:
-    """Check that a method can do with NaN what is asked.
+def resolve_skipna(skipna: bool | None, method: Method) -> bool:
+    """Return whether a method leaves NaN out: what is asked, else what the method always does, else True.
 
     Raises
     ------
     MethodError
         If `skipna` is neither None, True nor False, or is not what the method always does.
     """
-    if skipna not in (None, True, False):
+    if skipna is None:
+        return method.skipna is not False
+    if not isinstance(skipna, bool | np.bool_):
         raise MethodError(f"skipna={skipna!r} is neither True nor False; leave it out to skip NaN")
-    if skipna is not None and method.skipna is not None and bool(skipna) != method.skipna:
+    if method.skipna is not None and bool(skipna) != method.skipna:
         always = "always" if method.skipna else "never"
         raise MethodError(
             f"method {method.name!r} {always} leaves NaN out, and skipna={skipna!r} asks otherwise; leave it out"
         )
+    return bool(skipna)
 
 
 def check_values(pixels: Any, method: Method) -> None:
