@@ -215,6 +215,10 @@ def test_demo_leaves_alone_what_is_no_image(tmp_path: Path, capsys: Any) -> None
         (["info"], "STORE"),
         (["inform"], "inform"),
         (["validate", "a", "b"], "b"),
+        (["scale"], "SRC"),
+        (["scale", "a.npy"], "DST"),
+        (["scale", "a.npy", "b", "zyx", "--axes", "zyx"], "zyx"),
+        (["scale", "a.npy", "b", "zyx", "--downscale", "half"], "--downscale z=1,y=2,x=2"),
     ],
 )
 def test_c7_a_call_at_fault_is_2_and_one_line(
@@ -251,7 +255,6 @@ def test_c7_data_or_store_at_fault_is_1_and_one_line(store: Path, tmp_path: Path
         (["convert", str(tmp_path / "bad.tif"), target], "bad.tif"),
         (["convert", str(tmp_path / "file.txt"), target], "OME-TIFF"),
         (["convert", str(tmp_path / "a.npy"), str(store), "--dims", "zyx"], "--overwrite"),
-        (["convert", str(tmp_path / "a.npy"), target, "--dims", "cyx", "--channels", "one"], "3"),
         (["info", str(tmp_path / "absent")], "absent"),
         (["info", str(tmp_path / "file.txt")], "file.txt"),
         (["validate", str(tmp_path / "absent")], "absent"),
@@ -265,9 +268,56 @@ def test_c7_data_or_store_at_fault_is_1_and_one_line(store: Path, tmp_path: Path
     assert not Path(target).exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--dims", "yx"], ["--dims"]),
+        (["--dims", "abx"], ["--dims"]),
+        (["--dims", "cyx", "--channels", "one"], ["--channels"]),
+        (["--dims", "zyx", "--channels", "one,two,three"], ["--channels"]),
+        (["--dims", "zyx", "--scale", "q=1"], ["--scale", "--units"]),
+        (["--dims", "zyx", "--scale", "x=0"], ["--scale"]),
+        (["--dims", "zyx", "--units", "q=um"], ["--scale", "--units"]),
+        (["--dims", "zyx", "--units", "t=s"], ["--scale", "--units"]),
+        (["--dims", "zyx", "--factors", "1"], ["--factors", "--levels"]),
+        (["--dims", "zyx", "--method", "magic"], ["--method"]),
+        (["--dims", "zyx", "--chunks", "8"], ["--chunks"]),
+        (["--dims", "abx", "--factors", "0"], ["--dims", "--factors"]),
+    ],
+)
+def test_c7_an_option_that_is_at_fault_is_named_and_the_code_is_2(
+    options: list[str], names: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
+    assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / "b.zarr"), *options]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"(on the command line: {' or '.join(names)})"), last
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_c7_an_option_that_would_mend_what_the_file_lacks_is_named_and_the_code_is_1(
+    store: Path, tmp_path: Path, capsys: Any
+) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
+    for target, options, name in [
+        (tmp_path / "b.zarr", [], "--dims"),
+        (tmp_path / "b.zarr", ["--scale", "x=2"], "--dims"),
+        (store, ["--dims", "zyx"], "--overwrite"),
+    ]:
+        assert main(["convert", str(tmp_path / "a.npy"), str(target), *options]) == 1
+        assert capsys.readouterr().err.endswith(f"(on the command line: {name})\n")
+
+
+def test_c7_no_option_is_named_that_does_not_help(store: Path, capsys: Any) -> None:
+    assert main(["convert", str(store), str(store), "--overwrite"]) == 1
+    assert "--overwrite" not in capsys.readouterr().err
+    assert main(["info", str(store / "absent")]) == 1
+    assert "on the command line" not in capsys.readouterr().err
+
+
 def test_c7_several_faults_stand_in_one_line(tmp_path: Path, capsys: Any) -> None:
     np.save(tmp_path / "a.npy", np.zeros((2, 3, 8, 8)))
-    assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / "b.zarr"), "--dims", "abyx"]) == 1
+    assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / "b.zarr"), "--dims", "abyx"]) == 2
     err = capsys.readouterr().err
     assert one_line(err)
     assert "'a'" in err
@@ -333,6 +383,10 @@ def test_version_and_help(capsys: Any) -> None:
         "scale",
         "units",
     ):
+        assert f"--{option}" in out
+    assert main(["scale", "--help"]) == 0
+    out = capsys.readouterr().out
+    for option in ("axes", "method", "downscale", "max-layer", "labeled", "copy-metadata", "in-place", "overwrite"):
         assert f"--{option}" in out
 
 

@@ -100,14 +100,19 @@ def median_of_block(block, index, factors, skipna):
     return math.nan if values is None else statistics.median(exact(value) for value in values)
 
 
+def signed_order(value):
+    # -0.0 comes before 0.0
+    return value, not np.signbit(value)
+
+
 def smallest_of_block(block, index, factors, skipna):
     values = numbers(block, skipna)
-    return math.nan if values is None else min(values, key=lambda value: (value, -np.signbit(value)))
+    return math.nan if values is None else min(values, key=signed_order)
 
 
 def largest_of_block(block, index, factors, skipna):
     values = numbers(block, skipna)
-    return math.nan if values is None else max(values, key=lambda value: (value, -np.signbit(value)))
+    return math.nan if values is None else max(values, key=signed_order)
 
 
 def lower_middle_of_block(block, index, factors, skipna):
@@ -258,15 +263,14 @@ def expected_levels(method, data, dims, steps, boundary, skipna, found):
 
 def assert_stored(level, expected, dtype, size):
     """Check that a level is `expected`, in float64, rounded once to a dtype; `size` is that of the values at hand."""
-    parts = (np.real, np.imag) if dtype.kind == "c" else (np.asarray,)
-    for part in parts:
-        got, wanted = part(level).astype(np.float64), part(expected)
-        np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
-        valid = ~np.isnan(wanted)
+    np.testing.assert_array_equal(np.isnan(level), np.isnan(expected))
+    valid = ~np.isnan(expected)
+    for part in (np.real, np.imag) if dtype.kind == "c" else (np.asarray,):
+        got, wanted = part(level)[valid], part(expected)[valid]
         half = 0.5
         if dtype.kind in "fc":
-            half = np.spacing(np.abs(got[valid]).astype(part(level).dtype.newbyteorder("="))).astype(float) / 2
-        assert (np.abs(got[valid] - wanted[valid]) <= half + 1e-12 * size).all()
+            half = np.spacing(np.abs(got).astype(got.dtype.newbyteorder("="))).astype(float) / 2
+        assert (np.abs(got.astype(float) - wanted) <= half + 1e-12 * size).all()
 
 
 # --- cases --------------------------------------------------------------------------------------------------------
@@ -356,7 +360,7 @@ def test_c3_interpolated_halves_are_rounded_to_even(dtype, factor):
 
 def whole(factor, ndim):
     """An image that blocks cover without rest for two steps."""
-    shape = (factor**2 * 5, factor**2 * 3, factor**2)[:ndim]
+    shape = (factor**2, factor**2 * 3, factor**2 * 2)[-ndim:]
     return np.random.default_rng(factor).standard_normal(shape) * 100
 
 
@@ -380,8 +384,6 @@ def oracle_levels(name, data, factor, count):
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_c3_filters_are_those_of_scikit_image_and_scipy(name, factor, ndim):
-    if factor > 3 and ndim == 3:
-        pytest.skip("a large image that shows nothing new")
     data = whole(factor, ndim)
     dims = ["z", "y", "x"][:ndim]
     steps = [dict.fromkeys(dims, factor)] * 2
@@ -392,7 +394,8 @@ def test_c3_filters_are_those_of_scikit_image_and_scipy(name, factor, ndim):
         np.testing.assert_allclose(reference, oracle, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "step"), itertools.product(["resize", "zoom"], [{"y": 2, "x": 3}, {"x": 4}, {"y": 5}]))
+@pytest.mark.parametrize("name", ["resize", "zoom"])
+@pytest.mark.parametrize("step", [{"y": 2, "x": 3}, {"x": 4}, {"y": 5}])
 def test_c3_filters_with_a_factor_for_each_dimension_are_those_of_the_oracles(name, step):
     data = np.random.default_rng(1).standard_normal((2, 40, 36))
     zyx = [1, step.get("y", 1), step.get("x", 1)]
@@ -414,7 +417,7 @@ def test_c3_statistics_are_those_of_xarrays_coarsen(name, boundary):
     step = {"z": 2, "y": 3, "x": 4}
     (level,) = compute(da.from_array(data, 6), image.dims, [step], name, boundary=boundary)
     oracle = getattr(image.coarsen(step, boundary=boundary), name.removeprefix("local_"))()
-    np.testing.assert_allclose(level, oracle, rtol=1e-14)
+    np.testing.assert_allclose(level, oracle, rtol=0, atol=1e-14)
 
 
 # --- C2: ramps ----------------------------------------------------------------------------------------------------
@@ -427,7 +430,7 @@ def reach_of(name, factor):
 
 
 @pytest.mark.parametrize("name", ["local_mean", "median", "nearest", "gaussian", "zoom", "resize"])
-@pytest.mark.parametrize("size", [240, 241, 203])
+@pytest.mark.parametrize("size", [480, 481, 503])
 @pytest.mark.parametrize("factors", [(2, 2, 2), (3, 2), (4, 2), (5, 3), (2, 3, 4)])
 @pytest.mark.parametrize("boundary", ["pad", "trim"])
 def test_c2_a_pixel_of_a_ramp_is_its_own_position(name, size, factors, boundary):
@@ -449,56 +452,61 @@ def test_c2_a_pixel_of_a_ramp_is_its_own_position(name, size, factors, boundary)
 def test_c2_coordinates_follow_the_methods_sample(name):
     z, y, x = np.ogrid[0:8, 0:90, 0:100]
     image = xr.DataArray(10000.0 * z + 100.0 * y + x, dims=["z", "y", "x"], name="ramp")
-    image = image.omezarr.assign_grid(scale={"z": 2.0, "y": 0.5, "x": 0.25}, translation={"z": 5.0, "y": 1.0, "x": -3.0})
+    image = image.omezarr.assign_grid(
+        scale={"z": 2.0, "y": 0.5, "x": 0.25}, translation={"z": 5.0, "y": 1.0, "x": -3.0}
+    )
     tree = image.omezarr.pyramid(method=name, factors=[{"y": 2, "x": 3}, {"z": 2, "y": 3, "x": 2}], levels=3)
     level = tree.omezarr.level(2)
     # index in level 0 that the coordinates claim
     at = {dim: (level[dim].values - image[dim].values[0]) / float(image[dim].attrs["scale"]) for dim in level.dims}
     lower = name == "nearest"
     assert [float(at[dim][1]) for dim in "zyx"] == ([2.0, 8.0, 7.0] if lower else [2.5, 8.5, 8.5])
-    if name in ("min", "max"):
+    if name not in ("local_mean", "median", "nearest", "zoom", "gaussian", "resize"):
         return
-    claimed = 10000.0 * at["z"][:, None, None] + 100.0 * at["y"][:, None] + at["x"]
-    inside = (slice(None), slice(3, -3), slice(3, -3))
-    error = (level.values - claimed)[inside]
-    # z is smoothed where it shrinks, and its edges are never far
-    error -= np.round(error / 10000.0, 2) * 10000.0 if name in ("gaussian", "resize") else 0
-    assert np.abs(error).max() < (100.0 if name in ("gaussian", "resize") else 1e-9) if name != "mode" else True
+    claimed = 100.0 * at["y"][:, None] + at["x"]
+    # z is at the reach of filters everywhere: what it adds is the same for all pixels of a plane
+    inside = level.values[:, 4:-4, 4:-4] - claimed[4:-4, 4:-4]
+    np.testing.assert_allclose(inside, np.broadcast_to(inside[:, :1, :1], inside.shape), rtol=0, atol=1e-8)
+    if name not in ("gaussian", "resize"):
+        np.testing.assert_allclose(inside[:, 0, 0], 10000.0 * at["z"], rtol=0, atol=1e-8)
 
 
 # --- C3: constants, extremes ----------------------------------------------------------------------------------------
 
 
-@every_method
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_c3_constants_and_extremes_survive_bit_for_bit_across_chunks(method, dtype):
-    if not takes(method, dtype):
-        pytest.skip(f"{method.name} does not take {dtype}")
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        values = [False, True]
-    elif kind.kind in "iu":
+def extremes(dtype, method):
+    """Values that arithmetic may spoil."""
+    if dtype.kind == "b":
+        return [False, True]
+    if dtype.kind in "iu":
         limit = 2**64 if method.exact_integers else 2**53
-        values = [max(np.iinfo(kind).min, -limit), min(np.iinfo(kind).max, limit), 1, 7]
-    else:
-        known = np.finfo(kind)
-        values = [known.max, known.min, known.smallest_subnormal, known.tiny, 0.1, 1 / 3, -0.0, 0.0]
-        values += [math.inf, -math.inf, math.nan] if kind.kind == "f" else [complex(0.1, -1 / 3), complex(-0.0, 7.0)]
+        return [max(np.iinfo(dtype).min, -limit), min(np.iinfo(dtype).max, limit), 1, 7]
+    known = np.finfo(dtype)
+    values = [known.max, known.min, known.smallest_subnormal, known.tiny, 0.1, 1 / 3, -0.0, 0.0]
+    if dtype.kind == "f":
+        return [*values, math.inf, -math.inf, math.nan]
+    return [complex(a, b) for a, b in itertools.pairwise(values)]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("boundary", ["pad", "trim"])
+@pytest.mark.parametrize(
+    ("method", "dtype"),
+    [(method, dtype) for method in METHODS.values() for dtype in DTYPES if takes(method, dtype)],
+    ids=lambda item: getattr(item, "name", item),
+)
+def test_c3_constants_and_extremes_survive_bit_for_bit_across_chunks(method, dtype, boundary):
+    values = np.array(extremes(np.dtype(dtype), method), dtype)
     # cut blocks, one pixel, and factors beyond the size
     steps = [{"z": 2, "y": 3, "x": 5}, {"y": 4, "x": 2}, {"z": 5, "y": 2}]
-    for value in values:
-        data = np.full((3, 11, 14), value, kind)
-        for boundary in ("pad", "trim"):
-            levels = compute(da.from_array(data, (2, 4, 5)), "zyx", steps, method, boundary=boundary)
-            for level in levels:
-                if method.name == "laplacian":
-                    # what is infinite has no difference
-                    wanted = 0.0 if np.isfinite(value) else math.nan
-                    np.testing.assert_array_equal(level, np.full(level.shape, wanted, kind))
-                else:
-                    np.testing.assert_array_equal(level, np.full(level.shape, value, kind))
-                    if not np.isnan(value):
-                        assert bits(level) == bits(np.full(level.shape, value, kind))
+    data = np.broadcast_to(values[:, None, None, None], (len(values), 3, 11, 14))
+    for level in compute(da.from_array(data, (1, 2, 4, 5)), "tzyx", steps, method, boundary=boundary):
+        if method.name == "laplacian":
+            # what is infinite has no difference
+            wanted = np.where(np.isfinite(values), 0, np.nan)[:, None, None, None]
+            np.testing.assert_array_equal(level, np.broadcast_to(wanted, level.shape))
+        else:
+            assert bits(level) == bits(np.broadcast_to(values[:, None, None, None], level.shape))
 
 
 @pytest.mark.parametrize("name", ["gaussian", "zoom", "resize"])
@@ -515,7 +523,9 @@ def test_c3_filters_stay_within_the_dtype(name, dtype):
 
 
 @pytest.mark.parametrize("name", FILTERS[:1] + FILTERS[2:])
-@pytest.mark.parametrize(("dtype", "value"), [("u8", 2**53 + 1), ("u8", 2**64 - 1), ("i8", 2**53 + 1), ("i8", -(2**53) - 1)])
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("u8", 2**53 + 1), ("u8", 2**64 - 1), ("i8", 2**53 + 1), ("i8", -(2**53) - 1)]
+)
 def test_c3_filters_refuse_integers_that_float64_cannot_hold(name, dtype, value):
     data = np.zeros((30, 30), dtype)
     data[17, 23] = value
@@ -533,8 +543,12 @@ def test_c3_filters_refuse_integers_that_float64_cannot_hold(name, dtype, value)
     compute(data, "yx", [{"y": 2, "x": 2}], name)
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if "i" in method.kinds and name not in FILTERS])
-@pytest.mark.parametrize(("dtype", "value"), [("u8", 2**64 - 2), ("i8", 2**63 - 2), ("i8", -(2**63) + 2), ("u8", 2**53 + 2)])
+@pytest.mark.parametrize(
+    "name", [name for name, method in METHODS.items() if "i" in method.kinds and name not in FILTERS]
+)
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("u8", 2**64 - 2), ("i8", 2**63 - 2), ("i8", -(2**63) + 2), ("u8", 2**53 + 2)]
+)
 def test_c3_the_others_take_64_bits_exactly(name, dtype, value):
     # neighbours that are one float64
     data = np.array([value - 1, value, value + 1, value - 1, value, value + 1, value, value, value], dtype)
@@ -592,15 +606,15 @@ def test_c3_medians_of_floats_are_the_exact_ones_rounded_once(values):
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
 def test_c4_the_sign_of_zero_does_not_depend_on_order_or_chunks(dtype):
-    for values in itertools.product([0.0, -0.0, math.nan], repeat=4):
-        data = np.array(values, dtype)
-        real = [value for value in values if not math.isnan(value)]
-        for chunks in (4, 2, 1, (1, 3), (3, 1)):
-            for name, sign in (("min", any), ("max", all)):
-                for steps in ([{"x": 4}], [{"x": 2}, {"x": 2}]):
-                    level = compute(da.from_array(data, (chunks,)), "x", steps, name)[-1]
-                    wanted = math.copysign(0.0, -1 if sign(math.copysign(1, v) < 0 for v in real) else 1)
-                    assert bits(level) == bits(np.array([wanted if real else math.nan], dtype))
+    rows = list(itertools.product([0.0, -0.0, math.nan], repeat=4))
+    for name, negative in (("min", any), ("max", all)):
+        wanted = []
+        for row in rows:
+            signs = [math.copysign(1, value) < 0 for value in row if not math.isnan(value)]
+            wanted.append((-0.0 if negative(signs) else 0.0) if signs else math.nan)
+        for chunks, steps in itertools.product((4, 2, 1, (1, 3), (3, 1)), ([{"x": 4}], [{"x": 2}, {"x": 2}])):
+            level = compute(da.from_array(np.array(rows, dtype), (40, chunks)), "yx", steps, name)[-1]
+            assert bits(level[:, 0]) == bits(np.array(wanted, dtype))
 
 
 # --- NaN ------------------------------------------------------------------------------------------------------------
@@ -609,13 +623,15 @@ def test_c4_the_sign_of_zero_does_not_depend_on_order_or_chunks(dtype):
 @every_method
 def test_c3_nan_is_seen_as_far_as_the_method_reaches_and_no_farther(method):
     data = np.random.default_rng(9).standard_normal((90, 60))
-    (clean,) = compute(data, "yx", [{"y": 2, "x": 3}], method)
+    # on both sides of a border between chunks, and far from any: pixels that count, whatever the method
+    holes = {(29, 29): 40.0, (30, 30): -50.0, (12, 46): 50.0, (13, 45): -40.0}
     spoiled = data.copy()
-    # on both sides of a border between chunks, and far from any
-    holes = [(29, 29), (30, 30), (12, 47)]
-    for hole in holes:
-        spoiled[hole] = np.nan
-    reach = {axis: reach_of("gaussian" if method.name == "laplacian" else method.name, f) for axis, f in enumerate((2, 3))}
+    for hole, value in holes.items():
+        data[hole], spoiled[hole] = value, np.nan
+    (clean,) = compute(data, "yx", [{"y": 2, "x": 3}], method)
+    reach = {
+        axis: reach_of("gaussian" if method.name == "laplacian" else method.name, f) for axis, f in enumerate((2, 3))
+    }
     twice = 2 if method.name == "laplacian" else 1
     for skipna in [True, False] if method.skipna is None else [method.skipna]:
         (level,) = compute(da.from_array(spoiled, (30, 30)), "yx", [{"y": 2, "x": 3}], method, skipna=skipna)
@@ -670,13 +686,13 @@ def awkward(dtype):
     return data.astype(dtype) if kind == "f" else (data + 1j * data[::-1]).astype(dtype)
 
 
-AWKWARD = [(method, dtype) for method in METHODS.values() for dtype in ("u2", "f4", ">f8", "c8") if takes(method, dtype)]
+AWKWARD = [(method, dtype) for method in METHODS.values() for dtype in ("u2", "f4", "c16") if takes(method, dtype)]
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize(("method", "dtype"), AWKWARD, ids=lambda item: getattr(item, "name", item))
 @given(data=st.data())
-@settings(max_examples=6)
+@settings(max_examples=5)
 def test_c4_neither_chunks_nor_layout_nor_order_of_dimensions_show(method, dtype, data):
     pixels = awkward(dtype)
     options = {"boundary": data.draw(st.sampled_from(["pad", "trim"]))}
@@ -825,7 +841,7 @@ def smallest_wins(blocks, axis):
 
 
 def first_wins(blocks, axis):
-    first = blocks[:, :1, :1, :1].reshape(len(blocks))
+    first = blocks[:, :, 0, 0]
     return np.where(blocks.mean(axis) == 0.5, first, blocks.mean(axis) > 0.5)
 
 
@@ -848,10 +864,10 @@ def test_c3_mode_neither_erodes_nor_dilates_nor_moves_objects(shapes):
     assert abs(background) < 0.02
     # the rules that come to mind first are worse by far, or this test could not fail
     eroded, _ = growth_and_drift(images, smallest_wins)
-    assert eroded < -0.05
+    assert eroded < -0.03
     assert abs(grown) < abs(eroded) / 4
     _, moved = growth_and_drift(images, first_wins)
-    assert moved > 0.8
+    assert moved > 0.4
     assert drift < moved / 4
 
 
@@ -903,9 +919,9 @@ def fails(blocks, axis):
         ("u1", lambda blocks, axis: np.nan * blocks.mean(axis), DtypeError, "nan"),
         ("i8", lambda blocks, axis: 2.0**63 + 0 * blocks.mean(axis), DtypeError, "<lambda>"),
         ("u8", lambda blocks, axis: np.full(len(blocks), -1), DtypeError, "-1"),
-        ("f4", lambda blocks, axis: blocks.mean(axis) + 1e300, DtypeError, "<lambda>"),
+        ("f4", lambda blocks, axis: blocks.mean(axis) + np.float64(1e300), DtypeError, "<lambda>"),
         ("f4", lambda blocks, axis: blocks.mean(axis) + 1j, DtypeError, "<lambda>"),
-        ("u1", lambda blocks, axis: np.full(len(blocks), "a"), DtypeError, "<lambda>"),
+        ("u1", lambda blocks, axis: np.full(len(blocks), "a"), MethodError, "numbers"),
         ("u1", lambda blocks, axis: blocks, MethodError, "<lambda>"),
         ("u1", lambda blocks, axis: 5, MethodError, "<lambda>"),
         ("u1", lambda blocks, axis: blocks.max(), MethodError, "<lambda>"),
@@ -942,7 +958,7 @@ SPREAD = Method("spread", "largest less smallest", functools.partial(reducing, f
 CORNER = Method(
     "corner",
     "the first pixel of each block",
-    functools.partial(reducing, function=lambda blocks, axis: blocks[:, 0, 0, 0]),
+    functools.partial(reducing, function=lambda blocks, axis: blocks[:, :, 0, 0]),
     sample=lambda factor: 0,
 )
 
@@ -957,7 +973,9 @@ def same_levels(found, wanted):
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize(
-    ("method", "name"), [(np.ptp, "numpy.ptp"), (NINETY, "numpy.percentile"), (SPREAD, "spread")], ids=["ptp", "partial", "row"]
+    ("method", "name"),
+    [(np.ptp, "numpy.ptp"), (NINETY, "numpy.percentile"), (SPREAD, "spread")],
+    ids=["ptp", "partial", "row"],
 )
 def test_c6_a_method_of_ones_own_is_stored_under_its_name(tmp_path, method, name, version):
     image = image_of()
@@ -983,12 +1001,13 @@ def test_a_new_method_is_one_row_and_its_coordinates_follow_its_sample():
 # --- end to end -------------------------------------------------------------------------------------------------------
 
 
-@every_method
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-@pytest.mark.parametrize("dtype", ["u2", "f4"])
+@pytest.mark.parametrize(
+    ("method", "dtype"),
+    [(method, dtype) for method in METHODS.values() for dtype in ("u2", "f4") if takes(method, dtype)],
+    ids=lambda item: getattr(item, "name", item),
+)
 def test_c4_what_is_written_is_what_pyramid_makes_bit_for_bit(tmp_path, method, version, dtype):
-    if not takes(method, dtype):
-        pytest.skip(f"{method.name} does not take {dtype}")
     image = image_of(dtype)
     options = {"method": method.name, "factors": [{"y": 2, "x": 3}, 2]}
     tree = image.omezarr.pyramid(**options)

@@ -1,19 +1,21 @@
-"""The command line: ``xomezarr convert``, ``info``, ``validate`` and ``demo``."""
+"""The command line: ``xomezarr convert``, ``scale``, ``info``, ``validate`` and ``demo``."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import numpy as np
 import xarray as xr
@@ -22,18 +24,27 @@ from numpy.typing import NDArray
 from xomezarr.convert import convert as convert_image
 from xomezarr.errors import (
     AxisError,
+    ChannelError,
     ChunkError,
+    CoordinateError,
+    DtypeError,
     FactorError,
     LevelError,
     MethodError,
+    MultipleErrors,
     OmeZarrError,
     OmeZarrWarning,
     PixelSizeWarning,
     StoreExistsError,
+    UnitError,
+    UnitWarning,
+    VersionError,
 )
 from xomezarr.model import Channel
 from xomezarr.plan import readable_bytes
 from xomezarr.plot import composite
+from xomezarr.progress import rich_progress
+from xomezarr.scale import MAX_LAYER, scale_image
 from xomezarr.store import open_group
 from xomezarr.validate import validate as validate_store
 
@@ -51,12 +62,33 @@ DONE, AT_FAULT, CALL_AT_FAULT, INTERRUPTED = 0, 1, 2, 130
 CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError)
 """Errors that only an option can cause."""
 
-OPTIONS: Mapping[type[BaseException], str] = {
-    StoreExistsError: "--overwrite replaces it",
-    AxisError: "on the command line: --dims",
-    PixelSizeWarning: "on the command line: --scale",
-}
-"""What to do on the command line, where the message names a call of Python."""
+CURES: Sequence[tuple[type[BaseException], str, str]] = (
+    (StoreExistsError, r'mode="w"', "overwrite"),
+    (StoreExistsError, r"in_place=", "in_place"),
+    (AxisError, r"\b(dims|axes)\b", "dims"),
+    (AxisError, r"\b(dims|axes)\b", "axes"),
+    (AxisError, r"assign_grid|^scale is", "scale"),
+    (AxisError, r"assign_grid|^units is", "units"),
+    (ChannelError, r"", "channels"),
+    (ChunkError, r"", "chunks"),
+    (CoordinateError, r"\bscale\b", "scale"),
+    (DtypeError, r"\blabeled\b", "labeled"),
+    (DtypeError, r"\bmethod\b", "method"),
+    (FactorError, r"\bfactors\b", "factors"),
+    (FactorError, r"\bfactors\b", "downscale"),
+    (FactorError, r"\blevels\b", "levels"),
+    (FactorError, r"\b(levels|max_layer)\b", "max_layer"),
+    (MethodError, r"\bmethod\b", "method"),
+    (MethodError, r"\blabeled\b", "labeled"),
+    (UnitError, r"", "units"),
+    (VersionError, r"\bversion\b", "version"),
+    (PixelSizeWarning, r"", "scale"),
+    (UnitWarning, r"", "units"),
+)
+"""Which option mends what, where the message, by its type and what it says, names a call of Python.
+
+The same option is at fault where it was given.
+"""
 
 TRACEBACK = "XOMEZARR_TRACEBACK"
 """Environment variable: if set, unexpected errors show where they arose."""
@@ -70,6 +102,11 @@ GAP = 8
 
 class UsageError(Exception):
     """An option's value cannot be understood."""
+
+
+def _spelled(name: str) -> Any:
+    """Take an option with hyphens, and as its Python name is written."""
+    return Parameter(name=(f"--{name.replace('_', '-')}", f"--{name}")) if App is not None else None
 
 
 # --- commands ----------------------------------------------------------------
@@ -154,6 +191,101 @@ def convert(
         **options,
     )
     _show(_description(dst, tree), as_json=json)
+    return DONE
+
+
+def scale(
+    src: str,
+    dst: str | None = None,
+    /,
+    axes: str | None = None,
+    *,
+    method: str | None = None,
+    downscale: str | None = None,
+    max_layer: Annotated[int, _spelled("max_layer")] = MAX_LAYER,
+    labeled: bool = False,
+    copy_metadata: Annotated[bool, _spelled("copy_metadata")] = False,
+    in_place: Annotated[bool, _spelled("in_place")] = False,
+    overwrite: bool = False,
+    version: Literal["0.4", "0.5"] | None = None,
+    chunks: str | None = None,
+    boundary: Literal["pad", "trim"] = "pad",
+    name: str | None = None,
+    scale: str | None = None,
+    units: str | None = None,
+    json: bool = False,
+) -> int:
+    """Make a pyramid of a Zarr array, or of level 0 of an OME-Zarr image.
+
+    Parameters
+    ----------
+    src
+        Array or image to read: a path or URL, such as raw.zarr, store.zarr/0 or cells.ome.zarr.
+    dst
+        Store to write, such as cells.ome.zarr; left out with --in-place.
+    axes
+        Names of the array's dimensions in its order, where the store does not name them: zyx, or time,y,x.
+    method
+        How to make the coarser levels, such as local_mean, nearest or mode.
+    downscale
+        Step from level to level: 2 for all dimensions of space, z as well as y and x, or z=1,y=2,x=2. Left out, each
+        step halves the dimensions of space that have the finest pixels.
+    max_layer
+        Number of coarser levels at most; 0 for the image alone. There are fewer where nothing is left to shrink.
+    labeled
+        Pixels are labels: no level may hold a value that level 0 does not have. The method is mode, or one that keeps
+        values.
+    copy_metadata
+        Copy the attributes of the array, and those that other tools gave its image, to the new image.
+    in_place
+        Leave level 0 where it is, write the coarser levels beside it, and replace those that the image has.
+    overwrite
+        Replace what is at DST.
+    version
+        Version of OME-Zarr. Left out, that of the image, else 0.4; in place, the one of the array's Zarr format.
+    chunks
+        By dimension, y=256,x=256, or one number for each: 1,256,256.
+    boundary
+        What becomes of pixels that do not fill a block at the edge: pad keeps them, trim drops them.
+    name
+        Name of the image.
+    scale
+        Pixel sizes that count instead of the store's: z=2,y=0.5,x=0.5.
+    units
+        Unit of all pixel sizes, um, or by dimension: z=um,t=s.
+    json
+        Describe what was written as JSON.
+    """
+    if dst is None and not in_place:
+        raise UsageError("DST is missing; give a store to write, or --in-place to write beside the array")
+    if overwrite and in_place:
+        raise UsageError(
+            "--overwrite and --in-place contradict each other: in place, only the coarser levels are replaced; "
+            "leave --overwrite out"
+        )
+    written = scale_image(
+        src,
+        dst,
+        axes=None if axes is None else _parse_dims(axes),
+        method=method,
+        downscale=None if downscale is None else _parse_factors(downscale, "--downscale"),
+        max_layer=max_layer,
+        labeled=labeled,
+        copy_metadata=copy_metadata,
+        in_place=in_place,
+        scale=None if scale is None else _by_dimension("--scale", scale, float),
+        units=None if units is None else _parse_units(units),
+        version=version,
+        mode="w" if overwrite else "w-",
+        chunks=None if chunks is None else _parse_chunks(chunks),
+        boundary=boundary,
+        name=name,
+        progress=lambda total: rich_progress(total, f"writing {dst or src}"),
+    )
+    description = _description(written.store, written.tree)
+    if copy_metadata:
+        description["copied_attributes"] = list(written.copied)
+    _show(description, as_json=json)
     return DONE
 
 
@@ -348,6 +480,8 @@ def _text(description: Mapping[str, Any]) -> str:
                 ],
             )
         )
+    if "copied_attributes" in description:
+        blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
     return "\n".join(blocks)
 
 
@@ -393,12 +527,18 @@ def _by_dimension[T](option: str, text: str, kind: Callable[[str], T]) -> dict[s
     return result
 
 
-_EXAMPLES = {"--scale": "z=2,y=0.5,x=0.5", "--units": "z=um,t=s", "--factors": "z=1,y=2,x=2", "--chunks": "y=256,x=256"}
+_EXAMPLES = {
+    "--scale": "z=2,y=0.5,x=0.5",
+    "--units": "z=um,t=s",
+    "--factors": "z=1,y=2,x=2",
+    "--downscale": "z=1,y=2,x=2",
+    "--chunks": "y=256,x=256",
+}
 
 
-def _parse_factors(text: str) -> int | dict[str, int]:
+def _parse_factors(text: str, option: str = "--factors") -> int | dict[str, int]:
     """Read ``2`` or ``z=1,y=2,x=2``."""
-    return int(text) if text.strip().isdecimal() else _by_dimension("--factors", text, int)
+    return int(text) if re.fullmatch(r"\s*-?\d+\s*", text) else _by_dimension(option, text, int)
 
 
 def _parse_chunks(text: str) -> tuple[int, ...] | dict[str, int]:
@@ -430,7 +570,7 @@ def build_app() -> App:
         version=installed_version("xomezarr"),
         default_parameter=Parameter(negative=""),
     )
-    for command in (convert, info, validate, demo):
+    for command in (convert, scale, info, validate, demo):
         app.command(command, name=command.__name__)
     return app
 
@@ -473,22 +613,45 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     """Parse and run a command; turn errors into one line and an exit code."""
+    given: Mapping[str, Any] = {}
+    known: Iterable[str] = ()
     try:
         command, bound, _ = build_app().parse_args(argv, print_error=False, exit_on_error=False)
+        given, known = bound.arguments, inspect.signature(command).parameters
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
         return _fail(f"{str(error).rstrip('.')}; see xomezarr --help", CALL_AT_FAULT)
     except BrokenPipeError:
         raise
     except (OmeZarrError, OSError) as error:
-        hint = next((option for kind, option in OPTIONS.items() if isinstance(error, kind)), None)
-        return _fail(
-            f"{error} ({hint})" if hint else str(error), CALL_AT_FAULT if isinstance(error, CALL_ERRORS) else AT_FAULT
-        )
+        faults = error.exceptions if isinstance(error, MultipleErrors) else (error,)
+        options = [option for option in cures(faults) if option in known]
+        at_fault = any(isinstance(fault, CALL_ERRORS) for fault in faults) or any(option in given for option in options)
+        return _fail(f"{error}{_hint(options)}", CALL_AT_FAULT if at_fault else AT_FAULT)
     except Exception as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error}; {TRACEBACK}=1 shows where it arose", AT_FAULT)
+
+
+def cures(faults: Iterable[BaseException]) -> list[str]:
+    """Return the options that mend these faults, by the table.
+
+    >>> cures([StoreExistsError('x exists already; give mode="w" to replace it'), StoreExistsError("x is a file")])
+    ['overwrite']
+    """
+    found = [
+        option
+        for fault in faults
+        for kind, says, option in CURES
+        if isinstance(fault, kind) and re.search(says, str(fault))
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _hint(options: Sequence[str]) -> str:
+    named = " or ".join(f"--{option.replace('_', '-')}" for option in options)
+    return f" (on the command line: {named})" if named else ""
 
 
 def _fail(message: str, code: int) -> int:
@@ -505,8 +668,8 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    hint = next((f" ({option})" for kind, option in OPTIONS.items() if issubclass(category, kind)), "")
-    print(f"xomezarr: warning: {_one_line(str(message))}{hint}", file=sys.stderr)
+    said = message if isinstance(message, Warning) else category(message)
+    print(f"xomezarr: warning: {_one_line(str(message))}{_hint(cures([said]))}", file=sys.stderr)
 
 
 def _one_line(text: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from xomezarr import sidecar, spec
 from xomezarr.channels import complete, describe_channels
 from xomezarr.coords import Dimension, Irregular, dequantify, describe, describe_coarser
-from xomezarr.downsample import METHODS, Method, MethodLike, check_dtype, default_method, is_sampled
+from xomezarr.downsample import MethodLike, check_dtype, default_method, is_sampled
 from xomezarr.errors import (
     AxisError,
     FactorError,
@@ -301,13 +302,12 @@ def plan_tree(
         )
         for index, level in enumerate(grids)
     )
-    row = METHODS.get(remembered or "")
     multiscale = Multiscale(
         str(base.name) if base.name is not None else (first.name if first and first.name else default_name(store)),
         _axes(described[0], first),
         _levels(level_plans, first),
         first.type if first else remembered,
-        first.metadata if first else (_method_metadata(row) if row else None),
+        first.metadata if first else tree.encoding.get("metadata"),
         first.extra if first else {},
     )
     channels = _keep_rendering(_channels(base, described[0]), known)
@@ -322,6 +322,65 @@ def plan_tree(
     )
     _check_metadata(result)
     return result, [level.transpose(*dims) for level in levels]
+
+
+def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -> Plan:
+    """Return the plan of an image whose level 0 is in its group already.
+
+    Parameters
+    ----------
+    plan
+        The image as it would be written anew.
+    path
+        Of level 0 in the group.
+    taken
+        Paths in the group, and in that of long coordinates, at which something is.
+    known
+        What the group says of the image; what the plan does not say is kept of it.
+
+    Returns
+    -------
+    Plan
+        With the other levels and the coordinates under paths at which nothing is.
+    """
+    paths = [path, *_free("", len(plan.levels) - 1, taken)]
+    moved = dict(zip(plan.arrays, _free(f"{sidecar.KEY}/", len(plan.arrays), taken), strict=True))
+    multiscale = plan.image.multiscale
+    levels = [replace(level, path=path) for level, path in zip(multiscale.levels, paths, strict=True)]
+    image = replace(plan.image, multiscales=(replace(multiscale, levels=tuple(levels)),))
+    if known is not None:
+        first = known.multiscale
+        levels[0] = replace(levels[0], extra=first.levels[0].extra)
+        merged = replace(
+            image.multiscale, axes=_known_keys(multiscale.axes, first), levels=tuple(levels), extra=first.extra
+        )
+        # channels that no axis counts are those of a single one
+        channels = known.channels if image.channels is None else _keep_rendering(image.channels, known)
+        image = Image((merged, *known.multiscales[1:]), channels, None, known.omero, {**image.extra, **known.extra})
+    kept = plan.attributes[sidecar.KEY]
+    coords = {
+        name: entry | ({"array": moved[entry["array"]]} if "array" in entry else {})
+        for name, entry in kept["coords"].items()
+    }
+    return replace(
+        plan,
+        image=image,
+        levels=tuple(replace(level, path=path) for level, path in zip(plan.levels, paths, strict=True)),
+        attributes={**plan.attributes, sidecar.KEY: {**kept, "coords": coords}},
+        arrays={moved[old]: values for old, values in plan.arrays.items()},
+    )
+
+
+def _free(prefix: str, count: int, taken: Collection[str]) -> list[str]:
+    """Return consecutive numbered paths at which nothing is; levels are numbered from 1, as 0 is there.
+
+    >>> _free("", 2, {"0", "1", "2"}), _free("", 2, {"0", "3"})
+    (['3', '4'], ['1', '2'])
+    """
+    numbers = (
+        [f"{prefix}{number}" for number in range(first, first + count)] for first in itertools.count(0 if prefix else 1)
+    )
+    return next(paths for paths in numbers if not set(paths) & set(taken))
 
 
 def rendering(da: xr.DataArray, known: Image | None) -> tuple[Channel, ...]:
@@ -542,35 +601,19 @@ def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None
         tuple(dimension.axis for dimension in made.dimensions),
         tuple(_level(str(index), grids) for index, grids in enumerate(made.grids)),
         made.method.name,
-        _method_metadata(made.method, steps=made.steps, boundary=made.boundary, skipna=made.skipna),
+        made.method_metadata,
     )
     return Image((multiscale,), channels)
 
 
-def _method_metadata(method: Method, **arguments: Any) -> dict[str, Any]:
-    """Say how the pyramid was made, as OME-Zarr recommends: what was called, and with what."""
-    keywords = {key: value for key, value in arguments.items() if value is not None}
-    if "steps" in keywords:
-        keywords["factors"] = [dict(step) for step in keywords.pop("steps")]
-    return {
-        "description": method.description,
-        "method": method.called,
-        "version": _version(),
-        "args": [],
-        "kwargs": keywords,
-    }
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("xomezarr")
-
-
 def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Axis, ...]:
     """Return the axes, with the unknown keys that the store had for axes of the same name."""
+    return _known_keys([dimension.axis for dimension in dimensions], known)
+
+
+def _known_keys(axes: Sequence[Axis], known: Multiscale | None) -> tuple[Axis, ...]:
     extra = {axis.name: axis.extra for axis in known.axes} if known else {}
-    return tuple(replace(dimension.axis, extra=extra.get(dimension.name, {})) for dimension in dimensions)
+    return tuple(replace(axis, extra=extra.get(axis.name, {})) for axis in axes)
 
 
 def _levels(plans: Sequence[LevelPlan], known: Multiscale | None) -> tuple[Level, ...]:

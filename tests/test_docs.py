@@ -1,0 +1,64 @@
+"""The code of the pages on methods and migration, run as it stands in an empty folder; and what they must speak of."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import xomezarr
+from xomezarr.cli import main
+from xomezarr.downsample import METHODS
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the blocks of code of a page."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("page", "stores"),
+    [
+        ("methods.md", ["cells.ome.zarr", "photons.ome.zarr", "spread.ome.zarr"]),
+        ("migration.md", ["cells.ome.zarr", "levels.ome.zarr", "nuclei.ome.zarr"]),
+    ],
+)
+def test_the_pages_run(page: str, stores: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(block, names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == stores
+    for store in stores:
+        assert xomezarr.validate(store).valid
+
+
+def test_the_shell_command_of_the_migration_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = blocks("migration.md", "sh")
+    (line,) = (line for line in block.splitlines() if line.startswith("xomezarr"))
+    monkeypatch.chdir(tmp_path)
+    pixels = np.arange(8 * 64 * 64, dtype="uint16").reshape(8, 64, 64)
+    zarr.create_array("stack.zarr", data=pixels, chunks=(8, 32, 32), attributes={"stain": "DAPI"})
+    assert main(shlex.split(line)[1:]) == 0
+    levels = xr.open_datatree("out.ome.zarr", engine="omezarr").omezarr.levels
+    assert [level.shape for level in levels] == [(8, 64, 64), (4, 32, 32), (2, 16, 16), (1, 8, 8), (1, 4, 4)]
+    means = pixels.reshape(4, 2, 32, 2, 32, 2).mean(axis=(1, 3, 5))
+    np.testing.assert_array_equal(levels[1], np.rint(means))
+    assert zarr.open_group("out.ome.zarr", mode="r").attrs["stain"] == "DAPI"
+
+
+def test_each_method_has_a_line_and_a_section() -> None:
+    text = (DOCS / "methods.md").read_text(encoding="utf-8")
+    choice, _, sections = text.partition("## The methods\n")
+    assert re.findall(r"^### `(\w+)`$", sections, flags=re.MULTILINE) == list(METHODS)
+    for name in METHODS:
+        assert f"`{name}`" in choice
+        assert f"_generated/{name}.md" in sections

@@ -1,0 +1,739 @@
+"""Scale what is in Zarr already: an array, or level 0 of an OME-Zarr image, becomes a pyramid."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xomezarr import sidecar, spec
+from xomezarr.convert import open_image
+from xomezarr.coords import assign_grid
+from xomezarr.downsample import METHODS, default_method, get_method
+from xomezarr.errors import (
+    AxisError,
+    DtypeError,
+    FactorError,
+    LevelError,
+    MethodError,
+    OmeZarrError,
+    OmeZarrWarning,
+    OtherImagesWarning,
+    StoreExistsError,
+    VersionError,
+    collecting,
+    raise_all,
+    warn,
+)
+from xomezarr.lazy import zarr
+from xomezarr.model import Image
+from xomezarr.plan import Plan, beside, final_image, group_attributes, plan_with_levels
+from xomezarr.pyramid import Factors, design
+from xomezarr.report import Finding
+from xomezarr.store import default_name, open_group, resolve
+from xomezarr.validate import StoredArray, check_arrays
+from xomezarr.write import Progress, add_levels, write_plan
+
+__all__ = ["Scaled", "Source", "open_source", "scale_image"]
+
+OWNED = frozenset(
+    {
+        # OME-Zarr
+        *("multiscales", "omero", "ome", "labels", "image-label", "plate", "well", "bioformats2raw.layout", "series"),
+        # xarray
+        *("_ARRAY_DIMENSIONS", "_FillValue", "coordinates", "__xarray_dataarray_name__"),
+        sidecar.KEY,
+    }
+)
+"""Attributes that describe how an image is stored: a copy of them would speak of another store."""
+
+MAX_LAYER = 4
+"""Coarser levels, unless another number is asked for."""
+
+LABEL_METHOD = "mode"
+"""Method for labels, unless another is asked for: objects keep their area and their place."""
+
+AS_LEVEL_0 = "leave out --in-place, and give another path to write to"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A Zarr array that is to become level 0 of a pyramid.
+
+    Parameters
+    ----------
+    place
+        Path or URL as it was given.
+    image
+        The array, lazily, with all that is known of it.
+    array
+        As it is stored; None for a variable of xarray's among others.
+    group, path
+        Path or URL of the group that holds the array, and the array's path in it; None for an array in no group.
+    known, level
+        What the group says, if it is an OME-Zarr image, and the array's place among its levels.
+    """
+
+    place: str
+    image: xr.DataArray
+    array: zarr.Array[Any] | None
+    group: str | None = None
+    path: str = ""
+    known: Image | None = None
+    level: int = 0
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dimensions in the order of the stored array."""
+        return self.known.multiscale.dims if self.known is not None else tuple(map(str, self.image.dims))
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """What `scale_image` has written.
+
+    Parameters
+    ----------
+    store
+        Path or URL of the image.
+    tree
+        The image, opened lazily.
+    copied
+        Attributes of the source that were copied.
+    """
+
+    store: str
+    tree: xr.DataTree
+    copied: tuple[str, ...]
+
+
+def scale_image(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str] | None = None,
+    *,
+    axes: str | Sequence[str] | None = None,
+    method: str | None = None,
+    downscale: Factors | None = None,
+    max_layer: int = MAX_LAYER,
+    labeled: bool = False,
+    copy_metadata: bool = False,
+    in_place: bool = False,
+    scale: Mapping[str, float] | None = None,
+    units: Mapping[str, str] | str | None = None,
+    version: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Scaled:
+    """Make a pyramid of what is in Zarr already.
+
+    Everything is checked before the first byte is written.
+
+    Parameters
+    ----------
+    src
+        Path or URL of a Zarr array, or of an OME-Zarr image, whose level 0 is taken with its axes, pixel sizes and
+        channels.
+    dst
+        Store to write; None with `in_place`.
+    axes
+        Names of the dimensions in the array's order, where the store does not name them.
+    method
+        Row of the table of methods; left out, that of `to_zarr`, and ``"mode"`` if `labeled`.
+    downscale
+        Step from level to level, as `factors` of `to_zarr`.
+    max_layer
+        Number of coarser levels at most; they are fewer where nothing is left to shrink.
+    labeled
+        Whether pixels are labels: no level may hold a value that level 0 does not have.
+    copy_metadata
+        Whether attributes of the array, and those of its image that belong to other tools, become attributes of the
+        new image's group.
+    in_place
+        Whether the array stays where it is: the coarser levels are written beside it, and replace those that its
+        image had. See `write.add_levels` for what an interruption leaves.
+    scale, units
+        Pixel sizes and units that count instead of the store's; see `assign_grid`.
+    version
+        Of OME-Zarr; left out, that of the image, else 0.4. In place, the array's Zarr format decides.
+    progress
+        See `write.write_array`.
+    **options
+        Further ones of `to_zarr`: `mode`, `chunks`, `boundary`, `name`.
+
+    Raises
+    ------
+    OmeZarrError
+        Of the type that names the cause; independent faults are raised together.
+    """
+    faults: list[OmeZarrError] = []
+    with collecting(faults):
+        _check_places(src, dst, in_place=in_place)
+    with collecting(faults):
+        _check_max_layer(max_layer)
+    with collecting(faults):
+        method = get_method(method).name if method is not None else None
+    raise_all(faults, "the image cannot be scaled")
+    source = open_source(src, axes)
+    image = source.image
+    if image.name is None and source.known is None:
+        image = image.rename(default_name(source.group if in_place else dst))
+    if scale or units:
+        image = assign_grid(image, scale=scale, units=units)
+    with collecting(faults):
+        if labeled:
+            method = label_method(method, image.dtype)
+    with collecting(faults):
+        if in_place:
+            version = _version_in_place(source, dst, version)
+    # an image that keeps irregular coordinates was written so on request
+    options["irregular"] = "keep" if source.known is not None else "raise"
+    shape = {"axes": None, "boundary": options.get("boundary", "pad"), "irregular": options["irregular"]}
+    levels = 1
+    with collecting(faults):
+        levels = 1 + min(max_layer, most_steps(image, downscale, **shape))
+    raise_all(faults, "the image cannot be scaled")
+    _warn_of_averaged_labels(source, method)
+    options |= {"method": method, "factors": downscale, "levels": levels}
+    copied = copied_attributes(source) if copy_metadata else {}
+    if in_place:
+        return _scale_in_place(source, image, version or "", copied, progress, options)
+    assert dst is not None
+    _warn_of_labels(source)
+    version = version or (source.known.version if source.known is not None else None) or "0.4"
+    planned, made = plan_with_levels(image, dst, version=version, **options)
+    planned = replace(planned, image=replace(planned.image, extra=copied))
+    tree = write_plan(planned, made, progress=progress)
+    return Scaled(os.fspath(dst), tree, tuple(copied))
+
+
+# --- what is asked -----------------------------------------------------------
+
+
+def most_steps(image: xr.DataArray, downscale: Factors | None, **options: Any) -> int:
+    """Return how many coarser levels there can be: until every dimension that shrinks has one pixel."""
+    # a level that fits in one chunk is the last, and no chunk is smaller than these
+    chunks = {str(dim): 1 for dim in image.dims}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OmeZarrWarning)  # the plan gives the same ones
+        return len(design(image, factors=downscale, chunks=chunks, **options).steps)
+
+
+def label_method(method: str | None, dtype: np.dtype[Any]) -> str:
+    """Return the method that labels are scaled by.
+
+    Raises
+    ------
+    DtypeError
+        If pixels of this dtype are no labels.
+    MethodError
+        If the method makes values that the level above does not have.
+    """
+    if dtype.kind not in "biu":
+        raise DtypeError(
+            f"labels are integers or bool, and the pixels are {dtype}; convert them first: astype('int32'), "
+            "or scale them as an image, without labeled=True"
+        )
+    row = get_method(LABEL_METHOD if method is None else method)
+    if not row.keeps_values:
+        keeping = [name for name, known in METHODS.items() if known.keeps_values]
+        raise MethodError(
+            f"method {row.name!r} makes values that level 0 does not have, and labeled=True asks for none; "
+            f"those that keep values are {', '.join(keeping)}: give method={LABEL_METHOD!r}, say"
+        )
+    return row.name
+
+
+def copied_attributes(source: Source) -> dict[str, Any]:
+    """Return the attributes of an array, and of its image, that a copy of the image takes along.
+
+    Those that describe how it is stored are left out, and so are those that JSON does not give back as they are, which
+    only the attribute of xomezarr holds.
+    """
+    found = {str(key): value for key, value in source.image.attrs.items()}
+    if source.known is not None:
+        found |= source.known.extra
+    return {key: value for key, value in found.items() if key not in OWNED and _is_json(value)}
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return _same(json.loads(json.dumps(value, allow_nan=False)), value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal and of the same types: a tuple is no list."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _check_max_layer(max_layer: int) -> None:
+    if isinstance(max_layer, bool) or not hasattr(max_layer, "__index__") or max_layer < 0:
+        raise FactorError(
+            f"max_layer is {max_layer!r}, and counts the coarser levels; give 0 for the image alone, or more"
+        )
+
+
+def _check_places(src: str | os.PathLike[str], dst: str | os.PathLike[str] | None, *, in_place: bool) -> None:
+    """Refuse to write where that would destroy what is being read."""
+    if in_place:
+        if dst is not None and not f"{_address(src)}/".startswith(f"{_address(dst)}/"):
+            raise _elsewhere(os.fspath(dst))
+        return
+    if dst is None:
+        raise StoreExistsError(f"{str(src)!r} is not written over; give a path to write to, or in_place=True")
+    source, target = _address(src), _address(dst)
+    if source == target or source.startswith(f"{target}/") or target.startswith(f"{source}/"):
+        raise StoreExistsError(
+            f"{str(dst)!r} is the array that is being read, or in it, or holds it; "
+            "write to another path, or beside the array: in_place=True"
+        )
+
+
+def _elsewhere(dst: str) -> LevelError:
+    return LevelError(
+        f"in place, the image is the group that holds the array, and {dst!r} is another place; leave it out "
+        "(names of dimensions have an option of their own there: --axes zyx)"
+    )
+
+
+def _address(place: str | os.PathLike[str]) -> str:
+    """Return a path or URL as one string, without links, by which places can be compared."""
+    target = resolve(place)
+    return target.resolve().as_posix() if isinstance(target, Path) else str(target).rstrip("/")
+
+
+# --- opening -----------------------------------------------------------------
+
+
+def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = None) -> Source:
+    """Open a Zarr array, or level 0 of an OME-Zarr image; metadata are read, pixels are not.
+
+    Parameters
+    ----------
+    src
+        Path or URL. An array that is a level of an OME-Zarr image comes with what that says of it, one beside which
+        xarray has written coordinates with these.
+    axes
+        Names of the dimensions in the array's order.
+
+    Raises
+    ------
+    AxisError
+        If `axes` contradict what the store says, or neither says what the dimensions are.
+    OmeZarrError
+        If there is no Zarr array or OME-Zarr image.
+    """
+    place = os.fspath(src)
+    target = resolve(place)
+    address = target.as_posix() if isinstance(target, Path) else str(target).rstrip("/")
+    if isinstance(target, Path) and target.is_file():
+        raise OmeZarrError(
+            f"{place!r} is a file, and no Zarr array or OME-Zarr image; make an image of it: "
+            f"xomezarr convert {place} image.ome.zarr"
+        )
+    try:
+        node = zarr.open(target, mode="r")
+    except (OSError, ValueError, ImportError):
+        # which says what is at that place, or that nothing is
+        open_group(place)
+        raise
+    source = _of_array(place, address, node, axes) if isinstance(node, zarr.Array) else _of_group(place, axes)
+    _check_axes(source, axes)
+    return source
+
+
+def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
+    """Open level 0 of an image, or the one array or variable of a group."""
+    group = open_group(place)
+    attrs = group.attrs.asdict()
+    if spec.is_ome(attrs):
+        image = open_image(place)
+        known = spec.parse(attrs)
+        path = known.multiscale.levels[0].path
+        return Source(place, image, _array(group, path), place, path, known)
+    arrays = dict(group.arrays())
+    if len(arrays) != 1:
+        return Source(place, open_image(place), None)
+    (array,) = arrays.values()
+    named = _names(array)
+    image = open_image(place, dims=axes if named is None or None in named else None)
+    return Source(place, image, array)
+
+
+def _of_array(place: str, address: str, array: zarr.Array[Any], axes: str | Sequence[str] | None) -> Source:
+    """Open an array as what the groups above it say that it is."""
+    nearest: tuple[str, str, zarr.Group] | None = None
+    for above, path, group in _groups_above(address):
+        nearest = nearest or (above, path, group)
+        attrs = group.attrs.asdict()
+        if not spec.is_image(attrs):
+            continue
+        known = spec.parse(attrs)
+        paths = [level.path.strip("/") for level in known.multiscale.levels]
+        if path in paths:
+            level = paths.index(path)
+            image = xr.open_dataarray(above, engine="omezarr", level=level)
+            return Source(place, image, array, _as_given(place, above, path), path, known, level)
+    named = _names(array)
+    if nearest is not None and named is not None and _has_coordinates(nearest[2], named):
+        beside = open_image(nearest[0])
+        if beside.name != nearest[1]:
+            raise OmeZarrError(
+                f"{place!r} is one of the coordinates of {_as_given(place, *nearest[:2])!r}; "
+                "give the group that holds the image"
+            )
+        return Source(place, beside, None)
+    image = open_image(place, dims=axes if named is None or None in named else None)
+    if nearest is None:
+        return Source(place, image, array)
+    # a number says nothing of the image: it gets the name of its store
+    return Source(
+        place,
+        image.rename(None) if str(image.name).isdecimal() else image,
+        array,
+        _as_given(place, *nearest[:2]),
+        nearest[1],
+    )
+
+
+def _groups_above(address: str) -> Iterator[tuple[str, str, zarr.Group]]:
+    """Yield the Zarr groups above a place, the nearest first: address, path from there, group."""
+    above, path = address, ""
+    while True:
+        above, slash, name = above.rpartition("/")
+        if not slash or not above or above.endswith(("/", ":")):
+            return
+        path = f"{name}/{path}" if path else name
+        try:
+            group = open_group(above)
+        except Exception:  # each kind of server refuses in its own way what lies above a public store
+            return
+        yield above, path, group
+
+
+def _as_given(place: str, above: str, path: str) -> str:
+    """Return the group above a place as the user would write it."""
+    given = place.rstrip("/")
+    return given.removesuffix(f"/{path}") if given.endswith(f"/{path}") else above
+
+
+def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:
+    place = f"{group.path}/{path}" if group.path else path
+    return zarr.open_array(group.store, path=place, mode="r", zarr_format=group.metadata.zarr_format)
+
+
+def _names(array: zarr.Array[Any]) -> tuple[str | None, ...] | None:
+    """Return what the store calls an array's dimensions, each of which may have no name."""
+    return StoredArray.of(array, array.path).names
+
+
+def _has_coordinates(group: zarr.Group, dims: Sequence[str | None]) -> bool:
+    """Whether a group holds coordinates of these dimensions, as xarray writes them."""
+    for dim in dims:
+        found = group.get(dim) if dim else None
+        if isinstance(found, zarr.Array) and _names(found) == (dim,):
+            return True
+    return False
+
+
+def _check_axes(source: Source, axes: str | Sequence[str] | None) -> None:
+    """Refuse names that contradict those of the store."""
+    if axes is None:
+        return
+    asked = tuple(axes)
+    stated: Sequence[str | None] | None = source.dims
+    if source.known is None and source.array is not None:
+        stated = _names(source.array)
+    if len(asked) != source.image.ndim:
+        shape = tuple(source.image.sizes.values())
+        raise AxisError(
+            f"axes={axes!r} name {len(asked)} dimensions, and {source.place!r} has {source.image.ndim}, of shape "
+            f"{shape}; name each in the array's order: axes={'tczyx'[-len(shape) :]!r}"
+        )
+    if stated is not None and any(name not in (None, said) for name, said in zip(stated, asked, strict=True)):
+        raise AxisError(
+            f"axes={axes!r} contradict {source.place!r}, whose dimensions are {tuple(stated)}; "
+            "leave axes out, or give these names: axes="
+            f"{[name or said for name, said in zip(stated, asked, strict=True)]!r}"
+        )
+
+
+def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
+    """Say that an image of labels is about to get values that are no labels of it."""
+    if source.known is None or "image-label" not in source.known.extra.get("ome", {}):
+        return
+    row = default_method(source.image.dtype) if method is None else get_method(method)
+    if not row.keeps_values:
+        warn(
+            f"{source.place!r} is an image of labels, and method {row.name!r} makes values that are none of them; "
+            "scale it with --labeled",
+            OmeZarrWarning,
+        )
+
+
+def _warn_of_labels(source: Source) -> None:
+    """Say that labels stay behind."""
+    names = [name for name, _, _ in _labels(source)]
+    if names:
+        warn(
+            f"{source.place!r} has labels ({', '.join(names)}), which are not copied; "
+            f"scale the image where it is to keep them: xomezarr scale {source.place} --in-place",
+            OtherImagesWarning,
+        )
+
+
+def _labels(source: Source) -> Iterator[tuple[str, Image, list[tuple[int, ...]]]]:
+    """Yield the label images of an image: name, metadata, shapes of the levels. Broken ones are passed over."""
+    if source.group is None or source.known is None:
+        return
+    found = open_group(source.group).get("labels")
+    if not isinstance(found, zarr.Group):
+        return
+    for name, group in found.groups():
+        attrs = group.attrs.asdict()
+        try:
+            known = spec.parse(attrs)
+            yield name, known, [_array(group, level.path).shape for level in known.multiscale.levels]
+        except (OmeZarrError, OSError, ValueError):
+            continue
+
+
+# --- in place ----------------------------------------------------------------
+
+
+def _scale_in_place(
+    source: Source,
+    image: xr.DataArray,
+    version: str,
+    copied: Mapping[str, Any],
+    progress: Progress | None,
+    options: dict[str, Any],
+) -> Scaled:
+    """Write the coarser levels beside level 0."""
+    assert source.array is not None
+    assert source.group is not None
+    group = open_group(source.group)
+    # what the group says already counts more
+    copied = {key: value for key, value in copied.items() if key not in group.attrs}
+    options.pop("mode", None)
+    name = options.get("name") or image.name
+    if name is None:
+        name = (source.known.multiscale.name if source.known is not None else None) or default_name(source.group)
+    # planned as if it were written anew, to see that it can be; then put where level 0 is
+    planned, levels = plan_with_levels(image, zarr.storage.MemoryStore(), version=version, **options)
+    planned = replace(planned, store=source.group, mode="r+")
+    multiscale = replace(planned.image.multiscale, name=str(name))
+    planned = replace(planned, image=replace(planned.image, multiscales=(multiscale,), extra=copied))
+    planned = beside(planned, source.path, _taken(group), source.known)
+    # in the dtype of the array that stays, byte order included
+    planned = replace(planned, levels=tuple(replace(level, dtype=source.array.dtype) for level in planned.levels))
+    attributes = group_attributes(planned, final_image(planned, None))
+    spec.check(attributes, version)
+    _check_beside(source, planned)
+    _warn_of_disagreeing_labels(source, planned)
+    told = sum(level.nbytes for level in planned.levels[1:])
+    with progress(told) if progress is not None else nullcontext() as on_tile:
+        add_levels(
+            planned,
+            levels,
+            obsolete=_obsolete(group, source, planned),
+            check=lambda written: _check_written(written, planned),
+            on_tile=on_tile,
+        )
+    return Scaled(source.group, xr.open_datatree(source.group, engine="omezarr"), tuple(copied))
+
+
+def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, version: str | None) -> str:
+    """Return the version that the group gets; refuse what cannot be an image where it is."""
+    if source.array is None:
+        raise OmeZarrError(
+            f"{source.place!r} cannot be scaled in place: coordinates or other variables of xarray's lie beside the "
+            f"array, and a Dataset with levels of other sizes among them cannot be opened; {AS_LEVEL_0}"
+        )
+    if source.group is None and source.array.path:
+        raise OmeZarrError(
+            f"{source.place!r} is no image yet; name the array that is to be level 0 of it: "
+            f"{source.place.rstrip('/')}/{source.array.path}"
+        )
+    if source.group is None:
+        raise OmeZarrError(
+            f"{source.place!r} cannot be scaled in place: there is no group around the array, which the metadata of an "
+            f"image need; {AS_LEVEL_0}"
+        )
+    found = "0.4" if source.array.metadata.zarr_format == 2 else "0.5"
+    faults: list[OmeZarrError] = []
+    if dst is not None and _address(dst) != _address(source.group):
+        faults.append(_elsewhere(os.fspath(dst)))
+    if version is not None and version != found:
+        faults.append(
+            VersionError(
+                f"version {version!r} cannot be kept with an array of Zarr v{source.array.metadata.zarr_format}, which "
+                f"is in place; leave version out for {found}, or {AS_LEVEL_0}"
+            )
+        )
+    if source.level:
+        faults.append(
+            LevelError(
+                f"{source.place!r} is level {source.level} of the image {source.group!r}, and stays that in place; "
+                f"give the image, or {AS_LEVEL_0}"
+            )
+        )
+    if source.known is None and spec.is_ome(open_group(source.group).attrs.asdict()):
+        faults.append(
+            OmeZarrError(
+                f"{source.group!r} has OME metadata already, of which {source.place!r} is no level; {AS_LEVEL_0}"
+            )
+        )
+    if source.known is not None and source.known.version != found:
+        faults.append(
+            VersionError(
+                f"{source.group!r} is of OME-Zarr {source.known.version} in Zarr "
+                f"v{source.array.metadata.zarr_format}, which is {found}; {AS_LEVEL_0}"
+            )
+        )
+    raise_all(faults, f"{source.place!r} cannot be scaled in place")
+    return found
+
+
+def _check_beside(source: Source, planned: Plan) -> None:
+    """Let the rules look at the image before anything is written: at level 0 as it is, and the others as planned."""
+    array = source.array
+    assert array is not None
+    if planned.dims != source.dims:
+        raise AxisError(
+            f"the dimensions of {source.place!r} are in the order {source.dims}, and those of an image in the order "
+            f"{planned.dims}; {AS_LEVEL_0}"
+        )
+    stored = StoredArray.of(array, source.path)
+    if array.metadata.zarr_format == 3 and stored.names is None:
+        stored = replace(stored, names=planned.dims)  # which it will be given
+    others = [StoredArray(level.path, level.shape, stored.zarr_format, planned.dims) for level in planned.levels[1:]]
+    _refuse(source, check_arrays(planned.image.multiscale, [stored, *others]))
+
+
+def _refuse(source: Source, findings: Iterator[Finding]) -> None:
+    # nested chunks are only recommended where an image exists; a new one is not made without
+    faults = [finding for finding in findings if finding.severity == "error" or finding.rule == "2"]
+    raise_all(
+        [
+            OmeZarrError(
+                f"{source.place!r} cannot be level 0 where it is: {finding.message} (rule {finding.rule}); {AS_LEVEL_0}"
+            )
+            for finding in faults
+        ],
+        f"{source.place!r} cannot be scaled in place",
+    )
+
+
+def _check_written(group: zarr.Group, planned: Plan) -> None:
+    """Look at the arrays as any reader will, before the metadata name them."""
+    for level in planned.levels:
+        found = _array(group, level.path)
+        if found.shape != level.shape or found.dtype != level.dtype:
+            raise OmeZarrError(
+                f"the level at {level.path!r} is of shape {found.shape} and dtype {found.dtype}, and not of "
+                f"{level.shape} and {level.dtype}: another process has written it; scale the image again"
+            )
+
+
+def _taken(group: zarr.Group) -> frozenset[str]:
+    """Return the paths at which something is: in the group, and in that of long coordinates."""
+    return frozenset(_listed(group, "")) | {f"{sidecar.KEY}/{name}" for name in _listed(group, sidecar.KEY)}
+
+
+def _listed(group: zarr.Group, path: str) -> list[str]:
+    from zarr.core.sync import sync
+
+    prefix = "/".join(filter(None, (group.path, path)))
+
+    async def names() -> list[str]:
+        return [name async for name in group.store.list_dir(prefix)]
+
+    return [name.strip("/") for name in sync(names())]
+
+
+def _obsolete(group: zarr.Group, source: Source, planned: Plan) -> list[str]:
+    """Return the arrays that the image has named so far, and will no longer."""
+    if source.known is None:
+        return []
+    named = {level.path.strip("/") for multiscale in planned.image.multiscales for level in multiscale.levels}
+    old = [level.path.strip("/") for level in source.known.multiscale.levels]
+    old += _coordinates(group.attrs.get(sidecar.KEY))
+    return [path for path in old if path not in named | planned.arrays.keys() and _is_array_below(group, path)]
+
+
+def _coordinates(attribute: Any) -> list[str]:
+    """Return the arrays of long coordinates that the attribute of xomezarr names; any JSON may stand there."""
+    coords = attribute.get("coords") if isinstance(attribute, Mapping) else None
+    entries = coords.values() if isinstance(coords, Mapping) else []
+    paths = [entry.get("array") for entry in entries if isinstance(entry, Mapping)]
+    return [path for path in paths if isinstance(path, str) and path.startswith(f"{sidecar.KEY}/")]
+
+
+def _is_array_below(group: zarr.Group, path: str) -> bool:
+    """Whether a path leads to an array in the group, and not out of it, nor through a link."""
+    if not path or {"", ".", ".."} & set(path.split("/")) or "\\" in path:
+        return False
+    root = getattr(group.store, "root", None)
+    if isinstance(root, Path) and (root / group.path / path).resolve() != (root / group.path).resolve() / path:
+        return False
+    try:
+        _array(group, path)
+    except (OSError, ValueError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+def _warn_of_disagreeing_labels(source: Source, planned: Plan) -> None:
+    """Say which labels had the levels of their image, and no longer have."""
+    if source.known is None or source.group is None:
+        return
+    group, multiscale = open_group(source.group), source.known.multiscale
+    before: list[tuple[int, ...]] = []
+    for level in multiscale.levels:
+        if not _is_array_below(group, level.path):
+            return
+        before.append(_array(group, level.path).shape)
+    after = [level.shape for level in planned.levels]
+    for name, known, shapes in _labels(source):
+        dims = known.multiscale.dims
+        if _agree(dims, shapes, multiscale.dims, before) and not _agree(dims, shapes, planned.dims, after):
+            warn(
+                f"the labels {name!r} have {len(shapes)} levels, {_times(shapes[-1])} at the coarsest, and no longer "
+                f"those of the image, {len(after)}, {_times(after[-1])} at the coarsest; scale them alike: "
+                f"xomezarr scale {source.group}/labels/{name} --in-place --labeled",
+                OmeZarrWarning,
+            )
+
+
+def _agree(
+    dims: Sequence[str], shapes: Sequence[Sequence[int]], others: Sequence[str], wanted: Sequence[Sequence[int]]
+) -> bool:
+    """Whether two pyramids have the same sizes, level by level, along the dimensions that both have."""
+    if len(shapes) != len(wanted):
+        return False
+    for shape, other in zip(shapes, wanted, strict=True):
+        one, two = dict(zip(dims, shape, strict=True)), dict(zip(others, other, strict=True))
+        if any(one[dim] not in (1, two[dim]) for dim in one.keys() & two.keys()):
+            return False
+    return True
+
+
+def _times(sizes: Collection[int]) -> str:
+    return " × ".join(map(str, sizes)) if math.prod(sizes) else "nothing"
