@@ -41,6 +41,13 @@ def test_c3_finite_numbers_stay_finite(method, skipna):
         assert np.isfinite(level).all()
 
 
+@pytest.mark.parametrize("method", ["gaussian", "resize", "zoom"])
+def test_c3_filters_of_the_largest_numbers_are_what_they_are_of_small_ones(method):
+    data = np.random.default_rng(19).choice([1.0, 0.9, -1.0, 0.0], (20, 24))
+    large, small = (compute(d, "yx", [{"y": 2, "x": 3}], METHODS[method])[0] for d in (data * 2.0**1023, data))
+    np.testing.assert_array_equal(large, small * 2.0**1023)
+
+
 @named
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_c3_there_is_one_nan(method, dtype):

@@ -193,9 +193,8 @@ def at_centres(pixels, factors, boundary):
             continue
         starts = np.array([block[0] for block in blocks_along(size, factor, boundary)])
         lower, upper = (np.minimum(starts + i, size - 1) for i in ((factor - 1) // 2, factor // 2))
-        # where both are the same pixel, nothing is added up: the largest values must survive
-        mean = pixels.take(lower, axis) if factor % 2 else pixels.take(lower, axis) / 2 + pixels.take(upper, axis) / 2
-        pixels = mean
+        middle = pixels.take(lower, axis)
+        pixels = middle if factor % 2 else middle / 2 + pixels.take(upper, axis) / 2
     return pixels
 
 
@@ -288,8 +287,8 @@ def values_of(dtype, method):
     floats = st.floats(-1000, 1000, width=16)
     if dtype.kind == "c":
         return st.one_of(st.builds(complex, floats, floats), st.just(complex(math.nan, 1.0)))
-    special = [math.nan, math.inf, -math.inf] if method.keeps_values else [math.nan]
-    return st.one_of(floats, floats, st.sampled_from(special))
+    infinities = [st.sampled_from([math.inf, -math.inf])] if method.keeps_values else []
+    return st.one_of(floats, floats, st.just(math.nan), *infinities)
 
 
 @st.composite
@@ -300,7 +299,9 @@ def chunkings(draw, size):
 
 @st.composite
 def cases(draw, method):
-    dtype = np.dtype(draw(st.sampled_from([dtype for dtype in DTYPES if takes(method, dtype)])))
+    # the kind first: NaN must not be rare because dtypes of integers are many
+    kinds = [kind for kind in (INTEGERS, FLOATS, COMPLEX) if takes(method, kind[-1])]
+    dtype = np.dtype(draw(st.sampled_from(draw(st.sampled_from(kinds)))))
     ndim = draw(st.integers(1, 4))
     dims = draw(st.permutations(CANONICAL))[:ndim]
     shape = tuple(draw(st.integers(1, (17, 9, 6, 4)[ndim - 1])) for _ in dims)
@@ -325,7 +326,7 @@ def test_every_row_has_a_reference():
 
 @every_method
 @given(data=st.data())
-@settings(max_examples=60)
+@settings(max_examples=50)
 def test_c3_levels_are_those_of_the_reference_for_any_chunks(method, data):
     pixels, dims, steps, options, chunks = data.draw(cases(method))
     levels = compute(da.from_array(pixels, chunks), dims, steps, method, **options)
@@ -380,6 +381,7 @@ def oracle_levels(name, data, factor, count):
     return levels[1:]
 
 
+@pytest.mark.filterwarnings("ignore:It is recommended to use mode:UserWarning")
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
 @pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -394,6 +396,7 @@ def test_c3_filters_are_those_of_scikit_image_and_scipy(name, factor, ndim):
         np.testing.assert_allclose(reference, oracle, rtol=0, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:It is recommended to use mode:UserWarning")
 @pytest.mark.parametrize("name", ["resize", "zoom"])
 @pytest.mark.parametrize("step", [{"y": 2, "x": 3}, {"x": 4}, {"y": 5}])
 def test_c3_filters_with_a_factor_for_each_dimension_are_those_of_the_oracles(name, step):
@@ -584,6 +587,7 @@ def test_c3_the_others_take_64_bits_exactly(name, dtype, value):
         ("f4", [3e38, 3e38], np.float32(3e38)),
         ("f8", [1.7e308, 1.7e308], 1.7e308),
         ("f8", [1.7e308, -1.7e308], 0.0),
+        ("f8", [1.7e308, 1.5e308], 1.7e308 / 2 + 1.5e308 / 2),
         ("f8", [5e-324, 5e-324], 5e-324),
         ("f8", [5e-324, 15e-324], 10e-324),
         ("f8", [math.nan, 3.0, 1.0], 2.0),
@@ -1039,7 +1043,9 @@ class Unreadable:
 
     shape = (8, 30, 50)
     ndim = 3
-    dtype = np.dtype("u2")
+
+    def __init__(self, dtype):
+        self.dtype = np.dtype(dtype)
 
     def __array__(self, *_, **__):
         raise AssertionError("the array was read")
@@ -1105,12 +1111,9 @@ def test_c7_an_unknown_method_is_answered_before_anything_is_computed(tmp_path, 
     ],
 )
 def test_c7_faulty_factors_are_told_before_anything_is_read(tmp_path, method, step, says):
-    if not takes(method, "u2"):
-        Unreadable.dtype, dtype = np.dtype("f4"), "f4"
-    else:
-        Unreadable.dtype, dtype = np.dtype("u2"), "u2"
+    dtype = "u2" if takes(method, "u2") else "f4"
     with pytest.raises(FactorError, match=says):
-        downsample(Unreadable(), "zyx", [step], method)
+        downsample(Unreadable(dtype), "zyx", [step], method)
     store = tmp_path / "cells.ome.zarr"
     image = unreadable(dtype)
     for call in (image.omezarr.pyramid, functools.partial(image.omezarr.to_zarr, store)):
@@ -1155,7 +1158,7 @@ def test_c7_complex_numbers_have_no_order(name):
         unreadable("c8").omezarr.pyramid(method=name)
 
 
-@pytest.mark.parametrize("method", [*METHODS, np.ptp, SPREAD], ids=lambda method: getattr(method, "name", str(method)))
+@pytest.mark.parametrize("method", [*METHODS, np.ptp, SPREAD], ids=[*METHODS, "function", "row"])
 def test_c9_a_pyramid_reads_nothing(method):
     tree = unreadable("f4").omezarr.pyramid(method=method, levels=3)
     assert [level.shape for level in tree.omezarr.levels] == [(64, 64), (32, 32), (16, 16)]
@@ -1163,7 +1166,7 @@ def test_c9_a_pyramid_reads_nothing(method):
         tree.omezarr.level(1).compute(scheduler="synchronous")
 
 
-@pytest.mark.parametrize("method", [*METHODS, np.ptp], ids=str)
+@pytest.mark.parametrize("method", [*METHODS, np.ptp], ids=[*METHODS, "function"])
 def test_what_the_caller_gives_is_left_as_it_is(tmp_path, method):
     image = image_of("f4")
     image.values[0, 3, 4] = np.nan

@@ -581,7 +581,7 @@ def test_in_place_keeps_what_other_tools_wrote(tmp_path: Path, capsys: Any) -> N
     attrs["image-label"] = {"version": "0.4"}
     (place / ".zattrs").write_text(json.dumps(attrs))
     with pytest.warns(errors.OtherImagesWarning):
-        scale_image(place, in_place=True, max_layer=1)
+        scale_image(place, in_place=True, max_layer=1, labeled=True)
     after = json.loads((place / ".zattrs").read_text())
     first, second = after["multiscales"]
     assert second == other

@@ -34,6 +34,7 @@ from xomezarr.errors import (
     raise_all,
     warn,
 )
+from xomezarr.in_place import add_levels
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.plan import Plan, beside, final_image, group_attributes, plan_with_levels
@@ -41,7 +42,7 @@ from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import default_name, open_group, resolve
 from xomezarr.validate import StoredArray, check_arrays
-from xomezarr.write import Progress, add_levels, write_plan
+from xomezarr.write import Progress, write_plan
 
 __all__ = ["Scaled", "Source", "open_source", "scale_image"]
 
@@ -159,7 +160,7 @@ def scale_image(
         new image's group.
     in_place
         Whether the array stays where it is: the coarser levels are written beside it, and replace those that its
-        image had. See `write.add_levels` for what an interruption leaves.
+        image had. See `in_place.add_levels` for what an interruption leaves.
     scale, units
         Pixel sizes and units that count instead of the store's; see `assign_grid`.
     version

@@ -93,8 +93,10 @@ def _convolved(
             term = extreme(term, at(gap + distance))
             total = term if total is None else extreme(total, term)
             continue
-        term = term + at(gap + distance) if gap or distance else term.copy()
-        term *= weights[distance]
+        # weighed before they are added: a sum of the largest numbers would overflow
+        term = term * weights[distance]
+        if gap or distance:
+            term += at(gap + distance) * weights[distance]
         total = term if total is None else np.add(total, term, out=total)
     assert total is not None
     return total

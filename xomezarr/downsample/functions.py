@@ -61,8 +61,9 @@ def reducing(dtype: np.dtype[Any], skipna: bool, pixels: int, *, function: Calla
         As every kernel takes them; `skipna` and `pixels` play no part.
     function
         ``function(blocks, axis=axes)`` with an array of one dimension more than the image; the first counts the
-        blocks, `axes` are those dimensions of a block that shrink. It returns one value for each block, which may
-        depend on that block alone; integers are made of floats by rounding half to even.
+        blocks, `axes` are those dimensions of a block that shrink. It returns one value for each block, in the shape
+        that NumPy's own reductions give: ``(blocks, 1, …)`` with a 1 for each dimension that does not shrink. The value
+        may depend on that block alone; integers are made of floats by rounding half to even. It is given a copy.
 
     Raises
     ------

@@ -1,0 +1,190 @@
+"""Write the coarser levels of an image beside level 0, which stays where it is; safe at every moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import xarray as xr
+
+from xomezarr.errors import OmeZarrWarning, warn
+from xomezarr.lazy import zarr
+from xomezarr.plan import Plan, final_image, group_attributes
+from xomezarr.store import StoreArgument, resolve
+from xomezarr.write import OnTile, consolidate, create_array, create_coordinates, with_windows, write_levels
+
+__all__ = ["add_levels"]
+
+
+def add_levels(
+    plan: Plan,
+    levels: Sequence[xr.DataArray],
+    *,
+    obsolete: Collection[str] = (),
+    check: Callable[[zarr.Group], None] | None = None,
+    on_tile: OnTile | None = None,
+) -> None:
+    """Write the coarser levels of an image beside level 0, which is in the group already.
+
+    Whatever happens, and were the process killed, the group holds the old image or the new one, whole. The new arrays
+    come under paths that the metadata do not name yet. One write of the metadata names them. What only the old
+    metadata named is deleted last. An error before that write takes the new arrays away again. Consolidated metadata
+    list the arrays of both meanwhile.
+
+    Parameters
+    ----------
+    plan
+        What the group is to hold; nothing may be at the paths of its arrays but level 0. `store` is a path or a URL.
+    levels
+        The pixels, in file order of dimensions, level 0 included.
+    obsolete
+        Paths of arrays to delete in the end.
+    check
+        Called with the group when the new arrays are in it, before the metadata say so; what it raises ends the work.
+    on_tile
+        Called after each part is written.
+    """
+    options = dict(plan.storage_options) if plan.storage_options else None
+    group = zarr.open_group(resolve(plan.store), mode="r+", use_consolidated=False, storage_options=options)
+    stale = consolidated(plan.store, options)
+    arrived: list[str] = []
+    try:
+        with arriving(group, plan, arrived) as place:
+            arrays = [create_array(place, plan, level) for level in plan.levels[1:]]
+            write_levels(arrays, plan.levels[1:], levels[1:], on_tile)
+            create_coordinates(place, plan)
+            coarsest = arrays[-1] if arrays else member(group, plan.levels[0].path)
+            plan = with_windows(plan, coarsest)
+        name_dimensions(member(group, plan.levels[0].path), plan.dims)
+        if check is not None:
+            check(group)
+        for above in stale:
+            consolidate(above, plan.zarr_format)
+    except BaseException:
+        for path in arrived:
+            delete(group, path)
+        for above in stale:
+            consolidate(above, plan.zarr_format)
+        raise
+    # from here on the new arrays stay, whatever happens: the metadata may name them already
+    group.update_attributes(group_attributes(plan, final_image(plan, None)))
+    for above in stale:
+        consolidate(above, plan.zarr_format)
+    for path in obsolete:
+        try:
+            delete(group, path)
+        except OSError as error:
+            warn(
+                f"the image is whole, but {path!r} of the old one could not be removed ({error}); remove it yourself",
+                OmeZarrWarning,
+            )
+    for above in stale if obsolete else ():
+        consolidate(above, plan.zarr_format)
+
+
+@contextmanager
+def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[zarr.Group]:
+    """Yield a group to make the new arrays in; they are in `group` when the block ends.
+
+    In a local folder they are made in a hidden one, from which they are moved: a failure leaves nothing, and a
+    process that is killed nothing that looks like a level. Elsewhere they are made where they belong.
+
+    Parameters
+    ----------
+    group, plan
+        As in `add_levels`.
+    arrived
+        Takes the paths of what has come into the group.
+    """
+    paths = [*(level.path for level in plan.levels[1:]), *plan.arrays]
+    target = resolve(plan.store)
+    if not isinstance(target, Path):
+        arrived += paths
+        yield group
+        return
+    from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
+
+    target = target.resolve()
+    folder = stage.Stage(stage.beside(target / "levels", "partial"))
+    try:
+        folder.root.mkdir()
+        yield zarr.create_group(folder, zarr_format=plan.zarr_format)  # type: ignore[arg-type]
+        for path in paths:
+            arrived += move(folder.root, target, path)
+    finally:
+        folder.abandon()
+
+
+def move(source: Path, target: Path, path: str) -> list[str]:
+    """Move an array from one folder to another, together with the groups above it that are not there yet.
+
+    Returns
+    -------
+    list of str
+        The path of what was moved; none if it has come with a group already.
+    """
+    if not (source / path).exists():
+        return []
+    whole = [*reversed(PurePosixPath(path).parents[:-1]), PurePosixPath(path)]
+    moved = next((part for part in whole if not (target / part).exists()), whole[-1])
+    (source / moved).rename(target / moved)
+    return [str(moved)]
+
+
+def member(group: zarr.Group, path: str) -> zarr.Array[Any]:
+    """Open an array below a group, to write."""
+    place = f"{group.path}/{path}" if group.path else path
+    return zarr.open_array(group.store, path=place, mode="r+", zarr_format=group.metadata.zarr_format)
+
+
+def delete(group: zarr.Group, path: str) -> None:
+    """Delete all that is at a path below a group."""
+    from zarr.core.sync import sync
+
+    sync(group.store.delete_dir(f"{group.path}/{path}" if group.path else path))
+
+
+def name_dimensions(array: zarr.Array[Any], dims: Sequence[str]) -> None:
+    """Name the dimensions of an array of Zarr v3 that has no names yet, in one write of its metadata.
+
+    zarr gives names only to arrays that it creates.
+    """
+    if array.metadata.zarr_format == 2 or array.metadata.dimension_names is not None:
+        return
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    key, prototype = f"{array.path}/zarr.json", default_buffer_prototype()
+    document = sync(array.store.get(key, prototype))
+    assert document is not None
+    named = json.loads(document.to_bytes()) | {"dimension_names": list(dims)}
+    sync(array.store.set(key, prototype.buffer.from_bytes(json.dumps(named, indent=2).encode())))
+
+
+def consolidated(store: StoreArgument, storage_options: dict[str, Any] | None) -> list[zarr.Group]:
+    """Return the groups whose consolidated metadata hold those of a group: itself, and those above it."""
+    target = resolve(store)
+    above = [target, *target.parents] if isinstance(target, Path) else _url_parents(str(target))
+    found = []
+    for place in above:
+        try:
+            group = zarr.open_group(place, mode="r+", storage_options=storage_options)
+        except Exception:  # no group, or none that may be looked at: nothing above it is of this store
+            break
+        if group.metadata.consolidated_metadata is not None:
+            found.append(group)
+    return found
+
+
+def _url_parents(url: str) -> list[str]:
+    """Return a URL and those above it.
+
+    >>> _url_parents("s3://bucket/plate.zarr/A")
+    ['s3://bucket/plate.zarr/A', 's3://bucket/plate.zarr', 's3://bucket']
+    """
+    scheme, separator, rest = url.rstrip("/").rpartition("://")
+    parts = rest.split("/")
+    return [f"{scheme}{separator}{'/'.join(parts[:count])}" for count in range(len(parts), 0, -1) if parts[count - 1]]
