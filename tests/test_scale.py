@@ -20,7 +20,7 @@ import xarray as xr
 import zarr
 
 import xomezarr
-from xomezarr import errors, write
+from xomezarr import errors, in_place, write
 from xomezarr.cli import main
 from xomezarr.downsample import METHODS
 from xomezarr.scale import scale_image
@@ -686,7 +686,7 @@ def test_c8_a_failure_before_the_metadata_leaves_everything_as_it_was(
     place = tmp_path / "a.zarr"
     image().omezarr.to_zarr(place, levels=3, version=FORMATS[zarr_format])
     before = files(tmp_path)
-    real, calls = getattr(write, where), 0
+    real, calls = getattr(in_place, where), 0
 
     def fail_afterwards(*arguments: Any) -> Any:
         nonlocal calls
@@ -696,7 +696,7 @@ def test_c8_a_failure_before_the_metadata_leaves_everything_as_it_was(
             raise error
         return result
 
-    monkeypatch.setattr(write, where, fail_afterwards)
+    monkeypatch.setattr(in_place, where, fail_afterwards)
     with pytest.raises(type(error)):
         scale_image(place, in_place=True, max_layer=2, method="nearest")
     assert calls
@@ -731,14 +731,14 @@ def test_c8_levels_that_are_not_what_was_planned_are_not_named(tmp_path: Path, m
     place = tmp_path / "a.zarr"
     image().omezarr.to_zarr(place, levels=3)
     before = files(tmp_path)
-    real = write.create_array
+    real = in_place.create_array
 
     def other_dtype(group: Any, plan: Any, level: Any) -> Any:
         from dataclasses import replace
 
         return real(group, plan, replace(level, dtype=np.dtype("u4")))
 
-    monkeypatch.setattr(write, "create_array", other_dtype)
+    monkeypatch.setattr(in_place, "create_array", other_dtype)
     with pytest.raises(errors.OmeZarrError, match="uint32"):
         scale_image(place, in_place=True)
     assert files(tmp_path) == before
@@ -751,7 +751,7 @@ def test_c8_an_old_level_that_cannot_be_removed_is_told(tmp_path: Path, monkeypa
     def refuse(*arguments: Any) -> None:
         raise PermissionError("not yours")
 
-    monkeypatch.setattr(write, "delete", refuse)
+    monkeypatch.setattr(in_place, "delete", refuse)
     with pytest.warns(errors.OmeZarrWarning, match="'1' of the old one could not be removed"):
         scale_image(place, in_place=True, max_layer=1, method="nearest")
     assert_pyramid(xr.open_datatree(place, engine="omezarr").omezarr.levels, image(), method="nearest", levels=2)
