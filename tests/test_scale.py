@@ -649,6 +649,16 @@ def test_in_place_warns_of_labels_that_no_longer_agree(tmp_path: Path, capsys: A
     assert "not copied" in said_with_output(capsys)
 
 
+def test_labels_that_are_broken_or_deeper_are_told_too(tmp_path: Path) -> None:
+    place = tmp_path / "a.zarr"
+    image().omezarr.to_zarr(place, levels=2)
+    labels = zarr.open_group(place / "labels", mode="w", zarr_format=2, attributes={"labels": ["deep/cells"]})
+    labels.create_group("broken", attributes={"multiscales": 3})
+    with pytest.warns(errors.OtherImagesWarning, match=r"\(broken, deep, deep/cells\)"):
+        labels.create_group("deep/cells")
+        scale_image(place, tmp_path / "b.zarr")
+
+
 def said_with_output(capsys: Any) -> str:
     return str(capsys.readouterr().err)
 
@@ -727,21 +737,73 @@ def test_c8_an_interruption_of_the_one_write_leaves_both(
     assert (place / "1").is_dir()
 
 
-def test_c8_levels_that_are_not_what_was_planned_are_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_c8_who_comes_second_takes_nothing_of_the_first_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (str(tmp_path / "a.zarr"), "memory://second/a.zarr"):
+        image().omezarr.to_zarr(place, levels=1)
+        real = in_place.create_array
+        inside = []
+
+        def first_comes_another(
+            *arguments: Any, real: Any = real, inside: list[int] = inside, place: str = place
+        ) -> Any:
+            if not inside:
+                inside.append(1)
+                scale_image(place, in_place=True, max_layer=2, method="nearest")
+            return real(*arguments)
+
+        monkeypatch.setattr(in_place, "create_array", first_comes_another)
+        with pytest.raises(errors.StoreExistsError, match=r"another process|changed"):
+            scale_image(place, in_place=True, max_layer=2)
+        monkeypatch.undo()
+        assert xomezarr.validate(place).valid
+        levels = xr.open_datatree(place, engine="omezarr").omezarr.levels
+        assert_pyramid(levels, image(), method="nearest", levels=3)
+
+
+def test_what_other_tools_write_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "a.zarr"
-    image().omezarr.to_zarr(place, levels=3)
+    image().omezarr.to_zarr(place, levels=2)
+    real = in_place.write_levels
+
+    def and_somebody_else(*arguments: Any) -> None:
+        real(*arguments)
+        zarr.open_group(place, mode="r+").attrs["rendering"] = {"by": "another tool"}
+
+    monkeypatch.setattr(in_place, "write_levels", and_somebody_else)
+    scale_image(place, in_place=True, max_layer=2)
+    assert zarr.open_group(place, mode="r").attrs["rendering"] == {"by": "another tool"}
+
+
+def test_c8_a_failing_write_of_the_metadata_leaves_the_old_image_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "a.zarr"
+    image().omezarr.to_zarr(place, levels=2)
     before = files(tmp_path)
-    real = in_place.create_array
 
-    def other_dtype(group: Any, plan: Any, level: Any) -> Any:
-        from dataclasses import replace
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
 
-        return real(group, plan, replace(level, dtype=np.dtype("u4")))
-
-    monkeypatch.setattr(in_place, "create_array", other_dtype)
-    with pytest.raises(errors.OmeZarrError, match="uint32"):
-        scale_image(place, in_place=True)
+    monkeypatch.setattr(zarr.Group, "update_attributes", full)
+    with pytest.raises(OSError, match="No space left"):
+        scale_image(place, in_place=True, max_layer=2)
     assert files(tmp_path) == before
+
+
+def test_options_are_neither_ignored_nor_unknown(tmp_path: Path) -> None:
+    place = tmp_path / "a.zarr"
+    image().omezarr.to_zarr(place, levels=2)
+    with pytest.raises(errors.LevelError, match="mode='w'"):
+        scale_image(place, in_place=True, mode="w")
+    with pytest.raises(TypeError, match="levels"):
+        scale_image(place, tmp_path / "b.zarr", levels=2)  # type: ignore[call-arg]
+
+
+def test_packed_pixels_are_no_level_in_place(tmp_path: Path) -> None:
+    place = array_in_group(tmp_path / "a.zarr")
+    zarr.open_array(place, mode="r+").attrs["scale_factor"] = 0.5
+    with pytest.raises(errors.DtypeError, match="scale_factor"):
+        scale_image(place, axes="zyx", in_place=True)
 
 
 def test_c8_an_old_level_that_cannot_be_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -752,7 +814,7 @@ def test_c8_an_old_level_that_cannot_be_removed_is_told(tmp_path: Path, monkeypa
         raise PermissionError("not yours")
 
     monkeypatch.setattr(in_place, "delete", refuse)
-    with pytest.warns(errors.OmeZarrWarning, match="'1' of the old one could not be removed"):
+    with pytest.warns(errors.OmeZarrWarning, match="'1', which is not of the image, could not be removed"):
         scale_image(place, in_place=True, max_layer=1, method="nearest")
     assert_pyramid(xr.open_datatree(place, engine="omezarr").omezarr.levels, image(), method="nearest", levels=2)
 

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import xarray as xr
 
-from xomezarr.errors import OmeZarrWarning, warn
+from xomezarr import spec
+from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
 from xomezarr.lazy import zarr
 from xomezarr.plan import Plan, final_image, group_attributes
-from xomezarr.store import StoreArgument, resolve
+from xomezarr.store import resolve
 from xomezarr.write import OnTile, consolidate, create_array, create_coordinates, with_windows, write_levels
 
 __all__ = ["add_levels"]
 
+type Made = Callable[[str, zarr.Array[Any]], zarr.Array[Any]]
+"""Called with the path of an array and the array, which it returns."""
+
 
 def add_levels(
-    plan: Plan,
-    levels: Sequence[xr.DataArray],
-    *,
-    obsolete: Collection[str] = (),
-    check: Callable[[zarr.Group], None] | None = None,
-    on_tile: OnTile | None = None,
+    plan: Plan, levels: Sequence[xr.DataArray], *, obsolete: Collection[str] = (), on_tile: OnTile | None = None
 ) -> None:
     """Write the coarser levels of an image beside level 0, which is in the group already.
 
     Whatever happens, and were the process killed, the group holds the old image or the new one, whole. The new arrays
-    come under paths that the metadata do not name yet. One write of the metadata names them. What only the old
-    metadata named is deleted last. An error before that write takes the new arrays away again. Consolidated metadata
-    list the arrays of both meanwhile.
+    come under paths that the metadata do not name yet. One write of the metadata names them, unless somebody else has
+    changed these meanwhile. What only the old metadata named is deleted last. An error before that write takes the new
+    arrays away again. Consolidated metadata list the arrays of both meanwhile.
 
     Parameters
     ----------
@@ -42,51 +41,70 @@ def add_levels(
         The pixels, in file order of dimensions, level 0 included.
     obsolete
         Paths of arrays to delete in the end.
-    check
-        Called with the group when the new arrays are in it, before the metadata say so; what it raises ends the work.
     on_tile
         Called after each part is written.
+
+    Raises
+    ------
+    StoreExistsError
+        If another process has written levels, or changed the image, meanwhile.
     """
-    options = dict(plan.storage_options) if plan.storage_options else None
-    group = zarr.open_group(resolve(plan.store), mode="r+", use_consolidated=False, storage_options=options)
-    stale = consolidated(plan.store, options)
+    group = reopened(plan)
+    said = spec.ome_part(group.attrs.asdict())
+    listings = consolidated(plan)
     arrived: list[str] = []
     try:
-        with arriving(group, plan, arrived) as place:
-            arrays = [create_array(place, plan, level) for level in plan.levels[1:]]
+        with arriving(group, plan, arrived) as (place, made):
+            arrays = [made(level.path, create_array(place, plan, level)) for level in plan.levels[1:]]
             write_levels(arrays, plan.levels[1:], levels[1:], on_tile)
             create_coordinates(place, plan)
             coarsest = arrays[-1] if arrays else member(group, plan.levels[0].path)
             plan = with_windows(plan, coarsest)
+        # what other tools have written meanwhile stays
+        group = reopened(plan)
+        if spec.ome_part(group.attrs.asdict()) != said:
+            raise StoreExistsError(f"the image at {plan.store} was changed by another process; scale it again")
+        for listing in listings:
+            consolidate(listing, plan.zarr_format)
         name_dimensions(member(group, plan.levels[0].path), plan.dims)
-        if check is not None:
-            check(group)
-        for above in stale:
-            consolidate(above, plan.zarr_format)
-    except BaseException:
-        for path in arrived:
-            delete(group, path)
-        for above in stale:
-            consolidate(above, plan.zarr_format)
+    except BaseException as error:
+        take_away(group, arrived, listings)
+        if isinstance(error, zarr.errors.ContainsArrayError):
+            raise StoreExistsError(f"{error}: another process has written it; scale the image again") from error
         raise
-    # from here on the new arrays stay, whatever happens: the metadata may name them already
-    group.update_attributes(group_attributes(plan, final_image(plan, None)))
-    for above in stale:
-        consolidate(above, plan.zarr_format)
-    for path in obsolete:
+    try:
+        group.update_attributes(group_attributes(plan, final_image(plan, None)))
+    except BaseException:
+        # the write may be done though the caller is told that it was interrupted: then the arrays stay
+        with suppress(OSError, ValueError):
+            if spec.ome_part(reopened(plan).attrs.asdict()) == said:
+                take_away(group, arrived, listings)
+        raise
+    for listing in listings:
+        consolidate(listing, plan.zarr_format)
+    if obsolete:
+        take_away(group, obsolete, listings)
+
+
+def reopened(plan: Plan) -> zarr.Group:
+    """Open the group of a plan as it is now."""
+    options = dict(plan.storage_options) if plan.storage_options else None
+    return zarr.open_group(resolve(plan.store), mode="r+", use_consolidated=False, storage_options=options)
+
+
+def take_away(group: zarr.Group, paths: Collection[str], listings: Sequence[zarr.Group]) -> None:
+    """Delete arrays that no metadata name; what cannot be deleted harms nobody, and is told."""
+    for path in paths:
         try:
             delete(group, path)
         except OSError as error:
-            warn(
-                f"the image is whole, but {path!r} of the old one could not be removed ({error}); remove it yourself",
-                OmeZarrWarning,
-            )
-    for above in stale if obsolete else ():
-        consolidate(above, plan.zarr_format)
+            warn(f"{path!r}, which is not of the image, could not be removed ({error}); remove it", OmeZarrWarning)
+    for listing in listings:
+        consolidate(listing, group.metadata.zarr_format)
 
 
 @contextmanager
-def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[zarr.Group]:
+def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[tuple[zarr.Group, Made]]:
     """Yield a group to make the new arrays in; they are in `group` when the block ends.
 
     In a local folder they are made in a hidden one, from which they are moved: a failure leaves nothing, and a
@@ -97,13 +115,23 @@ def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[zarr
     group, plan
         As in `add_levels`.
     arrived
-        Takes the paths of what has come into the group.
+        Takes the paths of what has come into the group, and of nothing else.
+
+    Yields
+    ------
+    place : zarr.Group
+    made : callable
+        To be told of each array that is made.
     """
-    paths = [*(level.path for level in plan.levels[1:]), *plan.arrays]
+
+    def noted(path: str, array: zarr.Array[Any]) -> zarr.Array[Any]:
+        arrived.append(path)
+        return array
+
     target = resolve(plan.store)
     if not isinstance(target, Path):
-        arrived += paths
-        yield group
+        arrived += plan.arrays
+        yield group, noted
         return
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
@@ -111,8 +139,8 @@ def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[zarr
     folder = stage.Stage(stage.beside(target / "levels", "partial"))
     try:
         folder.root.mkdir()
-        yield zarr.create_group(folder, zarr_format=plan.zarr_format)  # type: ignore[arg-type]
-        for path in paths:
+        yield zarr.create_group(folder, zarr_format=plan.zarr_format), lambda path, array: array  # type: ignore[arg-type]
+        for path in [*(level.path for level in plan.levels[1:]), *plan.arrays]:
             arrived += move(folder.root, target, path)
     finally:
         folder.abandon()
@@ -126,11 +154,13 @@ def move(source: Path, target: Path, path: str) -> list[str]:
     list of str
         The path of what was moved; none if it has come with a group already.
     """
+    from xomezarr import stage
+
     if not (source / path).exists():
         return []
     whole = [*reversed(PurePosixPath(path).parents[:-1]), PurePosixPath(path)]
     moved = next((part for part in whole if not (target / part).exists()), whole[-1])
-    (source / moved).rename(target / moved)
+    stage.create(source / moved, target / moved)
     return [str(moved)]
 
 
@@ -164,15 +194,16 @@ def name_dimensions(array: zarr.Array[Any], dims: Sequence[str]) -> None:
     sync(array.store.set(key, prototype.buffer.from_bytes(json.dumps(named, indent=2).encode())))
 
 
-def consolidated(store: StoreArgument, storage_options: dict[str, Any] | None) -> list[zarr.Group]:
-    """Return the groups whose consolidated metadata hold those of a group: itself, and those above it."""
-    target = resolve(store)
-    above = [target, *target.parents] if isinstance(target, Path) else _url_parents(str(target))
+def consolidated(plan: Plan) -> list[zarr.Group]:
+    """Return the groups whose consolidated metadata hold those of a plan's group: itself, and those above it."""
+    target = resolve(plan.store)
+    options = dict(plan.storage_options) if plan.storage_options else None
+    above = [target.resolve(), *target.resolve().parents] if isinstance(target, Path) else _url_parents(str(target))
     found = []
     for place in above:
         try:
-            group = zarr.open_group(place, mode="r+", storage_options=storage_options)
-        except Exception:  # no group, or none that may be looked at: nothing above it is of this store
+            group = zarr.open_group(place, mode="r+", storage_options=options)
+        except Exception:  # no group, or each kind of server's own way of refusing what lies above a public store
             break
         if group.metadata.consolidated_metadata is not None:
             found.append(group)

@@ -17,7 +17,7 @@ import xarray as xr
 
 from xomezarr import sidecar, spec
 from xomezarr.convert import open_image
-from xomezarr.coords import assign_grid
+from xomezarr.coords import Irregular, assign_grid
 from xomezarr.downsample import METHODS, default_method, get_method
 from xomezarr.errors import (
     AxisError,
@@ -34,6 +34,7 @@ from xomezarr.errors import (
     raise_all,
     warn,
 )
+from xomezarr.grid import Boundary
 from xomezarr.in_place import add_levels
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
@@ -131,8 +132,11 @@ def scale_image(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     version: str | None = None,
+    mode: str = "w-",
+    chunks: Mapping[str, int] | Sequence[int] | None = None,
+    boundary: Boundary = "pad",
+    name: str | None = None,
     progress: Progress | None = None,
-    **options: Any,
 ) -> Scaled:
     """Make a pyramid of what is in Zarr already.
 
@@ -165,10 +169,10 @@ def scale_image(
         Pixel sizes and units that count instead of the store's; see `assign_grid`.
     version
         Of OME-Zarr; left out, that of the image, else 0.4. In place, the array's Zarr format decides.
+    mode, chunks, boundary, name
+        See `to_zarr`.
     progress
         See `write.write_array`.
-    **options
-        Further ones of `to_zarr`: `mode`, `chunks`, `boundary`, `name`.
 
     Raises
     ------
@@ -180,6 +184,10 @@ def scale_image(
         _check_places(src, dst, in_place=in_place)
     with collecting(faults):
         _check_max_layer(max_layer)
+    if in_place and mode != "w-":
+        faults.append(
+            LevelError(f"mode={mode!r} replaces an image, and in place only its coarser levels are; leave mode out")
+        )
     with collecting(faults):
         method = get_method(method).name if method is not None else None
     raise_all(faults, "the image cannot be scaled")
@@ -196,21 +204,28 @@ def scale_image(
         if in_place:
             version = _version_in_place(source, dst, version)
     # an image that keeps irregular coordinates was written so on request
-    options["irregular"] = "keep" if source.known is not None else "raise"
-    shape = {"axes": None, "boundary": options.get("boundary", "pad"), "irregular": options["irregular"]}
+    irregular: Irregular = "keep" if source.known is not None else "raise"
     levels = 1
     with collecting(faults):
-        levels = 1 + min(max_layer, most_steps(image, downscale, **shape))
+        levels = 1 + min(max_layer, most_steps(image, downscale, boundary, irregular))
     raise_all(faults, "the image cannot be scaled")
     _warn_of_averaged_labels(source, method)
-    options |= {"method": method, "factors": downscale, "levels": levels}
+    options: dict[str, Any] = {
+        "method": method,
+        "factors": downscale,
+        "levels": levels,
+        "boundary": boundary,
+        "irregular": irregular,
+        "chunks": chunks,
+        "name": name,
+    }
     copied = copied_attributes(source) if copy_metadata else {}
     if in_place:
         return _scale_in_place(source, image, version or "", copied, progress, options)
     assert dst is not None
     _warn_of_labels(source)
     version = version or (source.known.version if source.known is not None else None) or "0.4"
-    planned, made = plan_with_levels(image, dst, version=version, **options)
+    planned, made = plan_with_levels(image, dst, version=version, mode=mode, **options)
     planned = replace(planned, image=replace(planned.image, extra=copied))
     tree = write_plan(planned, made, progress=progress)
     return Scaled(os.fspath(dst), tree, tuple(copied))
@@ -219,13 +234,13 @@ def scale_image(
 # --- what is asked -----------------------------------------------------------
 
 
-def most_steps(image: xr.DataArray, downscale: Factors | None, **options: Any) -> int:
+def most_steps(image: xr.DataArray, downscale: Factors | None, boundary: Boundary, irregular: Irregular) -> int:
     """Return how many coarser levels there can be: until every dimension that shrinks has one pixel."""
     # a level that fits in one chunk is the last, and no chunk is smaller than these
     chunks = {str(dim): 1 for dim in image.dims}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OmeZarrWarning)  # the plan gives the same ones
-        return len(design(image, factors=downscale, chunks=chunks, **options).steps)
+        return len(design(image, factors=downscale, chunks=chunks, boundary=boundary, irregular=irregular).steps)
 
 
 def label_method(method: str | None, dtype: np.dtype[Any]) -> str:
@@ -342,7 +357,7 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
     """
     place = os.fspath(src)
     target = resolve(place)
-    address = target.as_posix() if isinstance(target, Path) else str(target).rstrip("/")
+    address = _address(src)
     if isinstance(target, Path) and target.is_file():
         raise OmeZarrError(
             f"{place!r} is a file, and no Zarr array or OME-Zarr image; make an image of it: "
@@ -490,23 +505,32 @@ def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
 
 def _warn_of_labels(source: Source) -> None:
     """Say that labels stay behind."""
-    names = [name for name, _, _ in _labels(source)]
+    group = _label_group(source)
+    if group is None:
+        return
+    attrs = group.attrs.asdict()
+    listed = spec.ome_part(attrs).get("labels", attrs.get("labels"))
+    # what the list forgets, and what is not where it says
+    names = {*(listed if isinstance(listed, list) else ()), *group.group_keys()}
     if names:
         warn(
-            f"{source.place!r} has labels ({', '.join(names)}), which are not copied; "
+            f"{source.place!r} has labels ({', '.join(sorted(map(str, names)))}), which are not copied; "
             f"scale the image where it is to keep them: xomezarr scale {source.place} --in-place",
             OtherImagesWarning,
         )
 
 
+def _label_group(source: Source) -> zarr.Group | None:
+    if source.group is None or source.known is None:
+        return None
+    found = open_group(source.group).get("labels")
+    return found if isinstance(found, zarr.Group) else None
+
+
 def _labels(source: Source) -> Iterator[tuple[str, Image, list[tuple[int, ...]]]]:
     """Yield the label images of an image: name, metadata, shapes of the levels. Broken ones are passed over."""
-    if source.group is None or source.known is None:
-        return
-    found = open_group(source.group).get("labels")
-    if not isinstance(found, zarr.Group):
-        return
-    for name, group in found.groups():
+    found = _label_group(source)
+    for name, group in found.groups() if found is not None else ():
         attrs = group.attrs.asdict()
         try:
             known = spec.parse(attrs)
@@ -532,8 +556,7 @@ def _scale_in_place(
     group = open_group(source.group)
     # what the group says already counts more
     copied = {key: value for key, value in copied.items() if key not in group.attrs}
-    options.pop("mode", None)
-    name = options.get("name") or image.name
+    name = options["name"] or image.name
     if name is None:
         name = (source.known.multiscale.name if source.known is not None else None) or default_name(source.group)
     # planned as if it were written anew, to see that it can be; then put where level 0 is
@@ -554,7 +577,6 @@ def _scale_in_place(
             planned,
             levels,
             obsolete=_obsolete(group, source, planned),
-            check=lambda written: _check_written(written, planned),
             on_tile=on_tile,
         )
     return Scaled(source.group, xr.open_datatree(source.group, engine="omezarr"), tuple(copied))
@@ -576,6 +598,12 @@ def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, versio
         raise OmeZarrError(
             f"{source.place!r} cannot be scaled in place: there is no group around the array, which the metadata of an "
             f"image need; {AS_LEVEL_0}"
+        )
+    packed = [key for key in ("scale_factor", "add_offset", "_FillValue") if key in source.array.attrs]
+    if packed:
+        raise DtypeError(
+            f"the pixels of {source.place!r} are packed by its attributes {', '.join(packed)}, of which the levels of "
+            f"an image know nothing; {AS_LEVEL_0}"
         )
     found = "0.4" if source.array.metadata.zarr_format == 2 else "0.5"
     faults: list[OmeZarrError] = []
@@ -640,17 +668,6 @@ def _refuse(source: Source, findings: Iterator[Finding]) -> None:
         ],
         f"{source.place!r} cannot be scaled in place",
     )
-
-
-def _check_written(group: zarr.Group, planned: Plan) -> None:
-    """Look at the arrays as any reader will, before the metadata name them."""
-    for level in planned.levels:
-        found = _array(group, level.path)
-        if found.shape != level.shape or found.dtype != level.dtype:
-            raise OmeZarrError(
-                f"the level at {level.path!r} is of shape {found.shape} and dtype {found.dtype}, and not of "
-                f"{level.shape} and {level.dtype}: another process has written it; scale the image again"
-            )
 
 
 def _taken(group: zarr.Group) -> frozenset[str]:

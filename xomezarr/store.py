@@ -85,7 +85,9 @@ def default_name(store: StoreArgument) -> str:
     if isinstance(store, zarr.abc.store.Store) or not isinstance(store, str | os.PathLike):
         return "image"
     target = resolve(store)
-    last = target.name if isinstance(target, Path) else str(target).rstrip("/").rpartition("/")[2]
+    last = (
+        Path(os.path.normpath(target)).name if isinstance(target, Path) else str(target).rstrip("/").rpartition("/")[2]
+    )
     for suffix in SUFFIXES:
         last = last.removesuffix(suffix)
     return last or "image"

@@ -188,7 +188,13 @@ def write_levels(
 
     sources = [aligned(lazy_data(level), plan) for level, plan in zip(levels, plans, strict=True)]
     targets = [Target(array, on_tile) for array in arrays]
-    dask.array.store(sources, targets, lock=False, compute=True)  # type: ignore[arg-type]
+    try:
+        dask.array.store(sources, targets, lock=False, compute=True)  # type: ignore[arg-type]
+    except BaseException:
+        # threads run on after an error or an interruption: what they would still write is not wanted
+        for target in targets:
+            target.stopped = True
+        raise
 
 
 def aligned(data: Any, plan: LevelPlan) -> Any:
@@ -276,10 +282,12 @@ class Target:
     """What dask stores into: a Zarr array that tells how many bytes it was given."""
 
     def __init__(self, array: zarr.Array[Any], on_tile: OnTile | None) -> None:
-        self.array, self.on_tile = array, on_tile
+        self.array, self.on_tile, self.stopped = array, on_tile, False
         self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
 
     def __setitem__(self, region: Any, pixels: NDArray[Any]) -> None:
+        if self.stopped:
+            return
         self.array[region] = pixels
         if self.on_tile is not None:
             self.on_tile(pixels.nbytes)

@@ -25,6 +25,7 @@ __all__ = [
     "findings",
     "is_image",
     "is_ome",
+    "ome_part",
     "parse",
     "place",
     "without_image",
@@ -112,6 +113,12 @@ def is_ome(attrs: Mapping[str, Any]) -> bool:
     """Whether group attributes hold OME metadata of any kind and version."""
     where, metadata = _locate(attrs)
     return where == "ome" or any(kind in metadata for kind in _KINDS)
+
+
+def ome_part(attrs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what group attributes say by the specification, of any version; empty where that is nothing."""
+    where, metadata = _locate(attrs)
+    return metadata if where == "ome" else {key: attrs[key] for key in _KINDS if key in attrs}
 
 
 def place(attrs: Mapping[str, Any], key: str) -> str:
