@@ -654,8 +654,8 @@ def test_labels_that_are_broken_or_deeper_are_told_too(tmp_path: Path) -> None:
     image().omezarr.to_zarr(place, levels=2)
     labels = zarr.open_group(place / "labels", mode="w", zarr_format=2, attributes={"labels": ["deep/cells"]})
     labels.create_group("broken", attributes={"multiscales": 3})
+    labels.create_group("deep/cells")
     with pytest.warns(errors.OtherImagesWarning, match=r"\(broken, deep, deep/cells\)"):
-        labels.create_group("deep/cells")
         scale_image(place, tmp_path / "b.zarr")
 
 
