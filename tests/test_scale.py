@@ -799,6 +799,17 @@ def test_options_are_neither_ignored_nor_unknown(tmp_path: Path) -> None:
         scale_image(place, tmp_path / "b.zarr", levels=2)  # type: ignore[call-arg]
 
 
+def test_independent_faults_of_a_call_are_told_together(tmp_path: Path, capsys: Any) -> None:
+    place = array(tmp_path / "a.zarr")
+    call = (place, tmp_path / "b.zarr", "zyx", "--method", "foo", "--max-layer", "-1", "--downscale", "0")
+    assert scale(*call) == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in ("'foo'", "max_layer is -1", "factors is 0"))
+    assert scale(place, tmp_path / "b.zarr", "zyx", "--name", "") == 2
+    assert "--name" in capsys.readouterr().err
+    assert not (tmp_path / "b.zarr").exists()
+
+
 def test_packed_pixels_are_no_level_in_place(tmp_path: Path) -> None:
     place = array_in_group(tmp_path / "a.zarr")
     zarr.open_array(place, mode="r+").attrs["scale_factor"] = 0.5

@@ -474,7 +474,7 @@ def _named(da: xr.DataArray, name: str | None, faults: list[OmeZarrError]) -> xr
     if name is None:
         return da
     if not isinstance(name, str) or not name:
-        faults.append(OmeZarrError(f'name={name!r} is not text; give the image a name, such as name="cells"'))
+        faults.append(OmeZarrError(f'name={name!r} is no name; give the image one, such as name="cells"'))
         return da
     return da.rename(name)
 

@@ -180,20 +180,25 @@ def scale_image(
         Of the type that names the cause; independent faults are raised together.
     """
     faults: list[OmeZarrError] = []
-    with collecting(faults):
-        _check_places(src, dst, in_place=in_place)
+    layers = 0
     with collecting(faults):
         _check_max_layer(max_layer)
+        layers = max_layer
     if in_place and mode != "w-":
         faults.append(
             LevelError(f"mode={mode!r} replaces an image, and in place only its coarser levels are; leave mode out")
         )
+    asked, method = method, None
     with collecting(faults):
-        method = get_method(method).name if method is not None else None
-    raise_all(faults, "the image cannot be scaled")
+        method = get_method(asked).name if asked is not None else None
+    try:
+        _check_places(src, dst, in_place=in_place)
+    except OmeZarrError as error:
+        raise_all([error, *faults], "the image cannot be scaled")
     source = open_source(src, axes)
     image = source.image
-    if image.name is None and source.known is None:
+    if source.known is None and (image.name is None or str(image.name).isdecimal()):
+        # a number says nothing
         image = image.rename(default_name(source.group if in_place else dst))
     if scale or units:
         image = assign_grid(image, scale=scale, units=units)
@@ -207,7 +212,7 @@ def scale_image(
     irregular: Irregular = "keep" if source.known is not None else "raise"
     levels = 1
     with collecting(faults):
-        levels = 1 + min(max_layer, most_steps(image, downscale, boundary, irregular))
+        levels = 1 + min(layers, most_steps(image, downscale, boundary, irregular))
     raise_all(faults, "the image cannot be scaled")
     _warn_of_averaged_labels(source, method)
     options: dict[str, Any] = {
@@ -514,8 +519,8 @@ def _warn_of_labels(source: Source) -> None:
     names = {*(listed if isinstance(listed, list) else ()), *group.group_keys()}
     if names:
         warn(
-            f"{source.place!r} has labels ({', '.join(sorted(map(str, names)))}), which are not copied; "
-            f"scale the image where it is to keep them: xomezarr scale {source.place} --in-place",
+            f"{source.group!r} has labels ({', '.join(sorted(map(str, names)))}), which are not copied; "
+            f"scale the image where it is to keep them: xomezarr scale {source.group} --in-place",
             OtherImagesWarning,
         )
 
