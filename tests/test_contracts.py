@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from levels import bits, compute, takes
 from scipy import ndimage
 
 import xomezarr
@@ -25,21 +26,8 @@ FILTERS = {name: row for name, row in METHODS.items() if row.smoothing is not No
 SMOOTH = ["local_mean", "median", "nearest", "gaussian", "zoom", "resize"]
 
 
-def takes(method, dtype):
-    return np.dtype(dtype).kind in method.kinds
-
-
 def dtype_for(method, *wanted):
     return next(dtype for dtype in wanted if takes(method, dtype))
-
-
-def compute(data, dims, steps, method, **options):
-    with dask.config.set(scheduler="synchronous"):
-        return list(dask.compute(*downsample(data, dims, steps, get_method(method), **options)))
-
-
-def bits(array):
-    return array.shape, array.dtype.str, np.ascontiguousarray(array).tobytes()
 
 
 def named(item):

@@ -15,6 +15,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from levels import bits, compute, takes
 
 from xomezarr.downsample import METHODS, Section, check_dtype, default_method, downsample, get_method
 from xomezarr.downsample.levels import aligned_chunks
@@ -38,22 +39,8 @@ COMPLEX = ["c8", "c16"]
 DTYPES = [*INTEGERS, *FLOATS, *COMPLEX]
 
 
-def compute(data, dims, steps, method=LOCAL_MEAN, **options):
-    """Compute the levels in this thread, which keeps the many small cases quick."""
-    with dask.config.set(scheduler="synchronous"):
-        return list(dask.compute(*downsample(data, dims, steps, method, **options)))
-
-
-def takes(method, dtype):
-    return np.dtype(dtype).kind in method.kinds
-
-
 KEEPING_CONSTANTS = [(method, dtype) for method in METHODS.values() for dtype in DTYPES if takes(method, dtype)]
 KEEPING_CONSTANTS = [pair for pair in KEEPING_CONSTANTS if pair[0].name != "laplacian"]
-
-
-def bits(array):
-    return array.shape, array.dtype, np.ascontiguousarray(array).tobytes()
 
 
 # --- oracle: which level-0 pixels a pixel covers, by lists of indices alone -----------------------------------------

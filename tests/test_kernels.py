@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import xarray as xr
+from levels import compute, takes
 
 import xomezarr  # noqa: F401 - registers the accessors
 from xomezarr import errors
@@ -19,15 +20,6 @@ from xomezarr.downsample import METHODS, Method, Section, Smoothing, downsample,
 from xomezarr.downsample.sections import tiles
 
 named = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-
-
-def takes(method, dtype):
-    return np.dtype(dtype).kind in method.kinds
-
-
-def compute(data, dims, steps, method, **options):
-    with dask.config.set(scheduler="synchronous"):
-        return list(dask.compute(*downsample(data, dims, steps, method, **options)))
 
 
 @pytest.mark.parametrize("skipna", [None, True, False])

@@ -23,6 +23,7 @@ import xarray as xr
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from levels import bits, compute, takes
 from scipy import ndimage
 from skimage import transform
 
@@ -39,21 +40,6 @@ KEEPING = ["nearest", "mode", "min", "max"]
 CANONICAL = ["t", "c", "row", "z", "y", "x"]
 
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-
-
-def takes(method, dtype):
-    return np.dtype(dtype).kind in method.kinds
-
-
-def compute(data, dims, steps, method, **options):
-    """Compute the levels in this thread, which keeps the many small cases quick."""
-    with dask.config.set(scheduler="synchronous"):
-        return list(dask.compute(*downsample(data, dims, steps, get_method(method), **options)))
-
-
-def bits(array):
-    array = np.asarray(array)
-    return array.shape, array.dtype.str, np.ascontiguousarray(array).tobytes()
 
 
 # --- references: reductions of blocks -----------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from xomezarr.errors import (
 )
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel, Window
-from xomezarr.store import resolve
+from xomezarr.store import overlap, resolve
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -182,8 +182,7 @@ def _refuse_same_place(src: str | os.PathLike[str], dst: Any) -> None:
     """Raise where writing would destroy what is being read."""
     if not isinstance(dst, str | os.PathLike) or "://" in os.fspath(src) or "://" in os.fspath(dst):
         return
-    source, target = (Path(os.fspath(place)).expanduser().resolve() for place in (src, dst))
-    if source == target or source.is_relative_to(target) or target.is_relative_to(source):
+    if overlap(src, dst):
         raise StoreExistsError(
             f'"{dst}" is the image that is being read, or in it; write to another path: convert(src, "new.ome.zarr")'
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,13 +14,19 @@ from xomezarr import spec
 from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
 from xomezarr.lazy import zarr
 from xomezarr.plan import Plan, final_image, group_attributes
-from xomezarr.store import resolve
-from xomezarr.write import OnTile, consolidate, create_array, create_coordinates, with_windows, write_levels
+from xomezarr.store import address, member_path, open_array, parents, resolve, wait
+from xomezarr.write import (
+    Made,
+    OnTile,
+    consolidate,
+    create_array,
+    create_coordinates,
+    unnoticed,
+    with_windows,
+    write_levels,
+)
 
 __all__ = ["add_levels"]
-
-type Made = Callable[[str, zarr.Array[Any]], zarr.Array[Any]]
-"""Called with the path of an array and the array, which it returns."""
 
 
 def add_levels(
@@ -57,8 +63,8 @@ def add_levels(
         with arriving(group, plan, arrived) as (place, made):
             arrays = [made(level.path, create_array(place, plan, level)) for level in plan.levels[1:]]
             write_levels(arrays, plan.levels[1:], levels[1:], on_tile)
-            create_coordinates(place, plan)
-            coarsest = arrays[-1] if arrays else member(group, plan.levels[0].path)
+            create_coordinates(place, plan, made)
+            coarsest = arrays[-1] if arrays else open_array(group, plan.levels[0].path, "r+")
             plan = with_windows(plan, coarsest)
         # what other tools have written meanwhile stays
         group = reopened(plan)
@@ -66,7 +72,7 @@ def add_levels(
             raise StoreExistsError(f"the image at {plan.store} was changed by another process; scale it again")
         for listing in listings:
             consolidate(listing, plan.zarr_format)
-        name_dimensions(member(group, plan.levels[0].path), plan.dims)
+        name_dimensions(open_array(group, plan.levels[0].path, "r+"), plan.dims)
     except BaseException as error:
         take_away(group, arrived, listings)
         if isinstance(error, zarr.errors.ContainsArrayError):
@@ -130,7 +136,6 @@ def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[tupl
 
     target = resolve(plan.store)
     if not isinstance(target, Path):
-        arrived += plan.arrays
         yield group, noted
         return
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
@@ -139,7 +144,7 @@ def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[tupl
     folder = stage.Stage(stage.beside(target / "levels", "partial"))
     try:
         folder.root.mkdir()
-        yield zarr.create_group(folder, zarr_format=plan.zarr_format), lambda path, array: array  # type: ignore[arg-type]
+        yield zarr.create_group(folder, zarr_format=plan.zarr_format), unnoticed  # type: ignore[arg-type]
         for path in [*(level.path for level in plan.levels[1:]), *plan.arrays]:
             arrived += move(folder.root, target, path)
     finally:
@@ -164,17 +169,9 @@ def move(source: Path, target: Path, path: str) -> list[str]:
     return [str(moved)]
 
 
-def member(group: zarr.Group, path: str) -> zarr.Array[Any]:
-    """Open an array below a group, to write."""
-    place = f"{group.path}/{path}" if group.path else path
-    return zarr.open_array(group.store, path=place, mode="r+", zarr_format=group.metadata.zarr_format)
-
-
 def delete(group: zarr.Group, path: str) -> None:
     """Delete all that is at a path below a group."""
-    from zarr.core.sync import sync
-
-    sync(group.store.delete_dir(f"{group.path}/{path}" if group.path else path))
+    wait(group.store.delete_dir(member_path(group, path)))
 
 
 def name_dimensions(array: zarr.Array[Any], dims: Sequence[str]) -> None:
@@ -185,22 +182,20 @@ def name_dimensions(array: zarr.Array[Any], dims: Sequence[str]) -> None:
     if array.metadata.zarr_format == 2 or array.metadata.dimension_names is not None:
         return
     from zarr.core.buffer import default_buffer_prototype
-    from zarr.core.sync import sync
 
     key, prototype = f"{array.path}/zarr.json", default_buffer_prototype()
-    document = sync(array.store.get(key, prototype))
+    document = wait(array.store.get(key, prototype))
     assert document is not None
     named = json.loads(document.to_bytes()) | {"dimension_names": list(dims)}
-    sync(array.store.set(key, prototype.buffer.from_bytes(json.dumps(named, indent=2).encode())))
+    wait(array.store.set(key, prototype.buffer.from_bytes(json.dumps(named, indent=2).encode())))
 
 
 def consolidated(plan: Plan) -> list[zarr.Group]:
     """Return the groups whose consolidated metadata hold those of a plan's group: itself, and those above it."""
-    target = resolve(plan.store)
     options = dict(plan.storage_options) if plan.storage_options else None
-    above = [target.resolve(), *target.resolve().parents] if isinstance(target, Path) else _url_parents(str(target))
+    whole = address(plan.store)
     found = []
-    for place in above:
+    for place in [whole, *parents(whole)]:
         try:
             group = zarr.open_group(place, mode="r+", storage_options=options)
         except Exception:  # no group, or each kind of server's own way of refusing what lies above a public store
@@ -208,14 +203,3 @@ def consolidated(plan: Plan) -> list[zarr.Group]:
         if group.metadata.consolidated_metadata is not None:
             found.append(group)
     return found
-
-
-def _url_parents(url: str) -> list[str]:
-    """Return a URL and those above it.
-
-    >>> _url_parents("s3://bucket/plate.zarr/A")
-    ['s3://bucket/plate.zarr/A', 's3://bucket/plate.zarr', 's3://bucket']
-    """
-    scheme, separator, rest = url.rstrip("/").rpartition("://")
-    parts = rest.split("/")
-    return [f"{scheme}{separator}{'/'.join(parts[:count])}" for count in range(len(parts), 0, -1) if parts[count - 1]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
@@ -41,7 +40,17 @@ from xomezarr.model import Image
 from xomezarr.plan import Plan, beside, final_image, group_attributes, plan_with_levels
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
-from xomezarr.store import default_name, open_group, resolve
+from xomezarr.store import (
+    address,
+    default_name,
+    member_path,
+    open_array,
+    open_group,
+    overlap,
+    parents,
+    resolve,
+    wait,
+)
 from xomezarr.validate import StoredArray, check_arrays
 from xomezarr.write import Progress, write_plan
 
@@ -282,25 +291,7 @@ def copied_attributes(source: Source) -> dict[str, Any]:
     found = {str(key): value for key, value in source.image.attrs.items()}
     if source.known is not None:
         found |= source.known.extra
-    return {key: value for key, value in found.items() if key not in OWNED and _is_json(value)}
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        return _same(json.loads(json.dumps(value, allow_nan=False)), value)
-    except (TypeError, ValueError):
-        return False
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of the same types: a tuple is no list."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
+    return {key: value for key, value in found.items() if key not in OWNED and sidecar.is_plain(value)}
 
 
 def _check_max_layer(max_layer: int) -> None:
@@ -313,13 +304,12 @@ def _check_max_layer(max_layer: int) -> None:
 def _check_places(src: str | os.PathLike[str], dst: str | os.PathLike[str] | None, *, in_place: bool) -> None:
     """Refuse to write where that would destroy what is being read."""
     if in_place:
-        if dst is not None and not f"{_address(src)}/".startswith(f"{_address(dst)}/"):
+        if dst is not None and not f"{address(src)}/".startswith(f"{address(dst)}/"):
             raise _elsewhere(os.fspath(dst))
         return
     if dst is None:
         raise StoreExistsError(f"{str(src)!r} is not written over; give a path to write to, or in_place=True")
-    source, target = _address(src), _address(dst)
-    if source == target or source.startswith(f"{target}/") or target.startswith(f"{source}/"):
+    if overlap(src, dst):
         raise StoreExistsError(
             f"{str(dst)!r} is the array that is being read, or in it, or holds it; "
             "write to another path, or beside the array: in_place=True"
@@ -331,12 +321,6 @@ def _elsewhere(dst: str) -> LevelError:
         f"in place, the image is the group that holds the array, and {dst!r} is another place; leave it out "
         "(names of dimensions have an option of their own there: --axes zyx)"
     )
-
-
-def _address(place: str | os.PathLike[str]) -> str:
-    """Return a path or URL as one string, without links, by which places can be compared."""
-    target = resolve(place)
-    return target.resolve().as_posix() if isinstance(target, Path) else str(target).rstrip("/")
 
 
 # --- opening -----------------------------------------------------------------
@@ -362,7 +346,6 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
     """
     place = os.fspath(src)
     target = resolve(place)
-    address = _address(src)
     if isinstance(target, Path) and target.is_file():
         raise OmeZarrError(
             f"{place!r} is a file, and no Zarr array or OME-Zarr image; make an image of it: "
@@ -374,7 +357,7 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
         # which says what is at that place, or that nothing is
         open_group(place)
         raise
-    source = _of_array(place, address, node, axes) if isinstance(node, zarr.Array) else _of_group(place, axes)
+    source = _of_array(place, node, axes) if isinstance(node, zarr.Array) else _of_group(place, axes)
     _check_axes(source, axes)
     return source
 
@@ -387,7 +370,7 @@ def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
         image = open_image(place)
         known = spec.parse(attrs)
         path = known.multiscale.levels[0].path
-        return Source(place, image, _array(group, path), place, path, known)
+        return Source(place, image, open_array(group, path), place, path, known)
     arrays = dict(group.arrays())
     if len(arrays) != 1:
         return Source(place, open_image(place), None)
@@ -397,10 +380,10 @@ def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
     return Source(place, image, array)
 
 
-def _of_array(place: str, address: str, array: zarr.Array[Any], axes: str | Sequence[str] | None) -> Source:
+def _of_array(place: str, array: zarr.Array[Any], axes: str | Sequence[str] | None) -> Source:
     """Open an array as what the groups above it say that it is."""
     nearest: tuple[str, str, zarr.Group] | None = None
-    for above, path, group in _groups_above(address):
+    for above, path, group in _groups_above(address(place)):
         nearest = nearest or (above, path, group)
         attrs = group.attrs.asdict()
         if not spec.is_image(attrs):
@@ -433,30 +416,20 @@ def _of_array(place: str, address: str, array: zarr.Array[Any], axes: str | Sequ
     )
 
 
-def _groups_above(address: str) -> Iterator[tuple[str, str, zarr.Group]]:
-    """Yield the Zarr groups above a place, the nearest first: address, path from there, group."""
-    above, path = address, ""
-    while True:
-        above, slash, name = above.rpartition("/")
-        if not slash or not above or above.endswith(("/", ":")):
-            return
-        path = f"{name}/{path}" if path else name
+def _groups_above(whole: str) -> Iterator[tuple[str, str, zarr.Group]]:
+    """Yield the Zarr groups above an address, the nearest first: address, path from there, group."""
+    for above in parents(whole):
         try:
             group = open_group(above)
         except Exception:  # each kind of server refuses in its own way what lies above a public store
             return
-        yield above, path, group
+        yield above, whole[len(above) + 1 :], group
 
 
 def _as_given(place: str, above: str, path: str) -> str:
     """Return the group above a place as the user would write it."""
     given = place.rstrip("/")
     return given.removesuffix(f"/{path}") if given.endswith(f"/{path}") else above
-
-
-def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:
-    place = f"{group.path}/{path}" if group.path else path
-    return zarr.open_array(group.store, path=place, mode="r", zarr_format=group.metadata.zarr_format)
 
 
 def _names(array: zarr.Array[Any]) -> tuple[str | None, ...] | None:
@@ -539,7 +512,7 @@ def _labels(source: Source) -> Iterator[tuple[str, Image, list[tuple[int, ...]]]
         attrs = group.attrs.asdict()
         try:
             known = spec.parse(attrs)
-            yield name, known, [_array(group, level.path).shape for level in known.multiscale.levels]
+            yield name, known, [open_array(group, level.path).shape for level in known.multiscale.levels]
         except (OmeZarrError, OSError, ValueError):
             continue
 
@@ -612,7 +585,7 @@ def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, versio
         )
     found = "0.4" if source.array.metadata.zarr_format == 2 else "0.5"
     faults: list[OmeZarrError] = []
-    if dst is not None and _address(dst) != _address(source.group):
+    if dst is not None and address(dst) != address(source.group):
         faults.append(_elsewhere(os.fspath(dst)))
     if version is not None and version != found:
         faults.append(
@@ -681,14 +654,10 @@ def _taken(group: zarr.Group) -> frozenset[str]:
 
 
 def _listed(group: zarr.Group, path: str) -> list[str]:
-    from zarr.core.sync import sync
-
-    prefix = "/".join(filter(None, (group.path, path)))
-
     async def names() -> list[str]:
-        return [name async for name in group.store.list_dir(prefix)]
+        return [name async for name in group.store.list_dir(member_path(group, path).rstrip("/"))]
 
-    return [name.strip("/") for name in sync(names())]
+    return [name.strip("/") for name in wait(names())]
 
 
 def _obsolete(group: zarr.Group, source: Source, planned: Plan) -> list[str]:
@@ -717,7 +686,7 @@ def _is_array_below(group: zarr.Group, path: str) -> bool:
     if isinstance(root, Path) and (root / group.path / path).resolve() != (root / group.path).resolve() / path:
         return False
     try:
-        _array(group, path)
+        open_array(group, path)
     except (OSError, ValueError, TypeError, NotImplementedError):
         return False
     return True
@@ -732,7 +701,7 @@ def _warn_of_disagreeing_labels(source: Source, planned: Plan) -> None:
     for level in multiscale.levels:
         if not _is_array_below(group, level.path):
             return
-        before.append(_array(group, level.path).shape)
+        before.append(open_array(group, level.path).shape)
     after = [level.shape for level in planned.levels]
     for name, known, shapes in _labels(source):
         dims = known.multiscale.dims

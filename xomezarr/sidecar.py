@@ -541,6 +541,18 @@ def encode(value: Any, where: str) -> Any:
         ) from None
 
 
+def is_plain(value: Any) -> bool:
+    """Whether JSON gives a value back as it is, so that `encode` tags nothing of it.
+
+    >>> is_plain({"gain": [1, 2.5, None]}), is_plain({"gain": (1, 2.5)})
+    (True, False)
+    """
+    try:
+        return bool(encode(value, "value") == value)
+    except (AttributeEncodingError, ValueError):  # arrays are not equal or unequal
+        return False
+
+
 def decode(value: Any) -> Any:
     """Turn what `encode` made back into the value."""
     if isinstance(value, list):

@@ -28,14 +28,20 @@ if TYPE_CHECKING:
 __all__ = [
     "SUFFIXES",
     "StoreArgument",
+    "address",
     "check_free",
     "default_name",
     "exists",
     "is_local",
+    "member_path",
+    "open_array",
     "open_group",
+    "overlap",
+    "parents",
     "publish",
     "read_mode",
     "resolve",
+    "wait",
 ]
 
 type StoreArgument = Any
@@ -75,6 +81,42 @@ def resolve(store: StoreArgument) -> StoreLike:
     )
 
 
+def address(place: str | os.PathLike[str]) -> str:
+    """Return a path or URL as one string, without links, by which places can be compared."""
+    target = resolve(place)
+    return target.resolve().as_posix() if isinstance(target, Path) else str(target).rstrip("/")
+
+
+def overlap(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two places are the same, or one of them lies in the other."""
+    first, second = (f"{address(place).rstrip('/')}/" for place in (one, other))
+    return first.startswith(second) or second.startswith(first)
+
+
+def parents(address: str) -> Iterator[str]:
+    """Yield the places above an address, the nearest first.
+
+    >>> list(parents("s3://bucket/plate.zarr/A")), list(parents("/data/plate.zarr"))
+    (['s3://bucket/plate.zarr', 's3://bucket'], ['/data'])
+    """
+    while True:
+        address, _, _ = address.rpartition("/")
+        if not address or address.endswith(("/", ":")):
+            return
+        yield address
+
+
+def member_path(group: zarr.Group, path: str) -> str:
+    """Return the path in the store of what lies below a group."""
+    return f"{group.path}/{path}" if group.path else path
+
+
+def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
+    """Open an array below a group."""
+    place = member_path(group, path)
+    return zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+
+
 def is_local(store: StoreArgument) -> bool:
     """Whether the store is a folder of this machine that is named by its path."""
     return isinstance(resolve(store), Path)
@@ -102,9 +144,9 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
         return True
     if isinstance(target, str):
         place = zarr.storage.FsspecStore.from_url(target, storage_options=dict(storage_options or {}), read_only=True)
-        return not _wait(place.is_empty(""))
+        return not wait(place.is_empty(""))
     assert isinstance(target, zarr.abc.store.Store)
-    return not _wait(target.is_empty(""))
+    return not wait(target.is_empty(""))
 
 
 def open_group(
@@ -288,7 +330,7 @@ def _is_array(path: Path) -> bool:
     return isinstance(found, dict) and found.get("node_type") == "array"
 
 
-def _wait(answer: Coroutine[Any, Any, bool]) -> bool:
+def wait[T](answer: Coroutine[Any, Any, T]) -> T:
     """Wait for one of zarr's asynchronous answers; its own way of waiting is the one that its stores are made for."""
     from zarr.core.sync import sync
 

@@ -110,10 +110,19 @@ def execute(plan: Plan, levels: Sequence[xr.DataArray], on_tile: OnTile | None =
             consolidate(group, plan.zarr_format)
 
 
-def create_coordinates(group: zarr.Group, plan: Plan) -> None:
-    """Write the coordinates that are too long for an attribute."""
+type Made = Callable[[str, zarr.Array[Any]], zarr.Array[Any]]
+"""Called with the path of each array that is made and the array, which it returns."""
+
+
+def unnoticed(path: str, array: zarr.Array[Any]) -> zarr.Array[Any]:
+    """Be told of an array that is made, and do nothing."""
+    return array
+
+
+def create_coordinates(group: zarr.Group, plan: Plan, made: Made = unnoticed) -> None:
+    """Write the coordinates that are too long for an attribute; `made` is told of each."""
     for path, values in plan.arrays.items():
-        group.create_array(path, data=values, fill_value=None if plan.zarr_format == 2 else 0)
+        made(path, group.create_array(path, data=values, fill_value=None if plan.zarr_format == 2 else 0))
 
 
 def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[Any]:

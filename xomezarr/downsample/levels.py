@@ -118,16 +118,12 @@ def _tried(
     """
     try:
         kernel = make()
-        try:
-            for step in factors[:1]:
-                _try(kernel, [min(f, TRIAL_PIXELS) for f in step], dtype)
-        except DtypeError:
-            pass
-        except MethodError as error:
-            if not isinstance(error.__cause__, TypeError | None):
-                return kernel
-            raise
-    except OmeZarrError:
+        for step in factors[:1]:
+            _try(kernel, [min(f, TRIAL_PIXELS) for f in step], dtype)
+    except OmeZarrError as error:
+        about_values = isinstance(error, DtypeError) or not isinstance(error.__cause__, TypeError | None)
+        if about_values:
+            return make()
         raise
     except Exception as error:
         raise MethodError(
@@ -152,15 +148,12 @@ TRIAL_PIXELS = 4
 
 def _check_result(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise where a kernel does not make what it promises."""
-    if not isinstance(result, np.ndarray):
+    is_array = isinstance(result, np.ndarray)
+    if not is_array or result.shape != shape or result.dtype != dtype:
+        found = f"an array of shape {result.shape} and dtype {result.dtype}" if is_array else type(result).__name__
         raise MethodError(
-            f"a kernel made a {type(result).__name__}, where an array is promised; mend it, or make it of a function: "
-            "functools.partial(reducing, function=np.ptp)"
-        )
-    if result.shape != shape or result.dtype != dtype:
-        raise MethodError(
-            f"a kernel made an array of shape {result.shape} and dtype {result.dtype}, where {shape} and {dtype} are "
-            "promised; mend it, or make it of a function: functools.partial(reducing, function=np.ptp)"
+            f"a kernel made {found}, where an array of shape {shape} and dtype {dtype} is promised; mend it, or make "
+            "it of a function: functools.partial(reducing, function=np.ptp)"
         )
 
 
