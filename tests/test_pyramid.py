@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import xomezarr
 from xomezarr import errors
 from xomezarr.grid import Grid
+from xomezarr.pyramid import design, lazy_levels
 
 
 def image(shape: dict[str, int], dtype: str = "uint16", **scale: float) -> xr.DataArray:
@@ -212,9 +213,8 @@ def test_irregular_dimensions_that_shrink_keep_true_positions(method: str) -> No
     da = xr.DataArray(np.broadcast_to(z[:, None, None], (5, 4, 4)).copy(), dims=("z", "y", "x"), coords={"z": z})
     plan = da.omezarr.plan("nowhere", irregular="keep", factors={"z": 2}, levels=2, method=method)
     assert plan.levels[0].grids["z"] == Grid(4.0, 0.0, 5)
-    from xomezarr.plan import plan_with_levels
-
-    coarse = plan_with_levels(da, "nowhere", irregular="keep", factors={"z": 2}, levels=2, method=method)[1][1]
+    made = design(da, irregular="keep", factors={"z": 2}, levels=2, method=method)
+    _, coarse = lazy_levels(da, made)
     np.testing.assert_array_equal(coarse.isel(y=0, x=0), coarse.z)
 
 

@@ -689,7 +689,7 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize("zarr_format", FORMATS)
 @pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt(), Stop()])
-@pytest.mark.parametrize("where", ["write_levels", "create_coordinates", "with_windows", "name_dimensions", "move"])
+@pytest.mark.parametrize("where", ["write_pixels", "create_coordinates", "with_windows", "name_dimensions", "move"])
 def test_c8_a_failure_before_the_metadata_leaves_everything_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zarr_format: int, where: str, error: BaseException
 ) -> None:
@@ -763,13 +763,13 @@ def test_c8_who_comes_second_takes_nothing_of_the_first_away(tmp_path: Path, mon
 def test_what_other_tools_write_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "a.zarr"
     image().omezarr.to_zarr(place, levels=2)
-    real = in_place.write_levels
+    real = in_place.write_pixels
 
     def and_somebody_else(*arguments: Any) -> None:
         real(*arguments)
         zarr.open_group(place, mode="r+").attrs["rendering"] = {"by": "another tool"}
 
-    monkeypatch.setattr(in_place, "write_levels", and_somebody_else)
+    monkeypatch.setattr(in_place, "write_pixels", and_somebody_else)
     scale_image(place, in_place=True, max_layer=2)
     assert zarr.open_group(place, mode="r").attrs["rendering"] == {"by": "another tool"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import tracemalloc
 from pathlib import Path
@@ -20,7 +19,7 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 import xomezarr
-from xomezarr import errors
+from xomezarr import errors, tiling
 from xomezarr.pyramid import merged
 from xomezarr.write import WINDOW_PIXELS, sampled, with_windows
 
@@ -417,7 +416,7 @@ def test_c4_no_task_writes_more_than_its_share_and_the_bytes_stay(
     options |= {"factors": 2, "chunks": {"z": 16, "y": 16, "x": 16}}
     da.omezarr.to_zarr(tmp_path / "whole", **options)
     share = 4 * 16**3 * 2
-    monkeypatch.setattr(sys.modules["xomezarr.pyramid"], "TASK_BYTES", share)  # the package has a function of that name
+    monkeypatch.setattr(tiling, "TASK_BYTES", share)
     told: list[int] = []
     da.chunk(dict(zip("zyx", source_chunks, strict=True))).omezarr.to_zarr(
         tmp_path / "parts", progress=told.append, **options

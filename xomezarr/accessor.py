@@ -195,11 +195,15 @@ class OmeZarrArrayAccessor:
         version: str = "0.4",
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
+        shards: plan_module.Shards = None,
         compressors: Any = plan_module.COMPRESSORS,
+        write_empty_chunks: bool | None = None,
         axes: Mapping[str, str] | None = None,
         name: str | None = None,
         irregular: Irregular = "raise",
         storage_options: Mapping[str, Any] | None = None,
+        max_memory: int | str | None = None,
+        workers: int | None = None,
         progress: bool | OnTile | None = None,
         compute: bool = True,
     ) -> Any:
@@ -232,8 +236,13 @@ class OmeZarrArrayAccessor:
         chunks
             By dimension, or one number for each dimension in the array's order; clipped to each level's shape. Left
             out, 1 to 4 MiB decoded.
+        shards
+            For version 0.5: ``"auto"`` for files of about 32 MiB that hold several chunks each, or pixels as for
+            `chunks`, multiples of these. Left out, each chunk is a file.
         compressors
             As `zarr.create_array` takes them; left out, Blosc with zstd and bit shuffle. None for none.
+        write_empty_chunks
+            Whether chunks of zeros are written too; left out, not in version 0.5.
         axes
             Axis types of dimensions whose name and coordinate do not tell, such as ``{"row": "space"}``.
         name
@@ -242,6 +251,11 @@ class OmeZarrArrayAccessor:
             ``"keep"`` writes irregular coordinates by index with their mean step, and keeps the true ones beside.
         storage_options
             For URLs, as fsspec takes them.
+        max_memory
+            Bytes, or a text such as ``"2 GiB"``, that the write may take; left out, a quarter of the machine's memory.
+            Most writes take some tens of MiB: `plan` tells.
+        workers
+            Threads; left out, one for each core. Of no meaning where dask or a cluster computes.
         progress
             True for a progress bar, or a callable that is told the bytes of each part written.
         compute
@@ -280,11 +294,15 @@ class OmeZarrArrayAccessor:
             version=version,
             mode=mode,
             chunks=chunks,
+            shards=shards,
             compressors=compressors,
+            write_empty_chunks=write_empty_chunks,
             axes=axes,
             name=name,
             irregular=irregular,
             storage_options=storage_options,
+            max_memory=max_memory,
+            workers=workers,
         )
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
@@ -363,11 +381,15 @@ class OmeZarrTreeAccessor:
         version: str | None = None,
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
+        shards: plan_module.Shards = None,
         compressors: Any = plan_module.COMPRESSORS,
+        write_empty_chunks: bool | None = None,
         axes: Mapping[str, str] | None = None,
         name: str | None = None,
         irregular: Irregular = "raise",
         storage_options: Mapping[str, Any] | None = None,
+        max_memory: int | str | None = None,
+        workers: int | None = None,
         progress: bool | OnTile | None = None,
         compute: bool = True,
     ) -> Any:
@@ -385,11 +407,15 @@ class OmeZarrTreeAccessor:
             version=version,
             mode=mode,
             chunks=chunks,
+            shards=shards,
             compressors=compressors,
+            write_empty_chunks=write_empty_chunks,
             axes=axes,
             name=name,
             irregular=irregular,
             storage_options=storage_options,
+            max_memory=max_memory,
+            workers=workers,
         )
 
     def validate(self, *, strict: bool = False) -> Report:

@@ -7,13 +7,20 @@ from collections.abc import Mapping, Sequence
 
 from xomezarr.errors import ChunkError
 
-__all__ = ["TARGET_BYTES", "chunk_shape", "default_chunks", "fits"]
+__all__ = ["SHARD_BYTES", "TARGET_BYTES", "chunk_shape", "default_chunks", "fits", "shard_shape"]
 
 TARGET_BYTES = 2 * 2**20
 """Decoded bytes that a default chunk aims at.
 
 A viewer fetches a screen in a dozen requests of this size, a disk or an object store spends more time
 on the bytes than on the request, and powers of two keep the result between 1 and 4 MiB.
+"""
+
+SHARD_BYTES = 32 * 2**20
+"""Decoded bytes that an automatic shard aims at.
+
+Sixteen chunks in one file or object: a terabyte makes tens of thousands of them rather than a million. A writer holds
+whole shards of each level, so that larger ones cost memory.
 """
 
 
@@ -58,9 +65,12 @@ def _edge(pixels: float, ndim: int) -> int:
 
 
 def chunk_shape(
-    chunks: Mapping[str, int] | Sequence[int] | int, order: Sequence[str], default: Mapping[str, int]
+    chunks: Mapping[str, int] | Sequence[int] | int,
+    order: Sequence[str],
+    default: Mapping[str, int],
+    name: str = "chunks",
 ) -> dict[str, int]:
-    """Turn the user's `chunks` into a number for each dimension.
+    """Turn the user's `chunks`, or `shards`, into a number for each dimension.
 
     Parameters
     ----------
@@ -71,20 +81,22 @@ def chunk_shape(
         The array's dimensions, in its own order.
     default
         What dimensions get that `chunks` leaves out.
+    name
+        What the messages call them.
 
     Raises
     ------
     ChunkError
         If a dimension is unknown, the numbers are too few or many, or one is not a positive integer.
     """
-    example = f"chunks={dict(default)}"
+    example = f"{name}={dict(default)}"
     if not isinstance(chunks, Mapping | Sequence) or isinstance(chunks, str | bytes):
-        raise ChunkError(f"chunks={chunks!r} does not say of which dimensions; give numbers by dimension: {example}")
+        raise ChunkError(f"{name}={chunks!r} does not say of which dimensions; give numbers by dimension: {example}")
     if isinstance(chunks, Mapping):
         unknown = [dim for dim in chunks if dim not in order]
         if unknown:
             raise ChunkError(
-                f"chunks names dimension {unknown[0]!r}, which the array lacks; "
+                f"{name} names dimension {unknown[0]!r}, which the array lacks; "
                 f"its dimensions are {tuple(order)}: {example}"
             )
         asked = dict(chunks)
@@ -92,14 +104,14 @@ def chunk_shape(
         asked = dict(zip(order, chunks, strict=True))
     else:
         raise ChunkError(
-            f"chunks={tuple(chunks)} has {len(chunks)} numbers for the {len(order)} dimensions {tuple(order)}; "
+            f"{name}={tuple(chunks)} has {len(chunks)} numbers for the {len(order)} dimensions {tuple(order)}; "
             f"give one for each, or by dimension: {example}"
         )
     for dim, chunk in asked.items():
         if isinstance(chunk, bool) or not hasattr(chunk, "__index__") or (chunk < 1 and chunk != -1):
             raise ChunkError(
-                f"chunks[{dim!r}] is {chunk!r}; give a number of pixels of at least 1, or -1 for the whole dimension: "
-                f"chunks={{{dim!r}: {default[dim]}}}"
+                f"{name}[{dim!r}] is {chunk!r}; give a number of pixels of at least 1, or -1 for the whole dimension: "
+                f"{name}={{{dim!r}: {default[dim]}}}"
             )
     return {dim: int(asked.get(dim, default[dim])) for dim in default}
 
@@ -107,3 +119,70 @@ def chunk_shape(
 def fits(sizes: Mapping[str, int], chunks: Mapping[str, int], dims: Sequence[str]) -> bool:
     """Whether a level is no larger than one chunk along these dimensions."""
     return all(sizes[dim] <= chunks[dim] for dim in dims)
+
+
+def shard_shape(
+    shards: Mapping[str, int] | Sequence[int] | str,
+    order: Sequence[str],
+    chunks: Mapping[str, int],
+    sizes: Mapping[str, int],
+    itemsize: int,
+) -> dict[str, int]:
+    """Turn the user's `shards` into a multiple of the chunk for each dimension.
+
+    Parameters
+    ----------
+    shards
+        ``"auto"``: about `SHARD_BYTES`, grown from the chunk by doubling, the dimension with the fewest chunks first;
+        else as `chunks` of `chunk_shape`.
+    order
+        The array's dimensions, in its own order.
+    chunks, sizes
+        By dimension.
+    itemsize
+        Bytes of a pixel.
+
+    Raises
+    ------
+    ChunkError
+        If `shards` is not understood, or is no multiple of the chunks.
+
+    Examples
+    --------
+    >>> shard_shape("auto", "yx", {"y": 1024, "x": 1024}, {"y": 9000, "x": 9000}, 2)
+    {'y': 4096, 'x': 4096}
+    """
+    if isinstance(shards, str):
+        if shards != "auto":
+            raise ChunkError(f'shards={shards!r} is not known; give shards="auto", or numbers by dimension')
+        return _automatic_shards(chunks, sizes, itemsize)
+    asked = chunk_shape(shards, order, chunks, "shards")
+    for dim, shard in asked.items():
+        if shard != -1 and shard % chunks[dim]:
+            raise ChunkError(
+                f"shards[{dim!r}] is {shard}, no multiple of the chunk, {chunks[dim]}; "
+                f"give shards={{{dim!r}: {-(-shard // chunks[dim]) * chunks[dim]}}}, say"
+            )
+    return {dim: covering(sizes[dim], chunks[dim]) if shard == -1 else shard for dim, shard in asked.items()}
+
+
+def _automatic_shards(chunks: Mapping[str, int], sizes: Mapping[str, int], itemsize: int) -> dict[str, int]:
+    shards = dict(chunks)
+    while math.prod(shards.values()) * itemsize * 2 <= SHARD_BYTES:
+        able = [dim for dim in shards if shards[dim] < sizes[dim]]
+        # planes of their own share a shard only once they are whole
+        growing = [dim for dim in able if chunks[dim] > 1] or able
+        if not growing:
+            break
+        dim = min(growing, key=lambda dim: shards[dim] // chunks[dim])
+        shards[dim] *= 2
+    return {dim: min(shards[dim], covering(sizes[dim], chunks[dim])) for dim in shards}
+
+
+def covering(size: int, chunk: int) -> int:
+    """Return the multiple of a chunk that covers a dimension.
+
+    >>> covering(100, 64)
+    128
+    """
+    return -(-size // chunk) * chunk

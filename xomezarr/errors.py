@@ -21,6 +21,7 @@ __all__ = [
     "EmptyDimensionError",
     "FactorError",
     "FactorWarning",
+    "IncompleteStoreError",
     "IrregularCoordinateError",
     "LevelError",
     "MetadataChangedWarning",
@@ -33,6 +34,7 @@ __all__ = [
     "OmeZarrWarning",
     "OtherImagesWarning",
     "PixelSizeWarning",
+    "ResourceError",
     "StoreExistsError",
     "StoreNotFoundError",
     "UnitError",
@@ -96,6 +98,10 @@ class ChunkError(OmeZarrError):
     """Chunks that do not fit the array."""
 
 
+class ResourceError(OmeZarrError):
+    """The write would take more than it may."""
+
+
 class ChannelError(OmeZarrError):
     """Channel metadata does not fit the channel dimension."""
 
@@ -122,6 +128,10 @@ class MetadataError(OmeZarrError):
 
 class NotOmeZarrError(OmeZarrError):
     """The store holds no OME-Zarr image."""
+
+
+class IncompleteStoreError(OmeZarrError):
+    """The writing of the store was begun, and has not ended."""
 
 
 class StoreExistsError(FileExistsError, OmeZarrError):

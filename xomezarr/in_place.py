@@ -8,11 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import xarray as xr
-
 from xomezarr import spec
 from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
 from xomezarr.lazy import zarr
+from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image, group_attributes
 from xomezarr.store import address, member_path, open_array, parents, resolve, wait
 from xomezarr.write import (
@@ -23,15 +22,13 @@ from xomezarr.write import (
     create_coordinates,
     unnoticed,
     with_windows,
-    write_levels,
+    write_pixels,
 )
 
 __all__ = ["add_levels"]
 
 
-def add_levels(
-    plan: Plan, levels: Sequence[xr.DataArray], *, obsolete: Collection[str] = (), on_tile: OnTile | None = None
-) -> None:
+def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on_tile: OnTile | None = None) -> None:
     """Write the coarser levels of an image beside level 0, which is in the group already.
 
     Whatever happens, and were the process killed, the group holds the old image or the new one, whole. The new arrays
@@ -43,8 +40,8 @@ def add_levels(
     ----------
     plan
         What the group is to hold; nothing may be at the paths of its arrays but level 0. `store` is a path or a URL.
-    levels
-        The pixels, in file order of dimensions, level 0 included.
+    pixels
+        Those of level 0, and how the others are made of them.
     obsolete
         Paths of arrays to delete in the end.
     on_tile
@@ -62,7 +59,7 @@ def add_levels(
     try:
         with arriving(group, plan, arrived) as (place, made):
             arrays = [made(level.path, create_array(place, plan, level)) for level in plan.levels[1:]]
-            write_levels(arrays, plan.levels[1:], levels[1:], on_tile)
+            write_pixels(plan, pixels, [None, *arrays], on_tile)
             create_coordinates(place, plan, made)
             coarsest = arrays[-1] if arrays else open_array(group, plan.levels[0].path, "r+")
             plan = with_windows(plan, coarsest)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,25 +17,33 @@ from numpy.typing import NDArray
 
 from xomezarr import sidecar, spec
 from xomezarr.channels import complete, describe_channels
+from xomezarr.chunking import covering, shard_shape
 from xomezarr.coords import Dimension, Irregular, dequantify, describe, describe_coarser
 from xomezarr.downsample import MethodLike, check_dtype, default_method, is_sampled
 from xomezarr.errors import (
     AxisError,
+    ChunkError,
     FactorError,
     LevelError,
     OmeZarrError,
+    ResourceError,
     StoreExistsError,
     collecting,
     raise_all,
 )
 from xomezarr.grid import Boundary, Grid
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale
-from xomezarr.pyramid import Factors, Pyramid, design, lazy_levels, plan_levels
+from xomezarr.pixels import Pixels, of_array, of_levels
+from xomezarr.pyramid import Factors, Pyramid, design, plan_levels
 from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local
+from xomezarr.tiling import ENOUGH_READS, Fitted
 
-__all__ = ["LevelPlan", "Plan", "plan", "plan_tree"]
+__all__ = ["LevelPlan", "Plan", "Resources", "Shards", "TilePlan", "plan", "plan_array", "plan_tree"]
 
 COMPRESSORS = "auto"
+
+type Shards = Mapping[str, int] | Sequence[int] | str | None
+"""``"auto"``, or pixels by dimension, or for each dimension in the array's order; None for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +60,20 @@ class LevelPlan:
         By dimension, no larger than the level.
     dtype
         Of its pixels.
+    shards
+        By dimension, multiples of the chunks; None where each chunk is an object of its own.
     """
 
     path: str
     grids: Mapping[str, Grid]
     chunks: Mapping[str, int]
     dtype: np.dtype[Any]
+    shards: Mapping[str, int] | None = None
+
+    @property
+    def unit(self) -> tuple[int, ...]:
+        """What is written at once, by one writer: a shard, else a chunk; in file order."""
+        return tuple((self.shards or self.chunks).values())
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,6 +89,25 @@ class LevelPlan:
     def chunk_count(self) -> int:
         """Number of its chunks."""
         return math.prod(-(-grid.size // self.chunks[dim]) for dim, grid in self.grids.items())
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """A tile to be written, by one writer.
+
+    Parameters
+    ----------
+    id
+        Level and place, such as ``"0/3.1"``.
+    path
+        Of the level's array, below the image's group.
+    region
+        Pixels of the level, by dimension: whole chunks or shards.
+    """
+
+    id: str
+    path: str
+    region: Mapping[str, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +134,10 @@ class Plan:
         As zarr takes them.
     storage_options
         For URLs, as fsspec takes them.
+    fitted
+        The tiles that the levels are made in, and what that takes.
+    write_empty_chunks
+        Whether chunks of zeros are written too.
     """
 
     store: StoreArgument
@@ -105,8 +147,23 @@ class Plan:
     levels: tuple[LevelPlan, ...]
     attributes: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
-    compressors: Any = COMPRESSORS
-    storage_options: Mapping[str, Any] | None = None
+    compressors: Any
+    storage_options: Mapping[str, Any] | None
+    fitted: Fitted
+    write_empty_chunks: bool
+
+    @property
+    def tiles(self) -> Iterator[TilePlan]:
+        """What each tile writes, in the order in which they become whole where one worker makes them all."""
+        tiling = self.fitted.tiling
+        for tile in tiling.made():
+            level = self.levels[tile.level]
+            yield TilePlan(tile.id, level.path, dict(zip(level.grids, tiling.box(tile), strict=True)))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the write takes at most, predicted, beyond those of an image that is in memory already."""
+        return self.fitted.memory
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -130,7 +187,8 @@ class Plan:
             f"{multiscale.name!r} to {self.store} as OME-Zarr {self.version}, method {multiscale.type}: "
             f"{len(self.levels)} levels, {readable_bytes(self.nbytes)} decoded\naxes {', '.join(units)}"
         )
-        rows = [("level", "shape", "chunks", "scale", "translation", "bytes", "chunks")]
+        sharded = any(level.shards for level in self.levels)
+        rows = [("level", "shape", "chunks", *("shards",) * sharded, "scale", "translation", "bytes", "chunks")]
         for level in self.levels:
             grids = level.grids.values()
             rows.append(
@@ -138,6 +196,7 @@ class Plan:
                     level.path,
                     _times(level.shape),
                     _times(level.chunks.values()),
+                    *(_times(level.unit),) * sharded,
                     ", ".join(f"{grid.scale:g}" for grid in grids),
                     ", ".join(f"{grid.translation:g}" for grid in grids),
                     readable_bytes(level.nbytes),
@@ -146,7 +205,16 @@ class Plan:
             )
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([head, *table])
+        return "\n".join([head, *table, self._work()])
+
+    def _work(self) -> str:
+        """Say in how many tiles it is written, and what that takes."""
+        fitted = self.fitted
+        again = f"; each stored chunk is read {fitted.reads:.2g} times" if fitted.reads > ENOUGH_READS else ""
+        return (
+            f"{fitted.tiling.total} tiles, of level 0 {_times(fitted.tiling.leaf)}; {fitted.workers} workers, "
+            f"{readable_bytes(fitted.memory)} of memory at most{again}"
+        )
 
 
 def plan(
@@ -161,11 +229,15 @@ def plan(
     version: str = "0.4",
     mode: str = "w-",
     chunks: Mapping[str, int] | Sequence[int] | None = None,
+    shards: Shards = None,
     compressors: Any = COMPRESSORS,
+    write_empty_chunks: bool | None = None,
     axes: Mapping[str, str] | None = None,
     name: str | None = None,
     irregular: Irregular = "raise",
     storage_options: Mapping[str, Any] | None = None,
+    max_memory: int | str | None = None,
+    workers: int | None = None,
 ) -> Plan:
     """Work out what `to_zarr` would write; nothing is computed and nothing is written.
 
@@ -181,14 +253,18 @@ def plan(
     OmeZarrError
         If the array cannot be written as asked; independent faults are raised together.
     """
-    return plan_with_levels(
+    return plan_array(
         da,
         store,
         version=version,
         mode=mode,
+        shards=shards,
         compressors=compressors,
+        write_empty_chunks=write_empty_chunks,
         name=name,
         storage_options=storage_options,
+        max_memory=max_memory,
+        workers=workers,
         method=method,
         factors=factors,
         levels=levels,
@@ -200,25 +276,42 @@ def plan(
     )[0]
 
 
-def plan_with_levels(
+def plan_array(
     da: xr.DataArray,
     store: StoreArgument,
     *,
     version: str = "0.4",
     mode: str = "w-",
+    shards: Shards = None,
     compressors: Any = COMPRESSORS,
+    write_empty_chunks: bool | None = None,
     name: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    max_memory: int | str | None = None,
+    workers: int | None = None,
     **options: Any,
-) -> tuple[Plan, list[xr.DataArray]]:
-    """Return the plan together with the lazy levels that it writes, in file order; `options` are those of `design`."""
+) -> tuple[Plan, Pixels]:
+    """Return the plan together with the pixels that it writes; `options` are those of `design`."""
     faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
+    resources = Resources()
+    with collecting(faults):
+        resources = Resources.asked(max_memory, workers)
+    empty = True
+    with collecting(faults):
+        empty = _writes_empty_chunks(write_empty_chunks, version)
     da = _named(dequantify(da), name, faults)
     image: Image | None = None
     with collecting(faults):
         made = design(da, **options)
-        levels = [level.transpose(*made.dims) for level in lazy_levels(da, made)]
+        pixels = of_array(da, made)
         image = _image(da, made, _channels(da, made.dimensions), default_name(store))
+        order = tuple(map(str, da.dims))
+        level_plans = _level_plans(made.grids, made.chunks, shards, order, da.dtype, version)
+        steps = [
+            tuple(fine // coarse for fine, coarse in zip(lower.values(), upper.values(), strict=True))
+            for upper, lower in itertools.pairwise(made.factors)
+        ]
+        fitted = _fitted(pixels, level_plans, steps, resources)
     with collecting(faults):
         if image is None:
             sidecar.check(da)
@@ -228,10 +321,6 @@ def plan_with_levels(
         _check_not_read_from(da, store, mode, storage_options)
     raise_all(faults, "the array cannot be written as OME-Zarr")
     assert image is not None
-    level_plans = tuple(
-        LevelPlan(str(index), grids, {dim: min(made.chunks[dim], grids[dim].size) for dim in grids}, da.dtype)
-        for index, grids in enumerate(made.grids)
-    )
     result = Plan(
         store,
         mode,
@@ -242,9 +331,11 @@ def plan_with_levels(
         arrays,
         compressors,
         dict(storage_options) if storage_options else None,
+        fitted,
+        empty,
     )
     _check_metadata(result)
-    return result, levels
+    return result, pixels
 
 
 def plan_tree(
@@ -255,12 +346,16 @@ def plan_tree(
     version: str | None = None,
     mode: str = "w-",
     chunks: Mapping[str, int] | Sequence[int] | None = None,
+    shards: Shards = None,
     compressors: Any = COMPRESSORS,
+    write_empty_chunks: bool | None = None,
     axes: Mapping[str, str] | None = None,
     name: str | None = None,
     irregular: Irregular = "raise",
     storage_options: Mapping[str, Any] | None = None,
-) -> tuple[Plan, list[xr.DataArray]]:
+    max_memory: int | str | None = None,
+    workers: int | None = None,
+) -> tuple[Plan, Pixels]:
     """Work out how to write a tree's levels as they stand.
 
     Parameters
@@ -269,18 +364,24 @@ def plan_tree(
         Its attributes give the metadata of other tools, which are kept.
     levels
         Its levels, finest first; the grids are read off their coordinates, and tied to that of level 0.
-    store, version, mode, chunks, compressors, axes, name, irregular, storage_options
+    store, version, mode, chunks, shards, compressors, write_empty_chunks, axes, name, irregular, storage_options, \
+    max_memory, workers
         As in `to_zarr`; `version` left out is the one that the tree was read from, else 0.4.
 
     Returns
     -------
     plan : Plan
-    levels : list of xarray.DataArray
-        In file order.
+    pixels : Pixels
     """
     known = stored_metadata(tree)
     version = version or (known.version if known and known.version in spec.VERSIONS else "0.4") or "0.4"
     faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
+    resources = Resources()
+    with collecting(faults):
+        resources = Resources.asked(max_memory, workers)
+    empty = True
+    with collecting(faults):
+        empty = _writes_empty_chunks(write_empty_chunks, version)
     levels = [dequantify(level) for level in levels]
     base = _named(levels[0], name, faults)
     with collecting(faults):
@@ -293,15 +394,9 @@ def plan_tree(
     dims = tuple(dimension.name for dimension in described[0])
     grids = [{dimension.name: dimension.grid for dimension in dimensions} for dimensions in described]
     chosen = _tree_chunks(base, described[0], grids, chunks)
-    level_plans = tuple(
-        LevelPlan(
-            str(index),
-            level,
-            {dim: min(chosen[dim], level[dim].size) for dim in dims},
-            base.dtype,
-        )
-        for index, level in enumerate(grids)
-    )
+    level_plans = _level_plans(grids, chosen, shards, tuple(map(str, base.dims)), base.dtype, version)
+    pixels = of_levels(levels, dims)
+    fitted = _fitted(pixels, level_plans, [], resources)
     multiscale = Multiscale(
         str(base.name) if base.name is not None else (first.name if first and first.name else default_name(store)),
         _axes(described[0], first),
@@ -318,10 +413,157 @@ def plan_tree(
         _check_not_read_from(levels[0], store, mode, storage_options)
     raise_all(faults, "the tree cannot be written as OME-Zarr")
     result = Plan(
-        store, mode, version, image, level_plans, {sidecar.KEY: attributes}, arrays, compressors, storage_options
+        store,
+        mode,
+        version,
+        image,
+        level_plans,
+        {sidecar.KEY: attributes},
+        arrays,
+        compressors,
+        dict(storage_options) if storage_options else None,
+        fitted,
+        empty,
     )
     _check_metadata(result)
-    return result, [level.transpose(*dims) for level in levels]
+    return result, pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a write may use of the machine.
+
+    Parameters
+    ----------
+    max_memory
+        Bytes; a quarter of those of the machine where nobody says. Most writes need a hundredth of them: it is what
+        they may take to read chunks once that do not fit those of the file.
+    workers
+        Threads; one for each core where nobody says.
+    """
+
+    max_memory: int = 0
+    workers: int = 1
+
+    @classmethod
+    def asked(cls, max_memory: int | str | None, workers: int | None) -> Resources:
+        """Check what the user asks for, and choose the rest.
+
+        Raises
+        ------
+        ResourceError
+            If either is no positive number.
+        """
+        if workers is not None and (isinstance(workers, bool) or not hasattr(workers, "__index__") or workers < 1):
+            raise ResourceError(f"workers={workers!r} is not a number of at least 1; leave it out for one a core")
+        return cls(_bytes(max_memory), default_workers() if workers is None else int(workers))
+
+
+def _bytes(max_memory: int | str | None) -> int:
+    from dask.utils import parse_bytes
+
+    if max_memory is None:
+        return machine_memory() // 4
+    try:
+        if isinstance(max_memory, bool):
+            raise ValueError
+        found = parse_bytes(max_memory)
+        if found < 1:
+            raise ValueError
+    except (ValueError, TypeError):
+        raise ResourceError(
+            f'max_memory={max_memory!r} is no amount of memory; give bytes, or a text such as max_memory="2 GiB"'
+        ) from None
+    return int(found)
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory of this machine, or of the container that the process is in."""
+    found = [FALLBACK_MEMORY]
+    with suppress(AttributeError, ValueError, OSError):  # not every system tells
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with suppress(ValueError, OSError):
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found)
+
+
+FALLBACK_MEMORY = 4 * 2**30
+"""Where the system does not tell: the smallest machine that somebody looks at images on."""
+
+
+def default_workers() -> int:
+    """Return the number of threads that dask would use: as it is configured, else one for each core."""
+    import dask
+    from dask.system import CPU_COUNT
+
+    return int(dask.config.get("num_workers", None) or CPU_COUNT)
+
+
+def _writes_empty_chunks(asked: bool | None, version: str) -> bool:
+    """Return whether chunks of zeros are written: always in Zarr v2, whose arrays here have no fill value."""
+    if asked not in (None, True, False):
+        raise ChunkError(f"write_empty_chunks={asked!r} is neither True nor False; leave it out to choose by version")
+    if version not in spec.VERSIONS or spec.zarr_format(version) == 3:
+        return bool(asked)
+    if asked is False:
+        raise ChunkError(
+            f"write_empty_chunks=False leaves out chunks that arrays of OME-Zarr {version} cannot do without: they "
+            'have no fill value, as readers would take it for missing pixels; give version="0.5", or leave it out'
+        )
+    return True
+
+
+def _level_plans(
+    grids: Sequence[Mapping[str, Grid]],
+    chunks: Mapping[str, int],
+    shards: Shards,
+    order: Sequence[str],
+    dtype: np.dtype[Any],
+    version: str,
+) -> tuple[LevelPlan, ...]:
+    """Cut the chunks and shards to the levels."""
+    sizes = [{dim: grid.size for dim, grid in level.items()} for level in grids]
+    chosen = None
+    if shards is not None:
+        if version in spec.VERSIONS and spec.zarr_format(version) == 2:
+            raise ChunkError(f'shards={shards!r} need Zarr v3, and OME-Zarr {version} is v2; give version="0.5"')
+        chosen = shard_shape(shards, order, chunks, sizes[0], dtype.itemsize)
+    plans = []
+    for number, (level, of_level) in enumerate(zip(grids, sizes, strict=True)):
+        cut = {dim: min(chunks[dim], size) for dim, size in of_level.items()}
+        shard = None
+        if chosen is not None:
+            shard = {dim: min(chosen[dim], covering(size, cut[dim])) for dim, size in of_level.items()}
+            # where a level is smaller than a chunk, so is its chunk
+            shard = {dim: shard[dim] if cut[dim] == chunks[dim] else cut[dim] for dim in shard}
+        plans.append(LevelPlan(str(number), level, cut, dtype, shard if shard != cut else None))
+    return tuple(plans)
+
+
+def _fitted(
+    pixels: Pixels, plans: Sequence[LevelPlan], steps: Sequence[tuple[int, ...]], resources: Resources
+) -> Fitted:
+    """Choose the tiles.
+
+    Raises
+    ------
+    ResourceError
+        If even the smallest need more memory than is allowed.
+    """
+    fitted = pixels.fit(
+        [level.shape for level in plans],
+        steps,
+        [level.unit for level in plans],
+        workers=resources.workers,
+        max_memory=resources.max_memory,
+    )
+    if fitted.memory > resources.max_memory:
+        raise ResourceError(
+            f"the write would take {readable_bytes(fitted.memory)}, and max_memory is "
+            f"{readable_bytes(resources.max_memory)}; give max_memory={fitted.memory}, "
+            f"or smaller chunks than {tuple(plans[0].unit)}"
+        )
+    return fitted
 
 
 def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -> Plan:

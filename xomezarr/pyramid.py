@@ -270,17 +270,7 @@ def lazy_levels(da: xr.DataArray, made: Pyramid, *, to_write: bool = True) -> It
     Level 0 is the array itself; `to_write`, it comes in whole chunks of the file, from which the other levels are made,
     so that each part of the source is read once and let go before the next.
     """
-    if VARIABLE in (*da.coords, *da.dims):
-        raise CoordinateError(
-            f"the array has a coordinate or dimension {VARIABLE!r}, which is the name of a level's variable; "
-            f'give it another: rename({{{VARIABLE!r}: "{VARIABLE}_"}})'
-        )
-    for dim in made.dims:
-        if "/" in dim:
-            raise AxisError(
-                f"dimension {dim!r} has a / in its name, which stands between the groups of a tree; "
-                f"rename({{{dim!r}: {dim.replace('/', '_')!r}}})"
-            )
+    check_dims(da, made)
     data = lazy_data(da)
     if to_write and made.steps:
         check_values(data, made.method)
@@ -301,6 +291,21 @@ def lazy_levels(da: xr.DataArray, made: Pyramid, *, to_write: bool = True) -> It
             level = level.set_xindex(str(name))
         level.encoding = {key: value for key, value in da.encoding.items() if key == "axes"}
         yield level
+
+
+def check_dims(da: xr.DataArray, made: Pyramid) -> None:
+    """Refuse names that the levels, as Datasets of a tree, have no room for."""
+    if VARIABLE in (*da.coords, *da.dims):
+        raise CoordinateError(
+            f"the array has a coordinate or dimension {VARIABLE!r}, which is the name of a level's variable; "
+            f'give it another: rename({{{VARIABLE!r}: "{VARIABLE}_"}})'
+        )
+    for dim in made.dims:
+        if "/" in dim:
+            raise AxisError(
+                f"dimension {dim!r} has a / in its name, which stands between the groups of a tree; "
+                f"rename({{{dim!r}: {dim.replace('/', '_')!r}}})"
+            )
 
 
 def level_coords(

@@ -32,7 +32,7 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
-from xomezarr.store import StoreArgument, open_group, read_mode
+from xomezarr.store import StoreArgument, check_complete, open_group, read_mode
 
 __all__ = ["open_image", "open_level", "open_tree"]
 
@@ -70,6 +70,8 @@ def open_tree(
     ------
     StoreNotFoundError, NotOmeZarrError
         If there is no image at that place.
+    IncompleteStoreError
+        If its writing was interrupted, or goes on still.
     VersionError, MetadataError
         If its metadata are not understood, or an array is not what they say.
     """
@@ -120,6 +122,8 @@ def open_image(group: zarr.Group) -> Image:
     ------
     NotOmeZarrError
         If the group holds no image.
+    IncompleteStoreError
+        If its writing has not ended.
     VersionError, MetadataError
         If they cannot be read.
     """
@@ -128,6 +132,7 @@ def open_image(group: zarr.Group) -> Image:
         return spec.parse(attrs)
     where = f"{str(group.store_path)!r}"
     if not spec.is_ome(attrs):
+        check_complete(group)
         raise NotOmeZarrError(
             f"{where} has no OME-Zarr metadata; open plain Zarr with xarray.open_zarr, "
             "or make an image of it with to_zarr"

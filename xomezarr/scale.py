@@ -37,7 +37,7 @@ from xomezarr.grid import Boundary
 from xomezarr.in_place import add_levels
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
-from xomezarr.plan import Plan, beside, final_image, group_attributes, plan_with_levels
+from xomezarr.plan import Plan, beside, final_image, group_attributes, plan_array
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
@@ -239,7 +239,7 @@ def scale_image(
     assert dst is not None
     _warn_of_labels(source)
     version = version or (source.known.version if source.known is not None else None) or "0.4"
-    planned, made = plan_with_levels(image, dst, version=version, mode=mode, **options)
+    planned, made = plan_array(image, dst, version=version, mode=mode, **options)
     planned = replace(planned, image=replace(planned.image, extra=copied))
     tree = write_plan(planned, made, progress=progress)
     return Scaled(os.fspath(dst), tree, tuple(copied))
@@ -538,7 +538,7 @@ def _scale_in_place(
     if name is None:
         name = (source.known.multiscale.name if source.known is not None else None) or default_name(source.group)
     # planned as if it were written anew, to see that it can be; then put where level 0 is
-    planned, levels = plan_with_levels(image, zarr.storage.MemoryStore(), version=version, **options)
+    planned, pixels = plan_array(image, zarr.storage.MemoryStore(), version=version, **options)
     planned = replace(planned, store=source.group, mode="r+")
     multiscale = replace(planned.image.multiscale, name=str(name))
     planned = replace(planned, image=replace(planned.image, multiscales=(multiscale,), extra=copied))
@@ -553,7 +553,7 @@ def _scale_in_place(
     with progress(told) if progress is not None else nullcontext() as on_tile:
         add_levels(
             planned,
-            levels,
+            pixels,
             obsolete=_obsolete(group, source, planned),
             on_tile=on_tile,
         )

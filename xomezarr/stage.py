@@ -1,22 +1,55 @@
-"""A local store in the making: a hidden folder beside its place, put there whole or taken away."""
+"""A local store in the making: a hidden folder beside its place, put there whole or taken away.
+
+Beside a store NAME there may be hidden folders, which TOKEN says the writer of::
+
+    .NAME.TOKEN.partial   is being written
+    .NAME.TOKEN.new       is whole, and about to take the name
+    .NAME.TOKEN.old       had the name, and is being deleted
+
+Where the system exchanges two names in one step, NAME is always there. Elsewhere it becomes TOKEN's ``.old``, then
+TOKEN's ``.new`` becomes NAME. While NAME is missing, both are there, and only then: the writer, or whoever opens or
+writes NAME first if the writer was killed, does the second rename.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import hashlib
+import os
+import re
 import secrets
 import shutil
+import socket
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from zarr.storage import LocalStore
 
-from xomezarr.errors import StoreExistsError
+from xomezarr.errors import StoreExistsError, StoreNotFoundError
 
-__all__ = ["Stage", "beside", "create", "replace"]
+if TYPE_CHECKING:
+    from zarr.core.buffer import Buffer
+
+__all__ = ["Stage", "beside", "create", "recover", "replace", "sweep", "unfinished"]
 
 ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
 """A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
+
+OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+"""What systems say when a folder is renamed to where a file, or a folder that is not empty, is."""
+
+TOKEN = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-(?P<started>[0-9a-z]{8})-[0-9a-f]{8}")
+"""The writer of a hidden folder: the name, and not a file, so that it goes with the folder and out of the store."""
+
+UNKNOWN = "unknown0"
+"""The start of a process where the system does not tell it."""
 
 
 class Stage(LocalStore):
@@ -29,6 +62,31 @@ class Stage(LocalStore):
         """Whether nothing may be written any more."""
         return self.abandoned or super().read_only
 
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Write a file under its own name: nobody reads the folder before it is whole.
+
+        Raises
+        ------
+        ValueError
+            If the folder is abandoned.
+        FileNotFoundError
+            If the folder is gone: another process has abandoned it.
+        """
+        self._check_writable()
+        path = self.root / key
+        try:
+            write_file(path, value.as_buffer_like())
+        except FileNotFoundError:  # cheaper than to ask for the chunk's folder each time
+            self._check_writable()
+            if not self.root.is_dir():
+                raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, value.as_buffer_like())
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a file as `set_sync` does, without blocking the event loop."""
+        await asyncio.to_thread(self.set_sync, key, value)
+
     def abandon(self) -> None:
         """Remove the folder, and again what threads have put there that were in the middle of writing."""
         self.abandoned = True
@@ -39,34 +97,248 @@ class Stage(LocalStore):
                 return
 
 
+def write_file(path: Path, content: Any) -> None:
+    """Write a file, in as many calls as the system asks for."""
+    left = memoryview(content)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        while left:
+            left = left[os.write(file, left) :]
+    finally:
+        os.close(file)
+
+
+# --- putting a folder in place -------------------------------------------------------------------------------
+
+
 def create(stage: Path, target: Path) -> None:
     """Put the finished folder where nothing is, or an empty folder."""
-    try:
-        stage.rename(target)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise
+    if not _put(stage, target):
         raise StoreExistsError(
             f"{str(target)!r} was made by another process meanwhile; give another path, "
             'or mode="w" to replace what it wrote'
-        ) from None
+        )
 
 
 def replace(stage: Path, target: Path) -> None:
-    """Put the finished folder where another may be, which comes back if that fails."""
+    """Put the finished folder where another may be; a process that is killed meanwhile leaves one or the other whole.
+
+    Of several processes that do so at once each succeeds, and the last one's folder stays.
+    """
+    while not _exchange(stage, target):
+        if _put(stage, target) or _put_in_two_renames(stage, target):
+            return
     old = beside(target, "old")
-    try:
-        with suppress(FileNotFoundError):
-            target.rename(old)
-        create(stage, target)
-    finally:
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        elif old.exists():
-            old.rename(target)
+    stage.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(target: Path) -> bool:
+    """Finish a replacement that was cut off between its two renames.
+
+    Returns
+    -------
+    bool
+        Whether something is at `target` now.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If it cannot be finished, as on a read-only file system.
+    """
+    for old in _siblings(target, "old"):
+        new = old.with_suffix(".new")
+        if target.exists() or not new.exists():
+            continue
+        try:
+            _moved(new, target)
+        except OSError as error:
+            if not target.exists():
+                raise StoreNotFoundError(
+                    f"{str(target)!r} was being replaced when its writer was stopped: {str(new)!r} is the new store "
+                    f"and {str(old)!r} the old one, both whole; neither can be renamed here ({error}); "
+                    f"where writing is allowed, call os.rename({str(new)!r}, {str(target)!r})"
+                ) from None
+    return target.exists()
+
+
+def sweep(target: Path) -> None:
+    """Remove what killed writers of a store have left beside it.
+
+    What belongs to a living process stays, and so does what belongs to another machine, or to another container:
+    whether its writer lives cannot be told from here.
+    """
+    # of two that belong together the old one first, so that the new one is not taken for what is missing
+    for path in [*_siblings(target, "old"), *_siblings(target, "new", "partial")]:
+        # while the store is missing, what its killed writer has left may be all that there is of it
+        if _writer(path) == "ended" and (target.exists() or not path.with_suffix(".new").exists()):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def unfinished(target: Path) -> str:
+    """Say which unfinished writes of a store lie beside it; an empty text if there are none."""
+    told = {
+        "ended": "which was stopped; the next write of the store removes it",
+        "alive": "which is still under way",
+        "elsewhere": "by another machine or container; remove it if that is not under way any more",
+    }
+    return "; ".join(
+        f"{str(path)!r} is an unfinished write of it, {told[_writer(path)]}" for path in _siblings(target, "partial")
+    )
 
 
 def beside(target: Path, purpose: str) -> Path:
-    """Return a hidden sibling path that nothing uses yet."""
-    token = secrets.token_hex(4)
+    """Return a hidden sibling path that nothing uses yet, and that tells this process from others."""
+    pid = os.getpid()
+    token = f"{_host()}-{pid}-{_started(pid)}-{secrets.token_hex(4)}"
     return target.with_name(f".{target.name}.{token}.{purpose}")
+
+
+def _put(folder: Path, target: Path) -> bool:
+    """Rename a folder to where nothing is, or an empty folder; False if something is there."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in OCCUPIED:
+            raise
+        return False
+    return True
+
+
+def _put_in_two_renames(stage: Path, target: Path) -> bool:
+    """Replace what is there, where names cannot be exchanged; False if another process was faster."""
+    # a name that was never used before: readers may still hold those of an earlier try, and must not find it
+    new = beside(target, "new")
+    old = new.with_suffix(".old")
+    stage.rename(new)
+    try:
+        with suppress(FileNotFoundError):
+            target.rename(old)
+        done = _moved(new, target)
+        if not done:
+            done = not _withdrawn(new, stage)
+    except BaseException:
+        with suppress(OSError):
+            old.rename(target)
+        if target.exists():  # else both stay, and who opens the store next finishes
+            with suppress(OSError):
+                new.rename(stage)
+            shutil.rmtree(old, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    return done
+
+
+def _moved(new: Path, target: Path) -> bool:
+    """Do the second rename, unless another process has done it; False if there is something else."""
+    try:
+        return _put(new, target)
+    except FileNotFoundError:
+        return True
+
+
+def _withdrawn(new: Path, stage: Path) -> bool:
+    """Take a finished folder back to be put in place again; False if a reader has put it there meanwhile."""
+    try:
+        new.rename(stage)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False if the system or the file system cannot, or if one is missing.
+
+    Why it cannot need not be known: where two renames fail too, they say so.
+    """
+    call = _exchange_call()
+    return call is not None and call(os.fsencode(one), os.fsencode(other)) == 0
+
+
+@cache
+def _exchange_call() -> Callable[[bytes, bytes], int] | None:
+    """Return the system's call that exchanges two names, if it has one."""
+    import ctypes
+
+    try:
+        if sys.platform == "linux":
+            renameat2, here, exchange = ctypes.CDLL(None).renameat2, -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+            renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+            return lambda one, other: int(renameat2(here, one, here, other, exchange))
+        if sys.platform == "darwin":
+            renamex_np, swap = ctypes.CDLL(None).renamex_np, 2  # RENAME_SWAP
+            renamex_np.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint]
+            return lambda one, other: int(renamex_np(one, other, swap))
+    except (OSError, AttributeError):  # a C library without it
+        pass
+    return None
+
+
+# --- whose a folder is ---------------------------------------------------------------------------------------
+
+
+def _siblings(target: Path, *purposes: str) -> list[Path]:
+    """Return the hidden folders of a store that serve any of these purposes."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.{TOKEN.pattern}\.({'|'.join(purposes)})")
+    try:
+        with os.scandir(target.parent) as entries:
+            return sorted(Path(entry.path) for entry in entries if name.fullmatch(entry.name))
+    except OSError:
+        return []
+
+
+def _writer(folder: Path) -> str:
+    """Tell from a hidden folder's name whether its writer is ``"alive"``, has ``"ended"``, or is ``"elsewhere"``."""
+    token = TOKEN.fullmatch(folder.name.split(".")[-2])
+    assert token is not None
+    if token["host"] != _host():
+        return "elsewhere"
+    return "alive" if _runs(int(token["pid"]), token["started"]) else "ended"
+
+
+def _host() -> str:
+    """Return a mark of this machine, and of the container, which counts its processes by itself."""
+    try:
+        container = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        container = ""
+    return _digest(f"{socket.gethostname()} {container}")
+
+
+def _runs(pid: int, started: str) -> bool:
+    """Whether a process of this machine is alive; it is where that cannot be told."""
+    if sys.platform == "win32":
+        return True  # the question that follows would end the process there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        pass
+    return UNKNOWN in (started, now := _started(pid)) or started == now
+
+
+def _started(pid: int) -> str:
+    """Return a mark of when a process was started, by which a later one of the same number is told from it."""
+    try:
+        # the name of the program, in brackets, may hold anything
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return _digest(f"{boot} {fields[18]}") if state not in "ZX" else _digest("dead, but not yet waited for")
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        return UNKNOWN
+    # without /proc, as on macOS
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    try:
+        answer = subprocess.run(
+            command, env=os.environ | {"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN
+    return _digest(answer.stdout)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

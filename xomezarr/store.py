@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from xomezarr import spec
 from xomezarr.errors import (
+    IncompleteStoreError,
     MetadataError,
     MissingDependencyError,
     NotOmeZarrError,
@@ -29,6 +33,7 @@ __all__ = [
     "SUFFIXES",
     "StoreArgument",
     "address",
+    "check_complete",
     "check_free",
     "default_name",
     "exists",
@@ -49,6 +54,12 @@ type StoreArgument = Any
 
 SUFFIXES = (".ome.zarr", ".zarr")
 """How the names of OME-Zarr stores end, the longest first."""
+
+DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr.json",)}
+"""Where the metadata of a group lie, by Zarr format."""
+
+INCOMPLETE = "incomplete"
+"""The mark of a group that is being written, in xomezarr's own attribute, which the last write of all replaces."""
 
 
 def resolve(store: StoreArgument) -> StoreLike:
@@ -154,6 +165,9 @@ def open_group(
 ) -> zarr.Group:
     """Open a group for reading.
 
+    A local store that is missing because its writer was killed while replacing it is put in place first, new and
+    whole.
+
     Parameters
     ----------
     store
@@ -166,14 +180,16 @@ def open_group(
     Raises
     ------
     StoreNotFoundError
-        If there is nothing at that place.
+        If there is nothing at that place; it names an unfinished write that lies beside it.
     NotOmeZarrError
         If there is something else than a Zarr group.
     """
     target = resolve(store)
     _check_options(target, storage_options)
     try:
-        return _open(target, storage_options, group)
+        return _open_recovered(target, storage_options, group)
+    except StoreNotFoundError:  # it says what could not be recovered
+        raise
     except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
         raise NotOmeZarrError(
             f"{_shown(store, group)} is a single Zarr array, not an OME-Zarr image; "
@@ -184,7 +200,7 @@ def open_group(
             raise NotOmeZarrError(
                 f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
             ) from None
-        raise StoreNotFoundError(f"there is nothing at {_shown(store, group)}; check the path") from None
+        raise StoreNotFoundError(f"there is nothing at {_shown(store, group)}; {_advice(target)}") from None
     except json.JSONDecodeError as error:
         raise MetadataError(
             f"the metadata of {_shown(store, group)} are not JSON ({error}); "
@@ -205,7 +221,16 @@ def publish(
 
     A local store is built in a hidden folder beside its place and renamed when the block ends; if the block
     fails, the folder is removed and what was there before is untouched. A link stays, and what it points to
-    is made or replaced. Elsewhere the group is made in place: the caller writes its metadata last.
+    is made or replaced. Elsewhere the group is made in place: the caller writes its metadata last. Until then
+    the group bears a mark, which `check_complete` knows.
+
+    A process that is killed leaves the old store or the new one, whole, and at most a hidden folder (`stage` says
+    which there are), which the next write of the store removes. If the kill leaves the name missing, because the
+    system cannot exchange two names, whoever opens or writes the store next puts the new one there.
+
+    Who holds arrays of a store open while it is replaced asks for each chunk by its path: from the old store before
+    the exchange, from the new one after it. Chunks that the new store does not have, or that were asked for between
+    two renames, read as the fill value. To see one image, open it again.
 
     Parameters
     ----------
@@ -224,21 +249,17 @@ def publish(
     check_free(store, mode=mode, storage_options=storage_options)
     target = resolve(store)
     if not isinstance(target, Path):
-        yield zarr.create_group(
-            target,
-            zarr_format=zarr_format,  # type: ignore[arg-type]
-            overwrite=mode == "w",
-            storage_options=dict(storage_options) if storage_options else None,
-        )
+        yield _begin(target, zarr_format, mode, storage_options)
         return
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
+    stage.sweep(target)
     folder = stage.Stage(stage.beside(target, "partial"))
     try:
         folder.root.mkdir()
-        yield zarr.create_group(folder, zarr_format=zarr_format)  # type: ignore[arg-type]
+        yield zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
         (stage.create if mode == "w-" else stage.replace)(folder.root, target)
     except BaseException:
         folder.abandon()
@@ -263,9 +284,12 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         blocking = next((parent for parent in target.parents if parent.exists() and not parent.is_dir()), None)
         if blocking is not None:
             raise StoreExistsError(f"{blocking} is a file, so that {target} cannot be made; give another path")
+        _recovered(target)
     if not exists(store, storage_options=storage_options):
         return
     if mode == "w-":
+        if begun := _begun(target, storage_options):
+            raise StoreExistsError(f'{_shown(store)} is an unfinished write, {begun}; give mode="w" to write it again')
         raise StoreExistsError(f'{_shown(store)} exists already; give another path, or mode="w" to replace it')
     if isinstance(target, Path) and _is_array(target) and _is_zarr(target.parent):
         raise StoreExistsError(
@@ -276,6 +300,135 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
         )
+
+
+def check_complete(group: zarr.Group) -> None:
+    """Refuse a group whose writing was begun and has not ended: that bears the mark, and no OME metadata yet.
+
+    Raises
+    ------
+    IncompleteStoreError
+        If it is such a group.
+    """
+    if begun := _told(group.attrs.asdict()):
+        raise IncompleteStoreError(
+            f"{str(group.store_path)!r} is incomplete: its writing, {begun}, was interrupted, or is still under way; "
+            'write it again with mode="w"'
+        )
+
+
+def _mark() -> dict[str, Any]:
+    """Return the attributes of a group that is being written."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return {spec.SIDECAR: {INCOMPLETE: {"since": since, "version": version("xomezarr")}}}
+
+
+def _told(attrs: Mapping[str, Any]) -> str:
+    """Say when and by what the writing was begun of which the attributes bear the mark; empty if they do not."""
+    kept = attrs.get(spec.SIDECAR)
+    if not isinstance(kept, Mapping) or INCOMPLETE not in kept or spec.is_ome(attrs):
+        return ""
+    mark = kept[INCOMPLETE] if isinstance(kept[INCOMPLETE], Mapping) else {}
+    return f"begun at {mark.get('since', '?')} by xomezarr {mark.get('version', '?')}"
+
+
+def _begun(target: StoreLike, storage_options: Mapping[str, Any] | None) -> str:
+    """Say of a store what `_told` says of its attributes; empty if there is no group, or none that can be read."""
+    try:
+        return _told(_open(target, storage_options).attrs.asdict())
+    except (OSError, ValueError, TypeError):
+        return ""
+
+
+def _begin(target: StoreLike, zarr_format: int, mode: str, storage_options: Mapping[str, Any] | None) -> zarr.Group:
+    """Make a marked group in place, with nothing in it.
+
+    In a zip file, whose entries cannot be replaced, the mark costs nothing: the attributes that follow are a second
+    entry of their name with or without it.
+    """
+    options = dict(storage_options) if storage_options else None
+    old = _marked(target, options) if mode == "w" else None
+    if old is None:
+        return zarr.create_group(
+            target,
+            zarr_format=zarr_format,  # type: ignore[arg-type]
+            overwrite=mode == "w",
+            attributes=_mark(),
+            storage_options=options,
+        )
+    documents = DOCUMENTS[old.metadata.zarr_format]
+    _delete(old, [name for name in _names(old) if name not in documents])
+    if old.metadata.zarr_format == zarr_format:
+        return old
+    group = zarr.create_group(
+        old.store,
+        path=old.path,
+        zarr_format=zarr_format,  # type: ignore[arg-type]
+        attributes=_mark(),
+    )
+    _delete(old, documents)
+    return group
+
+
+def _marked(target: StoreLike, options: dict[str, Any] | None) -> zarr.Group | None:
+    """Put the mark in the place of an old group's attributes, before anything of it is deleted; None if there is none.
+
+    Whatever remains of the old image when the process is killed is no image any more.
+    """
+    try:
+        group = zarr.open_group(target, mode="r+", storage_options=options, use_consolidated=False)
+    except (ValueError, FileNotFoundError):  # an array, or nothing
+        return None
+    if not group.store.supports_deletes:
+        return None
+    group.attrs.put(_mark())
+    return group
+
+
+def _names(group: zarr.Group) -> list[str]:
+    """Return the names of all that lies in a group."""
+
+    async def listed() -> list[str]:
+        return [name.rstrip("/") async for name in group.store.list_dir(group.path)]
+
+    return wait(listed())
+
+
+def _delete(group: zarr.Group, names: Iterable[str]) -> None:
+    """Delete what lies in a group: objects, and all below a name."""
+    for name in names:
+        with suppress(ValueError):  # a local file
+            wait(group.store.delete_dir(member_path(group, name)))
+        wait(group.store.delete(member_path(group, name)))
+
+
+def _open_recovered(target: StoreLike, storage_options: Mapping[str, Any] | None, group: str | None) -> zarr.Group:
+    """Open a group for reading, once more if a killed writer has left its store to be put in place."""
+    try:
+        return _open(target, storage_options, group)
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        if not isinstance(target, Path) or not _recovered(target):
+            raise
+    return _open(target, storage_options, group)
+
+
+def _recovered(path: Path) -> bool:
+    """Whether something is at a path; a store there, or above it, whose replacing was cut off is put in place."""
+    path = path.resolve()
+    if path.exists():
+        return True
+    from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
+
+    missing = next(place for place in [*reversed(path.parents), path] if not place.exists())
+    return stage.recover(missing) and path.exists()
+
+
+def _advice(target: StoreLike) -> str:
+    """Say what to do where nothing is."""
+    from xomezarr import stage
+
+    beside = stage.unfinished(target.resolve()) if isinstance(target, Path) else ""
+    return beside or "check the path"
 
 
 def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: str | None = None) -> zarr.Group:

@@ -14,7 +14,7 @@ from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
 from xomezarr.lazy import zarr
 from xomezarr.model import Level, Multiscale
 from xomezarr.report import Finding, Report, Severity
-from xomezarr.store import open_group
+from xomezarr.store import check_complete, open_group
 
 __all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "validate"]
 
@@ -43,11 +43,14 @@ def validate(store: Any, *, strict: bool = False, storage_options: Mapping[str, 
         If there is nothing at that place.
     NotOmeZarrError
         If there is no Zarr group, or one without OME metadata.
+    IncompleteStoreError
+        If its writing was interrupted, or goes on still.
     """
     group = open_group(store, storage_options=storage_options)
     attrs = group.attrs.asdict()
     shown = os.fspath(store) if isinstance(store, str | os.PathLike) else str(store)
     if not spec.is_ome(attrs):
+        check_complete(group)
         raise NotOmeZarrError(
             f"{shown!r} is a Zarr group without OME metadata; give the group of an image, or xarray.open_zarr(store)"
         )

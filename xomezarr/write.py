@@ -1,4 +1,4 @@
-"""Execute a plan: arrays first, level by level through dask, the OME metadata last."""
+"""Execute a plan: arrays first, , the OME metadata last."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.channels import default_window
+from xomezarr.chunks import Chunks
 from xomezarr.downsample import lazy_blocks
+from xomezarr.engine import OnTile, Work, run_in_threads
 from xomezarr.errors import CodecError
+from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
-from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_tree, plan_with_levels
+from xomezarr.pixels import Pixels
+from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_array, plan_tree
 from xomezarr.pyramid import TASK_BYTES, lazy_data, whole_chunks
 from xomezarr.store import StoreArgument, is_local, publish
 
 __all__ = ["OnTile", "Progress", "execute", "write_array", "write_plan", "write_tree"]
-
-type OnTile = Callable[[int], None]
-"""Called with the number of decoded bytes each time that a part of a level has been written."""
 
 type Progress = Callable[[int], AbstractContextManager[OnTile]]
 """Called with the decoded bytes of all levels; yields what is told of each part."""
@@ -48,8 +49,7 @@ def write_array(
     da: xr.DataArray, store: StoreArgument, *, progress: Progress | None = None, compute: bool = True, **options: Any
 ) -> xr.DataTree | Any:
     """Write an array as a pyramid, and open what was written; `options` are those of `plan.plan`."""
-    planned, levels = plan_with_levels(da, store, **options)
-    return write_plan(planned, levels, progress=progress, compute=compute)
+    return write_plan(*plan_array(da, store, **options), progress=progress, compute=compute)
 
 
 def write_tree(
@@ -62,19 +62,18 @@ def write_tree(
     **options: Any,
 ) -> xr.DataTree | Any:
     """Write a tree's levels as they stand, and open what was written; `options` are those of `plan.plan_tree`."""
-    planned, ordered = plan_tree(tree, levels, store, **options)
-    return write_plan(planned, ordered, progress=progress, compute=compute)
+    return write_plan(*plan_tree(tree, levels, store, **options), progress=progress, compute=compute)
 
 
 def write_plan(
-    plan: Plan, levels: Sequence[xr.DataArray], *, progress: Progress | None = None, compute: bool = True
+    plan: Plan, pixels: Pixels, *, progress: Progress | None = None, compute: bool = True
 ) -> xr.DataTree | Any:
     """Write what is planned, and open what was written."""
     check_codecs(plan)
 
     def write_and_open() -> xr.DataTree:
         with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
-            execute(plan, levels, on_tile)
+            execute(plan, pixels, on_tile)
         # by the engine: xarray adds its cache, so that the tree is one like any other that is opened
         return xr.open_datatree(plan.store, engine="omezarr", storage_options=plan.storage_options)
 
@@ -86,15 +85,15 @@ def write_plan(
     return delayed(write_and_open, name=f"to_zarr-{uuid.uuid4().hex}", pure=False)()
 
 
-def execute(plan: Plan, levels: Sequence[xr.DataArray], on_tile: OnTile | None = None) -> None:
+def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     """Write the levels as planned.
 
     Parameters
     ----------
     plan
         What to write.
-    levels
-        The pixels, in file order of dimensions; NumPy, dask, or lazily opened.
+    pixels
+        What to write it from.
     on_tile
         Called after each part is written.
     """
@@ -102,7 +101,7 @@ def execute(plan: Plan, levels: Sequence[xr.DataArray], on_tile: OnTile | None =
         plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=plan.storage_options
     ) as group:
         arrays = [create_array(group, plan, level) for level in plan.levels]
-        write_levels(arrays, plan.levels, levels, on_tile)
+        write_pixels(plan, pixels, arrays, on_tile)
         create_coordinates(group, plan)
         plan = with_windows(plan, arrays[-1])
         group.update_attributes(group_attributes(plan, final_image(plan, None)))
@@ -135,8 +134,10 @@ def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[
         "name": level.path,
         "shape": level.shape,
         "chunks": tuple(level.chunks.values()),
+        "shards": None if level.shards is None else tuple(level.shards.values()),
         "dtype": level.dtype,
         "compressors": compressors(plan),
+        "config": {"write_empty_chunks": plan.write_empty_chunks},
     }
     if plan.zarr_format == 2:
         return group.create_array(
@@ -144,7 +145,6 @@ def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[
             fill_value=None,
             chunk_key_encoding={"name": "v2", "separator": "/"},
             attributes={"_ARRAY_DIMENSIONS": list(plan.dims)},
-            config={"write_empty_chunks": True},
         )
     return group.create_array(**common, fill_value=_zero(level.dtype), dimension_names=list(plan.dims))
 
@@ -186,17 +186,33 @@ def compressors(plan: Plan) -> Any:
     return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=plan.levels[0].dtype.itemsize)
 
 
-def write_levels(
-    arrays: Sequence[zarr.Array[Any]],
-    plans: Sequence[LevelPlan],
-    levels: Sequence[xr.DataArray],
-    on_tile: OnTile | None,
-) -> None:
-    """Write all levels in one dask graph, so that each part of the source is computed once."""
+def write_pixels(plan: Plan, pixels: Pixels, arrays: Sequence[zarr.Array[Any] | None], on_tile: OnTile | None) -> None:
+    """Write all levels; None stands for the array of a level that is there already."""
+    targets = tuple(None if array is None else Chunks(array) for array in arrays)
+    work = Work(plan.fitted.tiling, pixels.recipe, targets)
+    sources = [source for source in pixels.sources if source is not None]
+    if len(sources) == len(pixels.sources):
+        client = active_client() if can_be_shared(work) and all(source.shared for source in sources) else None
+        if client is not None:
+            run_on_cluster(work, sources, client, on_tile)
+        else:
+            run_in_threads(work, sources, plan.fitted.workers, on_tile)
+    elif pixels.recipe is not None:
+        (level0,) = pixels.levels
+        run_by_dask(work, lazy_data(level0).transpose([level0.dims.index(dim) for dim in pixels.dims]), on_tile)
+    else:
+        store_by_dask(plan, pixels, arrays, on_tile)
+
+
+def store_by_dask(plan: Plan, pixels: Pixels, arrays: Sequence[zarr.Array[Any] | None], on_tile: OnTile | None) -> None:
+    """Write levels that dask computes in one graph, so that each part of what they share is computed once."""
     import dask.array
 
-    sources = [aligned(lazy_data(level), plan) for level, plan in zip(levels, plans, strict=True)]
-    targets = [Target(array, on_tile) for array in arrays]
+    sources, targets = [], []
+    for array, level_plan, level in zip(arrays, plan.levels, pixels.levels, strict=True):
+        if array is not None:
+            sources.append(aligned(lazy_data(level.transpose(*pixels.dims)), level_plan))
+            targets.append(Target(array, on_tile))
     try:
         dask.array.store(sources, targets, lock=False, compute=True)  # type: ignore[arg-type]
     except BaseException:
@@ -208,10 +224,9 @@ def write_levels(
 
 def aligned(data: Any, plan: LevelPlan) -> Any:
     """Return the pixels as a dask array whose blocks are whole chunks of the file, so that each has one writer."""
-    chunks = tuple(plan.chunks.values())
     if isinstance(data, np.ndarray):
-        return lazy_blocks(data, grouped(plan.shape, chunks, plan.dtype.itemsize))
-    return whole_chunks(data, chunks)
+        return lazy_blocks(data, grouped(plan.shape, plan.unit, plan.dtype.itemsize))
+    return whole_chunks(data, plan.unit)
 
 
 def grouped(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:

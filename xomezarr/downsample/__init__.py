@@ -15,9 +15,9 @@ runs kernels over dask arrays and computes nothing.
 """
 
 from xomezarr.downsample.functions import reducing
-from xomezarr.downsample.levels import downsample
+from xomezarr.downsample.levels import Recipe, check_result, downsample, recipe
 from xomezarr.downsample.method import Kernel, Method, Smoothing
-from xomezarr.downsample.sections import Section
+from xomezarr.downsample.sections import Section, tiles
 from xomezarr.downsample.sources import lazy_blocks
 from xomezarr.downsample.table import (
     METHODS,
@@ -35,15 +35,19 @@ __all__ = [
     "Kernel",
     "Method",
     "MethodLike",
+    "Recipe",
     "Section",
     "Smoothing",
     "check_dtype",
+    "check_result",
     "check_values",
     "default_method",
     "downsample",
     "get_method",
     "is_sampled",
     "lazy_blocks",
+    "recipe",
     "reducing",
     "resolve_skipna",
+    "tiles",
 ]

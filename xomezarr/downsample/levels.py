@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from xomezarr.grid import LARGEST_FACTOR, Boundary, block_count, is_factor, step
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["canonical_order", "downsample"]
+__all__ = ["Recipe", "canonical_order", "check_result", "downsample", "recipe"]
 
 
 def _dask() -> Any:
@@ -96,17 +96,65 @@ def downsample(
     """
     if not (hasattr(data, "shape") and hasattr(data, "dtype")):
         data = np.asarray(data)
+    made = recipe(data, dims, steps, method, boundary=boundary, skipna=skipna)
+    back = made.back
+    level0: Any = as_dask(data, [[step[place] for place in back] for step in made.factors]).transpose(made.order)
+    return [level.transpose(back) for level in _levels(level0, made, boundary)]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the levels of one array are made: a kernel, and the factors that it runs with.
+
+    Parameters
+    ----------
+    kernel
+        Made for the array's dtype and number of pixels.
+    order
+        The array's axes in the order in which the kernel sees them (`canonical_order`).
+    factors
+        From each level to the next as they are really taken, by axis in that order.
+    """
+
+    kernel: Kernel
+    order: tuple[int, ...]
+    factors: tuple[tuple[int, ...], ...]
+
+    @property
+    def back(self) -> tuple[int, ...]:
+        """Where each axis of the array is in the kernel's order."""
+        return tuple(self.order.index(axis) for axis in range(len(self.order)))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the kernel sees no pixel beyond the block that it makes one of."""
+        kernel = self.kernel
+        return not any(kernel.halo(f) or kernel.finish_halo(f) for step in self.factors for f in step)
+
+
+def recipe(
+    data: Any,
+    dims: Sequence[str],
+    steps: Sequence[Mapping[str, int]],
+    method: Method,
+    *,
+    boundary: Boundary = "pad",
+    skipna: bool | None = None,
+) -> Recipe:
+    """Check that an array can be downsampled, and make the kernel that does it.
+
+    Parameters are those of `downsample`, which also says what is raised; no pixel is looked at.
+    """
     raise_all(_faults(data, dims, steps, method, boundary, skipna), "the array cannot be downsampled")
     order = canonical_order(dims)
     names = [dims[axis] for axis in order]
-    factors = _step_factors([data.shape[axis] for axis in order], names, steps, boundary)
-    back = [order.index(axis) for axis in range(len(order))]
-    level0: Any = as_dask(data, [[step[place] for place in back] for step in factors]).transpose(order)
-    pixels = math.prod(min(n, math.prod(along)) for n, *along in zip(level0.shape, *factors, strict=True))
+    shape = [data.shape[axis] for axis in order]
+    factors = _step_factors(shape, names, steps, boundary)
+    pixels = math.prod(min(n, math.prod(along)) for n, *along in zip(shape, *factors, strict=True))
     dtype = np.dtype(data.dtype)
     make = partial(method.make, dtype, skipna=resolve_skipna(skipna, method), pixels=pixels)
     kernel = make() if method in METHODS.values() else _tried(method, make, factors, dtype)
-    return [level.transpose(back) for level in _levels(level0, kernel, factors, boundary)]
+    return Recipe(kernel, tuple(order), tuple(factors))
 
 
 def _tried(
@@ -137,16 +185,16 @@ def _try(kernel: Kernel, sizes: Sequence[int], dtype: np.dtype[Any]) -> None:
     """Check what a kernel makes of one block of ones."""
     ones = (1,) * len(sizes)
     carry = kernel.start(np.ones(sizes, dtype), [Section(0, n, n, n, kernel.halo(n)) for n in sizes])
-    _check_result(carry, (kernel.components, *ones), kernel.dtype)
+    check_result(carry, (kernel.components, *ones), kernel.dtype)
     finish = [Section(0, 1, 1, 1, kernel.finish_halo(n), n, n, n) for n in sizes]
-    _check_result(kernel.finish(carry, finish), ones, dtype)
+    check_result(kernel.finish(carry, finish), ones, dtype)
 
 
 TRIAL_PIXELS = 4
 """Pixels along each axis of the block that a method is tried on."""
 
 
-def _check_result(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def check_result(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise where a kernel does not make what it promises."""
     is_array = isinstance(result, np.ndarray)
     if not is_array or result.shape != shape or result.dtype != dtype:
@@ -215,15 +263,16 @@ def _step_factors(
     return factors
 
 
-def _levels(level0: Any, kernel: Kernel, factors: Sequence[tuple[int, ...]], boundary: Boundary) -> list[Any]:
+def _levels(level0: Any, made: Recipe, boundary: Boundary) -> list[Any]:
     """Run a kernel from level to level; dimensions in canonical order."""
+    kernel = made.kernel
     levels: list[Any] = []
     carry = level0
     given = 0
     extents = list(level0.shape)
     total = [1] * level0.ndim
     chunk_extents = [0] * level0.ndim
-    for step in factors:
+    for step in made.factors:
         shape = carry.shape[carry.ndim - len(step) :]
         sizes = [block_count(n, f, boundary) for n, f in zip(shape, step, strict=True)]
         chunks = aligned(carry, step, chunk_extents, kernel.halo)
@@ -322,7 +371,7 @@ def _run_block(block: Any, *along: NDArray[Any], run: Reduction, components: int
     made_of_it: Any = run(whole[given], sections)
     # NumPy makes scalars of arrays without dimensions
     result: NDArray[Any] = np.asarray(made_of_it) if isinstance(made_of_it, np.generic) else made_of_it
-    _check_result(result, (components,) * bool(components) + block_shape(sections), made)
+    check_result(result, (components,) * bool(components) + block_shape(sections), made)
     return result
 
 

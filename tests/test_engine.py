@@ -1,0 +1,248 @@
+"""The engine: the pixels of `pyramid()` from every source, each chunk read once and written once (C3, C4)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tempfile
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from levels import bits
+
+from xomezarr import errors, tiling
+from xomezarr.chunks import Chunks
+from xomezarr.source import direct_source
+from xomezarr.tiling import Tiling, repeated_reads
+
+LOCAL = ["local_mean", "nearest", "mode", "median", "min", "max", np.ptp]
+SOURCES = ["numpy", "fortran", "dask", "loaded", "lazy", "lazily cut"]
+
+
+@pytest.fixture(autouse=True)
+def small_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that small images have many tiles."""
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 64)
+    monkeypatch.setattr(tiling, "TASK_BYTES", 64)
+
+
+def source_of(
+    pixels: np.ndarray, dims: tuple[str, ...], kind: str, chunks: tuple[int, ...], folder: Path
+) -> xr.DataArray:
+    """Return the same image from another place."""
+    if kind == "numpy":
+        return xr.DataArray(pixels, dims=dims)
+    if kind == "fortran":
+        return xr.DataArray(np.asfortranarray(pixels), dims=dims)
+    if kind == "dask":
+        return xr.DataArray(dask.array.from_array(pixels, chunks=chunks), dims=dims)
+    if kind == "lazily cut":
+        pixels = np.pad(pixels, [(1, 2)] * pixels.ndim)
+    array = zarr.create_array(folder / "source.zarr", data=pixels, chunks=chunks, dimension_names=dims)
+    if kind == "loaded":
+        return xr.DataArray(dask.array.from_zarr(array), dims=dims)
+    zarr.open_group(folder / "group.zarr", mode="w")
+    array = zarr.create_array(folder / "group.zarr" / "pixels", data=pixels, chunks=chunks, dimension_names=dims)
+    da = xr.open_dataset(folder / "group.zarr", engine="zarr", consolidated=False, chunks=None)["pixels"]
+    da = xr.DataArray(da.variable, attrs={})
+    return da[tuple(slice(1, -2) for _ in dims)] if kind == "lazily cut" else da
+
+
+@st.composite
+def images(draw: st.DrawFn) -> dict[str, Any]:
+    ndim = draw(st.integers(2, 4))
+    dims = draw(st.permutations(("t", "z", "y", "x")[-ndim:]))
+    shape = [draw(st.integers(1, 9 if dim == "t" else 40 // ndim)) for dim in dims]
+    dtype = draw(st.sampled_from(["u1", "u2", ">i2", "i8", "u8", "f4", "f8", "?"]))
+    method = draw(st.sampled_from(LOCAL))
+    steps = draw(st.integers(1, 3))
+    factors = [{dim: draw(st.integers(1, 4)) for dim in dims if dim != "t"} for _ in range(steps)]
+    return {
+        "dims": tuple(dims),
+        "shape": shape,
+        "dtype": dtype,
+        "options": {"method": method, "factors": factors, "boundary": draw(st.sampled_from(["pad", "trim"]))},
+        "chunks": {dim: draw(st.integers(1, 8)) for dim in dims},
+        "shards": draw(st.one_of(st.none(), st.fixed_dictionaries({dim: st.integers(1, 3) for dim in dims}))),
+        "source": draw(st.sampled_from(SOURCES)),
+        "stored": tuple(draw(st.integers(1, 12)) for _ in dims),
+        "workers": draw(st.integers(1, 3)),
+        "seed": draw(st.integers(0, 99)),
+    }
+
+
+@settings(deadline=None, max_examples=150)
+@given(case=images())
+def test_c4_what_is_written_is_what_pyramid_computes(case: dict[str, Any]) -> None:
+    rng = np.random.default_rng(case["seed"])
+    pixels = (rng.random(case["shape"]) * 200 - (50 if np.dtype(case["dtype"]).kind in "if" else 0)).astype(
+        case["dtype"]
+    )
+    if pixels.dtype.kind == "f":
+        pixels[rng.random(pixels.shape) < 0.2] = np.nan
+    dims, options = case["dims"], case["options"]
+    try:
+        wanted = xr.DataArray(pixels, dims=dims).omezarr.pyramid(**options).omezarr.levels
+    except errors.OmeZarrError:
+        return  # nothing left to shrink, or a dtype that the method does not take
+    shards = case["shards"] and {dim: case["chunks"][dim] * case["shards"][dim] for dim in dims}
+    chunks = {dim: min(case["chunks"][dim], size) for dim, size in zip(dims, case["shape"], strict=True)}
+    shards = shards and {dim: -(-shards[dim] // chunks[dim]) * chunks[dim] for dim in dims}
+    with tempfile.TemporaryDirectory() as folder:
+        da = source_of(pixels, dims, case["source"], case["stored"], Path(folder))
+        tree = da.omezarr.to_zarr(
+            f"{folder}/a.ome.zarr",
+            version="0.5",
+            chunks=chunks,
+            shards=shards,
+            write_empty_chunks=case["seed"] % 2 == 0,
+            workers=case["workers"],
+            **options,
+        )
+        for level, (got, expected) in enumerate(zip(tree.omezarr.levels, wanted, strict=True)):
+            assert bits(got.transpose(*dims).values.astype(pixels.dtype)) == bits(expected.values), f"level {level}"
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("shards", [None, {"y": 16, "x": 32}])
+@pytest.mark.parametrize("boundary", ["pad", "trim"])
+def test_every_chunk_has_one_writer_and_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, shards: dict[str, int] | None, boundary: str
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 999, (3, 67, 85)).astype("u2")
+    da = source_of(pixels, ("c", "y", "x"), kind, (1, 16, 16), tmp_path)
+    written: Counter[Any] = Counter()
+    read: Counter[Any] = Counter()
+    lock = threading.Lock()
+    real_write, real_read = Chunks.write, Chunks.read
+
+    def write(self: Chunks, box: Any, values: Any) -> None:
+        with lock:
+            written[self.array.path, tuple((where.start, where.stop) for where in box)] += 1
+        real_write(self, box, values)
+
+    def read_box(self: Chunks, box: Any) -> Any:
+        with lock:
+            for index in itertools.product(
+                *(range(where.start // n, -(-where.stop // n)) for where, n in zip(box, self.grid, strict=True))
+            ):
+                read[index] += 1
+        return real_read(self, box)
+
+    monkeypatch.setattr(Chunks, "write", write)
+    monkeypatch.setattr(Chunks, "read", read_box)
+    plan_options = {
+        "levels": 3,
+        "version": "0.5",
+        "chunks": {"c": 1, "y": 8, "x": 8},
+        "shards": shards,
+        "boundary": boundary,
+    }
+    plan = da.omezarr.plan(tmp_path / "a", **plan_options)
+    da.omezarr.to_zarr(tmp_path / "a", workers=3, **plan_options)
+    assert set(written.values()) == {1}
+    expected = {
+        (level.path, tuple(zip(start, np.minimum(np.add(start, level.unit), level.shape).tolist(), strict=True)))
+        for level in plan.levels
+        for start in itertools.product(*(range(0, n, u) for n, u in zip(level.shape, level.unit, strict=True)))
+    }
+    assert set(written) == expected
+    if kind in ("loaded", "lazy"):
+        assert set(read.values()) == {1}
+        assert len(read) == 3 * 5 * 6
+    regions = Counter((tile.path, str(tile.region)) for tile in plan.tiles)
+    assert set(regions.values()) == {1}
+    assert sum(math.prod(where.stop - where.start for where in tile.region.values()) for tile in plan.tiles) == sum(
+        math.prod(level.shape) for level in plan.levels
+    )
+    assert len({tile.id for tile in plan.tiles}) == plan.fitted.tiling.total == len(list(plan.tiles))
+
+
+# --- tilings ---------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def tilings(draw: st.DrawFn) -> Tiling:
+    ndim = draw(st.integers(1, 3))
+    shape = tuple(draw(st.integers(1, 60)) for _ in range(ndim))
+    pad = draw(st.booleans())
+    unit = tuple(draw(st.integers(1, 9)) for _ in range(ndim))
+    shapes, steps = [shape], []
+    for _ in range(draw(st.integers(0, 3))):
+        step = tuple(draw(st.integers(1, 4)) if n > 1 else 1 for n in shapes[-1])
+        steps.append(step)
+        shapes.append(tuple(-(-n // f) if pad else max(n // f, 1) for n, f in zip(shapes[-1], step, strict=True)))
+    units = [tuple(map(min, unit, n)) for n in shapes]
+    after = steps[0] if steps else (1,) * ndim
+    leaf = tuple(math.lcm(u, f) * draw(st.integers(1, 4)) for u, f in zip(units[0], after, strict=True))
+    return Tiling.growing(shapes, steps, units, leaf)
+
+
+@settings(deadline=None)
+@given(found=tilings())
+def test_tiles_share_out_every_level_and_come_after_what_they_are_made_of(found: Tiling) -> None:
+    done: set[Any] = set()
+    pixels = [np.zeros(shape, int) for shape in found.shapes]
+    for tile in found.made():
+        children = list(found.children(tile))
+        assert done.issuperset(children)
+        giving = [child for child in children if found.gives(child)] if tile.level else []
+        assert all(found.parent(child) == tile for child in children)
+        if tile.level:
+            assert len(giving) == found.parts(tile) >= 1
+        pixels[tile.level][found.box(tile)] += 1
+        done.add(tile)
+    assert all((level == 1).all() for level in pixels)
+    assert len(done) == found.total
+    assert [tile for tile in found.made() if tile.level == 0] == list(found.leaves())
+
+
+@given(size=st.integers(1, 400), tile=st.integers(1, 90), stored=st.integers(1, 90))
+def test_repeated_reads_are_counted(size: int, tile: int, stored: int) -> None:
+    touched = sum(-(-min(start + tile, size) // stored) - start // stored for start in range(0, size, tile))
+    assert repeated_reads(size, tile, stored) == touched / -(-size // stored)
+
+
+# --- what is seen through --------------------------------------------------------------------------------------------
+
+
+def test_dask_arrays_that_merely_load_are_seen_through(tmp_path: Path) -> None:
+    pixels = np.arange(400, dtype="u2").reshape(20, 20)
+    array = zarr.create_array(tmp_path / "a.zarr", data=pixels, chunks=(8, 8))
+    xr.Dataset({"a": (("y", "x"), pixels)}).to_zarr(tmp_path / "b.zarr", consolidated=False)
+    packed = xr.Dataset({"a": (("y", "x"), pixels, {}, {"scale_factor": 0.5, "dtype": "i2"})})
+    packed.to_zarr(tmp_path / "c.zarr", consolidated=False)
+
+    def of(data: Any) -> Any:
+        return direct_source(xr.DataArray(data, dims=("y", "x")), ("x", "y"))
+
+    box = (slice(3, 17), slice(5, 9))
+    for loads in (
+        dask.array.from_zarr(array),
+        dask.array.from_zarr(str(tmp_path / "a.zarr")),
+        dask.array.from_zarr(array, chunks=(3, 20)),
+        dask.array.from_array(array),
+        xr.open_dataset(tmp_path / "b.zarr", engine="zarr", chunks={}, consolidated=False)["a"].data,
+    ):
+        np.testing.assert_array_equal(of(loads).read(box), pixels.T[box])
+    for computes in (
+        dask.array.from_zarr(array) + 1,
+        dask.array.from_zarr(array)[::-1],
+        dask.array.from_zarr(array).T,
+        dask.array.from_zarr(array).astype("f4"),
+        dask.array.from_array(pixels, chunks=5),
+        dask.array.map_blocks(lambda block: block * 2, dask.array.from_zarr(array)),
+        xr.open_dataset(tmp_path / "c.zarr", engine="zarr", chunks={}, consolidated=False)["a"].data,
+    ):
+        found = of(computes)
+        if found is not None:
+            np.testing.assert_array_equal(found.read(box), np.asarray(computes).T[box])

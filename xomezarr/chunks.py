@@ -1,0 +1,164 @@
+"""Read and write the chunks of Zarr arrays in the thread that calls.
+
+zarr hands each chunk to an event loop and a pool of threads of its own: for many small chunks, by threads that are busy
+already, that costs more than the chunks. From 3.4 on zarr has the same codecs as plain functions, with stores that
+answer at once; they are used here, for the engine's own reads and writes only. Where they are missing, or a codec or
+store has no such function, the array is asked as anybody would ask it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xomezarr.lazy import zarr
+
+__all__ = ["Chunks", "grid_of"]
+
+
+def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
+    """Return the pixels of what an array is written in: its shards, else its chunks."""
+    return tuple(array.shards or array.chunks)
+
+
+class Chunks:
+    """The chunks of an array, or its shards: whatever is one object of the store.
+
+    Parameters
+    ----------
+    array
+        Of Zarr v2 or v3.
+    """
+
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        self.array = array
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.dtype = np.dtype(array.dtype)
+        self.grid = grid_of(array)
+        self._direct = _Direct.of(array)
+
+    def __reduce__(self) -> Any:
+        return (Chunks, (self.array,))
+
+    def boxes(self, box: Sequence[slice]) -> Iterator[tuple[slice, ...]]:
+        """Yield the pixels of each chunk that a box of whole chunks holds.
+
+        Parameters
+        ----------
+        box
+            Begins at the border of a chunk along each axis, and ends at one or at the array's edge.
+        """
+        along = [
+            [slice(start, min(start + chunk, where.stop)) for start in range(where.start, where.stop, chunk)]
+            for where, chunk in zip(box, self.grid, strict=True)
+        ]
+        return itertools.product(*along)
+
+    def write(self, box: tuple[slice, ...], pixels: NDArray[Any]) -> None:
+        """Write one whole chunk; what an edge cuts off of it is filled with the fill value."""
+        if self._direct is None:
+            self.array[box] = pixels
+            return
+        index = tuple(where.start // chunk for where, chunk in zip(box, self.grid, strict=True))
+        if pixels.shape != self.grid:
+            padded = np.full(self.grid, self._direct.fill, self.dtype)
+            padded[tuple(map(slice, pixels.shape))] = pixels
+            pixels = padded
+        self._direct.write(index, np.ascontiguousarray(pixels, self.dtype))
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """Read any box."""
+        shape = tuple(where.stop - where.start for where in box)
+        if self._direct is None or not math.prod(shape):
+            return np.asarray(self.array[box])
+        pixels: NDArray[Any] | None = None
+        for index in itertools.product(
+            *(range(where.start // chunk, -(-where.stop // chunk)) for where, chunk in zip(box, self.grid, strict=True))
+        ):
+            found = self._direct.read(index)
+            begins = [i * chunk for i, chunk in zip(index, self.grid, strict=True)]
+            taken = tuple(
+                slice(max(where.start - begin, 0), min(where.stop - begin, chunk))
+                for where, begin, chunk in zip(box, begins, self.grid, strict=True)
+            )
+            if found is not None and pixels is None and found[taken].shape == shape:
+                return found[taken]
+            if pixels is None:
+                pixels = np.empty(shape, self.dtype)
+            target = tuple(
+                slice(begin + part.start - where.start, begin + part.stop - where.start)
+                for where, begin, part in zip(box, begins, taken, strict=True)
+            )
+            pixels[target] = self._direct.fill if found is None else found[taken]
+        assert pixels is not None
+        return pixels
+
+
+class _Direct:
+    """zarr's codecs as functions, and its store's synchronous answers: names that zarr may change."""
+
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        from zarr.core.array_spec import ArraySpec
+        from zarr.core.buffer import default_buffer_prototype
+        from zarr.core.chunk_utils import ChunkTransform
+
+        inner = array.async_array
+        metadata = inner.metadata
+        self._store: Any = array.store  # whose type does not tell of the synchronous answers
+        if not all(hasattr(self._store, name) for name in ("get_sync", "set_sync")):
+            raise TypeError("the store answers by an event loop alone")
+        self._path = f"{array.path}/" if array.path else ""
+        self._key = metadata.encode_chunk_key
+        self._prototype = default_buffer_prototype()
+        self._transform = ChunkTransform(codecs=tuple(inner.codec_pipeline))  # type: ignore[arg-type]
+        self._config = inner.config
+        self._spec = ArraySpec(
+            shape=grid_of(array),
+            dtype=metadata.dtype,
+            fill_value=metadata.fill_value,
+            config=self._config,
+            prototype=self._prototype,
+        )
+        fill = metadata.fill_value
+        self.fill = np.zeros((), array.dtype)[()] if fill is None else fill
+        self._elides = fill is not None and not self._config.write_empty_chunks
+
+    @classmethod
+    def of(cls, array: zarr.Array[Any]) -> _Direct | None:
+        """Return the direct way to an array; None where zarr or the array has none."""
+        if np.dtype(array.dtype).kind not in "biufc" or not array.ndim:
+            return None
+        try:
+            return cls(array)
+        except (ImportError, AttributeError, TypeError, NotImplementedError):
+            return None
+
+    def write(self, index: tuple[int, ...], pixels: NDArray[Any]) -> None:
+        key = self._path + self._key(index)
+        if self._elides and _is_all(pixels, self.fill):
+            if self._store.get_sync(key) is not None:
+                self._store.delete_sync(key)
+            return
+        encoded = self._transform.encode_chunk(self._prototype.nd_buffer.from_ndarray_like(pixels), self._spec)
+        assert encoded is not None
+        self._store.set_sync(key, encoded)
+
+    def read(self, index: tuple[int, ...]) -> NDArray[Any] | None:
+        encoded = self._store.get_sync(self._path + self._key(index), prototype=self._prototype)
+        if encoded is None:
+            return None
+        decoded = self._transform.decode_chunk(encoded, self._spec)
+        return np.asarray(decoded.as_ndarray_like())
+
+
+def _is_all(pixels: NDArray[Any], fill: Any) -> bool:
+    """Whether a chunk has the fill value alone, bit by bit: -0.0 is not 0.0."""
+    bits = np.dtype(f"V{pixels.itemsize}")
+    wanted = np.asarray(fill, pixels.dtype).view(bits)
+    # most chunks tell by their first pixel
+    return bool(pixels.view(bits).flat[0] == wanted) and bool((pixels.view(bits) == wanted).all())

@@ -1,0 +1,310 @@
+"""Execute a tiling: every source chunk is read once, every chunk of the file written once, by its only writer.
+
+A leaf's pixels are read, written and reduced; what the reduction gives is put into the tile of the next level that it
+belongs to. The worker that brings the last piece makes that tile, and so goes on upwards. Nothing waits for a level to
+be complete, and what is in memory at a time are a few tiles of each level.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xomezarr.chunks import Chunks
+from xomezarr.downsample import Recipe, Section, check_result, tiles
+from xomezarr.source import Source
+from xomezarr.tiling import Tile, Tiling
+
+__all__ = ["OnTile", "Stopped", "Work", "run_in_threads"]
+
+type OnTile = Callable[[int], None]
+"""Called with the number of decoded bytes each time that a part of a level has been written."""
+
+FINISHED_PIXELS = 2**19
+"""Pixels that a kernel finishes in one go, for what it needs meanwhile to stay small beside a tile."""
+
+
+class Stopped(BaseException):
+    """Another worker has failed, or the user has interrupted: nothing more is wanted."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that is needed to make any tile, and that can be sent to another process.
+
+    Parameters
+    ----------
+    tiling
+        What is made of what.
+    recipe
+        How; None where levels are not made from each other.
+    targets
+        Where the levels are written, by level; None for a level that is there already.
+    """
+
+    tiling: Tiling
+    recipe: Recipe | None
+    targets: tuple[Chunks | None, ...]
+
+    def leaf(self, tile: Tile, pixels: NDArray[Any], go_on: Callable[[], None]) -> NDArray[Any] | None:
+        """Write a tile of pixels, in file order, and return its carry, of the next level; None where there is none."""
+        self._write(tile, pixels, go_on)
+        if self.recipe is None or self.tiling.parent(tile) is None:
+            return None
+        sections = self._sections(tile)
+        if not all(section.count for section in sections):  # all of it is trimmed
+            return None
+        canonical = pixels.transpose(self.recipe.order)[_within(sections)]
+        return self._checked(self.recipe.kernel.start(canonical, sections), sections)
+
+    def node(self, tile: Tile, carry: NDArray[Any], go_on: Callable[[], None]) -> NDArray[Any] | None:
+        """Write a tile that is made of others, and return its carry as `leaf` does.
+
+        Parameters
+        ----------
+        carry
+            The tile's own, axes in the kernel's order.
+        """
+        assert self.recipe is not None
+        target = self.targets[tile.level]
+        if target is not None:
+            whole = self.tiling.box(tile)
+            for box in target.boxes(whole):
+                go_on()
+                target.write(box, self._finished(tile.level, carry, whole, box))
+        if self.tiling.parent(tile) is None:
+            return None
+        sections = self._sections(tile)
+        if not all(section.count for section in sections):
+            return None
+        return self._checked(self.recipe.kernel.step(carry[_within(sections)], sections), sections)
+
+    def whole(self, tile: Tile, sources: Sequence[Source], go_on: Callable[[], None]) -> NDArray[Any] | None:
+        """Make all tiles that come under one, and that one; return its carry."""
+        if tile.level == 0 or not self.tiling.linked:
+            return self.leaf(tile, sources[tile.level].read(self.tiling.box(tile)), go_on)
+        pieces = ((child, self.whole(child, sources, go_on)) for child in self.tiling.children(tile))
+        return self.node(tile, self.joined(tile, pieces), go_on)
+
+    def joined(self, tile: Tile, pieces: Iterable[tuple[Tile, NDArray[Any] | None]]) -> NDArray[Any]:
+        """Return the carry of a tile, put together from those of the tiles that it is made of."""
+        carry = self.empty_carry(tile)
+        for piece, part in pieces:
+            if part is not None:
+                carry[(slice(None), *self.place(piece, tile))] = part
+        return carry
+
+    def written(self, tile: Tile) -> int:
+        """Return the decoded bytes that a tile writes."""
+        target = self.targets[tile.level]
+        if target is None:
+            return 0
+        pixels: int = math.prod(where.stop - where.start for where in self.tiling.box(tile))
+        return pixels * target.dtype.itemsize
+
+    def place(self, tile: Tile, parent: Tile) -> tuple[slice, ...]:
+        """Return where a tile's carry lies in that of its parent, axes in the kernel's order."""
+        assert self.recipe is not None
+        own, of_parent = self._sections(tile), self.tiling.box(parent)
+        return tuple(
+            slice(start := section.first_block - of_parent[axis].start, start + section.count)
+            for section, axis in zip(own, self.recipe.order, strict=True)
+        )
+
+    def empty_carry(self, tile: Tile) -> NDArray[Any]:
+        """Return room for a tile's carry."""
+        assert self.recipe is not None
+        box = self.tiling.box(tile)
+        shape = tuple(box[axis].stop - box[axis].start for axis in self.recipe.order)
+        return np.empty((self.recipe.kernel.components, *shape), self.recipe.kernel.dtype)
+
+    def _write(self, tile: Tile, pixels: NDArray[Any], go_on: Callable[[], None]) -> None:
+        target = self.targets[tile.level]
+        if target is None:
+            return
+        whole = self.tiling.box(tile)
+        for box in target.boxes(whole):
+            go_on()
+            target.write(box, pixels[_relative(box, whole)])
+
+    def _sections(self, tile: Tile) -> list[Section]:
+        """Return what a tile gives to the next level, by axis in the kernel's order."""
+        assert self.recipe is not None
+        box, kept = self.tiling.box(tile), self.tiling.kept(tile.level)
+        factors = self.tiling.steps[tile.level]
+        return [
+            Section(
+                min(box[axis].start, kept[axis]),
+                min(box[axis].stop, kept[axis]),
+                self.tiling.shapes[tile.level][axis],
+                factors[axis],
+            )
+            for axis in self.recipe.order
+        ]
+
+    def _finished(self, level: int, carry: NDArray[Any], whole: Sequence[slice], box: Sequence[slice]) -> NDArray[Any]:
+        """Make the pixels of a box, in file order, of the carry of the tile that it lies in."""
+        assert self.recipe is not None
+        target = self.targets[level]
+        assert target is not None
+        order, kernel = self.recipe.order, self.recipe.kernel
+        covers, covered = self._covering(level)
+        sections = [
+            Section(
+                box[axis].start,
+                box[axis].stop,
+                self.tiling.shapes[level][axis],
+                1,
+                above=self.tiling.steps[level - 1][axis],
+                covers=covers[axis],
+                covered=covered[axis],
+            )
+            for axis in order
+        ]
+        local = carry[(slice(None), *(_relative(box, whole)[axis] for axis in order))]
+        pixels = np.empty(tuple(where.stop - where.start for where in box), target.dtype)
+        canonical = pixels.transpose(order)
+        for place, source, parts in tiles(sections, FINISHED_PIXELS):
+            made = kernel.finish(local[source], parts)
+            check_result(made, tuple(part.count for part in parts), target.dtype)
+            canonical[place] = made
+        return pixels
+
+    def _covering(self, level: int) -> tuple[list[int], list[int]]:
+        """Return how many level-0 pixels one of a level covers along each axis, and how many the level covers."""
+        covers, covered = [1] * len(self.tiling.shapes[0]), list(self.tiling.shapes[0])
+        for step, shape in zip(self.tiling.steps[:level], self.tiling.shapes[1:], strict=False):
+            covers = [pixels * f for pixels, f in zip(covers, step, strict=True)]
+            covered = [min(extent, n * f) for extent, n, f in zip(covered, shape, covers, strict=True)]
+        return covers, covered
+
+    def _checked(self, carry: Any, sections: Sequence[Section]) -> NDArray[Any]:
+        assert self.recipe is not None
+        kernel = self.recipe.kernel
+        # NumPy makes scalars of arrays without dimensions
+        result: NDArray[Any] = np.asarray(carry) if isinstance(carry, np.generic) else carry
+        check_result(result, (kernel.components, *(section.count for section in sections)), kernel.dtype)
+        return result
+
+
+def _within(sections: Sequence[Section]) -> tuple[Any, ...]:
+    """Index the pixels of a tile that are not trimmed."""
+    return (..., *(slice(section.stop - section.start) for section in sections))
+
+
+def _relative(box: Sequence[slice], whole: Sequence[slice]) -> tuple[slice, ...]:
+    return tuple(
+        slice(part.start - where.start, part.stop - where.start) for part, where in zip(box, whole, strict=True)
+    )
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+
+def run_in_threads(work: Work, sources: Sequence[Source], workers: int, on_tile: OnTile | None = None) -> None:
+    """Make all tiles in threads of this process.
+
+    Parameters
+    ----------
+    work
+        What is to be made.
+    sources
+        Level 0, or all levels where they are not made from each other.
+    workers
+        Number of threads.
+    on_tile
+        Called with the bytes of each tile that has been written, by several threads at once.
+    """
+    trees = _Trees(work, sources, on_tile)
+    workers = min(workers, work.tiling.leaf_count)
+    if workers == 1:
+        trees.grow()
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="xomezarr") as pool:
+        running = [pool.submit(trees.grow) for _ in range(workers)]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            # after an error, or an interruption of this thread, the others end with the chunk that they are at
+            trees.stopped = any(not thread.done() or thread.exception() is not None for thread in running)
+    failures = [failure for thread in running if (failure := thread.exception()) is not None]
+    for failure in failures:
+        if not isinstance(failure, Stopped):
+            raise failure
+
+
+class _Trees:
+    """All tiles, those that are being made, and who does it."""
+
+    def __init__(self, work: Work, sources: Sequence[Source], on_tile: OnTile | None) -> None:
+        self._work, self._sources, self._on_tile = work, sources, on_tile
+        self._leaves: Iterator[Tile] = work.tiling.leaves()
+        self._open: dict[Tile, _Open] = {}
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def grow(self) -> None:
+        """Take leaf after leaf, and make what becomes whole with it."""
+        try:
+            while (leaf := self._next()) is not None:
+                tile, carry = leaf, self._leaf(leaf)
+                while carry is not None and (whole := self._deliver(tile, carry)) is not None:
+                    tile, carry = whole
+                    carry = self._work.node(tile, carry, self._go_on)
+                    self._tell(tile)
+        except BaseException:
+            self.stopped = True
+            raise
+
+    def _leaf(self, tile: Tile) -> NDArray[Any] | None:
+        pixels = self._sources[tile.level].read(self._work.tiling.box(tile))
+        carry = self._work.leaf(tile, pixels, self._go_on)
+        self._tell(tile)
+        return carry
+
+    def _next(self) -> Tile | None:
+        with self._lock:
+            return None if self.stopped else next(self._leaves, None)
+
+    def _go_on(self) -> None:
+        if self.stopped:
+            raise Stopped
+
+    def _tell(self, tile: Tile) -> None:
+        if self._on_tile is not None and (nbytes := self._work.written(tile)):
+            self._on_tile(nbytes)
+
+    def _deliver(self, tile: Tile, carry: NDArray[Any]) -> tuple[Tile, NDArray[Any]] | None:
+        """Put a carry where it belongs; return the tile that has become whole by it, and its carry."""
+        parent = self._work.tiling.parent(tile)
+        if parent is None:
+            return None
+        parts = self._work.tiling.parts(parent)
+        if parts == 1:
+            return parent, carry
+        with self._lock:
+            waiting = self._open.get(parent)
+            if waiting is None:
+                waiting = self._open[parent] = _Open(self._work.empty_carry(parent), parts)
+        waiting.carry[(slice(None), *self._work.place(tile, parent))] = carry
+        with self._lock:
+            waiting.missing -= 1
+            if waiting.missing:
+                return None
+            del self._open[parent]
+        return parent, waiting.carry
+
+
+@dataclass(slots=True)
+class _Open:
+    """The carry of a tile of which pieces are missing."""
+
+    carry: NDArray[Any]
+    missing: int

@@ -1,0 +1,275 @@
+"""The same tiles as tasks of dask: where dask computes the pixels, or where a cluster is at hand.
+
+A tile's task writes it and returns its carry, which is what the task of the next level's tile starts from: nothing is
+computed twice, and nothing waits for a level to be complete.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from xomezarr.engine import OnTile, Stopped, Work
+from xomezarr.errors import OmeZarrError
+from xomezarr.lazy import zarr
+from xomezarr.source import Source
+from xomezarr.tiling import Tile, Tiling
+
+__all__ = ["active_client", "can_be_shared", "run_by_dask", "run_on_cluster"]
+
+TASKS_PER_THREAD = 4
+"""Subtrees for each thread of a cluster: enough that none is idle for long while the last ones are made."""
+
+IN_FLIGHT = 2
+"""Tasks that each thread of a cluster has been given: one to work on, and the next."""
+
+
+class _Watch:
+    """Told of tiles that are written in this process, and asked whether to go on; elsewhere it does neither."""
+
+    def __init__(self, on_tile: OnTile | None) -> None:
+        self.on_tile, self.stopped = on_tile, False
+
+    def __reduce__(self) -> Any:
+        return (_Watch, (None,))
+
+    def go_on(self) -> None:
+        if self.stopped:
+            raise Stopped
+
+    def tell(self, nbytes: int) -> None:
+        if self.on_tile is not None and nbytes:
+            self.on_tile(nbytes)
+
+
+# --- one graph -------------------------------------------------------------------------------------------------------
+
+
+def run_by_dask(work: Work, data: Any, on_tile: OnTile | None = None) -> None:
+    """Make all tiles in one graph, on the scheduler that dask is set to.
+
+    Parameters
+    ----------
+    work
+        What is to be made.
+    data
+        Level 0 as a dask array, in file order. Each of its tasks is computed once for all levels.
+    on_tile
+        Called with the bytes of each tile that is written in this process; of all of them in the end, where other
+        processes write.
+
+    Raises
+    ------
+    OmeZarrError
+        If other processes would have to write into the memory of this one.
+    """
+    import dask.array
+    import dask.base
+    from dask.highlevelgraph import HighLevelGraph
+
+    here = _in_this_process()
+    if not here and not can_be_shared(work):
+        raise OmeZarrError(
+            "the store is in the memory of this process, where the processes of dask's scheduler cannot write; "
+            'give a path, or compute here: dask.config.set(scheduler="threads")'
+        )
+    leaves = data.rechunk(work.tiling.leaf, method="tasks")
+    watch = _Watch(on_tile)
+    name = f"pyramid-{uuid.uuid4().hex}"
+    tasks, ends = _tasks(work, watch, leaves.name, name)
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[leaves])
+    try:
+        dask.base.compute_as_if_collection(dask.array.Array, graph, ends)
+    except BaseException:
+        # threads run on after an error or an interruption: what they would still write is not wanted
+        watch.stopped = True
+        raise
+    if not here and on_tile is not None:
+        on_tile(sum(work.written(tile) for tile in work.tiling.made()))
+
+
+def _tasks(work: Work, watch: _Watch, leaves: str, name: str) -> tuple[dict[Any, Any], list[Any]]:
+    """Return a task for each leaf and for each tile that is made of several, and the keys that nobody else asks for.
+
+    What is made of a single tile is made in that one's task.
+    """
+    tiling = work.tiling
+    tasks: dict[Any, Any] = {f"{name}-work": (_Shared, work, watch)}
+    ends: set[Any] = set()
+    for level in range(tiling.top + 1):
+        for tile in tiling.tiles(level):
+            last = _last_of_chain(tiling, tile)
+            key = _key(name, last)
+            if level == 0:
+                tasks[key] = (_make_leaf, f"{name}-work", tile, (leaves, *tile.index))
+            elif tiling.parts(tile) > 1:
+                pieces = [child for child in tiling.children(tile) if tiling.gives(child)]
+                keys = [_key(name, child) for child in pieces]
+                tasks[key] = (_make_node, f"{name}-work", tile, pieces, keys)
+                ends.difference_update(keys)
+            else:
+                continue
+            ends.add(key)
+    return tasks, sorted(ends)
+
+
+def _key(name: str, tile: Tile) -> tuple[Any, ...]:
+    return (name, tile.level, *tile.index)
+
+
+def _last_of_chain(tiling: Tiling, tile: Tile) -> Tile:
+    """Return the last tile that is made of this one alone."""
+    while (parent := tiling.parent(tile)) is not None and tiling.gives(tile) and tiling.parts(parent) == 1:
+        tile = parent
+    return tile
+
+
+class _Shared:
+    """What all tasks of a graph need."""
+
+    def __init__(self, work: Work, watch: _Watch) -> None:
+        self.work, self.watch = work, watch
+
+
+def _make_leaf(shared: _Shared, tile: Tile, pixels: NDArray[Any]) -> NDArray[Any] | None:
+    carry = shared.work.leaf(tile, pixels, shared.watch.go_on)
+    shared.watch.tell(shared.work.written(tile))
+    return _along_chain(shared, tile, carry)
+
+
+def _make_node(
+    shared: _Shared, tile: Tile, pieces: Sequence[Tile], carries: Sequence[NDArray[Any]]
+) -> NDArray[Any] | None:
+    carry = shared.work.joined(tile, zip(pieces, carries, strict=True))
+    made = shared.work.node(tile, carry, shared.watch.go_on)
+    shared.watch.tell(shared.work.written(tile))
+    return _along_chain(shared, tile, made)
+
+
+def _along_chain(shared: _Shared, tile: Tile, carry: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Make what is made of this tile alone."""
+    tiling = shared.work.tiling
+    while carry is not None and (parent := tiling.parent(tile)) is not None and tiling.parts(parent) == 1:
+        tile, carry = parent, shared.work.node(parent, carry, shared.watch.go_on)
+        shared.watch.tell(shared.work.written(tile))
+    return carry
+
+
+# --- a cluster -------------------------------------------------------------------------------------------------------
+
+
+def active_client() -> Any:
+    """Return the client of ``dask.distributed`` that computes by default; None where there is none."""
+    import dask.base
+
+    client = getattr(dask.base.get_scheduler(), "__self__", None)
+    return client if type(client).__module__.partition(".")[0] == "distributed" else None
+
+
+def _in_this_process() -> bool:
+    """Whether dask's scheduler computes in threads of this process."""
+    import dask.base
+    import dask.local
+    import dask.threaded
+
+    return dask.base.get_scheduler() in (None, dask.threaded.get, dask.local.get_sync)
+
+
+def can_be_shared(work: Work) -> bool:
+    """Whether other processes can write what is to be made."""
+    stores = [target.array.store for target in work.targets if target is not None]
+    return not any(isinstance(store, zarr.storage.MemoryStore) for store in stores)
+
+
+def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: OnTile | None = None) -> None:
+    """Make all tiles on a cluster whose workers read and write by themselves.
+
+    Tasks are submitted as others end, so that a plan of millions of tiles takes no more memory here than a small one.
+    A task makes all tiles under one; those above are made of what they return. A worker that is lost costs its tasks,
+    which the cluster gives to others: a tile that is written twice is written the same.
+
+    Parameters
+    ----------
+    work, sources
+        As in `engine.run_in_threads`; stores that the workers can reach.
+    client
+        Of ``dask.distributed``.
+    on_tile
+        Called with the bytes of all tiles that a task has written.
+    """
+    from distributed import as_completed
+
+    tiling = work.tiling
+    threads = max(sum(client.nthreads().values()), 1)
+    level = _task_level(tiling, TASKS_PER_THREAD * threads)
+    # a task of the cluster rather than a message to it: it can be made again where a worker is lost
+    shared = client.submit(_Assignment, work, tuple(sources), pure=False)
+    roots = _roots(tiling, level)
+    waiting: dict[Tile, list[tuple[Tile, Any]]] = {}
+    tiles: dict[Any, Tile] = {}
+    done: Any = as_completed()  # type: ignore[no-untyped-call]
+
+    def submit(tile: Tile, *arguments: Any) -> None:
+        future = client.submit(_assigned, shared, tile, *arguments, pure=False, key=f"tile-{uuid.uuid4().hex}")
+        tiles[future.key] = tile
+        done.add(future)
+
+    try:
+        for _, root in zip(range(IN_FLIGHT * threads), roots, strict=False):
+            submit(root)
+        for future in done:
+            tile = tiles.pop(future.key)
+            if future.status != "finished":
+                future.result()
+            parent = tiling.parent(tile)
+            if on_tile is not None:
+                on_tile(sum(map(work.written, tiling.subtree(tile) if tile.level <= level else [tile])))
+            if parent is not None and tiling.gives(tile):
+                pieces = waiting.setdefault(parent, [])
+                pieces.append((tile, future))
+                if len(pieces) == tiling.parts(parent):
+                    del waiting[parent]
+                    submit(parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
+            if (following := next(roots, None)) is not None:
+                submit(following)
+    except BaseException:
+        client.cancel([future for pieces in waiting.values() for _, future in pieces])
+        client.cancel(list(done.futures))
+        raise
+
+
+def _task_level(tiling: Tiling, wanted: int) -> int:
+    """Return the coarsest level that has at least so many tiles; the finest where none has."""
+    if not tiling.linked:
+        return 0
+    return max((level for level in range(tiling.top + 1) if tiling.count(level) >= wanted), default=0)
+
+
+def _roots(tiling: Tiling, level: int) -> Iterator[Tile]:
+    """Yield the tiles under which a task makes all; neighbours follow each other."""
+    if not tiling.linked:
+        return tiling.leaves()
+    return (tile for tile in tiling.made() if tile.level == level)
+
+
+class _Assignment:
+    """What all tasks of a cluster need."""
+
+    def __init__(self, work: Work, sources: Sequence[Source]) -> None:
+        self.work, self.sources = work, sources
+
+
+def _assigned(
+    shared: _Assignment, tile: Tile, pieces: Sequence[Tile] = (), carries: Sequence[NDArray[Any]] = ()
+) -> NDArray[Any] | None:
+    if pieces:
+        carry = shared.work.joined(tile, zip(pieces, carries, strict=True))
+        return shared.work.node(tile, carry, _always)
+    return shared.work.whole(tile, shared.sources, _always)
+
+
+def _always() -> None:
+    """Go on."""

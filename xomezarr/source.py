@@ -1,0 +1,202 @@
+"""What an image is read from, box by box: NumPy, Zarr, whatever xarray has opened lazily, or a graph of dask."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xomezarr.chunks import Chunks, grid_of
+from xomezarr.lazy import zarr
+
+__all__ = ["Source", "direct_source"]
+
+
+class Source(Protocol):
+    """An array that is read box by box, by several threads at once.
+
+    `shape` and `dtype` are NumPy's; `chunks` are the pixels that are decoded together, all 1 where a read costs what
+    it brings. `shared` says whether other processes can read it too, once it is sent to them.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    shared: bool
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """Return the pixels of a box, which nobody writes into."""
+        ...
+
+
+def direct_source(da: xr.DataArray, dims: Sequence[str]) -> Source | None:
+    """Return what an array's pixels can be read from without dask, dimensions in the order of `dims`.
+
+    A dask array that merely loads an array is seen through. None for dask arrays that compute.
+    """
+    source = _source(da)
+    order = [da.dims.index(dim) for dim in dims]
+    if source is None or order == sorted(order):
+        return source
+    return _Transposed(source, order)
+
+
+def _source(da: xr.DataArray) -> Source | None:
+    data = da.variable._data
+    if isinstance(data, np.ndarray):
+        return _InMemory(data)
+    if hasattr(data, "dask"):
+        loaded = _loaded(data)
+        if isinstance(loaded, zarr.Array):
+            return _Stored(loaded, [slice(0, n) for n in loaded.shape])
+        return None if loaded is None else _unwrapped(loaded)
+    return _unwrapped(data) or _Lazy(da)
+
+
+class _InMemory:
+    """An array in memory: a box is a view."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        self.shape, self.dtype, self.chunks, self.shared = array.shape, array.dtype, (1,) * array.ndim, False
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        view: NDArray[Any] = self.array[box]
+        return view
+
+
+class _Stored:
+    """A Zarr array, or a cut of one.
+
+    Parameters
+    ----------
+    key
+        For each axis of the stored array, the pixels that are taken, or the one index at which it is cut.
+    """
+
+    def __init__(self, array: zarr.Array[Any], key: Sequence[slice | int]) -> None:
+        self._chunks = Chunks(_reopened(array))
+        self._key = tuple(key)
+        kept = [axis for axis, part in enumerate(key) if isinstance(part, slice)]
+        self.shape = tuple(part.stop - part.start for part in key if isinstance(part, slice))
+        self.dtype = np.dtype(array.dtype)
+        self.chunks = tuple(grid_of(array)[axis] for axis in kept)
+        self.shared = not isinstance(array.store, zarr.storage.MemoryStore)
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        asked = iter(box)
+        whole: list[slice] = []
+        cut: list[Any] = []
+        for part in self._key:
+            if isinstance(part, slice):
+                where = next(asked)
+                whole.append(slice(part.start + where.start, part.start + where.stop))
+                cut.append(slice(None))
+            else:
+                whole.append(slice(part, part + 1))
+                cut.append(0)
+        found: NDArray[Any] = self._chunks.read(tuple(whole))[tuple(cut)]
+        return found
+
+
+class _Lazy:
+    """An array that another engine of xarray has opened."""
+
+    def __init__(self, da: xr.DataArray) -> None:
+        self._variable = da.variable
+        self.shape, self.dtype, self.shared = da.shape, np.dtype(da.dtype), False
+        preferred = da.encoding.get("preferred_chunks", {})
+        self.chunks = tuple(min(max(int(preferred.get(dim, 1)), 1), max(n, 1)) for dim, n in da.sizes.items())
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(self._variable[box].values)
+
+
+class _Transposed:
+    """Another source with its axes in another order."""
+
+    def __init__(self, source: Source, order: Sequence[int]) -> None:
+        self._source, self._order = source, tuple(order)
+        self._back = tuple(self._order.index(axis) for axis in range(len(order)))
+        self.dtype, self.shared = source.dtype, source.shared
+        self.shape = tuple(source.shape[axis] for axis in order)
+        self.chunks = tuple(source.chunks[axis] for axis in order)
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        return self._source.read(tuple(box[axis] for axis in self._back)).transpose(self._order)
+
+
+def _unwrapped(data: Any) -> Source | None:
+    """Return the array in memory, or the Zarr array, that xarray's wrappers hold; None where they do more than cut."""
+    from xarray.backends.zarr import ZarrArrayWrapper
+    from xarray.core import indexing
+
+    wrappers = (indexing.ImplicitToExplicitIndexingAdapter, indexing.MemoryCachedArray, indexing.CopyOnWriteArray)
+    key: tuple[Any, ...] | None = None
+    while True:
+        if isinstance(data, wrappers):
+            data = data.array
+        elif isinstance(data, indexing.NumpyIndexingAdapter) and key is None:
+            return _InMemory(data.array)
+        elif isinstance(data, indexing.LazilyIndexedArray) and key is None:
+            key, data = data.key.tuple, data.array
+        else:
+            break
+    # a class derived from it may change what is read
+    if type(data) is not ZarrArrayWrapper or key is None:
+        return None
+    array = data._array
+    parts = [_part(part, n) for part, n in zip(key, array.shape, strict=True)]
+    return None if None in parts else _Stored(array, [part for part in parts if part is not None])
+
+
+def _part(part: Any, size: int) -> slice | int | None:
+    """Return a contiguous stretch of an axis, or the one index; None for anything else."""
+    if isinstance(part, slice):
+        start, stop, step = part.indices(size)
+        return slice(start, max(stop, start)) if step == 1 else None
+    return int(part) % size if isinstance(part, int | np.integer) else None
+
+
+def _loaded(data: Any) -> Any:
+    """Return the array that a dask array loads block by block, and does nothing else with; None where it computes."""
+    import dask.array.core
+    from dask._task_spec import DataNode
+
+    layers = getattr(data.dask, "layers", {})
+    getters = (dask.array.core.getter, dask.array.core.getter_nofancy, dask.array.core.getter_inline)
+    if len(layers) != 2:
+        return None
+    original = next((layer for name, layer in layers.items() if name.startswith("original-")), None)
+    loading = layers.get(data.name)
+    if original is None or loading is None or len(original) != 1:
+        return None
+    (value,) = original.values()
+    array = value.value if isinstance(value, DataNode) else value
+    if getattr(getattr(loading, "task", None), "func", None) not in getters or tuple(array.shape) != data.shape:
+        return None
+    return array if array.dtype == data.dtype else None
+
+
+def _reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:
+    """Open a local array anew where it is read through a file system that answers by an event loop alone.
+
+    ``dask.array.from_zarr`` opens paths so.
+    """
+    store = array.store
+    if type(store) is not zarr.storage.FsspecStore:
+        return array
+    local = getattr(store.fs, "sync_fs", None)
+    if type(local).__name__ != "LocalFileSystem":
+        return array
+    opened = zarr.open_array(
+        zarr.storage.LocalStore(os.fspath(store.path), read_only=True),
+        path=array.path,
+        mode="r",
+        zarr_format=array.metadata.zarr_format,
+    )
+    return opened if opened.metadata == array.metadata else array

@@ -1,0 +1,445 @@
+"""The tiles of a pyramid: which boxes of which level are made from which, as plain numbers.
+
+A tile is a box of one level, of whole chunks or shards, that one worker makes and writes at once. Its pixels are made
+of the tiles of the level above that lie in it: so all tiles form trees, whose leaves are the tiles of level 0. Walked
+leaf by leaf, with every tile made as soon as all that it is made of is there, a few tiles of each level are in memory
+at a time, however large the image.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "ENOUGH_READS",
+    "LEAF_BYTES",
+    "TASK_BYTES",
+    "Costs",
+    "Fitted",
+    "Tile",
+    "Tiling",
+    "fit",
+    "fit_apart",
+    "repeated_reads",
+]
+
+LEAF_BYTES = 4 * 2**20
+"""Pixels of a leaf, in bytes, where chunks are smaller: a hundred times what handing over a leaf costs, and small
+beside the memory of any machine."""
+
+TASK_BYTES = 32 * 2**20
+"""The same where a leaf is a task of dask, which costs ten times as much and is planned before the first one runs."""
+
+ENOUGH_READS = 1.25
+"""Reading stored chunks again costs a fifth of the time then at most; avoiding that, where chunks do not fit each
+other, many times the memory."""
+
+THREAD_BYTES = 16 * 2**20
+"""What a worker needs beside its arrays: the scratch memory of kernels, of codecs, and of the allocator."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tile:
+    """A tile, by its level and its place among the tiles of that level.
+
+    Examples
+    --------
+    >>> tile = Tile(1, (0, 3, 2))
+    >>> tile.id
+    '1/0.3.2'
+    """
+
+    level: int
+    index: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        """Name of the tile, which depends on the plan alone."""
+        return f"{self.level}/{'.'.join(map(str, self.index))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How the levels of a pyramid are cut into tiles; all sequences are by level, then by axis.
+
+    Parameters
+    ----------
+    shapes
+        Of the levels.
+    steps
+        Factors from each level to the next, as they are really taken.
+    sizes
+        Of a tile that no edge cuts; a multiple of the chunk or shard, and of the next factor. Tiles of the next level
+        are made of whole ones.
+    linked
+        Whether levels are made from each other. Otherwise each is written from pixels of its own, and all tiles are
+        leaves.
+
+    Examples
+    --------
+    >>> tiling = Tiling(((100, 100), (50, 50)), ((2, 2),), ((64, 64), (32, 32)))
+    >>> tiling.box(Tile(0, (1, 0)))
+    (slice(64, 100, None), slice(0, 64, None))
+    >>> tiling.parent(Tile(0, (1, 0))).id
+    '1/1.0'
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    steps: tuple[tuple[int, ...], ...]
+    sizes: tuple[tuple[int, ...], ...]
+    linked: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.linked:
+            return
+        assert len(self.shapes) == len(self.sizes) == len(self.steps) + 1, "a step lies between two levels"
+        pairs = itertools.pairwise(self.sizes)
+        for (upper, lower), step, shape in zip(pairs, self.steps, self.shapes[1:], strict=True):
+            whole = all(low >= n or low * f % up == 0 for up, low, f, n in zip(upper, lower, step, shape, strict=True))
+            assert whole, "tiles are made of whole ones"
+
+    @classmethod
+    def growing(
+        cls,
+        shapes: Sequence[tuple[int, ...]],
+        steps: Sequence[tuple[int, ...]],
+        units: Sequence[tuple[int, ...]],
+        leaf: tuple[int, ...],
+    ) -> Tiling:
+        """Choose the smallest tiles above those of level 0.
+
+        Parameters
+        ----------
+        units
+            Chunks or shards that tiles are multiples of.
+        leaf
+            Tile of level 0.
+
+        Examples
+        --------
+        >>> Tiling.growing(((512,), (256,), (128,)), ((2,), (2,)), ((64,), (64,), (64,)), (256,)).sizes
+        ((256,), (128,), (64,))
+        """
+        sizes = [leaf]
+        for level in range(1, len(shapes)):
+            after = steps[level] if level < len(steps) else (1,) * len(leaf)
+            sizes.append(
+                tuple(
+                    math.lcm(unit, next_factor, below // math.gcd(below, factor))
+                    for unit, next_factor, below, factor in zip(
+                        units[level], after, sizes[-1], steps[level - 1], strict=True
+                    )
+                )
+            )
+        return cls(tuple(shapes), tuple(steps), tuple(sizes))
+
+    @property
+    def top(self) -> int:
+        """The coarsest level."""
+        return len(self.shapes) - 1
+
+    def counts(self, level: int) -> tuple[int, ...]:
+        """Count the tiles of a level along each axis."""
+        return tuple(-(-n // size) for n, size in zip(self.shapes[level], self.sizes[level], strict=True))
+
+    def count(self, level: int) -> int:
+        """Count the tiles of a level."""
+        return math.prod(self.counts(level))
+
+    def tiles(self, level: int) -> Iterator[Tile]:
+        """Yield the tiles of a level in C order."""
+        return (Tile(level, index) for index in itertools.product(*map(range, self.counts(level))))
+
+    def box(self, tile: Tile) -> tuple[slice, ...]:
+        """Return the pixels of its level that a tile holds."""
+        return tuple(
+            slice(i * size, min((i + 1) * size, n))
+            for i, size, n in zip(tile.index, self.sizes[tile.level], self.shapes[tile.level], strict=True)
+        )
+
+    def kept(self, level: int) -> tuple[int, ...]:
+        """Count the pixels along each axis that the next level is made of: all but those that are trimmed."""
+        return tuple(
+            min(n, f * m) for n, f, m in zip(self.shapes[level], self.steps[level], self.shapes[level + 1], strict=True)
+        )
+
+    def parent(self, tile: Tile) -> Tile | None:
+        """Return the tile of the next level under which a tile is made: that which is made of it, if any.
+
+        Pixels that are trimmed are made into nothing; a tile of such alone comes with its last neighbours.
+        """
+        level = tile.level
+        if level == self.top or not self.linked:
+            return None
+        return Tile(
+            level + 1,
+            tuple(
+                min(i * size // (f * below), count - 1)
+                for i, size, f, below, count in zip(
+                    tile.index,
+                    self.sizes[level],
+                    self.steps[level],
+                    self.sizes[level + 1],
+                    self.counts(level + 1),
+                    strict=True,
+                )
+            ),
+        )
+
+    def _ranges(self, tile: Tile) -> list[range]:
+        """Return the indices along each axis of the tiles that come under a tile of the next level."""
+        level = tile.level - 1
+        ranges = []
+        for i, size, f, below, count, all_of_them in zip(
+            tile.index,
+            self.sizes[level],
+            self.steps[level],
+            self.sizes[tile.level],
+            self.counts(tile.level),
+            self.counts(level),
+            strict=True,
+        ):
+            each = max(f * below // size, 1)
+            ranges.append(range(min(i * each, all_of_them), all_of_them if i == count - 1 else (i + 1) * each))
+        return ranges
+
+    def children(self, tile: Tile) -> Iterator[Tile]:
+        """Yield the tiles of the level above that come under a tile; empty for level 0."""
+        if tile.level == 0:
+            return iter(())
+        return (Tile(tile.level - 1, index) for index in itertools.product(*self._ranges(tile)))
+
+    def parts(self, tile: Tile) -> int:
+        """Count the tiles of the level above that a tile is made of."""
+        level = tile.level - 1
+        return math.prod(
+            sum(i * size < kept for i in indices)
+            for indices, size, kept in zip(self._ranges(tile), self.sizes[level], self.kept(level), strict=True)
+        )
+
+    def gives(self, tile: Tile) -> bool:
+        """Whether the tile of the next level is made of this one: unless all of it is trimmed."""
+        kept = self.kept(tile.level)
+        return all(i * size < n for i, size, n in zip(tile.index, self.sizes[tile.level], kept, strict=True))
+
+    def subtree(self, tile: Tile) -> Iterator[Tile]:
+        """Yield all tiles that come under a tile, each after those that it is made of, and the tile last."""
+        if self.linked:
+            for child in self.children(tile):
+                yield from self.subtree(child)
+        yield tile
+
+    def made(self) -> Iterator[Tile]:
+        """Yield all tiles, each after those that it is made of, and tree by tree."""
+        for level in (self.top,) if self.linked else range(self.top + 1):
+            for tile in self.tiles(level):
+                yield from self.subtree(tile)
+
+    def leaves(self) -> Iterator[Tile]:
+        """Yield the tiles that are made of pixels which are there already: tree by tree, those of level 0."""
+        return (tile for tile in self.made() if tile.level == 0 or not self.linked)
+
+    @property
+    def leaf(self) -> tuple[int, ...]:
+        """Pixels of a tile of level 0, cut to the level."""
+        return tuple(map(min, self.sizes[0], self.shapes[0]))
+
+    @property
+    def leaf_count(self) -> int:
+        """Number of leaves."""
+        return self.count(0) if self.linked else self.total
+
+    @property
+    def total(self) -> int:
+        """Number of all tiles."""
+        return sum(self.count(level) for level in range(self.top + 1))
+
+
+def repeated_reads(size: int, tile: int, stored: int) -> float:
+    """Return how many times a stored chunk is read on average, by tiles of which each reads what it touches.
+
+    Parameters
+    ----------
+    size
+        Pixels along the axis.
+    tile, stored
+        Pixels of a tile and of a stored chunk.
+
+    Examples
+    --------
+    >>> repeated_reads(1000, 100, 50), repeated_reads(1000, 50, 100), repeated_reads(300, 100, 150)
+    (1.0, 2.0, 2.0)
+    """
+    chunks = -(-size // stored)
+    borders = -(-size // tile) - 1
+    on_a_border = borders // (stored // math.gcd(tile, stored))
+    return (chunks + borders - on_a_border) / chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What pixels cost in memory.
+
+    Parameters
+    ----------
+    itemsize
+        Bytes of a pixel.
+    carry
+        Bytes of a pixel of a carry; 0 where levels are not made from each other.
+    stored
+        Pixels of the source along each axis that are decoded together; 1 where a read costs what it brings.
+    in_memory
+        Whether reading takes no memory, as the pixels are there already.
+    leaf
+        Bytes of a leaf's pixels where chunks are smaller.
+    """
+
+    itemsize: int
+    carry: int
+    stored: tuple[int, ...]
+    in_memory: bool
+    leaf: int
+
+    def reads(self, shape: Sequence[int], leaf: Sequence[int]) -> float:
+        """Return how many times each stored chunk is read, on average."""
+        return math.prod(itertools.starmap(repeated_reads, zip(shape, leaf, self.stored, strict=True)))
+
+    def memory(self, tiling: Tiling, units: Sequence[tuple[int, ...]], workers: int) -> int:
+        """Predict the bytes that are in use at most, beyond those of an image in memory.
+
+        Parameters
+        ----------
+        units
+            Chunks or shards, by level.
+        """
+        shape = tiling.shapes[0]
+        leaf = _pixels(tiling.sizes[0], shape)
+        # a chunk is copied where it has no neighbours in memory, and encoded
+        unit = 2 * max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True)) * self.itemsize
+        own = THREAD_BYTES + unit
+        if not self.in_memory:
+            own += (leaf + 2 * _pixels(self.stored, shape)) * self.itemsize
+        shared = 0
+        if tiling.linked:
+            for level in range(1, tiling.top + 1):
+                pixels = _pixels(tiling.sizes[level], tiling.shapes[level])
+                parts = max(tiling.count(level - 1) // tiling.count(level), 1)
+                if parts == 1:
+                    own += pixels * self.carry
+                else:
+                    # those that neighbouring leaves belong to, and one that is being made
+                    shared += min(tiling.count(level), 1 + -(-workers // parts)) * pixels * self.carry
+        return workers * own + shared
+
+
+def _pixels(box: Sequence[int], shape: Sequence[int]) -> int:
+    return math.prod(map(min, box, shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A tiling, how many work on it, and what that takes.
+
+    Parameters
+    ----------
+    workers
+        As many as asked, or fewer to stay within the memory.
+    memory
+        Bytes in use at most, predicted.
+    reads
+        How many times each stored chunk of the source is read, on average.
+    """
+
+    tiling: Tiling
+    workers: int
+    memory: int
+    reads: float
+
+
+def fit(
+    shapes: Sequence[tuple[int, ...]],
+    steps: Sequence[tuple[int, ...]],
+    units: Sequence[tuple[int, ...]],
+    costs: Costs,
+    *,
+    workers: int,
+    max_memory: int,
+) -> Fitted:
+    """Choose tiles of which each reads whole stored chunks, if that fits into the memory.
+
+    Returns
+    -------
+    Fitted
+        With the fewest workers, and the smallest tiles, even where these exceed the memory.
+
+    Examples
+    --------
+    Single planes, as of a TIFF file, into cubes: a leaf takes whole planes.
+
+    >>> costs = Costs(2, 4, (1, 512, 512), in_memory=False, leaf=LEAF_BYTES)
+    >>> shapes, steps, units = [(64, 512, 512), (32, 256, 256)], [(2, 2, 2)], [(64,) * 3, (32, 64, 64)]
+    >>> fitted = fit(shapes, steps, units, costs, workers=2, max_memory=2**30)
+    >>> fitted.tiling.sizes[0], fitted.reads
+    ((64, 512, 512), 1.0)
+    """
+    shape = shapes[0]
+    after = steps[0] if steps else (1,) * len(shape)
+
+    def made(leaf: tuple[int, ...]) -> Tiling:
+        return Tiling.growing(shapes, steps, units, leaf)
+
+    def fits(leaf: tuple[int, ...]) -> bool:
+        return costs.memory(made(leaf), units, workers) <= max_memory
+
+    leaf = tuple(map(math.lcm, units[0], after))
+    while workers > 1 and not fits(leaf):
+        workers -= 1
+    while _pixels(leaf, shape) * costs.itemsize * 2 <= costs.leaf:
+        growing = [axis for axis, n in enumerate(shape) if leaf[axis] < n]
+        if not growing:
+            break
+        # the last axes first: there the neighbours in memory are
+        axis = min(growing, key=lambda axis: (leaf[axis] // units[0][axis], -axis))
+        leaf = _with(leaf, axis, 2 * leaf[axis])
+    while (reads := costs.reads(shape, leaf)) > ENOUGH_READS:
+        larger = [
+            _with(leaf, axis, size)
+            for axis, n in enumerate(shape)
+            if leaf[axis] < n
+            for size in {2 * leaf[axis], math.lcm(leaf[axis], costs.stored[axis])}
+        ]
+        better = [candidate for candidate in larger if costs.reads(shape, candidate) < reads and fits(candidate)]
+        if not better:
+            break
+        leaf = min(better, key=lambda candidate: (costs.reads(shape, candidate) * _pixels(candidate, shape), candidate))
+    tiling = made(leaf)
+    return Fitted(tiling, workers, costs.memory(tiling, units, workers), reads)
+
+
+def fit_apart(
+    shapes: Sequence[tuple[int, ...]],
+    units: Sequence[tuple[int, ...]],
+    costs: Sequence[Costs],
+    *,
+    workers: int,
+    max_memory: int,
+) -> Fitted:
+    """Choose tiles for levels that are not made from each other; parameters are those of `fit`, costs by level."""
+    found = [
+        fit([shape], [], [unit], cost, workers=workers, max_memory=max_memory)
+        for shape, unit, cost in zip(shapes, units, costs, strict=True)
+    ]
+    tiling = Tiling(tuple(shapes), (), tuple(fitted.tiling.sizes[0] for fitted in found), linked=False)
+    return Fitted(
+        tiling,
+        min(fitted.workers for fitted in found),
+        max(fitted.memory for fitted in found),
+        max(fitted.reads for fitted in found),
+    )
+
+
+def _with(sizes: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
+    return (*sizes[:axis], size, *sizes[axis + 1 :])
