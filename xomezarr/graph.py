@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xomezarr.engine import OnTile, Stopped, Work
 from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
-from xomezarr.source import Source
+from xomezarr.source import Source, read_here
 from xomezarr.tiling import Tile, Tiling
 
 __all__ = ["active_client", "can_be_shared", "run_by_dask", "run_on_cluster"]
@@ -76,7 +76,7 @@ def run_by_dask(work: Work, data: Any, on_tile: OnTile | None = None) -> None:
             "the store is in the memory of this process, where the processes of dask's scheduler cannot write; "
             'give a path, or compute here: dask.config.set(scheduler="threads")'
         )
-    leaves = data.rechunk(work.tiling.leaf, method="tasks")
+    leaves = read_here(data).rechunk(work.tiling.leaf, method="tasks")
     watch = _Watch(on_tile)
     name = f"pyramid-{uuid.uuid4().hex}"
     tasks, ends = _tasks(work, watch, leaves.name, name)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xomezarr.chunks import Chunks, grid_of
 from xomezarr.lazy import zarr
 
-__all__ = ["Source", "direct_source"]
+__all__ = ["Source", "direct_source", "read_here"]
 
 
 class Source(Protocol):
@@ -140,18 +140,20 @@ def _unwrapped(data: Any) -> Source | None:
     while True:
         if isinstance(data, wrappers):
             data = data.array
-        elif isinstance(data, indexing.NumpyIndexingAdapter) and key is None:
-            return _InMemory(data.array)
         elif isinstance(data, indexing.LazilyIndexedArray) and key is None:
             key, data = data.key.tuple, data.array
         else:
             break
-    # a class derived from it may change what is read
-    if type(data) is not ZarrArrayWrapper or key is None:
+    # classes derived from these may change what is read
+    array = {indexing.NumpyIndexingAdapter: "array", ZarrArrayWrapper: "_array"}.get(type(data))
+    if array is None:
         return None
-    array = data._array
-    parts = [_part(part, n) for part, n in zip(key, array.shape, strict=True)]
-    return None if None in parts else _Stored(array, [part for part in parts if part is not None])
+    found = getattr(data, array)
+    asked = (slice(None),) * found.ndim if key is None else key
+    parts = [part for part in map(_part, asked, found.shape) if part is not None]
+    if len(parts) < found.ndim:
+        return None
+    return _InMemory(found[tuple(parts)]) if isinstance(found, np.ndarray) else _Stored(found, parts)
 
 
 def _part(part: Any, size: int) -> slice | int | None:
@@ -160,6 +162,40 @@ def _part(part: Any, size: int) -> slice | int | None:
         start, stop, step = part.indices(size)
         return slice(start, max(stop, start)) if step == 1 else None
     return int(part) % size if isinstance(part, int | np.integer) else None
+
+
+def read_here(data: Any) -> Any:
+    """Return a dask array that computes the same, and reads its Zarr arrays in the threads that compute."""
+    import dask.array
+    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+    graph = data.dask
+    replaced: dict[str, Any] = {}
+    for name, layer in getattr(graph, "layers", {}).items():
+        if name.startswith("original-") and len(layer) == 1:
+            (node,) = layer.values()
+            array = getattr(node, "value", node)
+            if isinstance(array, zarr.Array) and not isinstance(array.store, zarr.storage.MemoryStore):
+                quick = _Quick(array)
+                replaced[name] = MaterializedLayer({name: quick if node is array else type(node)(node.key, quick)})
+    if not replaced:
+        return data
+    quicker = HighLevelGraph({**graph.layers, **replaced}, graph.dependencies)
+    return dask.array.Array(quicker, data.name, data.chunks, meta=data._meta)
+
+
+class _Quick:
+    """A Zarr array as a graph of dask knows it: something to take slices of."""
+
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        self._chunks = Chunks(_reopened(array))
+        self.shape, self.dtype, self.ndim = self._chunks.shape, self._chunks.dtype, array.ndim
+
+    def __getitem__(self, key: Any) -> Any:
+        asked = key if isinstance(key, tuple) else (key,)
+        parts = [_part(part, n) for part, n in zip(asked, self.shape, strict=False)]
+        box = [part for part in parts if isinstance(part, slice)]
+        return self._chunks.read(tuple(box)) if len(box) == self.ndim else self._chunks.array[key]
 
 
 def _loaded(data: Any) -> Any:

@@ -260,18 +260,19 @@ def _exchange_call() -> Callable[[bytes, bytes], int] | None:
     """Return the system's call that exchanges two names, if it has one."""
     import ctypes
 
+    found: Callable[[bytes, bytes], int] | None = None
     try:
         if sys.platform == "linux":
             renameat2, here, exchange = ctypes.CDLL(None).renameat2, -100, 2  # AT_FDCWD, RENAME_EXCHANGE
             renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
-            return lambda one, other: int(renameat2(here, one, here, other, exchange))
-        if sys.platform == "darwin":
+            found = lambda one, other: int(renameat2(here, one, here, other, exchange))  # noqa: E731
+        elif sys.platform == "darwin":
             renamex_np, swap = ctypes.CDLL(None).renamex_np, 2  # RENAME_SWAP
             renamex_np.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint]
-            return lambda one, other: int(renamex_np(one, other, swap))
+            found = lambda one, other: int(renamex_np(one, other, swap))  # noqa: E731
     except (OSError, AttributeError):  # a C library without it
         pass
-    return None
+    return found
 
 
 # --- whose a folder is ---------------------------------------------------------------------------------------

@@ -419,8 +419,9 @@ def _recovered(path: Path) -> bool:
         return True
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
-    missing = next(place for place in [*reversed(path.parents), path] if not place.exists())
-    return stage.recover(missing) and path.exists()
+    missing = next((place for place in [*reversed(path.parents), path] if not place.exists()), None)
+    # none is missing where another reader has come first
+    return missing is None or (stage.recover(missing) and path.exists())
 
 
 def _advice(target: StoreLike) -> str:
