@@ -25,7 +25,7 @@ type Region = tuple[slice, ...]
 
 
 def levels_of(store: Path, workload: Workload) -> list[zarr.Array[Any]]:
-    """Return the levels that the metadata name; where there are no metadata, the arrays that are there, finest first."""
+    """Return the levels that the metadata name; where there are none, the arrays that are there, finest first."""
     try:
         group = zarr.open_group(store, mode="r")
         attributes = dict(group.attrs)

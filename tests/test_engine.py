@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -246,3 +249,131 @@ def test_dask_arrays_that_merely_load_are_seen_through(tmp_path: Path) -> None:
         found = of(computes)
         if found is not None:
             np.testing.assert_array_equal(found.read(box), np.asarray(computes).T[box])
+
+
+# --- what a write may take -------------------------------------------------------------------------------------------
+
+
+def cells(*shape: int) -> xr.DataArray:
+    return xr.DataArray(np.random.default_rng(0).poisson(90, shape).astype("u2"), dims=("z", "y", "x")[-len(shape) :])
+
+
+def test_a_write_that_would_take_too_much_is_refused(tmp_path: Path) -> None:
+    da = cells(64, 64, 64)
+    plan = da.omezarr.plan(tmp_path / "a", workers=7)
+    assert plan.fitted.workers == 7
+    fewer = da.omezarr.plan(tmp_path / "a", workers=7, max_memory=plan.memory // 2)
+    assert fewer.fitted.workers < 7
+    assert fewer.memory <= plan.memory // 2
+    with pytest.raises(errors.ResourceError, match=r"give max_memory=\d+, or smaller chunks than \(64, 64, 64\)"):
+        da.omezarr.to_zarr(tmp_path / "a", max_memory="1 kB")
+    for wrong in ({"max_memory": "plenty"}, {"max_memory": 0}, {"workers": 0}, {"workers": 1.5}):
+        with pytest.raises(errors.ResourceError, match=next(iter(wrong))):
+            da.omezarr.to_zarr(tmp_path / "a", **wrong)
+    assert not (tmp_path / "a").exists()
+
+
+def test_more_memory_saves_reading_planes_again(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(64, 2048, 2048), chunks=(1, 2048, 2048), dtype="u2")
+    da = xr.DataArray(dask.array.from_zarr(array), dims=("z", "y", "x"))
+    little = da.omezarr.plan(tmp_path / "b", chunks=(64, 64, 64), max_memory="128 MiB")
+    plenty = da.omezarr.plan(tmp_path / "b", chunks=(64, 64, 64), max_memory="4 GiB")
+    assert little.memory <= 128 * 2**20
+    assert little.fitted.reads > plenty.fitted.reads == 1
+    assert "each stored chunk is read" in str(little)
+    assert "each stored chunk is read" not in str(plenty)
+
+
+MEASURE = """
+import sys
+import dask.array, numpy as np, xarray as xr, zarr
+import xomezarr
+
+folder, shape, chunks, shards, workers = sys.argv[1], *map(eval, sys.argv[2:])
+def image(shape, name):
+    array = zarr.create_array(f"{folder}/{name}.zarr", shape=shape, chunks=(64, 64, 64), dtype="u2")
+    for start in range(0, shape[0], 64):
+        array[start:start + 64] = np.random.default_rng(start).poisson(90, (64, *shape[1:])).astype("u2")
+    return xr.DataArray(dask.array.from_zarr(f"{folder}/{name}.zarr"), dims=("z", "y", "x"))
+
+options = {"version": "0.5", "levels": 3, "chunks": chunks, "shards": shards, "workers": workers}
+da = image(shape, "large")
+image((64, 64, 64), "small").omezarr.to_zarr(f"{folder}/small.ome.zarr", version="0.5", levels=2)
+planned = da.omezarr.plan(f"{folder}/large.ome.zarr", **options).memory
+
+def status(key):
+    return int(next(line for line in open("/proc/self/status") if line.startswith(key)).split()[1]) * 1024
+
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+da.omezarr.to_zarr(f"{folder}/large.ome.zarr", **options)
+print(planned, status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is asked of Linux")
+@pytest.mark.parametrize(
+    ("chunks", "shards", "workers"),
+    [((64, 64, 64), None, 1), ((64, 64, 64), None, 2), ((128, 128, 128), None, 2), ((64, 64, 64), (256, 256, 256), 2)],
+)
+def test_the_predicted_memory_is_what_is_taken(
+    tmp_path: Path, chunks: tuple[int, ...], shards: tuple[int, ...] | None, workers: int
+) -> None:
+    arguments = [str(tmp_path), "(256, 512, 512)", repr(chunks), repr(shards), str(workers)]
+    answer = subprocess.run([sys.executable, "-c", MEASURE, *arguments], capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    planned, taken = map(int, answer.stdout.split())
+    # what earlier work has left free counts for the write, so that small ones may seem to take nothing
+    assert taken <= 1.5 * planned
+    assert planned <= 1.5 * taken or planned < 64 * 2**20
+
+
+# --- stopping --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "lazy"])
+def test_c8_an_error_stops_all_workers_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    da = source_of(cells(16, 64, 64).values, ("z", "y", "x"), kind, (4, 16, 16), tmp_path)
+    calls = itertools.count()
+    real = Chunks.write
+
+    def fails(self: Chunks, *arguments: Any) -> None:
+        if next(calls) == 20:
+            raise OSError(28, "No space left on device")
+        real(self, *arguments)
+
+    monkeypatch.setattr(Chunks, "write", fails)
+    with pytest.raises(OSError, match="No space left"):
+        da.omezarr.to_zarr(tmp_path / "a.ome.zarr", chunks=(4, 8, 8), workers=3)
+    assert next(calls) < 200  # of 272
+    assert not list(tmp_path.glob("*ome*"))
+    assert not list(tmp_path.glob(".*"))
+
+
+INTERRUPTED = """
+import sys
+import numpy as np, xarray as xr
+import xomezarr
+da = xr.DataArray(np.random.default_rng(0).poisson(90, (256, 512, 512)).astype("u2"), dims=("z", "y", "x"))
+if sys.argv[2] == "dask":
+    da = da.chunk(64)
+def begun(nbytes):
+    print("begun", flush=True)
+da.omezarr.to_zarr(sys.argv[1], chunks=(16, 16, 16), progress=begun)
+"""
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask"])
+def test_c8_control_c_stops_the_write(tmp_path: Path, kind: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "a.ome.zarr"), kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("begun")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in said
+    assert process.returncode not in (0, -signal.SIGKILL)
+    assert not (tmp_path / "a.ome.zarr").exists()
+    assert not list(tmp_path.glob(".*"))

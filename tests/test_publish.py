@@ -683,8 +683,10 @@ def test_c8_an_interrupted_zip_file_is_named(tmp_path: Path, version: str) -> No
     store = ZipStore(tmp_path / "a.zip", mode="w")
     with pytest.raises(InterruptedWriteError):
         image(2).omezarr.to_zarr(store, version=version, progress=interrupt)
+    with pytest.raises(StoreExistsError, match="give a new file"):
+        write(store, 2, version=version)
     store.close()
-    with pytest.raises(IncompleteStoreError):
+    with pytest.raises(IncompleteStoreError, match="to a new file"):
         read(ZipStore(tmp_path / "a.zip"))
 
 

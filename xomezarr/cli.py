@@ -10,8 +10,8 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -22,6 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.convert import convert as convert_image
+from xomezarr.convert import prepared
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -35,6 +36,7 @@ from xomezarr.errors import (
     OmeZarrError,
     OmeZarrWarning,
     PixelSizeWarning,
+    ResourceError,
     StoreExistsError,
     UnitError,
     UnitWarning,
@@ -59,7 +61,7 @@ __all__ = ["main"]
 DONE, AT_FAULT, CALL_AT_FAULT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done; the data or store is at fault; the call is at fault; 128 + SIGINT as shells do."""
 
-CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError)
+CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError, ResourceError)
 """Errors that only an option can cause."""
 
 CURES: Sequence[tuple[type[BaseException], str, str]] = (
@@ -70,7 +72,8 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (AxisError, r"assign_grid|^scale is", "scale"),
     (AxisError, r"assign_grid|^units is", "units"),
     (ChannelError, r"", "channels"),
-    (ChunkError, r"", "chunks"),
+    (ChunkError, r"\bshards\b", "shards"),
+    (ChunkError, r"^(?!shards)", "chunks"),
     (CoordinateError, r"\bscale\b", "scale"),
     (DtypeError, r"\blabeled\b", "labeled"),
     (DtypeError, r"\bmethod\b", "method"),
@@ -80,6 +83,8 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (FactorError, r"\b(levels|max_layer)\b", "max_layer"),
     (MethodError, r"\bmethod\b", "method"),
     (MethodError, r"\blabeled\b", "labeled"),
+    (ResourceError, r"\bmax_memory\b", "max_memory"),
+    (ResourceError, r"\bworkers\b", "workers"),
     (UnitError, r"", "units"),
     (VersionError, r"\bversion\b", "version"),
     (OmeZarrError, r"^name=", "name"),
@@ -96,6 +101,9 @@ TRACEBACK = "XOMEZARR_TRACEBACK"
 
 CELL_SPACING_UM = 0.107
 """Pixel spacing of scikit-image's ``cell``, from its documentation."""
+
+CONNECT_SECONDS = 10
+"""A cluster that does not answer by then is not there."""
 
 GAP = 8
 """White pixels between the levels in the demo's picture."""
@@ -131,6 +139,11 @@ def convert(
     dims: str | None = None,
     channels: str | None = None,
     series: int | None = None,
+    shards: str | None = None,
+    max_memory: Annotated[str | None, _spelled("max_memory")] = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    dry_run: Annotated[bool, _spelled("dry_run")] = False,
     json: bool = False,
 ) -> int:
     """Convert an image to OME-Zarr: .npy, TIFF, OME-TIFF or Zarr, with its pixel sizes and channel names.
@@ -167,6 +180,16 @@ def convert(
         Channel names: "DAPI,GFP".
     series
         Index of the image in a TIFF that holds several.
+    shards
+        For version 0.5: auto, for files of several chunks, or pixels of a file as for --chunks.
+    max_memory
+        Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
+    workers
+        Threads; left out, one for each core.
+    scheduler
+        Address of a cluster of dask that does the work, such as tcp://10.0.0.1:8786.
+    dry_run
+        Say what would be written, and write nothing.
     json
         Describe what was written as JSON.
     """
@@ -179,18 +202,22 @@ def convert(
         "chunks": None if chunks is None else _parse_chunks(chunks),
         "name": name,
         "boundary": boundary,
+        "shards": None if shards is None else _parse_shards(shards),
+        "max_memory": max_memory,
+        "workers": workers,
     }
-    tree = convert_image(
-        src,
-        dst,
-        dims=None if dims is None else _parse_dims(dims),
-        series=series,
-        scale=None if scale is None else _by_dimension("--scale", scale, float),
-        units=None if units is None else _parse_units(units),
-        channels=None if channels is None else [channel.strip() for channel in channels.split(",")],
-        progress=True,
-        **options,
-    )
+    image: dict[str, Any] = {
+        "dims": None if dims is None else _parse_dims(dims),
+        "series": series,
+        "scale": None if scale is None else _by_dimension("--scale", scale, float),
+        "units": None if units is None else _parse_units(units),
+        "channels": None if channels is None else [channel.strip() for channel in channels.split(",")],
+    }
+    if dry_run:
+        print(prepared(src, dst, **image).omezarr.plan(dst, **options))
+        return DONE
+    with _cluster(scheduler):
+        tree = convert_image(src, dst, progress=True, **image, **options)
     _show(_description(dst, tree), as_json=json)
     return DONE
 
@@ -214,6 +241,10 @@ def scale(
     name: str | None = None,
     scale: str | None = None,
     units: str | None = None,
+    shards: str | None = None,
+    max_memory: Annotated[str | None, _spelled("max_memory")] = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     json: bool = False,
 ) -> int:
     """Make a pyramid of a Zarr array, or of level 0 of an OME-Zarr image.
@@ -254,6 +285,14 @@ def scale(
         Pixel sizes that count instead of the store's: z=2,y=0.5,x=0.5.
     units
         Unit of all pixel sizes, um, or by dimension: z=um,t=s.
+    shards
+        For version 0.5: auto, for files of several chunks, or pixels of a file as for --chunks.
+    max_memory
+        Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
+    workers
+        Threads; left out, one for each core.
+    scheduler
+        Address of a cluster of dask that does the work, such as tcp://10.0.0.1:8786.
     json
         Describe what was written as JSON.
     """
@@ -264,25 +303,29 @@ def scale(
             "--overwrite and --in-place contradict each other: in place, only the coarser levels are replaced; "
             "leave --overwrite out"
         )
-    written = scale_image(
-        src,
-        dst,
-        axes=None if axes is None else _parse_dims(axes),
-        method=method,
-        downscale=None if downscale is None else _parse_factors(downscale, "--downscale"),
-        max_layer=max_layer,
-        labeled=labeled,
-        copy_metadata=copy_metadata,
-        in_place=in_place,
-        scale=None if scale is None else _by_dimension("--scale", scale, float),
-        units=None if units is None else _parse_units(units),
-        version=version,
-        mode="w" if overwrite else "w-",
-        chunks=None if chunks is None else _parse_chunks(chunks),
-        boundary=boundary,
-        name=name,
-        progress=lambda total: rich_progress(total, f"writing {dst or src}"),
-    )
+    with _cluster(scheduler):
+        written = scale_image(
+            src,
+            dst,
+            axes=None if axes is None else _parse_dims(axes),
+            method=method,
+            downscale=None if downscale is None else _parse_factors(downscale, "--downscale"),
+            max_layer=max_layer,
+            labeled=labeled,
+            copy_metadata=copy_metadata,
+            in_place=in_place,
+            scale=None if scale is None else _by_dimension("--scale", scale, float),
+            units=None if units is None else _parse_units(units),
+            version=version,
+            mode="w" if overwrite else "w-",
+            chunks=None if chunks is None else _parse_chunks(chunks),
+            boundary=boundary,
+            name=name,
+            shards=None if shards is None else _parse_shards(shards),
+            max_memory=max_memory,
+            workers=workers,
+            progress=lambda total: rich_progress(total, f"writing {dst or src}"),
+        )
     description = _description(written.store, written.tree)
     if copy_metadata:
         description["copied_attributes"] = list(written.copied)
@@ -534,6 +577,7 @@ _EXAMPLES = {
     "--factors": "z=1,y=2,x=2",
     "--downscale": "z=1,y=2,x=2",
     "--chunks": "y=256,x=256",
+    "--shards": "y=1024,x=1024",
 }
 
 
@@ -542,12 +586,37 @@ def _parse_factors(text: str, option: str = "--factors") -> int | dict[str, int]
     return int(text) if re.fullmatch(r"\s*-?\d+\s*", text) else _by_dimension(option, text, int)
 
 
-def _parse_chunks(text: str) -> tuple[int, ...] | dict[str, int]:
+def _parse_chunks(text: str, option: str = "--chunks") -> tuple[int, ...] | dict[str, int]:
     """Read ``1,256,256`` or ``y=256,x=256``."""
     parts = [part.strip() for part in text.split(",")]
     if all(part.isdecimal() for part in parts):
         return tuple(map(int, parts))
-    return _by_dimension("--chunks", text, int)
+    return _by_dimension(option, text, int)
+
+
+def _parse_shards(text: str) -> str | tuple[int, ...] | dict[str, int]:
+    """Read ``auto``, or what `_parse_chunks` does."""
+    return text if text.strip() == "auto" else _parse_chunks(text, "--shards")
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Connect to a cluster of dask for as long as the work takes; nothing to do without an address."""
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UsageError(
+            '--scheduler needs dask\'s clusters; install them: pip install "xomezarr[distributed]"'
+        ) from None
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--scheduler {address}: no cluster answers there ({error})") from None
+    with client:
+        yield
 
 
 def _parse_units(text: str) -> str | dict[str, str]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from xomezarr import source
 from xomezarr.channels import RGB, assign_channels
 from xomezarr.coords import assign_grid
 from xomezarr.errors import (
@@ -166,6 +167,32 @@ def convert(
     xarray.DataTree
         The written store, opened lazily.
     """
+    image = prepared(
+        src,
+        dst,
+        dims=dims,
+        series=series,
+        scale=scale,
+        units=units,
+        channels=channels,
+        src_storage_options=src_storage_options,
+    )
+    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, **options)
+    return tree
+
+
+def prepared(
+    src: str | os.PathLike[str],
+    dst: Any,
+    *,
+    dims: str | Sequence[str] | None = None,
+    series: int | None = None,
+    scale: Mapping[str, float] | None = None,
+    units: Mapping[str, str] | str | None = None,
+    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    src_storage_options: Mapping[str, Any] | None = None,
+) -> xr.DataArray:
+    """Open an image as `convert` writes it; parameters are those of `convert`."""
     import xomezarr  # noqa: F401 - registers the accessor
 
     _refuse_same_place(src, dst)
@@ -174,8 +201,7 @@ def convert(
         image = assign_grid(image, scale=scale, units=units)
     if channels:
         image = assign_channels(image, channels)
-    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, **options)
-    return tree
+    return image
 
 
 def _refuse_same_place(src: str | os.PathLike[str], dst: Any) -> None:
@@ -241,8 +267,11 @@ def _lazy(
     name: str | None,
     chunks: Sequence[int] | None = None,
     attrs: Mapping[str, Any] | None = None,
+    mapped: bool = False,
 ) -> xr.DataArray:
-    encoding = {} if chunks is None else {"preferred_chunks": dict(zip(dims, map(int, chunks), strict=True))}
+    encoding: dict[str, Any] = {source.MAPPED: True} if mapped else {}
+    if chunks is not None:
+        encoding["preferred_chunks"] = dict(zip(dims, map(int, chunks), strict=True))
     lazy: Any = indexing.LazilyIndexedArray(array)
     variable = xr.Variable(tuple(dims), indexing.CopyOnWriteArray(lazy), attrs, encoding)
     return xr.Dataset({"image": variable})["image"].rename(name)
@@ -278,7 +307,7 @@ def _open_npy(path: str, dims: str | Sequence[str] | None, series: int | None) -
     pixels, _ = opener()
     array = FileArray(opener, pixels.shape, pixels.dtype)
     chunks = _chunks_in_memory_order(pixels)
-    return _lazy(array, _dimensions(dims, pixels.shape, path, None), name=Path(path).stem, chunks=chunks)
+    return _lazy(array, _dimensions(dims, pixels.shape, path, None), name=Path(path).stem, chunks=chunks, mapped=True)
 
 
 def _map_npy(path: str) -> tuple[NDArray[Any], Callable[[], None]]:
@@ -432,11 +461,12 @@ def _open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) 
         shape = tuple(map(int, image.shape))
         named = _dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
         calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)))
-        chunks = _tiff_chunks(image)
+        chunks, mapped = _tiff_chunks(image), _mapped(image)
         dtype = np.dtype(image.dtype)
     array = FileArray(partial(_open_tiff_pixels, path, series), shape, dtype)
     stem = re.sub(r"(\.ome)?\.tiff?$", "", Path(path).name, flags=re.IGNORECASE)
-    return _calibrated(_lazy(array, named, name=calibration.name or stem, chunks=chunks), calibration)
+    lazy = _lazy(array, named, name=calibration.name or stem, chunks=chunks, mapped=mapped)
+    return _calibrated(lazy, calibration)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -442,7 +443,7 @@ class Resources:
         Threads; one for each core where nobody says.
     """
 
-    max_memory: int = 0
+    max_memory: int = sys.maxsize
     workers: int = 1
 
     @classmethod

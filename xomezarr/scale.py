@@ -37,7 +37,7 @@ from xomezarr.grid import Boundary
 from xomezarr.in_place import add_levels
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
-from xomezarr.plan import Plan, beside, final_image, group_attributes, plan_array
+from xomezarr.plan import Plan, Shards, beside, final_image, group_attributes, plan_array
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
@@ -145,6 +145,9 @@ def scale_image(
     chunks: Mapping[str, int] | Sequence[int] | None = None,
     boundary: Boundary = "pad",
     name: str | None = None,
+    shards: Shards = None,
+    max_memory: int | str | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Scaled:
     """Make a pyramid of what is in Zarr already.
@@ -178,7 +181,7 @@ def scale_image(
         Pixel sizes and units that count instead of the store's; see `assign_grid`.
     version
         Of OME-Zarr; left out, that of the image, else 0.4. In place, the array's Zarr format decides.
-    mode, chunks, boundary, name
+    mode, chunks, boundary, name, shards, max_memory, workers
         See `to_zarr`.
     progress
         See `write.write_array`.
@@ -231,7 +234,10 @@ def scale_image(
         "boundary": boundary,
         "irregular": irregular,
         "chunks": chunks,
+        "shards": shards,
         "name": name,
+        "max_memory": max_memory,
+        "workers": workers,
     }
     copied = copied_attributes(source) if copy_metadata else {}
     if in_place:

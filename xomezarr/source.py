@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from xomezarr.chunks import Chunks, grid_of
 from xomezarr.lazy import zarr
 
-__all__ = ["Source", "direct_source", "read_here"]
+__all__ = ["MAPPED", "Source", "direct_source", "read_here"]
+
+MAPPED = "memory_mapped"
+"""Key of the encoding of arrays that are mapped from a file: any part of them costs what it brings."""
 
 
 class Source(Protocol):
@@ -109,7 +112,7 @@ class _Lazy:
     def __init__(self, da: xr.DataArray) -> None:
         self._variable = da.variable
         self.shape, self.dtype, self.shared = da.shape, np.dtype(da.dtype), False
-        preferred = da.encoding.get("preferred_chunks", {})
+        preferred = {} if da.encoding.get(MAPPED) else da.encoding.get("preferred_chunks", {})
         self.chunks = tuple(min(max(int(preferred.get(dim, 1)), 1), max(n, 1)) for dim, n in da.sizes.items())
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:

@@ -311,9 +311,10 @@ def check_complete(group: zarr.Group) -> None:
         If it is such a group.
     """
     if begun := _told(group.attrs.asdict()):
+        advice = 'write it again with mode="w"' if group.store.supports_deletes else "write it again to a new file"
         raise IncompleteStoreError(
             f"{str(group.store_path)!r} is incomplete: its writing, {begun}, was interrupted, or is still under way; "
-            'write it again with mode="w"'
+            f"{advice}"
         )
 
 
@@ -380,7 +381,9 @@ def _marked(target: StoreLike, options: dict[str, Any] | None) -> zarr.Group | N
     except (ValueError, FileNotFoundError):  # an array, or nothing
         return None
     if not group.store.supports_deletes:
-        return None
+        raise StoreExistsError(
+            f"nothing in {str(group.store_path)!r} can be replaced; give a new file, or another path"
+        )
     group.attrs.put(_mark())
     return group
 

@@ -37,7 +37,7 @@ ENOUGH_READS = 1.25
 """Reading stored chunks again costs a fifth of the time then at most; avoiding that, where chunks do not fit each
 other, many times the memory."""
 
-THREAD_BYTES = 16 * 2**20
+THREAD_BYTES = 12 * 2**20
 """What a worker needs beside its arrays: the scratch memory of kernels, of codecs, and of the allocator."""
 
 
@@ -317,8 +317,8 @@ class Costs:
         """
         shape = tiling.shapes[0]
         leaf = _pixels(tiling.sizes[0], shape)
-        # a chunk is copied where it has no neighbours in memory, and encoded
-        unit = 2 * max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True)) * self.itemsize
+        # a chunk is copied out of its tile, or encoded: both are seldom there at the same time
+        unit = max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True)) * self.itemsize
         own = THREAD_BYTES + unit
         if not self.in_memory:
             own += (leaf + 2 * _pixels(self.stored, shape)) * self.itemsize
