@@ -30,6 +30,8 @@ class Contender:
         Whether each voxel of each level has to be the exact mean of level 0, rounded once.
     defaults
         Whether it has defaults, and so takes part in runs with them.
+    quick
+        Whether it takes part in quick trials without being named: some need many seconds to start.
     distribution
         The one whose version is told; left out, that named as the environment.
     """
@@ -41,6 +43,7 @@ class Contender:
     only: tuple[str, ...] | None = None
     exact: bool = False
     defaults: bool = True
+    quick: bool = True
     distribution: str | None = None
 
     def takes(self, workload: str, mode: str) -> bool:
@@ -69,20 +72,32 @@ CONTENDERS: Mapping[str, Contender] = {
     "ngff-zarr": Contender("ngff-zarr", "ngff-zarr", "ngff_zarr"),
     # with a dimension of channels or time it takes no chunks: "Provided chunks have 2 dims; expected 3"
     "multiscale-spatial-image": Contender(
-        "multiscale-spatial-image", "multiscale-spatial-image", "multiscale_spatial_image", only=VOLUMES
+        "multiscale-spatial-image", "multiscale-spatial-image", "multiscale_spatial_image", only=VOLUMES, quick=False
     ),
     "ome-zarr-pyramid": Contender("ome-zarr-pyramid", "ome-zarr-pyramid", "ome_zarr_pyramid"),
-    "bioio-ome-zarr": Contender("bioio-ome-zarr", "bioio-ome-zarr", "bioio_ome_zarr"),
+    "bioio-ome-zarr": Contender("bioio-ome-zarr", "bioio-ome-zarr", "bioio_ome_zarr", quick=False),
     "tensorstore": Contender("tensorstore alone", "tensorstore", "tensorstore", defaults=False),
     "bound": Contender("bound: no library", "bound", "bound", exact=True, defaults=False, distribution="numcodecs"),
     # other sources of the same pixels
     "xomezarr-lazy": _ours("xomezarr, opened lazily without dask", options={"source": "lazy"}, only=("W2",)),
     "xomezarr-computed": _ours("xomezarr, computed by dask", options={"source": "computed"}, only=("W2",)),
     "ome-zarr-computed": Contender(
-        "ome-zarr-py, computed by dask", "ome-zarr", "ome_zarr", {"source": "computed"}, ("W2",), defaults=False
+        "ome-zarr-py, computed by dask",
+        "ome-zarr",
+        "ome_zarr",
+        {"source": "computed"},
+        ("W2",),
+        defaults=False,
+        quick=False,
     ),
     "ngff-zarr-computed": Contender(
-        "ngff-zarr, computed by dask", "ngff-zarr", "ngff_zarr", {"source": "computed"}, ("W2",), defaults=False
+        "ngff-zarr, computed by dask",
+        "ngff-zarr",
+        "ngff_zarr",
+        {"source": "computed"},
+        ("W2",),
+        defaults=False,
+        quick=False,
     ),
     # one worker instead of two
     "xomezarr-1": _ours("xomezarr, one worker", options={"workers": 1}, only=("W1", "W2"), defaults=False),

@@ -88,9 +88,10 @@ def text(records: list[Record]) -> str:
     return "\n" + "\n\n".join(parts)
 
 
-def markdown(records: list[Record]) -> str:
-    """Return all tables of these records as Markdown."""
+def markdown(records: list[Record], pictures: Sequence[tuple[str, Path]]) -> str:
+    """Return pictures, by what they show, and all tables of these records as Markdown."""
     parts = ["<!-- made by benchmarks/run.py --report -->", conditions(records)]
+    parts += [f"![{words}](images/{path.name})" for words, path in pictures]
     for title, rows in tables(records):
         head, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
         rule = "| --- |" + " ---: |" * (len(rows[0]) - 1)
@@ -219,11 +220,15 @@ def write(results: Path, docs: Path, size: str) -> None:
     records = last_campaigns(records, size)
     if not records:
         raise SystemExit(f"{results} has no results of size {size}; measure first")
-    (docs / TABLES).write_text(markdown(records), encoding="utf-8")
-    folder = docs / "images"
-    plot_times(records, folder / "performance-times.svg")
+    times, growing = docs / "images" / "performance-times.svg", docs / "images" / "performance-growth.svg"
+    pictures = []
+    if any(record["kind"] == "write" and record["workload"] not in GROWTH for record in records):
+        plot_times(records, times)
+        pictures.append(("Seconds and peak memory of each library on each workload", times))
     if len(grown(records)) > 1:
-        plot_growth(records, folder / "performance-growth.svg")
+        plot_growth(records, growing)
+        pictures.append(("Time and memory as the image grows", growing))
+    (docs / TABLES).write_text(markdown(records, pictures), encoding="utf-8")
 
 
 def pyplot() -> Any:
@@ -250,8 +255,6 @@ def plot_times(records: list[Record], path: Path) -> None:
         for mode, words in MODES.items()
         if workload not in GROWTH and (measured := by_contender(records, workload, mode))
     ]
-    if not panels:
-        return
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(5 * columns, 2.7 * lines), squeeze=False, layout="constrained")

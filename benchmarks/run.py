@@ -127,17 +127,24 @@ class Campaign:
         return [mode for mode in self.options.modes if mode not in skipped]
 
     def contenders(self, workload: str, mode: str) -> dict[str, Contender]:
-        chosen = self.options.contenders or CONTENDERS
+        return {
+            name: contender
+            for name, contender in self.chosen().items()
+            if contender.takes(workload, mode) and contender.environment in self.pythons
+        }
+
+    def chosen(self) -> dict[str, Contender]:
+        """Those that were named, else all; in quick trials, those that start quickly."""
+        named = self.options.contenders
         return {
             name: contender
             for name, contender in CONTENDERS.items()
-            if name in chosen and contender.takes(workload, mode) and contender.environment in self.pythons
+            if (name in named if named else contender.quick or not self.options.quick)
         }
 
     def prepare(self) -> None:
         """Make what is needed and missing: environments and input."""
-        asked = [CONTENDERS[name].environment for name in self.options.contenders or CONTENDERS]
-        needed = asked if self.workloads else []
+        needed = [contender.environment for contender in self.chosen().values()] if self.workloads else []
         if self.options.latency != "without":
             needed += ["xomezarr", *(opener.environment for opener in self.openers().values())]
         for name in dict.fromkeys(needed):
@@ -195,8 +202,7 @@ class Campaign:
 
     def openers(self) -> dict[str, latency.Opener]:
         """Those of the chosen contenders, and zarr-python alone."""
-        chosen = self.options.contenders
-        return {name: o for name, o in latency.OPENERS.items() if not chosen or name in (*chosen, "zarr")}
+        return {name: opener for name, opener in latency.OPENERS.items() if name in (*self.chosen(), "zarr")}
 
     def open(self) -> None:
         folder = self.scratch / "images"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -220,12 +221,16 @@ def _open_arrays(group: zarr.Group, image: Image, indices: Iterable[int]) -> dic
     """Open the arrays of levels, and make sure that they fit the metadata; all faults are reported together."""
     faults: list[OmeZarrError] = []
     arrays = {}
-    # a remote store answers all of them in the time of one
-    with ThreadPoolExecutor(OPEN_AT_ONCE) as pool:
-        waiting = {index: pool.submit(_open_array, group, image, index) for index in indices}
-    for index, opening in waiting.items():
+    opening: dict[int, Callable[[], zarr.Array[Any]]] = {
+        index: partial(_open_array, group, image, index) for index in indices
+    }
+    if not isinstance(group.store, zarr.storage.LocalStore):
+        # a remote store answers all of them in the time of one
+        with ThreadPoolExecutor(OPEN_AT_ONCE) as pool:
+            opening = {index: pool.submit(one).result for index, one in opening.items()}
+    for index, opened in opening.items():
         with collecting(faults):
-            arrays[index] = opening.result()
+            arrays[index] = opened()
     raise_all(faults, "the image cannot be opened")
     return arrays
 

@@ -69,7 +69,9 @@ def write_plan(
     plan: Plan, pixels: Pixels, *, progress: Progress | None = None, compute: bool = True
 ) -> xr.DataTree | Any:
     """Write what is planned, and open what was written."""
-    check_codecs(plan)
+    if not compute or not is_local(plan.store):
+        # a local store is made beside its place: there, arrays that cannot be created cost nothing
+        check_codecs(plan)
 
     def write_and_open() -> xr.DataTree:
         with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
@@ -100,7 +102,7 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     with publish(
         plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=plan.storage_options
     ) as group:
-        arrays = [create_array(group, plan, level) for level in plan.levels]
+        arrays = create_levels(group, plan)
         write_pixels(plan, pixels, arrays, on_tile)
         create_coordinates(group, plan)
         plan = with_windows(plan, arrays[-1])
@@ -160,9 +162,22 @@ def check_codecs(plan: Plan) -> None:
     if plan.compressors in (None, COMPRESSORS):
         return
     group = zarr.create_group(zarr.storage.MemoryStore(), zarr_format=plan.zarr_format)  # type: ignore[arg-type]
+    create_levels(group, plan)
+
+
+def create_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
+    """Create the arrays of all levels.
+
+    Raises
+    ------
+    CodecError
+        If zarr does not take the compressors.
+    """
     try:
-        create_array(group, plan, plan.levels[0])
+        return [create_array(group, plan, level) for level in plan.levels]
     except (TypeError, ValueError, KeyError, AttributeError) as error:
+        if plan.compressors is None or plan.compressors == COMPRESSORS:
+            raise
         codec = "numcodecs.Zstd(level=3)" if plan.zarr_format == 2 else "zarr.codecs.ZstdCodec(level=3)"
         raise CodecError(
             f"compressors={plan.compressors!r} cannot be used with Zarr v{plan.zarr_format} ({error}); "
@@ -264,7 +279,11 @@ def with_windows(plan: Plan, coarsest: zarr.Array[Any]) -> Plan:
     completed: list[Channel] = list(channels)
     for start in range(0, len(missing), batch):
         indices = missing[start : start + batch]
-        read = np.asarray(coarsest.oindex[(*picked[:axis], np.array(indices), *picked[axis:])])
+        selected = (*picked[:axis], np.array(indices), *picked[axis:])
+        # most coarsest levels are small enough to be looked at whole
+        whole = all(len(along) == n for along, n in zip(selected, coarsest.shape, strict=True))
+        box = tuple(slice(0, n) for n in coarsest.shape)
+        read = Chunks(coarsest).read(box) if whole else np.asarray(coarsest.oindex[selected])
         for index, of_channel in zip(indices, np.moveaxis(read, axis, 0), strict=True):
             completed[index] = replace(channels[index], window=default_window(of_channel, plan.levels[0].dtype))
     return replace(plan, image=replace(plan.image, channels=tuple(completed)))
