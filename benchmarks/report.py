@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def markdown(records: list[Record], pictures: Sequence[tuple[str, Path]]) -> str
     for title, rows in tables(records):
         head, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
         rule = "| --- |" + " ---: |" * (len(rows[0]) - 1)
-        parts += [f"### {title}", "\n".join([head, rule, *body])]
+        parts += [f"## {title}", "\n".join([head, rule, *body])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -266,7 +267,7 @@ def plot_times(records: list[Record], path: Path) -> None:
         )
         peaks = [f"{median(measured[name], 'peak_mb'):.0f} MB" for name in names]
         axis.bar_label(drawn, peaks, padding=3, fontsize=7, color="#555")
-        axis.set(title=title, xlabel="seconds; beside each bar, peak memory")
+        axis.set(title=title, xlabel="seconds, and peak memory")
         axis.margins(x=0.2)
         axis.spines[["top", "right"]].set_visible(False)
     for axis in list(axes.flat)[len(panels) :]:
@@ -281,14 +282,17 @@ def plot_growth(records: list[Record], path: Path) -> None:
     sizes = grown(records)
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     of_size = {name: by_contender(records, name, "same") for name in sizes}
+    marks = {key: cycle("sD^vPX") for key in ("wall", "peak_mb")}
     for contender in dict.fromkeys(key for found in of_size.values() for key in found):
         for axis, key in zip(axes, ("wall", "peak_mb"), strict=True):
             points = [(sizes[n], median(found.get(contender, []), key)) for n, found in of_size.items()]
             points = [point for point in points if point[1] is not None]
             if points:
                 ours = color(contender) != OTHERS
-                style = {"color": color(contender), "linewidth": 2.2} if ours else {"linewidth": 1}
-                axis.plot(*zip(*points, strict=True), marker="o", label=CONTENDERS[contender].label, **style)
+                # others in one colour too, each with a mark of its own
+                style = {"marker": "o", "linewidth": 2.2} if ours else {"marker": next(marks[key]), "linewidth": 1}
+                label = CONTENDERS[contender].label
+                axis.plot(*zip(*points, strict=True), color=color(contender), label=label, **style)
     for axis, words in zip(axes, ("seconds", "peak memory, MB"), strict=True):
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")

@@ -24,6 +24,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -268,6 +269,8 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # who ends this program ends what it started, and leaves no images behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen = parse()
     if chosen.report:
         report.write(chosen.results, HERE.parent / "docs", "quick" if chosen.quick else "full")

@@ -86,7 +86,7 @@ def ome_zarr(image: Image, store: Path, workload: Workload, same: bool, *, sourc
             "fmt": FormatV05(),
             "storage_options": {"chunks": workload.chunks_of(0), "compressors": [codec_of_zarr()]},
         }
-    # its chunks are those of the dask array; an array of NumPy it would cut into larger ones, and take longer
+    # it makes a dask array of whatever it is given, and takes as long
     data = as_dask(image, workload.chunks_of(0) if same else "auto", computed=source == "computed")
     write_image(data, str(store), axes=list(workload.dims), scale_factors=cumulative(workload), **options)
 

@@ -135,6 +135,9 @@ def test_every_chunk_has_one_writer_and_is_read_once(
 
     def read_box(self: Chunks, box: Any) -> Any:
         with lock:
+            # the coarsest level is read for the windows of channels
+            if self.shape != pixels.shape:
+                return real_read(self, box)
             for index in itertools.product(
                 *(range(where.start // n, -(-where.stop // n)) for where, n in zip(box, self.grid, strict=True))
             ):
