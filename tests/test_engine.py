@@ -276,6 +276,15 @@ def test_a_write_that_would_take_too_much_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+def test_small_chunks_are_joined_only_as_far_as_the_memory_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 64 * 2**20)
+    da = cells(128, 256, 256).chunk()
+    da = xr.DataArray(dask.array.from_zarr(zarr.array(da.values, chunks=(32, 32, 32))), dims=da.dims)
+    plenty = da.omezarr.plan("a", chunks=(32, 32, 32), workers=1)
+    little = da.omezarr.plan("a", chunks=(32, 32, 32), workers=1, max_memory="16 MiB")
+    assert little.memory <= 16 * 2**20 < plenty.memory
+
+
 def test_more_memory_saves_reading_planes_again(tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", shape=(64, 2048, 2048), chunks=(1, 2048, 2048), dtype="u2")
     da = xr.DataArray(dask.array.from_zarr(array), dims=("z", "y", "x"))

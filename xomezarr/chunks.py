@@ -116,17 +116,16 @@ class _Direct:
         self._key = metadata.encode_chunk_key
         self._prototype = default_buffer_prototype()
         self._transform = ChunkTransform(codecs=tuple(inner.codec_pipeline))  # type: ignore[arg-type]
-        self._config = inner.config
         self._spec = ArraySpec(
             shape=grid_of(array),
             dtype=metadata.dtype,
             fill_value=metadata.fill_value,
-            config=self._config,
+            config=inner.config,
             prototype=self._prototype,
         )
         fill = metadata.fill_value
         self.fill = np.zeros((), array.dtype)[()] if fill is None else fill
-        self._elides = fill is not None and not self._config.write_empty_chunks
+        self._elides = fill is not None and not inner.config.write_empty_chunks
 
     @classmethod
     def of(cls, array: zarr.Array[Any]) -> _Direct | None:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from xomezarr.chunks import Chunks
 from xomezarr.downsample import Recipe, Section, check_result, tiles
+from xomezarr.downsample.method import Reduction
 from xomezarr.source import Source
 from xomezarr.tiling import Tile, Tiling
 
-__all__ = ["OnTile", "Stopped", "Work", "run_in_threads"]
+__all__ = ["OnTile", "Watch", "Work", "run_in_threads"]
 
 type OnTile = Callable[[int], None]
 """Called with the number of decoded bytes each time that a part of a level has been written."""
@@ -33,6 +34,32 @@ FINISHED_PIXELS = 2**19
 
 class Stopped(BaseException):
     """Another worker has failed, or the user has interrupted: nothing more is wanted."""
+
+
+class Watch:
+    """Told of tiles that are written in this process, and asked whether to go on; elsewhere it does neither.
+
+    Parameters
+    ----------
+    on_tile
+        Called with the bytes of each tile, by several threads at once.
+    """
+
+    def __init__(self, on_tile: OnTile | None = None) -> None:
+        self._on_tile, self.stopped = on_tile, False
+
+    def __reduce__(self) -> Any:
+        return (Watch, ())
+
+    def go_on(self) -> None:
+        """Raise `Stopped` where nothing more is wanted."""
+        if self.stopped:
+            raise Stopped
+
+    def tell(self, nbytes: int) -> None:
+        """Tell of a tile that has been written."""
+        if self._on_tile is not None:
+            self._on_tile(nbytes)
 
 
 @dataclass(frozen=True)
@@ -53,18 +80,20 @@ class Work:
     recipe: Recipe | None
     targets: tuple[Chunks | None, ...]
 
-    def leaf(self, tile: Tile, pixels: NDArray[Any], go_on: Callable[[], None]) -> NDArray[Any] | None:
+    def leaf(self, tile: Tile, pixels: NDArray[Any], watch: Watch) -> NDArray[Any] | None:
         """Write a tile of pixels, in file order, and return its carry, of the next level; None where there is none."""
-        self._write(tile, pixels, go_on)
+        target = self.targets[tile.level]
+        if target is not None:
+            whole = self.tiling.box(tile)
+            for box in target.boxes(whole):
+                watch.go_on()
+                target.write(box, pixels[_relative(box, whole)])
+            watch.tell(self.written(tile))
         if self.recipe is None or self.tiling.parent(tile) is None:
             return None
-        sections = self._sections(tile)
-        if not all(section.count for section in sections):  # all of it is trimmed
-            return None
-        canonical = pixels.transpose(self.recipe.order)[_within(sections)]
-        return self._checked(self.recipe.kernel.start(canonical, sections), sections)
+        return self._reduced(tile, pixels.transpose(self.recipe.order), self.recipe.kernel.start)
 
-    def node(self, tile: Tile, carry: NDArray[Any], go_on: Callable[[], None]) -> NDArray[Any] | None:
+    def node(self, tile: Tile, carry: NDArray[Any], watch: Watch) -> NDArray[Any] | None:
         """Write a tile that is made of others, and return its carry as `leaf` does.
 
         Parameters
@@ -75,23 +104,22 @@ class Work:
         assert self.recipe is not None
         target = self.targets[tile.level]
         if target is not None:
-            whole = self.tiling.box(tile)
+            whole, covering = self.tiling.box(tile), self._covering(tile.level)
             for box in target.boxes(whole):
-                go_on()
-                target.write(box, self._finished(tile.level, carry, whole, box))
+                watch.go_on()
+                local = carry[(slice(None), *(_relative(box, whole)[axis] for axis in self.recipe.order))]
+                target.write(box, self._finished(tile.level, local, box, *covering))
+            watch.tell(self.written(tile))
         if self.tiling.parent(tile) is None:
             return None
-        sections = self._sections(tile)
-        if not all(section.count for section in sections):
-            return None
-        return self._checked(self.recipe.kernel.step(carry[_within(sections)], sections), sections)
+        return self._reduced(tile, carry, self.recipe.kernel.step)
 
-    def whole(self, tile: Tile, sources: Sequence[Source], go_on: Callable[[], None]) -> NDArray[Any] | None:
+    def whole(self, tile: Tile, sources: Sequence[Source], watch: Watch) -> NDArray[Any] | None:
         """Make all tiles that come under one, and that one; return its carry."""
         if tile.level == 0 or not self.tiling.linked:
-            return self.leaf(tile, sources[tile.level].read(self.tiling.box(tile)), go_on)
-        pieces = ((child, self.whole(child, sources, go_on)) for child in self.tiling.children(tile))
-        return self.node(tile, self.joined(tile, pieces), go_on)
+            return self.leaf(tile, sources[tile.level].read(self.tiling.box(tile)), watch)
+        pieces = ((child, self.whole(child, sources, watch)) for child in self.tiling.children(tile))
+        return self.node(tile, self.joined(tile, pieces), watch)
 
     def joined(self, tile: Tile, pieces: Iterable[tuple[Tile, NDArray[Any] | None]]) -> NDArray[Any]:
         """Return the carry of a tile, put together from those of the tiles that it is made of."""
@@ -125,15 +153,6 @@ class Work:
         shape = tuple(box[axis].stop - box[axis].start for axis in self.recipe.order)
         return np.empty((self.recipe.kernel.components, *shape), self.recipe.kernel.dtype)
 
-    def _write(self, tile: Tile, pixels: NDArray[Any], go_on: Callable[[], None]) -> None:
-        target = self.targets[tile.level]
-        if target is None:
-            return
-        whole = self.tiling.box(tile)
-        for box in target.boxes(whole):
-            go_on()
-            target.write(box, pixels[_relative(box, whole)])
-
     def _sections(self, tile: Tile) -> list[Section]:
         """Return what a tile gives to the next level, by axis in the kernel's order."""
         assert self.recipe is not None
@@ -149,13 +168,14 @@ class Work:
             for axis in self.recipe.order
         ]
 
-    def _finished(self, level: int, carry: NDArray[Any], whole: Sequence[slice], box: Sequence[slice]) -> NDArray[Any]:
-        """Make the pixels of a box, in file order, of the carry of the tile that it lies in."""
+    def _finished(
+        self, level: int, carry: NDArray[Any], box: Sequence[slice], covers: Sequence[int], covered: Sequence[int]
+    ) -> NDArray[Any]:
+        """Make the pixels of a box, in file order, of its carry."""
         assert self.recipe is not None
         target = self.targets[level]
         assert target is not None
         order, kernel = self.recipe.order, self.recipe.kernel
-        covers, covered = self._covering(level)
         sections = [
             Section(
                 box[axis].start,
@@ -168,11 +188,10 @@ class Work:
             )
             for axis in order
         ]
-        local = carry[(slice(None), *(_relative(box, whole)[axis] for axis in order))]
         pixels = np.empty(tuple(where.stop - where.start for where in box), target.dtype)
         canonical = pixels.transpose(order)
         for place, source, parts in tiles(sections, FINISHED_PIXELS):
-            made = kernel.finish(local[source], parts)
+            made = kernel.finish(carry[source], parts)
             check_result(made, tuple(part.count for part in parts), target.dtype)
             canonical[place] = made
         return pixels
@@ -185,18 +204,18 @@ class Work:
             covered = [min(extent, n * f) for extent, n, f in zip(covered, shape, covers, strict=True)]
         return covers, covered
 
-    def _checked(self, carry: Any, sections: Sequence[Section]) -> NDArray[Any]:
+    def _reduced(self, tile: Tile, given: NDArray[Any], reduce: Reduction) -> NDArray[Any] | None:
+        """Make a tile's carry, of the next level, of what it has itself; None where all of it is trimmed."""
         assert self.recipe is not None
-        kernel = self.recipe.kernel
+        kernel, sections = self.recipe.kernel, self._sections(tile)
+        if not all(section.count for section in sections):
+            return None
+        kept: tuple[Any, ...] = (..., *(slice(section.stop - section.start) for section in sections))
+        carry: Any = reduce(given[kept], sections)
         # NumPy makes scalars of arrays without dimensions
         result: NDArray[Any] = np.asarray(carry) if isinstance(carry, np.generic) else carry
         check_result(result, (kernel.components, *(section.count for section in sections)), kernel.dtype)
         return result
-
-
-def _within(sections: Sequence[Section]) -> tuple[Any, ...]:
-    """Index the pixels of a tile that are not trimmed."""
-    return (..., *(slice(section.stop - section.start) for section in sections))
 
 
 def _relative(box: Sequence[slice], whole: Sequence[slice]) -> tuple[slice, ...]:
@@ -222,7 +241,8 @@ def run_in_threads(work: Work, sources: Sequence[Source], workers: int, on_tile:
     on_tile
         Called with the bytes of each tile that has been written, by several threads at once.
     """
-    trees = _Trees(work, sources, on_tile)
+    watch = Watch(on_tile)
+    trees = _Trees(work, sources, watch)
     workers = min(workers, work.tiling.leaf_count)
     if workers == 1:
         trees.grow()
@@ -233,7 +253,7 @@ def run_in_threads(work: Work, sources: Sequence[Source], workers: int, on_tile:
             wait(running, return_when=FIRST_EXCEPTION)
         finally:
             # after an error, or an interruption of this thread, the others end with the chunk that they are at
-            trees.stopped = any(not thread.done() or thread.exception() is not None for thread in running)
+            watch.stopped = any(not thread.done() or thread.exception() is not None for thread in running)
     failures = [failure for thread in running if (failure := thread.exception()) is not None]
     for failure in failures:
         if not isinstance(failure, Stopped):
@@ -243,12 +263,11 @@ def run_in_threads(work: Work, sources: Sequence[Source], workers: int, on_tile:
 class _Trees:
     """All tiles, those that are being made, and who does it."""
 
-    def __init__(self, work: Work, sources: Sequence[Source], on_tile: OnTile | None) -> None:
-        self._work, self._sources, self._on_tile = work, sources, on_tile
+    def __init__(self, work: Work, sources: Sequence[Source], watch: Watch) -> None:
+        self._work, self._sources, self._watch = work, sources, watch
         self._leaves: Iterator[Tile] = work.tiling.leaves()
         self._open: dict[Tile, _Open] = {}
         self._lock = threading.Lock()
-        self.stopped = False
 
     def grow(self) -> None:
         """Take leaf after leaf, and make what becomes whole with it."""
@@ -257,29 +276,18 @@ class _Trees:
                 tile, carry = leaf, self._leaf(leaf)
                 while carry is not None and (whole := self._deliver(tile, carry)) is not None:
                     tile, carry = whole
-                    carry = self._work.node(tile, carry, self._go_on)
-                    self._tell(tile)
+                    carry = self._work.node(tile, carry, self._watch)
         except BaseException:
-            self.stopped = True
+            self._watch.stopped = True
             raise
 
     def _leaf(self, tile: Tile) -> NDArray[Any] | None:
-        pixels = self._sources[tile.level].read(self._work.tiling.box(tile))
-        carry = self._work.leaf(tile, pixels, self._go_on)
-        self._tell(tile)
-        return carry
+        # in a call of its own, which lets go of the pixels before the next tiles are made
+        return self._work.leaf(tile, self._sources[tile.level].read(self._work.tiling.box(tile)), self._watch)
 
     def _next(self) -> Tile | None:
         with self._lock:
-            return None if self.stopped else next(self._leaves, None)
-
-    def _go_on(self) -> None:
-        if self.stopped:
-            raise Stopped
-
-    def _tell(self, tile: Tile) -> None:
-        if self._on_tile is not None and (nbytes := self._work.written(tile)):
-            self._on_tile(nbytes)
+            return None if self._watch.stopped else next(self._leaves, None)
 
     def _deliver(self, tile: Tile, carry: NDArray[Any]) -> tuple[Tile, NDArray[Any]] | None:
         """Put a carry where it belongs; return the tile that has become whole by it, and its carry."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from xomezarr.engine import OnTile, Stopped, Work
+from xomezarr.engine import OnTile, Watch, Work
 from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
 from xomezarr.source import Source, read_here
@@ -25,24 +25,6 @@ TASKS_PER_THREAD = 4
 
 IN_FLIGHT = 2
 """Tasks that each thread of a cluster has been given: one to work on, and the next."""
-
-
-class _Watch:
-    """Told of tiles that are written in this process, and asked whether to go on; elsewhere it does neither."""
-
-    def __init__(self, on_tile: OnTile | None) -> None:
-        self.on_tile, self.stopped = on_tile, False
-
-    def __reduce__(self) -> Any:
-        return (_Watch, (None,))
-
-    def go_on(self) -> None:
-        if self.stopped:
-            raise Stopped
-
-    def tell(self, nbytes: int) -> None:
-        if self.on_tile is not None and nbytes:
-            self.on_tile(nbytes)
 
 
 # --- one graph -------------------------------------------------------------------------------------------------------
@@ -77,7 +59,7 @@ def run_by_dask(work: Work, data: Any, on_tile: OnTile | None = None) -> None:
             'give a path, or compute here: dask.config.set(scheduler="threads")'
         )
     leaves = read_here(data).rechunk(work.tiling.leaf, method="tasks")
-    watch = _Watch(on_tile)
+    watch = Watch(on_tile)
     name = f"pyramid-{uuid.uuid4().hex}"
     tasks, ends = _tasks(work, watch, leaves.name, name)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[leaves])
@@ -91,7 +73,7 @@ def run_by_dask(work: Work, data: Any, on_tile: OnTile | None = None) -> None:
         on_tile(sum(work.written(tile) for tile in work.tiling.made()))
 
 
-def _tasks(work: Work, watch: _Watch, leaves: str, name: str) -> tuple[dict[Any, Any], list[Any]]:
+def _tasks(work: Work, watch: Watch, leaves: str, name: str) -> tuple[dict[Any, Any], list[Any]]:
     """Return a task for each leaf and for each tile that is made of several, and the keys that nobody else asks for.
 
     What is made of a single tile is made in that one's task.
@@ -128,33 +110,35 @@ def _last_of_chain(tiling: Tiling, tile: Tile) -> Tile:
 
 
 class _Shared:
-    """What all tasks of a graph need."""
+    """What all tasks need."""
 
-    def __init__(self, work: Work, watch: _Watch) -> None:
-        self.work, self.watch = work, watch
+    def __init__(self, work: Work, watch: Watch, sources: Sequence[Source] = ()) -> None:
+        self.work, self.watch, self.sources = work, watch, sources
 
 
 def _make_leaf(shared: _Shared, tile: Tile, pixels: NDArray[Any]) -> NDArray[Any] | None:
-    carry = shared.work.leaf(tile, pixels, shared.watch.go_on)
-    shared.watch.tell(shared.work.written(tile))
-    return _along_chain(shared, tile, carry)
+    return _along_chain(shared, tile, shared.work.leaf(tile, pixels, shared.watch))
 
 
 def _make_node(
     shared: _Shared, tile: Tile, pieces: Sequence[Tile], carries: Sequence[NDArray[Any]]
 ) -> NDArray[Any] | None:
+    return _along_chain(shared, tile, _joined(shared, tile, pieces, carries))
+
+
+def _joined(
+    shared: _Shared, tile: Tile, pieces: Sequence[Tile], carries: Sequence[NDArray[Any]]
+) -> NDArray[Any] | None:
+    """Make a tile of what others have returned."""
     carry = shared.work.joined(tile, zip(pieces, carries, strict=True))
-    made = shared.work.node(tile, carry, shared.watch.go_on)
-    shared.watch.tell(shared.work.written(tile))
-    return _along_chain(shared, tile, made)
+    return shared.work.node(tile, carry, shared.watch)
 
 
 def _along_chain(shared: _Shared, tile: Tile, carry: NDArray[Any] | None) -> NDArray[Any] | None:
     """Make what is made of this tile alone."""
     tiling = shared.work.tiling
     while carry is not None and (parent := tiling.parent(tile)) is not None and tiling.parts(parent) == 1:
-        tile, carry = parent, shared.work.node(parent, carry, shared.watch.go_on)
-        shared.watch.tell(shared.work.written(tile))
+        tile, carry = parent, shared.work.node(parent, carry, shared.watch)
     return carry
 
 
@@ -206,20 +190,20 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     threads = max(sum(client.nthreads().values()), 1)
     level = _task_level(tiling, TASKS_PER_THREAD * threads)
     # a task of the cluster rather than a message to it: it can be made again where a worker is lost
-    shared = client.submit(_Assignment, work, tuple(sources), pure=False)
+    shared = client.submit(_Shared, work, Watch(), tuple(sources), pure=False)
     roots = _roots(tiling, level)
     waiting: dict[Tile, list[tuple[Tile, Any]]] = {}
     tiles: dict[Any, Tile] = {}
     done: Any = as_completed()  # type: ignore[no-untyped-call]
 
-    def submit(tile: Tile, *arguments: Any) -> None:
-        future = client.submit(_assigned, shared, tile, *arguments, pure=False, key=f"tile-{uuid.uuid4().hex}")
+    def submit(task: Any, tile: Tile, *arguments: Any) -> None:
+        future = client.submit(task, shared, tile, *arguments, pure=False, key=f"tile-{uuid.uuid4().hex}")
         tiles[future.key] = tile
         done.add(future)
 
     try:
         for _, root in zip(range(IN_FLIGHT * threads), roots, strict=False):
-            submit(root)
+            submit(_make_whole, root)
         for future in done:
             tile = tiles.pop(future.key)
             if future.status != "finished":
@@ -232,9 +216,9 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
                 pieces.append((tile, future))
                 if len(pieces) == tiling.parts(parent):
                     del waiting[parent]
-                    submit(parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
+                    submit(_joined, parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
             if (following := next(roots, None)) is not None:
-                submit(following)
+                submit(_make_whole, following)
     except BaseException:
         client.cancel([future for pieces in waiting.values() for _, future in pieces])
         client.cancel(list(done.futures))
@@ -255,21 +239,5 @@ def _roots(tiling: Tiling, level: int) -> Iterator[Tile]:
     return (tile for tile in tiling.made() if tile.level == level)
 
 
-class _Assignment:
-    """What all tasks of a cluster need."""
-
-    def __init__(self, work: Work, sources: Sequence[Source]) -> None:
-        self.work, self.sources = work, sources
-
-
-def _assigned(
-    shared: _Assignment, tile: Tile, pieces: Sequence[Tile] = (), carries: Sequence[NDArray[Any]] = ()
-) -> NDArray[Any] | None:
-    if pieces:
-        carry = shared.work.joined(tile, zip(pieces, carries, strict=True))
-        return shared.work.node(tile, carry, _always)
-    return shared.work.whole(tile, shared.sources, _always)
-
-
-def _always() -> None:
-    """Go on."""
+def _make_whole(shared: _Shared, tile: Tile) -> NDArray[Any] | None:
+    return shared.work.whole(tile, shared.sources, shared.watch)

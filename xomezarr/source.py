@@ -175,12 +175,10 @@ def read_here(data: Any) -> Any:
     graph = data.dask
     replaced: dict[str, Any] = {}
     for name, layer in getattr(graph, "layers", {}).items():
-        if name.startswith("original-") and len(layer) == 1:
-            (node,) = layer.values()
-            array = getattr(node, "value", node)
-            if isinstance(array, zarr.Array) and not isinstance(array.store, zarr.storage.MemoryStore):
-                quick = _Quick(array)
-                replaced[name] = MaterializedLayer({name: quick if node is array else type(node)(node.key, quick)})
+        array = _original(name, layer)
+        if isinstance(array, zarr.Array) and not isinstance(array.store, zarr.storage.MemoryStore):
+            (node,), quick = layer.values(), _Quick(array)
+            replaced[name] = MaterializedLayer({name: quick if node is array else type(node)(node.key, quick)})
     if not replaced:
         return data
     quicker = HighLevelGraph({**graph.layers, **replaced}, graph.dependencies)
@@ -204,21 +202,26 @@ class _Quick:
 def _loaded(data: Any) -> Any:
     """Return the array that a dask array loads block by block, and does nothing else with; None where it computes."""
     import dask.array.core
-    from dask._task_spec import DataNode
 
     layers = getattr(data.dask, "layers", {})
     getters = (dask.array.core.getter, dask.array.core.getter_nofancy, dask.array.core.getter_inline)
     if len(layers) != 2:
         return None
-    original = next((layer for name, layer in layers.items() if name.startswith("original-")), None)
-    loading = layers.get(data.name)
-    if original is None or loading is None or len(original) != 1:
+    found = (array for name, layer in layers.items() if (array := _original(name, layer)) is not None)
+    array, loading = next(found, None), layers.get(data.name)
+    if array is None or loading is None:
         return None
-    (value,) = original.values()
-    array = value.value if isinstance(value, DataNode) else value
     if getattr(getattr(loading, "task", None), "func", None) not in getters or tuple(array.shape) != data.shape:
         return None
     return array if array.dtype == data.dtype else None
+
+
+def _original(name: str, layer: Any) -> Any:
+    """Return the array that a layer of a graph holds for others to load from; None for all other layers."""
+    if not name.startswith("original-") or len(layer) != 1:
+        return None
+    (node,) = layer.values()
+    return getattr(node, "value", node)
 
 
 def _reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:

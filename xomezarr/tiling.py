@@ -403,7 +403,10 @@ def fit(
             break
         # the last axes first: there the neighbours in memory are
         axis = min(growing, key=lambda axis: (leaf[axis] // units[0][axis], -axis))
-        leaf = _with(leaf, axis, 2 * leaf[axis])
+        doubled = _with(leaf, axis, 2 * leaf[axis])
+        if not fits(doubled):
+            break
+        leaf = doubled
     while (reads := costs.reads(shape, leaf)) > ENOUGH_READS:
         larger = [
             _with(leaf, axis, size)

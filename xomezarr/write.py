@@ -1,4 +1,4 @@
-"""Execute a plan: arrays first, , the OME metadata last."""
+"""Execute a plan: arrays first, the OME metadata last."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def write_pixels(plan: Plan, pixels: Pixels, arrays: Sequence[zarr.Array[Any] | 
             run_in_threads(work, sources, plan.fitted.workers, on_tile)
     elif pixels.recipe is not None:
         (level0,) = pixels.levels
-        run_by_dask(work, lazy_data(level0).transpose([level0.dims.index(dim) for dim in pixels.dims]), on_tile)
+        run_by_dask(work, in_file_order(level0, pixels), on_tile)
     else:
         store_by_dask(plan, pixels, arrays, on_tile)
 
@@ -226,7 +226,7 @@ def store_by_dask(plan: Plan, pixels: Pixels, arrays: Sequence[zarr.Array[Any] |
     sources, targets = [], []
     for array, level_plan, level in zip(arrays, plan.levels, pixels.levels, strict=True):
         if array is not None:
-            sources.append(aligned(lazy_data(level.transpose(*pixels.dims)), level_plan))
+            sources.append(aligned(in_file_order(level, pixels), level_plan))
             targets.append(Target(array, on_tile))
     try:
         dask.array.store(sources, targets, lock=False, compute=True)  # type: ignore[arg-type]
@@ -235,6 +235,11 @@ def store_by_dask(plan: Plan, pixels: Pixels, arrays: Sequence[zarr.Array[Any] |
         for target in targets:
             target.stopped = True
         raise
+
+
+def in_file_order(level: xr.DataArray, pixels: Pixels) -> Any:
+    """Return the pixels of a level without reading them; transposed here, as xarray would index each by itself."""
+    return lazy_data(level).transpose([level.dims.index(dim) for dim in pixels.dims])
 
 
 def aligned(data: Any, plan: LevelPlan) -> Any:
