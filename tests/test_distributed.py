@@ -78,15 +78,40 @@ def test_c4_the_workers_of_a_cluster_read_and_write_by_themselves(
     assert sum(told) == stored.omezarr.plan(tmp_path / "x", **OPTIONS).nbytes
 
 
+@pytest.mark.parametrize("method", ["local_mean", "laplacian"])
+def test_a_delayed_write_needs_no_more_than_one_thread_of_a_cluster(
+    tmp_path: Path, stored: xr.DataArray, method: str
+) -> None:
+    da = stored if method == "local_mean" else floats(stored, tmp_path)
+    with dask.config.set(scheduler="threads"):
+        da.omezarr.to_zarr(tmp_path / "here.ome.zarr", method=method, **OPTIONS)
+    written = da.omezarr.to_zarr(tmp_path / "there.ome.zarr", method=method, compute=False, **OPTIONS)
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.compute(written).result(timeout=60)
+    assert files(tmp_path / "there.ome.zarr") == files(tmp_path / "here.ome.zarr")
+
+
+def floats(da: xr.DataArray, folder: Path) -> xr.DataArray:
+    zarr.create_array(folder / "floats.zarr", data=da.values.astype("f4"), chunks=(8, 16, 16))
+    return da.copy(data=dask.array.from_zarr(str(folder / "floats.zarr")))
+
+
+@pytest.mark.parametrize("method", ["local_mean", "gaussian", "laplacian"])
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
-def test_c4_every_scheduler_of_dask_writes_the_same_bytes(tmp_path: Path, stored: xr.DataArray, scheduler: str) -> None:
-    stored.compute().omezarr.to_zarr(tmp_path / "here.ome.zarr", **OPTIONS)
-    computed = stored.copy(data=stored.data + np.uint16(0))
+def test_c4_every_scheduler_of_dask_writes_the_same_bytes(
+    tmp_path: Path, stored: xr.DataArray, scheduler: str, method: str
+) -> None:
+    stored = stored.astype("f4") if method == "laplacian" else stored
+    stored.compute().omezarr.to_zarr(tmp_path / "here.ome.zarr", method=method, **OPTIONS)
+    computed = stored.copy(data=stored.data + stored.dtype.type(0))
     told: list[int] = []
     with dask.config.set(scheduler=scheduler):
-        computed.omezarr.to_zarr(tmp_path / "there.ome.zarr", progress=told.append, **OPTIONS)
+        computed.omezarr.to_zarr(tmp_path / "there.ome.zarr", method=method, progress=told.append, **OPTIONS)
     assert files(tmp_path / "there.ome.zarr") == files(tmp_path / "here.ome.zarr")
-    assert sum(told) == stored.omezarr.plan(tmp_path / "x", **OPTIONS).nbytes
+    assert sum(told) == stored.omezarr.plan(tmp_path / "x", method=method, **OPTIONS).nbytes
 
 
 def test_other_processes_cannot_write_into_this_ones_memory(stored: xr.DataArray) -> None:

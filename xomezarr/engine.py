@@ -23,7 +23,7 @@ from xomezarr.downsample.method import Reduction
 from xomezarr.source import Source
 from xomezarr.tiling import Tile, Tiling
 
-__all__ = ["OnTile", "Watch", "Work", "run_in_threads"]
+__all__ = ["OnTile", "Watch", "Work", "origins", "run_in_threads"]
 
 type OnTile = Callable[[int], None]
 """Called with the number of decoded bytes each time that a part of a level has been written."""
@@ -62,6 +62,46 @@ class Watch:
             self._on_tile(nbytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the pixels of a level stand for, by axis in file order; names are those of `Section`.
+
+    Parameters
+    ----------
+    above
+        Pixels of the level above in one of this; 1 for level 0.
+    covers, covered
+        Pixels of level 0 that one pixel covers unless the edge cuts it, and that the whole level covers.
+    """
+
+    above: tuple[int, ...]
+    covers: tuple[int, ...]
+    covered: tuple[int, ...]
+
+
+def origins(shapes: Sequence[tuple[int, ...]], steps: Sequence[tuple[int, ...]]) -> tuple[Origin, ...]:
+    """Return what the pixels of each level stand for.
+
+    Parameters
+    ----------
+    shapes
+        Of the levels, in file order.
+    steps
+        Factors from each level to the next.
+
+    Examples
+    --------
+    >>> origins([(10,), (5,), (3,)], [(2,), (2,)])[2]
+    Origin(above=(2,), covers=(4,), covered=(10,))
+    """
+    found = [Origin((1,) * len(shapes[0]), (1,) * len(shapes[0]), shapes[0])]
+    for step, shape in zip(steps, shapes[1:], strict=True):
+        covers = tuple(pixels * f for pixels, f in zip(found[-1].covers, step, strict=True))
+        covered = tuple(min(n * f, known) for n, f, known in zip(shape, covers, found[-1].covered, strict=True))
+        found.append(Origin(step, covers, covered))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Work:
     """All that is needed to make any tile, and that can be sent to another process.
@@ -73,25 +113,58 @@ class Work:
     recipe
         How; None where levels are not made from each other.
     targets
-        Where the levels are written, by level; None for a level that is there already.
+        Where the levels are written, by level of the tiling; None for a level that is there already, or comes later.
+    origins
+        What the levels are made of; empty where they are not made from each other.
+    carries
+        Where carries are written, by level of the tiling, for another walk to start from; empty where none is.
+    from_carry
+        Whether leaves are given such a carry, rather than pixels.
+    reach
+        Pixels beyond itself that a leaf is given on either side, by axis in file order; empty for none.
     """
 
     tiling: Tiling
     recipe: Recipe | None
     targets: tuple[Chunks | None, ...]
+    origins: tuple[Origin, ...] = ()
+    carries: tuple[Chunks | None, ...] = ()
+    from_carry: bool = False
+    reach: tuple[int, ...] = ()
 
-    def leaf(self, tile: Tile, pixels: NDArray[Any], watch: Watch) -> NDArray[Any] | None:
-        """Write a tile of pixels, in file order, and return its carry, of the next level; None where there is none."""
+    def read(self, tile: Tile, source: Source) -> NDArray[Any]:
+        """Read what a leaf is made of: its pixels, or its carry, and the halo around it that its level has."""
+        box = self._given(tile)
+        if self.from_carry:
+            assert self.recipe is not None
+            return source.read((slice(0, self.recipe.kernel.components), *box))
+        return source.read(box)
+
+    def leaf(self, tile: Tile, given: NDArray[Any], watch: Watch) -> NDArray[Any] | None:
+        """Write a tile, and return its carry, of the next level; None where there is none.
+
+        Parameters
+        ----------
+        given
+            What `read` returns, in file order.
+        """
+        whole = self._given(tile)
+        carry = self._in_order(given) if self.from_carry else given
         target = self.targets[tile.level]
         if target is not None:
-            whole = self.tiling.box(tile)
-            for box in target.boxes(whole):
+            for box in target.boxes(self.tiling.box(tile)):
                 watch.go_on()
-                target.write(box, pixels[_relative(box, whole)])
+                pixels = (
+                    self._finished(tile.level, carry, whole, box) if self.from_carry else given[_within(whole, box)]
+                )
+                target.write(box, pixels)
             watch.tell(self.written(tile))
         if self.recipe is None or self.tiling.parent(tile) is None:
             return None
-        return self._reduced(tile, pixels.transpose(self.recipe.order), self.recipe.kernel.start)
+        kernel = self.recipe.kernel
+        if self.from_carry:
+            return self._reduced(tile, carry, whole, kernel.step)
+        return self._reduced(tile, given.transpose(self.recipe.order), whole, kernel.start)
 
     def node(self, tile: Tile, carry: NDArray[Any], watch: Watch) -> NDArray[Any] | None:
         """Write a tile that is made of others, and return its carry as `leaf` does.
@@ -102,22 +175,26 @@ class Work:
             The tile's own, axes in the kernel's order.
         """
         assert self.recipe is not None
-        target = self.targets[tile.level]
+        whole, target = self.tiling.box(tile), self.targets[tile.level]
         if target is not None:
-            whole, covering = self.tiling.box(tile), self._covering(tile.level)
             for box in target.boxes(whole):
                 watch.go_on()
-                local = carry[(slice(None), *(_relative(box, whole)[axis] for axis in self.recipe.order))]
-                target.write(box, self._finished(tile.level, local, box, *covering))
+                target.write(box, self._finished(tile.level, carry, whole, box))
             watch.tell(self.written(tile))
+        kept = self.carries[tile.level] if self.carries else None
+        if kept is not None:
+            in_file_order = carry.transpose((0, *(1 + axis for axis in self.recipe.back)))
+            for box in kept.boxes((slice(0, len(carry)), *whole)):
+                watch.go_on()
+                kept.write(box, in_file_order[(slice(None), *_within(whole, box[1:]))])
         if self.tiling.parent(tile) is None:
             return None
-        return self._reduced(tile, carry, self.recipe.kernel.step)
+        return self._reduced(tile, carry, whole, self.recipe.kernel.step)
 
     def whole(self, tile: Tile, sources: Sequence[Source], watch: Watch) -> NDArray[Any] | None:
         """Make all tiles that come under one, and that one; return its carry."""
         if tile.level == 0 or not self.tiling.linked:
-            return self.leaf(tile, sources[tile.level].read(self.tiling.box(tile)), watch)
+            return self.leaf(tile, self.read(tile, sources[tile.level]), watch)
         pieces = ((child, self.whole(child, sources, watch)) for child in self.tiling.children(tile))
         return self.node(tile, self.joined(tile, pieces), watch)
 
@@ -153,6 +230,19 @@ class Work:
         shape = tuple(box[axis].stop - box[axis].start for axis in self.recipe.order)
         return np.empty((self.recipe.kernel.components, *shape), self.recipe.kernel.dtype)
 
+    def _in_order(self, carry: NDArray[Any]) -> NDArray[Any]:
+        """Return a carry that was kept in file order, axes in the kernel's order."""
+        assert self.recipe is not None
+        return carry.transpose((0, *(1 + axis for axis in self.recipe.order)))
+
+    def _given(self, tile: Tile) -> tuple[slice, ...]:
+        """Return the pixels of its level that a leaf is given: its own, and the halo that is asked for."""
+        box = self.tiling.box(tile)
+        return tuple(
+            slice(max(where.start - halo, 0), min(where.stop + halo, n))
+            for where, halo, n in zip(box, self.reach or (0,) * len(box), self.tiling.shapes[tile.level], strict=True)
+        )
+
     def _sections(self, tile: Tile) -> list[Section]:
         """Return what a tile gives to the next level, by axis in the kernel's order."""
         assert self.recipe is not None
@@ -164,61 +254,66 @@ class Work:
                 min(box[axis].stop, kept[axis]),
                 self.tiling.shapes[tile.level][axis],
                 factors[axis],
+                self.recipe.kernel.halo(factors[axis]),
             )
             for axis in self.recipe.order
         ]
 
-    def _finished(
-        self, level: int, carry: NDArray[Any], box: Sequence[slice], covers: Sequence[int], covered: Sequence[int]
-    ) -> NDArray[Any]:
-        """Make the pixels of a box, in file order, of its carry."""
+    def _finished(self, level: int, carry: NDArray[Any], whole: Sequence[slice], box: Sequence[slice]) -> NDArray[Any]:
+        """Make the pixels of a box, in file order, of a carry that holds the pixels `whole` of the level."""
         assert self.recipe is not None
         target = self.targets[level]
         assert target is not None
-        order, kernel = self.recipe.order, self.recipe.kernel
+        order, kernel, origin = self.recipe.order, self.recipe.kernel, self.origins[level]
         sections = [
             Section(
                 box[axis].start,
                 box[axis].stop,
                 self.tiling.shapes[level][axis],
                 1,
-                above=self.tiling.steps[level - 1][axis],
-                covers=covers[axis],
-                covered=covered[axis],
+                kernel.finish_halo(origin.above[axis]),
+                origin.above[axis],
+                origin.covers[axis],
+                origin.covered[axis],
             )
             for axis in order
         ]
+        read = _within([whole[axis] for axis in order], [section.read for section in sections])
         pixels = np.empty(tuple(where.stop - where.start for where in box), target.dtype)
-        canonical = pixels.transpose(order)
+        canonical, local = pixels.transpose(order), carry[(slice(None), *read)]
         for place, source, parts in tiles(sections, FINISHED_PIXELS):
-            made = kernel.finish(carry[source], parts)
+            made = kernel.finish(local[source], parts)
             check_result(made, tuple(part.count for part in parts), target.dtype)
             canonical[place] = made
         return pixels
 
-    def _covering(self, level: int) -> tuple[list[int], list[int]]:
-        """Return how many level-0 pixels one of a level covers along each axis, and how many the level covers."""
-        covers, covered = [1] * len(self.tiling.shapes[0]), list(self.tiling.shapes[0])
-        for step, shape in zip(self.tiling.steps[:level], self.tiling.shapes[1:], strict=False):
-            covers = [pixels * f for pixels, f in zip(covers, step, strict=True)]
-            covered = [min(extent, n * f) for extent, n, f in zip(covered, shape, covers, strict=True)]
-        return covers, covered
+    def _reduced(
+        self, tile: Tile, given: NDArray[Any], whole: Sequence[slice], reduce: Reduction
+    ) -> NDArray[Any] | None:
+        """Make a tile's carry, of the next level, of what it has itself; None where all of it is trimmed.
 
-    def _reduced(self, tile: Tile, given: NDArray[Any], reduce: Reduction) -> NDArray[Any] | None:
-        """Make a tile's carry, of the next level, of what it has itself; None where all of it is trimmed."""
+        Parameters
+        ----------
+        given
+            Pixels or carry, axes in the kernel's order.
+        whole
+            The pixels of the level that it holds, in file order.
+        """
         assert self.recipe is not None
         kernel, sections = self.recipe.kernel, self._sections(tile)
         if not all(section.count for section in sections):
             return None
-        kept: tuple[Any, ...] = (..., *(slice(section.stop - section.start) for section in sections))
-        carry: Any = reduce(given[kept], sections)
+        read = _within([whole[axis] for axis in self.recipe.order], [section.read for section in sections])
+        where: tuple[Any, ...] = (..., *read)
+        carry: Any = reduce(given[where], sections)
         # NumPy makes scalars of arrays without dimensions
         result: NDArray[Any] = np.asarray(carry) if isinstance(carry, np.generic) else carry
         check_result(result, (kernel.components, *(section.count for section in sections)), kernel.dtype)
         return result
 
 
-def _relative(box: Sequence[slice], whole: Sequence[slice]) -> tuple[slice, ...]:
+def _within(whole: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:
+    """Return where a box lies in an array that holds the pixels `whole`."""
     return tuple(
         slice(part.start - where.start, part.stop - where.start) for part, where in zip(box, whole, strict=True)
     )
@@ -283,7 +378,7 @@ class _Trees:
 
     def _leaf(self, tile: Tile) -> NDArray[Any] | None:
         # in a call of its own, which lets go of the pixels before the next tiles are made
-        return self._work.leaf(tile, self._sources[tile.level].read(self._work.tiling.box(tile)), self._watch)
+        return self._work.leaf(tile, self._work.read(tile, self._sources[tile.level]), self._watch)
 
     def _next(self) -> Tile | None:
         with self._lock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import NDArray
@@ -164,7 +165,7 @@ def _in_this_process() -> bool:
 
 def can_be_shared(work: Work) -> bool:
     """Whether other processes can write what is to be made."""
-    stores = [target.array.store for target in work.targets if target is not None]
+    stores = [written.array.store for written in (*work.targets, *work.carries) if written is not None]
     return not any(isinstance(store, zarr.storage.MemoryStore) for store in stores)
 
 
@@ -202,27 +203,44 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
         done.add(future)
 
     try:
-        for _, root in zip(range(IN_FLIGHT * threads), roots, strict=False):
-            submit(_make_whole, root)
-        for future in done:
-            tile = tiles.pop(future.key)
-            if future.status != "finished":
-                future.result()
-            parent = tiling.parent(tile)
-            if on_tile is not None:
-                on_tile(sum(map(work.written, tiling.subtree(tile) if tile.level <= level else [tile])))
-            if parent is not None and tiling.gives(tile):
-                pieces = waiting.setdefault(parent, [])
-                pieces.append((tile, future))
-                if len(pieces) == tiling.parts(parent):
-                    del waiting[parent]
-                    submit(_joined, parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
-            if (following := next(roots, None)) is not None:
-                submit(_make_whole, following)
+        with _stepping_aside():
+            for _, root in zip(range(IN_FLIGHT * threads), roots, strict=False):
+                submit(_make_whole, root)
+            for future in done:
+                tile = tiles.pop(future.key)
+                if future.status != "finished":
+                    future.result()
+                parent = tiling.parent(tile)
+                if on_tile is not None:
+                    on_tile(sum(map(work.written, tiling.subtree(tile) if tile.level <= level else [tile])))
+                if parent is not None and tiling.gives(tile):
+                    pieces = waiting.setdefault(parent, [])
+                    pieces.append((tile, future))
+                    if len(pieces) == tiling.parts(parent):
+                        del waiting[parent]
+                        submit(_joined, parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
+                if (following := next(roots, None)) is not None:
+                    submit(_make_whole, following)
     except BaseException:
         client.cancel([future for pieces in waiting.values() for _, future in pieces])
         client.cancel(list(done.futures))
         raise
+
+
+@contextmanager
+def _stepping_aside() -> Iterator[None]:
+    """Leave the thread of a cluster's worker to other tasks, where this is itself a task: it waits for them."""
+    from distributed import rejoin, secede
+
+    try:
+        secede()  # type: ignore[no-untyped-call]
+    except (ValueError, KeyError, AttributeError):  # no task
+        yield
+        return
+    try:
+        yield
+    finally:
+        rejoin()  # type: ignore[no-untyped-call]
 
 
 def _task_level(tiling: Tiling, wanted: int) -> int:

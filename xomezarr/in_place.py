@@ -59,7 +59,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     try:
         with arriving(group, plan, arrived) as (place, made):
             arrays = [made(level.path, create_array(place, plan, level)) for level in plan.levels[1:]]
-            write_pixels(plan, pixels, [None, *arrays], on_tile)
+            write_pixels(plan, pixels, [None, *arrays], place, on_tile)
             create_coordinates(place, plan, made)
             coarsest = arrays[-1] if arrays else open_array(group, plan.levels[0].path, "r+")
             plan = with_windows(plan, coarsest)

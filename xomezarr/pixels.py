@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,11 +11,15 @@ import xarray as xr
 
 from xomezarr import tiling
 from xomezarr.downsample import Recipe, check_values, recipe
-from xomezarr.pyramid import Pyramid, check_dims, lazy_levels
+from xomezarr.pyramid import Pyramid, check_dims
 from xomezarr.source import Source, direct_source
-from xomezarr.tiling import Costs, Fitted, fit, fit_apart
+from xomezarr.tiling import Costs, Pass, fit, fit_apart
 
 __all__ = ["Pixels", "of_array", "of_levels"]
+
+
+CARRY_BYTES = 2**18
+"""Of what a carry is kept in: a file of so many bytes is read as fast as a larger one."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,12 @@ class Pixels:
     recipe: Recipe | None
     sources: tuple[Source | None, ...]
 
-    def fit(
+    @property
+    def keeps_carries(self) -> bool:
+        """Whether levels are made of carries that have to be written for it, as they are read with a halo."""
+        return self.recipe is not None and not self.recipe.is_local and not self.recipe.kernel.of_pixels
+
+    def passes(
         self,
         shapes: Sequence[tuple[int, ...]],
         steps: Sequence[tuple[int, ...]],
@@ -46,22 +56,92 @@ class Pixels:
         *,
         workers: int,
         max_memory: int,
-    ) -> Fitted:
-        """Choose the tiles; parameters are those of `tiling.fit`."""
-        costs = [self._costs(level) for level in range(len(self.levels))]
+    ) -> tuple[Pass, ...]:
+        """Choose the tiles, and how often they are walked over.
+
+        All levels are made in one pass, unless the method reads beyond its blocks. Then each level is made of the one
+        above when that is written, by tiles that read it with a halo; so that neighbours wait for nothing.
+
+        Parameters
+        ----------
+        shapes
+            Of the levels, in file order.
+        steps
+            Factors from each level to the next.
+        units
+            Chunks or shards of the levels.
+        workers, max_memory
+            As in `tiling.fit`.
+        """
+        limits = {"workers": workers, "max_memory": max_memory}
         if self.recipe is None:
-            return fit_apart(shapes, units, costs, workers=workers, max_memory=max_memory)
-        return fit(shapes, steps, units, costs[0], workers=workers, max_memory=max_memory)
+            each = [self._costs(level) for level in range(len(self.levels))]
+            return (fit_apart(shapes, units, each, **limits),)
+        if self.recipe.is_local:
+            return (fit(shapes, steps, units, self._costs(0), **limits),)
+        found = []
+        written = -1
+        if self.sources[0] is None:
+            found.append(fit_apart(shapes[:1], units[:1], [self._costs(0)], **limits))
+            written = 0
+        for level in range(len(shapes) - 1 + self.keeps_carries):
+            both = slice(level, level + 2)
+            made = fit(
+                shapes[both],
+                steps[level : level + 1],
+                units[both],
+                self._costs_of_reading(level, units[level]),
+                **limits,
+            )
+            last = level if self.keeps_carries else level + 1
+            found.append(replace(made, first=level, writes=tuple(range(written + 1, last + 1))))
+            written = last
+        return tuple(found)
 
     def _costs(self, level: int) -> Costs:
         da, source = self.levels[level], self.sources[level]
-        kernel = None if self.recipe is None else self.recipe.kernel
-        carry = 0 if kernel is None else kernel.components * kernel.dtype.itemsize
         in_memory = isinstance(da.variable._data, np.ndarray)
         if source is not None:
-            return Costs(da.dtype.itemsize, carry, source.chunks, in_memory, tiling.LEAF_BYTES)
+            return Costs(da.dtype.itemsize, self._carry, source.chunks, in_memory, tiling.LEAF_BYTES, self._halo(level))
         # dask computes each of its blocks once, whatever is made of it
-        return Costs(da.dtype.itemsize, carry, (1,) * da.ndim, in_memory, tiling.TASK_BYTES)
+        ones = (1,) * da.ndim
+        return Costs(da.dtype.itemsize, self._carry, ones, in_memory, tiling.TASK_BYTES, (0,) * da.ndim)
+
+    def _costs_of_reading(self, level: int, unit: tuple[int, ...]) -> Costs:
+        """Return the costs of making the next level of one that is written, or of a source."""
+        if level == 0 and self.sources[0] is not None:
+            return self._costs(0)
+        if self.keeps_carries and level:
+            stored = self.carry_chunks(unit)
+            return Costs(self._carry, self._carry, stored, False, tiling.LEAF_BYTES, self._halo(level))
+        return Costs(self.levels[0].dtype.itemsize, self._carry, unit, False, tiling.LEAF_BYTES, self._halo(level))
+
+    def carry_chunks(self, unit: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the pixels that a carry is kept in: small parts of a chunk or shard, for halos are read of them.
+
+        Parameters
+        ----------
+        unit
+            The chunk or shard of the level.
+        """
+        chunks = list(unit)
+        while math.prod(chunks) * self._carry > CARRY_BYTES:
+            even = [axis for axis, n in enumerate(chunks) if n % 2 == 0]
+            if not even:
+                break
+            axis = max(even, key=lambda axis: chunks[axis])
+            chunks[axis] //= 2
+        return tuple(chunks)
+
+    @property
+    def _carry(self) -> int:
+        return 0 if self.recipe is None else self.recipe.kernel.components * self.recipe.kernel.dtype.itemsize
+
+    def _halo(self, level: int) -> tuple[int, ...]:
+        """Return the pixels of a level beyond themselves that tiles read, along each axis in file order."""
+        if self.recipe is None:
+            return (0,) * len(self.dims)
+        return self.recipe.reach(level)
 
 
 def of_array(da: xr.DataArray, made: Pyramid) -> Pixels:
@@ -79,8 +159,6 @@ def of_array(da: xr.DataArray, made: Pyramid) -> Pixels:
     check_values(data, made.method)
     dims = tuple(map(str, da.dims))
     found = recipe(data, dims, made.steps, made.method, boundary=made.boundary, skipna=made.skipna)
-    if not found.is_local:
-        return of_levels(lazy_levels(da, made), made.dims)
     found = replace(found, order=tuple(made.dims.index(dims[axis]) for axis in found.order))
     return Pixels(made.dims, (da,), found, (direct_source(da, made.dims),))
 

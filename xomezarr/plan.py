@@ -37,7 +37,7 @@ from xomezarr.model import Axis, Channel, Image, Level, Multiscale
 from xomezarr.pixels import Pixels, of_array, of_levels
 from xomezarr.pyramid import Factors, Pyramid, design, plan_levels
 from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local
-from xomezarr.tiling import ENOUGH_READS, Fitted
+from xomezarr.tiling import ENOUGH_READS, Pass
 
 __all__ = ["LevelPlan", "Plan", "Resources", "Shards", "TilePlan", "plan", "plan_array", "plan_tree"]
 
@@ -135,8 +135,8 @@ class Plan:
         As zarr takes them.
     storage_options
         For URLs, as fsspec takes them.
-    fitted
-        The tiles that the levels are made in, and what that takes.
+    passes
+        The tiles that the levels are made in, and what that takes; one pass, unless the method reads beyond its blocks.
     write_empty_chunks
         Whether chunks of zeros are written too.
     """
@@ -150,21 +150,31 @@ class Plan:
     arrays: Mapping[str, NDArray[Any]]
     compressors: Any
     storage_options: Mapping[str, Any] | None
-    fitted: Fitted
+    passes: tuple[Pass, ...]
     write_empty_chunks: bool
 
     @property
     def tiles(self) -> Iterator[TilePlan]:
         """What each tile writes, in the order in which they become whole where one worker makes them all."""
-        tiling = self.fitted.tiling
-        for tile in tiling.made():
-            level = self.levels[tile.level]
-            yield TilePlan(tile.id, level.path, dict(zip(level.grids, tiling.box(tile), strict=True)))
+        for walk in self.passes:
+            for tile in walk.tiles():
+                level = self.levels[tile.level]
+                yield TilePlan(tile.id, level.path, dict(zip(level.grids, walk.box(tile), strict=True)))
 
     @property
     def memory(self) -> int:
         """Bytes that the write takes at most, predicted, beyond those of an image that is in memory already."""
-        return self.fitted.memory
+        return max(walk.memory for walk in self.passes)
+
+    @property
+    def workers(self) -> int:
+        """Threads that make the tiles."""
+        return max(walk.workers for walk in self.passes)
+
+    @property
+    def reads(self) -> float:
+        """How many times each stored chunk of the source is read, on average."""
+        return self.passes[0].reads
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -210,11 +220,12 @@ class Plan:
 
     def _work(self) -> str:
         """Say in how many tiles it is written, and what that takes."""
-        fitted = self.fitted
-        again = f"; each stored chunk is read {fitted.reads:.2g} times" if fitted.reads > ENOUGH_READS else ""
+        tiles = sum(walk.tiling.count(level - walk.first) for walk in self.passes for level in walk.writes)
+        passes = f" in {len(self.passes)} passes" if len(self.passes) > 1 else ""
+        again = f"; each stored chunk is read {self.reads:.2g} times" if self.reads > ENOUGH_READS else ""
         return (
-            f"{fitted.tiling.total} tiles, of level 0 {_times(fitted.tiling.leaf)}; {fitted.workers} workers, "
-            f"{readable_bytes(fitted.memory)} of memory at most{again}"
+            f"{tiles} tiles{passes}, of level 0 {_times(self.passes[0].tiling.leaf)}; {self.workers} workers, "
+            f"{readable_bytes(self.memory)} of memory at most{again}"
         )
 
 
@@ -312,7 +323,7 @@ def plan_array(
             tuple(fine // coarse for fine, coarse in zip(lower.values(), upper.values(), strict=True))
             for upper, lower in itertools.pairwise(made.factors)
         ]
-        fitted = _fitted(pixels, level_plans, steps, resources)
+        passes = _passes(pixels, level_plans, steps, resources)
     with collecting(faults):
         if image is None:
             sidecar.check(da)
@@ -332,7 +343,7 @@ def plan_array(
         arrays,
         compressors,
         dict(storage_options) if storage_options else None,
-        fitted,
+        passes,
         empty,
     )
     _check_metadata(result)
@@ -397,7 +408,7 @@ def plan_tree(
     chosen = _tree_chunks(base, described[0], grids, chunks)
     level_plans = _level_plans(grids, chosen, shards, tuple(map(str, base.dims)), base.dtype, version)
     pixels = of_levels(levels, dims)
-    fitted = _fitted(pixels, level_plans, [], resources)
+    passes = _passes(pixels, level_plans, [], resources)
     multiscale = Multiscale(
         str(base.name) if base.name is not None else (first.name if first and first.name else default_name(store)),
         _axes(described[0], first),
@@ -423,7 +434,7 @@ def plan_tree(
         arrays,
         compressors,
         dict(storage_options) if storage_options else None,
-        fitted,
+        passes,
         empty,
     )
     _check_metadata(result)
@@ -541,9 +552,9 @@ def _level_plans(
     return tuple(plans)
 
 
-def _fitted(
+def _passes(
     pixels: Pixels, plans: Sequence[LevelPlan], steps: Sequence[tuple[int, ...]], resources: Resources
-) -> Fitted:
+) -> tuple[Pass, ...]:
     """Choose the tiles.
 
     Raises
@@ -551,20 +562,21 @@ def _fitted(
     ResourceError
         If even the smallest need more memory than is allowed.
     """
-    fitted = pixels.fit(
+    passes = pixels.passes(
         [level.shape for level in plans],
         steps,
         [level.unit for level in plans],
         workers=resources.workers,
         max_memory=resources.max_memory,
     )
-    if fitted.memory > resources.max_memory:
+    memory = max(walk.memory for walk in passes)
+    if memory > resources.max_memory:
         raise ResourceError(
-            f"the write would take {readable_bytes(fitted.memory)}, and max_memory is "
-            f"{readable_bytes(resources.max_memory)}; give max_memory={fitted.memory}, "
+            f"the write would take {readable_bytes(memory)}, and max_memory is "
+            f"{readable_bytes(resources.max_memory)}; give max_memory={memory}, "
             f"or smaller chunks than {tuple(plans[0].unit)}"
         )
-    return fitted
+    return passes
 
 
 def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -> Plan:

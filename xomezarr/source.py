@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xomezarr.chunks import Chunks, grid_of
 from xomezarr.lazy import zarr
 
-__all__ = ["MAPPED", "Source", "direct_source", "read_here"]
+__all__ = ["MAPPED", "Source", "direct_source", "read_here", "stored"]
 
 MAPPED = "memory_mapped"
 """Key of the encoding of arrays that are mapped from a file: any part of them costs what it brings."""
@@ -58,6 +58,11 @@ def _source(da: xr.DataArray) -> Source | None:
             return _Stored(loaded, [slice(0, n) for n in loaded.shape])
         return None if loaded is None else _unwrapped(loaded)
     return _unwrapped(data) or _Lazy(da)
+
+
+def stored(chunks: Chunks) -> Source:
+    """Return what has been written, to be read again."""
+    return _Stored(chunks.array, [slice(0, n) for n in chunks.shape])
 
 
 class _InMemory:

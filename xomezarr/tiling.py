@@ -18,7 +18,7 @@ __all__ = [
     "LEAF_BYTES",
     "TASK_BYTES",
     "Costs",
-    "Fitted",
+    "Pass",
     "Tile",
     "Tiling",
     "fit",
@@ -36,6 +36,12 @@ TASK_BYTES = 32 * 2**20
 ENOUGH_READS = 1.25
 """Reading stored chunks again costs a fifth of the time then at most; avoiding that, where chunks do not fit each
 other, many times the memory."""
+
+MANY_TILES = 2**10
+"""Along one axis: so many are counted one by one."""
+
+WORTHWHILE = 0.8
+"""Leaves that read halos are doubled only for a fifth of the reads: these are a tenth of a filter's work."""
 
 THREAD_BYTES = 12 * 2**20
 """What a worker needs beside its arrays: the scratch memory of kernels, of codecs, and of the allocator."""
@@ -258,7 +264,7 @@ class Tiling:
         return sum(self.count(level) for level in range(self.top + 1))
 
 
-def repeated_reads(size: int, tile: int, stored: int) -> float:
+def repeated_reads(size: int, tile: int, stored: int, halo: int = 0) -> float:
     """Return how many times a stored chunk is read on average, by tiles of which each reads what it touches.
 
     Parameters
@@ -267,16 +273,27 @@ def repeated_reads(size: int, tile: int, stored: int) -> float:
         Pixels along the axis.
     tile, stored
         Pixels of a tile and of a stored chunk.
+    halo
+        Pixels that a tile reads beyond itself on either side.
 
     Examples
     --------
     >>> repeated_reads(1000, 100, 50), repeated_reads(1000, 50, 100), repeated_reads(300, 100, 150)
     (1.0, 2.0, 2.0)
+    >>> repeated_reads(400, 100, 50, halo=4)
+    1.75
     """
+    if halo:
+        size = min(size, MANY_TILES * tile)  # the others are like these
     chunks = -(-size // stored)
-    borders = -(-size // tile) - 1
-    on_a_border = borders // (stored // math.gcd(tile, stored))
-    return (chunks + borders - on_a_border) / chunks
+    if not halo:
+        borders = -(-size // tile) - 1
+        on_a_border = borders // (stored // math.gcd(tile, stored))
+        return (chunks + borders - on_a_border) / chunks
+    touched = sum(
+        -(-min(start + tile + halo, size) // stored) - max(start - halo, 0) // stored for start in range(0, size, tile)
+    )
+    return touched / chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +312,8 @@ class Costs:
         Whether reading takes no memory, as the pixels are there already.
     leaf
         Bytes of a leaf's pixels where chunks are smaller.
+    halo
+        Pixels along each axis that a leaf reads beyond itself, on either side.
     """
 
     itemsize: int
@@ -302,10 +321,11 @@ class Costs:
     stored: tuple[int, ...]
     in_memory: bool
     leaf: int
+    halo: tuple[int, ...]
 
     def reads(self, shape: Sequence[int], leaf: Sequence[int]) -> float:
         """Return how many times each stored chunk is read, on average."""
-        return math.prod(itertools.starmap(repeated_reads, zip(shape, leaf, self.stored, strict=True)))
+        return math.prod(itertools.starmap(repeated_reads, zip(shape, leaf, self.stored, self.halo, strict=True)))
 
     def memory(self, tiling: Tiling, units: Sequence[tuple[int, ...]], workers: int) -> int:
         """Predict the bytes that are in use at most, beyond those of an image in memory.
@@ -316,7 +336,7 @@ class Costs:
             Chunks or shards, by level.
         """
         shape = tiling.shapes[0]
-        leaf = _pixels(tiling.sizes[0], shape)
+        leaf = _pixels([size + 2 * halo for size, halo in zip(tiling.sizes[0], self.halo, strict=True)], shape)
         # a chunk is copied out of its tile, or encoded: both are seldom there at the same time
         unit = max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True)) * self.itemsize
         own = THREAD_BYTES + unit
@@ -340,23 +360,46 @@ def _pixels(box: Sequence[int], shape: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A tiling, how many work on it, and what that takes.
+class Pass:
+    """One walk over tiles: what it makes, how many work on it, and what that takes.
 
     Parameters
     ----------
+    tiling
+        Its levels are those of the image from `first` on.
     workers
         As many as asked, or fewer to stay within the memory.
     memory
         Bytes in use at most, predicted.
     reads
-        How many times each stored chunk of the source is read, on average.
+        How many times each stored chunk of what it reads is read, on average.
+    first
+        The level that its leaves are of.
+    writes
+        Levels of the image that it writes.
     """
 
     tiling: Tiling
     workers: int
     memory: int
     reads: float
+    first: int
+    writes: tuple[int, ...]
+
+    @property
+    def levels(self) -> range:
+        """Levels of the image that its tiles are of."""
+        return range(self.first, self.first + self.tiling.top + 1)
+
+    def tiles(self) -> Iterator[Tile]:
+        """Yield the tiles that it writes, by level of the image; in order, where one worker makes them all."""
+        for tile in self.tiling.made():
+            if (level := self.levels[tile.level]) in self.writes:
+                yield Tile(level, tile.index)
+
+    def box(self, tile: Tile) -> tuple[slice, ...]:
+        """Return the pixels of a tile that it writes."""
+        return self.tiling.box(Tile(tile.level - self.first, tile.index))
 
 
 def fit(
@@ -367,19 +410,19 @@ def fit(
     *,
     workers: int,
     max_memory: int,
-) -> Fitted:
+) -> Pass:
     """Choose tiles of which each reads whole stored chunks, if that fits into the memory.
 
     Returns
     -------
-    Fitted
+    Pass
         With the fewest workers, and the smallest tiles, even where these exceed the memory.
 
     Examples
     --------
     Single planes, as of a TIFF file, into cubes: a leaf takes whole planes.
 
-    >>> costs = Costs(2, 4, (1, 512, 512), in_memory=False, leaf=LEAF_BYTES)
+    >>> costs = Costs(2, 4, (1, 512, 512), in_memory=False, leaf=LEAF_BYTES, halo=(0, 0, 0))
     >>> shapes, steps, units = [(64, 512, 512), (32, 256, 256)], [(2, 2, 2)], [(64,) * 3, (32, 64, 64)]
     >>> fitted = fit(shapes, steps, units, costs, workers=2, max_memory=2**30)
     >>> fitted.tiling.sizes[0], fitted.reads
@@ -414,12 +457,14 @@ def fit(
             if leaf[axis] < n
             for size in {2 * leaf[axis], math.lcm(leaf[axis], costs.stored[axis])}
         ]
-        better = [candidate for candidate in larger if costs.reads(shape, candidate) < reads and fits(candidate)]
+        # a halo touches further chunks however large the leaf is
+        enough = WORTHWHILE * reads if any(costs.halo) else reads
+        better = [candidate for candidate in larger if costs.reads(shape, candidate) < enough and fits(candidate)]
         if not better:
             break
         leaf = min(better, key=lambda candidate: (costs.reads(shape, candidate) * _pixels(candidate, shape), candidate))
     tiling = made(leaf)
-    return Fitted(tiling, workers, costs.memory(tiling, units, workers), reads)
+    return Pass(tiling, workers, costs.memory(tiling, units, workers), reads, 0, tuple(range(len(shapes))))
 
 
 def fit_apart(
@@ -429,18 +474,20 @@ def fit_apart(
     *,
     workers: int,
     max_memory: int,
-) -> Fitted:
+) -> Pass:
     """Choose tiles for levels that are not made from each other; parameters are those of `fit`, costs by level."""
     found = [
         fit([shape], [], [unit], cost, workers=workers, max_memory=max_memory)
         for shape, unit, cost in zip(shapes, units, costs, strict=True)
     ]
     tiling = Tiling(tuple(shapes), (), tuple(fitted.tiling.sizes[0] for fitted in found), linked=False)
-    return Fitted(
+    return Pass(
         tiling,
         min(fitted.workers for fitted in found),
         max(fitted.memory for fitted in found),
         max(fitted.reads for fitted in found),
+        0,
+        tuple(range(len(shapes))),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks
 from xomezarr.downsample import lazy_blocks
-from xomezarr.engine import OnTile, Work, run_in_threads
+from xomezarr.engine import OnTile, Work, origins, run_in_threads
 from xomezarr.errors import CodecError
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
 from xomezarr.lazy import zarr
@@ -25,6 +25,7 @@ from xomezarr.model import Channel
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_array, plan_tree
 from xomezarr.pyramid import TASK_BYTES, lazy_data, whole_chunks
+from xomezarr.source import Source, stored
 from xomezarr.store import StoreArgument, is_local, publish
 
 __all__ = ["OnTile", "Progress", "execute", "write_array", "write_plan", "write_tree"]
@@ -103,7 +104,7 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
         plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=plan.storage_options
     ) as group:
         arrays = create_levels(group, plan)
-        write_pixels(plan, pixels, arrays, on_tile)
+        write_pixels(plan, pixels, arrays, group, on_tile)
         create_coordinates(group, plan)
         plan = with_windows(plan, arrays[-1])
         group.update_attributes(group_attributes(plan, final_image(plan, None)))
@@ -201,22 +202,98 @@ def compressors(plan: Plan) -> Any:
     return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=plan.levels[0].dtype.itemsize)
 
 
-def write_pixels(plan: Plan, pixels: Pixels, arrays: Sequence[zarr.Array[Any] | None], on_tile: OnTile | None) -> None:
-    """Write all levels; None stands for the array of a level that is there already."""
+def write_pixels(
+    plan: Plan,
+    pixels: Pixels,
+    arrays: Sequence[zarr.Array[Any] | None],
+    group: zarr.Group,
+    on_tile: OnTile | None,
+) -> None:
+    """Write all levels.
+
+    Parameters
+    ----------
+    plan, pixels
+        What to write, and from what.
+    arrays
+        Of the levels; None for one that is there already.
+    group
+        Where carries are kept meanwhile, if the method needs it.
+    on_tile
+        Called with the bytes of each tile that has been written.
+    """
     targets = tuple(None if array is None else Chunks(array) for array in arrays)
-    work = Work(plan.fitted.tiling, pixels.recipe, targets)
-    sources = [source for source in pixels.sources if source is not None]
-    if len(sources) == len(pixels.sources):
-        client = active_client() if can_be_shared(work) and all(source.shared for source in sources) else None
-        if client is not None:
-            run_on_cluster(work, sources, client, on_tile)
+    recipe = pixels.recipe
+    if recipe is None:
+        (walk,) = plan.passes
+        sources = [source for source in pixels.sources if source is not None]
+        if len(sources) == len(pixels.sources):
+            run(Work(walk.tiling, None, targets), sources, walk.workers, on_tile)
         else:
-            run_in_threads(work, sources, plan.fitted.workers, on_tile)
-    elif pixels.recipe is not None:
-        (level0,) = pixels.levels
-        run_by_dask(work, in_file_order(level0, pixels), on_tile)
+            store_by_dask(plan, pixels, arrays, on_tile)
+        return
+    stands_for = origins([level.shape for level in plan.levels], recipe.steps)
+    with kept_carries(plan, pixels, group) as carries:
+        for walk in plan.passes:
+            levels, made_of = walk.levels, pixels.sources[0]
+            if 0 not in walk.writes:
+                # the passes before have written the level that the leaves are of
+                above = carries.get(walk.first) or targets[walk.first]
+                assert above is not None
+                made_of = stored(above)
+            work = Work(
+                walk.tiling,
+                recipe,
+                tuple(targets[level] if level in walk.writes else None for level in levels),
+                stands_for[levels.start : levels.stop],
+                tuple(carries.get(level) for level in levels),
+                walk.first in carries,
+                () if made_of is None else recipe.reach(walk.first),
+            )
+            if made_of is None:
+                run_by_dask(work, in_file_order(pixels.levels[0], pixels), on_tile)
+            else:
+                run(work, [made_of], walk.workers, on_tile)
+
+
+def run(work: Work, sources: Sequence[Source], workers: int, on_tile: OnTile | None) -> None:
+    """Make all tiles where that is best: on the cluster that is at hand, if it can read and write, else in threads."""
+    client = active_client() if can_be_shared(work) and all(source.shared for source in sources) else None
+    if client is not None:
+        run_on_cluster(work, sources, client, on_tile)
     else:
-        store_by_dask(plan, pixels, arrays, on_tile)
+        run_in_threads(work, sources, workers, on_tile)
+
+
+@contextmanager
+def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group) -> Iterator[dict[int, Chunks]]:
+    """Make room for the carries that a level is made of, where these are more than its pixels; none else.
+
+    Yields
+    ------
+    dict
+        By level: components first, then axes in file order. They are deleted when the block ends.
+    """
+    if pixels.recipe is None or not pixels.keeps_carries:
+        yield {}
+        return
+    kernel, name = pixels.recipe.kernel, f".carries-{uuid.uuid4().hex}"
+    carries = {}
+    try:
+        for level, of_level in list(enumerate(plan.levels))[1:]:
+            array = group.create_array(
+                f"{name}/{level}",
+                shape=(kernel.components, *of_level.shape),
+                chunks=(kernel.components, *pixels.carry_chunks(of_level.unit)),
+                dtype=kernel.dtype,
+                compressors=None,
+                fill_value=None if plan.zarr_format == 2 else _zero(kernel.dtype),
+            )
+            carries[level] = Chunks(array)
+        yield carries
+    finally:
+        if name in group:
+            del group[name]
 
 
 def store_by_dask(plan: Plan, pixels: Pixels, arrays: Sequence[zarr.Array[Any] | None], on_tile: OnTile | None) -> None:

@@ -131,6 +131,21 @@ class Recipe:
         kernel = self.kernel
         return not any(kernel.halo(f) or kernel.finish_halo(f) for step in self.factors for f in step)
 
+    @property
+    def steps(self) -> tuple[tuple[int, ...], ...]:
+        """The factors, by axis of the array."""
+        return tuple(tuple(step[place] for place in self.back) for step in self.factors)
+
+    def reach(self, level: int) -> tuple[int, ...]:
+        """Return how far beyond a tile of a level its pixels, or its carry, have to be known, by axis of the array."""
+        reach = [0] * len(self.order)
+        if level < len(self.steps):
+            reach = [self.kernel.halo(f) for f in self.steps[level]]
+        if level and not self.kernel.of_pixels:
+            own = [self.kernel.finish_halo(f) for f in self.steps[level - 1]]
+            reach = list(map(max, reach, own))
+        return tuple(reach)
+
 
 def recipe(
     data: Any,

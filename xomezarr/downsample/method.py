@@ -59,6 +59,8 @@ class Kernel:
         Pixels that `start` and `step` read beyond their blocks, by factor.
     finish_halo
         Pixels that `finish` reads beyond its own, by the factor that made the level.
+    of_pixels
+        Whether a carry holds the very pixels of its level, so that `start` makes each level of those of the one above.
     """
 
     start: Reduction
@@ -68,6 +70,7 @@ class Kernel:
     dtype: np.dtype[Any]
     halo: Callable[[int], int] = no_halo
     finish_halo: Callable[[int], int] = no_halo
+    of_pixels: bool = False
 
 
 def chained(reduce: Reduction, dtype: np.dtype[Any], *, halo: Callable[[int], int] = no_halo) -> Kernel:
@@ -83,7 +86,7 @@ def chained(reduce: Reduction, dtype: np.dtype[Any], *, halo: Callable[[int], in
         Pixels that are read beyond the blocks, by factor.
     """
     link = _Link(reduce, dtype)
-    return Kernel(link.start, link.step, link.finish, 1, dtype.newbyteorder("="), halo)
+    return Kernel(link.start, link.step, link.finish, 1, dtype.newbyteorder("="), halo, of_pixels=True)
 
 
 @dataclass(frozen=True, slots=True)
