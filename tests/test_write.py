@@ -20,7 +20,6 @@ from xarray.core import indexing
 
 import xomezarr
 from xomezarr import errors, tiling
-from xomezarr.pyramid import merged
 from xomezarr.write import WINDOW_PIXELS, sampled, with_windows
 
 VERSIONS = ["0.4", "0.5"]
@@ -423,17 +422,6 @@ def test_c4_no_task_writes_more_than_its_share_and_the_bytes_stay(
     )
     assert max(told) <= share
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
-
-
-def test_blocks_are_whole_chunks_of_the_file() -> None:
-    rng = np.random.default_rng(4)
-    for _ in range(100):
-        chunk, limit = int(rng.integers(1, 9)), int(rng.integers(1, 5))
-        sizes = rng.integers(1, 30, rng.integers(1, 6)).tolist()
-        blocks = merged(sizes, chunk, limit * chunk)
-        assert sum(blocks) == sum(sizes)
-        assert all(block % chunk == 0 for block in blocks[:-1])
-        assert max(blocks) <= limit * chunk
 
 
 @pytest.mark.parametrize("shape", [(1,), (64, 64), (40, 60, 50), (100_000,), (3, 1000, 1, 700), (11, 13, 17, 19)])

@@ -6,13 +6,16 @@ computed twice, and nothing waits for a level to be complete.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from xomezarr.downsample import lazy_blocks
 from xomezarr.engine import OnTile, Watch, Work
 from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
@@ -24,6 +27,10 @@ __all__ = ["active_client", "can_be_shared", "run_by_dask", "run_on_cluster"]
 TASKS_PER_THREAD = 4
 """Subtrees for each thread of a cluster: enough that none is idle for long while the last ones are made."""
 
+SUBTREE_BYTES = 2**29
+"""Pixels of level 0, in bytes, that a task of a cluster makes at most: seconds of work, so that little is done again
+where a worker is lost, and a thousand times what handing over a task costs."""
+
 IN_FLIGHT = 2
 """Tasks that each thread of a cluster has been given: one to work on, and the next."""
 
@@ -31,7 +38,7 @@ IN_FLIGHT = 2
 # --- one graph -------------------------------------------------------------------------------------------------------
 
 
-def run_by_dask(work: Work, data: Any, on_tile: OnTile | None = None) -> None:
+def run_by_dask(work: Work, data: Sequence[Any], on_tile: OnTile | None = None) -> None:
     """Make all tiles in one graph, on the scheduler that dask is set to.
 
     Parameters
@@ -39,7 +46,8 @@ def run_by_dask(work: Work, data: Any, on_tile: OnTile | None = None) -> None:
     work
         What is to be made.
     data
-        Level 0 as a dask array, in file order. Each of its tasks is computed once for all levels.
+        Level 0, or all levels where they are not made from each other, as dask's or NumPy's arrays in file order. Each
+        task of dask is computed once for all levels.
     on_tile
         Called with the bytes of each tile that is written in this process; of all of them in the end, where other
         processes write.
@@ -59,11 +67,11 @@ def run_by_dask(work: Work, data: Any, on_tile: OnTile | None = None) -> None:
             "the store is in the memory of this process, where the processes of dask's scheduler cannot write; "
             'give a path, or compute here: dask.config.set(scheduler="threads")'
         )
-    leaves = read_here(data).rechunk(work.tiling.leaf, method="tasks")
+    leaves = [_blocks(array, work.tiling.cut(level)) for level, array in enumerate(data)]
     watch = Watch(on_tile)
     name = f"pyramid-{uuid.uuid4().hex}"
-    tasks, ends = _tasks(work, watch, leaves.name, name)
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[leaves])
+    tasks, ends = _tasks(work, watch, [array.name for array in leaves], name)
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=leaves)
     try:
         dask.base.compute_as_if_collection(dask.array.Array, graph, ends)
     except BaseException:
@@ -74,7 +82,15 @@ def run_by_dask(work: Work, data: Any, on_tile: OnTile | None = None) -> None:
         on_tile(sum(work.written(tile) for tile in work.tiling.made()))
 
 
-def _tasks(work: Work, watch: Watch, leaves: str, name: str) -> tuple[dict[Any, Any], list[Any]]:
+def _blocks(data: Any, sizes: tuple[int, ...]) -> Any:
+    """Return an array as one of dask, in blocks of these sizes."""
+    if isinstance(data, np.ndarray):
+        return lazy_blocks(data, sizes)
+    # the tasks are local, so that no barrier of a distributed shuffle is called for
+    return read_here(data).rechunk(sizes, method="tasks")
+
+
+def _tasks(work: Work, watch: Watch, leaves: Sequence[str], name: str) -> tuple[dict[Any, Any], list[Any]]:
     """Return a task for each leaf and for each tile that is made of several, and the keys that nobody else asks for.
 
     What is made of a single tile is made in that one's task.
@@ -86,8 +102,8 @@ def _tasks(work: Work, watch: Watch, leaves: str, name: str) -> tuple[dict[Any, 
         for tile in tiling.tiles(level):
             last = _last_of_chain(tiling, tile)
             key = _key(name, last)
-            if level == 0:
-                tasks[key] = (_make_leaf, f"{name}-work", tile, (leaves, *tile.index))
+            if level == 0 or not tiling.linked:
+                tasks[key] = (_make_leaf, f"{name}-work", tile, (leaves[level], *tile.index))
             elif tiling.parts(tile) > 1:
                 pieces = [child for child in tiling.children(tile) if tiling.gives(child)]
                 keys = [_key(name, child) for child in pieces]
@@ -189,7 +205,8 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
 
     tiling = work.tiling
     threads = max(sum(client.nthreads().values()), 1)
-    level = _task_level(tiling, TASKS_PER_THREAD * threads)
+    nbytes = math.prod(tiling.shapes[0]) * sources[0].dtype.itemsize
+    level = _task_level(tiling, max(TASKS_PER_THREAD * threads, nbytes // SUBTREE_BYTES))
     # a task of the cluster rather than a message to it: it can be made again where a worker is lost
     shared = client.submit(_Shared, work, Watch(), tuple(sources), pure=False)
     roots = _roots(tiling, level)

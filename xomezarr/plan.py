@@ -224,7 +224,7 @@ class Plan:
         passes = f" in {len(self.passes)} passes" if len(self.passes) > 1 else ""
         again = f"; each stored chunk is read {self.reads:.2g} times" if self.reads > ENOUGH_READS else ""
         return (
-            f"{tiles} tiles{passes}, of level 0 {_times(self.passes[0].tiling.leaf)}; {self.workers} workers, "
+            f"{tiles} tiles{passes}, of level 0 {_times(self.passes[0].tiling.cut(0))}; {self.workers} workers, "
             f"{readable_bytes(self.memory)} of memory at most{again}"
         )
 

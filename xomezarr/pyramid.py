@@ -18,7 +18,6 @@ from xomezarr.downsample import (
     Method,
     MethodLike,
     check_dtype,
-    check_values,
     default_method,
     downsample,
     get_method,
@@ -55,9 +54,6 @@ SPACING_RATIO = math.sqrt(2)
 
 READ_BYTES = 32 * 2**20
 """Decoded bytes that are read at once from a source that is opened lazily without dask."""
-
-TASK_BYTES = 32 * 2**20
-"""Decoded bytes that one task of dask writes at most, unless a single chunk is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,27 +257,17 @@ def pyramid(
     _check_names(da)
     made = design(da, method=method, factors=factors, levels=levels, boundary=boundary, skipna=skipna, axes=axes)
     remembered = {"method": made.method.name, "metadata": made.method_metadata}
-    return to_tree(list(lazy_levels(da, made, to_write=False)), encoding=remembered)
+    return to_tree(list(lazy_levels(da, made)), encoding=remembered)
 
 
-def lazy_levels(da: xr.DataArray, made: Pyramid, *, to_write: bool = True) -> Iterator[xr.DataArray]:
-    """Yield the levels as lazy DataArrays, in the array's own order of dimensions.
-
-    Level 0 is the array itself; `to_write`, it comes in whole chunks of the file, from which the other levels are made,
-    so that each part of the source is read once and let go before the next.
-    """
+def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
+    """Yield the levels as lazy DataArrays, in the array's own order of dimensions; level 0 is the array itself."""
     check_dims(da, made)
-    data = lazy_data(da)
-    if to_write and made.steps:
-        check_values(data, made.method)
-    if to_write and not isinstance(data, np.ndarray):
-        data = whole_chunks(data, [made.chunks[str(dim)] for dim in da.dims])
-        da = da.copy(deep=False, data=data)
     yield da
     if not made.steps:
         return
     dims = tuple(map(str, da.dims))
-    arrays = downsample(data, dims, made.steps, made.method, boundary=made.boundary, skipna=made.skipna)
+    arrays = downsample(lazy_data(da), dims, made.steps, made.method, boundary=made.boundary, skipna=made.skipna)
     by_name = {dimension.name: dimension for dimension in made.dimensions}
     for array, grids, factors in zip(arrays, made.grids[1:], made.factors[1:], strict=True):
         coords = level_coords(da, by_name, grids, factors, sampled=made.method.sampled)
@@ -349,50 +335,6 @@ def read_chunks(da: xr.DataArray, stored: Mapping[str, int]) -> dict[str, int]:
             return chunks
         dim = min(growing, key=lambda dim: (chunks[dim] // stored[dim], -da.sizes[dim]))
         chunks[dim] = min(chunks[dim] * 2, da.sizes[dim])
-
-
-def whole_chunks(data: Any, chunks: Sequence[int]) -> Any:
-    """Rechunk a dask array so that its blocks are whole chunks of a file.
-
-    Blocks are joined up to the next border of chunks, and cut where that makes more than `TASK_BYTES`.
-    """
-    joined = [max(merged(sizes, chunk)) for sizes, chunk in zip(data.chunks, chunks, strict=True)]
-    limits = bounded(joined, chunks, data.dtype.itemsize)
-    wanted = tuple(merged(*along) for along in zip(data.chunks, chunks, limits, strict=True))
-    # the tasks are local, so that no barrier of a distributed shuffle is called for
-    return data if wanted == data.chunks else data.rechunk(wanted, method="tasks")
-
-
-def bounded(block: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    """Cut a block, the first axes first, to multiples of the chunks that stay within `TASK_BYTES`.
-
-    >>> bounded((128, 4096, 4096), (128, 128, 128), 2)
-    (128, 128, 1024)
-    """
-    cut = list(block)
-    for axis, chunk in enumerate(chunks):
-        room = TASK_BYTES // itemsize // max(math.prod(cut[:axis] + cut[axis + 1 :]), 1)
-        if cut[axis] > room:
-            cut[axis] = min(cut[axis], max(room // chunk, 1) * chunk)
-    return tuple(cut)
-
-
-def merged(sizes: Sequence[int], chunk: int, limit: int | None = None) -> tuple[int, ...]:
-    """Move the borders of dask's blocks to multiples of the file's chunk, and cut blocks that exceed a limit.
-
-    >>> merged((10, 10, 10, 5), 16)
-    (16, 16, 3)
-    >>> merged((35,), 4, 16)
-    (16, 16, 3)
-    """
-    total, borders = sum(sizes), [0]
-    for border in np.cumsum(sizes):
-        at = min(-(-int(border) // chunk) * chunk, total)
-        if limit is not None:
-            borders.extend(range(borders[-1] + limit, at, limit))
-        if at > borders[-1]:
-            borders.append(at)
-    return tuple(int(size) for size in np.diff(borders)) or (0,)
 
 
 def to_tree(

@@ -248,10 +248,9 @@ class Tiling:
         """Yield the tiles that are made of pixels which are there already: tree by tree, those of level 0."""
         return (tile for tile in self.made() if tile.level == 0 or not self.linked)
 
-    @property
-    def leaf(self) -> tuple[int, ...]:
-        """Pixels of a tile of level 0, cut to the level."""
-        return tuple(map(min, self.sizes[0], self.shapes[0]))
+    def cut(self, level: int) -> tuple[int, ...]:
+        """Return the pixels of a tile, no more than the level has."""
+        return tuple(map(min, self.sizes[level], self.shapes[level]))
 
     @property
     def leaf_count(self) -> int:

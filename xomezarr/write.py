@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks
-from xomezarr.downsample import lazy_blocks
 from xomezarr.engine import OnTile, Work, origins, run_in_threads
 from xomezarr.errors import CodecError
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
@@ -24,7 +23,7 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Channel
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_array, plan_tree
-from xomezarr.pyramid import TASK_BYTES, lazy_data, whole_chunks
+from xomezarr.pyramid import lazy_data
 from xomezarr.source import Source, stored
 from xomezarr.store import StoreArgument, is_local, publish
 
@@ -226,11 +225,12 @@ def write_pixels(
     recipe = pixels.recipe
     if recipe is None:
         (walk,) = plan.passes
+        work = Work(walk.tiling, None, targets)
         sources = [source for source in pixels.sources if source is not None]
         if len(sources) == len(pixels.sources):
-            run(Work(walk.tiling, None, targets), sources, walk.workers, on_tile)
+            run(work, sources, walk.workers, on_tile)
         else:
-            store_by_dask(plan, pixels, arrays, on_tile)
+            run_by_dask(work, [in_file_order(level, pixels) for level in pixels.levels], on_tile)
         return
     stands_for = origins([level.shape for level in plan.levels], recipe.steps)
     with kept_carries(plan, pixels, group) as carries:
@@ -251,7 +251,7 @@ def write_pixels(
                 () if made_of is None else recipe.reach(walk.first),
             )
             if made_of is None:
-                run_by_dask(work, in_file_order(pixels.levels[0], pixels), on_tile)
+                run_by_dask(work, [in_file_order(pixels.levels[0], pixels)], on_tile)
             else:
                 run(work, [made_of], walk.workers, on_tile)
 
@@ -296,48 +296,9 @@ def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group) -> Iterator[dict
             del group[name]
 
 
-def store_by_dask(plan: Plan, pixels: Pixels, arrays: Sequence[zarr.Array[Any] | None], on_tile: OnTile | None) -> None:
-    """Write levels that dask computes in one graph, so that each part of what they share is computed once."""
-    import dask.array
-
-    sources, targets = [], []
-    for array, level_plan, level in zip(arrays, plan.levels, pixels.levels, strict=True):
-        if array is not None:
-            sources.append(aligned(in_file_order(level, pixels), level_plan))
-            targets.append(Target(array, on_tile))
-    try:
-        dask.array.store(sources, targets, lock=False, compute=True)  # type: ignore[arg-type]
-    except BaseException:
-        # threads run on after an error or an interruption: what they would still write is not wanted
-        for target in targets:
-            target.stopped = True
-        raise
-
-
 def in_file_order(level: xr.DataArray, pixels: Pixels) -> Any:
     """Return the pixels of a level without reading them; transposed here, as xarray would index each by itself."""
     return lazy_data(level).transpose([level.dims.index(dim) for dim in pixels.dims])
-
-
-def aligned(data: Any, plan: LevelPlan) -> Any:
-    """Return the pixels as a dask array whose blocks are whole chunks of the file, so that each has one writer."""
-    if isinstance(data, np.ndarray):
-        return lazy_blocks(data, grouped(plan.shape, plan.unit, plan.dtype.itemsize))
-    return whole_chunks(data, plan.unit)
-
-
-def grouped(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    """Return a block of several chunks of about `TASK_BYTES`, so that small chunks do not each cost a task.
-
-    >>> grouped((100, 4096, 4096), (1, 1024, 1024), 2)
-    (1, 4096, 4096)
-    """
-    block = list(chunks)
-    for axis in reversed(range(len(shape))):
-        while block[axis] < shape[axis] and math.prod(block) * 2 * itemsize <= TASK_BYTES:
-            block[axis] *= 2
-        block[axis] = min(block[axis], -(-shape[axis] // chunks[axis]) * chunks[axis])
-    return tuple(block)
 
 
 def with_windows(plan: Plan, coarsest: zarr.Array[Any]) -> Plan:
@@ -401,21 +362,6 @@ def spread(size: int, count: int, runs: int) -> NDArray[np.intp]:
     length = count // runs
     starts = (2 * np.arange(runs, dtype=np.intp) + 1) * size // (2 * runs) - length // 2
     return (starts[:, None] + np.arange(length)).ravel()
-
-
-class Target:
-    """What dask stores into: a Zarr array that tells how many bytes it was given."""
-
-    def __init__(self, array: zarr.Array[Any], on_tile: OnTile | None) -> None:
-        self.array, self.on_tile, self.stopped = array, on_tile, False
-        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
-
-    def __setitem__(self, region: Any, pixels: NDArray[Any]) -> None:
-        if self.stopped:
-            return
-        self.array[region] = pixels
-        if self.on_tile is not None:
-            self.on_tile(pixels.nbytes)
 
 
 def consolidate(group: zarr.Group, zarr_format: int) -> None:
