@@ -96,18 +96,19 @@ def _tasks(work: Work, watch: Watch, leaves: Sequence[str], name: str) -> tuple[
     What is made of a single tile is made in that one's task.
     """
     tiling = work.tiling
-    tasks: dict[Any, Any] = {f"{name}-work": (_Shared, work, watch)}
+    shared = _Shared(work, watch)
+    tasks: dict[Any, Any] = {}
     ends: set[Any] = set()
     for level in range(tiling.top + 1):
         for tile in tiling.tiles(level):
             last = _last_of_chain(tiling, tile)
             key = _key(name, last)
             if level == 0 or not tiling.linked:
-                tasks[key] = (_make_leaf, f"{name}-work", tile, (leaves[level], *tile.index))
+                tasks[key] = (_make_leaf, shared, tile, (leaves[level], *tile.index))
             elif tiling.parts(tile) > 1:
                 pieces = [child for child in tiling.children(tile) if tiling.gives(child)]
                 keys = [_key(name, child) for child in pieces]
-                tasks[key] = (_make_node, f"{name}-work", tile, pieces, keys)
+                tasks[key] = (_make_node, shared, tile, pieces, keys)
                 ends.difference_update(keys)
             else:
                 continue

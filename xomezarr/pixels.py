@@ -104,8 +104,11 @@ class Pixels:
         if source is not None:
             return Costs(da.dtype.itemsize, self._carry, source.chunks, in_memory, tiling.LEAF_BYTES, self._halo(level))
         # dask computes each of its blocks once, whatever is made of it
-        ones = (1,) * da.ndim
-        return Costs(da.dtype.itemsize, self._carry, ones, in_memory, tiling.TASK_BYTES, (0,) * da.ndim)
+        ones, leaf = (1,) * da.ndim, tiling.TASK_BYTES
+        if self.recipe is None:
+            # what blocks of several levels share is in memory until all of them are made
+            leaf = tiling.LEAF_BYTES
+        return Costs(da.dtype.itemsize, self._carry, ones, in_memory, leaf, (0,) * da.ndim)
 
     def _costs_of_reading(self, level: int, unit: tuple[int, ...]) -> Costs:
         """Return the costs of making the next level of one that is written, or of a source."""
