@@ -482,3 +482,24 @@ def test_the_window_of_an_image_of_one_value_is_within_its_dtype(tmp_path: Path)
     da = xr.DataArray(np.full((1, 8, 8), largest, "u8"), dims=("c", "y", "x"))
     window = da.omezarr.to_zarr(tmp_path / "a.zarr").omezarr.channels[0].window
     assert 0 <= window.min <= window.start < window.end <= window.max == float(largest)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("store", ["folder", "memory"])
+def test_coarser_arrays_are_those_that_zarr_would_create(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, store: str
+) -> None:
+    da = cells((3, 40, 50), "float32").rename(z="c")
+    options: dict[str, Any] = {"levels": 3, "version": version, "chunks": {"c": 1, "y": 16, "x": 32}, "name": "same"}
+
+    def documents(name: str) -> dict[str, bytes]:
+        target: Any = tmp_path / name if store == "folder" else zarr.storage.MemoryStore()
+        da.omezarr.to_zarr(target, **options)
+        if store == "folder":
+            return files(target)
+        return {key: value.to_bytes() for key, value in target._store_dict.items()}
+
+    quickly = documents("quickly")
+    monkeypatch.setattr("xomezarr.write.created_like", lambda *_: None)
+    assert documents("slowly") == quickly
+    assert len(quickly) > 20

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,45 @@ from numpy.typing import NDArray
 
 from xomezarr.lazy import zarr
 
-__all__ = ["Chunks", "grid_of"]
+__all__ = ["Chunks", "created_like", "grid_of"]
 
 
 def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
     """Return the pixels of what an array is written in: its shards, else its chunks."""
     return tuple(array.shards or array.chunks)
+
+
+def created_like(
+    array: zarr.Array[Any], group: zarr.Group, name: str, shape: tuple[int, ...], chunks: tuple[int, ...]
+) -> zarr.Array[Any] | None:
+    """Create an array in a group, where nothing is yet, that differs from another by its shape and chunks alone.
+
+    zarr takes as long to create an array as to write a small image.
+
+    Returns
+    -------
+    zarr.Array or None
+        None where zarr has to create it itself: with shards, and in stores that answer by an event loop alone.
+    """
+    store: Any = group.store
+    if array.shards is not None or not hasattr(store, "set_sync"):
+        return None
+    try:
+        from zarr.core.buffer import default_buffer_prototype
+
+        changes: dict[str, Any] = {"shape": shape, "chunks": chunks}
+        if array.metadata.zarr_format == 3:
+            grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+            changes = {"shape": shape, "chunk_grid": grid}
+        metadata = replace(array.metadata, **changes)
+        documents = metadata.to_buffer_dict(default_buffer_prototype())
+        path = f"{group.path}/{name}" if group.path else name
+        made: Any = zarr.AsyncArray(metadata, zarr.storage.StorePath(group.store, path), array.async_array.config)
+    except (ImportError, AttributeError, TypeError):
+        return None
+    for key, document in documents.items():
+        store.set_sync(f"{path}/{key}", document)
+    return zarr.Array(made)
 
 
 class Chunks:

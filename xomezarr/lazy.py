@@ -5,6 +5,7 @@ xarray imports every engine to ask whether it can open a file: what we import, i
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import lazy_loader
@@ -17,4 +18,12 @@ if TYPE_CHECKING:
 else:
     zarr = lazy_loader.load("zarr")
 
-__all__ = ["zarr"]
+__all__ = ["installed_version", "zarr"]
+
+
+@cache
+def installed_version() -> str:
+    """Return the version of this package; asked once, as it is read from a file."""
+    from importlib.metadata import version
+
+    return version("xomezarr")

@@ -6,7 +6,6 @@ import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.grid import Boundary, Grid, block_count, is_factor, step_factor
+from xomezarr.lazy import installed_version
 from xomezarr.model import Axis
 from xomezarr.units import convert
 
@@ -93,7 +93,7 @@ class Pyramid:
         return {
             "description": self.method.description,
             "method": self.method.called,
-            "version": version("xomezarr"),
+            "version": installed_version(),
             "args": [],
             "kwargs": {**self.method.arguments, **{key: value for key, value in asked.items() if value is not None}},
         }

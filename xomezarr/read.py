@@ -47,6 +47,7 @@ def open_tree(
     group: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     drop_variables: str | Iterable[str] | None = None,
+    cache: bool = False,
 ) -> xr.DataTree:
     """Open an image as a tree of its levels; only metadata are read.
 
@@ -60,6 +61,8 @@ def open_tree(
         For URLs, as fsspec takes them.
     drop_variables
         Coordinates to leave out.
+    cache
+        Whether what has been read stays in memory, as xarray has it for what it opens.
 
     Returns
     -------
@@ -79,6 +82,8 @@ def open_tree(
     opened = _open(store, group, storage_options)
     attrs = {key: value for key, value in opened.group.attrs.asdict().items() if key != sidecar.KEY}
     levels = [_without(opened.level(index), drop_variables) for index in opened.arrays]
+    if cache:
+        levels = [_cached(level) for level in levels]
     tree = to_tree(levels, attrs=attrs)
     if isinstance(store, str | os.PathLike):
         tree.encoding["source"] = "/".join(filter(None, (os.fspath(store).rstrip("/"), group)))
@@ -302,6 +307,15 @@ def _lazy(array: zarr.Array[Any], dtype: np.dtype[Any] | None = None) -> indexin
     if dtype is not None and dtype != array.dtype and _same_values(dtype, array.dtype):
         return indexing.LazilyIndexedArray(_OtherByteOrder(array, dtype))
     return indexing.LazilyIndexedArray(ZarrArrayWrapper(array))
+
+
+def _cached(level: xr.DataArray) -> xr.DataArray:
+    """Keep in memory what is read of a level, and of its coordinates, for those who read it again."""
+    for variable in (level.variable, *(coord.variable for name, coord in level.coords.items())):
+        if isinstance(variable._data, indexing.ExplicitlyIndexed) and not isinstance(variable, xr.IndexVariable):
+            lazily: Any = variable._data
+            variable.data = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(lazily))
+    return level
 
 
 def _lazy_coordinate(array: zarr.Array[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:

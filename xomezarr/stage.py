@@ -280,10 +280,15 @@ def _exchange_call() -> Callable[[bytes, bytes], int] | None:
 
 def _siblings(target: Path, *purposes: str) -> list[Path]:
     """Return the hidden folders of a store that serve any of these purposes."""
-    name = re.compile(rf"\.{re.escape(target.name)}\.{TOKEN.pattern}\.({'|'.join(purposes)})")
+    begin = f".{target.name}."
+
+    def is_one(name: str) -> bool:
+        token, _, purpose = name.removeprefix(begin).rpartition(".")
+        return name.startswith(begin) and purpose in purposes and TOKEN.fullmatch(token) is not None
+
     try:
         with os.scandir(target.parent) as entries:
-            return sorted(Path(entry.path) for entry in entries if name.fullmatch(entry.name))
+            return sorted(Path(entry.path) for entry in entries if is_one(entry.name))
     except OSError:
         return []
 

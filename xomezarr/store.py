@@ -10,7 +10,6 @@ import os
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +23,7 @@ from xomezarr.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from xomezarr.lazy import zarr
+from xomezarr.lazy import installed_version, zarr
 
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
@@ -321,7 +320,7 @@ def check_complete(group: zarr.Group) -> None:
 def _mark() -> dict[str, Any]:
     """Return the attributes of a group that is being written."""
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return {spec.SIDECAR: {INCOMPLETE: {"since": since, "version": version("xomezarr")}}}
+    return {spec.SIDECAR: {INCOMPLETE: {"since": since, "version": installed_version()}}}
 
 
 def _told(attrs: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.channels import default_window
-from xomezarr.chunks import Chunks
+from xomezarr.chunks import Chunks, created_like
 from xomezarr.engine import OnTile, Work, origins, run_in_threads
 from xomezarr.errors import CodecError
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
@@ -24,6 +24,7 @@ from xomezarr.model import Channel
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_array, plan_tree
 from xomezarr.pyramid import lazy_data
+from xomezarr.read import open_tree
 from xomezarr.source import Source, stored
 from xomezarr.store import StoreArgument, is_local, publish
 
@@ -76,8 +77,7 @@ def write_plan(
     def write_and_open() -> xr.DataTree:
         with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
             execute(plan, pixels, on_tile)
-        # by the engine: xarray adds its cache, so that the tree is one like any other that is opened
-        return xr.open_datatree(plan.store, engine="omezarr", storage_options=plan.storage_options)
+        return open_tree(plan.store, storage_options=plan.storage_options, cache=True)
 
     if compute:
         return write_and_open()
@@ -174,7 +174,11 @@ def create_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
         If zarr does not take the compressors.
     """
     try:
-        return [create_array(group, plan, level) for level in plan.levels]
+        arrays = [create_array(group, plan, plan.levels[0])]
+        for level in plan.levels[1:]:
+            made = created_like(arrays[0], group, level.path, level.shape, level.unit) if level.shards is None else None
+            arrays.append(made if made is not None else create_array(group, plan, level))
+        return arrays
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         if plan.compressors is None or plan.compressors == COMPRESSORS:
             raise

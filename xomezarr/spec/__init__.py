@@ -6,7 +6,9 @@ The only place that sees OME-Zarr's JSON or ome-zarr-models. A version is one mo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 from xomezarr import checks
@@ -277,17 +279,28 @@ def _version_finding(attrs: Mapping[str, Any]) -> Finding:
 
 def _second_opinion(attrs: Mapping[str, Any], module: VersionModule) -> list[Finding]:
     """95 (own): ome-zarr-models accepts the metadata."""
+    where, metadata = _locate(attrs)
+    # many images differ by their names alone, and judging takes as long as writing a small one
+    unnamed = [
+        {**multiscale, "name": ""} if isinstance(multiscale.get("name"), str) else multiscale
+        for multiscale in metadata["multiscales"]
+    ]
+    return list(_judged(module.VERSION, where, json.dumps({**metadata, "multiscales": unnamed})))
+
+
+@lru_cache(maxsize=64)
+def _judged(version: str, where: str, metadata: str) -> tuple[Finding, ...]:
+    """Return what ome-zarr-models finds wrong with metadata, as JSON."""
     from pydantic import ValidationError
 
-    where, metadata = _locate(attrs)
     try:
-        module.model().model_validate(dict(metadata))
+        _module(version).model().model_validate(json.loads(metadata))
     except ValidationError as error:
-        return [
+        return tuple(
             Finding("95", "error", _fault_place(where, fault["loc"]), f"ome-zarr-models says: {fault['msg']}")
             for fault in error.errors()
-        ]
-    return []
+        )
+    return ()
 
 
 def _fault_place(where: str, parts: tuple[int | str, ...]) -> str:
