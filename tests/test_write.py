@@ -503,3 +503,14 @@ def test_coarser_arrays_are_those_that_zarr_would_create(
     monkeypatch.setattr("xomezarr.write.created_like", lambda *_: None)
     assert documents("slowly") == quickly
     assert len(quickly) > 20
+
+
+def test_an_array_that_dask_has_named_takes_the_name_of_its_store(tmp_path: Path) -> None:
+    da = xr.DataArray(dask.array.zeros((8, 8), dtype="u1"), dims=("y", "x"))
+    assert str(da.name).startswith("zeros")
+    tree = da.omezarr.to_zarr(tmp_path / "cells.ome.zarr")
+    assert tree.attrs["multiscales"][0]["name"] == "cells"
+    assert tree.omezarr.name == da.name
+    assert da.rename("mine").omezarr.plan(tmp_path / "b").image.multiscale.name == "mine"
+    again = da.omezarr.pyramid().omezarr.to_zarr(tmp_path / "nuclei.ome.zarr")
+    assert again.attrs["multiscales"][0]["name"] == "nuclei"

@@ -410,7 +410,9 @@ def plan_tree(
     pixels = of_levels(levels, dims)
     passes = _passes(pixels, level_plans, [], resources)
     multiscale = Multiscale(
-        str(base.name) if base.name is not None else (first.name if first and first.name else default_name(store)),
+        str(base.name)
+        if base.name is not None and not is_token(base)
+        else (first.name if first and first.name else default_name(store)),
         _axes(described[0], first),
         _levels(level_plans, first),
         first.type if first else remembered,
@@ -852,13 +854,18 @@ def _keep_rendering(channels: tuple[Channel, ...] | None, known: Image | None) -
 
 def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None, name: str) -> Image:
     multiscale = Multiscale(
-        str(da.name) if da.name is not None else name,
+        name if da.name is None or is_token(da) else str(da.name),
         tuple(dimension.axis for dimension in made.dimensions),
         tuple(_level(str(index), grids) for index, grids in enumerate(made.grids)),
         made.method.name,
         made.method_metadata,
     )
     return Image((multiscale,), channels)
+
+
+def is_token(da: xr.DataArray) -> bool:
+    """Whether an array has its name from dask: xarray gives it that of a task to those that are made without one."""
+    return hasattr(da.variable._data, "dask") and da.name == getattr(da.variable._data, "name", None)
 
 
 def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Axis, ...]:
