@@ -17,6 +17,7 @@ from levels import compute, takes
 import xomezarr  # noqa: F401 - registers the accessors
 from xomezarr import errors
 from xomezarr.downsample import METHODS, Method, Section, Smoothing, downsample, reducing
+from xomezarr.downsample.means import _paired_sums
 from xomezarr.downsample.sections import tiles
 
 named = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -250,3 +251,35 @@ def test_sections_are_whole_blocks():
     with pytest.raises(AssertionError, match="within its level"):
         Section(0, 10, 8, 2)
     assert Section(4, 7, 7, 2).count == 2
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "?", "u2", "i2"])
+@pytest.mark.parametrize("value", ["lowest", "highest", "random"])
+@pytest.mark.parametrize("shape", [(6, 8), (7, 9), (1, 2), (5, 3, 11)])
+def test_neighbours_in_memory_are_summed_as_one_number(dtype: str, value: str, shape: tuple[int, ...]) -> None:
+    kind = np.dtype(dtype)
+    low, high = (0, 1) if kind.kind == "b" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    rng = np.random.default_rng(0)
+    filled = {
+        "lowest": np.full(shape, low, kind),
+        "highest": np.full(shape, high, kind),
+        "random": rng.integers(low, high, shape, "i8", endpoint=True).astype(kind),
+    }[value]
+    factors = (3,) * (len(shape) - 1) + (2,)
+    counts = [-(-n // f) for n, f in zip(shape, factors, strict=True)]
+    padded = np.zeros([n * f for n, f in zip(counts, factors, strict=True)], "i8")
+    padded[tuple(map(slice, shape))] = filled
+    split = padded.reshape([n for pair in zip(counts, factors, strict=True) for n in pair])
+    wanted = split.sum(axis=tuple(range(1, 2 * len(shape), 2)))
+
+    room = np.empty(filled.nbytes + 64, "u1")
+    shifted = room[kind.itemsize :][: filled.nbytes].view(kind).reshape(shape)  # begins between two wider numbers
+    shifted[...] = filled
+    for layout in (filled, np.asfortranarray(filled.T).T, shifted):
+        sums = _paired_sums(layout, factors)
+        if layout is filled:
+            assert sums is not None
+        if sums is not None:
+            np.testing.assert_array_equal(sums, wanted)
+    assert _paired_sums(filled[..., ::-1], factors) is None
+    assert _paired_sums(filled.astype("i4"), factors) is None

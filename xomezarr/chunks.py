@@ -132,6 +132,29 @@ class Chunks:
         assert pixels is not None
         return pixels
 
+    def take(self, indices: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
+        """Read the pixels where chosen indices of all axes cross; each chunk once.
+
+        Parameters
+        ----------
+        indices
+            For each axis, ascending.
+        """
+        pixels = np.empty(tuple(map(len, indices)), self.dtype)
+        # of each axis: where the indices of a chunk stand among those that are asked for, and which pixels they are
+        along: list[list[tuple[slice, slice, NDArray[np.intp]]]] = []
+        for asked, chunk, size in zip(indices, self.grid, self.shape, strict=True):
+            borders = [0, *(np.flatnonzero(np.diff(asked // chunk)) + 1).tolist(), len(asked)]
+            along.append([])
+            for first, last in itertools.pairwise(borders):
+                begin = int(asked[first]) // chunk * chunk
+                box = slice(begin, min(begin + chunk, size))
+                along[-1].append((slice(first, last), box, asked[first:last] - begin))
+        for parts in itertools.product(*along):
+            where, box, picked = zip(*parts, strict=True)
+            pixels[where] = self.read(box)[np.ix_(*picked)]
+        return pixels
+
 
 class _Direct:
     """zarr's codecs as functions, and its store's synchronous answers: names that zarr may change."""

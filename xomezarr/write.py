@@ -332,10 +332,7 @@ def with_windows(plan: Plan, coarsest: zarr.Array[Any]) -> Plan:
     for start in range(0, len(missing), batch):
         indices = missing[start : start + batch]
         selected = (*picked[:axis], np.array(indices), *picked[axis:])
-        # most coarsest levels are small enough to be looked at whole
-        whole = all(len(along) == n for along, n in zip(selected, coarsest.shape, strict=True))
-        box = tuple(slice(0, n) for n in coarsest.shape)
-        read = Chunks(coarsest).read(box) if whole else np.asarray(coarsest.oindex[selected])
+        read = Chunks(coarsest).take(selected)
         for index, of_channel in zip(indices, np.moveaxis(read, axis, 0), strict=True):
             completed[index] = replace(channels[index], window=default_window(of_channel, plan.levels[0].dtype))
     return replace(plan, image=replace(plan.image, channels=tuple(completed)))

@@ -13,6 +13,9 @@ from xomezarr.downsample.sections import Section, block_shape, tiles
 
 __all__ = ["carried", "equal_blocks", "reduce_blocks", "within"]
 
+type AtOnce = Callable[[NDArray[Any], Sequence[int]], NDArray[Any] | None]
+"""Joins the pixels of blocks in a quicker way, given their factors; None where the array does not allow it."""
+
 CACHE_BYTES = 512 * 2**10
 """Pixels that a kernel takes in one go: they are passed over once for each pixel of a block, and stay in a core's
 second-level cache meanwhile."""
@@ -45,6 +48,7 @@ def reduce_blocks(
     joins: Sequence[np.ufunc],
     dtype: np.dtype[Any],
     settle: Callable[[NDArray[Any]], None] | None = None,
+    at_once: AtOnce | None = None,
 ) -> NDArray[Any]:
     """Join the pieces of each block into one pixel of a carry, strictly in C order.
 
@@ -60,6 +64,8 @@ def reduce_blocks(
         How each component of two pieces becomes one.
     settle
         Normalises the result in place.
+    at_once
+        Tried first; its result is the only component.
     """
     ndim = len(sections)
     factors = [section.factor for section in sections]
@@ -71,7 +77,7 @@ def reduce_blocks(
     carry = empty.transpose(0, *(1 + layout.index(axis) for axis in range(ndim)))
     # infinities and overflow give what IEEE 754 says, and no warning
     with np.errstate(all="ignore"):
-        _fill(carry, block, factors, lift, joins, layout)
+        _fill(carry, block, factors, lift, joins, layout, at_once)
         if settle is not None:
             settle(carry)
     return carry
@@ -84,6 +90,7 @@ def _fill(
     lift: Callable[[NDArray[Any]], Iterable[Any]],
     joins: Sequence[np.ufunc],
     layout: Sequence[int],
+    at_once: AtOnce | None,
 ) -> None:
     """Reduce into `carry`, slab by slab of the outermost axis in memory."""
     ndim = len(factors)
@@ -94,7 +101,10 @@ def _fill(
         for start in range(0, size, slab):
             stop = start + slab
             source = block[_along(axis, ndim, slice(start * factors[axis], stop * factors[axis]))]
-            _fill(carry[_along(axis, ndim, slice(start, stop))], source, factors, lift, joins, layout)
+            _fill(carry[_along(axis, ndim, slice(start, stop))], source, factors, lift, joins, layout, at_once)
+        return
+    if at_once is not None and (joined := at_once(block, factors)) is not None:
+        carry[0, ...] = joined
         return
     pieces = _pieces(block, factors)
     piece, _ = next(pieces)
