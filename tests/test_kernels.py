@@ -277,7 +277,7 @@ def test_neighbours_in_memory_are_summed_as_one_number(dtype: str, value: str, s
     shifted[...] = filled
     for layout in (filled, np.asfortranarray(filled.T).T, shifted):
         sums = _paired_sums(layout, factors)
-        if layout is filled:
+        if layout is filled and shape[-1] % 2 == 0:  # else lines begin between two wider numbers
             assert sums is not None
         if sums is not None:
             np.testing.assert_array_equal(sums, wanted)
