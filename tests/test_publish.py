@@ -694,9 +694,11 @@ def test_c8_the_command_line_names_it(tmp_path: Path, capsys: pytest.CaptureFixt
     store = zarr.storage.LocalStore(tmp_path / "a.zarr")
     with pytest.raises(InterruptedWriteError):
         image(2).omezarr.to_zarr(store, progress=interrupt)
-    for command in ("info", "validate"):
-        assert main([command, str(tmp_path / "a.zarr")]) == 1
+    store, new = str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr")
+    for command in (["info", store], ["validate", store], ["convert", store, new], ["scale", store, new]):
+        assert main(command) == 1
         assert "is incomplete" in capsys.readouterr().err
+    assert not Path(new).exists()
 
 
 def test_c8_no_mark_stays_and_other_attributes_of_its_name_are_none() -> None:

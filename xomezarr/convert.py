@@ -36,7 +36,7 @@ from xomezarr.errors import (
 )
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel, Window
-from xomezarr.store import overlap, resolve
+from xomezarr.store import check_complete, overlap, resolve
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -351,6 +351,7 @@ def _open_zarr(path: str, dims: str | Sequence[str] | None, storage_options: Map
     if "ome" in node.attrs or "multiscales" in node.attrs:
         remote = {} if options is None else {"storage_options": options}
         return _renamed(xr.open_dataarray(path, engine="omezarr", backend_kwargs=remote), dims, path)
+    check_complete(node)
     arrays = dict(node.arrays())
     if arrays and all(_zarr_dimensions(array) is not None for array in arrays.values()):
         return _renamed(_open_xarray(path, node, arrays, options), dims, path)

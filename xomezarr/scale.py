@@ -42,6 +42,7 @@ from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
     address,
+    check_complete,
     default_name,
     member_path,
     open_array,
@@ -377,6 +378,7 @@ def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
         known = spec.parse(attrs)
         path = known.multiscale.levels[0].path
         return Source(place, image, open_array(group, path), place, path, known)
+    check_complete(group)
     arrays = dict(group.arrays())
     if len(arrays) != 1:
         return Source(place, open_image(place), None)
