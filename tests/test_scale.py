@@ -949,3 +949,6 @@ def test_c8_a_process_that_is_stopped_leaves_the_old_image(tmp_path: Path, numbe
     assert all(name.startswith(".levels.") for name in after.keys() - before.keys())
     if number == signal.SIGINT:
         assert after == before
+    assert bool(list(place.glob(".levels.*"))) == (number == signal.SIGKILL)
+    assert scale(place, "--in-place", "--method", "gaussian") == 0
+    assert not list(place.glob(".*.partial"))  # the next run removes what the killed one has left

@@ -138,6 +138,7 @@ def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[tupl
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
     target = target.resolve()
+    stage.sweep(target / "levels")
     folder = stage.Stage(stage.beside(target / "levels", "partial"))
     try:
         folder.root.mkdir()
