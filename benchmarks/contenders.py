@@ -67,7 +67,6 @@ REFERENCE = "xomezarr"
 
 CONTENDERS: Mapping[str, Contender] = {
     "xomezarr": _ours("xomezarr"),
-    "xomezarr-fast": _ours("xomezarr[fast]", environment="xomezarr-fast", distribution="xomezarr"),
     "ome-zarr": Contender("ome-zarr-py", "ome-zarr", "ome_zarr"),
     "ngff-zarr": Contender("ngff-zarr", "ngff-zarr", "ngff_zarr"),
     # with a dimension of channels or time it takes no chunks: "Provided chunks have 2 dims; expected 3"

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +20,6 @@ PYTHONS = ("3.13", "3.12")
 
 REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     "xomezarr": (str(ROOT),),
-    "xomezarr-fast": (f"{ROOT}[fast]",),
     "ome-zarr": ("ome-zarr",),
     # from_zarr of dask, which makes its input, wants zarr, which it does not bring itself
     "ngff-zarr": ("ngff-zarr[dask-image]", "zarr"),
@@ -45,9 +43,7 @@ def python_of(folder: Path, name: str) -> Path:
 def prepare(folder: Path, name: str) -> Path:
     """Make an environment unless it is there; return its Python."""
     python, wanted = python_of(folder, name), REQUIREMENTS[name]
-    ours = name.startswith("xomezarr")
-    if name == "xomezarr-fast" and "fast" not in _extras():
-        raise NotAvailableError("the extra `fast` does not exist")
+    ours = name == "xomezarr"
     done = folder / name / "installed.txt"
     if done.exists() and done.read_text() == "\n".join(wanted) and not ours:
         return python
@@ -69,11 +65,6 @@ def prepare(folder: Path, name: str) -> Path:
 def isolated() -> dict[str, str]:
     """Return the variables of this process without those by which another Python would find its packages."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-
-
-def _extras() -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return set(project.get("optional-dependencies", {}))
 
 
 def _uv(*arguments: str) -> None:
