@@ -98,6 +98,14 @@ CONTENDERS: Mapping[str, Contender] = {
         defaults=False,
         quick=False,
     ),
+    # hardly any arithmetic: what is left for a compiled kernel to save
+    "xomezarr-nearest": Contender(
+        "xomezarr, nearest", "xomezarr", "xomezarr", {"method": "nearest"}, ("W1", "W2", "W4"), defaults=False
+    ),
+    # filters: pixels beyond the blocks are read again
+    "xomezarr-gaussian": Contender(
+        "xomezarr, gaussian", "xomezarr", "xomezarr", {"method": "gaussian"}, ("W1", "W2"), defaults=False
+    ),
     # one worker instead of two
     "xomezarr-1": _ours("xomezarr, one worker", options={"workers": 1}, only=("W1", "W2"), defaults=False),
     "bound-1": Contender(

@@ -50,6 +50,7 @@ def xomezarr(
     *,
     source: str = "dask",
     workers: int | None = None,
+    method: str | None = None,
 ) -> None:
     import dask
     import xarray as xr
@@ -62,7 +63,7 @@ def xomezarr(
         da = xr.DataArray(as_dask(image, computed=source == "computed"), dims=tuple(workload.dims), name="image")
     else:
         da = xr.DataArray(image, dims=tuple(workload.dims), name="image")
-    options: dict[str, Any] = {"levels": workload.levels, "factors": workload.factors}
+    options: dict[str, Any] = {"levels": workload.levels, "factors": workload.factors, "method": method}
     if same:
         options |= {"chunks": workload.chunks, "compressors": codec_of_zarr(), "version": "0.5"}
     limited: Any = nullcontext()
