@@ -64,6 +64,9 @@ class Absent:
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         raise AssertionError
 
+    def check(self) -> None:
+        """It is nowhere."""
+
 
 def work(edge: int) -> Idle:
     """Plan an image of `edge`³ pixels of 16 bits, halved until a level fits into a chunk."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dask.array
 import numpy as np
@@ -12,7 +15,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from xomezarr import errors, tiling
+from xomezarr import errors, graph, tiling
+from xomezarr.chunks import Chunks
+from xomezarr.engine import Work
 
 distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")
 
@@ -53,6 +58,10 @@ def stored(tmp_path: Path) -> xr.DataArray:
 OPTIONS = {"levels": 3, "chunks": {"z": 8, "y": 8, "x": 8}, "version": "0.5", "factors": 2}
 
 
+def not_here(*_: object) -> None:
+    raise AssertionError("this process reads and writes no pixel")
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_c4_the_workers_of_a_cluster_read_and_write_by_themselves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: xr.DataArray, killed: bool
@@ -72,8 +81,12 @@ def test_c4_the_workers_of_a_cluster_read_and_write_by_themselves(
                 os.kill(first, signal.SIGKILL)
             told.append(nbytes)
 
-        stored.omezarr.to_zarr(tmp_path / "there.ome.zarr", progress=progress, **OPTIONS)
+        with monkeypatch.context() as here:
+            here.setattr(Chunks, "write", not_here)
+            here.setattr(Work, "read", not_here)
+            stored.omezarr.to_zarr(tmp_path / "there.ome.zarr", progress=progress, **OPTIONS)
         assert not client.futures
+        assert not killed or first not in [worker.pid for worker in cluster.workers.values()]
     assert files(tmp_path / "there.ome.zarr") == files(tmp_path / "here.ome.zarr")
     assert sum(told) == stored.omezarr.plan(tmp_path / "x", **OPTIONS).nbytes
 
@@ -114,10 +127,112 @@ def test_c4_every_scheduler_of_dask_writes_the_same_bytes(
     assert sum(told) == stored.omezarr.plan(tmp_path / "x", method=method, **OPTIONS).nbytes
 
 
-def test_other_processes_cannot_write_into_this_ones_memory(stored: xr.DataArray) -> None:
+@pytest.mark.parametrize("where", ["a store", "a URL"])
+def test_other_processes_cannot_write_into_this_ones_memory(stored: xr.DataArray, where: str) -> None:
     computed = stored.copy(data=stored.data + np.uint16(0))
+    store = zarr.storage.MemoryStore() if where == "a store" else "memory://cells.zarr"
+    later = stored.omezarr.to_zarr(store, compute=False, **OPTIONS)
+    with (
+        dask.config.set(scheduler="processes"),
+        pytest.raises(errors.OmeZarrError, match=r'give a path, or compute it there: compute\(scheduler="threads"\)'),
+    ):
+        later.compute()
+    assert later.compute(scheduler="threads")["0/image"].equals(stored)
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+    ):  # the threads of this process do it
+        another = zarr.storage.MemoryStore() if where == "a store" else "memory://others.zarr"
+        tree = stored.omezarr.to_zarr(another, **OPTIONS)
+        again = tree["0/image"].omezarr.to_zarr(zarr.storage.MemoryStore(), **OPTIONS)
+    assert tree["0/image"].equals(stored)
+    assert again["0/image"].equals(stored)
     with (
         dask.config.set(scheduler="processes"),
         pytest.raises(errors.OmeZarrError, match=r"give a path, or compute here: .*scheduler=\"threads\""),
     ):
         computed.omezarr.to_zarr(zarr.storage.MemoryStore(), **OPTIONS)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.run(os.chdir, "/")  # as where each worker is a machine
+        yield cluster
+
+
+def test_workers_find_a_source_that_is_named_from_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: xr.DataArray, cluster: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    da = stored.copy(data=dask.array.from_zarr(zarr.open_array("raw.zarr", mode="r")))
+    with monkeypatch.context() as here:
+        here.setattr(Chunks, "write", not_here)
+        tree = da.omezarr.to_zarr("cells.ome.zarr", **OPTIONS)
+        later = da.omezarr.to_zarr("later.ome.zarr", compute=False, **OPTIONS)
+    monkeypatch.chdir("/")
+    assert later.compute()["0/image"].equals(stored)
+    assert tree["0/image"].equals(stored)
+    assert (tmp_path / "later.ome.zarr").exists()
+
+
+def test_a_source_that_workers_do_not_reach_is_an_error_and_not_black(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: xr.DataArray, cluster: Any
+) -> None:
+    class Mounted(zarr.storage.LocalStore):
+        """A folder that is elsewhere on other machines."""
+
+    monkeypatch.chdir(tmp_path)
+    da = stored.copy(data=dask.array.from_zarr(zarr.open_array(Mounted("raw.zarr", read_only=True), mode="r")))
+    with pytest.raises(errors.OmeZarrError, match=r"a worker on .* does not reach '.*raw.zarr'.*all workers share"):
+        da.omezarr.to_zarr(tmp_path / "cells.ome.zarr", **OPTIONS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw.zarr"]
+
+
+def test_c8_an_error_of_a_worker_leaves_nothing(tmp_path: Path, stored: xr.DataArray, cluster: Any) -> None:
+    victim = next(path for path in sorted((tmp_path / "raw.zarr").rglob("c/3/*/*")) if path.is_file())
+    victim.write_bytes(victim.read_bytes()[:-9])
+    with pytest.raises(Exception, match=r"(?i)decompress|zstd|crc|checksum|truncated|corrupt|blosc"):
+        stored.omezarr.to_zarr(tmp_path / "cells.ome.zarr", **OPTIONS)
+    deadline = time.monotonic() + 5
+    while left := [path.name for path in tmp_path.iterdir() if path.name != "raw.zarr"]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def test_tasks_wait_in_a_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: xr.DataArray, cluster: Any
+) -> None:
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 1024)
+    monkeypatch.setattr(graph, "SUBTREE_BYTES", 4096)
+    monkeypatch.setattr(graph, "LIKELY_THREADS", 1)
+    waiting: set[str] = set()
+    most, total = 0, 0
+    submit = distributed.Client.submit
+
+    def spied(self: Any, *arguments: Any, **options: Any) -> Any:
+        nonlocal most, total
+        future = submit(self, *arguments, **options)
+        if str(options.get("key")).startswith("tile-") and arguments[0] is graph._make_whole:
+            total += 1
+            waiting.add(future.key)
+            future.add_done_callback(lambda future: waiting.discard(future.key))
+            most = max(most, len(waiting))
+        return future
+
+    monkeypatch.setattr(distributed.Client, "submit", spied)
+    stored.omezarr.to_zarr(tmp_path / "cells.ome.zarr", **OPTIONS)
+    assert total > 40
+    assert most <= 2 * graph.IN_FLIGHT
+
+
+def test_c3_blocks_that_are_not_what_dask_promised_are_an_error(tmp_path: Path, stored: xr.DataArray) -> None:
+    short = stored.copy(data=dask.array.map_blocks(lambda block: block[:-1], stored.data, dtype="u2"))
+    other = stored.copy(data=dask.array.map_blocks(lambda block: block * 1.5, stored.data, dtype="u2"))
+    for da, wrong in ((short, "of shape"), (other, "dtype float64 where .* dtype uint16")):
+        with pytest.raises((errors.ChunkError, ValueError), match=wrong if da is other else None):
+            da.omezarr.to_zarr(tmp_path / "cells.ome.zarr", **OPTIONS)
+        assert not (tmp_path / "cells.ome.zarr").exists()

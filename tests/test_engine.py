@@ -414,3 +414,18 @@ def test_c8_control_c_stops_the_write(tmp_path: Path, kind: str) -> None:
     assert process.returncode not in (0, -signal.SIGKILL)
     assert not (tmp_path / "a.ome.zarr").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_chunk_that_must_not_be_missing_is_an_error(tmp_path: Path) -> None:
+    config: Any = {"read_missing_chunks": False}
+    array = zarr.create_array(tmp_path / "a.zarr", data=np.ones((32, 32), "u2"), chunks=(8, 8))
+    (tmp_path / "a.zarr/c/1/2").unlink()
+    try:
+        strict = zarr.open_array(tmp_path / "a.zarr", mode="r", config=config)
+    except TypeError:
+        pytest.skip("this zarr has no such option")
+    assert array.shape == strict.shape
+    da = xr.DataArray(dask.array.from_zarr(strict), dims=("y", "x"))
+    with pytest.raises(Exception, match=r"(?i)chunk"):
+        da.omezarr.to_zarr(tmp_path / "b.ome.zarr", chunks=(8, 8))
+    assert not (tmp_path / "b.ome.zarr").exists()

@@ -769,3 +769,26 @@ def test_an_abandoned_stage_takes_nothing_and_stays_away(folder: stage.Stage) ->
         with pytest.raises(FileNotFoundError):
             other.set_sync(key, buffer(b""))
     assert not folder.root.exists()
+
+
+def test_c8_a_writer_of_another_process_does_not_bring_an_abandoned_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = stage.Stage(stage.beside(tmp_path / "a.zarr", "partial"))
+    driver.root.mkdir()
+    worker = pickle.loads(pickle.dumps(driver))
+    content = default_buffer_prototype().buffer.from_bytes(b"x")
+    real, told = Path.mkdir, []
+
+    def abandoned_meanwhile(self: Path, *arguments: Any, **options: Any) -> None:
+        if not told:
+            told.append(self)
+            driver.abandon()
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", abandoned_meanwhile)
+    for key in ("0/c/0/0", "0/c/0/1"):
+        with pytest.raises(FileNotFoundError):
+            worker.set_sync(key, content)
+    assert told
+    assert not list(tmp_path.iterdir())

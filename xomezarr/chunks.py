@@ -10,21 +10,35 @@ from __future__ import annotations
 
 import itertools
 import math
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
 
-__all__ = ["Chunks", "created_like", "grid_of"]
+__all__ = ["Chunks", "created_like", "grid_of", "reachable_elsewhere"]
 
 
 def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
     """Return the pixels of what an array is written in: its shards, else its chunks."""
     return tuple(array.shards or array.chunks)
+
+
+def reachable_elsewhere(store: Any) -> bool:
+    """Whether other processes can read and write a store of zarr: files and object stores, and nothing else."""
+    if isinstance(store, zarr.storage.LocalStore):
+        return True
+    if isinstance(store, zarr.storage.FsspecStore):
+        system = getattr(store.fs, "sync_fs", store.fs)
+        return type(system).__name__ != "MemoryFileSystem"
+    if isinstance(store, zarr.storage.ObjectStore):
+        return type(store.store).__name__ != "MemoryStore"
+    return isinstance(store, zarr.storage.WrapperStore) and reachable_elsewhere(store._store)
 
 
 def created_like(
@@ -78,6 +92,29 @@ class Chunks:
 
     def __reduce__(self) -> Any:
         return (Chunks, (self.array,))
+
+    def check(self) -> None:
+        """Make sure that this process sees the array, as it may not be the one that opened it.
+
+        Raises
+        ------
+        OmeZarrError
+            If it does not: zarr would take every chunk for one that was never written.
+        """
+        array, store = self.array, self.array.store
+        mode: Literal["r", "r+"] = "r" if store.read_only else "r+"
+        told = "another array is there"
+        try:
+            found = zarr.open_array(store, path=array.path, mode=mode, zarr_format=array.metadata.zarr_format)
+            if (found.shape, found.dtype) == (array.shape, array.dtype):
+                return
+        except Exception as error:
+            told = str(error)
+        # not while the other is handled: zarr's errors cannot be sent from one process to another
+        raise OmeZarrError(
+            f"a worker on {socket.gethostname()} does not reach {str(array.store_path)!r} ({told}); use a file system "
+            'or an object store that all workers share, or write here: dask.config.set(scheduler="threads")'
+        )
 
     def boxes(self, box: Sequence[slice]) -> Iterator[tuple[slice, ...]]:
         """Yield the pixels of each chunk that a box of whole chunks holds.
@@ -166,6 +203,8 @@ class _Direct:
 
         inner = array.async_array
         metadata = inner.metadata
+        if not getattr(inner.config, "read_missing_chunks", True):
+            raise TypeError("missing chunks are asked to be errors")
         self._store: Any = array.store  # whose type does not tell of the synchronous answers
         if not all(hasattr(self._store, name) for name in ("get_sync", "set_sync")):
             raise TypeError("the store answers by an event loop alone")

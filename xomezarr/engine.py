@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -343,12 +343,14 @@ def run_in_threads(work: Work, sources: Sequence[Source], workers: int, on_tile:
         trees.grow()
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="xomezarr") as pool:
-        running = [pool.submit(trees.grow) for _ in range(workers)]
+        running: list[Future[None]] = []
         try:
+            running += (pool.submit(trees.grow) for _ in range(workers))
             wait(running, return_when=FIRST_EXCEPTION)
         finally:
             # after an error, or an interruption of this thread, the others end with the chunk that they are at
-            watch.stopped = any(not thread.done() or thread.exception() is not None for thread in running)
+            done = len(running) == workers and all(thread.done() and thread.exception() is None for thread in running)
+            watch.stopped = not done
     failures = [failure for thread in running if (failure := thread.exception()) is not None]
     for failure in failures:
         if not isinstance(failure, Stopped):

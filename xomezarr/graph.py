@@ -7,6 +7,7 @@ computed twice, and nothing waits for a level to be complete.
 from __future__ import annotations
 
 import math
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xomezarr.chunks import reachable_elsewhere
 from xomezarr.downsample import lazy_blocks
 from xomezarr.engine import OnTile, Watch, Work
-from xomezarr.errors import OmeZarrError
-from xomezarr.lazy import zarr
+from xomezarr.errors import ChunkError, OmeZarrError
 from xomezarr.source import Source, read_here
 from xomezarr.tiling import Tile, Tiling
 
@@ -30,6 +31,9 @@ TASKS_PER_THREAD = 4
 SUBTREE_BYTES = 2**29
 """Pixels of level 0, in bytes, that a task of a cluster makes at most: seconds of work, so that little is done again
 where a worker is lost, and a thousand times what handing over a task costs."""
+
+LIKELY_THREADS = 16
+"""Of a cluster whose workers are still to come; waiting tasks cost next to nothing, and make it grow."""
 
 IN_FLIGHT = 2
 """Tasks that each thread of a cluster has been given: one to work on, and the next."""
@@ -70,7 +74,8 @@ def run_by_dask(work: Work, data: Sequence[Any], on_tile: OnTile | None = None) 
     leaves = [_blocks(array, work.tiling.cut(level)) for level, array in enumerate(data)]
     watch = Watch(on_tile)
     name = f"pyramid-{uuid.uuid4().hex}"
-    tasks, ends = _tasks(work, watch, [array.name for array in leaves], name)
+    shared = _Shared(work, watch, dtypes=[array.dtype for array in data])
+    tasks, ends = _tasks(shared, [array.name for array in leaves], name)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=leaves)
     try:
         dask.base.compute_as_if_collection(dask.array.Array, graph, ends)
@@ -90,13 +95,12 @@ def _blocks(data: Any, sizes: tuple[int, ...]) -> Any:
     return read_here(data).rechunk(sizes, method="tasks")
 
 
-def _tasks(work: Work, watch: Watch, leaves: Sequence[str], name: str) -> tuple[dict[Any, Any], list[Any]]:
+def _tasks(shared: _Shared, leaves: Sequence[str], name: str) -> tuple[dict[Any, Any], list[Any]]:
     """Return a task for each leaf and for each tile that is made of several, and the keys that nobody else asks for.
 
     What is made of a single tile is made in that one's task.
     """
-    tiling = work.tiling
-    shared = _Shared(work, watch)
+    tiling = shared.work.tiling
     tasks: dict[Any, Any] = {}
     ends: set[Any] = set()
     for level in range(tiling.top + 1):
@@ -128,13 +132,35 @@ def _last_of_chain(tiling: Tiling, tile: Tile) -> Tile:
 
 
 class _Shared:
-    """What all tasks need."""
+    """What all tasks need; dtypes are those of the pixels that dask computes."""
 
-    def __init__(self, work: Work, watch: Watch, sources: Sequence[Source] = ()) -> None:
-        self.work, self.watch, self.sources = work, watch, sources
+    def __init__(
+        self, work: Work, watch: Watch, sources: Sequence[Source] = (), dtypes: Sequence[np.dtype[Any]] = ()
+    ) -> None:
+        self.work, self.watch, self.sources, self.dtypes = work, watch, sources, dtypes
+        self._checked = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_checked": False}
+
+    def check(self) -> None:
+        """Make sure, once in each process, that what is read and written is there."""
+        if not self._checked:
+            for array in (*self.sources, *self.work.targets, *self.work.carries):
+                if array is not None:
+                    array.check()
+            self._checked = True
 
 
 def _make_leaf(shared: _Shared, tile: Tile, pixels: NDArray[Any]) -> NDArray[Any] | None:
+    shape = tuple(where.stop - where.start for where in shared.work.tiling.box(tile))
+    promised, found = np.dtype(shared.dtypes[tile.level]), np.dtype(pixels.dtype)
+    if pixels.shape != shape or (found.kind, found.itemsize) != (promised.kind, promised.itemsize):
+        raise ChunkError(
+            f"dask computed a block of shape {pixels.shape} and dtype {found} where shape {shape} and dtype {promised} "
+            "were promised; tell map_blocks and its like what they make: chunks=…, dtype=…"
+        )
+    shared.check()
     return _along_chain(shared, tile, shared.work.leaf(tile, pixels, shared.watch))
 
 
@@ -148,6 +174,7 @@ def _joined(
     shared: _Shared, tile: Tile, pieces: Sequence[Tile], carries: Sequence[NDArray[Any]]
 ) -> NDArray[Any] | None:
     """Make a tile of what others have returned."""
+    shared.check()
     carry = shared.work.joined(tile, zip(pieces, carries, strict=True))
     return shared.work.node(tile, carry, shared.watch)
 
@@ -168,7 +195,10 @@ def active_client() -> Any:
     import dask.base
 
     client = getattr(dask.base.get_scheduler(), "__self__", None)
-    return client if type(client).__module__.partition(".")[0] == "distributed" else None
+    if type(client).__module__.partition(".")[0] != "distributed":
+        return None
+    # nobody waits for the answers of an asynchronous one
+    return None if getattr(client, "asynchronous", False) else client
 
 
 def _in_this_process() -> bool:
@@ -183,7 +213,7 @@ def _in_this_process() -> bool:
 def can_be_shared(work: Work) -> bool:
     """Whether other processes can write what is to be made."""
     stores = [written.array.store for written in (*work.targets, *work.carries) if written is not None]
-    return not any(isinstance(store, zarr.storage.MemoryStore) for store in stores)
+    return all(map(reachable_elsewhere, stores))
 
 
 def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: OnTile | None = None) -> None:
@@ -205,9 +235,9 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     from distributed import as_completed
 
     tiling = work.tiling
-    threads = max(sum(client.nthreads().values()), 1)
+    threads = _Threads(client)
     nbytes = math.prod(tiling.shapes[0]) * sources[0].dtype.itemsize
-    level = _task_level(tiling, max(TASKS_PER_THREAD * threads, nbytes // SUBTREE_BYTES))
+    level = _task_level(tiling, max(TASKS_PER_THREAD * threads.count, nbytes // SUBTREE_BYTES))
     # a task of the cluster rather than a message to it: it can be made again where a worker is lost
     shared = client.submit(_Shared, work, Watch(), tuple(sources), pure=False)
     roots = _roots(tiling, level)
@@ -220,10 +250,13 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
         tiles[future.key] = tile
         done.add(future)
 
+    def fill() -> None:
+        while len(tiles) < IN_FLIGHT * threads.count and (root := next(roots, None)) is not None:
+            submit(_make_whole, root)
+
     try:
         with _stepping_aside():
-            for _, root in zip(range(IN_FLIGHT * threads), roots, strict=False):
-                submit(_make_whole, root)
+            fill()
             for future in done:
                 tile = tiles.pop(future.key)
                 if future.status != "finished":
@@ -237,12 +270,26 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
                     if len(pieces) == tiling.parts(parent):
                         del waiting[parent]
                         submit(_joined, parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
-                if (following := next(roots, None)) is not None:
-                    submit(_make_whole, following)
+                fill()
     except BaseException:
         client.cancel([future for pieces in waiting.values() for _, future in pieces])
         client.cancel(list(done.futures))
         raise
+
+
+class _Threads:
+    """The threads of a cluster, of which more may come, or go; as many as are likely while there are few."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._asked, self._count = client, -math.inf, LIKELY_THREADS
+
+    @property
+    def count(self) -> int:
+        """Their number, at most a second old."""
+        if time.monotonic() - self._asked > 1:
+            self._count = max(sum(self._client.nthreads().values()), LIKELY_THREADS)
+            self._asked = time.monotonic()
+        return self._count
 
 
 @contextmanager
@@ -250,15 +297,16 @@ def _stepping_aside() -> Iterator[None]:
     """Leave the thread of a cluster's worker to other tasks, where this is itself a task: it waits for them."""
     from distributed import rejoin, secede
 
+    is_task = True
     try:
         secede()  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, AttributeError):  # no task
-        yield
-        return
+    except (ValueError, KeyError, AttributeError):
+        is_task = False
     try:
         yield
     finally:
-        rejoin()  # type: ignore[no-untyped-call]
+        if is_task:
+            rejoin()  # type: ignore[no-untyped-call]
 
 
 def _task_level(tiling: Tiling, wanted: int) -> int:
@@ -276,4 +324,5 @@ def _roots(tiling: Tiling, level: int) -> Iterator[Tile]:
 
 
 def _make_whole(shared: _Shared, tile: Tile) -> NDArray[Any] | None:
+    shared.check()
     return shared.work.whole(tile, shared.sources, shared.watch)

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xomezarr.chunks import Chunks, grid_of
+from xomezarr.chunks import Chunks, grid_of, reachable_elsewhere
 from xomezarr.lazy import zarr
 
 __all__ = ["MAPPED", "Source", "direct_source", "read_here", "stored"]
@@ -33,6 +33,10 @@ class Source(Protocol):
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """Return the pixels of a box, which nobody writes into."""
+        ...
+
+    def check(self) -> None:
+        """Make sure that this process reaches the array, where `shared` says that others do."""
         ...
 
 
@@ -65,7 +69,14 @@ def stored(chunks: Chunks) -> Source:
     return _Stored(chunks.array, [slice(0, n) for n in chunks.shape])
 
 
-class _InMemory:
+class _Unshared:
+    """A source that stays in its process."""
+
+    def check(self) -> None:
+        """Nothing has to be made sure of."""
+
+
+class _InMemory(_Unshared):
     """An array in memory: a box is a view."""
 
     def __init__(self, array: NDArray[Any]) -> None:
@@ -93,7 +104,7 @@ class _Stored:
         self.shape = tuple(part.stop - part.start for part in key if isinstance(part, slice))
         self.dtype = np.dtype(array.dtype)
         self.chunks = tuple(grid_of(array)[axis] for axis in kept)
-        self.shared = not isinstance(array.store, zarr.storage.MemoryStore)
+        self.shared = reachable_elsewhere(array.store)
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         asked = iter(box)
@@ -110,8 +121,11 @@ class _Stored:
         found: NDArray[Any] = self._chunks.read(tuple(whole))[tuple(cut)]
         return found
 
+    def check(self) -> None:
+        self._chunks.check()
 
-class _Lazy:
+
+class _Lazy(_Unshared):
     """An array that another engine of xarray has opened."""
 
     def __init__(self, da: xr.DataArray) -> None:
@@ -136,6 +150,9 @@ class _Transposed:
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         return self._source.read(tuple(box[axis] for axis in self._back)).transpose(self._order)
+
+    def check(self) -> None:
+        self._source.check()
 
 
 def _unwrapped(data: Any) -> Source | None:
@@ -181,7 +198,7 @@ def read_here(data: Any) -> Any:
     replaced: dict[str, Any] = {}
     for name, layer in getattr(graph, "layers", {}).items():
         array = _original(name, layer)
-        if isinstance(array, zarr.Array) and not isinstance(array.store, zarr.storage.MemoryStore):
+        if isinstance(array, zarr.Array) and reachable_elsewhere(array.store):
             (node,), quick = layer.values(), _Quick(array)
             replaced[name] = MaterializedLayer({name: quick if node is array else type(node)(node.key, quick)})
     if not replaced:
@@ -230,18 +247,23 @@ def _original(name: str, layer: Any) -> Any:
 
 
 def _reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """Open a local array anew where it is read through a file system that answers by an event loop alone.
+    """Open a local array anew by its whole path, to be read at once, by any process, from wherever that works.
 
-    ``dask.array.from_zarr`` opens paths so.
+    ``dask.array.from_zarr`` opens paths by a file system that answers by an event loop alone, and the root of a local
+    store may be relative to this process's folder.
     """
     store = array.store
-    if type(store) is not zarr.storage.FsspecStore:
-        return array
-    local = getattr(store.fs, "sync_fs", None)
-    if type(local).__name__ != "LocalFileSystem":
+    if (
+        type(store) is zarr.storage.FsspecStore
+        and type(getattr(store.fs, "sync_fs", None)).__name__ == "LocalFileSystem"
+    ):
+        root = os.fspath(store.path)
+    elif type(store) is zarr.storage.LocalStore and not store.root.is_absolute():
+        root = os.fspath(store.root.absolute())
+    else:
         return array
     opened = zarr.open_array(
-        zarr.storage.LocalStore(os.fspath(store.path), read_only=True),
+        zarr.storage.LocalStore(root, read_only=True),
         path=array.path,
         mode="r",
         zarr_format=array.metadata.zarr_format,

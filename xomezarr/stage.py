@@ -78,9 +78,9 @@ class Stage(LocalStore):
             write_file(path, value.as_buffer_like())
         except FileNotFoundError:  # cheaper than to ask for the chunk's folder each time
             self._check_writable()
-            if not self.root.is_dir():
-                raise
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # never the root itself: where it is gone, another process has abandoned it
+            for folder in reversed(path.relative_to(self.root).parents[:-1]):
+                (self.root / folder).mkdir(exist_ok=True)
             write_file(path, value.as_buffer_like())
 
     async def set(self, key: str, value: Buffer) -> None:
@@ -90,11 +90,18 @@ class Stage(LocalStore):
     def abandon(self) -> None:
         """Remove the folder, and again what threads have put there that were in the middle of writing."""
         self.abandoned = True
-        for _ in range(ABANDON_TRIES):
-            shutil.rmtree(self.root, ignore_errors=True)
-            time.sleep(ABANDON_WAIT)
-            if not self.root.exists():
-                return
+        if not self.root.exists():
+            return
+        # under another name first: whoever writes, here or in another process, misses its path at once
+        gone = beside(self.root.with_name(self.root.name[1:].rsplit(".", 2)[0]), "partial")
+        with suppress(OSError):
+            self.root.rename(gone)
+        for folder in (gone, self.root):
+            for _ in range(ABANDON_TRIES):
+                shutil.rmtree(folder, ignore_errors=True)
+                if not folder.exists():
+                    break
+                time.sleep(ABANDON_WAIT)
 
 
 def write_file(path: Path, content: Any) -> None:

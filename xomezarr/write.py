@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +17,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.channels import default_window
-from xomezarr.chunks import Chunks, created_like
+from xomezarr.chunks import Chunks, created_like, reachable_elsewhere
 from xomezarr.engine import OnTile, Work, origins, run_in_threads
-from xomezarr.errors import CodecError
+from xomezarr.errors import CodecError, OmeZarrError
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
@@ -26,7 +28,7 @@ from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attri
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree
 from xomezarr.source import Source, stored
-from xomezarr.store import StoreArgument, is_local, publish
+from xomezarr.store import StoreArgument, is_local, publish, resolve
 
 __all__ = ["OnTile", "Progress", "execute", "write_array", "write_plan", "write_tree"]
 
@@ -74,7 +76,17 @@ def write_plan(
         # a local store is made beside its place: there, arrays that cannot be created cost nothing
         check_codecs(plan)
 
+    if not compute:
+        # wherever it is computed, and whatever folder that process works in
+        plan = replace(plan, store=resolve(plan.store))
+    process = os.getpid()
+
     def write_and_open() -> xr.DataTree:
+        if os.getpid() != process and not is_reachable_elsewhere(plan.store):
+            raise OmeZarrError(
+                f"{plan.store} is in the process that planned the write, and no other can write there; give a path, "
+                'or compute it there: compute(scheduler="threads")'
+            )
         with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
             execute(plan, pixels, on_tile)
         return open_tree(plan.store, storage_options=plan.storage_options, cache=True)
@@ -85,6 +97,14 @@ def write_plan(
 
     # a closure: dask would compute levels that are arguments, all of them at once and in memory
     return delayed(write_and_open, name=f"to_zarr-{uuid.uuid4().hex}", pure=False)()
+
+
+def is_reachable_elsewhere(store: StoreArgument) -> bool:
+    """Whether other processes can write a store."""
+    target: Any = resolve(store)
+    if isinstance(target, str):
+        return not target.startswith("memory:")
+    return isinstance(target, Path) or reachable_elsewhere(target)
 
 
 def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
