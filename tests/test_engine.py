@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array
 import numpy as np
 import pytest
@@ -372,19 +374,29 @@ def test_the_predicted_memory_is_what_is_taken(
 def test_c8_an_error_stops_all_workers_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
+    # tiles of 32 chunks: who has begun one does not go on to its end
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 2**14)
+    monkeypatch.setattr(tiling, "TASK_BYTES", 2**14)
     da = source_of(cells(16, 64, 64).values, ("z", "y", "x"), kind, (4, 16, 16), tmp_path)
     calls = itertools.count()
+    failed = threading.Event()
     real = Chunks.write
 
     def fails(self: Chunks, *arguments: Any) -> None:
-        if next(calls) == 20:
+        number = next(calls)
+        if number == 20:
+            failed.set()
             raise OSError(28, "No space left on device")
+        if number > 20:
+            time.sleep(0.02)  # the others hear of it while they are at a chunk
         real(self, *arguments)
 
     monkeypatch.setattr(Chunks, "write", fails)
-    with pytest.raises(OSError, match="No space left"):
+    with dask.config.set(num_workers=3), pytest.raises(OSError, match="No space left"):
         da.omezarr.to_zarr(tmp_path / "a.ome.zarr", chunks=(4, 8, 8), workers=3)
-    assert next(calls) < 200  # of 272
+    time.sleep(0.2)
+    assert failed.is_set()
+    assert next(calls) <= 20 + 1 + 2 * 2
     assert not list(tmp_path.glob("*ome*"))
     assert not list(tmp_path.glob(".*"))
 
