@@ -165,10 +165,15 @@ def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[
         return group.create_array(
             **common,
             fill_value=None,
-            chunk_key_encoding={"name": "v2", "separator": "/"},
+            chunk_key_encoding=chunk_keys(2),
             attributes={"_ARRAY_DIMENSIONS": list(plan.dims)},
         )
     return group.create_array(**common, fill_value=_zero(level.dtype), dimension_names=list(plan.dims))
+
+
+def chunk_keys(zarr_format: int) -> Any:
+    """Return how the keys of chunks are made: nested in both formats."""
+    return {"name": "v2" if zarr_format == 2 else "default", "separator": "/"}
 
 
 def check_codecs(plan: Plan) -> None:
@@ -317,6 +322,7 @@ def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group) -> Iterator[dict
                 dtype=kernel.dtype,
                 compressors=None,
                 fill_value=None if plan.zarr_format == 2 else _zero(kernel.dtype),
+                chunk_key_encoding=chunk_keys(plan.zarr_format),
             )
             carries[level] = Chunks(array)
         yield carries
