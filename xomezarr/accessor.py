@@ -253,7 +253,7 @@ class OmeZarrArrayAccessor:
             For URLs, as fsspec takes them.
         max_memory
             Bytes, or a text such as ``"2 GiB"``, that the write may take; left out, a quarter of the machine's memory.
-            Most writes take some tens of MiB: `plan` tells. What dask holds of the arrays that it computes comes on top.
+            Most writes take some tens of MiB: `plan` tells. What dask holds of what it computes comes on top.
         workers
             Threads; left out, one for each core. Of no meaning where dask or a cluster computes.
         progress

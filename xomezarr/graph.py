@@ -101,6 +101,7 @@ def _tasks(shared: _Shared, leaves: Sequence[str], name: str) -> tuple[dict[Any,
     What is made of a single tile is made in that one's task.
     """
     tiling = shared.work.tiling
+    # `shared` itself and no key of it: where all tasks wait for one, dask orders them so that blocks pile up
     tasks: dict[Any, Any] = {}
     ends: set[Any] = set()
     for level in range(tiling.top + 1):
