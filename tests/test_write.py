@@ -20,6 +20,7 @@ from xarray.core import indexing
 
 import xomezarr
 from xomezarr import errors, tiling
+from xomezarr.cli import main
 from xomezarr.write import WINDOW_PIXELS, sampled, with_windows
 
 VERSIONS = ["0.4", "0.5"]
@@ -514,3 +515,25 @@ def test_an_array_that_dask_has_named_takes_the_name_of_its_store(tmp_path: Path
     assert da.rename("mine").omezarr.plan(tmp_path / "b").image.multiscale.name == "mine"
     again = da.omezarr.pyramid().omezarr.to_zarr(tmp_path / "nuclei.ome.zarr")
     assert again.attrs["multiscales"][0]["name"] == "nuclei"
+
+
+@pytest.mark.parametrize("factor", [2, 3, 5])
+def test_channels_that_are_joined_have_windows(tmp_path: Path, factor: int) -> None:
+    da = cells((5, 8, 8)).rename(z="c").drop_vars("c", errors="ignore")
+    da = da.copy(data=(np.arange(5)[:, None, None] * 100 + da.values % 10).astype("u2"))
+    tree = da.omezarr.to_zarr(tmp_path / "a", factors={"c": factor, "x": 2}, levels=2, method="max")
+    coarse = tree.omezarr.level(1)
+    for index, channel in enumerate(tree.omezarr.channels):
+        assert channel.window.end == pytest.approx(float(coarse[index // factor].max()), abs=1)
+
+
+def test_filters_of_the_other_byte_order_are_made_beside_level_0(tmp_path: Path) -> None:
+    da = cells((20, 30, 40)).astype(">u2")
+    da.omezarr.to_zarr(tmp_path / "a.zarr", version="0.5", levels=1)
+    for method in ("median", "gaussian", "local_mean"):
+        assert main(["scale", str(tmp_path / "a.zarr"), "--in-place", "--method", method, "--max-layer", "2"]) == 0
+        found = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr").omezarr.levels
+        wanted = da.omezarr.pyramid(method=method, levels=3).omezarr.levels
+        for got, expected in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(got.values, expected.values)
+            assert got.dtype == da.dtype

@@ -357,7 +357,9 @@ def with_windows(plan: Plan, coarsest: zarr.Array[Any]) -> Plan:
     completed: list[Channel] = list(channels)
     for start in range(0, len(missing), batch):
         indices = missing[start : start + batch]
-        selected = (*picked[:axis], np.array(indices), *picked[axis:])
+        # where channels are joined with their neighbours, each has the pixels of those
+        places = np.array(indices) * coarsest.shape[axis] // len(channels)
+        selected = (*picked[:axis], places, *picked[axis:])
         read = Chunks(coarsest).take(selected)
         for index, of_channel in zip(indices, np.moveaxis(read, axis, 0), strict=True):
             completed[index] = replace(channels[index], window=default_window(of_channel, plan.levels[0].dtype))

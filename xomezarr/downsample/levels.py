@@ -210,9 +210,9 @@ TRIAL_PIXELS = 4
 
 
 def check_result(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise where a kernel does not make what it promises."""
+    """Raise where a kernel does not make what it promises; the byte order may be either."""
     is_array = isinstance(result, np.ndarray)
-    if not is_array or result.shape != shape or result.dtype != dtype:
+    if not is_array or result.shape != shape or result.dtype.newbyteorder("=") != dtype.newbyteorder("="):
         found = f"an array of shape {result.shape} and dtype {result.dtype}" if is_array else type(result).__name__
         raise MethodError(
             f"a kernel made {found}, where an array of shape {shape} and dtype {dtype} is promised; mend it, or make "
