@@ -73,7 +73,7 @@ def work(edge: int) -> Idle:
     shapes = [(edge,) * 3]
     while shapes[-1][0] > CHUNK:
         shapes.append(tuple(-(-n // 2) for n in shapes[-1]))
-    costs = Costs(2, 4, (CHUNK,) * 3, in_memory=False, leaf=LEAF_BYTES, halo=(0, 0, 0))
+    costs = Costs(2, 4, (CHUNK,) * 3, copies=1, leaf=LEAF_BYTES, halo=(0, 0, 0))
     steps, units = [(2, 2, 2)] * (len(shapes) - 1), [(CHUNK,) * 3] * len(shapes)
     tiling = fit(shapes, steps, units, costs, workers=2, max_memory=2**32).tiling
     return Idle(tiling, None, (None,) * len(shapes))

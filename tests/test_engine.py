@@ -287,9 +287,18 @@ def test_a_write_that_would_take_too_much_is_refused(tmp_path: Path) -> None:
     assert fewer.memory <= plan.memory // 2
     with pytest.raises(errors.ResourceError, match=r"give max_memory=\d+, or smaller chunks than \(64, 64, 64\)"):
         da.omezarr.to_zarr(tmp_path / "a", max_memory="1 kB")
-    for wrong in ({"max_memory": "plenty"}, {"max_memory": 0}, {"workers": 0}, {"workers": 1.5}):
+    for wrong in (
+        {"max_memory": "plenty"},
+        {"max_memory": 0},
+        {"max_memory": ""},
+        {"max_memory": np.inf},
+        {"max_memory": [1]},
+        {"workers": 0},
+        {"workers": 1.5},
+    ):
         with pytest.raises(errors.ResourceError, match=next(iter(wrong))):
             da.omezarr.to_zarr(tmp_path / "a", **wrong)
+    assert da.omezarr.plan(tmp_path / "a", max_memory=np.int64(2**30)).memory <= 2**30
     assert not (tmp_path / "a").exists()
 
 
@@ -426,6 +435,25 @@ def test_c8_control_c_stops_the_write(tmp_path: Path, kind: str) -> None:
     assert process.returncode not in (0, -signal.SIGKILL)
     assert not (tmp_path / "a.ome.zarr").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_pixels_of_a_chunk_lie_as_its_array_says(tmp_path: Path, order: Any) -> None:
+    pixels = np.arange(240, dtype="u2").reshape(20, 12)
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=pixels.shape, dtype="u2", chunks=(5, 5), zarr_format=2, order=order
+    )
+    array[...] = pixels
+    loaded = dask.array.from_zarr(array)
+    for data in (loaded, loaded.map_blocks(np.copy), loaded.rechunk(7)):
+        da = xr.DataArray(data, dims=("y", "x"))
+        tree = da.omezarr.to_zarr(tmp_path / "b.ome.zarr", mode="w", levels=2)
+        np.testing.assert_array_equal(tree["0/image"], pixels)
+        assert tree.omezarr.level(1).equals(da.compute().omezarr.pyramid(levels=2).omezarr.level(1))
+    group = zarr.create_group(tmp_path / "c.zarr", zarr_format=2)
+    opened = group.create_array("0", shape=pixels.shape, dtype="u2", chunks=(5, 5), order=order)
+    Chunks(opened).write((slice(5, 10), slice(10, 12)), pixels[5:10, 10:12])
+    np.testing.assert_array_equal(opened[5:10, 10:12], pixels[5:10, 10:12])
 
 
 def test_a_chunk_that_must_not_be_missing_is_an_error(tmp_path: Path) -> None:

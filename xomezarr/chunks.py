@@ -216,7 +216,8 @@ class _Direct:
             shape=grid_of(array),
             dtype=metadata.dtype,
             fill_value=metadata.fill_value,
-            config=inner.config,
+            # v2 says how the pixels of a chunk lie; in v3 it is a codec that does
+            config=replace(inner.config, order=getattr(metadata, "order", inner.config.order)),
             prototype=self._prototype,
         )
         fill = metadata.fill_value

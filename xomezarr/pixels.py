@@ -100,15 +100,15 @@ class Pixels:
 
     def _costs(self, level: int) -> Costs:
         da, source = self.levels[level], self.sources[level]
-        in_memory = isinstance(da.variable._data, np.ndarray)
+        copies = 0 if isinstance(da.variable._data, np.ndarray) else 1
         if source is not None:
-            return Costs(da.dtype.itemsize, self._carry, source.chunks, in_memory, tiling.LEAF_BYTES, self._halo(level))
+            return Costs(da.dtype.itemsize, self._carry, source.chunks, copies, tiling.LEAF_BYTES, self._halo(level))
         # dask computes each of its blocks once, whatever is made of it
         ones, leaf = (1,) * da.ndim, tiling.TASK_BYTES
         if self.recipe is None:
             # what blocks of several levels share is in memory until all of them are made
             leaf = tiling.LEAF_BYTES
-        return Costs(da.dtype.itemsize, self._carry, ones, in_memory, leaf, (0,) * da.ndim)
+        return Costs(da.dtype.itemsize, self._carry, ones, 3, leaf, (0,) * da.ndim)
 
     def _costs_of_reading(self, level: int, unit: tuple[int, ...]) -> Costs:
         """Return the costs of making the next level of one that is written, or of a source."""
@@ -116,8 +116,8 @@ class Pixels:
             return self._costs(0)
         if self.keeps_carries and level:
             stored = self.carry_chunks(unit)
-            return Costs(self._carry, self._carry, stored, False, tiling.LEAF_BYTES, self._halo(level))
-        return Costs(self.levels[0].dtype.itemsize, self._carry, unit, False, tiling.LEAF_BYTES, self._halo(level))
+            return Costs(self._carry, self._carry, stored, 1, tiling.LEAF_BYTES, self._halo(level))
+        return Costs(self.levels[0].dtype.itemsize, self._carry, unit, 1, tiling.LEAF_BYTES, self._halo(level))
 
     def carry_chunks(self, unit: tuple[int, ...]) -> tuple[int, ...]:
         """Return the pixels that a carry is kept in: small parts of a chunk or shard, for halos are read of them.

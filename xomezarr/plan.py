@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -479,12 +480,13 @@ def _bytes(max_memory: int | str | None) -> int:
     if max_memory is None:
         return machine_memory() // 4
     try:
-        if isinstance(max_memory, bool):
+        if isinstance(max_memory, bool) or (isinstance(max_memory, str) and not any(map(str.isdigit, max_memory))):
             raise ValueError
-        found = parse_bytes(max_memory)
+        asked = operator.index(max_memory) if hasattr(max_memory, "__index__") else max_memory
+        found = parse_bytes(asked)
         if found < 1:
             raise ValueError
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         raise ResourceError(
             f'max_memory={max_memory!r} is no amount of memory; give bytes, or a text such as max_memory="2 GiB"'
         ) from None

@@ -307,8 +307,9 @@ class Costs:
         Bytes of a pixel of a carry; 0 where levels are not made from each other.
     stored
         Pixels of the source along each axis that are decoded together; 1 where a read costs what it brings.
-    in_memory
-        Whether reading takes no memory, as the pixels are there already.
+    copies
+        How many times the pixels of a leaf are in memory: 0 where they are there already, 1 where they are read, 3
+        where dask computes blocks, and joins and cuts them.
     leaf
         Bytes of a leaf's pixels where chunks are smaller.
     halo
@@ -318,7 +319,7 @@ class Costs:
     itemsize: int
     carry: int
     stored: tuple[int, ...]
-    in_memory: bool
+    copies: int
     leaf: int
     halo: tuple[int, ...]
 
@@ -339,8 +340,8 @@ class Costs:
         # a chunk is copied out of its tile, or encoded: both are seldom there at the same time
         unit = max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True)) * self.itemsize
         own = THREAD_BYTES + unit
-        if not self.in_memory:
-            own += (leaf + 2 * _pixels(self.stored, shape)) * self.itemsize
+        if self.copies:
+            own += (self.copies * leaf + 2 * _pixels(self.stored, shape)) * self.itemsize
         shared = 0
         if tiling.linked:
             for level in range(1, tiling.top + 1):
@@ -421,7 +422,7 @@ def fit(
     --------
     Single planes, as of a TIFF file, into cubes: a leaf takes whole planes.
 
-    >>> costs = Costs(2, 4, (1, 512, 512), in_memory=False, leaf=LEAF_BYTES, halo=(0, 0, 0))
+    >>> costs = Costs(2, 4, (1, 512, 512), copies=1, leaf=LEAF_BYTES, halo=(0, 0, 0))
     >>> shapes, steps, units = [(64, 512, 512), (32, 256, 256)], [(2, 2, 2)], [(64,) * 3, (32, 64, 64)]
     >>> fitted = fit(shapes, steps, units, costs, workers=2, max_memory=2**30)
     >>> fitted.tiling.sizes[0], fitted.reads
