@@ -460,11 +460,14 @@ def test_a_chunk_that_must_not_be_missing_is_an_error(tmp_path: Path) -> None:
     config: Any = {"read_missing_chunks": False}
     array = zarr.create_array(tmp_path / "a.zarr", data=np.ones((32, 32), "u2"), chunks=(8, 8))
     (tmp_path / "a.zarr/c/1/2").unlink()
-    try:
-        strict = zarr.open_array(tmp_path / "a.zarr", mode="r", config=config)
-    except TypeError:
-        pytest.skip("this zarr has no such option")
+    strict = zarr.open_array(tmp_path / "a.zarr", mode="r", config=config)
     assert array.shape == strict.shape
+    try:
+        strict[8:16, 16:24]
+    except Exception:  # zarr's error has no name that all versions know
+        pass
+    else:
+        pytest.skip("this zarr knows no such option")
     da = xr.DataArray(dask.array.from_zarr(strict), dims=("y", "x"))
     with pytest.raises(Exception, match=r"(?i)chunk"):
         da.omezarr.to_zarr(tmp_path / "b.ome.zarr", chunks=(8, 8))
