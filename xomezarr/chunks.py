@@ -13,6 +13,7 @@ import math
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -30,8 +31,16 @@ def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
 
 
 def reachable_elsewhere(store: Any) -> bool:
-    """Whether other processes can read and write a store of zarr: files and object stores, and nothing else."""
-    if isinstance(store, zarr.storage.LocalStore):
+    """Whether other processes can read and write a store: files and object stores, and nothing else.
+
+    Parameters
+    ----------
+    store
+        A store of zarr; or a path or URL, as `store.resolve` returns them.
+    """
+    if isinstance(store, str):
+        return not store.startswith("memory:")
+    if isinstance(store, Path | zarr.storage.LocalStore):
         return True
     if isinstance(store, zarr.storage.FsspecStore):
         system = getattr(store.fs, "sync_fs", store.fs)

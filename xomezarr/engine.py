@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xomezarr.chunks import Chunks
-from xomezarr.downsample import Recipe, Section, check_result, tiles
+from xomezarr.downsample import Origin, Recipe, Section, as_promised, block_shape, check_result, tiles
 from xomezarr.downsample.method import Reduction
 from xomezarr.source import Source
 from xomezarr.tiling import Tile, Tiling
 
-__all__ = ["OnTile", "Watch", "Work", "origins", "run_in_threads"]
+__all__ = ["OnTile", "Watch", "Work", "run_in_threads"]
 
 type OnTile = Callable[[int], None]
 """Called with the number of decoded bytes each time that a part of a level has been written."""
@@ -60,46 +60,6 @@ class Watch:
         """Tell of a tile that has been written."""
         if self._on_tile is not None:
             self._on_tile(nbytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What the pixels of a level stand for, by axis in file order; names are those of `Section`.
-
-    Parameters
-    ----------
-    above
-        Pixels of the level above in one of this; 1 for level 0.
-    covers, covered
-        Pixels of level 0 that one pixel covers unless the edge cuts it, and that the whole level covers.
-    """
-
-    above: tuple[int, ...]
-    covers: tuple[int, ...]
-    covered: tuple[int, ...]
-
-
-def origins(shapes: Sequence[tuple[int, ...]], steps: Sequence[tuple[int, ...]]) -> tuple[Origin, ...]:
-    """Return what the pixels of each level stand for.
-
-    Parameters
-    ----------
-    shapes
-        Of the levels, in file order.
-    steps
-        Factors from each level to the next.
-
-    Examples
-    --------
-    >>> origins([(10,), (5,), (3,)], [(2,), (2,)])[2]
-    Origin(above=(2,), covers=(4,), covered=(10,))
-    """
-    found = [Origin((1,) * len(shapes[0]), (1,) * len(shapes[0]), shapes[0])]
-    for step, shape in zip(steps, shapes[1:], strict=True):
-        covers = tuple(pixels * f for pixels, f in zip(found[-1].covers, step, strict=True))
-        covered = tuple(min(n * f, known) for n, f, known in zip(shape, covers, found[-1].covered, strict=True))
-        found.append(Origin(step, covers, covered))
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -283,7 +243,7 @@ class Work:
         canonical, local = pixels.transpose(order), carry[(slice(None), *read)]
         for place, source, parts in tiles(sections, FINISHED_PIXELS):
             made = kernel.finish(local[source], parts)
-            check_result(made, tuple(part.count for part in parts), target.dtype)
+            check_result(made, block_shape(parts), target.dtype)
             canonical[place] = made
         return pixels
 
@@ -305,11 +265,8 @@ class Work:
             return None
         read = _within([whole[axis] for axis in self.recipe.order], [section.read for section in sections])
         where: tuple[Any, ...] = (..., *read)
-        carry: Any = reduce(given[where], sections)
-        # NumPy makes scalars of arrays without dimensions
-        result: NDArray[Any] = np.asarray(carry) if isinstance(carry, np.generic) else carry
-        check_result(result, (kernel.components, *(section.count for section in sections)), kernel.dtype)
-        return result
+        shape = (kernel.components, *block_shape(sections))
+        return as_promised(reduce(given[where], sections), shape, kernel.dtype)
 
 
 def _within(whole: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:

@@ -74,15 +74,18 @@ def run_by_dask(work: Work, data: Sequence[Any], on_tile: OnTile | None = None) 
     leaves = [_blocks(array, work.tiling.cut(level)) for level, array in enumerate(data)]
     watch = Watch(on_tile)
     name = f"pyramid-{uuid.uuid4().hex}"
-    shared = _Shared(work, watch, dtypes=[array.dtype for array in data])
-    tasks, ends = _tasks(shared, [array.name for array in leaves], name)
+    shared = _Shared(name, work, watch, dtypes=[array.dtype for array in data])
+    tasks, ends = _tasks(shared, [array.name for array in leaves])
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=leaves)
+    _REACHED.add(name)
     try:
         dask.base.compute_as_if_collection(dask.array.Array, graph, ends)
     except BaseException:
         # threads run on after an error or an interruption: what they would still write is not wanted
         watch.stopped = True
         raise
+    finally:
+        _REACHED.discard(name)
     if not here and on_tile is not None:
         on_tile(sum(work.written(tile) for tile in work.tiling.made()))
 
@@ -95,7 +98,7 @@ def _blocks(data: Any, sizes: tuple[int, ...]) -> Any:
     return read_here(data).rechunk(sizes, method="tasks")
 
 
-def _tasks(shared: _Shared, leaves: Sequence[str], name: str) -> tuple[dict[Any, Any], list[Any]]:
+def _tasks(shared: _Shared, leaves: Sequence[str]) -> tuple[dict[Any, Any], list[Any]]:
     """Return a task for each leaf and for each tile that is made of several, and the keys that nobody else asks for.
 
     What is made of a single tile is made in that one's task.
@@ -107,12 +110,12 @@ def _tasks(shared: _Shared, leaves: Sequence[str], name: str) -> tuple[dict[Any,
     for level in range(tiling.top + 1):
         for tile in tiling.tiles(level):
             last = _last_of_chain(tiling, tile)
-            key = _key(name, last)
+            key = _key(shared.name, last)
             if level == 0 or not tiling.linked:
                 tasks[key] = (_make_leaf, shared, tile, (leaves[level], *tile.index))
             elif tiling.parts(tile) > 1:
                 pieces = [child for child in tiling.children(tile) if tiling.gives(child)]
-                keys = [_key(name, child) for child in pieces]
+                keys = [_key(shared.name, child) for child in pieces]
                 tasks[key] = (_make_node, shared, tile, pieces, keys)
                 ends.difference_update(keys)
             else:
@@ -132,25 +135,30 @@ def _last_of_chain(tiling: Tiling, tile: Tile) -> Tile:
     return tile
 
 
+_REACHED: set[str] = set()
+"""The works whose stores this process has found to be there."""
+
+
 class _Shared:
     """What all tasks need; dtypes are those of the pixels that dask computes."""
 
     def __init__(
-        self, work: Work, watch: Watch, sources: Sequence[Source] = (), dtypes: Sequence[np.dtype[Any]] = ()
+        self,
+        name: str,
+        work: Work,
+        watch: Watch,
+        sources: Sequence[Source] = (),
+        dtypes: Sequence[np.dtype[Any]] = (),
     ) -> None:
-        self.work, self.watch, self.sources, self.dtypes = work, watch, sources, dtypes
-        self._checked = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_checked": False}
+        self.name, self.work, self.watch, self.sources, self.dtypes = name, work, watch, sources, dtypes
 
     def check(self) -> None:
-        """Make sure, once in each process, that what is read and written is there."""
-        if not self._checked:
+        """Make sure, once in each process but that which opened it, that what is read and written is there."""
+        if self.name not in _REACHED:
             for array in (*self.sources, *self.work.targets, *self.work.carries):
                 if array is not None:
                     array.check()
-            self._checked = True
+            _REACHED.add(self.name)
 
 
 def _make_leaf(shared: _Shared, tile: Tile, pixels: NDArray[Any]) -> NDArray[Any] | None:
@@ -240,7 +248,7 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     nbytes = math.prod(tiling.shapes[0]) * sources[0].dtype.itemsize
     level = _task_level(tiling, max(TASKS_PER_THREAD * threads.count, nbytes // SUBTREE_BYTES))
     # a task of the cluster rather than a message to it: it can be made again where a worker is lost
-    shared = client.submit(_Shared, work, Watch(), tuple(sources), pure=False)
+    shared = client.submit(_Shared, uuid.uuid4().hex, work, Watch(), tuple(sources), pure=False)
     roots = _roots(tiling, level)
     waiting: dict[Tile, list[tuple[Tile, Any]]] = {}
     tiles: dict[Any, Tile] = {}

@@ -51,7 +51,6 @@ class Pixels:
     def passes(
         self,
         shapes: Sequence[tuple[int, ...]],
-        steps: Sequence[tuple[int, ...]],
         units: Sequence[tuple[int, ...]],
         *,
         workers: int,
@@ -66,8 +65,6 @@ class Pixels:
         ----------
         shapes
             Of the levels, in file order.
-        steps
-            Factors from each level to the next.
         units
             Chunks or shards of the levels.
         workers, max_memory
@@ -77,6 +74,7 @@ class Pixels:
         if self.recipe is None:
             each = [self._costs(level) for level in range(len(self.levels))]
             return (fit_apart(shapes, units, each, **limits),)
+        steps = self.recipe.steps
         if self.recipe.is_local:
             return (fit(shapes, steps, units, self._costs(0), **limits),)
         found = []

@@ -305,13 +305,18 @@ def plan_array(
     **options: Any,
 ) -> tuple[Plan, Pixels]:
     """Return the plan together with the pixels that it writes; `options` are those of `design`."""
-    faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
-    resources = Resources()
-    with collecting(faults):
-        resources = Resources.asked(max_memory, workers)
-    empty = True
-    with collecting(faults):
-        empty = _writes_empty_chunks(write_empty_chunks, version)
+    faults: list[OmeZarrError] = []
+    target = Target.asked(
+        faults,
+        store,
+        version,
+        mode=mode,
+        compressors=compressors,
+        write_empty_chunks=write_empty_chunks,
+        storage_options=storage_options,
+        max_memory=max_memory,
+        workers=workers,
+    )
     da = _named(dequantify(da), name, faults)
     image: Image | None = None
     with collecting(faults):
@@ -320,35 +325,17 @@ def plan_array(
         image = _image(da, made, _channels(da, made.dimensions), default_name(store))
         order = tuple(map(str, da.dims))
         level_plans = _level_plans(made.grids, made.chunks, shards, order, da.dtype, version)
-        steps = [
-            tuple(fine // coarse for fine, coarse in zip(lower.values(), upper.values(), strict=True))
-            for upper, lower in itertools.pairwise(made.factors)
-        ]
-        passes = _passes(pixels, level_plans, steps, resources)
+        passes = _passes(pixels, level_plans, target.resources)
     with collecting(faults):
         if image is None:
             sidecar.check(da)
         else:
             attributes, arrays = sidecar.dump(da, made.dimensions, image)
     with collecting(faults):
-        _check_not_read_from(da, store, mode, storage_options)
+        target.check_not_read_from(da)
     raise_all(faults, "the array cannot be written as OME-Zarr")
     assert image is not None
-    result = Plan(
-        store,
-        mode,
-        version,
-        image,
-        level_plans,
-        {sidecar.KEY: attributes},
-        arrays,
-        compressors,
-        dict(storage_options) if storage_options else None,
-        passes,
-        empty,
-    )
-    _check_metadata(result)
-    return result, pixels
+    return target.plan(image, level_plans, attributes, arrays, passes), pixels
 
 
 def plan_tree(
@@ -388,13 +375,18 @@ def plan_tree(
     """
     known = stored_metadata(tree)
     version = version or (known.version if known and known.version in spec.VERSIONS else "0.4") or "0.4"
-    faults: list[OmeZarrError] = [*_store_faults(store, version, mode, storage_options)]
-    resources = Resources()
-    with collecting(faults):
-        resources = Resources.asked(max_memory, workers)
-    empty = True
-    with collecting(faults):
-        empty = _writes_empty_chunks(write_empty_chunks, version)
+    faults: list[OmeZarrError] = []
+    target = Target.asked(
+        faults,
+        store,
+        version,
+        mode=mode,
+        compressors=compressors,
+        write_empty_chunks=write_empty_chunks,
+        storage_options=storage_options,
+        max_memory=max_memory,
+        workers=workers,
+    )
     levels = [dequantify(level) for level in levels]
     base = _named(levels[0], name, faults)
     with collecting(faults):
@@ -409,7 +401,7 @@ def plan_tree(
     chosen = _tree_chunks(base, described[0], grids, chunks)
     level_plans = _level_plans(grids, chosen, shards, tuple(map(str, base.dims)), base.dtype, version)
     pixels = of_levels(levels, dims)
-    passes = _passes(pixels, level_plans, [], resources)
+    passes = _passes(pixels, level_plans, target.resources)
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
@@ -425,23 +417,9 @@ def plan_tree(
     with collecting(faults):
         attributes, arrays = sidecar.dump(base, described[0], image)
     with collecting(faults):
-        _check_not_read_from(levels[0], store, mode, storage_options)
+        target.check_not_read_from(levels[0])
     raise_all(faults, "the tree cannot be written as OME-Zarr")
-    result = Plan(
-        store,
-        mode,
-        version,
-        image,
-        level_plans,
-        {sidecar.KEY: attributes},
-        arrays,
-        compressors,
-        dict(storage_options) if storage_options else None,
-        passes,
-        empty,
-    )
-    _check_metadata(result)
-    return result, pixels
+    return target.plan(image, level_plans, attributes, arrays, passes), pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +450,98 @@ class Resources:
         if workers is not None and (isinstance(workers, bool) or not hasattr(workers, "__index__") or workers < 1):
             raise ResourceError(f"workers={workers!r} is not a number of at least 1; leave it out for one a core")
         return cls(_bytes(max_memory), default_workers() if workers is None else int(workers))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and how an image is to be written: all that is known before the image is looked at.
+
+    Parameters
+    ----------
+    store, version, mode, compressors, storage_options, write_empty_chunks
+        Those of the plan.
+    resources
+        What the write may use.
+    """
+
+    store: StoreArgument
+    version: str
+    mode: str
+    compressors: Any
+    storage_options: Mapping[str, Any] | None
+    write_empty_chunks: bool
+    resources: Resources
+
+    @classmethod
+    def asked(
+        cls,
+        faults: list[OmeZarrError],
+        store: StoreArgument,
+        version: str,
+        *,
+        mode: str,
+        compressors: Any,
+        write_empty_chunks: bool | None,
+        storage_options: Mapping[str, Any] | None,
+        max_memory: int | str | None,
+        workers: int | None,
+    ) -> Target:
+        """Check what the user asks for; what is wrong with it is added to `faults`, so that all is told together."""
+        resources, empty = Resources(), True
+        with collecting(faults):
+            spec.zarr_format(version)
+        with collecting(faults):
+            check_free(store, mode=mode, storage_options=storage_options)
+        with collecting(faults):
+            resources = Resources.asked(max_memory, workers)
+        with collecting(faults):
+            empty = _writes_empty_chunks(write_empty_chunks, version)
+        return cls(store, version, mode, compressors, storage_options, empty, resources)
+
+    def check_not_read_from(self, da: xr.DataArray) -> None:
+        """Refuse to replace a store that the pixels may still have to be read from.
+
+        A local store is built beside the old one, which can be read until the new one is whole. Elsewhere the old
+        one goes first.
+        """
+        loaded = isinstance(da.variable._data, np.ndarray)
+        replaced = self.mode == "w" and not is_local(self.store)
+        if not loaded and replaced and exists(self.store, storage_options=self.storage_options):
+            raise StoreExistsError(
+                f"{self.store} is replaced before the pixels are read, and they may come from there; "
+                "write to another place, or read them first: load()"
+            )
+
+    def plan(
+        self,
+        image: Image,
+        levels: tuple[LevelPlan, ...],
+        kept: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        passes: tuple[Pass, ...],
+    ) -> Plan:
+        """Return the plan, once the specification's judges have looked at its metadata.
+
+        Parameters
+        ----------
+        kept
+            What the OME metadata cannot say.
+        """
+        result = Plan(
+            self.store,
+            self.mode,
+            self.version,
+            image,
+            levels,
+            {sidecar.KEY: kept},
+            arrays,
+            self.compressors,
+            dict(self.storage_options) if self.storage_options else None,
+            passes,
+            self.write_empty_chunks,
+        )
+        spec.check(spec.dump(final_image(result, None), self.version), self.version)
+        return result
 
 
 def _bytes(max_memory: int | str | None) -> int:
@@ -556,9 +626,7 @@ def _level_plans(
     return tuple(plans)
 
 
-def _passes(
-    pixels: Pixels, plans: Sequence[LevelPlan], steps: Sequence[tuple[int, ...]], resources: Resources
-) -> tuple[Pass, ...]:
+def _passes(pixels: Pixels, plans: Sequence[LevelPlan], resources: Resources) -> tuple[Pass, ...]:
     """Choose the tiles.
 
     Raises
@@ -568,7 +636,6 @@ def _passes(
     """
     passes = pixels.passes(
         [level.shape for level in plans],
-        steps,
         [level.unit for level in plans],
         workers=resources.workers,
         max_memory=resources.max_memory,
@@ -698,34 +765,6 @@ def readable_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     raise AssertionError
-
-
-def _store_faults(
-    store: StoreArgument, version: str, mode: str, storage_options: Mapping[str, Any] | None
-) -> list[OmeZarrError]:
-    """Check version and place; both are told together."""
-    faults: list[OmeZarrError] = []
-    with collecting(faults):
-        spec.zarr_format(version)
-    with collecting(faults):
-        check_free(store, mode=mode, storage_options=storage_options)
-    return faults
-
-
-def _check_not_read_from(
-    da: xr.DataArray, store: StoreArgument, mode: str, storage_options: Mapping[str, Any] | None
-) -> None:
-    """Refuse to replace a store that the pixels may still have to be read from.
-
-    A local store is built beside the old one, which can be read until the new one is whole. Elsewhere the old
-    one goes first.
-    """
-    loaded = isinstance(da.variable._data, np.ndarray)
-    if not loaded and mode == "w" and not is_local(store) and exists(store, storage_options=storage_options):
-        raise StoreExistsError(
-            f"{store} is replaced before the pixels are read, and they may come from there; "
-            "write to another place, or read them first: load()"
-        )
 
 
 def _named(da: xr.DataArray, name: str | None, faults: list[OmeZarrError]) -> xr.DataArray:
@@ -891,11 +930,6 @@ def _level(path: str, grids: Mapping[str, Grid]) -> Level:
     return Level(
         path, {dim: grid.scale for dim, grid in grids.items()}, {dim: grid.translation for dim, grid in grids.items()}
     )
-
-
-def _check_metadata(plan: Plan) -> None:
-    """Let the specification's judges look at the metadata before the first byte is written."""
-    spec.check(spec.dump(final_image(plan, None), plan.version), plan.version)
 
 
 def _times(sizes: Any) -> str:

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, created_like, reachable_elsewhere
-from xomezarr.engine import OnTile, Work, origins, run_in_threads
+from xomezarr.downsample import origins
+from xomezarr.engine import OnTile, Work, run_in_threads
 from xomezarr.errors import CodecError, OmeZarrError
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
 from xomezarr.lazy import zarr
@@ -82,7 +82,7 @@ def write_plan(
     process = os.getpid()
 
     def write_and_open() -> xr.DataTree:
-        if os.getpid() != process and not is_reachable_elsewhere(plan.store):
+        if os.getpid() != process and not reachable_elsewhere(plan.store):
             raise OmeZarrError(
                 f"{plan.store} is in the process that planned the write, and no other can write there; give a path, "
                 'or compute it there: compute(scheduler="threads")'
@@ -97,14 +97,6 @@ def write_plan(
 
     # a closure: dask would compute levels that are arguments, all of them at once and in memory
     return delayed(write_and_open, name=f"to_zarr-{uuid.uuid4().hex}", pure=False)()
-
-
-def is_reachable_elsewhere(store: StoreArgument) -> bool:
-    """Whether other processes can write a store."""
-    target: Any = resolve(store)
-    if isinstance(target, str):
-        return not target.startswith("memory:")
-    return isinstance(target, Path) or reachable_elsewhere(target)
 
 
 def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:

@@ -15,9 +15,9 @@ runs kernels over dask arrays and computes nothing.
 """
 
 from xomezarr.downsample.functions import reducing
-from xomezarr.downsample.levels import Recipe, check_result, downsample, recipe
+from xomezarr.downsample.levels import Recipe, as_promised, check_result, downsample, recipe
 from xomezarr.downsample.method import Kernel, Method, Smoothing
-from xomezarr.downsample.sections import Section, tiles
+from xomezarr.downsample.sections import Origin, Section, block_shape, origins, tiles
 from xomezarr.downsample.sources import lazy_blocks
 from xomezarr.downsample.table import (
     METHODS,
@@ -35,9 +35,12 @@ __all__ = [
     "Kernel",
     "Method",
     "MethodLike",
+    "Origin",
     "Recipe",
     "Section",
     "Smoothing",
+    "as_promised",
+    "block_shape",
     "check_dtype",
     "check_result",
     "check_values",
@@ -46,6 +49,7 @@ __all__ = [
     "get_method",
     "is_sampled",
     "lazy_blocks",
+    "origins",
     "recipe",
     "reducing",
     "resolve_skipna",

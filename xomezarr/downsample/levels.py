@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xomezarr.downsample.method import Kernel, Method, Reduction
-from xomezarr.downsample.sections import Section, block_shape
+from xomezarr.downsample.sections import Origin, Section, block_shape, origins
 from xomezarr.downsample.sources import as_dask
 from xomezarr.downsample.table import METHODS, check_dtype, resolve_skipna
 from xomezarr.errors import (
@@ -32,7 +32,7 @@ from xomezarr.grid import LARGEST_FACTOR, Boundary, block_count, is_factor, step
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["Recipe", "canonical_order", "check_result", "downsample", "recipe"]
+__all__ = ["Recipe", "as_promised", "canonical_order", "check_result", "downsample", "recipe"]
 
 
 def _dask() -> Any:
@@ -220,6 +220,13 @@ def check_result(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
         )
 
 
+def as_promised(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return what a function of a kernel has made, checked; NumPy makes scalars of arrays without dimensions."""
+    whole: NDArray[Any] = np.asarray(result) if isinstance(result, np.generic) else result
+    check_result(whole, shape, dtype)
+    return whole
+
+
 def _faults(
     data: Any,
     dims: Sequence[str],
@@ -281,15 +288,15 @@ def _step_factors(
 def _levels(level0: Any, made: Recipe, boundary: Boundary) -> list[Any]:
     """Run a kernel from level to level; dimensions in canonical order."""
     kernel = made.kernel
+    shapes = [tuple(level0.shape)]
+    for step in made.factors:
+        shapes.append(tuple(block_count(n, f, boundary) for n, f in zip(shapes[-1], step, strict=True)))
     levels: list[Any] = []
     carry = level0
     given = 0
-    extents = list(level0.shape)
-    total = [1] * level0.ndim
     chunk_extents = [0] * level0.ndim
-    for step in made.factors:
-        shape = carry.shape[carry.ndim - len(step) :]
-        sizes = [block_count(n, f, boundary) for n, f in zip(shape, step, strict=True)]
+    stand_for = origins(shapes, made.factors)[1:]
+    for step, (shape, sizes), origin in zip(made.factors, itertools.pairwise(shapes), stand_for, strict=True):
         chunks = aligned(carry, step, chunk_extents, kernel.halo)
         sections = [
             # pixels that are trimmed away make no block, though filters see them
@@ -299,9 +306,7 @@ def _levels(level0: Any, made: Recipe, boundary: Boundary) -> list[Any]:
         run = kernel.step if given else kernel.start
         components = (given, kernel.components)
         carry = _run(run, rechunked(carry, chunks), sections, kernel.dtype, components=components)
-        total = [f * g for f, g in zip(total, step, strict=True)]
-        extents = [min(extent, n * f) for extent, n, f in zip(extents, sizes, total, strict=True)]
-        levels.append(_finished(carry, kernel, step, total, extents, level0.dtype))
+        levels.append(_finished(carry, kernel, origin, level0.dtype))
         if not given:
             # coarse chunks grow back to the extent of fine ones, so that their number shrinks with the level
             chunk_extents = [max(along) * f for along, f in zip(carry.chunks[1:], step, strict=True)]
@@ -309,20 +314,15 @@ def _levels(level0: Any, made: Recipe, boundary: Boundary) -> list[Any]:
     return levels
 
 
-def _finished(
-    carry: Any,
-    kernel: Kernel,
-    step: Sequence[int],
-    covers: Sequence[int],
-    covered: Sequence[int],
-    dtype: np.dtype[Any],
-) -> Any:
+def _finished(carry: Any, kernel: Kernel, origin: Origin, dtype: np.dtype[Any]) -> Any:
     """Make a level of a carry."""
-    halos = [kernel.finish_halo(f) for f in step]
+    halos = [kernel.finish_halo(f) for f in origin.above]
     chunks = [at_least(along, halo) for along, halo in zip(carry.chunks[1:], halos, strict=True)]
     sections = [
         [replace(section, above=f, covers=pixels, covered=extent) for section in _sections(along, 1, halo, sum(along))]
-        for along, f, halo, pixels, extent in zip(chunks, step, halos, covers, covered, strict=True)
+        for along, halo, f, pixels, extent in zip(
+            chunks, halos, origin.above, origin.covers, origin.covered, strict=True
+        )
     ]
     return _run(kernel.finish, rechunked(carry, chunks), sections, dtype, components=(kernel.components, 0))
 
@@ -383,11 +383,7 @@ def _run_block(block: Any, *along: NDArray[Any], run: Reduction, components: int
     sections = [listed[0] for listed in along]
     # what the halo brings from beyond the last block that is kept, and no more
     given = (..., *(slice(section.read.stop - section.read.start) for section in sections))
-    made_of_it: Any = run(whole[given], sections)
-    # NumPy makes scalars of arrays without dimensions
-    result: NDArray[Any] = np.asarray(made_of_it) if isinstance(made_of_it, np.generic) else made_of_it
-    check_result(result, (components,) * bool(components) + block_shape(sections), made)
-    return result
+    return as_promised(run(whole[given], sections), (components,) * bool(components) + block_shape(sections), made)
 
 
 def aligned(

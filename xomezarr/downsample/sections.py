@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xomezarr.grid import block_count
 
-__all__ = ["Section", "block_shape", "tiles"]
+__all__ = ["Origin", "Section", "block_shape", "origins", "tiles"]
 
 HALOS_ACROSS = 8
 """A tile is this many halos wide at least, so that reading them twice is a small part of the work.
@@ -95,6 +95,46 @@ class Section:
         """Return the section of the blocks ``first … last - 1`` of this one."""
         start = self.start + first * self.factor
         return replace(self, start=start, stop=min(self.start + last * self.factor, self.stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the pixels of a level stand for, by axis; names are those of `Section`.
+
+    Parameters
+    ----------
+    above
+        Pixels of the level above in one of this; 1 for level 0.
+    covers, covered
+        Pixels of level 0 that one pixel covers unless the edge cuts it, and that the whole level covers.
+    """
+
+    above: tuple[int, ...]
+    covers: tuple[int, ...]
+    covered: tuple[int, ...]
+
+
+def origins(shapes: Sequence[tuple[int, ...]], steps: Sequence[tuple[int, ...]]) -> tuple[Origin, ...]:
+    """Return what the pixels of each level stand for.
+
+    Parameters
+    ----------
+    shapes
+        Of the levels.
+    steps
+        Factors from each level to the next.
+
+    Examples
+    --------
+    >>> origins([(10,), (5,), (3,)], [(2,), (2,)])[2]
+    Origin(above=(2,), covers=(4,), covered=(10,))
+    """
+    found = [Origin((1,) * len(shapes[0]), (1,) * len(shapes[0]), shapes[0])]
+    for step, shape in zip(steps, shapes[1:], strict=True):
+        covers = tuple(pixels * f for pixels, f in zip(found[-1].covers, step, strict=True))
+        covered = tuple(min(n * f, known) for n, f, known in zip(shape, covers, found[-1].covered, strict=True))
+        found.append(Origin(step, covers, covered))
+    return tuple(found)
 
 
 def block_shape(sections: Sequence[Section]) -> tuple[int, ...]:
