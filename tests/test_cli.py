@@ -103,6 +103,39 @@ def test_convert_honours_every_option(tmp_path: Path, capsys: Any) -> None:
     assert zarr.open_group(tmp_path / "a.zarr", mode="r").metadata.zarr_format == 3
 
 
+@pytest.mark.parametrize("command", ["convert", "scale"])
+def test_a_dry_run_says_what_is_written_then_and_writes_nothing(tmp_path: Path, capsys: Any, command: str) -> None:
+    source, path = tmp_path / "raw.zarr", tmp_path / "out.ome.zarr"
+    zarr.create_array(source, data=np.arange(50 * 200 * 100, dtype="u2").reshape(50, 200, 100), chunks=(8, 64, 64))
+    names = ["--dims" if command == "convert" else "--axes", "zyx"]
+    asked = [command, str(source), str(path), *names, "--version", "0.5", "--chunks", "z=64,y=32,x=32"]
+    asked += ["--shards", "128,64,64", "--workers", "1", "--max-memory", "200MB"]
+    assert main([*asked, "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert main([*asked, "--dry-run", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert not path.exists()
+    assert main([*asked, "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert {key: planned[key] for key in ("name", "version", "method", "axes", "levels")} == {
+        key: written[key] for key in ("name", "version", "method", "axes", "levels")
+    }
+    assert planned["levels"][0]["shards"] == [50, 64, 64]
+    assert planned["workers"] == 1
+    assert planned["memory"] <= 200e6
+    assert f"{planned['tiles']} tiles" in text
+    assert "1 worker," in text
+
+
+def test_a_dry_run_in_place_says_where_the_levels_come(store: Path, capsys: Any) -> None:
+    before = sorted(store.rglob("*"))
+    assert main(["scale", str(store), "--in-place", "--max-layer", "1", "--dry-run", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert [level["path"] for level in planned["levels"]] == ["0", "3"]
+    assert planned["store"] == str(store)
+    assert sorted(store.rglob("*")) == before
+
+
 def test_convert_takes_units_and_chunks_by_dimension(tmp_path: Path, capsys: Any) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 32, 32), np.uint8))
     options = ["--dims", "time,y,x", "--units", "time=s,y=um,x=nm", "--scale", "time=3", "--chunks", "y=16,x=16"]
@@ -207,6 +240,8 @@ def test_demo_leaves_alone_what_is_no_image(tmp_path: Path, capsys: Any) -> None
         (["convert", "a.npy", "b", "--bogus"], "--bogus"),
         (["convert", "a.npy", "b", "--version", "0.3"], "0.3"),
         (["convert", "a.npy", "b", "--levels", "many"], "many"),
+        (["convert", "a.npy", "b", "--workers", "2.5"], "'2.5' is no whole number"),
+        (["scale", "a.npy", "b", "--max-layer", "1.0"], "'1.0' is no whole number"),
         (["convert", "a.npy", "b", "--scale", "0.5"], "--scale z=2,y=0.5,x=0.5"),
         (["convert", "a.npy", "b", "--scale", "x=1,x=2"], "each dimension once"),
         (["convert", "a.npy", "b", "--scale", "x=wide"], "x=wide"),

@@ -91,6 +91,26 @@ def test_c4_the_workers_of_a_cluster_read_and_write_by_themselves(
     assert sum(told) == stored.omezarr.plan(tmp_path / "x", **OPTIONS).nbytes
 
 
+def test_c8_an_interrupted_write_leaves_the_cluster_nothing_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: xr.DataArray
+) -> None:
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 4096)
+
+    def stop(nbytes: int) -> None:
+        raise KeyboardInterrupt
+
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        with pytest.raises(KeyboardInterrupt) as caught:
+            stored.omezarr.to_zarr(tmp_path / "a.ome.zarr", progress=stop, **OPTIONS)
+        # whoever looks at the traceback holds all that the write knew of
+        assert caught.tb
+        assert not [future for future in client.futures.values() if future.status == "pending"]
+    assert not [path for path in tmp_path.iterdir() if "a.ome.zarr" in path.name]
+
+
 @pytest.mark.parametrize("method", ["local_mean", "laplacian"])
 def test_a_delayed_write_needs_no_more_than_one_thread_of_a_cluster(
     tmp_path: Path, stored: xr.DataArray, method: str

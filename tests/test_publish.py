@@ -440,8 +440,8 @@ def test_c8_opening_lists_no_folder_unless_the_store_is_missing(
     store = tmp_path / "a.zarr"
     write(store, 1)
     listed: list[Any] = []
-    scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path=".": listed.append(path) or scandir(path))
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path=".": listed.append(path) or real(path))
     read(store)
     assert tmp_path not in listed
     with pytest.raises(StoreNotFoundError):
@@ -731,6 +731,23 @@ def test_a_stage_writes_each_file_once_and_whole(folder: stage.Stage, monkeypatc
         zarr.core.sync.sync(folder.set("0/c/1/3", buffer(content)))
         assert (folder.root / "0/c/1/2").read_bytes() == (folder.root / "0/c/1/3").read_bytes() == content
     assert names(folder.root / "0/c/1") == ["2", "3"]
+
+
+def test_a_worker_that_is_lost_late_leaves_what_another_has_written_for_it(
+    folder: stage.Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, some = b"the same pixels", os.write
+    folder.set_sync("0/c/1", buffer(content))
+
+    def lost(file: int, data: Any) -> int:
+        if len(data) < len(content):
+            raise OSError("lost")
+        return some(file, data[:3])
+
+    monkeypatch.setattr(os, "write", lost)
+    with pytest.raises(OSError, match="lost"):
+        folder.set_sync("0/c/1", buffer(content))
+    assert (folder.root / "0/c/1").read_bytes() == content
 
 
 def test_a_stage_makes_a_folder_again_that_was_deleted(folder: stage.Stage) -> None:

@@ -19,6 +19,8 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
 from xomezarr.backend import OmeZarrBackendEntrypoint
+from xomezarr.chunks import Chunks
+from xomezarr.direct import answers_at_once
 from xomezarr.errors import (
     LevelError,
     MetadataChangedWarning,
@@ -538,3 +540,26 @@ def test_c6_an_irregular_image_opens_after_another_tool_changed_a_level(tmp_path
         opened = xr.open_datatree(path, engine="omezarr").omezarr
     xr.testing.assert_identical(opened.level(0).load(), before)
     assert opened.level(1).sizes["z"] == opened.level(1).z.size == 5
+
+
+class Counted(LocalStore):
+    """Derived as users derive: by the method that is documented."""
+
+    asked = 0
+
+    async def get(self, key: str, *args: Any, **options: Any) -> Any:
+        type(self).asked += 1
+        return await super().get(key, *args, **options)
+
+
+def test_a_store_that_changes_one_way_of_asking_is_asked_in_that_way(store: Path) -> None:
+    assert answers_at_once(LocalStore(store))
+    assert answers_at_once(zarr.storage.MemoryStore())
+    assert not answers_at_once(CountingStore(LocalStore(store)))
+    assert not answers_at_once(WrapperStore(Counted(store)))
+    xr.open_datatree(Counted(store, read_only=True), engine="omezarr")
+    assert Counted.asked > 0
+    asked = Counted.asked
+    array = zarr.open_array(Counted(store, read_only=True), path="0")
+    Chunks(array).read(tuple(map(slice, [0] * array.ndim, array.shape)))
+    assert Counted.asked > asked + 1

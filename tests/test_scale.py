@@ -23,7 +23,7 @@ import xomezarr
 from xomezarr import errors, in_place, write
 from xomezarr.cli import main
 from xomezarr.downsample import METHODS
-from xomezarr.scale import scale_image
+from xomezarr.scale import Scaled, plan_scaling
 
 FORMATS = {2: "0.4", 3: "0.5"}
 KEEPING = [name for name, row in METHODS.items() if row.keeps_values]
@@ -52,6 +52,10 @@ def array(place: Path, data: Any = None, zarr_format: int = 2, **options: Any) -
 def array_in_group(place: Path, zarr_format: int = 2, name: str = "0", **options: Any) -> Path:
     zarr.open_group(place, mode="a", zarr_format=zarr_format, attributes={"owner": "me"})  # type: ignore[arg-type]
     return array(place / name, zarr_format=zarr_format, **options)
+
+
+def scale_image(*places: str | Path, **options: Any) -> Scaled:
+    return plan_scaling(*places, **options).write()
 
 
 def scale(*arguments: str | Path) -> int:

@@ -16,7 +16,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 import xomezarr  # noqa: F401 - registers the accessors
 from xomezarr import stage
-from xomezarr.errors import NotOmeZarrError, OmeZarrError, StoreExistsError, StoreNotFoundError
+from xomezarr.errors import MultipleErrors, NotOmeZarrError, OmeZarrError, StoreExistsError, StoreNotFoundError
 from xomezarr.store import default_name, exists, is_local, open_group, publish, resolve
 
 
@@ -59,8 +59,31 @@ def test_c6_an_image_without_a_name_takes_that_of_its_store(place: str, name: st
 
 @pytest.mark.parametrize("place", [None, 3, "", b"a.zarr", object(), {"a": 1}])
 def test_c7_what_is_no_place_is_refused(place: Any) -> None:
-    with pytest.raises(OmeZarrError, match="give"):
+    with pytest.raises(OmeZarrError, match="give") as caught:
         image().omezarr.to_zarr(place)
+    assert not isinstance(caught.value, MultipleErrors), "one fault is told once"
+
+
+def test_c7_the_folder_before_two_dots_may_be_missing_or_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "far" / "below").mkdir(parents=True)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "below")
+    monkeypatch.chdir(tmp_path / "near")
+    for name, place in (("missing/../a.zarr", "near/a.zarr"), ("link/../b.zarr", "far/b.zarr")):
+        image().omezarr.to_zarr(name)
+        assert read(name).shape == read(tmp_path / place).shape == (40, 40)
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["a.zarr", "link"]
+
+
+@pytest.mark.parametrize("character", ["a", "µ"])
+def test_c7_a_name_may_be_as_long_as_the_system_takes(tmp_path: Path, character: str) -> None:
+    store = tmp_path / (character * (250 // len(character.encode())) + ".zarr")
+    for mode in ("w-", "w"):
+        image().omezarr.to_zarr(store, mode=mode)
+    assert read(store).shape == (40, 40)
+    assert list(tmp_path.iterdir()) == [store]
 
 
 # --- where a write may go ------------------------------------------------------------------------------------

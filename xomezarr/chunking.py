@@ -157,6 +157,8 @@ def shard_shape(
             raise ChunkError(f'shards={shards!r} is not known; give shards="auto", or numbers by dimension')
         return _automatic_shards(chunks, sizes, itemsize)
     asked = chunk_shape(shards, order, chunks, "shards")
+    # a chunk is cut to the image, and then holds whatever the shard was to hold
+    asked = {dim: -1 if shard >= sizes[dim] and chunks[dim] >= sizes[dim] else shard for dim, shard in asked.items()}
     for dim, shard in asked.items():
         if shard != -1 and shard % chunks[dim]:
             raise ChunkError(

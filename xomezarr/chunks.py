@@ -19,10 +19,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xomezarr.direct import answers_at_once
 from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
 
-__all__ = ["Chunks", "created_like", "grid_of", "reachable_elsewhere"]
+__all__ = ["Chunks", "grid_of", "reachable_elsewhere"]
 
 
 def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
@@ -48,39 +49,6 @@ def reachable_elsewhere(store: Any) -> bool:
     if isinstance(store, zarr.storage.ObjectStore):
         return type(store.store).__name__ != "MemoryStore"
     return isinstance(store, zarr.storage.WrapperStore) and reachable_elsewhere(store._store)
-
-
-def created_like(
-    array: zarr.Array[Any], group: zarr.Group, name: str, shape: tuple[int, ...], chunks: tuple[int, ...]
-) -> zarr.Array[Any] | None:
-    """Create an array in a group, where nothing is yet, that differs from another by its shape and chunks alone.
-
-    zarr takes as long to create an array as to write a small image.
-
-    Returns
-    -------
-    zarr.Array or None
-        None where zarr has to create it itself: with shards, and in stores that answer by an event loop alone.
-    """
-    store: Any = group.store
-    if array.shards is not None or not hasattr(store, "set_sync"):
-        return None
-    try:
-        from zarr.core.buffer import default_buffer_prototype
-
-        changes: dict[str, Any] = {"shape": shape, "chunks": chunks}
-        if array.metadata.zarr_format == 3:
-            grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
-            changes = {"shape": shape, "chunk_grid": grid}
-        metadata = replace(array.metadata, **changes)
-        documents = metadata.to_buffer_dict(default_buffer_prototype())
-        path = f"{group.path}/{name}" if group.path else name
-        made: Any = zarr.AsyncArray(metadata, zarr.storage.StorePath(group.store, path), array.async_array.config)
-    except (ImportError, AttributeError, TypeError):
-        return None
-    for key, document in documents.items():
-        store.set_sync(f"{path}/{key}", document)
-    return zarr.Array(made)
 
 
 class Chunks:
@@ -215,7 +183,7 @@ class _Direct:
         if not getattr(inner.config, "read_missing_chunks", True):
             raise TypeError("missing chunks are asked to be errors")
         self._store: Any = array.store  # whose type does not tell of the synchronous answers
-        if not all(hasattr(self._store, name) for name in ("get_sync", "set_sync")):
+        if not answers_at_once(self._store):
             raise TypeError("the store answers by an event loop alone")
         self._path = f"{array.path}/" if array.path else ""
         self._key = metadata.encode_chunk_key

@@ -43,15 +43,15 @@ from xomezarr.errors import (
     VersionError,
 )
 from xomezarr.model import Channel
-from xomezarr.plan import readable_bytes
+from xomezarr.plan import Plan, readable_bytes
 from xomezarr.plot import composite
 from xomezarr.progress import rich_progress
-from xomezarr.scale import MAX_LAYER, scale_image
+from xomezarr.scale import MAX_LAYER, plan_scaling
 from xomezarr.store import open_group
 from xomezarr.validate import validate as validate_store
 
 try:
-    from cyclopts import App, CycloptsError, Parameter
+    from cyclopts import App, CycloptsError, Parameter, Token
 except ImportError:  # main says so in one line
     if not TYPE_CHECKING:
         App = None
@@ -113,9 +113,24 @@ class UsageError(Exception):
     """An option's value cannot be understood."""
 
 
-def _spelled(name: str) -> Any:
+def _spelled(name: str, **options: Any) -> Any:
     """Take an option with hyphens, and as its Python name is written."""
-    return Parameter(name=(f"--{name.replace('_', '-')}", f"--{name}")) if App is not None else None
+    hyphens = f"--{name.replace('_', '-')}"
+    names = (hyphens,) if "_" not in name else (hyphens, f"--{name}")
+    return Parameter(name=names, **options) if App is not None else None
+
+
+def _count(name: str) -> Any:
+    """Take a whole number; by itself the parser would round 2.5."""
+    return _spelled(name, converter=_whole)
+
+
+def _whole(_: Any, tokens: Sequence[Token]) -> int:
+    value = tokens[0].value
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no whole number") from None
 
 
 # --- commands ----------------------------------------------------------------
@@ -127,7 +142,7 @@ def convert(
     /,
     *,
     method: str | None = None,
-    levels: int | None = None,
+    levels: Annotated[int | None, _count("levels")] = None,
     factors: str | None = None,
     version: Literal["0.4", "0.5"] = "0.4",
     overwrite: bool = False,
@@ -138,10 +153,10 @@ def convert(
     units: str | None = None,
     dims: str | None = None,
     channels: str | None = None,
-    series: int | None = None,
+    series: Annotated[int | None, _count("series")] = None,
     shards: str | None = None,
     max_memory: Annotated[str | None, _spelled("max_memory")] = None,
-    workers: int | None = None,
+    workers: Annotated[int | None, _count("workers")] = None,
     scheduler: str | None = None,
     dry_run: Annotated[bool, _spelled("dry_run")] = False,
     json: bool = False,
@@ -214,7 +229,7 @@ def convert(
         "channels": None if channels is None else [channel.strip() for channel in channels.split(",")],
     }
     if dry_run:
-        print(prepared(src, dst, **image).omezarr.plan(dst, **options))
+        _show_plan(prepared(src, dst, **image).omezarr.plan(dst, **options), as_json=json)
         return DONE
     with _cluster(scheduler):
         tree = convert_image(src, dst, progress=True, **image, **options)
@@ -230,7 +245,7 @@ def scale(
     *,
     method: str | None = None,
     downscale: str | None = None,
-    max_layer: Annotated[int, _spelled("max_layer")] = MAX_LAYER,
+    max_layer: Annotated[int, _count("max_layer")] = MAX_LAYER,
     labeled: bool = False,
     copy_metadata: Annotated[bool, _spelled("copy_metadata")] = False,
     in_place: Annotated[bool, _spelled("in_place")] = False,
@@ -243,8 +258,9 @@ def scale(
     units: str | None = None,
     shards: str | None = None,
     max_memory: Annotated[str | None, _spelled("max_memory")] = None,
-    workers: int | None = None,
+    workers: Annotated[int | None, _count("workers")] = None,
     scheduler: str | None = None,
+    dry_run: Annotated[bool, _spelled("dry_run")] = False,
     json: bool = False,
 ) -> int:
     """Make a pyramid of a Zarr array, or of level 0 of an OME-Zarr image.
@@ -293,6 +309,8 @@ def scale(
         Threads; left out, one for each core.
     scheduler
         Address of a cluster of dask that does the work, such as tcp://10.0.0.1:8786.
+    dry_run
+        Say what would be written, and write nothing.
     json
         Describe what was written as JSON.
     """
@@ -303,29 +321,32 @@ def scale(
             "--overwrite and --in-place contradict each other: in place, only the coarser levels are replaced; "
             "leave --overwrite out"
         )
+    scaling = plan_scaling(
+        src,
+        dst,
+        axes=None if axes is None else _parse_dims(axes),
+        method=method,
+        downscale=None if downscale is None else _parse_factors(downscale, "--downscale"),
+        max_layer=max_layer,
+        labeled=labeled,
+        copy_metadata=copy_metadata,
+        in_place=in_place,
+        scale=None if scale is None else _by_dimension("--scale", scale, float),
+        units=None if units is None else _parse_units(units),
+        version=version,
+        mode="w" if overwrite else "w-",
+        chunks=None if chunks is None else _parse_chunks(chunks),
+        boundary=boundary,
+        name=name,
+        shards=None if shards is None else _parse_shards(shards),
+        max_memory=max_memory,
+        workers=workers,
+    )
+    if dry_run:
+        _show_plan(scaling.plan, as_json=json)
+        return DONE
     with _cluster(scheduler):
-        written = scale_image(
-            src,
-            dst,
-            axes=None if axes is None else _parse_dims(axes),
-            method=method,
-            downscale=None if downscale is None else _parse_factors(downscale, "--downscale"),
-            max_layer=max_layer,
-            labeled=labeled,
-            copy_metadata=copy_metadata,
-            in_place=in_place,
-            scale=None if scale is None else _by_dimension("--scale", scale, float),
-            units=None if units is None else _parse_units(units),
-            version=version,
-            mode="w" if overwrite else "w-",
-            chunks=None if chunks is None else _parse_chunks(chunks),
-            boundary=boundary,
-            name=name,
-            shards=None if shards is None else _parse_shards(shards),
-            max_memory=max_memory,
-            workers=workers,
-            progress=lambda total: rich_progress(total, f"writing {dst or src}"),
-        )
+        written = scaling.write(lambda total: rich_progress(total, f"writing {dst or src}"))
     description = _description(written.store, written.tree)
     if copy_metadata:
         description["copied_attributes"] = list(written.copied)
@@ -458,6 +479,7 @@ def _description(store: str, tree: xr.DataTree) -> dict[str, Any]:
                 "path": known.path,
                 "shape": [int(size) for size in stored.shape],
                 "chunks": [int(size) for size in stored.chunks],
+                "shards": None if stored.shards is None else [int(size) for size in stored.shards],
                 "dtype": str(array.dtype),
                 "scale": [float(known.scale[dim]) for dim in multiscale.dims],
                 "translation": [float(known.translation[dim]) for dim in multiscale.dims],
@@ -482,6 +504,10 @@ def _channel(channel: Channel) -> dict[str, Any]:
 
 def _show(description: Mapping[str, Any], *, as_json: bool) -> None:
     print(_json(description) if as_json else _text(description))
+
+
+def _show_plan(plan: Plan, *, as_json: bool) -> None:
+    print(_json(plan.to_dict()) if as_json else plan)
 
 
 def _json(document: Mapping[str, Any]) -> str:

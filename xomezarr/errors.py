@@ -216,7 +216,8 @@ def raise_all(errors: Iterable[OmeZarrError], doing: str) -> None:
     doing
         What could not be done, for the first line of the message, such as ``"the array cannot be written"``.
     """
-    found = list(errors)
+    # one fault may be met in several places
+    found = list({str(error): error for error in errors}.values())
     if not found:
         return
     if len(found) == 1:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
-import os
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,10 +32,11 @@ from xomezarr.grid import Boundary, Grid
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale
 from xomezarr.pixels import Pixels, of_array, of_levels
 from xomezarr.pyramid import Factors, Pyramid, design, plan_levels
+from xomezarr.resources import Resources
 from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local
 from xomezarr.tiling import ENOUGH_READS, Pass
 
-__all__ = ["LevelPlan", "Plan", "Resources", "Shards", "TilePlan", "plan", "plan_array", "plan_tree"]
+__all__ = ["LevelPlan", "Plan", "Shards", "TilePlan", "plan", "plan_array", "plan_tree"]
 
 COMPRESSORS = "auto"
 
@@ -91,6 +87,19 @@ class LevelPlan:
     def chunk_count(self) -> int:
         """Number of its chunks."""
         return math.prod(-(-grid.size // self.chunks[dim]) for dim, grid in self.grids.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the level as a JSON object; sequences are by dimension in file order."""
+        return {
+            "path": self.path,
+            "shape": list(self.shape),
+            "chunks": list(self.chunks.values()),
+            "shards": list(self.shards.values()) if self.shards else None,
+            "dtype": str(self.dtype),
+            "scale": [grid.scale for grid in self.grids.values()],
+            "translation": [grid.translation for grid in self.grids.values()],
+            "bytes": self.nbytes,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,11 @@ class Plan:
                 yield TilePlan(tile.id, level.path, dict(zip(level.grids, walk.box(tile), strict=True)))
 
     @property
+    def tile_count(self) -> int:
+        """Number of `tiles`."""
+        return sum(walk.tiling.count(level - walk.first) for walk in self.passes for level in walk.writes)
+
+    @property
     def memory(self) -> int:
         """Bytes that the write takes at most, predicted, beyond those of an image that is in memory already."""
         return max(walk.memory for walk in self.passes)
@@ -192,12 +206,29 @@ class Plan:
         """Zarr format of the version."""
         return spec.zarr_format(self.version)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as a JSON object; sequences are by dimension in file order."""
+        multiscale = self.image.multiscale
+        return {
+            "store": str(self.store),
+            "name": multiscale.name,
+            "version": self.version,
+            "method": multiscale.type,
+            "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in multiscale.axes],
+            "levels": [level.to_dict() for level in self.levels],
+            "tiles": self.tile_count,
+            "passes": len(self.passes),
+            "reads": self.reads,
+            "workers": self.workers,
+            "memory": self.memory,
+        }
+
     def __str__(self) -> str:
         multiscale = self.image.multiscale
         units = [f"{axis.name}{f' ({axis.unit})' if axis.unit else ''}" for axis in multiscale.axes]
         head = (
             f"{multiscale.name!r} to {self.store} as OME-Zarr {self.version}, method {multiscale.type}: "
-            f"{len(self.levels)} levels, {readable_bytes(self.nbytes)} decoded\naxes {', '.join(units)}"
+            f"{_counted(len(self.levels), 'level')}, {readable_bytes(self.nbytes)} decoded\naxes {', '.join(units)}"
         )
         sharded = any(level.shards for level in self.levels)
         rows = [("level", "shape", "chunks", *("shards",) * sharded, "scale", "translation", "bytes", "chunks")]
@@ -221,11 +252,11 @@ class Plan:
 
     def _work(self) -> str:
         """Say in how many tiles it is written, and what that takes."""
-        tiles = sum(walk.tiling.count(level - walk.first) for walk in self.passes for level in walk.writes)
         passes = f" in {len(self.passes)} passes" if len(self.passes) > 1 else ""
         again = f"; each stored chunk is read {self.reads:.2g} times" if self.reads > ENOUGH_READS else ""
         return (
-            f"{tiles} tiles{passes}, of level 0 {_times(self.passes[0].tiling.cut(0))}; {self.workers} workers, "
+            f"{_counted(self.tile_count, 'tile')}{passes}, of level 0 {_times(self.passes[0].tiling.cut(0))}; "
+            f"{_counted(self.workers, 'worker')}, "
             f"{readable_bytes(self.memory)} of memory at most{again}"
         )
 
@@ -423,36 +454,6 @@ def plan_tree(
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """What a write may use of the machine.
-
-    Parameters
-    ----------
-    max_memory
-        Bytes; a quarter of those of the machine where nobody says. Most writes need a hundredth of them: it is what
-        they may take to read chunks once that do not fit those of the file.
-    workers
-        Threads; one for each core where nobody says.
-    """
-
-    max_memory: int = sys.maxsize
-    workers: int = 1
-
-    @classmethod
-    def asked(cls, max_memory: int | str | None, workers: int | None) -> Resources:
-        """Check what the user asks for, and choose the rest.
-
-        Raises
-        ------
-        ResourceError
-            If either is no positive number.
-        """
-        if workers is not None and (isinstance(workers, bool) or not hasattr(workers, "__index__") or workers < 1):
-            raise ResourceError(f"workers={workers!r} is not a number of at least 1; leave it out for one a core")
-        return cls(_bytes(max_memory), default_workers() if workers is None else int(workers))
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
     """Where and how an image is to be written: all that is known before the image is looked at.
 
@@ -542,47 +543,6 @@ class Target:
         )
         spec.check(spec.dump(final_image(result, None), self.version), self.version)
         return result
-
-
-def _bytes(max_memory: int | str | None) -> int:
-    from dask.utils import parse_bytes
-
-    if max_memory is None:
-        return machine_memory() // 4
-    try:
-        if isinstance(max_memory, bool) or (isinstance(max_memory, str) and not any(map(str.isdigit, max_memory))):
-            raise ValueError
-        asked = operator.index(max_memory) if hasattr(max_memory, "__index__") else max_memory
-        found = parse_bytes(asked)
-        if found < 1:
-            raise ValueError
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        raise ResourceError(
-            f'max_memory={max_memory!r} is no amount of memory; give bytes, or a text such as max_memory="2 GiB"'
-        ) from None
-    return int(found)
-
-
-def machine_memory() -> int:
-    """Return the bytes of memory of this machine, or of the container that the process is in."""
-    found = [FALLBACK_MEMORY]
-    with suppress(AttributeError, ValueError, OSError):  # not every system tells
-        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    with suppress(ValueError, OSError):
-        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(found)
-
-
-FALLBACK_MEMORY = 4 * 2**30
-"""Where the system does not tell: the smallest machine that somebody looks at images on."""
-
-
-def default_workers() -> int:
-    """Return the number of threads that dask would use: as it is configured, else one for each core."""
-    import dask
-    from dask.system import CPU_COUNT
-
-    return int(dask.config.get("num_workers", None) or CPU_COUNT)
 
 
 def _writes_empty_chunks(asked: bool | None, version: str) -> bool:
@@ -930,6 +890,10 @@ def _level(path: str, grids: Mapping[str, Grid]) -> Level:
     return Level(
         path, {dim: grid.scale for dim, grid in grids.items()}, {dim: grid.translation for dim, grid in grids.items()}
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _times(sizes: Any) -> str:

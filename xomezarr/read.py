@@ -33,7 +33,7 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
-from xomezarr.store import StoreArgument, check_complete, open_group, read_mode
+from xomezarr.store import StoreArgument, check_complete, open_array, open_group
 
 __all__ = ["open_image", "open_level", "open_tree"]
 
@@ -263,9 +263,7 @@ def _member(group: zarr.Group, path: str) -> zarr.Array[Any]:
     """Open an array below the group; a path that leaves it is refused."""
     if not path or path.startswith("/") or ".." in path.split("/") or "\\" in path:
         raise MetadataError(f"the path {path!r} leaves the image's group and is not followed; mend the metadata")
-    # unlike group[path], it asks for no group of that name first
-    place = f"{group.path}/{path}" if group.path else path
-    return zarr.open_array(group.store, path=place, mode=read_mode(group.store), zarr_format=group.metadata.zarr_format)
+    return open_array(group, path)
 
 
 def _kept(group: zarr.Group, image: Image, array: zarr.Array[Any]) -> Sidecar:

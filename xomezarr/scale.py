@@ -37,6 +37,7 @@ from xomezarr.grid import Boundary
 from xomezarr.in_place import add_levels
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
+from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, Shards, beside, final_image, group_attributes, plan_array
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
@@ -55,7 +56,7 @@ from xomezarr.store import (
 from xomezarr.validate import StoredArray, check_arrays
 from xomezarr.write import Progress, write_plan
 
-__all__ = ["Scaled", "Source", "open_source", "scale_image"]
+__all__ = ["Scaled", "Scaling", "Source", "open_source", "plan_scaling"]
 
 OWNED = frozenset(
     {
@@ -110,8 +111,40 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """What is to become of an array; nothing has been written.
+
+    Parameters
+    ----------
+    source
+        The array.
+    plan, pixels
+        What is to be written, where, and of what.
+    copied
+        Attributes of the source that are to be copied.
+    """
+
+    source: Source
+    plan: Plan
+    pixels: Pixels
+    copied: Mapping[str, Any]
+
+    def write(self, progress: Progress | None = None) -> Scaled:
+        """Write as planned: beside level 0 if the plan's mode is ``"r+"``; see `write.write_array` for `progress`."""
+        store = os.fspath(self.plan.store)
+        copied = tuple(self.copied)
+        if self.plan.mode != "r+":
+            return Scaled(store, write_plan(self.plan, self.pixels, progress=progress), copied)
+        obsolete = _obsolete(open_group(store), self.source, self.plan)
+        written = sum(level.nbytes for level in self.plan.levels[1:])
+        with progress(written) if progress is not None else nullcontext() as on_tile:
+            add_levels(self.plan, self.pixels, obsolete=obsolete, on_tile=on_tile)
+        return Scaled(store, xr.open_datatree(store, engine="omezarr"), copied)
+
+
+@dataclass(frozen=True, slots=True)
 class Scaled:
-    """What `scale_image` has written.
+    """What `Scaling.write` has written.
 
     Parameters
     ----------
@@ -128,7 +161,7 @@ class Scaled:
     copied: tuple[str, ...]
 
 
-def scale_image(
+def plan_scaling(
     src: str | os.PathLike[str],
     dst: str | os.PathLike[str] | None = None,
     *,
@@ -149,11 +182,8 @@ def scale_image(
     shards: Shards = None,
     max_memory: int | str | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
-) -> Scaled:
-    """Make a pyramid of what is in Zarr already.
-
-    Everything is checked before the first byte is written.
+) -> Scaling:
+    """Work out how to make a pyramid of what is in Zarr already; everything is checked, and nothing is written.
 
     Parameters
     ----------
@@ -184,8 +214,6 @@ def scale_image(
         Of OME-Zarr; left out, that of the image, else 0.4. In place, the array's Zarr format decides.
     mode, chunks, boundary, name, shards, max_memory, workers
         See `to_zarr`.
-    progress
-        See `write.write_array`.
 
     Raises
     ------
@@ -242,14 +270,12 @@ def scale_image(
     }
     copied = copied_attributes(source) if copy_metadata else {}
     if in_place:
-        return _scale_in_place(source, image, version or "", copied, progress, options)
+        return _plan_in_place(source, image, version or "", copied, options)
     assert dst is not None
     _warn_of_labels(source)
     version = version or (source.known.version if source.known is not None else None) or "0.4"
-    planned, made = plan_array(image, dst, version=version, mode=mode, **options)
-    planned = replace(planned, image=replace(planned.image, extra=copied))
-    tree = write_plan(planned, made, progress=progress)
-    return Scaled(os.fspath(dst), tree, tuple(copied))
+    planned, pixels = plan_array(image, dst, version=version, mode=mode, **options)
+    return Scaling(source, replace(planned, image=replace(planned.image, extra=copied)), pixels, copied)
 
 
 # --- what is asked -----------------------------------------------------------
@@ -528,15 +554,10 @@ def _labels(source: Source) -> Iterator[tuple[str, Image, list[tuple[int, ...]]]
 # --- in place ----------------------------------------------------------------
 
 
-def _scale_in_place(
-    source: Source,
-    image: xr.DataArray,
-    version: str,
-    copied: Mapping[str, Any],
-    progress: Progress | None,
-    options: dict[str, Any],
-) -> Scaled:
-    """Write the coarser levels beside level 0."""
+def _plan_in_place(
+    source: Source, image: xr.DataArray, version: str, copied: Mapping[str, Any], options: dict[str, Any]
+) -> Scaling:
+    """Work out how to write the coarser levels beside level 0."""
     assert source.array is not None
     assert source.group is not None
     group = open_group(source.group)
@@ -557,15 +578,7 @@ def _scale_in_place(
     spec.check(attributes, version)
     _check_beside(source, planned)
     _warn_of_disagreeing_labels(source, planned)
-    told = sum(level.nbytes for level in planned.levels[1:])
-    with progress(told) if progress is not None else nullcontext() as on_tile:
-        add_levels(
-            planned,
-            pixels,
-            obsolete=_obsolete(group, source, planned),
-            on_tile=on_tile,
-        )
-    return Scaled(source.group, xr.open_datatree(source.group, engine="omezarr"), tuple(copied))
+    return Scaling(source, planned, pixels, copied)
 
 
 def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, version: str | None) -> str:

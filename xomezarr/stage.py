@@ -48,6 +48,9 @@ OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 TOKEN = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-(?P<started>[0-9a-z]{8})-[0-9a-f]{8}")
 """The writer of a hidden folder: the name, and not a file, so that it goes with the folder and out of the store."""
 
+LONG_NAME = 200
+"""Bytes of a store's name; hidden folders of stores with longer ones are named by a digest."""
+
 UNKNOWN = "unknown0"
 """The start of a process where the system does not tell it."""
 
@@ -105,12 +108,18 @@ class Stage(LocalStore):
 
 
 def write_file(path: Path, content: Any) -> None:
-    """Write a file, in as many calls as the system asks for."""
+    """Write a file, in as many calls as the system asks for.
+
+    What is there is written over and cut to length last: a worker of a cluster that is taken for lost may write once
+    more what another has written for it, and, where it really is lost, half of it.
+    """
     left = memoryview(content)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    size = left.nbytes
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     try:
         while left:
             left = left[os.write(file, left) :]
+        os.ftruncate(file, size)
     finally:
         os.close(file)
 
@@ -176,7 +185,7 @@ def sweep(target: Path) -> None:
     whether its writer lives cannot be told from here.
     """
     # of two that belong together the old one first, so that the new one is not taken for what is missing
-    for path in [*_siblings(target, "old"), *_siblings(target, "new", "partial")]:
+    for path in _siblings(target, "old", "new", "partial"):
         # while the store is missing, what its killed writer has left may be all that there is of it
         if _writer(path) == "ended" and (target.exists() or not path.with_suffix(".new").exists()):
             shutil.rmtree(path, ignore_errors=True)
@@ -198,7 +207,7 @@ def beside(target: Path, purpose: str) -> Path:
     """Return a hidden sibling path that nothing uses yet, and that tells this process from others."""
     pid = os.getpid()
     token = f"{_host()}-{pid}-{_started(pid)}-{secrets.token_hex(4)}"
-    return target.with_name(f".{target.name}.{token}.{purpose}")
+    return target.with_name(f"{_hidden(target)}.{token}.{purpose}")
 
 
 def _put(folder: Path, target: Path) -> bool:
@@ -285,19 +294,26 @@ def _exchange_call() -> Callable[[bytes, bytes], int] | None:
 # --- whose a folder is ---------------------------------------------------------------------------------------
 
 
+def _hidden(target: Path) -> str:
+    """Return how the names of a store's hidden folders begin; with what follows they are names of 255 bytes at most."""
+    name = target.name
+    return f".{name}" if len(os.fsencode(name)) <= LONG_NAME else f".{_digest(name)}"
+
+
 def _siblings(target: Path, *purposes: str) -> list[Path]:
-    """Return the hidden folders of a store that serve any of these purposes."""
-    begin = f".{target.name}."
-
-    def is_one(name: str) -> bool:
-        token, _, purpose = name.removeprefix(begin).rpartition(".")
-        return name.startswith(begin) and purpose in purposes and TOKEN.fullmatch(token) is not None
-
+    """Return the hidden folders of a store that serve any of these purposes, in the order of these."""
+    begin = f"{_hidden(target)}."
     try:
-        with os.scandir(target.parent) as entries:
-            return sorted(Path(entry.path) for entry in entries if is_one(entry.name))
+        # there may be ten thousands of images, and each write looks
+        names = [name for name in os.listdir(target.parent) if name.startswith(begin)]  # noqa: PTH208
     except OSError:
         return []
+    found = []
+    for name in sorted(names):
+        token, _, purpose = name.removeprefix(begin).rpartition(".")
+        if purpose in purposes and TOKEN.fullmatch(token):
+            found.append(target.with_name(name))
+    return sorted(found, key=lambda path: purposes.index(path.suffix[1:]))
 
 
 def _writer(folder: Path) -> str:
@@ -354,4 +370,4 @@ def _started(pid: int) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from xomezarr import spec
+from xomezarr import direct, spec
 from xomezarr.errors import (
     IncompleteStoreError,
     MetadataError,
@@ -62,7 +62,7 @@ INCOMPLETE = "incomplete"
 
 
 def resolve(store: StoreArgument) -> StoreLike:
-    """Return what zarr takes: paths made absolute, ``file:`` URLs made paths, obstore stores wrapped.
+    """Return what zarr takes: paths made absolute and without "..", ``file:`` URLs made paths, obstore stores wrapped.
 
     Raises
     ------
@@ -80,7 +80,9 @@ def resolve(store: StoreArgument) -> StoreLike:
         text = os.fspath(store)
         if not isinstance(text, str) or not text:
             raise OmeZarrError(f'{store!r} is not a path; give the store a path, such as "cells.ome.zarr"')
-        return Path(text).expanduser().absolute()
+        path = Path(text).expanduser().absolute()
+        # the folder before ".." may be a link, or may not be there
+        return path.resolve() if ".." in path.parts else path
     if isinstance(store, zarr.abc.store.Store):
         return store
     if type(store).__module__.partition(".")[0] == "obstore":
@@ -121,8 +123,12 @@ def member_path(group: zarr.Group, path: str) -> str:
     return f"{group.path}/{path}" if group.path else path
 
 
-def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
-    """Open an array below a group."""
+def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = None) -> zarr.Array[Any]:
+    """Open an array below a group; for reading, unless `mode` says otherwise."""
+    mode = mode or read_mode(group.store)
+    if (mode == "r") == group.store.read_only and (opened := direct.opened_array(group, path)) is not None:
+        return opened
+    # unlike group[path], it asks for no group of that name first
     place = member_path(group, path)
     return zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
 
@@ -258,7 +264,10 @@ def publish(
     folder = stage.Stage(stage.beside(target, "partial"))
     try:
         folder.root.mkdir()
-        yield zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
+        group = direct.created_group(folder, zarr_format, _mark())
+        if group is None:
+            group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
+        yield group
         (stage.create if mode == "w-" else stage.replace)(folder.root, target)
     except BaseException:
         folder.abandon()
@@ -440,6 +449,8 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
     Consolidated metadata are not asked: other tools that add a label or a level leave them stale, and the OME
     metadata name every array, so that they save no listing.
     """
+    if isinstance(target, Path) and (opened := direct.opened_group(target, group)) is not None:
+        return opened
     options = dict(storage_options) if storage_options else None
     mode = read_mode(target)
     return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)

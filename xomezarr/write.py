@@ -16,7 +16,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.channels import default_window
-from xomezarr.chunks import Chunks, created_like, reachable_elsewhere
+from xomezarr.chunks import Chunks, reachable_elsewhere
+from xomezarr.direct import created_like
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, run_in_threads
 from xomezarr.errors import CodecError, OmeZarrError

@@ -1,0 +1,150 @@
+"""Groups and arrays of zarr without its event loop, whose round trips take longer than small images do to write.
+
+All functions return None where a store answers by an event loop alone, where zarr lacks a name that they rely on, and
+where something is not as expected: then zarr is to be asked, which also says what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from xomezarr.lazy import zarr
+
+__all__ = ["answers_at_once", "created_group", "created_like", "opened_array", "opened_group"]
+
+CHANGED = (ImportError, AttributeError, TypeError, ValueError, KeyError)
+"""What happens where zarr has changed, or a document is not what it should be."""
+
+
+ANSWERS = (("get", "get_sync"), ("set", "set_sync"), ("delete", "delete_sync"))
+"""Methods of stores, with and without an event loop."""
+
+
+def answers_at_once(store: Any) -> bool:
+    """Whether a store answers without an event loop, and answers the same.
+
+    Stores that are derived from zarr's, or wrapped around them, have both ways, and may change one of them alone.
+    """
+    if isinstance(store, zarr.storage.WrapperStore) and not answers_at_once(store._store):
+        return False
+    classes = type(store).__mro__
+
+    def defined(name: str) -> int:
+        return next((number for number, one in enumerate(classes) if name in vars(one)), len(classes))
+
+    return all(defined(at_once) <= defined(name) for name, at_once in ANSWERS)
+
+
+def opened_group(root: Path, path: str | None = None) -> zarr.Group | None:
+    """Open a group of a local store for reading, of either format; consolidated metadata are not asked.
+
+    Parameters
+    ----------
+    root
+        Of the store.
+    path
+        Of the group in it; left out, the root.
+    """
+    try:
+        place = _place(zarr.storage.LocalStore(root, read_only=True), path or "")
+        document, other = _read(place, "zarr.json"), _read(place, ".zgroup")
+        if document is None:
+            document = None if other is None else {**other, "attributes": _read(place, ".zattrs") or {}}
+        elif other is not None or document.get("node_type") != "group":
+            return None
+        if document is None:
+            return None
+        document.pop("consolidated_metadata", None)
+        return zarr.Group(zarr.AsyncGroup.from_dict(place, document))
+    except (*CHANGED, OSError):
+        return None
+
+
+def opened_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
+    """Open an array below a group, of the same format, to be read or written as the group is."""
+    if not answers_at_once(group.store):
+        return None
+    try:
+        place = _place(group.store, f"{group.path}/{path}")
+        if group.metadata.zarr_format == 3:
+            document = _read(place, "zarr.json")
+            if document is None or document.get("node_type") != "array":
+                return None
+        else:
+            document = _read(place, ".zarray")
+            if document is None:
+                return None
+            document["attributes"] = _read(place, ".zattrs") or {}
+        opened: Any = zarr.AsyncArray.from_dict(place, document)
+        return zarr.Array(opened)
+    except (*CHANGED, OSError):
+        return None
+
+
+def created_group(store: Any, zarr_format: int, attributes: Mapping[str, Any]) -> zarr.Group | None:
+    """Create the group at the root of a store in which nothing is yet."""
+    if not answers_at_once(store):
+        return None
+    try:
+        from zarr.core.group import GroupMetadata
+
+        metadata = GroupMetadata(attributes=dict(attributes), zarr_format=zarr_format)  # type: ignore[arg-type]
+        place = zarr.storage.StorePath(store, "")
+        made = zarr.Group(zarr.AsyncGroup(metadata, place))
+        documents = _documents(metadata)
+    except CHANGED:
+        return None
+    for key, document in documents.items():
+        store.set_sync(key, document)
+    return made
+
+
+def created_like(
+    array: zarr.Array[Any], group: zarr.Group, name: str, shape: tuple[int, ...], chunks: tuple[int, ...]
+) -> zarr.Array[Any] | None:
+    """Create an array in a group, where nothing is yet, that differs from another by its shape and chunks alone.
+
+    None for an array with shards, too.
+    """
+    store: Any = group.store
+    if array.shards is not None or not answers_at_once(store):
+        return None
+    try:
+        changes: dict[str, Any] = {"shape": shape, "chunks": chunks}
+        if array.metadata.zarr_format == 3:
+            grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+            changes = {"shape": shape, "chunk_grid": grid}
+        metadata = replace(array.metadata, **changes)
+        documents = _documents(metadata)
+        path = f"{group.path}/{name}" if group.path else name
+        made: Any = zarr.AsyncArray(metadata, zarr.storage.StorePath(group.store, path), array.async_array.config)
+    except CHANGED:
+        return None
+    for key, document in documents.items():
+        store.set_sync(f"{path}/{key}", document)
+    return zarr.Array(made)
+
+
+def _place(store: Any, path: str) -> Any:
+    """Return a place in a store; a path that may leave it is an error."""
+    path = path.strip("/")
+    if path and ({"", ".", ".."} & set(path.split("/")) or "\\" in path):
+        raise ValueError(path)
+    return zarr.storage.StorePath(store, path)
+
+
+def _documents(metadata: Any) -> dict[str, Any]:
+    from zarr.core.buffer import default_buffer_prototype
+
+    documents: dict[str, Any] = metadata.to_buffer_dict(default_buffer_prototype())
+    return documents
+
+
+def _read(place: Any, name: str) -> dict[str, Any] | None:
+    """Read a JSON object; None if it is not there."""
+    content = place.store.get_sync(f"{place.path}/{name}" if place.path else name)
+    return None if content is None else dict(json.loads(content.to_bytes()))
