@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
 from xomezarr.backend import OmeZarrBackendEntrypoint
@@ -563,3 +565,42 @@ def test_a_store_that_changes_one_way_of_asking_is_asked_in_that_way(store: Path
     array = zarr.open_array(Counted(store, read_only=True), path="0")
     Chunks(array).read(tuple(map(slice, [0] * array.ndim, array.shape)))
     assert Counted.asked > asked + 1
+
+
+KEYS = [slice(None), slice(1, 3), slice(None, None, -1), 1, [2, 0, 1], np.array([1, 1, 0]), slice(0, 0), slice(0, 9, 2)]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_an_image_in_any_order_is_read_and_indexed_as_it_was(tmp_path: Path, data: st.DataObject) -> None:
+    order = st.permutations(("c", "z", "y", "x"))
+    first, then, after = data.draw(order), data.draw(order), data.draw(order)
+    pixels = np.random.default_rng(0).integers(0, 9999, (3, 4, 5, 6)).astype(data.draw(st.sampled_from(["<u2", ">u2"])))
+    wanted = xr.DataArray(pixels, dims=("c", "z", "y", "x"), name="cells").transpose(*first)
+    place, version = tmp_path / "a.zarr", data.draw(st.sampled_from(VERSIONS))
+    wanted.omezarr.to_zarr(place, mode="w", version=version, levels=2, chunks={"c": 3, "z": 2, "y": 2, "x": 3})
+    got = xr.open_dataarray(place, engine="omezarr").drop_vars(["z", "y", "x"], errors="ignore")
+    assert got.dims == wanted.dims
+    keys = {dim: data.draw(st.sampled_from(KEYS)) for dim in first}
+
+    def changed(da: xr.DataArray) -> xr.DataArray:
+        cut = da.transpose(*then).isel(keys)
+        return cut.transpose(*(dim for dim in after if dim in cut.dims))
+
+    points = {"y": xr.DataArray([0, 1, 3], dims="p"), "x": xr.DataArray([5, 1, 0], dims="p")}
+    for change in (changed, lambda da: da.transpose(*then).isel(points).transpose(..., "p", "z")):
+        one, other = change(got), change(wanted)
+        assert one.dims == other.dims
+        assert one.dtype == one.values.dtype == other.dtype
+        np.testing.assert_array_equal(one.values, other.values)
+        np.testing.assert_array_equal(asyncio.run(change(got.copy()).load_async()).values, other.values)
+
+
+def test_an_image_whose_channels_come_last_is_read_chunk_by_chunk(tmp_path: Path, monkeypatch: Any) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype="u1")
+    da = xr.DataArray(pixels, dims=("y", "x", "c"))
+    da.omezarr.to_zarr(tmp_path / "rgb.zarr", levels=2, chunks={"c": 1, "y": 64, "x": 64})
+    monkeypatch.setattr(zarr.Array, "vindex", property(lambda self: pytest.fail("pixel by pixel")))
+    got = xr.open_dataarray(tmp_path / "rgb.zarr", engine="omezarr")
+    assert (got.T.values == pixels.T).all()
+    assert (got.isel(x=slice(3, 70), y=5).values == pixels[5, 3:70]).all()

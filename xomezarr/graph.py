@@ -42,7 +42,7 @@ IN_FLIGHT = 2
 # --- one graph -------------------------------------------------------------------------------------------------------
 
 
-def run_by_dask(work: Work, data: Sequence[Any], on_tile: OnTile | None = None) -> None:
+def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile | None = None) -> None:
     """Make all tiles in one graph, on the scheduler that dask is set to.
 
     Parameters
@@ -52,6 +52,8 @@ def run_by_dask(work: Work, data: Sequence[Any], on_tile: OnTile | None = None) 
     data
         Level 0, or all levels where they are not made from each other, as dask's or NumPy's arrays in file order. Each
         task of dask is computed once for all levels.
+    workers
+        Threads or processes, where dask's scheduler is none of a cluster.
     on_tile
         Called with the bytes of each tile that is written in this process; of all of them in the end, where other
         processes write.
@@ -79,7 +81,8 @@ def run_by_dask(work: Work, data: Sequence[Any], on_tile: OnTile | None = None) 
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=leaves)
     _REACHED.add(name)
     try:
-        dask.base.compute_as_if_collection(dask.array.Array, graph, ends)
+        limits = {} if active_client() else {"num_workers": workers}
+        dask.base.compute_as_if_collection(dask.array.Array, graph, ends, **limits)
     except BaseException:
         # threads run on after an error or an interruption: what they would still write is not wanted
         watch.stopped = True

@@ -106,7 +106,8 @@ class Pixels:
         if self.recipe is None:
             # what blocks of several levels share is in memory until all of them are made
             leaf = tiling.LEAF_BYTES
-        return Costs(da.dtype.itemsize, self._carry, ones, 3, leaf, (0,) * da.ndim)
+        blocks = tuple(max(da.variable.chunksizes[dim]) for dim in self.dims)
+        return Costs(da.dtype.itemsize, self._carry, ones, 3, leaf, (0,) * da.ndim, blocks)
 
     def _costs_of_reading(self, level: int, unit: tuple[int, ...]) -> Costs:
         """Return the costs of making the next level of one that is written, or of a source."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from xarray.backends.common import BackendArray
-from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
 from xomezarr import sidecar, spec
@@ -33,6 +32,7 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
+from xomezarr.source import LazyArray, StoredArray
 from xomezarr.store import StoreArgument, check_complete, open_array, open_group
 
 __all__ = ["open_image", "open_level", "open_tree"]
@@ -302,9 +302,9 @@ _KINDS: Mapping[str, Kind] = {"M": "datetime", "m": "timedelta"}
 
 def _lazy(array: zarr.Array[Any], dtype: np.dtype[Any] | None = None) -> indexing.LazilyIndexedArray:
     """Wrap an array so that it is read when it is asked for; `dtype` may ask for the other byte order."""
-    if dtype is not None and dtype != array.dtype and _same_values(dtype, array.dtype):
-        return indexing.LazilyIndexedArray(_OtherByteOrder(array, dtype))
-    return indexing.LazilyIndexedArray(ZarrArrayWrapper(array))
+    if dtype is None or not _same_values(dtype, array.dtype):
+        dtype = array.dtype
+    return LazyArray(StoredArray(array, tuple(range(array.ndim)), np.dtype(dtype)))
 
 
 def _cached(level: xr.DataArray) -> xr.DataArray:
@@ -328,22 +328,6 @@ def _lazy_coordinate(array: zarr.Array[Any], dtype: np.dtype[Any], shape: tuple[
 def _same_values(dtype: np.dtype[Any], stored: np.dtype[Any]) -> bool:
     """Whether two dtypes differ in their byte order at most."""
     return (dtype.kind, dtype.itemsize) == (stored.kind, stored.itemsize)
-
-
-class _OtherByteOrder(ZarrArrayWrapper):
-    """An array of Zarr v3, which reads in this machine's byte order, in the one that the user had."""
-
-    __slots__ = ()
-
-    def __init__(self, array: zarr.Array[Any], dtype: np.dtype[Any]) -> None:
-        super().__init__(array)  # type: ignore[no-untyped-call]
-        self.dtype = dtype
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return super().__getitem__(key).astype(self.dtype)  # type: ignore[no-untyped-call]
-
-    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
-        return (await super().async_getitem(key)).astype(self.dtype)  # type: ignore[no-untyped-call]
 
 
 class _PackedArray(BackendArray):

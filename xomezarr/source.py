@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray.backends.zarr import ZarrArrayWrapper
+from xarray.core import indexing
 
 from xomezarr.chunks import Chunks, grid_of, reachable_elsewhere
 from xomezarr.lazy import zarr
 
-__all__ = ["MAPPED", "Source", "direct_source", "read_here", "stored"]
+__all__ = ["MAPPED", "LazyArray", "Source", "StoredArray", "direct_source", "read_here", "stored"]
 
 MAPPED = "memory_mapped"
 """Key of the encoding of arrays that are mapped from a file: any part of them costs what it brings."""
@@ -46,10 +48,12 @@ def direct_source(da: xr.DataArray, dims: Sequence[str]) -> Source | None:
     A dask array that merely loads an array is seen through. None for dask arrays that compute.
     """
     source = _source(da)
-    order = [da.dims.index(dim) for dim in dims]
-    if source is None or order == sorted(order):
-        return source
-    return _Transposed(source, order)
+    return None if source is None else _ordered(source, [da.dims.index(dim) for dim in dims])
+
+
+def _ordered(source: Source, order: Sequence[int]) -> Source:
+    """Return a source with its axes in another order."""
+    return source if list(order) == sorted(order) else _Transposed(source, order)
 
 
 def _source(da: xr.DataArray) -> Source | None:
@@ -67,6 +71,59 @@ def _source(da: xr.DataArray) -> Source | None:
 def stored(chunks: Chunks) -> Source:
     """Return what has been written, to be read again."""
     return _Stored(chunks.array, [slice(0, n) for n in chunks.shape])
+
+
+class StoredArray(ZarrArrayWrapper):
+    """A Zarr array as xarray sees it: its axes in another order, or its pixels in the byte order that the user had.
+
+    Parameters
+    ----------
+    order
+        For each axis, which one of the stored array it is.
+    dtype
+        That of the stored array, or the same in the other byte order, as Zarr v3 knows that of this machine alone.
+    """
+
+    __slots__ = ("order",)
+
+    def __init__(self, array: zarr.Array[Any], order: Sequence[int], dtype: np.dtype[Any]) -> None:
+        super().__init__(array)  # type: ignore[no-untyped-call]
+        self.order, self.dtype = tuple(order), dtype
+        self.shape = tuple(array.shape[axis] for axis in order)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return self._seen(super().__getitem__(self._stored(key)), key)  # type: ignore[no-untyped-call]
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read without blocking the event loop."""
+        return self._seen(await super().async_getitem(self._stored(key)), key)  # type: ignore[no-untyped-call]
+
+    def _stored(self, key: indexing.ExplicitIndexer) -> indexing.ExplicitIndexer:
+        return type(key)(tuple(key.tuple[self.order.index(axis)] for axis in range(len(self.order))))
+
+    def _seen(self, found: Any, key: indexing.ExplicitIndexer) -> Any:
+        if not isinstance(key, indexing.VectorizedIndexer):
+            # an axis at which it is cut is gone
+            left = [axis for axis, part in zip(self.order, key.tuple, strict=True) if not isinstance(part, INTEGERS)]
+            found = np.asarray(found).transpose([sorted(left).index(axis) for axis in left])
+        return np.asarray(found).astype(self.dtype, copy=False)
+
+
+INTEGERS = (int, np.integer)
+
+
+class LazyArray(indexing.LazilyIndexedArray):
+    """A lazily indexed array whose axes change places without every pixel being asked for by itself."""
+
+    __slots__ = ()
+
+    def transpose(self, order: Sequence[int]) -> Any:
+        """Return it with its axes in another order."""
+        data, key = self.array, self.key.tuple
+        if not isinstance(data, StoredArray) or any(isinstance(part, INTEGERS) for part in key):
+            return super().transpose(order)  # type: ignore[no-untyped-call]
+        turned = StoredArray(data._array, [data.order[axis] for axis in order], data.dtype)
+        return LazyArray(turned, type(self.key)(tuple(key[axis] for axis in order)))
 
 
 class _Unshared:
@@ -157,9 +214,6 @@ class _Transposed:
 
 def _unwrapped(data: Any) -> Source | None:
     """Return the array in memory, or the Zarr array, that xarray's wrappers hold; None where they do more than cut."""
-    from xarray.backends.zarr import ZarrArrayWrapper
-    from xarray.core import indexing
-
     wrappers = (indexing.ImplicitToExplicitIndexingAdapter, indexing.MemoryCachedArray, indexing.CopyOnWriteArray)
     key: tuple[Any, ...] | None = None
     while True:
@@ -170,15 +224,28 @@ def _unwrapped(data: Any) -> Source | None:
         else:
             break
     # classes derived from these may change what is read
-    array = {indexing.NumpyIndexingAdapter: "array", ZarrArrayWrapper: "_array"}.get(type(data))
+    array = {indexing.NumpyIndexingAdapter: "array", ZarrArrayWrapper: "_array", StoredArray: "_array"}.get(type(data))
     if array is None:
         return None
     found = getattr(data, array)
+    if isinstance(data, StoredArray):
+        return _of_stored(data, (slice(None),) * found.ndim if key is None else key)
     asked = (slice(None),) * found.ndim if key is None else key
     parts = [part for part in map(_part, asked, found.shape) if part is not None]
     if len(parts) < found.ndim:
         return None
     return _InMemory(found[tuple(parts)]) if isinstance(found, np.ndarray) else _Stored(found, parts)
+
+
+def _of_stored(data: StoredArray, key: Sequence[Any]) -> Source | None:
+    """Return what a cut of an array that xarray sees in another order is read from."""
+    parts = [part for part in map(_part, key, data.shape) if part is not None]
+    if data.dtype != data._array.dtype or len(parts) < data.ndim:
+        return None
+    by_axis = dict(zip(data.order, parts, strict=True))
+    source = _Stored(data._array, [by_axis[axis] for axis in range(data.ndim)])
+    left = [axis for axis, part in by_axis.items() if isinstance(part, slice)]
+    return _ordered(source, [sorted(left).index(axis) for axis in left])
 
 
 def _part(part: Any, size: int) -> slice | int | None:

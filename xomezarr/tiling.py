@@ -43,7 +43,7 @@ MANY_TILES = 2**10
 WORTHWHILE = 0.8
 """Leaves that read halos are doubled only for a fifth of the reads: these are a tenth of a filter's work."""
 
-THREAD_BYTES = 12 * 2**20
+THREAD_BYTES = 8 * 2**20
 """What a worker needs beside its arrays: the scratch memory of kernels, of codecs, and of the allocator."""
 
 
@@ -314,6 +314,8 @@ class Costs:
         Bytes of a leaf's pixels where chunks are smaller.
     halo
         Pixels along each axis that a leaf reads beyond itself, on either side.
+    blocks
+        Pixels along each axis of what dask computes at once, where it does.
     """
 
     itemsize: int
@@ -322,6 +324,7 @@ class Costs:
     copies: int
     leaf: int
     halo: tuple[int, ...]
+    blocks: tuple[int, ...] = ()
 
     def reads(self, shape: Sequence[int], leaf: Sequence[int]) -> float:
         """Return how many times each stored chunk is read, on average."""
@@ -337,12 +340,12 @@ class Costs:
         """
         shape = tiling.shapes[0]
         leaf = _pixels([size + 2 * halo for size, halo in zip(tiling.sizes[0], self.halo, strict=True)], shape)
-        # a chunk is copied out of its tile, or encoded: both are seldom there at the same time
         unit = max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True)) * self.itemsize
-        own = THREAD_BYTES + unit
+        # a chunk or shard is copied out of its tile, and encoded, most of which is seldom there at the same time
+        own = THREAD_BYTES + unit * 5 // 4
         if self.copies:
             own += (self.copies * leaf + 2 * _pixels(self.stored, shape)) * self.itemsize
-        shared = 0
+        shared = self._waiting(tiling)
         if tiling.linked:
             for level in range(1, tiling.top + 1):
                 pixels = _pixels(tiling.sizes[level], tiling.shapes[level])
@@ -353,6 +356,18 @@ class Costs:
                     # those that neighbouring leaves belong to, and one that is being made
                     shared += min(tiling.count(level), 1 + -(-workers // parts)) * pixels * self.carry
         return workers * own + shared
+
+    def _waiting(self, tiling: Tiling) -> int:
+        """Return the bytes of leaves that wait for each other, as a block that dask computes belongs to several."""
+        shape, leaf = tiling.shapes[0], tiling.sizes[0]
+        if not self.blocks:
+            return 0
+        together = []
+        for size, block in zip(leaf, self.blocks, strict=True):
+            beyond = min(block, size) if max(block, size) % min(block, size) else 0
+            together.append(-(-block // size) * size + beyond)
+        waiting = _pixels(together, shape)
+        return waiting * self.itemsize if waiting > _pixels(leaf, shape) else 0
 
 
 def _pixels(box: Sequence[int], shape: Sequence[int]) -> int:

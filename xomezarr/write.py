@@ -257,7 +257,7 @@ def write_pixels(
         if len(sources) == len(pixels.sources):
             run(work, sources, walk.workers, on_tile)
         else:
-            run_by_dask(work, [in_file_order(level, pixels) for level in pixels.levels], on_tile)
+            run_by_dask(work, [in_file_order(level, pixels) for level in pixels.levels], walk.workers, on_tile)
         return
     stands_for = origins([level.shape for level in plan.levels], recipe.steps)
     with kept_carries(plan, pixels, group) as carries:
@@ -278,7 +278,7 @@ def write_pixels(
                 () if made_of is None else recipe.reach(walk.first),
             )
             if made_of is None:
-                run_by_dask(work, [in_file_order(pixels.levels[0], pixels)], on_tile)
+                run_by_dask(work, [in_file_order(pixels.levels[0], pixels)], walk.workers, on_tile)
             else:
                 run(work, [made_of], walk.workers, on_tile)
 
