@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,38 @@ def test_c8_an_interrupted_write_leaves_the_cluster_nothing_to_do(
         assert caught.tb
         assert not [future for future in client.futures.values() if future.status == "pending"]
     assert not [path for path in tmp_path.iterdir() if "a.ome.zarr" in path.name]
+
+
+def test_c8_an_interrupted_write_into_a_store_that_is_not_local_goes_on_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: xr.DataArray, cluster: Any
+) -> None:
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 4096)
+    monkeypatch.setattr(graph, "LIKELY_THREADS", 2)
+    monkeypatch.setattr(graph, "TASKS_PER_THREAD", 1)
+    store = zarr.storage.FsspecStore.from_url(
+        f"file://{tmp_path}/a.ome.zarr", storage_options={"auto_mkdir": True}, read_only=False
+    )
+
+    def written() -> int:
+        return sum(path.is_file() for path in (tmp_path / "a.ome.zarr").rglob("*"))
+
+    def stop() -> None:
+        while written() < 50:
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    stored = xr.concat([stored] * 4, "z")  # some thousand chunks
+    zarr.create_array(tmp_path / "long.zarr", data=stored.values, chunks=(8, 16, 16))
+    da = stored.copy(data=dask.array.from_zarr(str(tmp_path / "long.zarr")))
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        da.omezarr.to_zarr(store, **{**OPTIONS, "levels": 5})  # a task of seconds for each thread
+    thread.join()
+    time.sleep(0.5)  # for a chunk that is being written
+    before = written()
+    time.sleep(1)
+    assert written() == before < 1000
 
 
 @pytest.mark.parametrize("method", ["local_mean", "laplacian"])

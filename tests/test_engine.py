@@ -407,7 +407,8 @@ def test_the_predicted_memory_is_what_is_taken(
     print(f"planned {planned / 1e6:.0f} MB, taken {taken / 1e6:.0f} MB")
     # what earlier work has left free counts for the write, so that small ones may seem to take nothing
     assert taken <= 1.5 * planned
-    assert planned <= 1.5 * taken or planned < 192 * 2**20
+    # how far pixels shrink is not known beforehand; an error to this side harms nobody
+    assert planned <= 1.75 * taken or planned < 64 * 2**20
 
 
 # --- stopping --------------------------------------------------------------------------------------------------------

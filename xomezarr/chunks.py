@@ -83,7 +83,7 @@ class Chunks:
         told = "another array is there"
         try:
             found = zarr.open_array(store, path=array.path, mode=mode, zarr_format=array.metadata.zarr_format)
-            if found.shape == array.shape:
+            if found.metadata == array.metadata:
                 return
         except Exception as error:
             told = str(error)
@@ -186,6 +186,7 @@ class _Direct:
         if not answers_at_once(self._store):
             raise TypeError("the store answers by an event loop alone")
         self._path = f"{array.path}/" if array.path else ""
+        self._where = str(array.store_path)
         self._key = metadata.encode_chunk_key
         self._prototype = default_buffer_prototype()
         self._transform = ChunkTransform(codecs=tuple(inner.codec_pipeline))  # type: ignore[arg-type]
@@ -225,7 +226,11 @@ class _Direct:
         encoded = self._store.get_sync(self._path + self._key(index), prototype=self._prototype)
         if encoded is None:
             return None
-        decoded = self._transform.decode_chunk(encoded, self._spec)
+        try:
+            decoded = self._transform.decode_chunk(encoded, self._spec)
+        except (RuntimeError, ValueError, TypeError, OSError) as error:
+            told = f"chunk {index} of {self._where!r} cannot be decoded ({error}); copy the store again"
+            raise OmeZarrError(told) from error
         return np.asarray(decoded.as_ndarray_like())
 
 

@@ -16,7 +16,7 @@ from xomezarr.lazy import zarr
 
 __all__ = ["answers_at_once", "created_group", "created_like", "opened_array", "opened_group"]
 
-CHANGED = (ImportError, AttributeError, TypeError, ValueError, KeyError)
+CHANGED = (ImportError, AttributeError, TypeError, ValueError, KeyError, RecursionError)
 """What happens where zarr has changed, or a document is not what it should be."""
 
 
@@ -147,4 +147,9 @@ def _documents(metadata: Any) -> dict[str, Any]:
 def _read(place: Any, name: str) -> dict[str, Any] | None:
     """Read a JSON object; None if it is not there."""
     content = place.store.get_sync(f"{place.path}/{name}" if place.path else name)
-    return None if content is None else dict(json.loads(content.to_bytes()))
+    if content is None:
+        return None
+    document = json.loads(content.to_bytes())
+    if not isinstance(document, dict):
+        raise TypeError(name)
+    return document

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from xomezarr.downsample.method import Reduction
 from xomezarr.source import Source
 from xomezarr.tiling import Tile, Tiling
 
-__all__ = ["OnTile", "Watch", "Work", "run_in_threads"]
+__all__ = ["OnTile", "Watch", "Work", "run_in_threads", "stop"]
 
 type OnTile = Callable[[int], None]
 """Called with the number of decoded bytes each time that a part of a level has been written."""
@@ -36,8 +37,19 @@ class Stopped(BaseException):
     """Another worker has failed, or the user has interrupted: nothing more is wanted."""
 
 
+_STOPPED: set[str] = set()
+"""Names of watches that stopped elsewhere."""
+
+
+def stop(name: str) -> None:
+    """Stop all that has a watch of this name in this process, or will have."""
+    _STOPPED.add(name)
+
+
 class Watch:
-    """Told of tiles that are written in this process, and asked whether to go on; elsewhere it does neither.
+    """Told of tiles that are written in this process, and asked whether to go on.
+
+    In another process it has the same name, by which `stop` stops it there, and tells nobody.
 
     Parameters
     ----------
@@ -45,11 +57,21 @@ class Watch:
         Called with the bytes of each tile, by several threads at once.
     """
 
-    def __init__(self, on_tile: OnTile | None = None) -> None:
-        self._on_tile, self.stopped = on_tile, False
+    def __init__(self, on_tile: OnTile | None = None, name: str = "") -> None:
+        self._on_tile, self._stopped = on_tile, False
+        self.name = name or uuid.uuid4().hex
 
     def __reduce__(self) -> Any:
-        return (Watch, ())
+        return (Watch, (None, self.name))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more is wanted."""
+        return self._stopped or self.name in _STOPPED
+
+    def stop(self) -> None:
+        """Stop what is under way in this process."""
+        self._stopped = True
 
     def go_on(self) -> None:
         """Raise `Stopped` where nothing more is wanted."""
@@ -307,7 +329,8 @@ def run_in_threads(work: Work, sources: Sequence[Source], workers: int, on_tile:
         finally:
             # after an error, or an interruption of this thread, the others end with the chunk that they are at
             done = len(running) == workers and all(thread.done() and thread.exception() is None for thread in running)
-            watch.stopped = not done
+            if not done:
+                watch.stop()
     failures = [failure for thread in running if (failure := thread.exception()) is not None]
     for failure in failures:
         if not isinstance(failure, Stopped):
@@ -332,7 +355,7 @@ class _Trees:
                     tile, carry = whole
                     carry = self._work.node(tile, carry, self._watch)
         except BaseException:
-            self._watch.stopped = True
+            self._watch.stop()
             raise
 
     def _leaf(self, tile: Tile) -> NDArray[Any] | None:

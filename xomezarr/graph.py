@@ -7,10 +7,13 @@ computed twice, and nothing waits for a level to be complete.
 from __future__ import annotations
 
 import math
+import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from numpy.typing import NDArray
 
 from xomezarr.chunks import reachable_elsewhere
 from xomezarr.downsample import lazy_blocks
-from xomezarr.engine import OnTile, Watch, Work
+from xomezarr.engine import OnTile, Watch, Work, stop
 from xomezarr.errors import ChunkError, OmeZarrError
 from xomezarr.source import Source, read_here
 from xomezarr.tiling import Tile, Tiling
@@ -67,30 +70,40 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
     import dask.base
     from dask.highlevelgraph import HighLevelGraph
 
-    here = _in_this_process()
-    if not here and not can_be_shared(work):
+    if not _in_this_process() and not can_be_shared(work):
         raise OmeZarrError(
             "the store is in the memory of this process, where the processes of dask's scheduler cannot write; "
             'give a path, or compute here: dask.config.set(scheduler="threads")'
         )
     leaves = [_blocks(array, work.tiling.cut(level)) for level, array in enumerate(data)]
-    watch = Watch(on_tile)
+    told = 0
+    lock = threading.Lock()
+
+    def tell(nbytes: int) -> None:
+        nonlocal told
+        with lock:
+            told += nbytes
+        if on_tile is not None:
+            on_tile(nbytes)
+
+    watch = Watch(tell)
     name = f"pyramid-{uuid.uuid4().hex}"
     shared = _Shared(name, work, watch, dtypes=[array.dtype for array in data])
     tasks, ends = _tasks(shared, [array.name for array in leaves])
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=leaves)
     _REACHED.add(name)
     try:
-        limits = {} if active_client() else {"num_workers": workers}
+        limits = {"num_workers": workers} if _takes_limits() else {}
         dask.base.compute_as_if_collection(dask.array.Array, graph, ends, **limits)
     except BaseException:
         # threads run on after an error or an interruption: what they would still write is not wanted
-        watch.stopped = True
+        watch.stop()
         raise
     finally:
         _REACHED.discard(name)
-    if not here and on_tile is not None:
-        on_tile(sum(work.written(tile) for tile in work.tiling.made()))
+    elsewhere = sum(work.written(tile) for tile in work.tiling.made()) - told
+    if elsewhere and on_tile is not None:
+        on_tile(elsewhere)
 
 
 def _blocks(data: Any, sizes: tuple[int, ...]) -> Any:
@@ -207,10 +220,11 @@ def active_client() -> Any:
     import dask.base
 
     client = getattr(dask.base.get_scheduler(), "__self__", None)
-    if type(client).__module__.partition(".")[0] != "distributed":
+    distributed = sys.modules.get("distributed")
+    if distributed is None or not isinstance(client, distributed.Client):
         return None
     # nobody waits for the answers of an asynchronous one
-    return None if getattr(client, "asynchronous", False) else client
+    return None if client.asynchronous else client
 
 
 def _in_this_process() -> bool:
@@ -219,7 +233,18 @@ def _in_this_process() -> bool:
     import dask.local
     import dask.threaded
 
-    return dask.base.get_scheduler() in (None, dask.threaded.get, dask.local.get_sync)
+    get = dask.base.get_scheduler()
+    executor = getattr(next(iter(getattr(get, "args", ())), None), "__self__", None)
+    return get in (None, dask.threaded.get, dask.local.get_sync) or isinstance(executor, ThreadPoolExecutor)
+
+
+def _takes_limits() -> bool:
+    """Whether dask's scheduler takes a number of workers; clusters, and executors that a user gives, have their own."""
+    import dask.base
+    import dask.multiprocessing
+    import dask.threaded
+
+    return dask.base.get_scheduler() in (None, dask.threaded.get, dask.multiprocessing.get)
 
 
 def can_be_shared(work: Work) -> bool:
@@ -251,11 +276,12 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     nbytes = math.prod(tiling.shapes[0]) * sources[0].dtype.itemsize
     level = _task_level(tiling, max(TASKS_PER_THREAD * threads.count, nbytes // SUBTREE_BYTES))
     # a task of the cluster rather than a message to it: it can be made again where a worker is lost
-    shared = client.submit(_Shared, uuid.uuid4().hex, work, Watch(), tuple(sources), pure=False)
+    watch = Watch()
+    shared = client.submit(_Shared, watch.name, work, watch, tuple(sources), pure=False)
     roots = _roots(tiling, level)
     waiting: dict[Tile, list[tuple[Tile, Any]]] = {}
     tiles: dict[Any, Tile] = {}
-    done: Any = as_completed()  # type: ignore[no-untyped-call]
+    done: Any = as_completed(loop=client.loop)  # type: ignore[no-untyped-call]
 
     def submit(task: Any, tile: Tile, *arguments: Any) -> None:
         future = client.submit(task, shared, tile, *arguments, pure=False, key=f"tile-{uuid.uuid4().hex}")
@@ -286,6 +312,9 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     except BaseException:
         client.cancel([future for pieces in waiting.values() for _, future in pieces])
         client.cancel(list(done.futures))
+        # tasks that run are not cancelled
+        with suppress(Exception):
+            client.run(stop, watch.name, on_error="ignore")
         raise
 
 

@@ -84,9 +84,9 @@ class LevelPlan:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
-    def chunk_count(self) -> int:
-        """Number of its chunks."""
-        return math.prod(-(-grid.size // self.chunks[dim]) for dim, grid in self.grids.items())
+    def file_count(self) -> int:
+        """Number of its chunks, or of its shards if it has these, each of which is a file or an object."""
+        return math.prod(-(-size // part) for size, part in zip(self.shape, self.unit, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the level as a JSON object; sequences are by dimension in file order."""
@@ -231,7 +231,7 @@ class Plan:
             f"{_counted(len(self.levels), 'level')}, {readable_bytes(self.nbytes)} decoded\naxes {', '.join(units)}"
         )
         sharded = any(level.shards for level in self.levels)
-        rows = [("level", "shape", "chunks", *("shards",) * sharded, "scale", "translation", "bytes", "chunks")]
+        rows = [("level", "shape", "chunks", *("shards",) * sharded, "scale", "translation", "bytes", "files")]
         for level in self.levels:
             grids = level.grids.values()
             rows.append(
@@ -243,7 +243,7 @@ class Plan:
                     ", ".join(f"{grid.scale:g}" for grid in grids),
                     ", ".join(f"{grid.translation:g}" for grid in grids),
                     readable_bytes(level.nbytes),
-                    str(level.chunk_count),
+                    str(level.file_count),
                 )
             )
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -652,6 +652,7 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
         plan,
         image=image,
         levels=tuple(replace(level, path=path) for level, path in zip(plan.levels, paths, strict=True)),
+        passes=tuple(replace(walk, writes=tuple(level for level in walk.writes if level)) for walk in plan.passes),
         attributes={**plan.attributes, sidecar.KEY: {**kept, "coords": coords}},
         arrays={moved[old]: values for old, values in plan.arrays.items()},
     )

@@ -573,7 +573,10 @@ def _plan_in_place(
     planned = replace(planned, image=replace(planned.image, multiscales=(multiscale,), extra=copied))
     planned = beside(planned, source.path, _taken(group), source.known)
     # in the dtype of the array that stays, byte order included
-    planned = replace(planned, levels=tuple(replace(level, dtype=source.array.dtype) for level in planned.levels))
+    finest, *coarser = (replace(level, dtype=source.array.dtype) for level in planned.levels)
+    chunks = dict(zip(planned.dims, source.array.chunks, strict=True))
+    shards = source.array.shards and dict(zip(planned.dims, source.array.shards, strict=True))
+    planned = replace(planned, levels=(replace(finest, chunks=chunks, shards=shards or None), *coarser))
     attributes = group_attributes(planned, final_image(planned, None))
     spec.check(attributes, version)
     _check_beside(source, planned)

@@ -63,7 +63,7 @@ def _source(da: xr.DataArray) -> Source | None:
     if hasattr(data, "dask"):
         loaded = _loaded(data)
         if isinstance(loaded, zarr.Array):
-            return _Stored(loaded, [slice(0, n) for n in loaded.shape])
+            return _Stored(loaded, [slice(0, n) for n in loaded.shape]) if _has_grid(loaded) else None
         return None if loaded is None else _unwrapped(loaded)
     return _unwrapped(data) or _Lazy(da)
 
@@ -228,6 +228,8 @@ def _unwrapped(data: Any) -> Source | None:
     if array is None:
         return None
     found = getattr(data, array)
+    if isinstance(found, zarr.Array) and not _has_grid(found):
+        return None
     if isinstance(data, StoredArray):
         return _of_stored(data, (slice(None),) * found.ndim if key is None else key)
     asked = (slice(None),) * found.ndim if key is None else key
@@ -265,7 +267,7 @@ def read_here(data: Any) -> Any:
     replaced: dict[str, Any] = {}
     for name, layer in getattr(graph, "layers", {}).items():
         array = _original(name, layer)
-        if isinstance(array, zarr.Array) and reachable_elsewhere(array.store):
+        if isinstance(array, zarr.Array) and reachable_elsewhere(array.store) and _has_grid(array):
             (node,), quick = layer.values(), _Quick(array)
             replaced[name] = MaterializedLayer({name: quick if node is array else type(node)(node.key, quick)})
     if not replaced:
@@ -313,8 +315,16 @@ def _original(name: str, layer: Any) -> Any:
     return getattr(node, "value", node)
 
 
+def _has_grid(array: zarr.Array[Any]) -> bool:
+    """Whether all chunks of an array have one shape."""
+    try:
+        return bool(grid_of(array))
+    except NotImplementedError:
+        return False
+
+
 def _reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """Open a local array anew by its whole path, to be read at once, by any process, from wherever that works.
+    """Return a local array by its whole path, to be read at once, by any process, from wherever that works.
 
     ``dask.array.from_zarr`` opens paths by a file system that answers by an event loop alone, and the root of a local
     store may be relative to this process's folder.
@@ -329,10 +339,6 @@ def _reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:
         root = os.fspath(store.root.absolute())
     else:
         return array
-    opened = zarr.open_array(
-        zarr.storage.LocalStore(root, read_only=True),
-        path=array.path,
-        mode="r",
-        zarr_format=array.metadata.zarr_format,
-    )
-    return opened if opened.metadata == array.metadata else array
+    place = zarr.storage.StorePath(zarr.storage.LocalStore(root, read_only=True), array.path)
+    opened: Any = zarr.AsyncArray(array.metadata, place, array.async_array.config)
+    return zarr.Array(opened)

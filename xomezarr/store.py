@@ -211,6 +211,13 @@ def open_group(
             f"the metadata of {_shown(store, group)} are not JSON ({error}); "
             "mend .zattrs, .zgroup or zarr.json, or copy the store again"
         ) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        if not isinstance(target, Path):  # a URL or a store that cannot be opened
+            raise
+        raise MetadataError(
+            f"{_shown(store, group)} cannot be opened: {error}; check the path, "
+            "mend .zattrs, .zgroup or zarr.json, or copy the store again"
+        ) from error
     except ImportError as error:
         raise MissingDependencyError(
             f"{_shown(store, group)} cannot be opened: {error}; install the remote back ends: "

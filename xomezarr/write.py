@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -152,7 +153,8 @@ def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[
         "shards": None if level.shards is None else tuple(level.shards.values()),
         "dtype": level.dtype,
         "compressors": compressors(plan),
-        "config": {"write_empty_chunks": plan.write_empty_chunks},
+        # zarr takes a chunk of complex -0.0 for an empty one
+        "config": {"write_empty_chunks": plan.write_empty_chunks or level.dtype.kind == "c"},
     }
     if plan.zarr_format == 2:
         return group.create_array(
@@ -263,7 +265,7 @@ def write_pixels(
     with kept_carries(plan, pixels, group) as carries:
         for walk in plan.passes:
             levels, made_of = walk.levels, pixels.sources[0]
-            if 0 not in walk.writes:
+            if walk.first or (made_of is None and 0 not in walk.writes):
                 # the passes before have written the level that the leaves are of
                 above = carries.get(walk.first) or targets[walk.first]
                 assert above is not None
@@ -306,22 +308,33 @@ def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group) -> Iterator[dict
         return
     kernel, name = pixels.recipe.kernel, f".carries-{uuid.uuid4().hex}"
     carries = {}
-    try:
-        for level, of_level in list(enumerate(plan.levels))[1:]:
-            array = group.create_array(
-                f"{name}/{level}",
-                shape=(kernel.components, *of_level.shape),
-                chunks=(kernel.components, *pixels.carry_chunks(of_level.unit)),
-                dtype=kernel.dtype,
-                compressors=None,
-                fill_value=None if plan.zarr_format == 2 else _zero(kernel.dtype),
-                chunk_key_encoding=chunk_keys(plan.zarr_format),
-            )
-            carries[level] = Chunks(array)
-        yield carries
-    finally:
-        if name in group:
-            del group[name]
+    with _erasable(group) as room:
+        try:
+            for level, of_level in list(enumerate(plan.levels))[1:]:
+                array = room.create_array(
+                    f"{name}/{level}",
+                    shape=(kernel.components, *of_level.shape),
+                    chunks=(kernel.components, *pixels.carry_chunks(of_level.unit)),
+                    dtype=kernel.dtype,
+                    compressors=None,
+                    fill_value=None if plan.zarr_format == 2 else _zero(kernel.dtype),
+                    chunk_key_encoding=chunk_keys(plan.zarr_format),
+                )
+                carries[level] = Chunks(array)
+            yield carries
+        finally:
+            if name in room:
+                del room[name]
+
+
+@contextmanager
+def _erasable(group: zarr.Group) -> Iterator[zarr.Group]:
+    """Yield a group in which things can be deleted again: this one, or one in a temporary folder, for a zip file."""
+    if group.store.supports_deletes:
+        yield group
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield zarr.create_group(folder, zarr_format=group.metadata.zarr_format)
 
 
 def in_file_order(level: xr.DataArray, pixels: Pixels) -> Any:
