@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +327,37 @@ def test_more_memory_saves_reading_planes_again(tmp_path: Path) -> None:
     assert "each stored chunk is read" not in str(plenty)
 
 
+@pytest.mark.parametrize("value", [complex(-0.0, 0.0), complex(0.0, -0.0)])
+@pytest.mark.parametrize("empty", [None, False])
+@pytest.mark.parametrize("shards", [None, (32, 32)])
+def test_c4_complex_zeros_keep_their_sign(tmp_path: Path, value: complex, empty: bool | None, shards: Any) -> None:
+    pixels = np.full((64, 64), value, "c8")
+    pixels[40, 40] = 1
+    da = xr.DataArray(pixels, dims=("y", "x"))
+    options = {"version": "0.5", "levels": 1, "chunks": (16, 16), "shards": shards, "write_empty_chunks": empty}
+    tree = da.omezarr.to_zarr(tmp_path / "a.zarr", **options)
+    assert bits(tree["0/image"].values) == bits(pixels)
+
+
+def test_c3_chunks_of_many_shapes_are_read(tmp_path: Path) -> None:
+    pixels = np.arange(900, dtype="u2").reshape(30, 30)
+    try:
+        with zarr.config.set({"array.rectilinear_chunks": True}):
+            group = zarr.create_group(tmp_path / "raw.zarr")
+            array = group.create_array(
+                "a", shape=(30, 30), chunks=[[10, 20], [15, 15]], dtype="u2", dimension_names=("y", "x")
+            )
+            array[...] = pixels
+    except (TypeError, ValueError, NotImplementedError):
+        pytest.skip("this zarr has no such chunks")
+    for chunks in (None, {}):
+        with zarr.config.set({"array.rectilinear_chunks": True}):
+            da = xr.open_dataset(tmp_path / "raw.zarr", engine="zarr", chunks=chunks, consolidated=False)["a"]
+            for kind, image in (("stored", da), ("computed", da + da.dtype.type(0))):
+                tree = image.omezarr.to_zarr(tmp_path / f"{kind}.zarr", mode="w", levels=2)
+                assert (tree["0/image"].values == pixels).all()
+
+
 @pytest.mark.parametrize("kind", ["numpy", "dask", "lazy"])
 @pytest.mark.parametrize("limit", [{"workers": 1}, {"workers": 8, "max_memory": "30 MB"}])
 def test_no_more_threads_work_than_are_planned(
@@ -409,6 +442,41 @@ def test_the_predicted_memory_is_what_is_taken(
     assert taken <= 1.5 * planned
     # how far pixels shrink is not known beforehand; an error to this side harms nobody
     assert planned <= 1.75 * taken or planned < 64 * 2**20
+
+
+def test_a_threads_executor_is_in_this_process(tmp_path: Path) -> None:
+    pixels = cells(32, 64, 64)
+    da = pixels.copy(data=dask.array.from_array(pixels.values, chunks=16) + np.uint16(0))
+    told: list[int] = []
+    with dask.config.set(scheduler=ThreadPoolExecutor(2)):
+        da.omezarr.to_zarr(tmp_path / "a.zarr", levels=2, progress=told.append)
+        da.omezarr.to_zarr(zarr.storage.MemoryStore(), levels=2)
+    assert sum(told) == da.omezarr.plan(tmp_path / "b.zarr", levels=2).nbytes
+
+
+def test_c7_a_chunk_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "raw.zarr", data=cells(4, 64, 64).values, chunks=(4, 32, 32))
+    os.truncate(tmp_path / "raw.zarr/c/0/1/0", 20)
+    da = xr.DataArray(dask.array.from_zarr(str(tmp_path / "raw.zarr")), dims=("z", "y", "x"))
+    with pytest.raises(
+        errors.OmeZarrError, match=r"chunk \(0, 1, 0\) of '.*raw.zarr' cannot be decoded .*copy the store"
+    ):
+        da.omezarr.to_zarr(tmp_path / "a.zarr", levels=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw.zarr"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_method_with_carries_writes_into_a_store_in_which_nothing_can_be_deleted(
+    tmp_path: Path, version: str
+) -> None:
+    da = cells(8, 32, 32).astype("f4")
+    store = zarr.storage.ZipStore(tmp_path / "a.zip", mode="w")
+    da.omezarr.to_zarr(store, method="laplacian", levels=3, version=version)
+    store.close()
+    with zarr.storage.ZipStore(tmp_path / "a.zip", mode="r") as opened:
+        levels = xr.open_datatree(opened, engine="omezarr").omezarr.levels
+        for level, wanted in zip(levels, da.omezarr.pyramid(method="laplacian", levels=3).omezarr.levels, strict=True):
+            assert bits(level.values) == bits(wanted.values)
 
 
 # --- stopping --------------------------------------------------------------------------------------------------------

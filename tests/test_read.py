@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
+from xomezarr import direct
 from xomezarr.backend import OmeZarrBackendEntrypoint
 from xomezarr.chunks import Chunks
 from xomezarr.direct import answers_at_once
@@ -604,3 +606,54 @@ def test_an_image_whose_channels_come_last_is_read_chunk_by_chunk(tmp_path: Path
     got = xr.open_dataarray(tmp_path / "rgb.zarr", engine="omezarr")
     assert (got.T.values == pixels.T).all()
     assert (got.isel(x=slice(3, 70), y=5).values == pixels[5, 3:70]).all()
+
+
+WRONG = ["null", "[1]", '"x"', "[" * 100_000, "\xff"]
+WRONG_OBJECTS = ['{"node_type": "group", "zarr_format": 1}', '{"zarr_format": 3, "attributes": [1]}']
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        *((name, document) for name in ("zarr.json", ".zattrs", ".zgroup") for document in WRONG),
+        *(("zarr.json", document) for document in WRONG_OBJECTS),
+    ],
+)
+def test_c7_a_document_that_is_no_object_is_named(tmp_path: Path, name: str, document: str) -> None:
+    if name == ".zattrs":
+        (tmp_path / ".zgroup").write_text('{"zarr_format": 2}')
+    (tmp_path / name).write_text(document, encoding="latin1")
+    with pytest.raises(OmeZarrError, match=re.escape(repr(str(tmp_path)))):
+        xr.open_datatree(tmp_path, engine="omezarr")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_opened_and_created_directly_is_what_zarr_opens_and_creates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    da = image()
+    da.omezarr.to_zarr(tmp_path / "a.zarr", version=version, levels=3)
+    group = direct.opened_group(tmp_path / "a.zarr")
+    wanted = zarr.open_group(tmp_path / "a.zarr", mode="r", use_consolidated=False)
+    assert group is not None
+    assert (group, group.metadata, group.read_only) == (wanted, wanted.metadata, True)
+    for path in ("0", "2"):
+        array = direct.opened_array(group, path)
+        assert array is not None
+        assert (array, array.metadata, array.read_only) == (wanted[path], wanted[path].metadata, True)
+    for name in ("..", "../a.zarr", "a/../0", "a\\0", "missing"):
+        assert direct.opened_array(group, name) is None
+        assert direct.opened_group(tmp_path / "a.zarr", name) is None
+    # where zarr has changed, all is done by zarr
+    for name in ("opened_group", "opened_array", "created_group", "created_like"):
+        monkeypatch.setattr(direct, name, lambda *_: None)
+    monkeypatch.setattr("xomezarr.write.created_like", lambda *_: None)
+    monkeypatch.setattr("xomezarr.chunks.answers_at_once", lambda _: False)
+    tree = da.omezarr.to_zarr(tmp_path / "b.zarr", version=version, levels=3)
+    names = sorted(path.relative_to(tmp_path / "a.zarr") for path in (tmp_path / "a.zarr").rglob("*") if path.is_file())
+    for name in names:
+        one, other = ((tmp_path / store / name).read_bytes() for store in ("a.zarr", "b.zarr"))
+        assert one == other or name.name in ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+        if one != other:
+            assert json.loads(one) == json.loads(other.replace(b'"b"', b'"a"')) or b"multiscales" in one
+    assert tree["2/image"].equals(xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")["2/image"])

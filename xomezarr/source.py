@@ -189,7 +189,9 @@ class _Lazy(_Unshared):
         self._variable = da.variable
         self.shape, self.dtype, self.shared = da.shape, np.dtype(da.dtype), False
         preferred = {} if da.encoding.get(MAPPED) else da.encoding.get("preferred_chunks", {})
-        self.chunks = tuple(min(max(int(preferred.get(dim, 1)), 1), max(n, 1)) for dim, n in da.sizes.items())
+        # one number, or one for each chunk
+        largest = {dim: int(np.max(sizes, initial=1)) for dim, sizes in preferred.items()}
+        self.chunks = tuple(min(largest.get(dim, 1), max(n, 1)) for dim, n in da.sizes.items())
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         return np.asarray(self._variable[box].values)
