@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, reachable_elsewhere
-from xomezarr.direct import created_like
+from xomezarr.direct import created_group, created_like
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, run_in_threads
 from xomezarr.errors import CodecError, OmeZarrError
@@ -194,9 +194,12 @@ def create_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
         If zarr does not take the compressors.
     """
     try:
-        arrays = [create_array(group, plan, plan.levels[0])]
-        for level in plan.levels[1:]:
-            made = created_like(arrays[0], group, level.path, level.shape, level.unit) if level.shards is None else None
+        # in memory zarr creates arrays several times as fast, and those of all levels differ by their sizes alone
+        room = created_group(zarr.storage.MemoryStore(), plan.zarr_format, {})
+        model = None if room is None or plan.levels[0].shards else create_array(room, plan, plan.levels[0])
+        arrays = []
+        for level in plan.levels:
+            made = None if model is None else created_like(model, group, level.path, level.shape, level.unit)
             arrays.append(made if made is not None else create_array(group, plan, level))
         return arrays
     except (TypeError, ValueError, KeyError, AttributeError) as error:
