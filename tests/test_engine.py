@@ -28,12 +28,12 @@ from levels import bits
 
 from xomezarr import errors, tiling
 from xomezarr.chunks import Chunks
-from xomezarr.source import LazyArray, StoredArray, direct_source
+from xomezarr.source import LazyArray, StoredArray, _Lazy, direct_source
 from xomezarr.tiling import Tiling, repeated_reads
 
 LOCAL = ["local_mean", "nearest", "mode", "median", "min", "max", np.ptp]
 FILTERS = ["gaussian", "resize", "zoom", "laplacian"]
-SOURCES = ["numpy", "fortran", "dask", "loaded", "lazy", "lazily cut", "lazily turned"]
+SOURCES = ["numpy", "fortran", "dask", "loaded", "lazy", "lazily cut", "lazily turned", "lazily transposed"]
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,14 @@ def source_of(
         array = zarr.create_array(folder / "turned.zarr", data=turned, chunks=chunks[::-1])
         lazily = LazyArray(StoredArray(array, range(pixels.ndim)[::-1], pixels.dtype))
         return xr.DataArray(xr.Variable(dims, lazily))[tuple(slice(1, -2) for _ in dims)]
+    if kind == "lazily transposed":
+        group = zarr.open_group(folder / "transposed.zarr", mode="w")
+        stored = np.pad(pixels, [(1, 2)] * pixels.ndim).transpose()
+        group.create_array("pixels", data=stored, chunks=chunks[::-1], dimension_names=dims[::-1])
+        ds = xr.open_dataset(folder / "transposed.zarr", engine="zarr", consolidated=False, chunks=None)
+        da = xr.DataArray(ds["pixels"].variable, attrs={}).isel(dict.fromkeys(dims, slice(1, -2))).transpose(*dims)
+        assert not isinstance(direct_source(da, dims), _Lazy)
+        return da
     if kind == "lazily cut":
         pixels = np.pad(pixels, [(1, 2)] * pixels.ndim)
     array = zarr.create_array(folder / "source.zarr", data=pixels, chunks=chunks, dimension_names=dims)

@@ -699,7 +699,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             # what zarr's event loop had under way ends with the process: it has nothing more to say
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-            return _fail("interrupted; what was being written may not be whole: xomezarr validate tells", INTERRUPTED)
+            return _fail(
+                "interrupted; a local store is as it was, any other may be incomplete: xomezarr info tells",
+                INTERRUPTED,
+            )
         except BrokenPipeError:
             # the reader has seen enough: nothing is left to say, nor to flush at exit
             _discard(sys.stdout)

@@ -218,11 +218,16 @@ def _unwrapped(data: Any) -> Source | None:
     """Return the array in memory, or the Zarr array, that xarray's wrappers hold; None where they do more than cut."""
     wrappers = (indexing.ImplicitToExplicitIndexingAdapter, indexing.MemoryCachedArray, indexing.CopyOnWriteArray)
     key: tuple[Any, ...] | None = None
+    order: list[int] | None = None
     while True:
         if isinstance(data, wrappers):
             data = data.array
         elif isinstance(data, indexing.LazilyIndexedArray) and key is None:
             key, data = data.key.tuple, data.array
+        elif isinstance(data, indexing.LazilyVectorizedIndexedArray) and key is None:
+            if (turned := _turned(data.key.tuple)) is None:
+                return None
+            (key, order), data = turned, data.array
         else:
             break
     # classes derived from these may change what is read
@@ -233,12 +238,55 @@ def _unwrapped(data: Any) -> Source | None:
     if isinstance(found, zarr.Array) and not _has_grid(found):
         return None
     if isinstance(data, StoredArray):
+        if order is not None:
+            return None
         return _of_stored(data, (slice(None),) * found.ndim if key is None else key)
     asked = (slice(None),) * found.ndim if key is None else key
     parts = [part for part in map(_part, asked, found.shape) if part is not None]
     if len(parts) < found.ndim:
         return None
-    return _InMemory(found[tuple(parts)]) if isinstance(found, np.ndarray) else _Stored(found, parts)
+    source = _InMemory(found[tuple(parts)]) if isinstance(found, np.ndarray) else _Stored(found, parts)
+    return source if order is None else _ordered(source, order)
+
+
+def _turned(key: Sequence[NDArray[np.intp]]) -> tuple[tuple[slice | int, ...], list[int]] | None:
+    """Return what xarray's key of single pixels says where it only cuts and transposes; None where it does more.
+
+    Parameters
+    ----------
+    key
+        For each axis of the array, which of its indices each pixel has; arrays that are broadcast against each other.
+
+    Returns
+    -------
+    tuple
+        The stretch of each axis, or the one index; and for each axis of the result, which one it is of those that
+        are left.
+    """
+    shape = np.broadcast_shapes(*(part.shape for part in key))
+    owners: dict[int, int] = {}
+    parts: list[slice | int] = []
+    for axis, part in enumerate(key):
+        along = [i for i, n in enumerate(part.shape) if n != 1]
+        indices = part.ravel()
+        if len(along) > 1 or (along and along[0] in owners) or (np.diff(indices) != 1).any():
+            return None
+        if along:
+            owners[along[0]] = axis
+            first = int(indices[0]) if indices.size else 0
+            parts.append(slice(first, first + indices.size))
+        else:
+            parts.append(int(indices[0]))
+    # an axis of one pixel may be any of those at which there is one
+    single = ((axis, part) for axis, part in enumerate(tuple(parts)) if isinstance(part, int))
+    for i in range(len(shape)):
+        if i not in owners:
+            owned, index = next(single, (None, 0))
+            if owned is None:
+                return None
+            owners[i], parts[owned] = owned, slice(index, index + 1)
+    left = sorted(owners.values())
+    return tuple(parts), [left.index(owners[i]) for i in range(len(shape))]
 
 
 def _of_stored(data: StoredArray, key: Sequence[Any]) -> Source | None:
