@@ -528,3 +528,19 @@ def test_without_rich_there_is_no_progress_and_no_failure(monkeypatch: pytest.Mo
     with rich_progress(100, "writing", file=terminal) as on_tile:
         on_tile(50)
     assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("command", ["convert", "scale"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_c7_an_array_that_zarr_refuses_is_named_with_the_reason(
+    tmp_path: Path, capsys: Any, command: str, zarr_format: Any
+) -> None:
+    zarr.create_array(tmp_path / "raw.zarr", data=np.zeros((8, 8), "u2"), zarr_format=zarr_format)
+    document = tmp_path / "raw.zarr" / ("zarr.json" if zarr_format == 3 else ".zarray")
+    document.write_text(document.read_text().replace('"shape"', '"shapes"'))
+    assert main([command, str(tmp_path / "raw.zarr"), str(tmp_path / "out.zarr")]) == 1
+    said = capsys.readouterr().err
+    assert one_line(said)
+    assert "raw.zarr' cannot be read" in said
+    assert "shape" in said.partition("cannot be read")[2]
+    assert not (tmp_path / "out.zarr").exists()

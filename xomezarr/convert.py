@@ -36,7 +36,7 @@ from xomezarr.errors import (
 )
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel, Window
-from xomezarr.store import check_complete, overlap, resolve
+from xomezarr.store import check_array, check_complete, overlap, resolve
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -343,9 +343,13 @@ def _open_zarr(path: str, dims: str | Sequence[str] | None, storage_options: Map
     try:
         node = zarr.open(path, mode="r", storage_options=options)
     except (FileNotFoundError, zarr.errors.BaseZarrError) as error:
+        check_array(path)
         raise StoreNotFoundError(
             f'"{path}" holds no Zarr array or group, and open_image knows {KNOWN_FILES}; give the path of one of these'
         ) from error
+    except (ValueError, TypeError, KeyError):
+        check_array(path)
+        raise
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, "", node, dims, options)
     if "ome" in node.attrs or "multiscales" in node.attrs:

@@ -43,6 +43,7 @@ from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
     address,
+    check_array,
     check_complete,
     default_name,
     member_path,
@@ -386,7 +387,8 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
         )
     try:
         node = zarr.open(target, mode="r")
-    except (OSError, ValueError, ImportError):
+    except (OSError, ValueError, TypeError, KeyError, ImportError):
+        check_array(place)
         # which says what is at that place, or that nothing is
         open_group(place)
         raise

@@ -32,6 +32,7 @@ __all__ = [
     "SUFFIXES",
     "StoreArgument",
     "address",
+    "check_array",
     "check_complete",
     "check_free",
     "default_name",
@@ -131,6 +132,26 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
     # unlike group[path], it asks for no group of that name first
     place = member_path(group, path)
     return zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+
+
+def check_array(place: str | os.PathLike[str]) -> None:
+    """Say what is wrong with an array, if there is one at a place, that zarr could not open.
+
+    Raises
+    ------
+    MetadataError
+        If there is one.
+    """
+    target = resolve(place)
+    if not isinstance(target, Path) or not _is_array(target):
+        return
+    try:
+        zarr.open_array(target, mode="r")
+    except Exception as error:  # whatever zarr's parsers meet
+        raise MetadataError(
+            f"the metadata of the array {os.fspath(place)!r} cannot be read ({type(error).__name__}: {error}); "
+            "mend .zarray or zarr.json, or copy the array again"
+        ) from None
 
 
 def is_local(store: StoreArgument) -> bool:
