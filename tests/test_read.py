@@ -627,7 +627,7 @@ def test_c7_a_document_that_is_no_object_is_named(tmp_path: Path, name: str, doc
     if name == ".zattrs":
         (tmp_path / ".zgroup").write_text('{"zarr_format": 2}')
     (tmp_path / name).write_text(document, encoding="latin1")
-    with pytest.raises(OmeZarrError, match=re.escape(repr(str(tmp_path)))):
+    with pytest.raises(OmeZarrError, match=re.escape(str(tmp_path))):
         xr.open_datatree(tmp_path, engine="omezarr")
 
 

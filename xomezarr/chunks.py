@@ -123,7 +123,11 @@ class Chunks:
         """Read any box."""
         shape = tuple(where.stop - where.start for where in box)
         if self._direct is None or not math.prod(shape):
-            return np.asarray(self.array[box])
+            try:
+                return np.asarray(self.array[box])
+            except RuntimeError as error:  # of codecs
+                told = f"a chunk of {str(self.array.store_path)!r} cannot be decoded ({error}); copy the store again"
+                raise OmeZarrError(told) from error
         pixels: NDArray[Any] | None = None
         for index in itertools.product(
             *(range(where.start // chunk, -(-where.stop // chunk)) for where, chunk in zip(box, self.grid, strict=True))

@@ -232,7 +232,7 @@ def open_group(
             f"the metadata of {_shown(store, group)} are not JSON ({error}); "
             "mend .zattrs, .zgroup or zarr.json, or copy the store again"
         ) from None
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         if not isinstance(target, Path):  # a URL or a store that cannot be opened
             raise
         raise MetadataError(
