@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,23 @@ from xomezarr.engine import Work
 distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")
 
 
+@contextmanager
+def cluster_of(workers: int) -> Iterator[Any]:
+    """Start processes of one thread each, and yield their client, which is active."""
+    with (
+        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
 @pytest.mark.parametrize(("method", "compute"), [("local_mean", True), ("gaussian", False), ("mode", True)])
 def test_c4_a_cluster_of_processes_writes_the_same_bytes(tmp_path: Path, method: str, compute: bool) -> None:
     pixels = np.random.default_rng(0).poisson(50, (3, 90, 70)).astype("u2")
     da = xr.DataArray(dask.array.from_array(pixels, chunks=(1, 32, 32)), dims=("c", "y", "x"), name="cells")
     options = {"method": method, "levels": 3, "chunks": {"y": 16, "x": 16}}
     da.compute().omezarr.to_zarr(tmp_path / "here.ome.zarr", **options)
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster),
-    ):
+    with cluster_of(2):
         written = da.omezarr.to_zarr(tmp_path / "there.ome.zarr", compute=compute, **options)
         if not compute:
             assert not (tmp_path / "there.ome.zarr").exists()
@@ -71,11 +79,8 @@ def test_c4_the_workers_of_a_cluster_read_and_write_by_themselves(
     with dask.config.set(scheduler="threads"):
         stored.omezarr.to_zarr(tmp_path / "here.ome.zarr", **OPTIONS)
     told: list[int] = []
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        first = next(iter(cluster.workers.values())).pid
+    with cluster_of(2) as client:
+        first = next(iter(client.cluster.workers.values())).pid
 
         def progress(nbytes: int) -> None:
             if killed and not told:
@@ -87,7 +92,7 @@ def test_c4_the_workers_of_a_cluster_read_and_write_by_themselves(
             here.setattr(Work, "read", not_here)
             stored.omezarr.to_zarr(tmp_path / "there.ome.zarr", progress=progress, **OPTIONS)
         assert not client.futures
-        assert not killed or first not in [worker.pid for worker in cluster.workers.values()]
+        assert not killed or first not in [worker.pid for worker in client.cluster.workers.values()]
     assert files(tmp_path / "there.ome.zarr") == files(tmp_path / "here.ome.zarr")
     assert sum(told) == stored.omezarr.plan(tmp_path / "x", **OPTIONS).nbytes
 
@@ -100,10 +105,7 @@ def test_c8_an_interrupted_write_leaves_the_cluster_nothing_to_do(
     def stop(nbytes: int) -> None:
         raise KeyboardInterrupt
 
-    with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with cluster_of(1) as client:
         with pytest.raises(KeyboardInterrupt) as caught:
             stored.omezarr.to_zarr(tmp_path / "a.ome.zarr", progress=stop, **OPTIONS)
         # whoever looks at the traceback holds all that the write knew of
@@ -152,10 +154,7 @@ def test_a_delayed_write_needs_no_more_than_one_thread_of_a_cluster(
     with dask.config.set(scheduler="threads"):
         da.omezarr.to_zarr(tmp_path / "here.ome.zarr", method=method, **OPTIONS)
     written = da.omezarr.to_zarr(tmp_path / "there.ome.zarr", method=method, compute=False, **OPTIONS)
-    with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with cluster_of(1) as client:
         client.compute(written).result(timeout=60)
     assert files(tmp_path / "there.ome.zarr") == files(tmp_path / "here.ome.zarr")
 
@@ -209,12 +208,9 @@ def test_other_processes_cannot_write_into_this_ones_memory(stored: xr.DataArray
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with cluster_of(2) as client:
         client.run(os.chdir, "/")  # as where each worker is a machine
-        yield cluster
+        yield client.cluster
 
 
 def test_workers_find_a_source_that_is_named_from_this_folder(

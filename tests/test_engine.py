@@ -28,7 +28,7 @@ from levels import bits
 
 from xomezarr import errors, tiling
 from xomezarr.chunks import Chunks
-from xomezarr.source import LazyArray, StoredArray, _Lazy, direct_source
+from xomezarr.source import LazyArray, OrderedArray, _Lazy, direct_source
 from xomezarr.tiling import Tiling, repeated_reads
 
 LOCAL = ["local_mean", "nearest", "mode", "median", "min", "max", np.ptp]
@@ -56,7 +56,7 @@ def source_of(
     if kind == "lazily turned":
         turned = np.pad(pixels, [(1, 2)] * pixels.ndim).transpose()
         array = zarr.create_array(folder / "turned.zarr", data=turned, chunks=chunks[::-1])
-        lazily = LazyArray(StoredArray(array, range(pixels.ndim)[::-1], pixels.dtype))
+        lazily = LazyArray(OrderedArray(array, range(pixels.ndim)[::-1], pixels.dtype))
         return xr.DataArray(xr.Variable(dims, lazily))[tuple(slice(1, -2) for _ in dims)]
     if kind == "lazily transposed":
         group = zarr.open_group(folder / "transposed.zarr", mode="w")
@@ -448,8 +448,8 @@ def test_the_predicted_memory_is_what_is_taken(
     print(f"planned {planned / 1e6:.0f} MB, taken {taken / 1e6:.0f} MB")
     # what earlier work has left free counts for the write, so that small ones may seem to take nothing
     assert taken <= 1.5 * planned
-    # how far pixels shrink is not known beforehand; an error to this side harms nobody
-    assert planned <= 1.75 * taken or planned < 64 * 2**20
+    # how many blocks wait for each other is for dask to say: the prediction is of the worst
+    assert planned <= (2 if "dask" in source else 1.5) * taken or planned < 64 * 2**20
 
 
 def test_a_threads_executor_is_in_this_process(tmp_path: Path) -> None:

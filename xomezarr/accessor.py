@@ -253,9 +253,9 @@ class OmeZarrArrayAccessor:
             For URLs, as fsspec takes them.
         max_memory
             Bytes, or a text such as ``"2 GiB"``, that the write may take; left out, a quarter of the machine's memory.
-            Most writes take some tens of MiB: `plan` tells. What dask holds of what it computes comes on top.
+            Most writes take some tens of MiB: `plan` tells. What dask needs to compute a block comes on top.
         workers
-            Threads; left out, one for each core. Of no meaning where dask or a cluster computes.
+            Threads; left out, one for each core. Of no meaning on a cluster.
         progress
             True for a progress bar, or a callable that is told the bytes of each part written.
         compute

@@ -52,11 +52,9 @@ def opened_group(root: Path, path: str | None = None) -> zarr.Group | None:
     try:
         place = _place(zarr.storage.LocalStore(root, read_only=True), path or "")
         document, other = _read(place, "zarr.json"), _read(place, ".zgroup")
-        if document is None:
-            document = None if other is None else {**other, "attributes": _read(place, ".zattrs") or {}}
-        elif other is not None or document.get("node_type") != "group":
-            return None
-        if document is None:
+        if document is None and other is not None:
+            document = {**other, "attributes": _read(place, ".zattrs") or {}}
+        elif document is None or other is not None or document.get("node_type") != "group":
             return None
         document.pop("consolidated_metadata", None)
         return zarr.Group(zarr.AsyncGroup.from_dict(place, document))
@@ -120,12 +118,12 @@ def created_like(
             changes = {"shape": shape, "chunk_grid": grid}
         metadata = replace(array.metadata, **changes)
         documents = _documents(metadata)
-        path = f"{group.path}/{name}" if group.path else name
-        made: Any = zarr.AsyncArray(metadata, zarr.storage.StorePath(group.store, path), array.async_array.config)
+        place = _place(store, f"{group.path}/{name}")
+        made: Any = zarr.AsyncArray(metadata, place, array.async_array.config)
     except CHANGED:
         return None
     for key, document in documents.items():
-        store.set_sync(f"{path}/{key}", document)
+        store.set_sync(f"{place.path}/{key}", document)
     return zarr.Array(made)
 
 

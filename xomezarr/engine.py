@@ -49,7 +49,8 @@ def stop(name: str) -> None:
 class Watch:
     """Told of tiles that are written in this process, and asked whether to go on.
 
-    In another process it has the same name, by which `stop` stops it there, and tells nobody.
+    In another process it has the same name, by which `stop` stops it there, and tells nobody. `told` counts the bytes
+    that were written in this one.
 
     Parameters
     ----------
@@ -59,7 +60,9 @@ class Watch:
 
     def __init__(self, on_tile: OnTile | None = None, name: str = "") -> None:
         self._on_tile, self._stopped = on_tile, False
+        self._lock = threading.Lock()
         self.name = name or uuid.uuid4().hex
+        self.told = 0
 
     def __reduce__(self) -> Any:
         return (Watch, (None, self.name))
@@ -80,6 +83,8 @@ class Watch:
 
     def tell(self, nbytes: int) -> None:
         """Tell of a tile that has been written."""
+        with self._lock:
+            self.told += nbytes
         if self._on_tile is not None:
             self._on_tile(nbytes)
 
@@ -187,6 +192,11 @@ class Work:
             if part is not None:
                 carry[(slice(None), *self.place(piece, tile))] = part
         return carry
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded bytes that all tiles write."""
+        return sum(math.prod(target.shape) * target.dtype.itemsize for target in self.targets if target is not None)
 
     def written(self, tile: Tile) -> int:
         """Return the decoded bytes that a tile writes."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -76,22 +75,11 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
             'give a path, or compute here: dask.config.set(scheduler="threads")'
         )
     leaves = [_blocks(array, work.tiling.cut(level)) for level, array in enumerate(data)]
-    told = 0
-    lock = threading.Lock()
-
-    def tell(nbytes: int) -> None:
-        nonlocal told
-        with lock:
-            told += nbytes
-        if on_tile is not None:
-            on_tile(nbytes)
-
-    watch = Watch(tell)
-    name = f"pyramid-{uuid.uuid4().hex}"
-    shared = _Shared(name, work, watch, dtypes=[array.dtype for array in data])
+    watch = Watch(on_tile, name=f"pyramid-{uuid.uuid4().hex}")
+    shared = _Shared(work, watch, dtypes=[array.dtype for array in data])
     tasks, ends = _tasks(shared, [array.name for array in leaves])
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=leaves)
-    _REACHED.add(name)
+    graph = HighLevelGraph.from_collections(watch.name, tasks, dependencies=leaves)
+    _REACHED.add(watch.name)
     try:
         limits = {"num_workers": workers} if _takes_limits() else {}
         dask.base.compute_as_if_collection(dask.array.Array, graph, ends, **limits)
@@ -100,9 +88,8 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
         watch.stop()
         raise
     finally:
-        _REACHED.discard(name)
-    elsewhere = sum(work.written(tile) for tile in work.tiling.made()) - told
-    if elsewhere and on_tile is not None:
+        _REACHED.discard(watch.name)
+    if on_tile is not None and (elsewhere := work.nbytes - watch.told):
         on_tile(elsewhere)
 
 
@@ -126,12 +113,12 @@ def _tasks(shared: _Shared, leaves: Sequence[str]) -> tuple[dict[Any, Any], list
     for level in range(tiling.top + 1):
         for tile in tiling.tiles(level):
             last = _last_of_chain(tiling, tile)
-            key = _key(shared.name, last)
+            key = _key(shared.watch.name, last)
             if level == 0 or not tiling.linked:
                 tasks[key] = (_make_leaf, shared, tile, (leaves[level], *tile.index))
             elif tiling.parts(tile) > 1:
                 pieces = [child for child in tiling.children(tile) if tiling.gives(child)]
-                keys = [_key(shared.name, child) for child in pieces]
+                keys = [_key(shared.watch.name, child) for child in pieces]
                 tasks[key] = (_make_node, shared, tile, pieces, keys)
                 ends.difference_update(keys)
             else:
@@ -152,29 +139,24 @@ def _last_of_chain(tiling: Tiling, tile: Tile) -> Tile:
 
 
 _REACHED: set[str] = set()
-"""The works whose stores this process has found to be there."""
+"""Names of the watches of works whose stores this process has found to be there."""
 
 
 class _Shared:
     """What all tasks need; dtypes are those of the pixels that dask computes."""
 
     def __init__(
-        self,
-        name: str,
-        work: Work,
-        watch: Watch,
-        sources: Sequence[Source] = (),
-        dtypes: Sequence[np.dtype[Any]] = (),
+        self, work: Work, watch: Watch, sources: Sequence[Source] = (), dtypes: Sequence[np.dtype[Any]] = ()
     ) -> None:
-        self.name, self.work, self.watch, self.sources, self.dtypes = name, work, watch, sources, dtypes
+        self.work, self.watch, self.sources, self.dtypes = work, watch, sources, dtypes
 
     def check(self) -> None:
         """Make sure, once in each process but that which opened it, that what is read and written is there."""
-        if self.name not in _REACHED:
+        if self.watch.name not in _REACHED:
             for array in (*self.sources, *self.work.targets, *self.work.carries):
                 if array is not None:
                     array.check()
-            _REACHED.add(self.name)
+            _REACHED.add(self.watch.name)
 
 
 def _make_leaf(shared: _Shared, tile: Tile, pixels: NDArray[Any]) -> NDArray[Any] | None:
@@ -277,7 +259,7 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     level = _task_level(tiling, max(TASKS_PER_THREAD * threads.count, nbytes // SUBTREE_BYTES))
     # a task of the cluster rather than a message to it: it can be made again where a worker is lost
     watch = Watch()
-    shared = client.submit(_Shared, watch.name, work, watch, tuple(sources), pure=False)
+    shared = client.submit(_Shared, work, watch, tuple(sources), pure=False)
     roots = _roots(tiling, level)
     waiting: dict[Tile, list[tuple[Tile, Any]]] = {}
     tiles: dict[Any, Tile] = {}

@@ -32,7 +32,7 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
-from xomezarr.source import LazyArray, StoredArray
+from xomezarr.source import LazyArray, OrderedArray
 from xomezarr.store import StoreArgument, check_complete, open_array, open_group
 
 __all__ = ["open_image", "open_level", "open_tree"]
@@ -304,7 +304,7 @@ def _lazy(array: zarr.Array[Any], dtype: np.dtype[Any] | None = None) -> indexin
     """Wrap an array so that it is read when it is asked for; `dtype` may ask for the other byte order."""
     if dtype is None or not _same_values(dtype, array.dtype):
         dtype = array.dtype
-    return LazyArray(StoredArray(array, tuple(range(array.ndim)), np.dtype(dtype)))
+    return LazyArray(OrderedArray(array, tuple(range(array.ndim)), np.dtype(dtype)))
 
 
 def _cached(level: xr.DataArray) -> xr.DataArray:

@@ -15,7 +15,7 @@ from xarray.core import indexing
 from xomezarr.chunks import Chunks, grid_of, reachable_elsewhere
 from xomezarr.lazy import zarr
 
-__all__ = ["MAPPED", "LazyArray", "Source", "StoredArray", "direct_source", "read_here", "stored"]
+__all__ = ["MAPPED", "LazyArray", "OrderedArray", "Source", "direct_source", "read_here", "stored"]
 
 MAPPED = "memory_mapped"
 """Key of the encoding of arrays that are mapped from a file: any part of them costs what it brings."""
@@ -73,7 +73,7 @@ def stored(chunks: Chunks) -> Source:
     return _Stored(chunks.array, [slice(0, n) for n in chunks.shape])
 
 
-class StoredArray(ZarrArrayWrapper):
+class OrderedArray(ZarrArrayWrapper):
     """A Zarr array as xarray sees it: its axes in another order, or its pixels in the byte order that the user had.
 
     Parameters
@@ -120,9 +120,9 @@ class LazyArray(indexing.LazilyIndexedArray):
     def transpose(self, order: Sequence[int]) -> Any:
         """Return it with its axes in another order."""
         data, key = self.array, self.key.tuple
-        if not isinstance(data, StoredArray) or any(isinstance(part, INTEGERS) for part in key):
+        if not isinstance(data, OrderedArray) or any(isinstance(part, INTEGERS) for part in key):
             return super().transpose(order)  # type: ignore[no-untyped-call]
-        turned = StoredArray(data._array, [data.order[axis] for axis in order], data.dtype)
+        turned = OrderedArray(data._array, [data.order[axis] for axis in order], data.dtype)
         return LazyArray(turned, type(self.key)(tuple(key[axis] for axis in order)))
 
 
@@ -225,28 +225,30 @@ def _unwrapped(data: Any) -> Source | None:
         elif isinstance(data, indexing.LazilyIndexedArray) and key is None:
             key, data = data.key.tuple, data.array
         elif isinstance(data, indexing.LazilyVectorizedIndexedArray) and key is None:
-            if (turned := _turned(data.key.tuple)) is None:
+            if (found := _turned(data.key.tuple)) is None:
                 return None
-            (key, order), data = turned, data.array
+            (key, order), data = found, data.array
         else:
             break
     # classes derived from these may change what is read
-    array = {indexing.NumpyIndexingAdapter: "array", ZarrArrayWrapper: "_array", StoredArray: "_array"}.get(type(data))
+    array = {indexing.NumpyIndexingAdapter: "array", ZarrArrayWrapper: "_array", OrderedArray: "_array"}.get(type(data))
     if array is None:
         return None
     found = getattr(data, array)
-    if isinstance(found, zarr.Array) and not _has_grid(found):
+    if isinstance(found, zarr.Array) and (not _has_grid(found) or found.dtype != data.dtype):
         return None
-    if isinstance(data, StoredArray):
-        if order is not None:
-            return None
-        return _of_stored(data, (slice(None),) * found.ndim if key is None else key)
+    seen = data.order if isinstance(data, OrderedArray) else range(found.ndim)
     asked = (slice(None),) * found.ndim if key is None else key
-    parts = [part for part in map(_part, asked, found.shape) if part is not None]
+    parts = [part for part in map(_part, asked, data.shape) if part is not None]
     if len(parts) < found.ndim:
         return None
-    source = _InMemory(found[tuple(parts)]) if isinstance(found, np.ndarray) else _Stored(found, parts)
-    return source if order is None else _ordered(source, order)
+    by_axis = dict(zip(seen, parts, strict=True))
+    cut = [by_axis[axis] for axis in range(found.ndim)]
+    # an axis at which it is cut is gone
+    left = [axis for axis, part in by_axis.items() if isinstance(part, slice)]
+    turned = [sorted(left).index(axis) for axis in left]
+    source = _InMemory(found[tuple(cut)]) if isinstance(found, np.ndarray) else _Stored(found, cut)
+    return _ordered(source, turned if order is None else [turned[axis] for axis in order])
 
 
 def _turned(key: Sequence[NDArray[np.intp]]) -> tuple[tuple[slice | int, ...], list[int]] | None:
@@ -287,17 +289,6 @@ def _turned(key: Sequence[NDArray[np.intp]]) -> tuple[tuple[slice | int, ...], l
             owners[i], parts[owned] = owned, slice(index, index + 1)
     left = sorted(owners.values())
     return tuple(parts), [left.index(owners[i]) for i in range(len(shape))]
-
-
-def _of_stored(data: StoredArray, key: Sequence[Any]) -> Source | None:
-    """Return what a cut of an array that xarray sees in another order is read from."""
-    parts = [part for part in map(_part, key, data.shape) if part is not None]
-    if data.dtype != data._array.dtype or len(parts) < data.ndim:
-        return None
-    by_axis = dict(zip(data.order, parts, strict=True))
-    source = _Stored(data._array, [by_axis[axis] for axis in range(data.ndim)])
-    left = [axis for axis, part in by_axis.items() if isinstance(part, slice)]
-    return _ordered(source, [sorted(left).index(axis) for axis in left])
 
 
 def _part(part: Any, size: int) -> slice | int | None:

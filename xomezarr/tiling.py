@@ -340,9 +340,9 @@ class Costs:
         """
         shape = tiling.shapes[0]
         leaf = _pixels([size + 2 * halo for size, halo in zip(tiling.sizes[0], self.halo, strict=True)], shape)
+        # a chunk is copied out of its tile, or encoded: both are seldom there at the same time
         unit = max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True)) * self.itemsize
-        # a chunk or shard is copied out of its tile, and encoded, most of which is seldom there at the same time
-        own = THREAD_BYTES + unit * 5 // 4
+        own = THREAD_BYTES + unit
         if self.copies:
             own += (self.copies * leaf + 2 * _pixels(self.stored, shape)) * self.itemsize
         shared = self._waiting(tiling)
