@@ -47,7 +47,8 @@ def test_the_limits_of_containers_and_jobs_count(
         (tmp_path / "own").write_text(f"{own}\n")
     monkeypatch.setattr(resources, "CONTROL_GROUPS", root)
     monkeypatch.setattr(resources, "OWN_GROUPS", tmp_path / "own")
+    found = machine_memory.__wrapped__()  # which does not keep the answer
     if memory is None:
-        assert machine_memory() >= 2**30, "all of the machine"
+        assert found >= 2**30, "all of the machine"
     else:
-        assert machine_memory() == memory
+        assert found == memory

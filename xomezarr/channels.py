@@ -267,11 +267,12 @@ def default_window(pixels: NDArray[Any], dtype: np.dtype[Any]) -> Window:
     finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels.ravel()
     if pixels.dtype.kind == "c" or finite.size == 0:
         return Window(0.0, 1.0, 0.0, 1.0)
-    low, high = float(finite.min()), float(finite.max())
     if dtype.kind == "b":
         return Window(0.0, 1.0, 0.0, 1.0)
     if dtype.kind in "iu":
         low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    else:
+        low, high = float(finite.min()), float(finite.max())
     start, end = (float(value) for value in np.percentile(finite.astype(np.float64), PERCENTILES))
     if not start < end:
         start, end = (float(finite.min()), float(finite.max()))

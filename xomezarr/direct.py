@@ -1,20 +1,21 @@
 """Groups and arrays of zarr without its event loop, whose round trips take longer than small images do to write.
 
-All functions return None where a store answers by an event loop alone, where zarr lacks a name that they rely on, and
-where something is not as expected: then zarr is to be asked, which also says what is wrong.
+Functions that open or create return None where a store answers by an event loop alone, where zarr lacks a name that
+they rely on, and where something is not as expected: then zarr is to be asked, which also says what is wrong.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xomezarr.lazy import zarr
 
-__all__ = ["answers_at_once", "created_group", "created_like", "opened_array", "opened_group"]
+__all__ = ["answers_at_once", "created_group", "created_like", "opened_array", "opened_group", "update_attributes"]
 
 CHANGED = (ImportError, AttributeError, TypeError, ValueError, KeyError, RecursionError)
 """What happens where zarr has changed, or a document is not what it should be."""
@@ -99,6 +100,22 @@ def created_group(store: Any, zarr_format: int, attributes: Mapping[str, Any]) -
     for key, document in documents.items():
         store.set_sync(key, document)
     return made
+
+
+def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
+    """Add attributes to a group, by zarr's event loop where there is no other way."""
+    store: Any = group.store
+    prefix = f"{group.path}/" if group.path else ""
+    documents = None
+    if answers_at_once(store):
+        with suppress(*CHANGED):
+            updated = replace(group.metadata, attributes={**group.attrs, **attributes})
+            documents = _documents(updated)
+    if documents is None:
+        group.update_attributes(dict(attributes))
+        return
+    for key, document in documents.items():
+        store.set_sync(f"{prefix}{key}", document)
 
 
 def created_like(

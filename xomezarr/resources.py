@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from xomezarr.errors import ResourceError
@@ -71,6 +72,7 @@ def _bytes(max_memory: int | str | None) -> int:
     return int(found)
 
 
+@cache
 def machine_memory() -> int:
     """Return the bytes of memory of this machine, or of the container or job that the process is in."""
     found = [FALLBACK_MEMORY]

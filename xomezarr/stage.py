@@ -76,15 +76,24 @@ class Stage(LocalStore):
             If the folder is gone: another process has abandoned it.
         """
         self._check_writable()
-        path = self.root / key
+        path = f"{self.root}/{key}"
         try:
             write_file(path, value.as_buffer_like())
         except FileNotFoundError:  # cheaper than to ask for the chunk's folder each time
             self._check_writable()
-            # never the root itself: where it is gone, another process has abandoned it
-            for folder in reversed(path.relative_to(self.root).parents[:-1]):
-                (self.root / folder).mkdir(exist_ok=True)
+            self._make_folder(key.rpartition("/")[0])
             write_file(path, value.as_buffer_like())
+
+    def _make_folder(self, key: str) -> None:
+        """Make a folder and those around it, but never the root: where it is gone, another process abandoned it."""
+        if not key:
+            return
+        folder = self.root / key
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            self._make_folder(key.rpartition("/")[0])
+            folder.mkdir(exist_ok=True)
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write a file as `set_sync` does, without blocking the event loop."""
@@ -107,7 +116,7 @@ class Stage(LocalStore):
                 time.sleep(ABANDON_WAIT)
 
 
-def write_file(path: Path, content: Any) -> None:
+def write_file(path: str | Path, content: Any) -> None:
     """Write a file, in as many calls as the system asks for.
 
     What is there is written over and cut to length last: a worker of a cluster that is taken for lost may write once

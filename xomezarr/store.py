@@ -317,8 +317,8 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     target = resolve(store)
     _check_options(target, storage_options)
     if isinstance(target, Path):
-        blocking = next((parent for parent in target.parents if parent.exists() and not parent.is_dir()), None)
-        if blocking is not None:
+        blocking = next((parent for parent in target.parents if parent.exists()), None)
+        if blocking is not None and not blocking.is_dir():
             raise StoreExistsError(f"{blocking} is a file, so that {target} cannot be made; give another path")
         _recovered(target)
     if not exists(store, storage_options=storage_options):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, reachable_elsewhere
-from xomezarr.direct import created_group, created_like
+from xomezarr.direct import created_group, created_like, update_attributes
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, run_in_threads
 from xomezarr.errors import CodecError, OmeZarrError
@@ -37,10 +37,11 @@ __all__ = ["OnTile", "Progress", "execute", "write_array", "write_plan", "write_
 type Progress = Callable[[int], AbstractContextManager[OnTile]]
 """Called with the decoded bytes of all levels; yields what is told of each part."""
 
-WINDOW_PIXELS = 2**22
+WINDOW_PIXELS = 2**18
 """Pixels of a channel that its window is made from at most.
 
-So many tell the ranks of the percentiles to 0.004 % of all pixels, and as float64 they are as large as a task.
+So many tell the ranks of the percentiles to 0.01 % of all pixels. Nothing else is written meanwhile: more of them take
+longer than their chunks took to write.
 """
 
 WINDOW_PLACES = 2**8
@@ -120,7 +121,7 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
         write_pixels(plan, pixels, arrays, group, on_tile)
         create_coordinates(group, plan)
         plan = with_windows(plan, arrays[-1])
-        group.update_attributes(group_attributes(plan, final_image(plan, None)))
+        update_attributes(group, group_attributes(plan, final_image(plan, None)))
         if not is_local(plan.store):
             consolidate(group, plan.zarr_format)
 
