@@ -24,13 +24,27 @@ from xomezarr.downsample.method import Reduction
 from xomezarr.source import Source
 from xomezarr.tiling import Tile, Tiling
 
-__all__ = ["OnTile", "Watch", "Work", "run_in_threads", "stop"]
+__all__ = ["OnTile", "Watch", "Work", "keep_freed_memory", "run_in_threads", "stop"]
 
 type OnTile = Callable[[int], None]
 """Called with the number of decoded bytes each time that a part of a level has been written."""
 
 FINISHED_PIXELS = 2**19
 """Pixels that a kernel finishes in one go, for what it needs meanwhile to stay small beside a tile."""
+
+
+KEPT_BYTES = 8 * 2**20
+"""More than any array that comes and goes with each tile of the usual sizes."""
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of tiles that are done, for the next ones.
+
+    glibc keeps what is no larger than the largest block that was ever freed, and returns the rest to the system, which
+    takes longer to clear pages for the next tile than its pixels take to be added up. This block is not touched, and so
+    costs nothing.
+    """
+    np.empty(KEPT_BYTES, np.uint8)
 
 
 class Stopped(BaseException):

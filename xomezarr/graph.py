@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xomezarr.chunks import reachable_elsewhere
 from xomezarr.downsample import lazy_blocks
-from xomezarr.engine import OnTile, Watch, Work, stop
+from xomezarr.engine import OnTile, Watch, Work, keep_freed_memory, stop
 from xomezarr.errors import ChunkError, OmeZarrError
 from xomezarr.source import Source, read_here
 from xomezarr.tiling import Tile, Tiling
@@ -157,6 +157,7 @@ class _Shared:
                 if array is not None:
                     array.check()
             _REACHED.add(self.watch.name)
+            keep_freed_memory()
 
 
 def _make_leaf(shared: _Shared, tile: Tile, pixels: NDArray[Any]) -> NDArray[Any] | None:

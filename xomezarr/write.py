@@ -20,7 +20,7 @@ from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, reachable_elsewhere
 from xomezarr.direct import created_group, created_like, update_attributes
 from xomezarr.downsample import origins
-from xomezarr.engine import OnTile, Work, run_in_threads
+from xomezarr.engine import OnTile, Work, keep_freed_memory, run_in_threads
 from xomezarr.errors import CodecError, OmeZarrError
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
 from xomezarr.lazy import zarr
@@ -254,6 +254,7 @@ def write_pixels(
     on_tile
         Called with the bytes of each tile that has been written.
     """
+    keep_freed_memory()
     targets = tuple(None if array is None else Chunks(array) for array in arrays)
     recipe = pixels.recipe
     if recipe is None:
