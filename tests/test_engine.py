@@ -28,7 +28,7 @@ from levels import bits
 
 from xomezarr import errors, tiling
 from xomezarr.chunks import Chunks
-from xomezarr.source import LazyArray, OrderedArray, _Lazy, direct_source
+from xomezarr.source import LazyArray, OrderedArray, _Lazy, direct_source, read_here
 from xomezarr.tiling import Tiling, repeated_reads
 
 LOCAL = ["local_mean", "nearest", "mode", "median", "min", "max", np.ptp]
@@ -284,6 +284,27 @@ def test_dask_arrays_that_merely_load_are_seen_through(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found.read(box), np.asarray(computes).T[box])
 
 
+@pytest.mark.skipif(not hasattr(zarr.storage.LocalStore, "get_sync"), reason="this zarr has an event loop alone")
+def test_what_dask_computes_is_read_by_the_threads_that_compute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.arange(400, dtype="u2").reshape(20, 20)
+    array = zarr.create_array(tmp_path / "a.zarr", data=pixels, chunks=(8, 8))
+    xr.Dataset({"a": (("y", "x"), pixels)}).to_zarr(tmp_path / "b.zarr", consolidated=False)
+    opened = xr.open_dataset(tmp_path / "b.zarr", engine="zarr", chunks={"y": 7}, consolidated=False)["a"].data
+    arrays = (dask.array.from_zarr(array), dask.array.from_zarr(str(tmp_path / "a.zarr")), opened)
+
+    def by_event_loop(self: Any, key: Any) -> Any:
+        raise AssertionError(key)
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", by_event_loop)
+    for data in arrays:
+        with pytest.raises(AssertionError):
+            data.compute()
+        np.testing.assert_array_equal(read_here(data[1:, :9] + 1), pixels[1:, :9] + 1)
+        np.testing.assert_array_equal(read_here(data[:, 3].T), pixels[:, 3])
+
+
 # --- what a write may take -------------------------------------------------------------------------------------------
 
 
@@ -292,14 +313,14 @@ def cells(*shape: int) -> xr.DataArray:
 
 
 def test_a_write_that_would_take_too_much_is_refused(tmp_path: Path) -> None:
-    da = cells(64, 64, 64)
-    plan = da.omezarr.plan(tmp_path / "a", workers=7)
+    da, chunks = cells(256, 128, 128), (64, 64, 64)
+    plan = da.omezarr.plan(tmp_path / "a", workers=7, chunks=chunks)
     assert plan.workers == 7
-    fewer = da.omezarr.plan(tmp_path / "a", workers=7, max_memory=plan.memory // 2)
+    fewer = da.omezarr.plan(tmp_path / "a", workers=7, max_memory=plan.memory // 2, chunks=chunks)
     assert fewer.workers < 7
     assert fewer.memory <= plan.memory // 2
     with pytest.raises(errors.ResourceError, match=r"give max_memory=\d+, or smaller chunks than \(64, 64, 64\)"):
-        da.omezarr.to_zarr(tmp_path / "a", max_memory="1 kB")
+        da.omezarr.to_zarr(tmp_path / "a", max_memory="1 kB", chunks=chunks)
     for wrong in (
         {"max_memory": "plenty"},
         {"max_memory": 0},
@@ -325,14 +346,44 @@ def test_small_chunks_are_joined_only_as_far_as_the_memory_goes(monkeypatch: pyt
 
 
 def test_more_memory_saves_reading_planes_again(tmp_path: Path) -> None:
-    array = zarr.create_array(tmp_path / "a.zarr", shape=(64, 2048, 2048), chunks=(1, 2048, 2048), dtype="u2")
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(128, 2048, 2048), chunks=(1, 2048, 2048), dtype="u2")
     da = xr.DataArray(dask.array.from_zarr(array), dims=("z", "y", "x"))
-    little = da.omezarr.plan(tmp_path / "b", chunks=(64, 64, 64), max_memory="128 MiB")
-    plenty = da.omezarr.plan(tmp_path / "b", chunks=(64, 64, 64), max_memory="4 GiB")
+    little = da.omezarr.plan(tmp_path / "b", chunks=(64, 64, 64), max_memory="128 MiB", workers=2)
+    plenty = da.omezarr.plan(tmp_path / "b", chunks=(64, 64, 64), max_memory="4 GiB", workers=2)
     assert little.memory <= 128 * 2**20
     assert little.reads > plenty.reads == 1
     assert "each stored chunk is read" in str(little)
     assert "each stored chunk is read" not in str(plenty)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8, 64])
+@pytest.mark.parametrize(
+    ("stored", "options"),
+    [
+        pytest.param({"chunks": (1, 4096, 4096)}, {"max_memory": "64 GiB"}, id="planes into cubes"),
+        pytest.param({"chunks": (64, 64, 64)}, {}, id="chunks as they are"),
+        pytest.param({"chunks": (64, 64, 64)}, {"method": "gaussian", "max_memory": "64 GiB"}, id="a filter"),
+        pytest.param({"chunks": (64, 64, 64), "shards": (256, 4096, 4096)}, {"max_memory": "2 GiB"}, id="a shard"),
+        pytest.param(
+            {"chunks": (64, 64, 64)}, {"shards": "auto", "version": "0.5", "max_memory": "64 GiB"}, id="into shards"
+        ),
+    ],
+)
+def test_there_is_work_for_all_workers(
+    monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any], options: dict[str, Any], workers: int
+) -> None:
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 4 * 2**20)
+    array = zarr.create_array(zarr.storage.MemoryStore(), shape=(256, 4096, 4096), dtype="u2", **stored)
+    da = xr.DataArray(dask.array.from_zarr(array), dims=("z", "y", "x"))
+    plan = da.omezarr.plan("a", chunks=(64, 64, 64), workers=workers, **options)
+    assert plan.workers == workers
+    for walk in plan.passes:
+        units = plan.levels[walk.first].file_count
+        small = 2 * math.prod(walk.tiling.cut(0)) <= tiling.SHARED_BYTES
+        assert small or walk.tiling.leaf_count >= min(workers, units)
+        assert walk.workers == min(workers, walk.tiling.leaf_count)
+    with pytest.raises(errors.ResourceError, match="max_memory"):
+        da.omezarr.plan("a", chunks=(64, 64, 64), workers=workers, **(options | {"max_memory": "1 MiB"}))
 
 
 @pytest.mark.parametrize("value", [complex(-0.0, 0.0), complex(0.0, -0.0)])

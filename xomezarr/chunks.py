@@ -9,8 +9,10 @@ store has no such function, the array is asked as anybody would ask it.
 from __future__ import annotations
 
 import itertools
+import lzma
 import math
 import socket
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +50,7 @@ def reachable_elsewhere(store: Any) -> bool:
         return type(system).__name__ != "MemoryFileSystem"
     if isinstance(store, zarr.storage.ObjectStore):
         return type(store.store).__name__ != "MemoryStore"
-    return isinstance(store, zarr.storage.WrapperStore) and reachable_elsewhere(store._store)
+    return isinstance(store, zarr.storage.WrapperStore) and reachable_elsewhere(getattr(store, "_store", None))
 
 
 class Chunks:
@@ -125,28 +127,27 @@ class Chunks:
         if self._direct is None or not math.prod(shape):
             try:
                 return np.asarray(self.array[box])
-            except RuntimeError as error:  # of codecs
-                told = f"a chunk of {str(self.array.store_path)!r} cannot be decoded ({error}); copy the store again"
-                raise OmeZarrError(told) from error
+            except (RuntimeError, EOFError, zlib.error, lzma.LZMAError) as error:  # of codecs, and not of the store
+                raise _undecodable("a chunk", str(self.array.store_path), error) from error
         pixels: NDArray[Any] | None = None
         for index in itertools.product(
             *(range(where.start // chunk, -(-where.stop // chunk)) for where, chunk in zip(box, self.grid, strict=True))
         ):
-            found = self._direct.read(index)
             begins = [i * chunk for i, chunk in zip(index, self.grid, strict=True)]
-            taken = tuple(
+            part = tuple(
                 slice(max(where.start - begin, 0), min(where.stop - begin, chunk))
                 for where, begin, chunk in zip(box, begins, self.grid, strict=True)
             )
-            if found is not None and pixels is None and found[taken].shape == shape:
-                return found[taken]
+            found = self._direct.read(index, part)
+            if found is not None and pixels is None and found.shape == shape:
+                return found
             if pixels is None:
                 pixels = np.empty(shape, self.dtype)
             target = tuple(
-                slice(begin + part.start - where.start, begin + part.stop - where.start)
-                for where, begin, part in zip(box, begins, taken, strict=True)
+                slice(begin + of_chunk.start - where.start, begin + of_chunk.stop - where.start)
+                for where, begin, of_chunk in zip(box, begins, part, strict=True)
             )
-            pixels[target] = self._direct.fill if found is None else found[taken]
+            pixels[target] = self._direct.fill if found is None else found
         assert pixels is not None
         return pixels
 
@@ -193,7 +194,10 @@ class _Direct:
         self._where = str(array.store_path)
         self._key = metadata.encode_chunk_key
         self._prototype = default_buffer_prototype()
-        self._transform = ChunkTransform(codecs=tuple(inner.codec_pipeline))  # type: ignore[arg-type]
+        codecs: tuple[Any, ...] = tuple(inner.codec_pipeline)  # type: ignore[arg-type]
+        self._transform = ChunkTransform(codecs=codecs)
+        self._at = zarr.storage.StorePath
+        self._of_shard = codecs[0]._decode_partial_sync if array.shards is not None else None
         self._spec = ArraySpec(
             shape=grid_of(array),
             dtype=metadata.dtype,
@@ -226,16 +230,30 @@ class _Direct:
         assert encoded is not None
         self._store.set_sync(key, encoded)
 
-    def read(self, index: tuple[int, ...]) -> NDArray[Any] | None:
-        encoded = self._store.get_sync(self._path + self._key(index), prototype=self._prototype)
+    def read(self, index: tuple[int, ...], part: tuple[slice, ...]) -> NDArray[Any] | None:
+        """Read a part of a chunk, or of a shard, of which no more is read than the chunks that it touches."""
+        place = self._at(self._store, self._path + self._key(index))
+        if self._of_shard is not None:
+            try:
+                found = self._of_shard(place, part, self._spec)
+            except OSError:
+                raise
+            except Exception as error:
+                raise _undecodable(f"chunk {index}", self._where, error) from error
+            return None if found is None else np.asarray(found.as_ndarray_like())
+        encoded = place.get_sync(prototype=self._prototype)
         if encoded is None:
             return None
         try:
             decoded = self._transform.decode_chunk(encoded, self._spec)
-        except (RuntimeError, ValueError, TypeError, OSError) as error:
-            told = f"chunk {index} of {self._where!r} cannot be decoded ({error}); copy the store again"
-            raise OmeZarrError(told) from error
-        return np.asarray(decoded.as_ndarray_like())
+        except Exception as error:  # codecs have no common one
+            raise _undecodable(f"chunk {index}", self._where, error) from error
+        whole: NDArray[Any] = np.asarray(decoded.as_ndarray_like())
+        return whole[part]
+
+
+def _undecodable(what: str, where: str, error: Exception) -> OmeZarrError:
+    return OmeZarrError(f"{what} of {where!r} cannot be decoded ({error}); copy the store again")
 
 
 def _is_all(pixels: NDArray[Any], fill: Any) -> bool:

@@ -30,8 +30,10 @@ def answers_at_once(store: Any) -> bool:
 
     Stores that are derived from zarr's, or wrapped around them, have both ways, and may change one of them alone.
     """
-    if isinstance(store, zarr.storage.WrapperStore) and not answers_at_once(store._store):
-        return False
+    if isinstance(store, zarr.storage.WrapperStore):
+        around = getattr(store, "_store", None)
+        if around is None or not answers_at_once(around):
+            return False
     classes = type(store).__mro__
 
     def defined(name: str) -> int:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from xomezarr.chunks import reachable_elsewhere
 from xomezarr.downsample import lazy_blocks
 from xomezarr.engine import OnTile, Watch, Work, keep_freed_memory, stop
-from xomezarr.errors import ChunkError, OmeZarrError
+from xomezarr.errors import ChunkError, DtypeError, OmeZarrError
 from xomezarr.source import Source, read_here
 from xomezarr.tiling import Tile, Tiling
 
@@ -86,6 +86,8 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
     except BaseException:
         # threads run on after an error or an interruption: what they would still write is not wanted
         watch.stop()
+        if (client := active_client()) is not None:
+            _stop_on(client, watch)
         raise
     finally:
         _REACHED.discard(watch.name)
@@ -160,7 +162,12 @@ class _Shared:
             keep_freed_memory()
 
 
-def _make_leaf(shared: _Shared, tile: Tile, pixels: NDArray[Any]) -> NDArray[Any] | None:
+def _make_leaf(shared: _Shared, tile: Tile, pixels: Any) -> NDArray[Any] | None:
+    if np.ma.isMaskedArray(pixels) or not isinstance(pixels, np.ndarray):
+        raise DtypeError(
+            f"dask computed a block that is a {type(pixels).__name__}, where one of numpy.ndarray was promised; give "
+            "what is masked a value, and make other arrays NumPy's: map_blocks(np.asarray)"
+        )
     shape = tuple(where.stop - where.start for where in shared.work.tiling.box(tile))
     promised, found = np.dtype(shared.dtypes[tile.level]), np.dtype(pixels.dtype)
     if pixels.shape != shape or (found.kind, found.itemsize) != (promised.kind, promised.itemsize):
@@ -295,10 +302,14 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     except BaseException:
         client.cancel([future for pieces in waiting.values() for _, future in pieces])
         client.cancel(list(done.futures))
-        # tasks that run are not cancelled
-        with suppress(Exception):
-            client.run(stop, watch.name, on_error="ignore")
+        _stop_on(client, watch)
         raise
+
+
+def _stop_on(client: Any, watch: Watch) -> None:
+    """Stop tasks that a cluster is running: to cancel them is to let go of what they return."""
+    with suppress(Exception):
+        client.run(stop, watch.name, on_error="ignore")
 
 
 class _Threads:

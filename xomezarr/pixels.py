@@ -51,6 +51,7 @@ class Pixels:
     def passes(
         self,
         shapes: Sequence[tuple[int, ...]],
+        chunks: Sequence[tuple[int, ...]],
         units: Sequence[tuple[int, ...]],
         *,
         workers: int,
@@ -65,8 +66,8 @@ class Pixels:
         ----------
         shapes
             Of the levels, in file order.
-        units
-            Chunks or shards of the levels.
+        chunks, units
+            Chunks of the levels, and shards where they have these.
         workers, max_memory
             As in `tiling.fit`.
         """
@@ -88,7 +89,7 @@ class Pixels:
                 shapes[both],
                 steps[level : level + 1],
                 units[both],
-                self._costs_of_reading(level, units[level]),
+                self._costs_of_reading(level, chunks[level], units[level]),
                 **limits,
             )
             last = level if self.keeps_carries else level + 1
@@ -109,14 +110,14 @@ class Pixels:
         blocks = tuple(max(da.variable.chunksizes[dim]) for dim in self.dims)
         return Costs(da.dtype.itemsize, self._carry, ones, 3, leaf, (0,) * da.ndim, blocks)
 
-    def _costs_of_reading(self, level: int, unit: tuple[int, ...]) -> Costs:
+    def _costs_of_reading(self, level: int, chunk: tuple[int, ...], unit: tuple[int, ...]) -> Costs:
         """Return the costs of making the next level of one that is written, or of a source."""
         if level == 0 and self.sources[0] is not None:
             return self._costs(0)
         if self.keeps_carries and level:
             stored = self.carry_chunks(unit)
             return Costs(self._carry, self._carry, stored, 1, tiling.LEAF_BYTES, self._halo(level))
-        return Costs(self.levels[0].dtype.itemsize, self._carry, unit, 1, tiling.LEAF_BYTES, self._halo(level))
+        return Costs(self.levels[0].dtype.itemsize, self._carry, chunk, 1, tiling.LEAF_BYTES, self._halo(level))
 
     def carry_chunks(self, unit: tuple[int, ...]) -> tuple[int, ...]:
         """Return the pixels that a carry is kept in: small parts of a chunk or shard, for halos are read of them.

@@ -33,7 +33,7 @@ from xomezarr.model import Axis, Channel, Image, Level, Multiscale
 from xomezarr.pixels import Pixels, of_array, of_levels
 from xomezarr.pyramid import Factors, Pyramid, design, plan_levels
 from xomezarr.resources import Resources
-from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local
+from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local, warn_of_labels
 from xomezarr.tiling import ENOUGH_READS, Pass
 
 __all__ = ["LevelPlan", "Plan", "Shards", "TilePlan", "plan", "plan_array", "plan_tree"]
@@ -448,7 +448,7 @@ def plan_tree(
     with collecting(faults):
         attributes, arrays = sidecar.dump(base, described[0], image)
     with collecting(faults):
-        target.check_not_read_from(levels[0])
+        target.check_not_read_from(*levels)
     raise_all(faults, "the tree cannot be written as OME-Zarr")
     return target.plan(image, level_plans, attributes, arrays, passes), pixels
 
@@ -493,19 +493,21 @@ class Target:
             spec.zarr_format(version)
         with collecting(faults):
             check_free(store, mode=mode, storage_options=storage_options)
+            if mode == "w":
+                warn_of_labels(store, storage_options)
         with collecting(faults):
             resources = Resources.asked(max_memory, workers)
         with collecting(faults):
             empty = _writes_empty_chunks(write_empty_chunks, version)
         return cls(store, version, mode, compressors, storage_options, empty, resources)
 
-    def check_not_read_from(self, da: xr.DataArray) -> None:
-        """Refuse to replace a store that the pixels may still have to be read from.
+    def check_not_read_from(self, *levels: xr.DataArray) -> None:
+        """Refuse to replace a store that pixels may still have to be read from.
 
         A local store is built beside the old one, which can be read until the new one is whole. Elsewhere the old
         one goes first.
         """
-        loaded = isinstance(da.variable._data, np.ndarray)
+        loaded = all(isinstance(level.variable._data, np.ndarray) for level in levels)
         replaced = self.mode == "w" and not is_local(self.store)
         if not loaded and replaced and exists(self.store, storage_options=self.storage_options):
             raise StoreExistsError(
@@ -596,6 +598,7 @@ def _passes(pixels: Pixels, plans: Sequence[LevelPlan], resources: Resources) ->
     """
     passes = pixels.passes(
         [level.shape for level in plans],
+        [tuple(level.chunks.values()) for level in plans],
         [level.unit for level in plans],
         workers=resources.workers,
         max_memory=resources.max_memory,

@@ -46,6 +46,7 @@ from xomezarr.store import (
     check_array,
     check_complete,
     default_name,
+    label_names,
     member_path,
     open_array,
     open_group,
@@ -519,16 +520,11 @@ def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
 
 def _warn_of_labels(source: Source) -> None:
     """Say that labels stay behind."""
-    group = _label_group(source)
-    if group is None:
+    if source.group is None or source.known is None:
         return
-    attrs = group.attrs.asdict()
-    listed = spec.ome_part(attrs).get("labels", attrs.get("labels"))
-    # what the list forgets, and what is not where it says
-    names = {*(listed if isinstance(listed, list) else ()), *group.group_keys()}
-    if names:
+    if names := label_names(open_group(source.group)):
         warn(
-            f"{source.group!r} has labels ({', '.join(sorted(map(str, names)))}), which are not copied; "
+            f"{source.group!r} has labels ({', '.join(names)}), which are not copied; "
             f"scale the image where it is to keep them: xomezarr scale {source.group} --in-place",
             OtherImagesWarning,
         )

@@ -61,10 +61,7 @@ def _source(da: xr.DataArray) -> Source | None:
     if isinstance(data, np.ndarray):
         return _InMemory(data)
     if hasattr(data, "dask"):
-        loaded = _loaded(data)
-        if isinstance(loaded, zarr.Array):
-            return _Stored(loaded, [slice(0, n) for n in loaded.shape]) if _has_grid(loaded) else None
-        return None if loaded is None else _unwrapped(loaded)
+        return _loaded(data)
     return _unwrapped(data) or _Lazy(da)
 
 
@@ -160,7 +157,8 @@ class _Stored:
         kept = [axis for axis, part in enumerate(key) if isinstance(part, slice)]
         self.shape = tuple(part.stop - part.start for part in key if isinstance(part, slice))
         self.dtype = np.dtype(array.dtype)
-        self.chunks = tuple(grid_of(array)[axis] for axis in kept)
+        # of a shard no more is read than the chunks that are asked for
+        self.chunks = tuple(array.chunks[axis] for axis in kept)
         self.shared = reachable_elsewhere(array.store)
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
@@ -308,8 +306,9 @@ def read_here(data: Any) -> Any:
     replaced: dict[str, Any] = {}
     for name, layer in getattr(graph, "layers", {}).items():
         array = _original(name, layer)
-        if isinstance(array, zarr.Array) and reachable_elsewhere(array.store) and _has_grid(array):
-            (node,), quick = layer.values(), _Quick(array)
+        source = _read_from(array)
+        if source is not None and source.shared:
+            (node,), quick = layer.values(), _Quick(array, source)
             replaced[name] = MaterializedLayer({name: quick if node is array else type(node)(node.key, quick)})
     if not replaced:
         return data
@@ -318,25 +317,38 @@ def read_here(data: Any) -> Any:
 
 
 class _Quick:
-    """A Zarr array as a graph of dask knows it: something to take slices of."""
+    """A stored array as a graph of dask knows it: something to take slices of.
 
-    def __init__(self, array: zarr.Array[Any]) -> None:
-        self._chunks = Chunks(_reopened(array))
-        self.shape, self.dtype, self.ndim = self._chunks.shape, self._chunks.dtype, array.ndim
+    Where it has come to another process, that makes sure once that it reaches the array.
+    """
+
+    def __init__(self, array: Any, source: Source, elsewhere: bool = False) -> None:
+        self._array, self._source, self._elsewhere = array, source, elsewhere
+        self.shape, self.dtype, self.ndim = source.shape, source.dtype, len(source.shape)
 
     def __getitem__(self, key: Any) -> Any:
         asked = key if isinstance(key, tuple) else (key,)
-        parts = [_part(part, n) for part, n in zip(asked, self.shape, strict=False)]
-        box = [part for part in parts if isinstance(part, slice)]
-        return self._chunks.read(tuple(box)) if len(box) == self.ndim else self._chunks.array[key]
+        parts = [part for part in map(_part, asked, self.shape) if part is not None]
+        if len(parts) < self.ndim:
+            return self._array[key]
+        if self._elsewhere:
+            self._source.check()
+            self._elsewhere = False
+        box = tuple(part if isinstance(part, slice) else slice(part, part + 1) for part in parts)
+        return self._source.read(box)[tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)]
+
+    def __reduce__(self) -> Any:
+        return (_Quick, (self._array, self._source, True))
 
 
-def _loaded(data: Any) -> Any:
-    """Return the array that a dask array loads block by block, and does nothing else with; None where it computes."""
+def _loaded(data: Any) -> Source | None:
+    """Return what a dask array loads block by block, and does nothing else with; None where it computes."""
     import dask.array.core
 
     layers = getattr(data.dask, "layers", {})
-    getters = (dask.array.core.getter, dask.array.core.getter_nofancy, dask.array.core.getter_inline)
+    # dask's own names, of which one that is gone only makes this array one that computes
+    names = ("getter", "getter_nofancy", "getter_inline")
+    getters = [getter for name in names if (getter := getattr(dask.array.core, name, None)) is not None]
     if len(layers) != 2:
         return None
     found = (array for name, layer in layers.items() if (array := _original(name, layer)) is not None)
@@ -345,7 +357,7 @@ def _loaded(data: Any) -> Any:
         return None
     if getattr(getattr(loading, "task", None), "func", None) not in getters or tuple(array.shape) != data.shape:
         return None
-    return array if array.dtype == data.dtype else None
+    return _read_from(array) if array.dtype == data.dtype else None
 
 
 def _original(name: str, layer: Any) -> Any:
@@ -354,6 +366,13 @@ def _original(name: str, layer: Any) -> Any:
         return None
     (node,) = layer.values()
     return getattr(node, "value", node)
+
+
+def _read_from(array: Any) -> Source | None:
+    """Return what an array is read from, whether zarr or an engine of xarray has opened it; None where neither has."""
+    if isinstance(array, zarr.Array):
+        return _Stored(array, [slice(0, n) for n in array.shape]) if _has_grid(array) else None
+    return _unwrapped(array)
 
 
 def _has_grid(array: zarr.Array[Any]) -> bool:

@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -340,7 +341,11 @@ def _host() -> str:
         container = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         container = ""
-    return _digest(f"{socket.gethostname()} {container}")
+    try:  # machines that were copied from one share a name, and folders perhaps
+        machine = Path("/etc/machine-id").read_text()
+    except OSError:
+        machine = str(uuid.getnode())
+    return _digest(f"{socket.gethostname()} {machine} {container}")
 
 
 def _runs(pid: int, started: str) -> bool:

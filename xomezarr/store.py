@@ -20,8 +20,10 @@ from xomezarr.errors import (
     MissingDependencyError,
     NotOmeZarrError,
     OmeZarrError,
+    OtherImagesWarning,
     StoreExistsError,
     StoreNotFoundError,
+    warn,
 )
 from xomezarr.lazy import installed_version, zarr
 
@@ -321,6 +323,11 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         if blocking is not None and not blocking.is_dir():
             raise StoreExistsError(f"{blocking} is a file, so that {target} cannot be made; give another path")
         _recovered(target)
+        if os.path.ismount(target.resolve()):
+            raise StoreExistsError(
+                f"{target} is where a file system is mounted, which no store can replace; give a path inside it: "
+                f"{str(target / 'image.ome.zarr')!r}"
+            )
     if not exists(store, storage_options=storage_options):
         return
     if mode == "w-":
@@ -335,6 +342,30 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     if not (_is_zarr(target) if isinstance(target, Path) else _opens(target, storage_options)):
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
+        )
+
+
+def label_names(group: zarr.Group) -> list[str]:
+    """Return the names of an image's labels: those that are listed, and those that are there."""
+    labels = group.get("labels")
+    if not isinstance(labels, zarr.Group):
+        return []
+    attrs = labels.attrs.asdict()
+    listed = spec.ome_part(attrs).get("labels", attrs.get("labels"))
+    return sorted({*map(str, listed if isinstance(listed, list) else ()), *labels.group_keys()})
+
+
+def warn_of_labels(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Say that the labels of an image go with it, where it is replaced."""
+    try:
+        names = label_names(open_group(store, storage_options=storage_options))
+    except OmeZarrError:
+        return
+    if names:
+        warn(
+            f"{_shown(store)} has labels ({', '.join(names)}), which are replaced together with the image; "
+            "write to another path to keep them",
+            OtherImagesWarning,
         )
 
 

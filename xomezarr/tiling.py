@@ -37,6 +37,12 @@ ENOUGH_READS = 1.25
 """Reading stored chunks again costs a fifth of the time then at most; avoiding that, where chunks do not fit each
 other, many times the memory."""
 
+OTHER_WORK = 3
+"""What is done with a chunk, in times of reading it: it is reduced, encoded and written."""
+
+SHARED_BYTES = 2**20
+"""Leaves of fewer bytes are not made smaller for more workers to have one: to start these takes as long."""
+
 MANY_TILES = 2**10
 """Along one axis: so many are counted one by one."""
 
@@ -338,6 +344,7 @@ class Costs:
         units
             Chunks or shards, by level.
         """
+        workers = self.busy(tiling, workers)
         shape = tiling.shapes[0]
         leaf = _pixels([size + 2 * halo for size, halo in zip(tiling.sizes[0], self.halo, strict=True)], shape)
         # a chunk is copied out of its tile, or encoded: both are seldom there at the same time
@@ -356,6 +363,10 @@ class Costs:
                     # those that neighbouring leaves belong to, and one that is being made
                     shared += min(tiling.count(level), 1 + -(-workers // parts)) * pixels * self.carry
         return workers * own + shared
+
+    def busy(self, tiling: Tiling, workers: int) -> int:
+        """Return how many workers have something to do: no more than there are leaves, unless dask computes them."""
+        return workers if self.blocks else min(workers, tiling.leaf_count)
 
     def _waiting(self, tiling: Tiling) -> int:
         """Return the bytes of leaves that wait for each other, as a block that dask computes belongs to several."""
@@ -426,7 +437,7 @@ def fit(
     workers: int,
     max_memory: int,
 ) -> Pass:
-    """Choose tiles of which each reads whole stored chunks, if that fits into the memory.
+    """Choose tiles of which each reads whole stored chunks, if that fits into the memory and leaves work for all.
 
     Returns
     -------
@@ -438,48 +449,20 @@ def fit(
     Single planes, as of a TIFF file, into cubes: a leaf takes whole planes.
 
     >>> costs = Costs(2, 4, (1, 512, 512), copies=1, leaf=LEAF_BYTES, halo=(0, 0, 0))
-    >>> shapes, steps, units = [(64, 512, 512), (32, 256, 256)], [(2, 2, 2)], [(64,) * 3, (32, 64, 64)]
+    >>> shapes, steps, units = [(128, 512, 512), (64, 256, 256)], [(2, 2, 2)], [(64,) * 3, (32, 64, 64)]
     >>> fitted = fit(shapes, steps, units, costs, workers=2, max_memory=2**30)
     >>> fitted.tiling.sizes[0], fitted.reads
     ((64, 512, 512), 1.0)
     """
-    shape = shapes[0]
-    after = steps[0] if steps else (1,) * len(shape)
-
-    def made(leaf: tuple[int, ...]) -> Tiling:
-        return Tiling.growing(shapes, steps, units, leaf)
-
-    def fits(leaf: tuple[int, ...]) -> bool:
-        return costs.memory(made(leaf), units, workers) <= max_memory
-
-    leaf = tuple(map(math.lcm, units[0], after))
-    while workers > 1 and not fits(leaf):
-        workers -= 1
-    while _pixels(leaf, shape) * costs.itemsize * 2 <= costs.leaf:
-        growing = [axis for axis, n in enumerate(shape) if leaf[axis] < n]
-        if not growing:
-            break
-        # the last axes first: there the neighbours in memory are
-        axis = min(growing, key=lambda axis: (leaf[axis] // units[0][axis], -axis))
-        doubled = _with(leaf, axis, 2 * leaf[axis])
-        if not fits(doubled):
-            break
-        leaf = doubled
-    while (reads := costs.reads(shape, leaf)) > ENOUGH_READS:
-        larger = [
-            _with(leaf, axis, size)
-            for axis, n in enumerate(shape)
-            if leaf[axis] < n
-            for size in {2 * leaf[axis], math.lcm(leaf[axis], costs.stored[axis])}
-        ]
-        # a halo touches further chunks however large the leaf is
-        enough = WORTHWHILE * reads if any(costs.halo) else reads
-        better = [candidate for candidate in larger if costs.reads(shape, candidate) < enough and fits(candidate)]
-        if not better:
-            break
-        leaf = min(better, key=lambda candidate: (costs.reads(shape, candidate) * _pixels(candidate, shape), candidate))
-    tiling = made(leaf)
-    return Pass(tiling, workers, costs.memory(tiling, units, workers), reads, 0, tuple(range(len(shapes))))
+    tiling, workers = _chosen(shapes, steps, units, costs, workers, max_memory)
+    return Pass(
+        tiling,
+        costs.busy(tiling, workers),
+        costs.memory(tiling, units, workers),
+        costs.reads(shapes[0], tiling.sizes[0]),
+        0,
+        tuple(range(len(shapes))),
+    )
 
 
 def fit_apart(
@@ -491,19 +474,78 @@ def fit_apart(
     max_memory: int,
 ) -> Pass:
     """Choose tiles for levels that are not made from each other; parameters are those of `fit`, costs by level."""
-    found = [
-        fit([shape], [], [unit], cost, workers=workers, max_memory=max_memory)
-        for shape, unit, cost in zip(shapes, units, costs, strict=True)
-    ]
-    tiling = Tiling(tuple(shapes), (), tuple(fitted.tiling.sizes[0] for fitted in found), linked=False)
+    alone = list(zip(shapes, units, costs, strict=True))
+    chosen = [_chosen([shape], [], [unit], cost, workers, max_memory) for shape, unit, cost in alone]
+    workers = min(fewest for _, fewest in chosen)
+    tiling = Tiling(tuple(shapes), (), tuple(of_level.sizes[0] for of_level, _ in chosen), linked=False)
     return Pass(
         tiling,
-        min(fitted.workers for fitted in found),
-        max(fitted.memory for fitted in found),
-        max(fitted.reads for fitted in found),
+        max(cost.busy(tiling, workers) for cost in costs),
+        max(
+            cost.memory(of_level, [unit], workers) for (_, unit, cost), (of_level, _) in zip(alone, chosen, strict=True)
+        ),
+        max(cost.reads(shape, leaf) for shape, leaf, cost in zip(shapes, tiling.sizes, costs, strict=True)),
         0,
         tuple(range(len(shapes))),
     )
+
+
+def _chosen(
+    shapes: Sequence[tuple[int, ...]],
+    steps: Sequence[tuple[int, ...]],
+    units: Sequence[tuple[int, ...]],
+    costs: Costs,
+    workers: int,
+    max_memory: int,
+) -> tuple[Tiling, int]:
+    """Return the tiles, and as many of the workers as the memory allows."""
+    shape = shapes[0]
+    after = steps[0] if steps else (1,) * len(shape)
+
+    def made(leaf: tuple[int, ...]) -> Tiling:
+        return Tiling.growing(shapes, steps, units, leaf)
+
+    def fits(leaf: tuple[int, ...]) -> bool:
+        return costs.memory(made(leaf), units, workers) <= max_memory
+
+    def count(leaf: tuple[int, ...]) -> int:
+        return math.prod(-(-n // size) for n, size in zip(shape, leaf, strict=True))
+
+    def time(leaf: tuple[int, ...]) -> float:
+        return (costs.reads(shape, leaf) + OTHER_WORK) / min(workers, count(leaf))
+
+    leaf = tuple(map(math.lcm, units[0], after))
+    while workers > 1 and not fits(leaf):
+        workers -= 1
+    while _pixels(leaf, shape) * costs.itemsize * 2 <= costs.leaf:
+        growing = [axis for axis, n in enumerate(shape) if leaf[axis] < n]
+        if not growing:
+            break
+        # where stored chunks are not whole yet; then the last axes first: there the neighbours in memory are
+        axis = min(growing, key=lambda axis: (leaf[axis] >= costs.stored[axis], leaf[axis] // units[0][axis], -axis))
+        doubled = _with(leaf, axis, 2 * leaf[axis])
+        scarce = workers > 1 and count(doubled) < 2 * workers
+        if not fits(doubled) or (scarce and _pixels(leaf, shape) * costs.itemsize >= SHARED_BYTES):
+            break
+        leaf = doubled
+    while (reads := costs.reads(shape, leaf)) > ENOUGH_READS:
+        larger = [
+            _with(leaf, axis, size)
+            for axis, n in enumerate(shape)
+            if leaf[axis] < n
+            for size in {2 * leaf[axis], math.lcm(leaf[axis], costs.stored[axis])}
+        ]
+        # a halo touches further chunks however large the leaf is
+        enough = WORTHWHILE * reads if any(costs.halo) else reads
+        better = [
+            candidate
+            for candidate in larger
+            if costs.reads(shape, candidate) < enough and time(candidate) < time(leaf) and fits(candidate)
+        ]
+        if not better:
+            break
+        leaf = min(better, key=lambda candidate: (costs.reads(shape, candidate) * _pixels(candidate, shape), candidate))
+    return made(leaf), workers
 
 
 def _with(sizes: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
