@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from zarr.storage import LocalStore, MemoryStore
 
 import xomezarr  # noqa: F401 - registers the accessors
 from xomezarr import stage
-from xomezarr.errors import MultipleErrors, NotOmeZarrError, OmeZarrError, StoreExistsError, StoreNotFoundError
+from xomezarr.errors import (
+    MultipleErrors,
+    NotOmeZarrError,
+    OmeZarrError,
+    OtherImagesWarning,
+    StoreExistsError,
+    StoreNotFoundError,
+)
 from xomezarr.store import default_name, exists, is_local, open_group, publish, resolve
 
 
@@ -126,10 +134,30 @@ def test_c7_what_is_no_zarr_store_is_never_replaced(tmp_path: Path, mode: str) -
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter1.txt").write_text("precious")
     before = contents(tmp_path)
-    for place in ("file.zarr", "thesis", "file.zarr/inside/a.zarr"):
+    os.mkfifo(tmp_path / "device")
+    for place in ("file.zarr", "thesis", "file.zarr/inside/a.zarr", "device", "device/a.zarr"):
         with pytest.raises(StoreExistsError, match="another path"):
             image().omezarr.to_zarr(tmp_path / place, mode=mode)
+    assert (tmp_path / "device").is_fifo()
+    (tmp_path / "device").unlink()
     assert contents(tmp_path) == before
+    assert os.path.ismount("/dev")
+    with pytest.raises(StoreExistsError, match="give a path inside it"):
+        image().omezarr.to_zarr("/dev", mode=mode)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c6_labels_that_are_replaced_are_named(tmp_path: Path, version: str) -> None:
+    store = tmp_path / "a.zarr"
+    image(1).omezarr.to_zarr(store, version=version)
+    labels = zarr.open_group(store, mode="r+").create_group("labels")
+    labels.create_group("nuclei")
+    labels.attrs.update({"labels": ["nuclei", "cells"]})
+    with pytest.warns(OtherImagesWarning, match=r"has labels \(cells, nuclei\), which are replaced"):
+        image(2).omezarr.to_zarr(store, version=version, mode="w")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image(2).omezarr.to_zarr(store, version=version, mode="w")
 
 
 @pytest.mark.parametrize("mode", ["a", "r", "x", None])

@@ -327,12 +327,16 @@ def test_a_plan_prints_what_will_be_written() -> None:
 
 def test_a_store_elsewhere_is_not_replaced_while_it_is_read_from() -> None:
     store = zarr.storage.MemoryStore()
-    cells().omezarr.to_zarr(store)
+    cells().omezarr.to_zarr(store, levels=2)
     opened = xr.open_dataarray(store, engine="omezarr")  # type: ignore[arg-type]
     tree = xr.open_datatree(store, engine="omezarr")  # type: ignore[arg-type]
     for image in (opened, opened.chunk(), tree):
         with pytest.raises(errors.StoreExistsError, match="load"):
             image.omezarr.to_zarr(store, mode="w")
+    tree["0/image"].load()
+    assert tree.omezarr.level(1).mean() > 0
+    with pytest.raises(errors.StoreExistsError, match="load"):  # the other levels are there still
+        tree.omezarr.to_zarr(store, mode="w")
     again = opened.load().omezarr.to_zarr(store, mode="w")
     xr.testing.assert_identical(again.omezarr.level(0), cells())
 

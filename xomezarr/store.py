@@ -175,10 +175,10 @@ def default_name(store: StoreArgument) -> str:
 
 
 def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = None) -> bool:
-    """Whether anything at all is at that place: a folder that is not empty, a file, or objects."""
+    """Whether anything at all is at that place: a folder that is not empty, a file or a device, or objects."""
     target = resolve(store)
     if isinstance(target, Path):
-        return target.is_file() or (target.is_dir() and any(target.iterdir()))
+        return any(target.iterdir()) if target.is_dir() else target.exists()
     if _opens(target, storage_options):
         return True
     if isinstance(target, str):
@@ -321,7 +321,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     if isinstance(target, Path):
         blocking = next((parent for parent in target.parents if parent.exists()), None)
         if blocking is not None and not blocking.is_dir():
-            raise StoreExistsError(f"{blocking} is a file, so that {target} cannot be made; give another path")
+            raise StoreExistsError(f"{blocking} is no folder, so that {target} cannot be made; give another path")
         _recovered(target)
         if os.path.ismount(target.resolve()):
             raise StoreExistsError(
