@@ -255,7 +255,7 @@ class OmeZarrArrayAccessor:
             Bytes, or a text such as ``"2 GiB"``, that the write may take; left out, a quarter of the machine's memory.
             Most writes take some tens of MiB: `plan` tells. What dask needs to compute a block comes on top.
         workers
-            Threads; left out, one for each core. Of no meaning on a cluster.
+            Threads; left out, one for each core. A cluster has its own, and tiles are chosen for so many.
         progress
             True for a progress bar, or a callable that is told the bytes of each part written.
         compute
