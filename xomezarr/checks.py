@@ -228,16 +228,20 @@ def usable_numbers(level: Level, where: str) -> Iterator[Finding]:
             )
 
 
+def leads_below(path: str) -> bool:
+    """Whether a path leads to something below its group, on every system.
+
+    >>> [leads_below(path) for path in ("0", "scale/0", "", "/0", "a/../../b", "a\\\\..", "C:/0", "s3://bucket/0")]
+    [True, True, False, False, False, False, False, False]
+    """
+    parts = path.split("/")
+    elsewhere = parts[0] == "" or ".." in parts or "\\" in path or "://" in path or _DRIVE.match(path)
+    return bool(path.strip("/. ")) and not elsewhere
+
+
 def path_inside(level: Level, where: str) -> Iterator[Finding]:
     """92 (own): the path of a dataset is relative, not empty, and does not leave the group."""
-    parts = level.path.replace("\\", "/").split("/")
-    if (
-        not level.path.strip("/. ")
-        or parts[0] == ""
-        or ".." in parts
-        or "://" in level.path
-        or _DRIVE.match(level.path)
-    ):
+    if not leads_below(level.path):
         yield Finding(
             "92",
             "error",

@@ -15,6 +15,7 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 from xomezarr import sidecar, spec
+from xomezarr.checks import leads_below
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
 from xomezarr.downsample import is_sampled
 from xomezarr.errors import (
@@ -261,7 +262,7 @@ def _open_array(group: zarr.Group, image: Image, index: int) -> zarr.Array[Any]:
 
 def _member(group: zarr.Group, path: str) -> zarr.Array[Any]:
     """Open an array below the group; a path that leaves it is refused."""
-    if not path or path.startswith("/") or ".." in path.split("/") or "\\" in path:
+    if not leads_below(path):
         raise MetadataError(f"the path {path!r} leaves the image's group and is not followed; mend the metadata")
     return open_array(group, path)
 

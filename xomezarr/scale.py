@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import sidecar, spec
+from xomezarr.checks import leads_below
 from xomezarr.convert import open_image
 from xomezarr.coords import Irregular, assign_grid
 from xomezarr.downsample import METHODS, default_method, get_method
@@ -702,7 +703,7 @@ def _coordinates(attribute: Any) -> list[str]:
 
 def _is_array_below(group: zarr.Group, path: str) -> bool:
     """Whether a path leads to an array in the group, and not out of it, nor through a link."""
-    if not path or {"", ".", ".."} & set(path.split("/")) or "\\" in path:
+    if not leads_below(path):
         return False
     root = getattr(group.store, "root", None)
     if isinstance(root, Path) and (root / group.path / path).resolve() != (root / group.path).resolve() / path:
