@@ -7,9 +7,11 @@ computed twice, and nothing waits for a level to be complete.
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 import time
 import uuid
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -76,10 +78,9 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
         )
     leaves = [_blocks(array, work.tiling.cut(level)) for level, array in enumerate(data)]
     watch = Watch(on_tile, name=f"pyramid-{uuid.uuid4().hex}")
-    shared = _Shared(work, watch, dtypes=[array.dtype for array in data])
+    shared = _Shared(work, watch, dtypes=[array.dtype for array in data], reached=True)
     tasks, ends = _tasks(shared, [array.name for array in leaves])
     graph = HighLevelGraph.from_collections(watch.name, tasks, dependencies=leaves)
-    _REACHED.add(watch.name)
     try:
         limits = {"num_workers": workers} if _takes_limits() else {}
         dask.base.compute_as_if_collection(dask.array.Array, graph, ends, **limits)
@@ -89,8 +90,6 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
         if (client := active_client()) is not None:
             _stop_on(client, watch)
         raise
-    finally:
-        _REACHED.discard(watch.name)
     if on_tile is not None and (elsewhere := work.nbytes - watch.told):
         on_tile(elsewhere)
 
@@ -140,26 +139,51 @@ def _last_of_chain(tiling: Tiling, tile: Tile) -> Tile:
     return tile
 
 
-_REACHED: set[str] = set()
-"""Names of the watches of works whose stores this process has found to be there."""
-
-
 class _Shared:
-    """What all tasks need; dtypes are those of the pixels that dask computes."""
+    """What all tasks need; dtypes are those of the pixels that dask computes.
+
+    Each task brings it to another process, where all of them share what the first one has brought.
+    """
 
     def __init__(
-        self, work: Work, watch: Watch, sources: Sequence[Source] = (), dtypes: Sequence[np.dtype[Any]] = ()
+        self,
+        work: Work,
+        watch: Watch,
+        sources: Sequence[Source] = (),
+        dtypes: Sequence[np.dtype[Any]] = (),
+        reached: bool = False,
     ) -> None:
         self.work, self.watch, self.sources, self.dtypes = work, watch, sources, dtypes
+        self._reached = reached
+        self._sent: bytes | None = None
+
+    def __reduce__(self) -> Any:
+        if self._sent is None:
+            import cloudpickle  # which dask needs, and uses for the functions that users bring
+
+            self._sent = cloudpickle.dumps((self.work, self.watch, self.sources, self.dtypes))
+        return (_received, (self.watch.name, self._sent))
 
     def check(self) -> None:
         """Make sure, once in each process but that which opened it, that what is read and written is there."""
-        if self.watch.name not in _REACHED:
+        if not self._reached:
             for array in (*self.sources, *self.work.targets, *self.work.carries):
                 if array is not None:
                     array.check()
-            _REACHED.add(self.watch.name)
+            self._reached = True
             keep_freed_memory()
+
+
+_RECEIVED: weakref.WeakValueDictionary[str, _Shared] = weakref.WeakValueDictionary()
+"""What has come from other processes and is in use, by the name of its watch."""
+
+
+def _received(name: str, sent: bytes) -> _Shared:
+    found = _RECEIVED.get(name)
+    if found is None:
+        # two threads that come at once may have one each for a while
+        found = _RECEIVED[name] = _Shared(*pickle.loads(sent))
+    return found
 
 
 def _make_leaf(shared: _Shared, tile: Tile, pixels: Any) -> NDArray[Any] | None:
