@@ -26,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from levels import bits
 from numcodecs import BZ2, LZ4, LZMA, Blosc, GZip, Zlib
+from zarr.codecs import GzipCodec
 
 from xomezarr import errors, tiling
 from xomezarr.chunks import Chunks
@@ -531,6 +532,7 @@ def test_a_threads_executor_is_in_this_process(tmp_path: Path) -> None:
     [
         {},
         {"shards": (4, 64, 32)},
+        {"shards": (4, 64, 32), "compressors": GzipCodec()},
         *({"compressors": codec, "zarr_format": 2} for codec in (Zlib(), GZip(), BZ2(), LZ4(), LZMA(), Blosc())),
     ],
     ids=str,
@@ -551,6 +553,36 @@ def test_c7_a_chunk_that_cannot_be_decoded_is_named(tmp_path: Path, options: dic
     ):
         da.omezarr.to_zarr(tmp_path / "a.zarr", levels=2)
     assert [path.name for path in tmp_path.iterdir()] == ["raw.zarr"]
+
+
+@pytest.mark.parametrize("kind", ["loaded", "computed", "lazy", "lazily transposed"])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_c7_a_source_that_is_gone_is_not_black(tmp_path: Path, kind: str, when: str) -> None:
+    pixels = cells(8, 64, 64).values
+    da = source_of(pixels, ("z", "y", "x"), kind, (8, 16, 16), tmp_path)
+    cells(8, 64, 64).omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2)
+    before = {path: path.read_bytes() for path in (tmp_path / "a.ome.zarr").rglob("*") if path.is_file()}
+
+    def move(nbytes: int) -> None:
+        for source in tmp_path.iterdir():
+            if source.name != "a.ome.zarr" and not source.name.startswith("."):
+                source.rename(tmp_path / f".moved-{source.name}")
+
+    if when == "before":
+        move(0)
+    with pytest.raises(errors.OmeZarrError, match=r"is not there as it was when it was opened .*open it again"):
+        da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, mode="w", progress=move, workers=1)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "a.ome.zarr").rglob("*") if path.is_file()}
+    assert not list(tmp_path.glob(".a.ome*"))
+
+
+def test_a_source_that_grows_is_as_it_was(tmp_path: Path) -> None:
+    pixels = cells(8, 32, 32).values
+    da = source_of(pixels, ("z", "y", "x"), "loaded", (2, 16, 16), tmp_path)
+    growing = zarr.open_array(tmp_path / "source.zarr", mode="r+")
+    growing.append(pixels)
+    growing.attrs["exposure"] = 3
+    assert (da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2)["0/image"].values == pixels).all()
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

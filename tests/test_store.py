@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import time
@@ -135,15 +136,35 @@ def test_c7_what_is_no_zarr_store_is_never_replaced(tmp_path: Path, mode: str) -
     (tmp_path / "thesis/chapter1.txt").write_text("precious")
     before = contents(tmp_path)
     os.mkfifo(tmp_path / "device")
-    for place in ("file.zarr", "thesis", "file.zarr/inside/a.zarr", "device", "device/a.zarr"):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for place in ("file.zarr", "thesis", "file.zarr/inside/a.zarr", "device", "device/a.zarr", "loop"):
         with pytest.raises(StoreExistsError, match="another path"):
             image().omezarr.to_zarr(tmp_path / place, mode=mode)
     assert (tmp_path / "device").is_fifo()
     (tmp_path / "device").unlink()
+    (tmp_path / "loop").unlink()
     assert contents(tmp_path) == before
     assert os.path.ismount("/dev")
     with pytest.raises(StoreExistsError, match="give a path inside it"):
         image().omezarr.to_zarr("/dev", mode=mode)
+
+
+def test_c7_places_that_cannot_be_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match=r"give another path: '/proc/.*/a.zarr'"):
+        image().omezarr.to_zarr("/proc/self/a.zarr")
+    with pytest.raises(OmeZarrError, match="is not a path"):
+        image().omezarr.to_zarr("a\0b.zarr")
+    monkeypatch.chdir(tmp_path)
+    image().omezarr.to_zarr("~cells.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["~cells.zarr"]
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("xomezarr.chunks.Chunks.write", full)
+    with pytest.raises(OSError, match=r"No space left on device: what was written .*a\.zarr"):
+        image().omezarr.to_zarr("a.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["~cells.zarr"]
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

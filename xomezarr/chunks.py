@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import lzma
 import math
+import operator
 import socket
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from xomezarr.direct import answers_at_once
 from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
 
-__all__ = ["Chunks", "grid_of", "reachable_elsewhere"]
+__all__ = ["Chunks", "grid_of", "reach", "reachable_elsewhere"]
 
 
 def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
@@ -53,6 +54,30 @@ def reachable_elsewhere(store: Any) -> bool:
     return isinstance(store, zarr.storage.WrapperStore) and reachable_elsewhere(getattr(store, "_store", None))
 
 
+def reach(array: Any) -> None:
+    """Make sure, in a process that did not open them, that the chunks of an array, or a source, are there.
+
+    Raises
+    ------
+    OmeZarrError
+        If they are not.
+    """
+    try:
+        array.check()
+        return
+    except OmeZarrError as error:
+        told = str(error).rpartition(";")[0]
+    raise OmeZarrError(
+        f"a worker on {socket.gethostname()} does not reach an array: {told}; use a file system or an object store "
+        'that all workers share, or write here: dask.config.set(scheduler="threads")'
+    )
+
+
+def _kind(array: zarr.Array[Any]) -> dict[str, Any]:
+    """Return all that metadata say of how chunks are kept."""
+    return {key: value for key, value in array.metadata.to_dict().items() if key not in ("attributes", "shape")}
+
+
 class Chunks:
     """The chunks of an array, or its shards: whatever is one object of the store.
 
@@ -73,26 +98,25 @@ class Chunks:
         return (Chunks, (self.array,))
 
     def check(self) -> None:
-        """Make sure that this process sees the array, as it may not be the one that opened it.
+        """Make sure that the array is there, and chunked and encoded as when it was opened; it may have grown.
 
         Raises
         ------
         OmeZarrError
-            If it does not: zarr would take every chunk for one that was never written.
+            If it is not: zarr would take every chunk for one that was never written.
         """
         array, store = self.array, self.array.store
         mode: Literal["r", "r+"] = "r" if store.read_only else "r+"
         told = "another array is there"
         try:
             found = zarr.open_array(store, path=array.path, mode=mode, zarr_format=array.metadata.zarr_format)
-            if found.metadata == array.metadata:
+            if _kind(found) == _kind(array) and all(map(operator.ge, found.shape, array.shape)):
                 return
         except Exception as error:
             told = str(error)
         # not while the other is handled: zarr's errors cannot be sent from one process to another
         raise OmeZarrError(
-            f"a worker on {socket.gethostname()} does not reach {str(array.store_path)!r} ({told}); use a file system "
-            'or an object store that all workers share, or write here: dask.config.set(scheduler="threads")'
+            f"{str(array.store_path)!r} is not there as it was when it was opened ({told}); open it again"
         )
 
     def boxes(self, box: Sequence[slice]) -> Iterator[tuple[slice, ...]]:
@@ -236,9 +260,9 @@ class _Direct:
         if self._of_shard is not None:
             try:
                 found = self._of_shard(place, part, self._spec)
-            except OSError:
-                raise
             except Exception as error:
+                if isinstance(error, OSError) and error.errno is not None:  # of the system, and not of a codec
+                    raise
                 raise _undecodable(f"chunk {index}", self._where, error) from error
             return None if found is None else np.asarray(found.as_ndarray_like())
         encoded = place.get_sync(prototype=self._prototype)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.chunks import reachable_elsewhere
+from xomezarr.chunks import reach, reachable_elsewhere
 from xomezarr.downsample import lazy_blocks
 from xomezarr.engine import OnTile, Watch, Work, keep_freed_memory, stop
 from xomezarr.errors import ChunkError, DtypeError, OmeZarrError
@@ -169,7 +169,7 @@ class _Shared:
         if not self._reached:
             for array in (*self.sources, *self.work.targets, *self.work.carries):
                 if array is not None:
-                    array.check()
+                    reach(array)
             self._reached = True
             keep_freed_memory()
 

@@ -12,7 +12,7 @@ import xarray as xr
 from xomezarr import tiling
 from xomezarr.downsample import Recipe, check_values, recipe
 from xomezarr.pyramid import Pyramid, check_dims
-from xomezarr.source import Source, direct_source
+from xomezarr.source import Source, direct_source, read_by
 from xomezarr.tiling import Costs, Pass, fit, fit_apart
 
 __all__ = ["Pixels", "of_array", "of_levels"]
@@ -47,6 +47,18 @@ class Pixels:
     def keeps_carries(self) -> bool:
         """Whether levels are made of carries that have to be written for it, as they are read with a halo."""
         return self.recipe is not None and not self.recipe.is_local and not self.recipe.kernel.of_pixels
+
+    def check(self) -> None:
+        """Make sure that what pixels are read from is there: zarr takes missing chunks for empty ones.
+
+        Raises
+        ------
+        OmeZarrError
+            If it is not.
+        """
+        for level, source in zip(self.levels, self.sources, strict=True):
+            for each in read_by(level.variable._data) if source is None else [source]:
+                each.check()
 
     def passes(
         self,

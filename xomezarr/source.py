@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
-from xomezarr.chunks import Chunks, grid_of, reachable_elsewhere
+from xomezarr.chunks import Chunks, grid_of, reach, reachable_elsewhere
+from xomezarr.direct import answers_at_once
 from xomezarr.lazy import zarr
 
-__all__ = ["MAPPED", "LazyArray", "OrderedArray", "Source", "direct_source", "read_here", "stored"]
+__all__ = ["MAPPED", "LazyArray", "OrderedArray", "Source", "direct_source", "read_by", "read_here", "stored"]
 
 MAPPED = "memory_mapped"
 """Key of the encoding of arrays that are mapped from a file: any part of them costs what it brings."""
@@ -38,7 +39,7 @@ class Source(Protocol):
         ...
 
     def check(self) -> None:
-        """Make sure that this process reaches the array, where `shared` says that others do."""
+        """Make sure that a stored array is still there."""
         ...
 
 
@@ -160,6 +161,11 @@ class _Stored:
         # of a shard no more is read than the chunks that are asked for
         self.chunks = tuple(array.chunks[axis] for axis in kept)
         self.shared = reachable_elsewhere(array.store)
+
+    @property
+    def local(self) -> bool:
+        """Whether to look at it takes no longer than to look at a file."""
+        return answers_at_once(self._chunks.array.store)
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         asked = iter(box)
@@ -332,13 +338,20 @@ class _Quick:
         if len(parts) < self.ndim:
             return self._array[key]
         if self._elsewhere:
-            self._source.check()
+            reach(self._source)
             self._elsewhere = False
         box = tuple(part if isinstance(part, slice) else slice(part, part + 1) for part in parts)
         return self._source.read(box)[tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)]
 
     def __reduce__(self) -> Any:
         return (_Quick, (self._array, self._source, True))
+
+
+def read_by(data: Any) -> list[Source]:
+    """Return what the graph of a dask array reads from this machine's stored arrays."""
+    layers = getattr(data.dask, "layers", {}).items()
+    found = (_read_from(_original(name, layer)) for name, layer in layers)
+    return [source for source in found if isinstance(source, _Stored) and source.local]
 
 
 def _loaded(data: Any) -> Source | None:

@@ -5,6 +5,7 @@ A store is a path, a URL that fsspec knows, or a store object of zarr or obstore
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
@@ -81,9 +82,12 @@ def resolve(store: StoreArgument) -> StoreLike:
         return store
     if isinstance(store, str | os.PathLike):
         text = os.fspath(store)
-        if not isinstance(text, str) or not text:
+        if not isinstance(text, str) or not text or "\0" in text:
             raise OmeZarrError(f'{store!r} is not a path; give the store a path, such as "cells.ome.zarr"')
-        path = Path(text).expanduser().absolute()
+        path = Path(text)
+        with suppress(RuntimeError):  # a name that begins so, and is none of a user
+            path = path.expanduser()
+        path = path.absolute()
         # the folder before ".." may be a link, or may not be there
         return path.resolve() if ".." in path.parts else path
     if isinstance(store, zarr.abc.store.Store):
@@ -289,18 +293,26 @@ def publish(
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
     target = target.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stage.sweep(target)
     folder = stage.Stage(stage.beside(target, "partial"))
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        stage.sweep(target)
         folder.root.mkdir()
+    except OSError as error:
+        # the hidden folder's name says nothing to anybody
+        told = f"{error.strerror}; nothing can be written there, give another path"
+        raise OSError(error.errno, told, str(target)) from None
+    try:
         group = direct.created_group(folder, zarr_format, _mark())
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
         yield group
         (stage.create if mode == "w-" else stage.replace)(folder.root, target)
-    except BaseException:
+    except BaseException as error:
         folder.abandon()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            told = f"{error.strerror}: what was written of the store is removed again; `plan` tells how large it is"
+            raise OSError(error.errno, told, str(target)) from error
         raise
 
 
@@ -323,6 +335,13 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         if blocking is not None and not blocking.is_dir():
             raise StoreExistsError(f"{blocking} is no folder, so that {target} cannot be made; give another path")
         _recovered(target)
+        if target.is_symlink():
+            try:
+                target.resolve(strict=True)
+            except FileNotFoundError:  # where the store is to be
+                pass
+            except (OSError, RuntimeError) as error:
+                raise StoreExistsError(f"{target} cannot be followed ({error}); give another path") from None
         if os.path.ismount(target.resolve()):
             raise StoreExistsError(
                 f"{target} is where a file system is mounted, which no store can replace; give a path inside it: "

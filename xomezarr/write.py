@@ -115,11 +115,13 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     on_tile
         Called after each part is written.
     """
+    pixels.check()
     with publish(
         plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=plan.storage_options
     ) as group:
         arrays = create_levels(group, plan)
         write_pixels(plan, pixels, arrays, group, on_tile)
+        pixels.check()
         create_coordinates(group, plan)
         plan = with_windows(plan, arrays[-1])
         update_attributes(group, group_attributes(plan, final_image(plan, None)))
