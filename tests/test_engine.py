@@ -467,9 +467,12 @@ def image(shape, name):
     if source == "planes that dask computes":
         blocks = dask.array.map_blocks(plane, chunks=((1,) * shape[0], *shape[1:]), dtype=dtype)
         return xr.DataArray(blocks, dims=("z", "y", "x"))
-    array = zarr.create_array(f"{folder}/{name}.zarr", shape=shape, chunks=(64, 64, 64), dtype=dtype)
-    for start in range(0, shape[0], 64):
-        array[start:start + 64] = np.random.default_rng(start).poisson(90, (64, *shape[1:])).astype(dtype)
+    shard = (256, 256, 256) if source == "shards" and name == "large" else None
+    array = zarr.create_array(f"{folder}/{name}.zarr", shape=shape, chunks=(64, 64, 64), shards=shard, dtype=dtype)
+    size = 256 if shard else 64
+    for start in range(0, shape[0], size):
+        part = np.random.default_rng(start).poisson(90, (size, *shape[1:])).astype(dtype)
+        array[start:start + size] = part
     return xr.DataArray(dask.array.from_zarr(f"{folder}/{name}.zarr"), dims=("z", "y", "x"))
 
 dtype = "f4" if method == "laplacian" else "u2"
@@ -496,6 +499,8 @@ print(planned, status("VmHWM") - before)
         ("local_mean", "chunks", (64, 64, 64), None, 2),
         ("local_mean", "chunks", (128, 128, 128), None, 2),
         ("local_mean", "chunks", (64, 64, 64), (256, 256, 256), 2),
+        ("local_mean", "shards", (128, 128, 128), None, 2),
+        ("local_mean", "shards", (64, 64, 64), (256, 256, 256), 2),
         ("local_mean", "planes that dask computes", (64, 64, 64), None, 2),
         ("local_mean", "planes that dask computes", (1, 128, 128), None, 2),
         ("gaussian", "chunks", (64, 64, 64), None, 2),

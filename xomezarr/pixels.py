@@ -113,7 +113,15 @@ class Pixels:
         da, source = self.levels[level], self.sources[level]
         copies = 0 if isinstance(da.variable._data, np.ndarray) else 1
         if source is not None:
-            return Costs(da.dtype.itemsize, self._carry, source.chunks, copies, tiling.LEAF_BYTES, self._halo(level))
+            return Costs(
+                da.dtype.itemsize,
+                self._carry,
+                source.chunks,
+                copies,
+                tiling.LEAF_BYTES,
+                self._halo(level),
+                objects=source.objects,
+            )
         # dask computes each of its blocks once, whatever is made of it
         ones, leaf = (1,) * da.ndim, tiling.TASK_BYTES
         if self.recipe is None:
@@ -129,7 +137,8 @@ class Pixels:
         if self.keeps_carries and level:
             stored = self.carry_chunks(unit)
             return Costs(self._carry, self._carry, stored, 1, tiling.LEAF_BYTES, self._halo(level))
-        return Costs(self.levels[0].dtype.itemsize, self._carry, chunk, 1, tiling.LEAF_BYTES, self._halo(level))
+        itemsize, halo = self.levels[0].dtype.itemsize, self._halo(level)
+        return Costs(itemsize, self._carry, chunk, 1, tiling.LEAF_BYTES, halo, objects=unit)
 
     def carry_chunks(self, unit: tuple[int, ...]) -> tuple[int, ...]:
         """Return the pixels that a carry is kept in: small parts of a chunk or shard, for halos are read of them.

@@ -26,12 +26,14 @@ class Source(Protocol):
     """An array that is read box by box, by several threads at once.
 
     `shape` and `dtype` are NumPy's; `chunks` are the pixels that are decoded together, all 1 where a read costs what
-    it brings. `shared` says whether other processes can read it too, once it is sent to them.
+    it brings, and `objects` those that are read together where a box holds them. `shared` says whether other processes
+    can read it too, once it is sent to them.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     chunks: tuple[int, ...]
+    objects: tuple[int, ...]
     shared: bool
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
@@ -136,7 +138,8 @@ class _InMemory(_Unshared):
 
     def __init__(self, array: NDArray[Any]) -> None:
         self.array = array
-        self.shape, self.dtype, self.chunks, self.shared = array.shape, array.dtype, (1,) * array.ndim, False
+        self.shape, self.dtype, self.shared = array.shape, array.dtype, False
+        self.chunks = self.objects = (1,) * array.ndim
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         view: NDArray[Any] = self.array[box]
@@ -160,6 +163,7 @@ class _Stored:
         self.dtype = np.dtype(array.dtype)
         # of a shard no more is read than the chunks that are asked for
         self.chunks = tuple(array.chunks[axis] for axis in kept)
+        self.objects = tuple(grid_of(array)[axis] for axis in kept)
         self.shared = reachable_elsewhere(array.store)
 
     @property
@@ -195,7 +199,7 @@ class _Lazy(_Unshared):
         preferred = {} if da.encoding.get(MAPPED) else da.encoding.get("preferred_chunks", {})
         # one number, or one for each chunk
         largest = {dim: int(np.max(sizes, initial=1)) for dim, sizes in preferred.items()}
-        self.chunks = tuple(min(largest.get(dim, 1), max(n, 1)) for dim, n in da.sizes.items())
+        self.chunks = self.objects = tuple(min(largest.get(dim, 1), max(n, 1)) for dim, n in da.sizes.items())
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         return np.asarray(self._variable[box].values)
@@ -210,6 +214,7 @@ class _Transposed:
         self.dtype, self.shared = source.dtype, source.shared
         self.shape = tuple(source.shape[axis] for axis in order)
         self.chunks = tuple(source.chunks[axis] for axis in order)
+        self.objects = tuple(source.objects[axis] for axis in order)
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         return self._source.read(tuple(box[axis] for axis in self._back)).transpose(self._order)

@@ -322,6 +322,8 @@ class Costs:
         Pixels along each axis that a leaf reads beyond itself, on either side.
     blocks
         Pixels along each axis of what dask computes at once, where it does.
+    objects
+        Pixels of the source along each axis that lie in one object: shards, of which a leaf reads its part at once.
     """
 
     itemsize: int
@@ -331,6 +333,7 @@ class Costs:
     leaf: int
     halo: tuple[int, ...]
     blocks: tuple[int, ...] = ()
+    objects: tuple[int, ...] = ()
 
     def reads(self, shape: Sequence[int], leaf: Sequence[int]) -> float:
         """Return how many times each stored chunk is read, on average."""
@@ -346,12 +349,20 @@ class Costs:
         """
         workers = self.busy(tiling, workers)
         shape = tiling.shapes[0]
-        leaf = _pixels([size + 2 * halo for size, halo in zip(tiling.sizes[0], self.halo, strict=True)], shape)
+        read = [size + 2 * halo for size, halo in zip(tiling.sizes[0], self.halo, strict=True)]
+        leaf = _pixels(read, shape)
         # a chunk is copied out of its tile, or encoded: both are seldom there at the same time
-        unit = max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True)) * self.itemsize
-        own = THREAD_BYTES + unit
+        unit = max(_pixels(unit, size) for unit, size in zip(units, tiling.shapes, strict=True))
+        reading, held = 0, 0
         if self.copies:
-            own += (self.copies * leaf + 2 * _pixels(self.stored, shape)) * self.itemsize
+            objects = self.objects or self.stored
+            decoded = _pixels(list(map(max, self.stored, map(min, objects, read))), shape)
+            # what is decoded of one object is the leaf itself
+            within = all(not pixels % size for pixels, size in zip(objects, read, strict=True))
+            held = decoded if within else self.copies * leaf
+            # with what it is decoded from, which may be as large
+            reading = held + (1 if within else 2) * decoded
+        own = THREAD_BYTES + max(reading, held + unit) * self.itemsize
         shared = self._waiting(tiling)
         if tiling.linked:
             for level in range(1, tiling.top + 1):
