@@ -179,6 +179,9 @@ def test_c6_labels_that_are_replaced_are_named(tmp_path: Path, version: str) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         image(2).omezarr.to_zarr(store, version=version, mode="w")
+    broken = zarr.open_group(store, mode="r+").create_group("labels")
+    next(path for path in (store / broken.path).iterdir() if "attrs" not in path.name).write_text("{")
+    image(3).omezarr.to_zarr(store, version=version, mode="w")
 
 
 @pytest.mark.parametrize("mode", ["a", "r", "x", None])

@@ -299,6 +299,8 @@ def publish(
         stage.sweep(target)
         folder.root.mkdir()
     except OSError as error:
+        if isinstance(error, OmeZarrError):
+            raise
         # the hidden folder's name says nothing to anybody
         told = f"{error.strerror}; nothing can be written there, give another path"
         raise OSError(error.errno, told, str(target)) from None
@@ -376,10 +378,9 @@ def label_names(group: zarr.Group) -> list[str]:
 
 def warn_of_labels(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
     """Say that the labels of an image go with it, where it is replaced."""
-    try:
+    names: list[str] = []
+    with suppress(Exception):  # what cannot be read may be replaced
         names = label_names(open_group(store, storage_options=storage_options))
-    except OmeZarrError:
-        return
     if names:
         warn(
             f"{_shown(store)} has labels ({', '.join(names)}), which are replaced together with the image; "
