@@ -151,7 +151,9 @@ class Chunks:
         if self._direct is None or not math.prod(shape):
             try:
                 return np.asarray(self.array[box])
-            except (RuntimeError, EOFError, zlib.error, lzma.LZMAError) as error:  # of codecs, and not of the store
+            except (RuntimeError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:  # of codecs, mostly
+                if isinstance(error, zarr.errors.BaseZarrError):
+                    raise
                 raise _undecodable("a chunk", str(self.array.store_path), error) from error
         pixels: NDArray[Any] | None = None
         for index in itertools.product(
