@@ -222,7 +222,6 @@ class _Direct:
         self._prototype = default_buffer_prototype()
         codecs: tuple[Any, ...] = tuple(inner.codec_pipeline)  # type: ignore[arg-type]
         self._transform = ChunkTransform(codecs=codecs)
-        self._at = zarr.storage.StorePath
         self._of_shard = codecs[0]._decode_partial_sync if array.shards is not None else None
         self._spec = ArraySpec(
             shape=grid_of(array),
@@ -258,7 +257,7 @@ class _Direct:
 
     def read(self, index: tuple[int, ...], part: tuple[slice, ...]) -> NDArray[Any] | None:
         """Read a part of a chunk, or of a shard, of which no more is read than the chunks that it touches."""
-        place = self._at(self._store, self._path + self._key(index))
+        place = zarr.storage.StorePath(self._store, self._path + self._key(index))
         if self._of_shard is not None:
             try:
                 found = self._of_shard(place, part, self._spec)

@@ -99,25 +99,21 @@ def created_group(store: Any, zarr_format: int, attributes: Mapping[str, Any]) -
         documents = _documents(metadata)
     except CHANGED:
         return None
-    for key, document in documents.items():
-        store.set_sync(key, document)
+    _write(place, documents)
     return made
 
 
 def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
     """Add attributes to a group, by zarr's event loop where there is no other way."""
-    store: Any = group.store
-    prefix = f"{group.path}/" if group.path else ""
     documents = None
-    if answers_at_once(store):
+    if answers_at_once(group.store):
         with suppress(*CHANGED):
             updated = replace(group.metadata, attributes={**group.attrs, **attributes})
             documents = _documents(updated)
     if documents is None:
         group.update_attributes(dict(attributes))
         return
-    for key, document in documents.items():
-        store.set_sync(f"{prefix}{key}", document)
+    _write(group.store_path, documents)
 
 
 def created_like(
@@ -141,8 +137,7 @@ def created_like(
         made: Any = zarr.AsyncArray(metadata, place, array.async_array.config)
     except CHANGED:
         return None
-    for key, document in documents.items():
-        store.set_sync(f"{place.path}/{key}", document)
+    _write(place, documents)
     return zarr.Array(made)
 
 
@@ -161,9 +156,14 @@ def _documents(metadata: Any) -> dict[str, Any]:
     return documents
 
 
+def _write(place: Any, documents: Mapping[str, Any]) -> None:
+    for name, document in documents.items():
+        place.store.set_sync((place / name).path, document)
+
+
 def _read(place: Any, name: str) -> dict[str, Any] | None:
     """Read a JSON object; None if it is not there."""
-    content = place.store.get_sync(f"{place.path}/{name}" if place.path else name)
+    content = place.store.get_sync((place / name).path)
     if content is None:
         return None
     document = json.loads(content.to_bytes())

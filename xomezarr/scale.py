@@ -48,13 +48,13 @@ from xomezarr.store import (
     check_complete,
     default_name,
     label_names,
-    member_path,
+    labels_of,
+    names_in,
     open_array,
     open_group,
     overlap,
     parents,
     resolve,
-    wait,
 )
 from xomezarr.validate import StoredArray, check_arrays
 from xomezarr.write import Progress, write_plan
@@ -521,9 +521,7 @@ def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
 
 def _warn_of_labels(source: Source) -> None:
     """Say that labels stay behind."""
-    if source.group is None or source.known is None:
-        return
-    if names := label_names(open_group(source.group)):
+    if names := label_names(_label_group(source)):
         warn(
             f"{source.group!r} has labels ({', '.join(names)}), which are not copied; "
             f"scale the image where it is to keep them: xomezarr scale {source.group} --in-place",
@@ -534,8 +532,7 @@ def _warn_of_labels(source: Source) -> None:
 def _label_group(source: Source) -> zarr.Group | None:
     if source.group is None or source.known is None:
         return None
-    found = open_group(source.group).get("labels")
-    return found if isinstance(found, zarr.Group) else None
+    return labels_of(open_group(source.group))
 
 
 def _labels(source: Source) -> Iterator[tuple[str, Image, list[tuple[int, ...]]]]:
@@ -673,14 +670,7 @@ def _refuse(source: Source, findings: Iterator[Finding]) -> None:
 
 def _taken(group: zarr.Group) -> frozenset[str]:
     """Return the paths at which something is: in the group, and in that of long coordinates."""
-    return frozenset(_listed(group, "")) | {f"{sidecar.KEY}/{name}" for name in _listed(group, sidecar.KEY)}
-
-
-def _listed(group: zarr.Group, path: str) -> list[str]:
-    async def names() -> list[str]:
-        return [name async for name in group.store.list_dir(member_path(group, path).rstrip("/"))]
-
-    return [name.strip("/") for name in wait(names())]
+    return frozenset(names_in(group)) | {f"{sidecar.KEY}/{name}" for name in names_in(group, sidecar.KEY)}
 
 
 def _obsolete(group: zarr.Group, source: Source, planned: Plan) -> list[str]:

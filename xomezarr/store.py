@@ -41,7 +41,10 @@ __all__ = [
     "default_name",
     "exists",
     "is_local",
+    "label_names",
+    "labels_of",
     "member_path",
+    "names_in",
     "open_array",
     "open_group",
     "overlap",
@@ -50,6 +53,7 @@ __all__ = [
     "read_mode",
     "resolve",
     "wait",
+    "warn_of_labels",
 ]
 
 type StoreArgument = Any
@@ -366,10 +370,15 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         )
 
 
-def label_names(group: zarr.Group) -> list[str]:
-    """Return the names of an image's labels: those that are listed, and those that are there."""
-    labels = group.get("labels")
-    if not isinstance(labels, zarr.Group):
+def labels_of(image: zarr.Group) -> zarr.Group | None:
+    """Return the group of an image's labels; None where it has none."""
+    found = image.get("labels")
+    return found if isinstance(found, zarr.Group) else None
+
+
+def label_names(labels: zarr.Group | None) -> list[str]:
+    """Return the names of labels: those that their group lists, and those that are there."""
+    if labels is None:
         return []
     attrs = labels.attrs.asdict()
     listed = spec.ome_part(attrs).get("labels", attrs.get("labels"))
@@ -380,7 +389,7 @@ def warn_of_labels(store: StoreArgument, storage_options: Mapping[str, Any] | No
     """Say that the labels of an image go with it, where it is replaced."""
     names: list[str] = []
     with suppress(Exception):  # what cannot be read may be replaced
-        names = label_names(open_group(store, storage_options=storage_options))
+        names = label_names(labels_of(open_group(store, storage_options=storage_options)))
     if names:
         warn(
             f"{_shown(store)} has labels ({', '.join(names)}), which are replaced together with the image; "
@@ -445,7 +454,7 @@ def _begin(target: StoreLike, zarr_format: int, mode: str, storage_options: Mapp
             storage_options=options,
         )
     documents = DOCUMENTS[old.metadata.zarr_format]
-    _delete(old, [name for name in _names(old) if name not in documents])
+    _delete(old, [name for name in names_in(old) if name not in documents])
     if old.metadata.zarr_format == zarr_format:
         return old
     group = zarr.create_group(
@@ -475,11 +484,11 @@ def _marked(target: StoreLike, options: dict[str, Any] | None) -> zarr.Group | N
     return group
 
 
-def _names(group: zarr.Group) -> list[str]:
-    """Return the names of all that lies in a group."""
+def names_in(group: zarr.Group, path: str = "") -> list[str]:
+    """Return the names of all that lies in a group, or below it at a path."""
 
     async def listed() -> list[str]:
-        return [name.rstrip("/") async for name in group.store.list_dir(group.path)]
+        return [name.strip("/") async for name in group.store.list_dir(member_path(group, path).rstrip("/"))]
 
     return wait(listed())
 

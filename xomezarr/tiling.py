@@ -466,14 +466,7 @@ def fit(
     ((64, 512, 512), 1.0)
     """
     tiling, workers = _chosen(shapes, steps, units, costs, workers, max_memory)
-    return Pass(
-        tiling,
-        costs.busy(tiling, workers),
-        costs.memory(tiling, units, workers),
-        costs.reads(shapes[0], tiling.sizes[0]),
-        0,
-        tuple(range(len(shapes))),
-    )
+    return _pass(tiling, [(tiling, units, costs)], workers)
 
 
 def fit_apart(
@@ -487,17 +480,20 @@ def fit_apart(
     """Choose tiles for levels that are not made from each other; parameters are those of `fit`, costs by level."""
     alone = list(zip(shapes, units, costs, strict=True))
     chosen = [_chosen([shape], [], [unit], cost, workers, max_memory) for shape, unit, cost in alone]
-    workers = min(fewest for _, fewest in chosen)
     tiling = Tiling(tuple(shapes), (), tuple(of_level.sizes[0] for of_level, _ in chosen), linked=False)
+    parts = [(of_level, [unit], cost) for (_, unit, cost), (of_level, _) in zip(alone, chosen, strict=True)]
+    return _pass(tiling, parts, min(fewest for _, fewest in chosen))
+
+
+def _pass(tiling: Tiling, parts: Sequence[tuple[Tiling, Sequence[tuple[int, ...]], Costs]], workers: int) -> Pass:
+    """Return the walk over a tiling; `parts` are what is made from each other in it, with its units and costs."""
     return Pass(
         tiling,
-        max(cost.busy(tiling, workers) for cost in costs),
-        max(
-            cost.memory(of_level, [unit], workers) for (_, unit, cost), (of_level, _) in zip(alone, chosen, strict=True)
-        ),
-        max(cost.reads(shape, leaf) for shape, leaf, cost in zip(shapes, tiling.sizes, costs, strict=True)),
+        max(costs.busy(tiling, workers) for _, _, costs in parts),
+        max(costs.memory(part, units, workers) for part, units, costs in parts),
+        max(costs.reads(part.shapes[0], part.sizes[0]) for part, _, costs in parts),
         0,
-        tuple(range(len(shapes))),
+        tuple(range(len(tiling.shapes))),
     )
 
 
@@ -520,7 +516,7 @@ def _chosen(
         return costs.memory(made(leaf), units, workers) <= max_memory
 
     def count(leaf: tuple[int, ...]) -> int:
-        return math.prod(-(-n // size) for n, size in zip(shape, leaf, strict=True))
+        return made(leaf).leaf_count
 
     def time(leaf: tuple[int, ...]) -> float:
         return (costs.reads(shape, leaf) + OTHER_WORK) / min(workers, count(leaf))
