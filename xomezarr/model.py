@@ -1,4 +1,4 @@
-"""What an OME-Zarr image says, whatever version of the format it is written in.
+"""What OME-Zarr says of images, labels, plates and collections, whatever version of the format it is written in.
 
 Frozen values without JSON and without arrays: `spec` turns them into JSON and back, `coords` into
 xarray coordinates and back.
@@ -12,7 +12,23 @@ from typing import Any
 
 from xomezarr.grid import Grid
 
-__all__ = ["Axis", "Channel", "Image", "Level", "Multiscale", "Window"]
+__all__ = [
+    "Acquisition",
+    "Axis",
+    "Channel",
+    "Field",
+    "Image",
+    "LabelColor",
+    "LabelImage",
+    "LabelRow",
+    "Level",
+    "Multiscale",
+    "Plate",
+    "PlateLine",
+    "PlateWell",
+    "Well",
+    "Window",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +151,66 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelColor:
+    """How one label is shown.
+
+    Parameters
+    ----------
+    value
+        The label: a pixel value.
+    rgba
+        Red, green, blue and opacity, each from 0 to 255; None where the store says none.
+    extra
+        Unknown keys of the store, kept as they are.
+    """
+
+    value: int
+    rgba: tuple[int, int, int, int] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """What is known of one label.
+
+    Parameters
+    ----------
+    value
+        The label: a pixel value.
+    properties
+        By name; any JSON.
+    """
+
+    value: int
+    properties: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelImage:
+    """What makes an image one of labels.
+
+    Parameters
+    ----------
+    colors
+        In the order of the store; of several for one label the last counts. None where the store says none.
+    rows
+        Properties of the labels, in the order of the store; None where the store says none.
+    source
+        Path from the label's group to the image that it labels, ``"../../"`` as a rule; None where the store says none.
+    source_extra
+        Unknown keys beside it.
+    extra
+        Unknown keys of the store, kept as they are.
+    """
+
+    colors: tuple[LabelColor, ...] | None = None
+    rows: tuple[LabelRow, ...] | None = None
+    source: str | None = None
+    source_extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """All that the metadata of one image group say.
 
@@ -151,6 +227,8 @@ class Image:
     extra
         Unknown keys of the group, kept as they are: those beside the OME metadata at the top, those among
         them in a mapping of their own under ``"ome"``, whatever the version that they were read from.
+    label
+        What makes it an image of labels; None for any other image.
     """
 
     multiscales: tuple[Multiscale, ...]
@@ -158,8 +236,148 @@ class Image:
     version: str | None = None
     omero: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    label: LabelImage | None = None
 
     @property
     def multiscale(self) -> Multiscale:
         """The first multiscale, which is the one that readers show."""
         return self.multiscales[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PlateLine:
+    """A row or a column of a plate.
+
+    Parameters
+    ----------
+    name
+        Letters and digits, such as ``"A"`` or ``"12"``.
+    extra
+        Unknown keys of the store, kept as they are.
+    """
+
+    name: str
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PlateWell:
+    """Where a well is: in the store and on the plate.
+
+    Parameters
+    ----------
+    path
+        Of the well's group below the plate's: the names of its row and its column, as in ``"A/12"``.
+    row_index, column_index
+        Places of these among the plate's rows and columns, counted from 0.
+    extra
+        Unknown keys of the store, kept as they are.
+    """
+
+    path: str
+    row_index: int
+    column_index: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """One run over a plate.
+
+    Parameters
+    ----------
+    id
+        Unique within the plate, 0 or more.
+    name, description
+        For people; None where the store says none.
+    maximum_field_count
+        Fields of a well that the run took at most; None where the store says none.
+    start_time, end_time
+        Integers; None where the store says none.
+    extra
+        Unknown keys of the store, kept as they are.
+    """
+
+    id: int
+    name: str | None = None
+    description: str | None = None
+    maximum_field_count: int | None = None
+    start_time: int | None = None
+    end_time: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """All that the metadata of a plate's group say.
+
+    Parameters
+    ----------
+    rows, columns
+        In their order on the plate.
+    wells
+        Those that hold images.
+    name
+        None where the store says none.
+    acquisitions
+        None where the store says none.
+    field_count
+        Fields of a well at most; None where the store says none.
+    version
+        Version of OME-Zarr that the metadata were read from; None before they are written.
+    other
+        Unknown keys beside these, kept as they are.
+    extra
+        Unknown keys of the group, as in `Image`.
+    """
+
+    rows: tuple[PlateLine, ...]
+    columns: tuple[PlateLine, ...]
+    wells: tuple[PlateWell, ...]
+    name: str | None = None
+    acquisitions: tuple[Acquisition, ...] | None = None
+    field_count: int | None = None
+    version: str | None = None
+    other: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of view of a well: an image.
+
+    Parameters
+    ----------
+    path
+        Of the image's group below the well's: letters and digits.
+    acquisition
+        Id of the run that took it; None where the store says none.
+    extra
+        Unknown keys of the store, kept as they are.
+    """
+
+    path: str
+    acquisition: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Well:
+    """All that the metadata of a well's group say.
+
+    Parameters
+    ----------
+    fields
+        Its images, in the order of the store.
+    version
+        Version of OME-Zarr that the metadata were read from; None before they are written.
+    other
+        Unknown keys beside these, kept as they are.
+    extra
+        Unknown keys of the group, as in `Image`.
+    """
+
+    fields: tuple[Field, ...]
+    version: str | None = None
+    other: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
