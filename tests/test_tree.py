@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xomezarr import errors
-from xomezarr.plan import plan_tree
+from xomezarr.planning import plan_tree
 
 
 def tree(sizes: dict[str, int], factors: Any = 2, levels: int | None = 3, method: str = "local_mean") -> xr.DataTree:

@@ -11,17 +11,26 @@ from importlib.metadata import version as _version
 from types import ModuleType
 
 from xomezarr import errors
-from xomezarr.accessor import OmeZarrArrayAccessor, OmeZarrTreeAccessor, thumbnail, to_zarr
+from xomezarr.accessor import (
+    OmeZarrArrayAccessor,
+    OmeZarrDatasetAccessor,
+    OmeZarrTreeAccessor,
+    thumbnail,
+    to_zarr,
+)
 from xomezarr.channels import assign_channels
 from xomezarr.convert import convert
 from xomezarr.coords import assign_grid, to_units
 from xomezarr.errors import OmeZarrError, OmeZarrWarning
 from xomezarr.grid import Grid
+from xomezarr.labelling import delete_labels, to_labels
+from xomezarr.labels import Labels
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale, Window
-from xomezarr.plan import Plan, plan
+from xomezarr.plan import Plan
+from xomezarr.planning import plan
 from xomezarr.pyramid import pyramid
 from xomezarr.report import Finding, Report
-from xomezarr.tree import at, isel, level, levels, sel
+from xomezarr.tree import at, isel, labels, level, levels, sel
 from xomezarr.validate import validate
 
 __version__ = _version("xomezarr")
@@ -32,9 +41,11 @@ __all__ = [
     "Finding",
     "Grid",
     "Image",
+    "Labels",
     "Level",
     "Multiscale",
     "OmeZarrArrayAccessor",
+    "OmeZarrDatasetAccessor",
     "OmeZarrError",
     "OmeZarrTreeAccessor",
     "OmeZarrWarning",
@@ -45,14 +56,17 @@ __all__ = [
     "assign_grid",
     "at",
     "convert",
+    "delete_labels",
     "errors",
     "isel",
+    "labels",
     "level",
     "levels",
     "plan",
     "pyramid",
     "sel",
     "thumbnail",
+    "to_labels",
     "to_units",
     "to_zarr",
     "validate",

@@ -1,50 +1,54 @@
-"""The accessors ``DataArray.omezarr`` and ``DataTree.omezarr``; each method is also a plain function."""
+"""The accessors ``omezarr`` of DataArray, Dataset and DataTree; each method is also a plain function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import channels as channels_module
-from xomezarr import coords, plot, spec, tree
-from xomezarr import plan as plan_module
+from xomezarr import coords, labelling, planning, plot, spec, tree
 from xomezarr import pyramid as pyramid_module
 from xomezarr.coords import Irregular
 from xomezarr.downsample import MethodLike
 from xomezarr.errors import OmeZarrError
 from xomezarr.grid import Boundary
+from xomezarr.labels import Labels, colors_of, properties_of
 from xomezarr.model import Axis, Channel, Image
-from xomezarr.plan import Plan
+from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile, rich_progress
 from xomezarr.pyramid import Factors
 from xomezarr.report import Report
+from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
 from xomezarr.write import Progress, write_array, write_tree
 
-__all__ = ["OmeZarrArrayAccessor", "OmeZarrTreeAccessor", "thumbnail", "to_zarr"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["OmeZarrArrayAccessor", "OmeZarrDatasetAccessor", "OmeZarrTreeAccessor", "thumbnail", "to_zarr"]
 
 
-def to_zarr(image: xr.DataArray | xr.DataTree, store: StoreArgument, **options: Any) -> Any:
-    """Write an array as a pyramid, or a tree as it stands.
+def to_zarr(image: xr.DataArray | xr.Dataset | xr.DataTree, store: StoreArgument, **options: Any) -> Any:
+    """Write an array as a pyramid, a Dataset as an image with its labels, or a tree as it stands.
 
     Parameters
     ----------
     image
         The image.
     store, **options
-        Those of `OmeZarrArrayAccessor.to_zarr`, or of `OmeZarrTreeAccessor.to_zarr`.
+        Those of `to_zarr` of `OmeZarrArrayAccessor`, `OmeZarrDatasetAccessor` or `OmeZarrTreeAccessor`.
 
     Returns
     -------
     xarray.DataTree or dask.delayed.Delayed
         The written store, opened lazily.
     """
-    return _checked(image).omezarr.to_zarr(store, **options)
+    return (image if isinstance(image, xr.Dataset) else _checked(image)).omezarr.to_zarr(store, **options)
 
 
 def thumbnail(image: xr.DataArray | xr.DataTree, *, max_size: int = 256) -> NDArray[np.uint8]:
@@ -181,7 +185,7 @@ class OmeZarrArrayAccessor:
 
     def plan(self, store: StoreArgument, **options: Any) -> Plan:
         """Work out what `to_zarr` would write with the same arguments; print the result to see it."""
-        return plan_module.plan(self._da, store, **options)
+        return planning.plan(self._da, store, **options)
 
     def to_zarr(
         self,
@@ -195,11 +199,12 @@ class OmeZarrArrayAccessor:
         version: str = "0.4",
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
-        shards: plan_module.Shards = None,
-        compressors: Any = plan_module.COMPRESSORS,
+        shards: Shards = None,
+        compressors: Any = COMPRESSORS,
         write_empty_chunks: bool | None = None,
         axes: Mapping[str, str] | None = None,
         name: str | None = None,
+        labels: Mapping[str, xr.DataArray | Labels] | None = None,
         irregular: Irregular = "raise",
         storage_options: Mapping[str, Any] | None = None,
         max_memory: int | str | None = None,
@@ -247,6 +252,9 @@ class OmeZarrArrayAccessor:
             Axis types of dimensions whose name and coordinate do not tell, such as ``{"row": "space"}``.
         name
             Name of the image; left out, that of the array, else that of the store.
+        labels
+            Label images on the pixels of the image, by name: arrays of integers or bool, or `Labels`, with colours and
+            properties. `to_labels` adds them later.
         irregular
             ``"keep"`` writes irregular coordinates by index with their mean step, and keeps the true ones beside.
         storage_options
@@ -299,10 +307,73 @@ class OmeZarrArrayAccessor:
             write_empty_chunks=write_empty_chunks,
             axes=axes,
             name=name,
+            labels=labels,
             irregular=irregular,
             storage_options=storage_options,
             max_memory=max_memory,
             workers=workers,
+        )
+
+    def to_labels(
+        self,
+        image_store: StoreArgument,
+        name: str,
+        *,
+        colors: Mapping[Any, Any] | str | None = None,
+        properties: Any = None,
+        method: MethodLike | None = None,
+        mode: str = "w-",
+        progress: bool | OnTile | None = None,
+        **options: Any,
+    ) -> Any:
+        """Add the array as a label image to an image in a store, which is not touched; see `labelling.to_labels`.
+
+        Parameters
+        ----------
+        image_store
+            Path, URL or store of the image.
+        name
+            What the labels are called.
+        colors
+            By label value, or the name of a colormap of matplotlib; left out, viewers choose.
+        properties
+            A `pandas.DataFrame`, a dict of columns or a Dataset with a row for each label.
+        method
+            ``"mode"``, ``"nearest"``, ``"min"`` or ``"max"``; left out, the one whose pixels lie where the image's do.
+        mode
+            ``"w-"``: an error if the labels exist; ``"w"``: replace them.
+        progress
+            True for a progress bar, or a callable that is told the bytes of each part written.
+        **options
+            ``chunks``, ``shards``, ``compressors``, ``write_empty_chunks``, ``storage_options``, ``max_memory``,
+            ``workers`` and ``compute``, as in `to_zarr`.
+
+        Returns
+        -------
+        xarray.DataTree or dask.delayed.Delayed
+            The labels, opened lazily.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> store = tempfile.mkdtemp() + "/spots.ome.zarr"
+        >>> image = xr.DataArray(np.eye(64, dtype="uint8"), dims=("y", "x"), name="spots")
+        >>> _ = image.omezarr.to_zarr(store, levels=2)
+        >>> labels = (image > 0).astype("uint16")
+        >>> tree = labels.omezarr.to_labels(store, "diagonal", colors={1: "red"})
+        >>> tree.omezarr.colors
+        {1: '#ff0000ff'}
+        """
+        return labelling.to_labels(
+            self._da,
+            image_store,
+            name,
+            colors=colors,
+            properties=properties,
+            method=method,
+            mode=mode,
+            progress=_progress(progress, f"{image_store}, labels {name}"),
+            **options,
         )
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
@@ -313,6 +384,58 @@ class OmeZarrArrayAccessor:
         da = coords.dequantify(self._da)
         by_name = {dimension.name: dimension for dimension in coords.describe(da)}
         return tuple(by_name[str(dim)] for dim in da.dims)
+
+
+@xr.register_dataset_accessor("omezarr")
+class OmeZarrDatasetAccessor:
+    """OME-Zarr on a Dataset that holds an image and its labels."""
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._ds = ds
+
+    def to_zarr(
+        self,
+        store: StoreArgument,
+        *,
+        image: str | None = None,
+        colors: Mapping[str, Any] | None = None,
+        properties: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Write an image variable together with its labels, which are the other variables.
+
+        Parameters
+        ----------
+        store
+            As in `OmeZarrArrayAccessor.to_zarr`.
+        image
+            Which variable is the image; left out, ``"image"``, else the only one that is not of integers or bool.
+        colors, properties
+            Those of labels, by the names of their variables; see `Labels`.
+        **options
+            Those of `OmeZarrArrayAccessor.to_zarr`, for the image.
+
+        Returns
+        -------
+        xarray.DataTree or dask.delayed.Delayed
+            The written store, opened lazily.
+
+        Raises
+        ------
+        LabelError
+            If it cannot be told which variable is the image.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> spots = xr.DataArray(np.eye(64), dims=("y", "x"), name="spots")
+        >>> ds = xr.Dataset({"spots": spots, "diagonal": spots > 0})
+        >>> tree = ds.omezarr.to_zarr(tempfile.mkdtemp() + "/spots.ome.zarr", levels=2)
+        >>> list(tree.omezarr.labels)
+        ['diagonal']
+        """
+        da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
+        return da.omezarr.to_zarr(store, labels=labels, **options)
 
 
 @xr.register_datatree_accessor("omezarr")
@@ -346,6 +469,21 @@ class OmeZarrTreeAccessor:
         return tree.isel(self._tree, indexers, **indexers_kwargs)
 
     @property
+    def labels(self) -> dict[str, xr.DataTree]:
+        """The labels of the image by name, each a tree of levels like the image's own."""
+        return tree.labels(self._tree)
+
+    @property
+    def properties(self) -> pd.DataFrame:
+        """What is known of each label of a label image: a row for each, by label value."""
+        return properties_of(tree.label_metadata(self._tree), self._tree.encoding.get(PROPERTIES))
+
+    @property
+    def colors(self) -> dict[int, str]:
+        """The colours of a label image as ``"#rrggbbaa"``, by label value; empty where viewers are to choose."""
+        return colors_of(tree.label_metadata(self._tree))
+
+    @property
     def axes(self) -> tuple[Axis, ...]:
         """Name, type and unit of each axis, in the order of the file."""
         known = {axis.name: axis for axis in self.metadata.multiscale.axes} if self.metadata is not None else {}
@@ -357,17 +495,17 @@ class OmeZarrTreeAccessor:
     @property
     def channels(self) -> tuple[Channel, ...]:
         """Label, colour and window of each channel: what the coordinates say, else what the store says."""
-        return plan_module.rendering(self.levels[0], self.metadata)
+        return planning.rendering(self.levels[0], self.metadata)
 
     @property
     def version(self) -> str | None:
         """Version of OME-Zarr that the tree was read from; None for a tree that was not."""
-        return spec.detect(plan_module.group_attrs(self._tree))
+        return spec.detect(planning.group_attrs(self._tree))
 
     @property
     def metadata(self) -> Image | None:
         """What the store that the tree was read from says of the image; None for a tree that was not."""
-        return plan_module.stored_metadata(self._tree)
+        return planning.stored_metadata(self._tree)
 
     @property
     def name(self) -> Any:
@@ -381,8 +519,8 @@ class OmeZarrTreeAccessor:
         version: str | None = None,
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
-        shards: plan_module.Shards = None,
-        compressors: Any = plan_module.COMPRESSORS,
+        shards: Shards = None,
+        compressors: Any = COMPRESSORS,
         write_empty_chunks: bool | None = None,
         axes: Mapping[str, str] | None = None,
         name: str | None = None,
@@ -393,7 +531,7 @@ class OmeZarrTreeAccessor:
         progress: bool | OnTile | None = None,
         compute: bool = True,
     ) -> Any:
-        """Write the levels as they stand; no pixel is computed anew.
+        """Write the levels as they stand, and those of labels; no pixel is computed anew.
 
         Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` left out is the one that the tree was read
         from, else 0.4. Metadata of other tools are kept.
@@ -402,6 +540,7 @@ class OmeZarrTreeAccessor:
             self._tree,
             self.levels,
             store,
+            labels={name: (node, tree.levels(node)) for name, node in self.labels.items()},
             progress=_progress(progress, store),
             compute=compute,
             version=version,

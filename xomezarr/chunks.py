@@ -44,6 +44,8 @@ def reachable_elsewhere(store: Any) -> bool:
     """
     if isinstance(store, str):
         return not store.startswith("memory:")
+    if isinstance(store, zarr.storage.StorePath):
+        return reachable_elsewhere(store.store)
     if isinstance(store, Path | zarr.storage.LocalStore):
         return True
     if isinstance(store, zarr.storage.FsspecStore):

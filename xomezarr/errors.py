@@ -23,6 +23,8 @@ __all__ = [
     "FactorWarning",
     "IncompleteStoreError",
     "IrregularCoordinateError",
+    "LabelError",
+    "LabelWarning",
     "LevelError",
     "MetadataChangedWarning",
     "MetadataError",
@@ -110,6 +112,10 @@ class CodecError(OmeZarrError):
     """Compressors that the format does not have."""
 
 
+class LabelError(OmeZarrError):
+    """Labels that do not fit their image, or cannot be named, coloured or described so."""
+
+
 class LevelError(OmeZarrError):
     """There is no resolution level that answers the request."""
 
@@ -175,6 +181,10 @@ class UnitWarning(OmeZarrWarning):
 
 class FactorWarning(OmeZarrWarning):
     """A list of factors reads as if it were meant cumulatively."""
+
+
+class LabelWarning(OmeZarrWarning):
+    """Labels are not all that they should be: off their image's pixels, without colours, or left out."""
 
 
 class MetadataChangedWarning(OmeZarrWarning):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,7 +16,7 @@ from xomezarr.pyramid import Pyramid, check_dims
 from xomezarr.source import Source, direct_source, read_by
 from xomezarr.tiling import Costs, Pass, fit, fit_apart
 
-__all__ = ["Pixels", "of_array", "of_levels"]
+__all__ = ["Pixels", "of_array", "of_levels", "with_labels"]
 
 
 CARRY_BYTES = 2**18
@@ -36,12 +37,15 @@ class Pixels:
         How the other levels are made of level 0; axes in file order. None where all levels are given.
     sources
         What each of the levels can be read from; None where dask has to compute it.
+    labels
+        The pixels of its labels, by name.
     """
 
     dims: tuple[str, ...]
     levels: tuple[xr.DataArray, ...]
     recipe: Recipe | None
     sources: tuple[Source | None, ...]
+    labels: Mapping[str, Pixels] = field(default_factory=dict)
 
     @property
     def keeps_carries(self) -> bool:
@@ -59,6 +63,8 @@ class Pixels:
         for level, source in zip(self.levels, self.sources, strict=True):
             for each in read_by(level.variable._data) if source is None else [source]:
                 each.check()
+        for pixels in self.labels.values():
+            pixels.check()
 
     def passes(
         self,
@@ -191,3 +197,8 @@ def of_levels(levels: Iterable[xr.DataArray], dims: tuple[str, ...]) -> Pixels:
     """Return the pixels of levels that are written as they stand."""
     levels = tuple(levels)
     return Pixels(dims, levels, None, tuple(direct_source(level, dims) for level in levels))
+
+
+def with_labels(pixels: Pixels, labels: Mapping[str, tuple[Any, Pixels]]) -> Pixels:
+    """Return the pixels of an image together with those of its labels, each after the plan to write them."""
+    return replace(pixels, labels={name: of_label for name, (_, of_label) in labels.items()})

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import sidecar, spec
-from xomezarr.channels import complete, describe_channels
-from xomezarr.chunking import covering, shard_shape
-from xomezarr.coords import Dimension, Irregular, dequantify, describe, describe_coarser
-from xomezarr.downsample import MethodLike, check_dtype, default_method, is_sampled
-from xomezarr.errors import (
-    AxisError,
-    ChunkError,
-    FactorError,
-    LevelError,
-    OmeZarrError,
-    ResourceError,
-    StoreExistsError,
-    collecting,
-    raise_all,
-)
-from xomezarr.grid import Boundary, Grid
-from xomezarr.model import Axis, Channel, Image, Level, Multiscale
-from xomezarr.pixels import Pixels, of_array, of_levels
-from xomezarr.pyramid import Factors, Pyramid, design, plan_levels
-from xomezarr.resources import Resources
-from xomezarr.store import StoreArgument, check_free, default_name, exists, is_local, warn_of_labels
+from xomezarr.channels import complete
+from xomezarr.grid import Grid
+from xomezarr.model import Image
+from xomezarr.store import StoreArgument
 from xomezarr.tiling import ENOUGH_READS, Pass
 
-__all__ = ["LevelPlan", "Plan", "Shards", "TilePlan", "plan", "plan_array", "plan_tree"]
+__all__ = [
+    "COMPRESSORS",
+    "LevelPlan",
+    "Plan",
+    "Shards",
+    "TilePlan",
+    "final_image",
+    "group_attributes",
+    "readable_bytes",
+]
 
 COMPRESSORS = "auto"
 
@@ -149,6 +139,10 @@ class Plan:
         The tiles that the levels are made in, and what that takes; one pass, unless the method reads beyond its blocks.
     write_empty_chunks
         Whether chunks of zeros are written too.
+    labels
+        The plans of its labels, by name.
+    colormap
+        Of labels, whose colours are chosen when their values are known: the name of a colormap of matplotlib.
     """
 
     store: StoreArgument
@@ -162,6 +156,8 @@ class Plan:
     storage_options: Mapping[str, Any] | None
     passes: tuple[Pass, ...]
     write_empty_chunks: bool
+    labels: Mapping[str, Plan] = field(default_factory=dict)
+    colormap: str | None = None
 
     @property
     def tiles(self) -> Iterator[TilePlan]:
@@ -170,21 +166,25 @@ class Plan:
             for tile in walk.tiles():
                 level = self.levels[tile.level]
                 yield TilePlan(tile.id, level.path, dict(zip(level.grids, walk.box(tile), strict=True)))
+        for name, plan in self.labels.items():
+            for inner in plan.tiles:
+                yield TilePlan(f"labels/{name}/{inner.id}", f"labels/{name}/{inner.path}", inner.region)
 
     @property
     def tile_count(self) -> int:
         """Number of `tiles`."""
-        return sum(walk.tiling.count(level - walk.first) for walk in self.passes for level in walk.writes)
+        own = sum(walk.tiling.count(level - walk.first) for walk in self.passes for level in walk.writes)
+        return own + sum(plan.tile_count for plan in self.labels.values())
 
     @property
     def memory(self) -> int:
         """Bytes that the write takes at most, predicted, beyond those of an image that is in memory already."""
-        return max(walk.memory for walk in self.passes)
+        return max([*(walk.memory for walk in self.passes), *(plan.memory for plan in self.labels.values())])
 
     @property
     def workers(self) -> int:
         """Threads that make the tiles."""
-        return max(walk.workers for walk in self.passes)
+        return max([*(walk.workers for walk in self.passes), *(plan.workers for plan in self.labels.values())])
 
     @property
     def reads(self) -> float:
@@ -198,8 +198,8 @@ class Plan:
 
     @property
     def nbytes(self) -> int:
-        """Decoded bytes of all levels."""
-        return sum(level.nbytes for level in self.levels)
+        """Decoded bytes of all levels, those of labels too."""
+        return sum(level.nbytes for level in self.levels) + sum(plan.nbytes for plan in self.labels.values())
 
     @property
     def zarr_format(self) -> int:
@@ -221,15 +221,20 @@ class Plan:
             "reads": self.reads,
             "workers": self.workers,
             "memory": self.memory,
+            "labels": {name: plan.to_dict() for name, plan in self.labels.items()},
         }
 
     def __str__(self) -> str:
+        return "\n".join([self._levels(), *(plan._levels(name) for name, plan in self.labels.items()), self._work()])
+
+    def _levels(self, label: str | None = None) -> str:
+        """Lay out the levels as a table, under a line that says what they are levels of."""
         multiscale = self.image.multiscale
+        own = sum(level.nbytes for level in self.levels)
         units = [f"{axis.name}{f' ({axis.unit})' if axis.unit else ''}" for axis in multiscale.axes]
-        head = (
-            f"{multiscale.name!r} to {self.store} as OME-Zarr {self.version}, method {multiscale.type}: "
-            f"{_counted(len(self.levels), 'level')}, {readable_bytes(self.nbytes)} decoded\naxes {', '.join(units)}"
-        )
+        counted = f"method {multiscale.type}: {_counted(len(self.levels), 'level')}, {readable_bytes(own)} decoded"
+        whole = f"{multiscale.name!r} to {self.store} as OME-Zarr {self.version}, {counted}"
+        head = f"{whole if label is None else f'labels {label!r}, {counted}'}\naxes {', '.join(units)}"
         sharded = any(level.shards for level in self.levels)
         rows = [("level", "shape", "chunks", *("shards",) * sharded, "scale", "translation", "bytes", "files")]
         for level in self.levels:
@@ -248,7 +253,7 @@ class Plan:
             )
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([head, *table, self._work()])
+        return "\n".join([head, *table])
 
     def _work(self) -> str:
         """Say in how many tiles it is written, and what that takes."""
@@ -259,434 +264,6 @@ class Plan:
             f"{_counted(self.workers, 'worker')}, "
             f"{readable_bytes(self.memory)} of memory at most{again}"
         )
-
-
-def plan(
-    da: xr.DataArray,
-    store: StoreArgument,
-    *,
-    method: MethodLike | None = None,
-    factors: Factors | None = None,
-    levels: int | None = None,
-    boundary: Boundary = "pad",
-    skipna: bool | None = None,
-    version: str = "0.4",
-    mode: str = "w-",
-    chunks: Mapping[str, int] | Sequence[int] | None = None,
-    shards: Shards = None,
-    compressors: Any = COMPRESSORS,
-    write_empty_chunks: bool | None = None,
-    axes: Mapping[str, str] | None = None,
-    name: str | None = None,
-    irregular: Irregular = "raise",
-    storage_options: Mapping[str, Any] | None = None,
-    max_memory: int | str | None = None,
-    workers: int | None = None,
-) -> Plan:
-    """Work out what `to_zarr` would write; nothing is computed and nothing is written.
-
-    Parameters are those of `to_zarr`.
-
-    Returns
-    -------
-    Plan
-        A value that prints as a table of levels.
-
-    Raises
-    ------
-    OmeZarrError
-        If the array cannot be written as asked; independent faults are raised together.
-    """
-    return plan_array(
-        da,
-        store,
-        version=version,
-        mode=mode,
-        shards=shards,
-        compressors=compressors,
-        write_empty_chunks=write_empty_chunks,
-        name=name,
-        storage_options=storage_options,
-        max_memory=max_memory,
-        workers=workers,
-        method=method,
-        factors=factors,
-        levels=levels,
-        boundary=boundary,
-        skipna=skipna,
-        chunks=chunks,
-        axes=axes,
-        irregular=irregular,
-    )[0]
-
-
-def plan_array(
-    da: xr.DataArray,
-    store: StoreArgument,
-    *,
-    version: str = "0.4",
-    mode: str = "w-",
-    shards: Shards = None,
-    compressors: Any = COMPRESSORS,
-    write_empty_chunks: bool | None = None,
-    name: str | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-    max_memory: int | str | None = None,
-    workers: int | None = None,
-    **options: Any,
-) -> tuple[Plan, Pixels]:
-    """Return the plan together with the pixels that it writes; `options` are those of `design`."""
-    faults: list[OmeZarrError] = []
-    target = Target.asked(
-        faults,
-        store,
-        version,
-        mode=mode,
-        compressors=compressors,
-        write_empty_chunks=write_empty_chunks,
-        storage_options=storage_options,
-        max_memory=max_memory,
-        workers=workers,
-    )
-    da = _named(dequantify(da), name, faults)
-    image: Image | None = None
-    with collecting(faults):
-        made = design(da, **options)
-        pixels = of_array(da, made)
-        image = _image(da, made, _channels(da, made.dimensions), default_name(store))
-        order = tuple(map(str, da.dims))
-        level_plans = _level_plans(made.grids, made.chunks, shards, order, da.dtype, version)
-        passes = _passes(pixels, level_plans, target.resources)
-    with collecting(faults):
-        if image is None:
-            sidecar.check(da)
-        else:
-            attributes, arrays = sidecar.dump(da, made.dimensions, image)
-    with collecting(faults):
-        target.check_not_read_from(da)
-    raise_all(faults, "the array cannot be written as OME-Zarr")
-    assert image is not None
-    return target.plan(image, level_plans, attributes, arrays, passes), pixels
-
-
-def plan_tree(
-    tree: xr.DataTree,
-    levels: Sequence[xr.DataArray],
-    store: StoreArgument,
-    *,
-    version: str | None = None,
-    mode: str = "w-",
-    chunks: Mapping[str, int] | Sequence[int] | None = None,
-    shards: Shards = None,
-    compressors: Any = COMPRESSORS,
-    write_empty_chunks: bool | None = None,
-    axes: Mapping[str, str] | None = None,
-    name: str | None = None,
-    irregular: Irregular = "raise",
-    storage_options: Mapping[str, Any] | None = None,
-    max_memory: int | str | None = None,
-    workers: int | None = None,
-) -> tuple[Plan, Pixels]:
-    """Work out how to write a tree's levels as they stand.
-
-    Parameters
-    ----------
-    tree
-        Its attributes give the metadata of other tools, which are kept.
-    levels
-        Its levels, finest first; the grids are read off their coordinates, and tied to that of level 0.
-    store, version, mode, chunks, shards, compressors, write_empty_chunks, axes, name, irregular, storage_options, \
-    max_memory, workers
-        As in `to_zarr`; `version` left out is the one that the tree was read from, else 0.4.
-
-    Returns
-    -------
-    plan : Plan
-    pixels : Pixels
-    """
-    known = stored_metadata(tree)
-    version = version or (known.version if known and known.version in spec.VERSIONS else "0.4") or "0.4"
-    faults: list[OmeZarrError] = []
-    target = Target.asked(
-        faults,
-        store,
-        version,
-        mode=mode,
-        compressors=compressors,
-        write_empty_chunks=write_empty_chunks,
-        storage_options=storage_options,
-        max_memory=max_memory,
-        workers=workers,
-    )
-    levels = [dequantify(level) for level in levels]
-    base = _named(levels[0], name, faults)
-    with collecting(faults):
-        check_dtype(base.dtype, default_method(base.dtype))
-    first = known.multiscale if known else None
-    remembered: str | None = tree.encoding.get("method")
-    described = _describe_tree(levels, first, first.type if first else remembered, axes, irregular, faults)
-    faults += _tree_faults(levels, described)
-    raise_all(faults, "the tree cannot be written as OME-Zarr")
-    dims = tuple(dimension.name for dimension in described[0])
-    grids = [{dimension.name: dimension.grid for dimension in dimensions} for dimensions in described]
-    chosen = _tree_chunks(base, described[0], grids, chunks)
-    level_plans = _level_plans(grids, chosen, shards, tuple(map(str, base.dims)), base.dtype, version)
-    pixels = of_levels(levels, dims)
-    passes = _passes(pixels, level_plans, target.resources)
-    multiscale = Multiscale(
-        str(base.name)
-        if base.name is not None and not is_token(base)
-        else (first.name if first and first.name else default_name(store)),
-        _axes(described[0], first),
-        _levels(level_plans, first),
-        first.type if first else remembered,
-        first.metadata if first else tree.encoding.get("metadata"),
-        first.extra if first else {},
-    )
-    channels = _keep_rendering(_channels(base, described[0]), known)
-    image = Image((multiscale,), channels, None, known.omero if known else {}, known.extra if known else {})
-    with collecting(faults):
-        attributes, arrays = sidecar.dump(base, described[0], image)
-    with collecting(faults):
-        target.check_not_read_from(*levels)
-    raise_all(faults, "the tree cannot be written as OME-Zarr")
-    return target.plan(image, level_plans, attributes, arrays, passes), pixels
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where and how an image is to be written: all that is known before the image is looked at.
-
-    Parameters
-    ----------
-    store, version, mode, compressors, storage_options, write_empty_chunks
-        Those of the plan.
-    resources
-        What the write may use.
-    """
-
-    store: StoreArgument
-    version: str
-    mode: str
-    compressors: Any
-    storage_options: Mapping[str, Any] | None
-    write_empty_chunks: bool
-    resources: Resources
-
-    @classmethod
-    def asked(
-        cls,
-        faults: list[OmeZarrError],
-        store: StoreArgument,
-        version: str,
-        *,
-        mode: str,
-        compressors: Any,
-        write_empty_chunks: bool | None,
-        storage_options: Mapping[str, Any] | None,
-        max_memory: int | str | None,
-        workers: int | None,
-    ) -> Target:
-        """Check what the user asks for; what is wrong with it is added to `faults`, so that all is told together."""
-        resources, empty = Resources(), True
-        with collecting(faults):
-            spec.zarr_format(version)
-        with collecting(faults):
-            check_free(store, mode=mode, storage_options=storage_options)
-            if mode == "w":
-                warn_of_labels(store, storage_options)
-        with collecting(faults):
-            resources = Resources.asked(max_memory, workers)
-        with collecting(faults):
-            empty = _writes_empty_chunks(write_empty_chunks, version)
-        return cls(store, version, mode, compressors, storage_options, empty, resources)
-
-    def check_not_read_from(self, *levels: xr.DataArray) -> None:
-        """Refuse to replace a store that pixels may still have to be read from.
-
-        A local store is built beside the old one, which can be read until the new one is whole. Elsewhere the old
-        one goes first.
-        """
-        loaded = all(isinstance(level.variable._data, np.ndarray) for level in levels)
-        replaced = self.mode == "w" and not is_local(self.store)
-        if not loaded and replaced and exists(self.store, storage_options=self.storage_options):
-            raise StoreExistsError(
-                f"{self.store} is replaced before the pixels are read, and they may come from there; "
-                "write to another place, or read them first: load()"
-            )
-
-    def plan(
-        self,
-        image: Image,
-        levels: tuple[LevelPlan, ...],
-        kept: Mapping[str, Any],
-        arrays: Mapping[str, NDArray[Any]],
-        passes: tuple[Pass, ...],
-    ) -> Plan:
-        """Return the plan, once the specification's judges have looked at its metadata.
-
-        Parameters
-        ----------
-        kept
-            What the OME metadata cannot say.
-        """
-        result = Plan(
-            self.store,
-            self.mode,
-            self.version,
-            image,
-            levels,
-            {sidecar.KEY: kept},
-            arrays,
-            self.compressors,
-            dict(self.storage_options) if self.storage_options else None,
-            passes,
-            self.write_empty_chunks,
-        )
-        spec.check(spec.dump(final_image(result, None), self.version), self.version)
-        return result
-
-
-def _writes_empty_chunks(asked: bool | None, version: str) -> bool:
-    """Return whether chunks of zeros are written: always in Zarr v2, whose arrays here have no fill value."""
-    if asked not in (None, True, False):
-        raise ChunkError(f"write_empty_chunks={asked!r} is neither True nor False; leave it out to choose by version")
-    if version not in spec.VERSIONS or spec.zarr_format(version) == 3:
-        return bool(asked)
-    if asked is False:
-        raise ChunkError(
-            f"write_empty_chunks=False leaves out chunks that arrays of OME-Zarr {version} cannot do without: they "
-            'have no fill value, as readers would take it for missing pixels; give version="0.5", or leave it out'
-        )
-    return True
-
-
-def _level_plans(
-    grids: Sequence[Mapping[str, Grid]],
-    chunks: Mapping[str, int],
-    shards: Shards,
-    order: Sequence[str],
-    dtype: np.dtype[Any],
-    version: str,
-) -> tuple[LevelPlan, ...]:
-    """Cut the chunks and shards to the levels."""
-    sizes = [{dim: grid.size for dim, grid in level.items()} for level in grids]
-    chosen = None
-    if shards is not None:
-        if version in spec.VERSIONS and spec.zarr_format(version) == 2:
-            raise ChunkError(f'shards={shards!r} need Zarr v3, and OME-Zarr {version} is v2; give version="0.5"')
-        chosen = shard_shape(shards, order, chunks, sizes[0], dtype.itemsize)
-    plans = []
-    for number, (level, of_level) in enumerate(zip(grids, sizes, strict=True)):
-        cut = {dim: min(chunks[dim], size) for dim, size in of_level.items()}
-        shard = None
-        if chosen is not None:
-            shard = {dim: min(chosen[dim], covering(size, cut[dim])) for dim, size in of_level.items()}
-            # where a level is smaller than a chunk, so is its chunk
-            shard = {dim: shard[dim] if cut[dim] == chunks[dim] else cut[dim] for dim in shard}
-        plans.append(LevelPlan(str(number), level, cut, dtype, shard if shard != cut else None))
-    return tuple(plans)
-
-
-def _passes(pixels: Pixels, plans: Sequence[LevelPlan], resources: Resources) -> tuple[Pass, ...]:
-    """Choose the tiles.
-
-    Raises
-    ------
-    ResourceError
-        If even the smallest need more memory than is allowed.
-    """
-    passes = pixels.passes(
-        [level.shape for level in plans],
-        [tuple(level.chunks.values()) for level in plans],
-        [level.unit for level in plans],
-        workers=resources.workers,
-        max_memory=resources.max_memory,
-    )
-    memory = max(walk.memory for walk in passes)
-    if memory > resources.max_memory:
-        raise ResourceError(
-            f"the write would take {readable_bytes(memory)}, and max_memory is "
-            f"{readable_bytes(resources.max_memory)}; give max_memory={memory}, "
-            f"or smaller chunks than {tuple(plans[0].unit)}"
-        )
-    return passes
-
-
-def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -> Plan:
-    """Return the plan of an image whose level 0 is in its group already.
-
-    Parameters
-    ----------
-    plan
-        The image as it would be written anew.
-    path
-        Of level 0 in the group.
-    taken
-        Paths in the group, and in that of long coordinates, at which something is.
-    known
-        What the group says of the image; what the plan does not say is kept of it.
-
-    Returns
-    -------
-    Plan
-        With the other levels and the coordinates under paths at which nothing is.
-    """
-    paths = [path, *_free("", len(plan.levels) - 1, taken)]
-    moved = dict(zip(plan.arrays, _free(f"{sidecar.KEY}/", len(plan.arrays), taken), strict=True))
-    multiscale = plan.image.multiscale
-    levels = [replace(level, path=path) for level, path in zip(multiscale.levels, paths, strict=True)]
-    image = replace(plan.image, multiscales=(replace(multiscale, levels=tuple(levels)),))
-    if known is not None:
-        first = known.multiscale
-        levels[0] = replace(levels[0], extra=first.levels[0].extra)
-        merged = replace(
-            image.multiscale, axes=_known_keys(multiscale.axes, first), levels=tuple(levels), extra=first.extra
-        )
-        # channels that no axis counts are those of a single one
-        channels = known.channels if image.channels is None else _keep_rendering(image.channels, known)
-        image = Image((merged, *known.multiscales[1:]), channels, None, known.omero, {**image.extra, **known.extra})
-    kept = plan.attributes[sidecar.KEY]
-    coords = {
-        name: entry | ({"array": moved[entry["array"]]} if "array" in entry else {})
-        for name, entry in kept["coords"].items()
-    }
-    return replace(
-        plan,
-        image=image,
-        levels=tuple(replace(level, path=path) for level, path in zip(plan.levels, paths, strict=True)),
-        passes=tuple(replace(walk, writes=tuple(level for level in walk.writes if level)) for walk in plan.passes),
-        attributes={**plan.attributes, sidecar.KEY: {**kept, "coords": coords}},
-        arrays={moved[old]: values for old, values in plan.arrays.items()},
-    )
-
-
-def _free(prefix: str, count: int, taken: Collection[str]) -> list[str]:
-    """Return consecutive numbered paths at which nothing is; levels are numbered from 1, as 0 is there.
-
-    >>> _free("", 2, {"0", "1", "2"}), _free("", 2, {"0", "3"})
-    (['3', '4'], ['1', '2'])
-    """
-    numbers = (
-        [f"{prefix}{number}" for number in range(first, first + count)] for first in itertools.count(0 if prefix else 1)
-    )
-    return next(paths for paths in numbers if not set(paths) & set(taken))
-
-
-def rendering(da: xr.DataArray, known: Image | None) -> tuple[Channel, ...]:
-    """Return the channels of a level: what its coordinates say, else what the store said under the same label."""
-    return _keep_rendering(describe_channels(da), known) or ()
-
-
-def stored_metadata(tree: xr.DataTree) -> Image | None:
-    """Return what the store that a tree was read from says of the image; None for a tree that was not."""
-    attrs = group_attrs(tree)
-    return spec.parse(attrs) if spec.is_image(attrs) else None
-
-
-def group_attrs(tree: xr.DataTree) -> dict[str, Any]:
-    """Return the attributes of the image's group."""
-    return {str(key): value for key, value in tree.attrs.items()}
 
 
 def final_image(plan: Plan, coarsest: NDArray[Any] | None) -> Image:
@@ -729,171 +306,6 @@ def readable_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     raise AssertionError
-
-
-def _named(da: xr.DataArray, name: str | None, faults: list[OmeZarrError]) -> xr.DataArray:
-    """Return the array under the name that was asked for."""
-    if name is None:
-        return da
-    if not isinstance(name, str) or not name:
-        faults.append(OmeZarrError(f'name={name!r} is no name; give the image one, such as name="cells"'))
-        return da
-    return da.rename(name)
-
-
-def _describe_tree(
-    levels: Sequence[xr.DataArray],
-    known: Multiscale | None,
-    method: str | None,
-    axes: Mapping[str, str] | None,
-    irregular: Irregular,
-    faults: list[OmeZarrError],
-) -> list[tuple[Dimension, ...]]:
-    """Describe all levels, the coarser ones by what level 0 is; `known` is what their store said of them."""
-    described: list[tuple[Dimension, ...]] = []
-    of_level: list[OmeZarrError]
-    for index, level in enumerate(levels):
-        of_level = []
-        with collecting(of_level):
-            if index == 0:
-                described.append(describe(level, axes=axes, irregular=irregular))
-            elif set(level.dims) != set(levels[0].dims):
-                raise AxisError(
-                    f"its dimensions are {level.dims}, and those of level 0 {levels[0].dims}; "
-                    "give each the same, with isel(…) or expand_dims(…)"
-                )
-            elif not described:  # what can be told without level 0
-                describe(level, axes=axes, irregular=irregular)
-            else:
-                hints = {}
-                if known is not None and index < len(known.levels):
-                    sizes = {dim: level.sizes[dim] for dim in known.dims if dim in level.dims}
-                    if len(sizes) == len(known.dims):
-                        hints = known.levels[index].grid(sizes)
-                described.append(
-                    describe_coarser(level, described[0], sampled=is_sampled(method), hints=hints, irregular=irregular)
-                )
-        faults.extend(type(fault)(f"level {index}: {fault}") for fault in of_level)
-    raise_all(faults, "the tree cannot be written as OME-Zarr")
-    return described
-
-
-def _tree_chunks(
-    base: xr.DataArray,
-    dimensions: tuple[Dimension, ...],
-    grids: Sequence[Mapping[str, Grid]],
-    chunks: Mapping[str, int] | Sequence[int] | None,
-) -> Mapping[str, int]:
-    """Choose the chunks that the array would have, written with the factors that the levels show."""
-    row = default_method(base.dtype)
-    scales = [{dim: grid.scale for dim, grid in level.items()} for level in grids]
-    try:
-        by_rule = plan_levels(base, dimensions, row, None, len(grids), "pad", None, chunks)
-    except FactorError:  # the rule makes fewer levels
-        by_rule = None
-    if by_rule is not None and [{dim: grid.scale for dim, grid in made.items()} for made in by_rule.grids] == scales:
-        return by_rule.chunks
-    named = {dimension.name for dimension in dimensions if dimension.kind == "label"}
-    shrinking = {dim: 2 for dim, grid in grids[0].items() if grids[-1][dim].size < grid.size and dim not in named}
-    factors, count = (shrinking, 2) if shrinking else (None, 1)
-    return plan_levels(base, dimensions, row, factors, count, "pad", None, chunks).chunks
-
-
-def _tree_faults(levels: Sequence[xr.DataArray], described: Sequence[tuple[Dimension, ...]]) -> list[OmeZarrError]:
-    """Levels of one image have the same dtype, and grow coarser."""
-    faults: list[OmeZarrError] = []
-    for index in range(1, len(levels)):
-        if levels[index].dtype != levels[0].dtype:
-            faults.append(
-                LevelError(
-                    f"level {index} is of dtype {levels[index].dtype}, and level 0 of {levels[0].dtype}; "
-                    "make them the same with map_over_datasets(lambda ds: ds.astype(…))"
-                )
-            )
-        for coarse, fine in zip(described[index], described[index - 1], strict=True):
-            if coarse.grid.size > fine.grid.size:
-                faults.append(
-                    LevelError(
-                        f"level {index} has {coarse.grid.size} pixels along {coarse.name!r}, more than the "
-                        f"{fine.grid.size} of level {index - 1}; order the levels from fine to coarse"
-                    )
-                )
-            if coarse.axis.unit != fine.axis.unit and coarse.coordinate is not None and fine.coordinate is not None:
-                faults.append(
-                    LevelError(
-                        f"level {index} has the unit {coarse.axis.unit!r} along {coarse.name!r}, and level {index - 1} "
-                        f"{fine.axis.unit!r}; convert both: to_units({{{coarse.name!r}: …}})"
-                    )
-                )
-    return faults
-
-
-def _channels(da: xr.DataArray, dimensions: Sequence[Dimension]) -> tuple[Channel, ...] | None:
-    dim = next((dimension.name for dimension in dimensions if dimension.axis.type == "channel"), None)
-    return None if dim is None else describe_channels(da, dim)
-
-
-def _keep_rendering(channels: tuple[Channel, ...] | None, known: Image | None) -> tuple[Channel, ...] | None:
-    """Take over, label by label, what the store said of channels and the coordinates do not."""
-    if channels is None or known is None or not known.channels:
-        return channels
-    by_label = {channel.label: channel for channel in known.channels}
-    merged = []
-    for index, channel in enumerate(channels):
-        same = by_label.get(channel.label) if channel.label is not None else None
-        if same is None and channel.label is None and len(known.channels) == len(channels):
-            same = known.channels[index]
-        merged.append(
-            channel
-            if same is None
-            else Channel(
-                channel.label or same.label,
-                channel.color or same.color,
-                channel.window or same.window,
-                same.active if channel.active is None else channel.active,
-                same.extra,
-            )
-        )
-    return tuple(merged)
-
-
-def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None, name: str) -> Image:
-    multiscale = Multiscale(
-        name if da.name is None or is_token(da) else str(da.name),
-        tuple(dimension.axis for dimension in made.dimensions),
-        tuple(_level(str(index), grids) for index, grids in enumerate(made.grids)),
-        made.method.name,
-        made.method_metadata,
-    )
-    return Image((multiscale,), channels)
-
-
-def is_token(da: xr.DataArray) -> bool:
-    """Whether an array has its name from dask: xarray gives it that of a task to those that are made without one."""
-    return hasattr(da.variable._data, "dask") and da.name == getattr(da.variable._data, "name", None)
-
-
-def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Axis, ...]:
-    """Return the axes, with the unknown keys that the store had for axes of the same name."""
-    return _known_keys([dimension.axis for dimension in dimensions], known)
-
-
-def _known_keys(axes: Sequence[Axis], known: Multiscale | None) -> tuple[Axis, ...]:
-    extra = {axis.name: axis.extra for axis in known.axes} if known else {}
-    return tuple(replace(axis, extra=extra.get(axis.name, {})) for axis in axes)
-
-
-def _levels(plans: Sequence[LevelPlan], known: Multiscale | None) -> tuple[Level, ...]:
-    """Return the levels, with the unknown keys that the store had for them where their number is the same."""
-    same = known is not None and len(known.levels) == len(plans)
-    extras = [level.extra for level in known.levels] if known is not None and same else [{}] * len(plans)
-    return tuple(replace(_level(plan.path, plan.grids), extra=extra) for plan, extra in zip(plans, extras, strict=True))
-
-
-def _level(path: str, grids: Mapping[str, Grid]) -> Level:
-    return Level(
-        path, {dim: grid.scale for dim, grid in grids.items()}, {dim: grid.translation for dim, grid in grids.items()}
-    )
 
 
 def _counted(count: int, what: str) -> str:

@@ -37,7 +37,7 @@ from xomezarr.lazy import installed_version
 from xomezarr.model import Axis
 from xomezarr.units import convert
 
-__all__ = ["VARIABLE", "Factors", "Pyramid", "design", "name_of", "pyramid", "to_tree", "with_name"]
+__all__ = ["VARIABLE", "Factors", "Pyramid", "choose_chunks", "design", "name_of", "pyramid", "to_tree", "with_name"]
 
 type Factors = int | Mapping[str, int] | Sequence[int | Mapping[str, int]]
 """The step from one level to the next: for all dimensions of space, by dimension, or a list with one entry a step."""
@@ -191,15 +191,38 @@ def plan_levels(
     sizes = {dimension.name: dimension.grid.size for dimension in dimensions}
     listed = _asked_steps(factors, levels, dimensions)
     shrinking = [dim for dim in sizes if sizes[dim] > 1 and _may_shrink(dim, listed, dimensions)]
+    chosen = choose_chunks(da, dimensions, shrinking, chunks)
+    steps = _steps(dimensions, listed, levels, boundary, chosen, shrinking)
+    return Pyramid(dimensions, method, tuple(steps), boundary, skipna, chosen)
+
+
+def choose_chunks(
+    da: xr.DataArray,
+    dimensions: Sequence[Dimension],
+    shrinking: Sequence[str],
+    chunks: Mapping[str, int] | Sequence[int] | None,
+) -> dict[str, int]:
+    """Return the chunks by dimension in file order: those asked for, and the default where none are.
+
+    Parameters
+    ----------
+    da
+        The array.
+    dimensions
+        What `coords.describe` says of it.
+    shrinking
+        Dimensions that shrink from level to level.
+    chunks
+        As in `chunking.chunk_shape`.
+    """
+    sizes = {dimension.name: dimension.grid.size for dimension in dimensions}
     spatial = [dimension.name for dimension in dimensions if dimension.axis.type == "space"]
     # one dimension of space that shrinks by itself would make lines of pixels: all of space shares a chunk then
     cubic = shrinking if len(set(shrinking).intersection(spatial)) > 1 else list(dict.fromkeys((*shrinking, *spatial)))
     default = default_chunks(sizes, da.dtype.itemsize, cubic)
     order = tuple(map(str, da.dims))
     chosen = default if chunks is None else chunk_shape(chunks, order, default)
-    chosen = {dim: sizes[dim] if chosen[dim] == -1 else min(chosen[dim], sizes[dim]) for dim in sizes}
-    steps = _steps(dimensions, listed, levels, boundary, chosen, shrinking)
-    return Pyramid(dimensions, method, tuple(steps), boundary, skipna, chosen)
+    return {dim: sizes[dim] if chosen[dim] == -1 else min(chosen[dim], sizes[dim]) for dim in sizes}
 
 
 def pyramid(
@@ -338,26 +361,30 @@ def read_chunks(da: xr.DataArray, stored: Mapping[str, int]) -> dict[str, int]:
 
 
 def to_tree(
-    levels: Sequence[xr.DataArray], *, attrs: Mapping[Any, Any] | None = None, encoding: Mapping[str, Any] | None = None
+    levels: Sequence[xr.DataArray],
+    *,
+    attrs: Mapping[Any, Any] | None = None,
+    encoding: Mapping[str, Any] | None = None,
+    variable: str = VARIABLE,
 ) -> xr.DataTree:
-    """Make the tree of a pyramid: children ``"0" … "n"``, each a Dataset with the variable `VARIABLE`."""
-    children = {f"/{index}": with_name(level) for index, level in enumerate(levels)}
+    """Make the tree of a pyramid: children ``"0" … "n"``, each a Dataset with one variable."""
+    children = {f"/{index}": with_name(level, variable) for index, level in enumerate(levels)}
     tree = xr.DataTree.from_dict(children)
     tree.attrs = dict(attrs or {})
     tree.encoding = dict(encoding or {})
     return tree
 
 
-def with_name(level: xr.DataArray) -> xr.Dataset:
+def with_name(level: xr.DataArray, variable: str = VARIABLE) -> xr.Dataset:
     """Turn a level into a Dataset that remembers the array's name as xarray's own files do."""
-    ds = level.to_dataset(name=VARIABLE)
+    ds = level.to_dataset(name=variable)
     ds.attrs[NAME_ATTR] = NO_NAME if level.name is None else level.name
     return ds
 
 
-def name_of(ds: xr.Dataset) -> Any:
-    """Return the name that `with_name` keeps; `VARIABLE` for a Dataset that another hand made."""
-    name = ds.attrs.get(NAME_ATTR, VARIABLE)
+def name_of(ds: xr.Dataset, variable: str = VARIABLE) -> Any:
+    """Return the name that `with_name` keeps; that of the variable for a Dataset that another hand made."""
+    name = ds.attrs.get(NAME_ATTR, variable)
     return None if name == NO_NAME else name
 
 

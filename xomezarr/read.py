@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from xomezarr.checks import leads_below
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
 from xomezarr.downsample import is_sampled
 from xomezarr.errors import (
+    LabelWarning,
     LevelError,
     MetadataError,
     NotOmeZarrError,
@@ -34,7 +35,16 @@ from xomezarr.model import Axis, Image
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
 from xomezarr.source import LazyArray, OrderedArray
-from xomezarr.store import StoreArgument, check_complete, open_array, open_group
+from xomezarr.store import (
+    StoreArgument,
+    check_complete,
+    default_name,
+    labels_of,
+    listed_labels,
+    open_array,
+    open_group,
+    open_member,
+)
 
 __all__ = ["open_image", "open_level", "open_tree"]
 
@@ -49,8 +59,9 @@ def open_tree(
     storage_options: Mapping[str, Any] | None = None,
     drop_variables: str | Iterable[str] | None = None,
     cache: bool = False,
+    labels: bool = True,
 ) -> xr.DataTree:
-    """Open an image as a tree of its levels; only metadata are read.
+    """Open an image as a tree of its levels and those of its labels; only metadata are read.
 
     Parameters
     ----------
@@ -64,12 +75,14 @@ def open_tree(
         Coordinates to leave out.
     cache
         Whether what has been read stays in memory, as xarray has it for what it opens.
+    labels
+        Whether its labels are opened too.
 
     Returns
     -------
     xarray.DataTree
         Children ``"0"``, ``"1"``, …: Datasets with the variable ``image``, lazily indexed. The tree's attributes are
-        those of the group.
+        those of the group. Labels are under ``labels``, by their names, which are those of their variables too.
 
     Raises
     ------
@@ -81,16 +94,34 @@ def open_tree(
         If its metadata are not understood, or an array is not what they say.
     """
     opened = _open(store, group, storage_options)
-    attrs = {key: value for key, value in opened.group.attrs.asdict().items() if key != sidecar.KEY}
-    levels = [_without(opened.level(index), drop_variables) for index in opened.arrays]
-    if cache:
-        levels = [_cached(level) for level in levels]
-    tree = to_tree(levels, attrs=attrs)
-    if isinstance(store, str | os.PathLike):
-        tree.encoding["source"] = "/".join(filter(None, (os.fspath(store).rstrip("/"), group)))
+    source = (
+        "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
+    )
+    tree = opened.tree(drop_variables, source, cache=cache)
+    listing = labels_of(opened.group) if labels else None
+    if listing is not None:
+        for path, found in _open_labels(listing):
+            tree[f"labels/{path}"] = found.tree(drop_variables, source and f"{source}/labels/{path}", cache=cache)
+        if "labels" in tree.children:
+            tree["labels"].attrs = listing.attrs.asdict()
     if (close := _closer(store, opened.group)) is not None:
         tree.set_close(close)
     return tree
+
+
+def _open_labels(listing: zarr.Group) -> Iterator[tuple[str, _Opened]]:
+    """Open the labels that a group lists; those that cannot be opened are told and left out."""
+    for path in dict.fromkeys(listed_labels(listing)):
+        where = f"{listing.store_path!s}/{path}"
+        try:
+            if not leads_below(path):
+                raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
+            found = open_member(listing, path)
+            if found is None:
+                raise MetadataError("there is no such group; take it from the list: xomezarr.delete_labels(…)")
+            yield path, _opened(found)
+        except (OmeZarrError, OSError, ValueError, TypeError, KeyError) as error:
+            warn(f"the labels {where!r} cannot be opened, and are left out: {error}", LabelWarning)
 
 
 def open_level(
@@ -116,7 +147,7 @@ def open_level(
         If the image has no such level.
     """
     opened = _open(store, group, storage_options, level)
-    ds = with_name(_without(opened.level(level), drop_variables))
+    ds = with_name(opened.without(opened.level(level), drop_variables), opened.variable)
     if (close := _closer(store, opened.group)) is not None:
         ds.set_close(close)
     return ds
@@ -161,6 +192,32 @@ class _Opened:
     kept: Sidecar
     dimensions: tuple[Dimension, ...]
 
+    @property
+    def variable(self) -> str:
+        """The name of the levels' variable: that of labels is their own."""
+        return VARIABLE if self.image.label is None else default_name(str(self.group.store_path))
+
+    def tree(self, drop_variables: str | Iterable[str] | None, source: str, *, cache: bool) -> xr.DataTree:
+        """Make the tree of the levels."""
+        attrs = self.group.attrs.asdict()
+        kept = attrs.pop(sidecar.KEY, None)
+        levels = [self.without(self.level(index), drop_variables) for index in self.arrays]
+        if cache:
+            levels = [_cached(level) for level in levels]
+        tree = to_tree(levels, attrs=attrs, variable=self.variable)
+        if source:
+            tree.encoding["source"] = source
+        if isinstance(kept, Mapping) and sidecar.PROPERTIES in kept:
+            tree.encoding[sidecar.PROPERTIES] = kept[sidecar.PROPERTIES]
+        return tree
+
+    def without(self, level: xr.DataArray, drop_variables: str | Iterable[str] | None) -> xr.DataArray:
+        """Leave coordinates out."""
+        dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or [])
+        if self.variable in dropped:
+            raise OmeZarrError(f"drop_variables names {self.variable!r}, which is the image itself; leave it out")
+        return level.drop_vars(dropped, errors="ignore")
+
     def grids(self, index: int) -> dict[str, Grid]:
         """Return the pixel centres of a level, by dimension."""
         return self.image.multiscale.levels[index].grid(_sizes(self.image, self.arrays[index]))
@@ -180,7 +237,9 @@ class _Opened:
             for name, variable in self.kept.coords.items()
             if name not in grids and not shrunk.intersection(map(str, variable.dims))
         }
-        pixels = xr.Variable(multiscale.dims, _lazy(array, self.kept.dtype), self.kept.attrs)
+        pixels = xr.Variable(
+            multiscale.dims, _lazy(array, self.kept.dtype, labels=self.image.label is not None), self.kept.attrs
+        )
         result = xr.DataArray(pixels, coords=coords, name=self.kept.name)
         result.encoding = _encoding(array, self.image)  # the constructor drops that of a variable
         for name in self.kept.indexed.intersection(map(str, coords)):
@@ -193,7 +252,10 @@ def _open(
     store: StoreArgument, path: str | None, storage_options: Mapping[str, Any] | None, wanted: int | None = None
 ) -> _Opened:
     """Open a group and its arrays: of all levels, or of level 0 and the one that is wanted."""
-    group = open_group(store, group=path, storage_options=storage_options)
+    return _opened(open_group(store, group=path, storage_options=storage_options), wanted)
+
+
+def _opened(group: zarr.Group, wanted: int | None = None) -> _Opened:
     image = open_image(group)
     count = len(image.multiscale.levels)
     if wanted is not None and (isinstance(wanted, bool) or wanted not in range(count)):
@@ -301,9 +363,15 @@ def _dimension(axis: Axis, grid: Grid, kept: Sidecar) -> Dimension:
 _KINDS: Mapping[str, Kind] = {"M": "datetime", "m": "timedelta"}
 
 
-def _lazy(array: zarr.Array[Any], dtype: np.dtype[Any] | None = None) -> indexing.LazilyIndexedArray:
-    """Wrap an array so that it is read when it is asked for; `dtype` may ask for the other byte order."""
-    if dtype is None or not _same_values(dtype, array.dtype):
+def _lazy(
+    array: zarr.Array[Any], dtype: np.dtype[Any] | None = None, *, labels: bool = False
+) -> indexing.LazilyIndexedArray:
+    """Wrap an array so that it is read when it is asked for; `dtype` may ask for the other byte order.
+
+    Masks are stored as labels 0 and 1.
+    """
+    mask = labels and dtype == np.bool_ and array.dtype == np.uint8
+    if dtype is None or not (mask or _same_values(dtype, array.dtype)):
         dtype = array.dtype
     return LazyArray(OrderedArray(array, tuple(range(array.ndim)), np.dtype(dtype)))
 
@@ -348,14 +416,6 @@ class _PackedArray(BackendArray):
     def _pick(self, stored: Any, key: indexing.ExplicitIndexer) -> Any:
         values = sidecar.unpack(np.asarray(stored), self.dtype, self.shape)
         return indexing.apply_indexer(indexing.NumpyIndexingAdapter(values), key)
-
-
-def _without(level: xr.DataArray, drop_variables: str | Iterable[str] | None) -> xr.DataArray:
-    """Leave coordinates out."""
-    dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or [])
-    if VARIABLE in dropped:
-        raise OmeZarrError(f"drop_variables names {VARIABLE!r}, which is the image itself; leave it out")
-    return level.drop_vars(dropped, errors="ignore")
 
 
 def _closer(store: StoreArgument, group: zarr.Group) -> Callable[[], None] | None:

@@ -11,20 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from xomezarr import sidecar, spec
 from xomezarr.checks import leads_below
 from xomezarr.convert import open_image
 from xomezarr.coords import Irregular, assign_grid
-from xomezarr.downsample import METHODS, default_method, get_method
+from xomezarr.downsample import default_method, get_method
 from xomezarr.errors import (
     AxisError,
     DtypeError,
     FactorError,
     LevelError,
-    MethodError,
     OmeZarrError,
     OmeZarrWarning,
     OtherImagesWarning,
@@ -36,10 +34,12 @@ from xomezarr.errors import (
 )
 from xomezarr.grid import Boundary
 from xomezarr.in_place import add_levels
+from xomezarr.labels import label_method
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.pixels import Pixels
-from xomezarr.plan import Plan, Shards, beside, final_image, group_attributes, plan_array
+from xomezarr.plan import Plan, Shards, final_image, group_attributes
+from xomezarr.planning import beside, plan_array
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
@@ -74,9 +74,6 @@ OWNED = frozenset(
 
 MAX_LAYER = 4
 """Coarser levels, unless another number is asked for."""
-
-LABEL_METHOD = "mode"
-"""Method for labels, unless another is asked for: objects keep their area and their place."""
 
 AS_LEVEL_0 = "leave out --in-place, and give another path to write to"
 
@@ -248,7 +245,7 @@ def plan_scaling(
         image = assign_grid(image, scale=scale, units=units)
     with collecting(faults):
         if labeled:
-            method = label_method(method, image.dtype)
+            method = label_method(method, image.dtype).name
     with collecting(faults):
         if in_place:
             version = _version_in_place(source, dst, version)
@@ -291,31 +288,6 @@ def most_steps(image: xr.DataArray, downscale: Factors | None, boundary: Boundar
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OmeZarrWarning)  # the plan gives the same ones
         return len(design(image, factors=downscale, chunks=chunks, boundary=boundary, irregular=irregular).steps)
-
-
-def label_method(method: str | None, dtype: np.dtype[Any]) -> str:
-    """Return the method that labels are scaled by.
-
-    Raises
-    ------
-    DtypeError
-        If pixels of this dtype are no labels.
-    MethodError
-        If the method makes values that the level above does not have.
-    """
-    if dtype.kind not in "biu":
-        raise DtypeError(
-            f"labels are integers or bool, and the pixels are {dtype}; convert them first: astype('int32'), "
-            "or scale them as an image, without labeled=True"
-        )
-    row = get_method(LABEL_METHOD if method is None else method)
-    if not row.keeps_values:
-        keeping = [name for name, known in METHODS.items() if known.keeps_values]
-        raise MethodError(
-            f"method {row.name!r} makes values that level 0 does not have, and labeled=True asks for none; "
-            f"those that keep values are {', '.join(keeping)}: give method={LABEL_METHOD!r}, say"
-        )
-    return row.name
 
 
 def copied_attributes(source: Source) -> dict[str, Any]:
@@ -508,7 +480,7 @@ def _check_axes(source: Source, axes: str | Sequence[str] | None) -> None:
 
 def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
     """Say that an image of labels is about to get values that are no labels of it."""
-    if source.known is None or "image-label" not in source.known.extra.get("ome", {}):
+    if source.known is None or source.known.label is None:
         return
     row = default_method(source.image.dtype) if method is None else get_method(method)
     if not row.keeps_values:

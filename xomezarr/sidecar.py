@@ -31,9 +31,25 @@ from xomezarr.grid import Grid
 from xomezarr.model import Axis, Channel, Image
 from xomezarr.spec import SIDECAR
 
-__all__ = ["INLINE", "KEY", "Sidecar", "check", "decode", "dump", "encode", "fingerprint", "foreign", "load", "unpack"]
+__all__ = [
+    "INLINE",
+    "KEY",
+    "PROPERTIES",
+    "Sidecar",
+    "check",
+    "decode",
+    "dump",
+    "encode",
+    "fingerprint",
+    "foreign",
+    "load",
+    "unpack",
+]
 
 KEY = SIDECAR
+
+PROPERTIES = "properties"
+"""Key of what JSON does not tell of the properties of labels."""
 
 INLINE = 256
 """Coordinates of up to this many values stand in the attribute itself: about 5 kB, which costs a reader no request."""

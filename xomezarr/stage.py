@@ -25,8 +25,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ from xomezarr.errors import StoreExistsError, StoreNotFoundError
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
-__all__ = ["Stage", "beside", "create", "recover", "replace", "sweep", "unfinished"]
+__all__ = ["Stage", "beside", "create", "discard", "locked", "recover", "replace", "sweep", "unfinished"]
 
 ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
 """A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
@@ -51,6 +51,9 @@ TOKEN = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-(?P<started>[0-9a-z]{
 
 LONG_NAME = 200
 """Bytes of a store's name; hidden folders of stores with longer ones are named by a digest."""
+
+LOCK = ".xomezarr.lock"
+"""Name of the file by which processes that change the same metadata wait for each other."""
 
 UNKNOWN = "unknown0"
 """The start of a process where the system does not tell it."""
@@ -157,6 +160,62 @@ def replace(stage: Path, target: Path) -> None:
     old = beside(target, "old")
     stage.rename(old)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def discard(target: Path) -> None:
+    """Take a folder away: it is gone at once, and then removed."""
+    old = beside(target, "old")
+    target.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep all other threads and processes that ask for the same folder out meanwhile.
+
+    The lock goes with the process that holds it, however that ends. Where the file system has no locks, nobody waits.
+    """
+    path = folder / LOCK
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(file)
+            # whoever had the lock before has removed the file: then another one of that name counts
+            if os.fstat(file).st_ino == path.stat().st_ino:
+                break
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # a system that does not remove open files
+            path.unlink()
+        os.close(file)
+
+
+def _lock(file: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        while True:
+            with suppress(OSError):  # it gives up after ten seconds
+                return msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined,no-any-return]
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return None
+
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What systems say where a file system has no locks."""
 
 
 def recover(target: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ __all__ = [
     "SUFFIXES",
     "StoreArgument",
     "address",
+    "below",
     "check_array",
     "check_complete",
     "check_free",
@@ -43,10 +44,12 @@ __all__ = [
     "is_local",
     "label_names",
     "labels_of",
+    "listed_labels",
     "member_path",
     "names_in",
     "open_array",
     "open_group",
+    "open_member",
     "overlap",
     "parents",
     "publish",
@@ -94,13 +97,29 @@ def resolve(store: StoreArgument) -> StoreLike:
         path = path.absolute()
         # the folder before ".." may be a link, or may not be there
         return path.resolve() if ".." in path.parts else path
-    if isinstance(store, zarr.abc.store.Store):
+    if isinstance(store, zarr.abc.store.Store | zarr.storage.StorePath):
         return store
     if type(store).__module__.partition(".")[0] == "obstore":
         return zarr.storage.ObjectStore(store)
     raise OmeZarrError(
         f"a store of type {type(store).__name__} is not known; "
         "give a path, a URL, or a store of zarr or obstore, such as zarr.storage.MemoryStore()"
+    )
+
+
+def below(store: StoreArgument, path: str) -> StoreArgument:
+    """Return the place below a store that a path leads to, as a store of its own.
+
+    >>> below("s3://bucket/cells.zarr", "labels/nuclei")
+    's3://bucket/cells.zarr/labels/nuclei'
+    """
+    target = resolve(store)
+    if isinstance(target, str):
+        return f"{target.rstrip('/')}/{path}"
+    return (
+        target / path
+        if isinstance(target, Path | zarr.storage.StorePath)
+        else zarr.storage.StorePath(_store(target), path)
     )
 
 
@@ -132,6 +151,26 @@ def parents(address: str) -> Iterator[str]:
 def member_path(group: zarr.Group, path: str) -> str:
     """Return the path in the store of what lies below a group."""
     return f"{group.path}/{path}" if group.path else path
+
+
+def open_member(group: zarr.Group, path: str) -> zarr.Group | None:
+    """Open a group below a group for reading, of the same format; None where there is none."""
+    root = getattr(group.store, "root", None)
+    if type(group.store) is zarr.storage.LocalStore and isinstance(root, Path):
+        if not (root / member_path(group, path)).is_dir():
+            return None
+        if (opened := direct.opened_group(root, member_path(group, path))) is not None:
+            return opened
+    try:
+        return zarr.open_group(
+            group.store,
+            path=member_path(group, path),
+            mode=read_mode(group.store),
+            zarr_format=group.metadata.zarr_format,
+            use_consolidated=False,
+        )
+    except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError):
+        return None
 
 
 def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = None) -> zarr.Array[Any]:
@@ -171,8 +210,9 @@ def is_local(store: StoreArgument) -> bool:
 
 def default_name(store: StoreArgument) -> str:
     """Return the name that an image takes from its store: ``"cells"`` for ``…/cells.ome.zarr``; else ``"image"``."""
-    if isinstance(store, zarr.abc.store.Store) or not isinstance(store, str | os.PathLike):
-        return "image"
+    if not isinstance(store, str | os.PathLike):
+        path = store.path if isinstance(store, zarr.storage.StorePath) else ""
+        return path.rpartition("/")[2] or "image"
     target = resolve(store)
     last = (
         Path(os.path.normpath(target)).name if isinstance(target, Path) else str(target).rstrip("/").rpartition("/")[2]
@@ -192,8 +232,15 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
     if isinstance(target, str):
         place = zarr.storage.FsspecStore.from_url(target, storage_options=dict(storage_options or {}), read_only=True)
         return not wait(place.is_empty(""))
-    assert isinstance(target, zarr.abc.store.Store)
-    return not wait(target.is_empty(""))
+    inside = target if isinstance(target, zarr.storage.StorePath) else zarr.storage.StorePath(_store(target))
+    return not wait(inside.store.is_empty(inside.path))
+
+
+def _store(target: StoreLike) -> zarr.abc.store.Store:
+    """Return the store itself, of one or of a place in one."""
+    found = target.store if isinstance(target, zarr.storage.StorePath) else target
+    assert isinstance(found, zarr.abc.store.Store)
+    return found
 
 
 def open_group(
@@ -372,24 +419,32 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
 
 def labels_of(image: zarr.Group) -> zarr.Group | None:
     """Return the group of an image's labels; None where it has none."""
-    found = image.get("labels")
-    return found if isinstance(found, zarr.Group) else None
+    return open_member(image, "labels")
 
 
 def label_names(labels: zarr.Group | None) -> list[str]:
     """Return the names of labels: those that their group lists, and those that are there."""
     if labels is None:
         return []
+    there = [name for name in labels.group_keys() if not name.startswith(".")]
+    return sorted({*listed_labels(labels), *there})
+
+
+def listed_labels(labels: zarr.Group) -> tuple[str, ...]:
+    """Return the paths that a group of labels lists, as far as they are text."""
     attrs = labels.attrs.asdict()
     listed = spec.ome_part(attrs).get("labels", attrs.get("labels"))
-    return sorted({*map(str, listed if isinstance(listed, list) else ()), *labels.group_keys()})
+    return tuple(path for path in listed if isinstance(path, str)) if isinstance(listed, list) else ()
 
 
-def warn_of_labels(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
-    """Say that the labels of an image go with it, where it is replaced."""
+def warn_of_labels(
+    store: StoreArgument, storage_options: Mapping[str, Any] | None = None, *, but: Collection[str] = ()
+) -> None:
+    """Say that the labels of an image go with it, where it is replaced, unless there are new ones of their name."""
     names: list[str] = []
     with suppress(Exception):  # what cannot be read may be replaced
-        names = label_names(labels_of(open_group(store, storage_options=storage_options)))
+        found = label_names(labels_of(open_group(store, storage_options=storage_options)))
+        names = [name for name in found if name not in but]
     if names:
         warn(
             f"{_shown(store)} has labels ({', '.join(names)}), which are replaced together with the image; "
@@ -546,6 +601,7 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
 
 def read_mode(store: StoreLike) -> Literal["r", "r+"]:
     """Return the mode in which zarr reads a store: a zip file that is being written has no read-only view."""
+    store = store.store if isinstance(store, zarr.storage.StorePath) else store
     if isinstance(store, zarr.abc.store.Store) and not store.read_only:
         try:
             store.with_read_only(read_only=True)

@@ -11,13 +11,13 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import spec
-from xomezarr.errors import LevelError, OmeZarrError, raise_all
+from xomezarr.errors import LabelError, LabelWarning, LevelError, OmeZarrError, raise_all, warn
 from xomezarr.grid import Grid
-from xomezarr.model import Axis, Level
-from xomezarr.plan import group_attrs, stored_metadata
+from xomezarr.model import Axis, LabelImage, Level
+from xomezarr.planning import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, to_tree
 
-__all__ = ["at", "isel", "level", "levels", "sel"]
+__all__ = ["at", "isel", "label_metadata", "labels", "level", "levels", "sel"]
 
 ROUNDING = 1e-6
 """Ratios of scales that are this near to a whole number of pixels are one."""
@@ -37,15 +37,42 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
     found = []
     for number in numbers:
         ds = tree.children[str(number)].to_dataset()
-        if VARIABLE not in ds:
+        variable = variable_of(ds)
+        if variable is None:
             break
-        found.append(ds[VARIABLE].rename(name_of(ds)))
+        found.append(ds[variable].rename(name_of(ds, variable)))
     if not found or numbers[: len(found)] != list(range(len(found))):
         raise LevelError(
             f"the tree has no levels of an image: its children are {tuple(tree.children)}; "
             'open one with xr.open_datatree(store, engine="omezarr"), or make one with da.omezarr.pyramid()'
         )
     return tuple(found)
+
+
+def variable_of(ds: xr.Dataset) -> str | None:
+    """Return the name of the variable that holds a level's pixels: ``image``, or the only one, as that of labels."""
+    if VARIABLE in ds:
+        return VARIABLE
+    return str(next(iter(ds.data_vars))) if len(ds.data_vars) == 1 else None
+
+
+def labels(tree: xr.DataTree) -> dict[str, xr.DataTree]:
+    """Return the labels of an image by name, each a tree of levels like the image's own.
+
+    Names are paths below ``labels``.
+    """
+    if not isinstance(tree, xr.DataTree):
+        raise LevelError(
+            f"{type(tree).__name__} is not a DataTree; open one: xr.open_datatree(store, engine='omezarr')"
+        )
+    group = tree.children.get("labels")
+    if group is None:
+        return {}
+    return {
+        node.path.removeprefix(group.path).strip("/"): node
+        for node in group.subtree
+        if node is not group and "0" in node.children and variable_of(node.children["0"].to_dataset()) is not None
+    }
 
 
 def level(tree: xr.DataTree, index: int) -> xr.DataArray:
@@ -225,7 +252,48 @@ def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[H
             indexers[dim] = slice(first, max(min(math.ceil(stop / factor - ROUNDING), da.sizes[dim]), first + 1))
         cropped.append(da.isel(indexers))
         cuts.append(indexers)
-    return to_tree(cropped, attrs=_restated(tree, cuts), encoding=_kept_encoding(tree))
+    result = to_tree(cropped, attrs=_restated(tree, cuts), encoding=_kept_encoding(tree))
+    for name, node in labels(tree).items():
+        if (made := _cropped_labels(node, name, found, cuts)) is not None:
+            result[f"labels/{name}"] = made
+    return result
+
+
+def _cropped_labels(
+    node: xr.DataTree, name: str, image: Sequence[xr.DataArray], cuts: Sequence[Mapping[Hashable, Any]]
+) -> xr.DataTree | None:
+    """Cut labels as their image was; None, with a warning, for labels whose levels are not those of the image."""
+    own = levels(node)
+    shared = [dim for dim in own[0].dims if dim in image[0].dims and own[0].sizes[dim] == image[0].sizes[dim]]
+    if len(own) != len(image) or any(
+        label.sizes[dim] != level.sizes[dim] for label, level in zip(own, image, strict=False) for dim in shared
+    ):
+        warn(
+            f"the labels {name!r} do not have the levels of their image, and are left out of what is cropped; "
+            f"crop them by themselves: tree['labels/{name}'].omezarr.sel(…)",
+            LabelWarning,
+        )
+        return None
+    own_cuts = [{dim: part for dim, part in cut.items() if dim in shared} for cut in cuts]
+    cropped = [level.isel(cut) for level, cut in zip(own, own_cuts, strict=True)]
+    variable = variable_of(node.children["0"].to_dataset()) or VARIABLE
+    return to_tree(cropped, attrs=_restated(node, own_cuts), encoding=_kept_encoding(node), variable=variable)
+
+
+def label_metadata(tree: xr.DataTree) -> LabelImage:
+    """Return what the store says of an image of labels beside its pixels.
+
+    Raises
+    ------
+    LabelError
+        If the tree is none that was opened from a store.
+    """
+    known = stored_metadata(tree) if isinstance(tree, xr.DataTree) else None
+    if known is not None and known.label is not None:
+        return known.label
+    names = list(labels(tree))
+    cure = f"take tree[{f'labels/{names[0]}'!r}]" if names else "open labels: xr.open_datatree(store, group='labels/…')"
+    raise LabelError(f"the tree holds no labels that were read from a store; {cure}")
 
 
 def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict[str, Any]:

@@ -17,17 +17,20 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xomezarr import spec
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, reachable_elsewhere
 from xomezarr.direct import created_group, created_like, update_attributes
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, keep_freed_memory, run_in_threads
-from xomezarr.errors import CodecError, OmeZarrError
+from xomezarr.errors import CodecError, LabelWarning, OmeZarrError, warn
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
+from xomezarr.labels import MOST_COLORS, colored
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
 from xomezarr.pixels import Pixels
-from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, plan_array, plan_tree
+from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes
+from xomezarr.planning import plan_array, plan_tree
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree
 from xomezarr.source import Source, stored
@@ -55,7 +58,7 @@ WINDOW_BATCH = 2**24
 def write_array(
     da: xr.DataArray, store: StoreArgument, *, progress: Progress | None = None, compute: bool = True, **options: Any
 ) -> xr.DataTree | Any:
-    """Write an array as a pyramid, and open what was written; `options` are those of `plan.plan`."""
+    """Write an array as a pyramid, and open what was written; `options` are those of `planning.plan_array`."""
     return write_plan(*plan_array(da, store, **options), progress=progress, compute=compute)
 
 
@@ -68,14 +71,19 @@ def write_tree(
     compute: bool = True,
     **options: Any,
 ) -> xr.DataTree | Any:
-    """Write a tree's levels as they stand, and open what was written; `options` are those of `plan.plan_tree`."""
+    """Write a tree's levels as they stand, and open what was written; `options` are those of `planning.plan_tree`."""
     return write_plan(*plan_tree(tree, levels, store, **options), progress=progress, compute=compute)
 
 
 def write_plan(
-    plan: Plan, pixels: Pixels, *, progress: Progress | None = None, compute: bool = True
+    plan: Plan,
+    pixels: Pixels,
+    *,
+    progress: Progress | None = None,
+    compute: bool = True,
+    how: Callable[[Plan, Pixels, OnTile | None], None] | None = None,
 ) -> xr.DataTree | Any:
-    """Write what is planned, and open what was written."""
+    """Write what is planned, by `execute` unless `how` says otherwise, and open what was written."""
     if not compute or not is_local(plan.store):
         # a local store is made beside its place: there, arrays that cannot be created cost nothing
         check_codecs(plan)
@@ -92,7 +100,7 @@ def write_plan(
                 'or compute it there: compute(scheduler="threads")'
             )
         with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
-            execute(plan, pixels, on_tile)
+            (how or execute)(plan, pixels, on_tile)
         return open_tree(plan.store, storage_options=plan.storage_options, cache=True)
 
     if compute:
@@ -119,14 +127,24 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     with publish(
         plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=plan.storage_options
     ) as group:
-        arrays = create_levels(group, plan)
-        write_pixels(plan, pixels, arrays, group, on_tile)
-        pixels.check()
-        create_coordinates(group, plan)
-        plan = with_windows(plan, arrays[-1])
-        update_attributes(group, group_attributes(plan, final_image(plan, None)))
+        fill(group, plan, pixels, on_tile)
         if not is_local(plan.store):
             consolidate(group, plan.zarr_format)
+
+
+def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
+    """Write an image and its labels into an empty group; the OME metadata of the image come last of all."""
+    arrays = create_levels(group, plan)
+    write_pixels(plan, pixels, arrays, group, on_tile)
+    for name, of_label in plan.labels.items():
+        fill(group.create_group(f"labels/{name}"), of_label, pixels.labels[name], on_tile)
+    if plan.labels:
+        listed = spec.dump_labels(tuple(plan.labels), plan.version)
+        update_attributes(group["labels"], listed)  # type: ignore[arg-type]
+    pixels.check()
+    create_coordinates(group, plan)
+    plan = with_colors(with_windows(plan, arrays[-1]), arrays[0])
+    update_attributes(group, group_attributes(plan, final_image(plan, None)))
 
 
 type Made = Callable[[str, zarr.Array[Any]], zarr.Array[Any]]
@@ -380,6 +398,42 @@ def with_windows(plan: Plan, coarsest: zarr.Array[Any]) -> Plan:
         for index, of_channel in zip(indices, np.moveaxis(read, axis, 0), strict=True):
             completed[index] = replace(channels[index], window=default_window(of_channel, plan.levels[0].dtype))
     return replace(plan, image=replace(plan.image, channels=tuple(completed)))
+
+
+def with_colors(plan: Plan, finest: zarr.Array[Any]) -> Plan:
+    """Return the plan of labels with colours from its colormap, if it has one, for the values that there are.
+
+    These are the labels of the properties; where there are none, level 0 is read again as it was written.
+    """
+    label = plan.image.label
+    if label is None or plan.colormap is None:
+        return plan
+    if label.rows is not None:
+        values = np.array(sorted(row.value for row in label.rows))
+    else:
+        found = values_of(finest)
+        if found is None:
+            warn(
+                f"the labels {plan.image.multiscale.name!r} have more than {MOST_COLORS} values, and are written "
+                "without colours, which each reader would have to load; give colors={value: color} for some of them",
+                LabelWarning,
+            )
+            return plan
+        values = found
+    return replace(plan, image=replace(plan.image, label=colored(label, plan.colormap, values)))
+
+
+def values_of(array: zarr.Array[Any]) -> NDArray[Any] | None:
+    """Return the values that occur in an array of labels, ascending; None if they are more than get colours."""
+    import pandas as pd
+
+    chunks = Chunks(array)
+    found = np.empty(0, array.dtype)
+    for box in chunks.boxes([slice(0, size) for size in chunks.shape]):
+        found = np.union1d(found, pd.unique(chunks.read(box).ravel()))
+        if found.size > MOST_COLORS:
+            return None
+    return found
 
 
 def sampled(shape: Sequence[int]) -> list[NDArray[np.intp]]:

@@ -20,6 +20,7 @@ from xomezarr.downsample.method import Kernel, Method, Smoothing
 from xomezarr.downsample.sections import Origin, Section, block_shape, origins, tiles
 from xomezarr.downsample.sources import lazy_blocks
 from xomezarr.downsample.table import (
+    FIRST,
     METHODS,
     MethodLike,
     check_dtype,
@@ -31,6 +32,7 @@ from xomezarr.downsample.table import (
 )
 
 __all__ = [
+    "FIRST",
     "METHODS",
     "Kernel",
     "Method",

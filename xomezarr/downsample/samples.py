@@ -1,8 +1,9 @@
-"""``nearest``: one pixel of each block, as it is."""
+"""``nearest``: one pixel of each block, as it is: the middle one, or the first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from xomezarr.downsample.method import Kernel, chained
 from xomezarr.downsample.sections import Section
 
-__all__ = ["lower_middle", "nearest"]
+__all__ = ["first", "lower_middle", "nearest"]
 
 
 def lower_middle(factor: int) -> int:
@@ -19,19 +20,24 @@ def lower_middle(factor: int) -> int:
     return (factor - 1) // 2
 
 
-def nearest(dtype: np.dtype[Any], skipna: bool, pixels: int) -> Kernel:
-    """Values as they are; `skipna` and `pixels` play no part."""
-    return chained(_take_samples, dtype)
+def first(factor: int) -> int:
+    """Index of the first pixel of a block, which stride slicing takes."""
+    return 0
 
 
-def _take_samples(block: NDArray[Any], sections: Sequence[Section]) -> NDArray[Any]:
-    """Take the lower middle pixel of each block, the level's last pixel where a cut block ends before it."""
+def nearest(dtype: np.dtype[Any], skipna: bool, pixels: int, *, sample: Callable[[int], int] = lower_middle) -> Kernel:
+    """Values as they are, those at `sample` of each block; `skipna` and `pixels` play no part."""
+    return chained(partial(_take_samples, sample), dtype)
+
+
+def _take_samples(sample: Callable[[int], int], block: NDArray[Any], sections: Sequence[Section]) -> NDArray[Any]:
+    """Take the same pixel of each block, the level's last pixel where a cut block ends before it."""
     for axis, section in enumerate(sections):
-        first, last = lower_middle(section.factor), section.stop - section.start - 1
+        start, last = sample(section.factor), section.stop - section.start - 1
         where: list[Any] = [slice(None)] * block.ndim
-        where[axis] = slice(first, None, section.factor)
-        if first + (section.count - 1) * section.factor > last:
-            where[axis] = np.minimum(first + section.factor * np.arange(section.count), last)
+        where[axis] = slice(start, None, section.factor)
+        if start + (section.count - 1) * section.factor > last:
+            where[axis] = np.minimum(start + section.factor * np.arange(section.count), last)
         block = block[tuple(where)]
     # a copy lets go of the pixels that were not taken
     return block.copy()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,10 +18,11 @@ from xomezarr.downsample.means import local_mean
 from xomezarr.downsample.method import Method, Smoothing, centre
 from xomezarr.downsample.modes import mode
 from xomezarr.downsample.ranks import maximum, median, minimum
-from xomezarr.downsample.samples import lower_middle, nearest
+from xomezarr.downsample.samples import first, lower_middle, nearest
 from xomezarr.errors import DtypeError, MethodError
 
 __all__ = [
+    "FIRST",
     "METHODS",
     "MethodLike",
     "check_dtype",
@@ -131,6 +134,15 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     }
 )
 """The downsampling methods, by name."""
+
+FIRST = replace(
+    METHODS["nearest"],
+    description="the first pixel of each block",
+    kernel=partial(nearest, sample=first),
+    sample=first,
+    arguments={"sample": "first"},
+)
+"""``nearest`` for labels of images whose levels lie on the first pixel of each block, as stride slicing makes them."""
 
 SYNONYMS: Mapping[str, str] = MappingProxyType(
     {

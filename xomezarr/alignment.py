@@ -1,0 +1,311 @@
+"""Put labels on the pixels of their image: whose coordinates they take, and by which steps and method they shrink.
+
+Each level of the labels has to meet a level of the image, pixel for pixel, whoever has written that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xomezarr.coords import dequantify, describe, to_units
+from xomezarr.downsample import FIRST, METHODS, Method, MethodLike
+from xomezarr.errors import LabelError, LabelWarning, MethodError, OmeZarrError, collecting, raise_all, warn
+from xomezarr.grid import REGULAR_WITHIN, Boundary, Grid, block_count, step_factor
+from xomezarr.labels import LABEL_METHOD, label_method
+from xomezarr.model import Axis
+from xomezarr.pyramid import VARIABLE, Pyramid, choose_chunks
+
+__all__ = ["Frame", "aligned", "check_names_apart"]
+
+MEETS_WITHIN = 0.1
+"""Levels meet where no pixel of one is further than this part of its size from that of the other.
+
+Tools write scales of rounded decimals; the places that a block may stand for are half a pixel apart.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The image that labels lie on.
+
+    Parameters
+    ----------
+    image
+        Its level 0, for the coordinates; no pixel is read.
+    axes
+        In file order.
+    grids
+        Pixel centres of each level by dimension, finest first.
+    """
+
+    image: xr.DataArray
+    axes: tuple[Axis, ...]
+    grids: tuple[Mapping[str, Grid], ...]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Pixels of level 0, by dimension."""
+        return {dim: grid.size for dim, grid in self.grids[0].items()}
+
+
+def aligned(
+    da: xr.DataArray,
+    name: str,
+    frame: Frame,
+    *,
+    method: MethodLike | None = None,
+    chunks: Mapping[str, int] | Sequence[int] | None = None,
+) -> tuple[xr.DataArray, Pyramid, tuple[dict[str, Grid], ...]]:
+    """Say how labels become a pyramid whose levels lie on those of an image; nothing is computed.
+
+    Parameters
+    ----------
+    da
+        Integers or bool.
+    name
+        Of the labels.
+    frame
+        The image.
+    method
+        How coarser levels are made; left out, the one whose pixels lie where the image's do.
+    chunks
+        As in `to_zarr`.
+
+    Returns
+    -------
+    xarray.DataArray
+        The labels by that name, with the coordinates of the image.
+    Pyramid
+        How its levels are made.
+    tuple of dict
+        Pixel centres of each level, by dimension in file order: those of the image.
+
+    Raises
+    ------
+    LabelError
+        If the labels do not lie on the pixels of the image.
+    MethodError
+        If the pixels of the method lie elsewhere than those of the image's levels.
+    """
+    faults: list[OmeZarrError] = []
+    with collecting(faults):
+        label_method(method, da.dtype)
+    with collecting(faults):
+        da = adopted(da, name, frame)
+    raise_all(faults, f"the labels {name!r} cannot be written")
+    shared = [str(dim) for dim in da.dims if da.sizes[dim] == frame.sizes[str(dim)]]
+    steps, boundary = steps_between(frame, shared, name)
+    row = fitting_method(method, da, name, frame, steps)
+    types = {axis.name: axis.type for axis in frame.axes if axis.type and axis.name in da.dims}
+    dimensions = describe(da, axes=types, irregular="keep")
+    shrinking = [dim for dim in shared if any(step[dim] > 1 for step in steps)]
+    made = Pyramid(dimensions, row, tuple(steps), boundary, None, choose_chunks(da, dimensions, shrinking, chunks))
+    if not meets(row, frame, steps, shared):
+        return da, made, made.grids
+    grids = tuple(
+        {dim: theirs[dim] if dim in shared else own[dim] for dim in own}
+        for own, theirs in zip(made.grids, frame.grids, strict=True)
+    )
+    return da, made, grids
+
+
+def adopted(da: xr.DataArray, name: str, frame: Frame) -> xr.DataArray:
+    """Return labels with the coordinates of their image, once it is sure that they lie on its pixels.
+
+    Raises
+    ------
+    LabelError
+        If they do not: the message names the dimension, and the first pixel that lies elsewhere.
+    """
+    da = dequantify(da).rename(name)
+    faults: list[OmeZarrError] = []
+    types = {axis.name: axis.type for axis in frame.axes}
+    faults += [
+        LabelError(
+            f"the labels {name!r} lack the dimension {dim!r} of the image, whose dimensions are {frame.image.dims}; "
+            f"add it with one pixel: expand_dims({dim!r})"
+        )
+        for dim in frame.image.dims
+        if dim not in da.dims and types[str(dim)] == "space"
+    ]
+    coords: dict[Any, xr.Variable] = {}
+    dropped: list[str] = []
+    for dim in map(str, da.dims):
+        with collecting(faults):
+            if dim not in types:
+                raise LabelError(
+                    f"the labels {name!r} have a dimension {dim!r}, which the image lacks; its dimensions are "
+                    f"{frame.image.dims}: rename({{{dim!r}: …}}), or select: isel({dim}=0)"
+                )
+            if da.sizes[dim] != frame.sizes[dim]:
+                _check_single(da, name, dim, frame)
+                continue
+            _check_same_place(da, name, dim, frame)
+            if dim in frame.image.coords:
+                coords[dim] = frame.image.coords[dim].variable
+            else:
+                dropped.append(dim)
+    raise_all(faults, f"the labels {name!r} do not lie on the pixels of the image")
+    return da.drop_vars(dropped, errors="ignore").assign_coords(coords)
+
+
+def check_names_apart(name: str, frame: Frame) -> None:
+    """Make sure that labels and image can stand side by side in a Dataset.
+
+    Raises
+    ------
+    LabelError
+        If a dimension or coordinate of the image has the name of the labels.
+    """
+    if name in frame.image.dims or name in frame.image.coords or name in (VARIABLE, frame.image.name):
+        raise LabelError(
+            f"labels cannot be named {name!r}, which is the name of the image, or of a dimension or coordinate of it; "
+            f"give another: labels={{{f'{name}_labels'!r}: …}}"
+        )
+
+
+def _check_single(da: xr.DataArray, name: str, dim: str, frame: Frame) -> None:
+    """49: each dimension of labels is as long as that of the image, or has one pixel."""
+    if da.sizes[dim] == 1:
+        return
+    cure = f"labels have the image's pixels, or a single one: isel({dim}=slice(0, {frame.sizes[dim]}))"
+    if da.sizes[dim] < frame.sizes[dim]:
+        cure = "put them among the image's pixels: labels.reindex_like(image, method='nearest', tolerance=…, "
+        cure += "fill_value=0) by coordinates, or labels.pad(…)"
+    raise LabelError(
+        f"the labels {name!r} have {da.sizes[dim]} pixels along {dim!r}, and the image has {frame.sizes[dim]}; {cure}"
+    )
+
+
+def _check_same_place(da: xr.DataArray, name: str, dim: str, frame: Frame) -> None:
+    """Make sure that a coordinate of the labels, if they have one, is that of the image."""
+    if dim not in da.coords:
+        return
+    theirs = frame.image.coords[dim] if dim in frame.image.coords else None
+    own = da.coords[dim]
+    grid = frame.grids[0][dim]
+    if theirs is not None and own.dtype.kind in "iuf" and theirs.dtype.kind in "iuf":
+        units = [coord.attrs.get("units") for coord in (own, theirs)]
+        if None not in units and units[0] != units[1]:
+            own = to_units(da, {dim: units[1]}).coords[dim]
+    wanted = xr.DataArray(grid.coordinates, dims=dim) if theirs is None else theirs
+    differs = _differs(own, wanted, grid)
+    if differs.any():
+        index = int(np.argmax(differs))
+        raise LabelError(
+            f"coordinate {dim!r} of the labels {name!r} is {own.values[index]} at index {index}, and that of the image "
+            f"{wanted.values[index]}; take the image's: labels.drop_vars({dim!r}), "
+            "or put the labels in their place: labels.reindex_like(image)"
+        )
+
+
+def _differs(own: xr.DataArray, wanted: xr.DataArray, grid: Grid) -> Any:
+    """Tell for each pixel whether two coordinates place it differently."""
+    if own.dtype.kind in "iuf" and wanted.dtype.kind in "iuf":
+        return ~(np.abs(own.values - wanted.values.astype(np.float64)) <= REGULAR_WITHIN * grid.scale)
+    if own.dtype.kind == wanted.dtype.kind == "m":
+        return np.abs(own.values - wanted.values) > np.timedelta64(0)
+    return own.values != wanted.values
+
+
+def steps_between(frame: Frame, dims: Sequence[str], name: str) -> tuple[list[dict[str, int]], Boundary]:
+    """Return by which whole factors, and with which boundary, the sizes of an image's levels come about.
+
+    Raises
+    ------
+    LabelError
+        If there are none.
+    """
+    found: dict[Boundary, list[dict[str, int]]] = {"pad": [], "trim": []}
+    for boundary, steps in found.items():
+        for fine, coarse in zip(frame.grids, frame.grids[1:], strict=False):
+            step = {dim: next(_factors(fine[dim], coarse[dim], boundary), 0) for dim in dims}
+            if not all(step.values()):
+                break
+            steps.append(step)
+        else:
+            return steps, boundary
+    level = max(map(len, found.values())) + 1
+    sizes = [{dim: grids[dim].size for dim in dims} for grids in frame.grids[level - 1 : level + 1]]
+    raise LabelError(
+        f"no whole factors make level {level} of the image, of sizes {sizes[1]}, from the level above, of sizes "
+        f"{sizes[0]}, so that no level of the labels {name!r} can lie on it; write the image anew: "
+        "tree.omezarr.level(0).omezarr.to_zarr(…)"
+    )
+
+
+def _factors(fine: Grid, coarse: Grid, boundary: Boundary) -> Iterator[int]:
+    """Yield the factors that make the size of a level from that of the level above, the likeliest first."""
+    likely = max(round(coarse.scale / fine.scale), 1)
+    # of sizes alone, the smallest and the largest quotient
+    others = range(max(fine.size // (coarse.size + 1), 1), fine.size // coarse.size + 2)
+    for factor in dict.fromkeys((likely, *sorted(others, key=lambda factor: abs(factor - likely))[:MOST_FACTORS])):
+        if block_count(fine.size, step_factor(fine.size, factor), boundary) == coarse.size:
+            yield step_factor(fine.size, factor)
+
+
+MOST_FACTORS = 64
+"""Factors that are tried where the scales do not tell: a level of one pixel may be made by any."""
+
+
+def fitting_method(
+    asked: MethodLike | None, da: xr.DataArray, name: str, frame: Frame, steps: Sequence[Mapping[str, int]]
+) -> Method:
+    """Return the method whose pixels lie where those of the image's levels do.
+
+    Raises
+    ------
+    MethodError
+        If another is asked for.
+    """
+    dims = list(steps[0]) if steps else []
+    row: Method = label_method(asked, da.dtype)
+    if meets(row, frame, steps, dims):
+        return row
+    fitting = [
+        known for known in (METHODS[LABEL_METHOD], METHODS["nearest"], FIRST) if meets(known, frame, steps, dims)
+    ]
+    if fitting and asked is None:
+        return fitting[0]
+    if fitting and asked != fitting[0].name:
+        level, dim, factor, place = next(_misses(row, frame, steps, dims))
+        raise MethodError(
+            f"method {row.name!r} makes labels that stand for index {row.sample(factor):g} of each block of {factor}, "
+            f"and along {dim!r} the pixels of level {level} of the image lie at {place:g}; "
+            f"give the labels {name!r} method={fitting[0].name!r}, or leave it out"
+        )
+    if fitting:
+        return fitting[0]
+    level, dim, factor, place = next(_misses(row, frame, steps, dims))
+    warn(
+        f"the pixels of level {level} of the image lie at index {place:g} of each block of {factor} along {dim!r} by "
+        f"its metadata, where no method has labels; those of {name!r} lie at {row.sample(factor):g}, as their own "
+        "metadata say. Write the image anew to have both alike: tree.omezarr.level(0).omezarr.to_zarr(…)",
+        LabelWarning,
+    )
+    return row
+
+
+def meets(method: Method, frame: Frame, steps: Sequence[Mapping[str, int]], dims: Sequence[str]) -> bool:
+    """Whether the pixels that a method makes lie where those of the image's levels do."""
+    return next(_misses(method, frame, steps, dims), None) is None
+
+
+def _misses(
+    method: Method, frame: Frame, steps: Sequence[Mapping[str, int]], dims: Sequence[str]
+) -> Iterator[tuple[int, str, int, float]]:
+    """Yield where they do not: level, dimension, factor, and the index in a block at which the image's pixels lie."""
+    for level, step in enumerate(steps, 1):
+        for dim in dims:
+            fine, coarse, factor = frame.grids[level - 1][dim], frame.grids[level][dim], step[dim]
+            if factor == 1 and fine == coarse:
+                continue
+            place = fine.index(coarse.translation)
+            drift = abs(coarse.scale / (fine.scale * factor) - 1) * (coarse.size - 1)
+            if abs(place - method.sample(factor)) > MEETS_WITHIN or drift > MEETS_WITHIN:
+                yield level, dim, factor, place

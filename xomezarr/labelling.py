@@ -1,0 +1,280 @@
+"""Add labels to an image that is in a store, replace them and take them away; the image is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xomezarr import spec
+from xomezarr.alignment import Frame, check_names_apart
+from xomezarr.direct import update_attributes
+from xomezarr.downsample import MethodLike
+from xomezarr.engine import OnTile
+from xomezarr.errors import LabelError, OmeZarrError, StoreExistsError, StoreNotFoundError, collecting, raise_all
+from xomezarr.labels import Labels, check_label_name
+from xomezarr.lazy import zarr
+from xomezarr.pixels import Pixels
+from xomezarr.plan import COMPRESSORS, Plan, Shards
+from xomezarr.planning import Target, plan_labels, stored_metadata
+from xomezarr.pyramid import VARIABLE
+from xomezarr.read import open_tree
+from xomezarr.store import (
+    StoreArgument,
+    below,
+    label_names,
+    labels_of,
+    listed_labels,
+    member_path,
+    open_group,
+    resolve,
+    wait,
+)
+from xomezarr.tree import levels
+from xomezarr.write import Progress, consolidate, execute, write_plan
+
+__all__ = ["delete_labels", "parted", "to_labels"]
+
+
+def to_labels(
+    da: xr.DataArray,
+    image_store: StoreArgument,
+    name: str,
+    *,
+    colors: Mapping[Any, Any] | str | None = None,
+    properties: Any = None,
+    method: MethodLike | None = None,
+    mode: str = "w-",
+    chunks: Mapping[str, int] | Sequence[int] | None = None,
+    shards: Shards = None,
+    compressors: Any = COMPRESSORS,
+    write_empty_chunks: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    max_memory: int | str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    compute: bool = True,
+) -> xr.DataTree | Any:
+    """Add a label image to an image in a store, on its pixels and with as many levels.
+
+    The image is not touched, and a failure leaves what was there before. Several processes may add labels at once to
+    an image in a local folder.
+
+    Parameters
+    ----------
+    da
+        Integers or bool; 0 is the background. Its dimensions are those of the image, of which time and channels may be
+        left out, or have one pixel. Without coordinates it takes those of the image; where it has some, they have to
+        be the image's.
+    image_store
+        Path, URL or store of the image.
+    name
+        What the labels are called: a folder below ``labels``.
+    colors
+        By label value: names, ``"#rrggbb"``, ``"#rrggbbaa"`` or tuples of numbers; or the name of a colormap of
+        matplotlib, whose colours go to the labels of `properties`, else to all values that there are, for which
+        level 0 is read once more. Left out, viewers choose.
+    properties
+        A `pandas.DataFrame`, a dict of columns or a Dataset with a row for each label, named by the index or in a
+        column ``label``.
+    method
+        ``"mode"``, ``"nearest"``, ``"min"`` or ``"max"``. Left out, ``"mode"``, or ``"nearest"`` where the levels of
+        the image are samples. An error where its pixels would lie elsewhere than those of the image.
+    mode
+        ``"w-"``: an error if the labels exist; ``"w"``: replace them.
+    chunks, shards, compressors, write_empty_chunks, storage_options, max_memory, workers, progress, compute
+        As in `to_zarr`.
+
+    Returns
+    -------
+    xarray.DataTree or dask.delayed.Delayed
+        The labels, opened lazily.
+
+    Raises
+    ------
+    LabelError
+        If the labels do not lie on the image's pixels, or colours and properties cannot be used.
+    DtypeError
+        If they are neither integers nor bool.
+    MethodError
+        If the method invents values, or has its pixels elsewhere.
+    StoreExistsError
+        If there are labels of that name.
+    """
+    check_label_name(name)
+    labels = Labels.of(Labels(da, colors, properties, method), name)
+    faults: list[OmeZarrError] = []
+    with open_tree(image_store, storage_options=storage_options, labels=False) as tree:
+        frame = frame_of(tree, image_store)
+    known = stored_metadata(tree)
+    assert known is not None
+    assert known.version is not None
+    target = Target.asked(
+        faults,
+        below(image_store, f"labels/{name}"),
+        version=known.version,
+        mode=mode,
+        shards=shards,
+        compressors=compressors,
+        write_empty_chunks=write_empty_chunks,
+        storage_options=storage_options,
+        max_memory=max_memory,
+        workers=workers,
+    )
+    with collecting(faults):
+        check_names_apart(name, frame)
+    with collecting(faults):
+        target.check_not_read_from(da)
+    with collecting(faults):
+        plan, pixels = plan_labels(labels, name, frame, target, chunks=chunks)
+    raise_all(faults, f"the labels {name!r} cannot be written")
+    add = partial(_add, resolve(image_store), name)
+    return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
+
+
+def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Take labels away from an image; the image, and other labels, are not touched.
+
+    Parameters
+    ----------
+    image_store, storage_options
+        As in `to_labels`.
+    name
+        Of the labels.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If the image has no labels of that name.
+    """
+    check_label_name(name)
+    target = resolve(image_store)
+    group = open_group(image_store, storage_options=storage_options)
+    names = label_names(labels_of(group))
+    if name not in names:
+        raise StoreNotFoundError(
+            f"{str(image_store)!r} has no labels {name!r}; it has {', '.join(map(repr, names)) or 'none'}"
+        )
+    with _alone(target):
+        _list(target, storage_options, lambda listed: [path for path in listed if path != name])
+        if isinstance(target, Path):
+            from xomezarr import stage
+
+            place = target.resolve() / "labels" / name
+            if place.exists():
+                stage.discard(place)
+        else:
+            _erase(below(image_store, f"labels/{name}"), storage_options)
+
+
+def parted(
+    ds: xr.Dataset, image: str | None, colors: Mapping[str, Any], properties: Mapping[str, Any]
+) -> tuple[xr.DataArray, dict[str, Labels]]:
+    """Return the image of a Dataset, and its labels: all other variables.
+
+    Raises
+    ------
+    LabelError
+        If it cannot be told which variable is the image, or colours or properties are those of none.
+    """
+    names = [str(name) for name in ds.data_vars]
+    others = [name for name in names if ds[name].dtype.kind not in "biu"]
+    chosen = image
+    if chosen is None:
+        chosen = (
+            VARIABLE
+            if VARIABLE in names
+            else next(iter(others if len(others) == 1 else names[: len(names) == 1]), None)
+        )
+    if chosen is None or chosen not in names:
+        told = f"image={image!r} is none of" if image is not None else "it cannot be told which is the image among"
+        raise LabelError(f"{told} the variables {names}; say which: image={next(iter(others or names), 'image')!r}")
+    faults: list[OmeZarrError] = [
+        LabelError(f"{what} are given for {name!r}, and the labels are {[n for n in names if n != chosen]}")
+        for what, given in (("colors", colors), ("properties", properties))
+        for name in given
+        if name not in names or name == chosen
+    ]
+    raise_all(faults, "the Dataset cannot be written")
+    labels = {name: Labels(ds[name], colors.get(name), properties.get(name)) for name in names if name != chosen}
+    return ds[chosen], labels
+
+
+def frame_of(tree: xr.DataTree, store: StoreArgument) -> Frame:
+    """Return an image that was opened from a store as what labels lie on.
+
+    Raises
+    ------
+    LabelError
+        If it is one of labels itself.
+    """
+    known = stored_metadata(tree)
+    found = levels(tree)
+    if known is None or known.label is not None:
+        raise LabelError(f"{str(store)!r} holds labels, and labels are added to an image; give the image's store")
+    dims = known.multiscale.dims
+    grids = tuple(
+        level.grid({dim: array.sizes[dim] for dim in dims})
+        for level, array in zip(known.multiscale.levels, found, strict=True)
+    )
+    return Frame(found[0], known.multiscale.axes, grids)
+
+
+def _add(image: Any, name: str, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
+    """Write labels where they belong; when they are whole, the image's list of labels names them."""
+    try:
+        execute(plan, pixels, on_tile)
+    except BaseException as error:
+        if isinstance(error, StoreExistsError):  # what is there is another's
+            raise
+        if isinstance(image, Path):
+            with suppress(OSError):  # it stays where anything is in it
+                (image / "labels").rmdir()
+        elif plan.mode == "w-":
+            with suppress(Exception):  # the error that led here counts
+                _erase(plan.store, plan.storage_options)
+        raise
+    with _alone(image):
+        _list(image, plan.storage_options, lambda listed: [*listed, name] if name not in listed else listed)
+
+
+def _list(image: Any, storage_options: Mapping[str, Any] | None, change: Callable[[list[str]], list[str]]) -> None:
+    """Change which labels an image's group of labels names; make that group if there is none."""
+    options = dict(storage_options) if storage_options else None
+    group = zarr.open_group(image, mode="r+", use_consolidated=False, storage_options=options)
+    version = spec.detect(group.attrs.asdict())
+    assert version is not None
+    listing = labels_of(group)
+    if listing is None:
+        listing = group.create_group("labels", attributes=spec.dump_labels(tuple(change([])), version))
+    else:
+        before = list(listed_labels(listing))
+        after = change(before)
+        if after != before:
+            listing = group["labels"]  # type: ignore[assignment] # to be written
+            update_attributes(listing, spec.dump_labels(tuple(after), version, listing.attrs.asdict()))
+    if group.metadata.consolidated_metadata is not None or not isinstance(image, Path):
+        consolidate(group, group.metadata.zarr_format)
+
+
+def _erase(place: StoreArgument, storage_options: Mapping[str, Any] | None) -> None:
+    """Delete all that is at a place that is no local folder."""
+    options = dict(storage_options) if storage_options else None
+    try:
+        group = zarr.open_group(place, mode="r+", use_consolidated=False, storage_options=options)
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        return
+    wait(group.store.delete_dir(member_path(group, "").rstrip("/")))
+
+
+def _alone(image: Any) -> AbstractContextManager[None]:
+    """Keep other processes from changing the same list meanwhile, where that is possible: in a local folder."""
+    if not isinstance(image, Path):
+        return nullcontext()
+    from xomezarr import stage
+
+    return stage.locked(image.resolve())
