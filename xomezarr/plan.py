@@ -444,7 +444,9 @@ def plan_tree(
         first.extra if first else {},
     )
     channels = _keep_rendering(_channels(base, described[0]), known)
-    image = Image((multiscale,), channels, None, known.omero if known else {}, known.extra if known else {})
+    image = Image((multiscale,), channels)
+    if known is not None:
+        image = replace(image, omero=known.omero, extra=known.extra, label=known.label)
     with collecting(faults):
         attributes, arrays = sidecar.dump(base, described[0], image)
     with collecting(faults):
@@ -645,7 +647,8 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
         )
         # channels that no axis counts are those of a single one
         channels = known.channels if image.channels is None else _keep_rendering(image.channels, known)
-        image = Image((merged, *known.multiscales[1:]), channels, None, known.omero, {**image.extra, **known.extra})
+        extra = {**image.extra, **known.extra}
+        image = Image((merged, *known.multiscales[1:]), channels, None, known.omero, extra, known.label)
     kept = plan.attributes[sidecar.KEY]
     coords = {
         name: entry | ({"array": moved[entry["array"]]} if "array" in entry else {})

@@ -508,7 +508,7 @@ def _check_axes(source: Source, axes: str | Sequence[str] | None) -> None:
 
 def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
     """Say that an image of labels is about to get values that are no labels of it."""
-    if source.known is None or "image-label" not in source.known.extra.get("ome", {}):
+    if source.known is None or source.known.label is None:
         return
     row = default_method(source.image.dtype) if method is None else get_method(method)
     if not row.keeps_values:
