@@ -586,7 +586,8 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
         )
         # channels that no axis counts are those of a single one
         channels = known.channels if image.channels is None else _keep_rendering(image.channels, known)
-        image = Image((merged, *known.multiscales[1:]), channels, None, known.omero, {**image.extra, **known.extra})
+        extra = {**image.extra, **known.extra}
+        image = Image((merged, *known.multiscales[1:]), channels, None, known.omero, extra, known.label)
     kept = plan.attributes[sidecar.KEY]
     coords = {
         name: entry | ({"array": moved[entry["array"]]} if "array" in entry else {})

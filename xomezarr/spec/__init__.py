@@ -7,15 +7,17 @@ The only place that sees OME-Zarr's JSON or ome-zarr-models. A version is one mo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
 from xomezarr import checks
 from xomezarr.errors import NotOmeZarrError, VersionError
-from xomezarr.model import Image
+from xomezarr.model import Image, LabelImage, Plate, Well
 from xomezarr.report import Finding
 from xomezarr.spec import v04, v05
+from xomezarr.spec.judges import MODELS
+from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
 
 __all__ = [
@@ -24,11 +26,22 @@ __all__ = [
     "check",
     "detect",
     "dump",
+    "dump_labels",
+    "dump_layout",
+    "dump_plate",
+    "dump_series",
+    "dump_well",
     "findings",
     "is_image",
     "is_ome",
+    "kinds",
+    "layout",
     "ome_part",
     "parse",
+    "parse_labels",
+    "parse_plate",
+    "parse_series",
+    "parse_well",
     "place",
     "without_image",
     "zarr_format",
@@ -36,20 +49,57 @@ __all__ = [
 
 
 class VersionModule(Protocol):
-    """What the module of a version offers."""
+    """What the module of a version offers.
+
+    What reads takes group attributes that hold its kind, and gives None if `notes` names something that prevents it.
+    """
 
     VERSION: str
     ZARR_FORMAT: int
     NAMESPACE: str | None
+    READERS: Mapping[str, Callable[[Mapping[str, Any], Notes], Any]]
 
     def read(self, attrs: Mapping[str, Any], notes: Notes, /) -> Image | None:
-        """Read group attributes; None if `notes` names something that prevents it."""
+        """Read an image."""
+
+    def read_image_label(self, attrs: Mapping[str, Any], notes: Notes, /) -> LabelImage | None:
+        """Read what makes a group one of labels, whatever else it holds."""
+
+    def read_plate(self, attrs: Mapping[str, Any], notes: Notes, /) -> Plate | None:
+        """Read a plate."""
+
+    def read_well(self, attrs: Mapping[str, Any], notes: Notes, /) -> Well | None:
+        """Read a well."""
+
+    def read_labels(self, attrs: Mapping[str, Any], notes: Notes, /) -> tuple[str, ...] | None:
+        """Read the paths of label images."""
+
+    def read_series(self, attrs: Mapping[str, Any], notes: Notes, /) -> tuple[str, ...] | None:
+        """Read the paths of the images of a collection."""
+
+    def read_collection(self, attrs: Mapping[str, Any], notes: Notes, /) -> int | None:
+        """Read which layout a collection has."""
 
     def dump(self, image: Image, /) -> dict[str, Any]:
         """Return the group attributes that say what `image` says."""
 
-    def model(self) -> Any:
-        """Return the model by which ome-zarr-models judges the metadata of an image."""
+    def dump_plate(self, plate: Plate, /) -> dict[str, Any]:
+        """Return the group attributes of a plate."""
+
+    def dump_well(self, well: Well, /) -> dict[str, Any]:
+        """Return the group attributes of a well."""
+
+    def dump_labels(self, paths: Sequence[str], extra: Mapping[str, Any], /) -> dict[str, Any]:
+        """Return the group attributes that list label images."""
+
+    def dump_series(self, paths: Sequence[str], /) -> dict[str, Any]:
+        """Return the group attributes that list the images of a collection."""
+
+    def dump_collection(self, extra: Mapping[str, Any], /) -> dict[str, Any]:
+        """Return the group attributes of a collection."""
+
+    def model(self, kind: str, /) -> Any:
+        """Return the model by which ome-zarr-models judges the metadata of a kind."""
 
 
 _MODULES: tuple[VersionModule, ...] = (v04, v05)
@@ -70,6 +120,9 @@ _KINDS = {
     "bioformats2raw.layout": "a collection of images as bioformats2raw lays it out",
     "series": "a list of series",
 }
+
+_VERSION_RULES = {"multiscales": "35", "plate": "73", "well": "82", "image-label": "59"}
+"""By which rule each kind of 0.4 that has a version names it."""
 
 
 def zarr_format(version: str) -> int:
@@ -95,7 +148,8 @@ def detect(attrs: Mapping[str, Any]) -> str | None:
     -------
     str or None
         Any version, known or not. An image of the layout up to 0.4 that names none is ``"0.4"`` or ``"0.3"`` by
-        the form of its axes. None if there are no OME metadata, or if they name no version and nothing else tells.
+        the form of its axes; anything else of that layout is ``"0.4"``. None if there are no OME metadata, or if they
+        name no version and nothing else tells.
     """
     where, metadata = _locate(attrs)
     if where:  # 0.5 and later: once for the group
@@ -103,7 +157,11 @@ def detect(attrs: Mapping[str, Any]) -> str | None:
     multiscales = _objects(metadata.get("multiscales"))
     parts = [*multiscales, *_objects([metadata.get(kind) for kind in ("plate", "well", "image-label")])]
     claims = [_claim(part["version"]) for part in parts if "version" in part]
-    return claims[0] if claims else next((_by_form(multiscale) for multiscale in multiscales), None)
+    if claims:
+        return claims[0]
+    if "multiscales" in metadata:
+        return next((_by_form(multiscale) for multiscale in multiscales), None)
+    return v04.VERSION if any(kind in metadata for kind in _KINDS) else None
 
 
 def is_image(attrs: Mapping[str, Any]) -> bool:
@@ -113,8 +171,17 @@ def is_image(attrs: Mapping[str, Any]) -> bool:
 
 def is_ome(attrs: Mapping[str, Any]) -> bool:
     """Whether group attributes hold OME metadata of any kind and version."""
-    where, metadata = _locate(attrs)
-    return where == "ome" or any(kind in metadata for kind in _KINDS)
+    return _locate(attrs)[0] == "ome" or bool(kinds(attrs))
+
+
+def kinds(attrs: Mapping[str, Any]) -> frozenset[str]:
+    """Return what group attributes describe, by the keys of the specification.
+
+    >>> sorted(kinds({"ome": {"version": "0.5", "plate": {}, "bioformats2raw.layout": 3}}))
+    ['bioformats2raw.layout', 'plate']
+    """
+    _, metadata = _locate(attrs)
+    return frozenset(kind for kind in _KINDS if kind in metadata)
 
 
 def ome_part(attrs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -155,19 +222,94 @@ def parse(attrs: Mapping[str, Any]) -> Image:
     MetadataError
         If something prevents reading; the message lists each fault with its place.
     """
-    if not is_image(attrs):
-        raise NotOmeZarrError(f"the group holds {_kind(attrs)}; open the group of an image")
-    module = _reader(attrs)
-    if module is None:
-        finding = _version_finding(attrs)
-        raise VersionError(f"{finding.location}: {finding.message}; {finding.cure}")
-    notes = Notes()
-    image = module.read(_without_sidecar(attrs), notes)
-    if image is None or notes.stops:
-        raise metadata_error(
-            notes.stops, "the OME metadata cannot be read", "xomezarr.validate(store) lists all that is wrong"
-        )
-    return image
+    return _read(_reader_of(attrs, "multiscales").read, attrs)
+
+
+def parse_plate(attrs: Mapping[str, Any]) -> Plate:
+    """Read the plate that group attributes describe.
+
+    What is wrong without hiding where the wells are is passed over here, and told by `findings`: the path of a well
+    decides, whatever its indices say.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of a Zarr group.
+
+    Raises
+    ------
+    NotOmeZarrError, VersionError, MetadataError
+        As `parse` does.
+    """
+    return _read(_reader_of(attrs, "plate").read_plate, attrs)
+
+
+def parse_well(attrs: Mapping[str, Any]) -> Well:
+    """Read the well that group attributes describe.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of a Zarr group.
+
+    Raises
+    ------
+    NotOmeZarrError, VersionError, MetadataError
+        As `parse` does.
+    """
+    return _read(_reader_of(attrs, "well").read_well, attrs)
+
+
+def parse_labels(attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read which label images a ``labels`` group lists: their paths below it; none where it lists none.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of a Zarr group.
+
+    Raises
+    ------
+    NotOmeZarrError, VersionError, MetadataError
+        As `parse` does.
+    """
+    if not kinds(attrs):
+        return ()
+    return _read(_reader_of(attrs, "labels").read_labels, attrs)
+
+
+def parse_series(attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read which images a collection has from its group ``OME``: their paths below the collection's group.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of the group ``OME``.
+
+    Raises
+    ------
+    NotOmeZarrError, VersionError, MetadataError
+        As `parse` does.
+    """
+    return _read(_reader_of(attrs, "series").read_series, attrs)
+
+
+def layout(attrs: Mapping[str, Any]) -> int | None:
+    """Return the value of ``bioformats2raw.layout``, by which a group is a collection of images; None where it is none.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of a Zarr group.
+
+    Raises
+    ------
+    VersionError, MetadataError
+        As `parse` does.
+    """
+    if "bioformats2raw.layout" not in kinds(attrs):
+        return None
+    return _read(_reader_of(attrs, "bioformats2raw.layout").read_collection, attrs)
 
 
 def dump(image: Image, version: str) -> dict[str, Any]:
@@ -191,10 +333,88 @@ def dump(image: Image, version: str) -> dict[str, Any]:
     return _module(version).dump(image)
 
 
+def dump_plate(plate: Plate, version: str) -> dict[str, Any]:
+    """Return the group attributes by which a version of OME-Zarr says what `plate` says, as `dump` does of an image.
+
+    Raises
+    ------
+    VersionError
+        If the version is not known.
+    """
+    return _module(version).dump_plate(plate)
+
+
+def dump_well(well: Well, version: str) -> dict[str, Any]:
+    """Return the group attributes by which a version of OME-Zarr says what `well` says, as `dump` does of an image.
+
+    Raises
+    ------
+    VersionError
+        If the version is not known.
+    """
+    return _module(version).dump_well(well)
+
+
+def dump_labels(paths: Sequence[str], version: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the attributes of a ``labels`` group.
+
+    Parameters
+    ----------
+    paths
+        Of the label images below the group.
+    version
+        One of `VERSIONS`.
+    extra
+        Unknown keys of the group, as in `Image`.
+
+    Raises
+    ------
+    VersionError
+        If the version is not known.
+    """
+    return _module(version).dump_labels(paths, extra or {})
+
+
+def dump_series(paths: Sequence[str], version: str) -> dict[str, Any]:
+    """Return the attributes of the group ``OME`` of a collection.
+
+    Parameters
+    ----------
+    paths
+        Of the images below the collection's group, in the order of its OME-XML.
+    version
+        One of `VERSIONS`.
+
+    Raises
+    ------
+    VersionError
+        If the version is not known.
+    """
+    return _module(version).dump_series(paths)
+
+
+def dump_layout(version: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the attributes of the group of a collection, as bioformats2raw lays it out.
+
+    Parameters
+    ----------
+    version
+        One of `VERSIONS`.
+    extra
+        Unknown keys of the group, as in `Image`.
+
+    Raises
+    ------
+    VersionError
+        If the version is not known.
+    """
+    return _module(version).dump_collection(extra or {})
+
+
 def without_image(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return group attributes without what they say of an image."""
     where, metadata = _locate(attrs)
-    kept = {key: value for key, value in metadata.items() if key not in ("multiscales", "omero")}
+    kept = {key: value for key, value in metadata.items() if key not in ("multiscales", "omero", "image-label")}
     return {**{key: value for key, value in attrs.items() if key != where}, where: kept} if where else kept
 
 
@@ -213,7 +433,7 @@ def findings(attrs: Mapping[str, Any], *, strict: bool = False) -> list[Finding]
 
 
 def check(attrs: Mapping[str, Any], version: str) -> None:
-    """Make sure, before anything is written, that group attributes are a valid image of a version.
+    """Make sure, before anything is written, that group attributes are valid in a version, whatever they describe.
 
     The judges are ome-zarr-models and xomezarr's own rules.
 
@@ -239,30 +459,51 @@ def check(attrs: Mapping[str, Any], version: str) -> None:
         )
 
 
+def _read[T](read: Callable[[Mapping[str, Any], Notes], T | None], attrs: Mapping[str, Any]) -> T:
+    notes = Notes()
+    found = read(_without_sidecar(attrs), notes)
+    if found is None or notes.stops:
+        raise metadata_error(
+            notes.stops, "the OME metadata cannot be read", "xomezarr.validate(store) lists all that is wrong"
+        )
+    return found
+
+
 def _findings(attrs: Mapping[str, Any]) -> Iterator[Finding]:
-    where, metadata = _locate(attrs)
-    if "multiscales" not in metadata:
-        message = f"the group holds {_kind(attrs)}, which is not examined"
-        yield Finding("96", "error", where or "attributes", message, "validate the group of an image")
+    where, _ = _locate(attrs)
+    found = kinds(attrs)
+    if not found:
+        message = f"the group holds {_kind(attrs)}, so that there is nothing to examine"
+        yield Finding("96", "error", where or "attributes", message, "validate the group of an image or a plate")
         return
     module = _reader(attrs)
     if module is None:
         yield _version_finding(attrs)
         return
-    if where and "multiscales" in attrs:
-        message = "the group holds metadata of two versions, at the top and under ome"
-        cure = f"remove those at the top, which readers of {module.VERSION} skip"
-        yield Finding("96", "warning", "multiscales", message, cure)
+    for kind in _KINDS:
+        if where and kind in found and kind in attrs:
+            message = "the group holds metadata of two versions, at the top and under ome"
+            cure = f"remove those at the top, which readers of {module.VERSION} skip"
+            yield Finding("96", "warning", kind, message, cure)
     notes = Notes()
-    module.read(_without_sidecar(attrs), notes)
-    yield from notes.findings
+    if "image-label" in found and "multiscales" not in found:
+        # 51 (MUST): the group of a label image is that of an image
+        message = "the group holds an image-label and no multiscales"
+        notes.error("51", place(attrs, "image-label"), message, "write it beside the multiscales of the label image")
+    for kind in _KINDS:
+        # an image is read together with its image-label, and 0.5 looks at the version once
+        if kind in found and not (kind == "image-label" and "multiscales" in found):
+            module.READERS[kind](_without_sidecar(attrs), notes)
+    yield from dict.fromkeys(notes.findings)
 
 
 def _version_finding(attrs: Mapping[str, Any]) -> Finding:
-    """Say why no module of this library reads an image: by its version, or because it names none."""
+    """Say why no module of this library reads a group: by its version, or because it names none."""
     where, metadata = _locate(attrs)
     version = detect(attrs)
-    rule, place, example = ("0.5b", "ome.version", "0.5") if where else ("35", "multiscales[0].version", "0.4")
+    kind = next((kind for kind in _VERSION_RULES if kind in metadata), "multiscales")
+    at = "multiscales[0].version" if kind == "multiscales" else f"{kind}.version"
+    rule, at, example = ("0.5b", "ome.version", "0.5") if where else (_VERSION_RULES[kind], at, "0.4")
     if version is None and not where and not metadata["multiscales"]:
         return Finding("99", "error", "multiscales", "it is empty", "an image has a list of at least one multiscale")
     cure = f'write "{example}" if that is what the metadata are'
@@ -273,28 +514,36 @@ def _version_finding(attrs: Mapping[str, Any]) -> Finding:
         told = f"the version is {version!r}, whose metadata stand {home}, not here"
     else:
         told = f"the version is {version!r}, which xomezarr does not read; it reads {_known()}"
-        cure = f"convert the image to one of these with a tool that knows {version}"
-    return Finding(rule, "error", place, told, cure)
+        cure = f"convert it to one of these with a tool that knows {version}"
+    return Finding(rule, "error", at, told, cure)
 
 
 def _second_opinion(attrs: Mapping[str, Any], module: VersionModule) -> list[Finding]:
     """95 (own): ome-zarr-models accepts the metadata."""
     where, metadata = _locate(attrs)
-    # many images differ by their names alone, and judging takes as long as writing a small one
-    unnamed = [
-        {**multiscale, "name": ""} if isinstance(multiscale.get("name"), str) else multiscale
-        for multiscale in metadata["multiscales"]
-    ]
-    return list(_judged(module.VERSION, where, json.dumps({**metadata, "multiscales": unnamed})))
+    judged = dict(metadata)
+    if "multiscales" in judged:
+        # many images differ by their names alone, and judging takes as long as writing a small one
+        judged["multiscales"] = [
+            {**multiscale, "name": ""} if isinstance(multiscale.get("name"), str) else multiscale
+            for multiscale in judged["multiscales"]
+        ]
+    if isinstance(judged.get("image-label"), Mapping):
+        judged["image-label"] = as_models_ask(judged["image-label"])
+    if "plate" in judged:
+        judged["plate"] = {"version": module.VERSION, **judged["plate"]}
+    document = json.dumps(judged)
+    found = [_judged(module.VERSION, where, kind, document) for kind in MODELS if kind in judged]
+    return list(dict.fromkeys(fault for faults in found for fault in faults))
 
 
 @lru_cache(maxsize=64)
-def _judged(version: str, where: str, metadata: str) -> tuple[Finding, ...]:
+def _judged(version: str, where: str, kind: str, metadata: str) -> tuple[Finding, ...]:
     """Return what ome-zarr-models finds wrong with metadata, as JSON."""
     from pydantic import ValidationError
 
     try:
-        _module(version).model().model_validate(json.loads(metadata))
+        _module(version).model(kind).model_validate(json.loads(metadata))
     except ValidationError as error:
         return tuple(
             Finding("95", "error", _fault_place(where, fault["loc"]), f"ome-zarr-models says: {fault['msg']}")
@@ -327,17 +576,15 @@ def _locate(attrs: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return "", {key: value for key, value in attrs.items() if key != "multiscales"}
 
 
-def _kind(attrs: Mapping[str, Any]) -> str:
-    """Name what the group holds, with its version."""
+def _kind(attrs: Mapping[str, Any], wanted: str = "") -> str:
+    """Name what the group holds, with its version, and what it was expected to hold."""
     where, metadata = _locate(attrs)
-    kinds = [told for kind, told in _KINDS.items() if kind in metadata]
+    held = [told for kind, told in _KINDS.items() if kind in metadata]
     version = detect(attrs)
     of = f" of OME-Zarr {version}" if version else ""
-    return (
-        f"{' and '.join(kinds)}{of}, not an image"
-        if kinds
-        else f"no OME metadata{' but a version' if where and version else ''}"
-    )
+    if held:
+        return f"{' and '.join(held)}{of}{f', not {wanted}' if wanted else ''}"
+    return f"no OME metadata{' but a version' if where and version else ''}"
 
 
 def _claim(version: Any) -> str | None:
@@ -365,8 +612,27 @@ def _without_sidecar(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in attrs.items() if key != SIDECAR}
 
 
+def _reader_of(attrs: Mapping[str, Any], kind: str) -> VersionModule:
+    """Return the module that reads a group of a kind.
+
+    Raises
+    ------
+    NotOmeZarrError
+        If the group is of another kind.
+    VersionError
+        If there is no module for its version.
+    """
+    if kind not in kinds(attrs):
+        raise NotOmeZarrError(f"the group holds {_kind(attrs, _KINDS[kind])}; open the group of {_KINDS[kind]}")
+    module = _reader(attrs)
+    if module is None:
+        finding = _version_finding(attrs)
+        raise VersionError(f"{finding.location}: {finding.message}; {finding.cure}")
+    return module
+
+
 def _reader(attrs: Mapping[str, Any]) -> VersionModule | None:
-    """Return the module that reads an image; None if there is none for its version at its place."""
+    """Return the module that reads a group; None if there is none for its version at its place."""
     where, _ = _locate(attrs)
     module = _BY_VERSION.get(detect(attrs) or "")
     return module if module is not None and (module.NAMESPACE or "") == where else None

@@ -9,15 +9,11 @@ from typing import Any
 from xomezarr import checks
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale, Window
 from xomezarr.spec.notes import Notes, kind_of
+from xomezarr.spec.values import number, optional, present, with_extra
 
-__all__ = ["dump_multiscale", "dump_omero", "read_multiscales", "read_omero", "with_extra"]
+__all__ = ["dump_multiscale", "dump_omero", "read_multiscales", "read_omero"]
 
 _WINDOW_KEYS = ("min", "max", "start", "end")
-
-
-def with_extra(known: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object of the known keys, then the unknown ones; a known key is never replaced."""
-    return {**known, **{key: value for key, value in extra.items() if key not in known}}
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -65,7 +61,7 @@ def _read_multiscale(raw: Any, where: str, notes: Notes, known: Sequence[str]) -
         if key not in ("name", "axes", "datasets", "coordinateTransformations", *known)
     }
     axes = _read_axes(raw, where, notes)
-    name = _optional(raw, "name", str, where, notes)
+    name = optional(raw, "name", str, "94", where, notes)
     # type and metadata may be any JSON by the schemas: what the model cannot hold stays among the unknown keys
     method = extra.pop("type") if isinstance(extra.get("type"), str) else None
     metadata = extra.pop("metadata") if isinstance(extra.get("metadata"), Mapping) else None
@@ -304,32 +300,12 @@ def _read_transform(
     return Placing(values, identity.translation) if kind == "scale" else Placing(identity.scale, values)
 
 
-def _number(value: Any) -> float | None:
-    """Return a JSON number as a float, None if it is none; one too large for a float is infinite."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf")
-
-
 def _numbers(value: Any) -> tuple[float, ...] | None:
     if not isinstance(value, list):
         return None
-    numbers = [_number(item) for item in value]
-    found = tuple(number for number in numbers if number is not None)
+    numbers = [number(item) for item in value]
+    found = tuple(item for item in numbers if item is not None)
     return found if len(found) == len(numbers) else None
-
-
-def _optional[T](raw: Mapping[str, Any], key: str, kind: type[T], where: str, notes: Notes) -> T | None:
-    """94 (own, from the official schemas): an optional field has its type where it is there."""
-    value = raw.get(key)
-    if key not in raw or isinstance(value, kind):
-        return value
-    told = {str: "a string", bool: "true or false"}.get(kind, kind.__name__)
-    notes.error("94", f"{where}.{key}", f"it is {kind_of(value)}", f"it must be {told}")
-    return None
 
 
 # -- omero -------------------------------------------------------------------------------------------------
@@ -371,9 +347,9 @@ def _read_channel(raw: Any, where: str, notes: Notes) -> Channel:
         color = None
     else:
         notes.extend(checks.hex_color(color, f"{where}.color"))
-    label = _optional(raw, "label", str, where, notes)
-    active = _optional(raw, "active", bool, where, notes)
-    _optional(raw, "family", str, where, notes)
+    label = optional(raw, "label", str, "94", where, notes)
+    active = optional(raw, "active", bool, "94", where, notes)
+    optional(raw, "family", str, "94", where, notes)
     known = ("label", "color", "window", "active")
     return Channel(
         label,
@@ -392,10 +368,10 @@ def _read_window(raw: Mapping[str, Any], where: str, notes: Notes) -> Window | N
         notes.error("43", f"{where}.window", told, "give an object with min, max, start and end")
         return None
     for key in _WINDOW_KEYS:
-        if _number(window.get(key)) is None:
+        if number(window.get(key)) is None:
             told = f"it is {kind_of(window[key])}" if key in window else f"the window has no {key}"
             notes.error("44" if key in ("min", "max") else "45", f"{where}.window.{key}", told, "give a number")
-    if any(_number(window.get(key)) is None for key in _WINDOW_KEYS):
+    if any(number(window.get(key)) is None for key in _WINDOW_KEYS):
         return None
     return Window(
         **{key: window[key] for key in _WINDOW_KEYS},
@@ -416,11 +392,11 @@ def dump_multiscale(multiscale: Multiscale) -> dict[str, Any]:
         "type": multiscale.type,
         "metadata": None if multiscale.metadata is None else dict(multiscale.metadata),
     }
-    return with_extra(_present(known), multiscale.extra)
+    return with_extra(present(known), multiscale.extra)
 
 
 def _dump_axis(axis: Axis) -> dict[str, Any]:
-    return with_extra(_present({"name": axis.name, "type": axis.type, "unit": axis.unit}), axis.extra)
+    return with_extra(present({"name": axis.name, "type": axis.type, "unit": axis.unit}), axis.extra)
 
 
 def _dump_level(level: Level, dims: Sequence[str]) -> dict[str, Any]:
@@ -446,9 +422,4 @@ def _dump_channel(channel: Channel) -> dict[str, Any]:
         else with_extra({key: getattr(window, key) for key in _WINDOW_KEYS}, window.extra),
         "active": channel.active,
     }
-    return with_extra(_present(known), channel.extra)
-
-
-def _present(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are there: OME-Zarr says "unknown" by leaving a key out."""
-    return {key: value for key, value in values.items() if value is not None}
+    return with_extra(present(known), channel.extra)

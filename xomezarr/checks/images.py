@@ -1,29 +1,10 @@
-"""What OME-Zarr demands of an image, whatever version it is written in: one rule, one function.
-
-Each function yields what breaks its rule; its docstring is the demand, with the number by which findings
-name it. MUST gives an error, SHOULD a warning. The rules of JSON alone (types, required keys) live in `spec`.
-
-Numbers up to 90 are those of the list of rules of OME-Zarr 0.4, ``"0.5a"`` and the like came with 0.5, and
-these are xomezarr's own:
-
-====  ================================================================================================
-91    scales are positive, scales and translations finite
-92    the path of a dataset stays inside the group
-93    several multiscales differ in name
-94    the optional fields of images and channels have the types that the official schemas give them
-95    ome-zarr-models accepts what is written
-96    the group holds an image, of one version that can be told
-97    a level's shape and scale together cover what level 0 covers
-98    the path of a dataset leads to an array that can be read
-99    ``multiscales`` is a list of at least one object
-====  ================================================================================================
-"""
+"""What OME-Zarr demands of an image: axes, levels, multiscales, channels."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from xomezarr.model import Axis, Image, Level, Multiscale
 from xomezarr.report import Finding, Severity
@@ -41,15 +22,12 @@ __all__ = [
     "check_level",
     "check_multiscale",
     "coarser_by",
-    "escalate",
     "hex_color",
+    "leads_below",
 ]
 
 COARSER_WITHIN = 1e-3
 """A level's scale may fall short of the one before by this fraction: tools write rounded decimals and float32."""
-
-STRICT_LENIENT = frozenset({"11"})
-"""SHOULDs that stay warnings under strict validation: the official strict examples have a time axis without a unit."""
 
 _NAMED_TYPES = ("space", "time", "channel")
 _UNITS = {"space": SPACE_UNITS, "time": TIME_UNITS}
@@ -396,13 +374,3 @@ def check_image(image: Image, where: str = "multiscales") -> Iterator[Finding]:
         yield from check_multiscale(multiscale, place)
     for rule in IMAGE_RULES:
         yield from rule(image, where)
-
-
-def escalate(findings: Iterable[Finding]) -> list[Finding]:
-    """Turn each broken SHOULD into an error, but those of `STRICT_LENIENT`: what strict validation asks."""
-    return [
-        finding
-        if finding.severity == "error" or finding.rule in STRICT_LENIENT
-        else Finding(finding.rule, "error", finding.location, finding.message, finding.cure)
-        for finding in findings
-    ]

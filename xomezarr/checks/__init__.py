@@ -1,0 +1,82 @@
+"""What OME-Zarr demands, whatever version it is written in: one rule, one function.
+
+Each function yields what breaks its rule; its docstring is the demand, with the number by which findings
+name it. MUST gives an error, SHOULD a warning. The rules of JSON alone (types, required keys) live in `spec`,
+those that need the store in `validate`.
+
+Numbers up to 90 are those of the list of rules of OME-Zarr 0.4, ``"0.5a"`` and the like came with 0.5, and
+these are xomezarr's own:
+
+====  ================================================================================================
+91    scales are positive, scales and translations finite
+92    the path of a dataset, label, well, image or series stays inside the group
+93    several multiscales differ in name
+94    optional fields have the types that the official schemas give them
+95    ome-zarr-models accepts what is written
+96    the group holds something of OME-Zarr, of one version that can be told
+97    a level's shape and scale together cover what level 0 covers
+98    a path leads to an array or group that can be read
+99    ``multiscales`` is a list of at least one object
+====  ================================================================================================
+"""
+
+from __future__ import annotations
+
+from xomezarr.checks.images import (
+    AXIS_RULES,
+    COARSER_WITHIN,
+    IMAGE_RULES,
+    LEVEL_RULES,
+    MULTISCALE_RULES,
+    channel_count,
+    check_axes,
+    check_image,
+    check_level,
+    check_multiscale,
+    coarser_by,
+    hex_color,
+    leads_below,
+)
+from xomezarr.checks.labels import LABEL_RULES, distinct_colors, repeated_colors
+from xomezarr.checks.plates import (
+    ACQUISITION_RULES,
+    FIELD_RULES,
+    LINE_RULES,
+    PLATE_RULES,
+    PLATE_WELL_RULES,
+    WELL_RULES,
+    distinct_acquisitions,
+    distinct_lines,
+    row_and_column,
+)
+from xomezarr.checks.strict import STRICT_LENIENT, escalate
+
+__all__ = [
+    "ACQUISITION_RULES",
+    "AXIS_RULES",
+    "COARSER_WITHIN",
+    "FIELD_RULES",
+    "IMAGE_RULES",
+    "LABEL_RULES",
+    "LEVEL_RULES",
+    "LINE_RULES",
+    "MULTISCALE_RULES",
+    "PLATE_RULES",
+    "PLATE_WELL_RULES",
+    "STRICT_LENIENT",
+    "WELL_RULES",
+    "channel_count",
+    "check_axes",
+    "check_image",
+    "check_level",
+    "check_multiscale",
+    "coarser_by",
+    "distinct_acquisitions",
+    "distinct_colors",
+    "distinct_lines",
+    "escalate",
+    "hex_color",
+    "leads_below",
+    "repeated_colors",
+    "row_and_column",
+]
