@@ -23,7 +23,7 @@ from xarray.core import indexing
 
 from xomezarr import source
 from xomezarr.channels import RGB, assign_channels
-from xomezarr.coords import assign_grid
+from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
     AxisError,
     MissingDependencyError,
@@ -139,6 +139,7 @@ def convert(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    labels: Mapping[str, Any] | None = None,
     src_storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] | bool | None = None,
     **options: Any,
@@ -155,6 +156,9 @@ def convert(
         Pixel sizes and units that are to count instead of the file's; see `assign_grid`.
     channels
         Names and colours that are to count instead of the file's; see `assign_channels`.
+    labels
+        Label images by name: files, whose pixels are those of the image whatever they say of their own place, or what
+        `to_zarr` takes.
     src_storage_options
         For a source that is a URL, as fsspec takes them; `storage_options` are those of `dst`.
     progress
@@ -177,8 +181,55 @@ def convert(
         channels=channels,
         src_storage_options=src_storage_options,
     )
-    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, **options)
+    opened = open_labels(labels or {}, image, dst)
+    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, labels=opened, **options)
     return tree
+
+
+def open_labels(labels: Mapping[str, Any], image: xr.DataArray, dst: Any) -> dict[str, Any]:
+    """Open label images that are given as files, on the pixels of their image.
+
+    Parameters
+    ----------
+    labels
+        By name; what is no path stays as it is.
+    image
+        Its dimensions are those of the labels where a file does not name its own; those of channels and time may be
+        missing.
+    dst
+        Store that is to be written.
+
+    Raises
+    ------
+    AxisError
+        If the dimensions of a file cannot be told.
+    """
+    opened: dict[str, Any] = {}
+    for name, given in labels.items():
+        if not isinstance(given, str | os.PathLike):
+            opened[name] = given
+            continue
+        _refuse_same_place(given, dst)
+        try:
+            found = open_image(given)
+        except AxisError as error:
+            found = _open_as(given, image, error)
+        opened[name] = found.drop_vars([dim for dim in found.dims if dim in found.coords])
+    return opened
+
+
+def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> xr.DataArray:
+    """Open a file that does not name its dimensions, which are some of those of an image."""
+    others = [dim for dim in image.dims if infer_axis_type(image, str(dim), {}) in ("channel", "time")]
+    for dropped in ([], others[1:], others[:1], others):
+        dims = [str(dim) for dim in image.dims if dim not in dropped]
+        try:
+            found = open_image(path, dims=dims)
+        except AxisError:
+            continue
+        if all(found.sizes[dim] in (1, image.sizes[dim]) for dim in dims):
+            return found
+    raise error
 
 
 def prepared(
