@@ -72,9 +72,12 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (AxisError, r"assign_grid|^scale is", "scale"),
     (AxisError, r"assign_grid|^units is", "units"),
     (ChannelError, r"", "channels"),
+    (ChannelError, r"\brgb\b", "rgb"),
     (ChunkError, r"\bshards\b", "shards"),
     (ChunkError, r"^(?!shards)", "chunks"),
     (CoordinateError, r"\bscale\b", "scale"),
+    (DtypeError, r"\brgb\b", "channels"),
+    (DtypeError, r"\brgb\b", "rgb"),
     (DtypeError, r"\blabeled\b", "labeled"),
     (DtypeError, r"\bmethod\b", "method"),
     (FactorError, r"\bfactors\b", "factors"),
@@ -153,6 +156,7 @@ def convert(
     units: str | None = None,
     dims: str | None = None,
     channels: str | None = None,
+    rgb: bool = False,
     series: Annotated[int | None, _count("series")] = None,
     shards: str | None = None,
     max_memory: Annotated[str | None, _spelled("max_memory")] = None,
@@ -193,6 +197,8 @@ def convert(
         Names of the file's dimensions in its order: zyx, or time,y,x.
     channels
         Channel names: "DAPI,GFP".
+    rgb
+        The three channels are red, green and blue; TIFFs of colour images say so themselves.
     series
         Index of the image in a TIFF that holds several.
     shards
@@ -227,6 +233,7 @@ def convert(
         "scale": None if scale is None else _by_dimension("--scale", scale, float),
         "units": None if units is None else _parse_units(units),
         "channels": None if channels is None else [channel.strip() for channel in channels.split(",")],
+        "rgb": rgb,
     }
     if dry_run:
         _show_plan(prepared(src, dst, **image).omezarr.plan(dst, **options), as_json=json)
