@@ -72,9 +72,12 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (AxisError, r"assign_grid|^scale is", "scale"),
     (AxisError, r"assign_grid|^units is", "units"),
     (ChannelError, r"", "channels"),
+    (ChannelError, r"\brgb\b", "rgb"),
     (ChunkError, r"\bshards\b", "shards"),
     (ChunkError, r"^(?!shards)", "chunks"),
     (CoordinateError, r"\bscale\b", "scale"),
+    (DtypeError, r"\brgb\b", "channels"),
+    (DtypeError, r"\brgb\b", "rgb"),
     (DtypeError, r"\blabeled\b", "labeled"),
     (DtypeError, r"\bmethod\b", "method"),
     (FactorError, r"\bfactors\b", "factors"),
@@ -153,6 +156,7 @@ def convert(
     units: str | None = None,
     dims: str | None = None,
     channels: str | None = None,
+    rgb: bool = False,
     labels: tuple[str, ...] = (),
     series: Annotated[int | None, _count("series")] = None,
     shards: str | None = None,
@@ -194,6 +198,8 @@ def convert(
         Names of the file's dimensions in its order: zyx, or time,y,x.
     channels
         Channel names: "DAPI,GFP".
+    rgb
+        The three channels are red, green and blue; TIFFs of colour images say so themselves.
     labels
         File of a label image, nuclei.tif, or with another name than the file's, nuclei=segmented.tif; as often as there
         are labels.
@@ -231,6 +237,7 @@ def convert(
         "scale": None if scale is None else _by_dimension("--scale", scale, float),
         "units": None if units is None else _parse_units(units),
         "channels": None if channels is None else [channel.strip() for channel in channels.split(",")],
+        "rgb": rgb,
     }
     label_files = _parse_labels(labels)
     if dry_run:

@@ -22,7 +22,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import source
-from xomezarr.channels import RGB, assign_channels
+from xomezarr.channels import RGB, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
     AxisError,
@@ -35,7 +35,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.lazy import zarr
-from xomezarr.model import Channel, Window
+from xomezarr.model import Channel
 from xomezarr.store import check_array, check_complete, overlap, resolve
 
 if TYPE_CHECKING:
@@ -59,9 +59,6 @@ NOT_PHYSICAL = frozenset({"", "pixel", "pixels", "reference frame", "reference_f
 
 TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
 """Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
-
-FULL_RANGE = Window(0.0, 255.0, 0.0, 255.0)
-"""Photographs of 8 bits are shown as they are, without stretching."""
 
 
 # --- opening -----------------------------------------------------------------
@@ -139,6 +136,7 @@ def convert(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    rgb: bool = False,
     labels: Mapping[str, Any] | None = None,
     src_storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] | bool | None = None,
@@ -156,6 +154,8 @@ def convert(
         Pixel sizes and units that are to count instead of the file's; see `assign_grid`.
     channels
         Names and colours that are to count instead of the file's; see `assign_channels`.
+    rgb
+        The three channels are red, green and blue, whatever the file says. TIFFs of colour images say so themselves.
     labels
         Label images by name: files, whose pixels are those of the image whatever they say of their own place, or what
         `to_zarr` takes.
@@ -179,6 +179,7 @@ def convert(
         scale=scale,
         units=units,
         channels=channels,
+        rgb=rgb,
         src_storage_options=src_storage_options,
     )
     opened = open_labels(labels or {}, image, dst)
@@ -241,6 +242,7 @@ def prepared(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    rgb: bool = False,
     src_storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
     """Open an image as `convert` writes it; parameters are those of `convert`."""
@@ -250,8 +252,8 @@ def prepared(
     image = open_image(src, dims=dims, series=series, storage_options=src_storage_options)
     if scale or units:
         image = assign_grid(image, scale=scale, units=units)
-    if channels:
-        image = assign_channels(image, channels)
+    if channels or rgb:
+        image = assign_channels(image, channels or None, rgb=rgb)
     return image
 
 
@@ -687,8 +689,7 @@ def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
     photometric = getattr(image.keyframe.photometric, "name", "")
     if size != len(RGB) or photometric not in ("RGB", "YCBCR"):
         return ()
-    window = FULL_RANGE if image.dtype == np.uint8 else None
-    return tuple(Channel(label, color, window) for label, color in RGB)
+    return rgb_channels(np.dtype(image.dtype))
 
 
 def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:

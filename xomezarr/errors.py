@@ -13,6 +13,7 @@ __all__ = [
     "ChannelError",
     "ChunkError",
     "CodecError",
+    "ColorError",
     "CoordinateError",
     "CoordinateNaNError",
     "DescendingCoordinateError",
@@ -106,6 +107,10 @@ class ResourceError(OmeZarrError):
 
 class ChannelError(OmeZarrError):
     """Channel metadata does not fit the channel dimension."""
+
+
+class ColorError(OmeZarrError):
+    """A colour that nobody knows, or that cannot be written."""
 
 
 class CodecError(OmeZarrError):
