@@ -157,6 +157,18 @@ def test_a_level_and_its_labels_make_one_dataset(tmp_path: Path) -> None:
         assert int(merged.cells.where(merged.mask).count()) == int(parts[2].sum())
 
 
+def test_labels_that_were_made_from_a_channel_are_labels_of_all(tmp_path: Path) -> None:
+    da = image(2, 37, 50, dims="cyx").omezarr.assign_channels(["DAPI", "GFP"]).assign_coords(place="slide 7")
+    own = (da.sel(c="DAPI") > 100).assign_coords(made="by hand")
+    assert "c" in own.coords
+    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, labels={"nuclei": own})
+    level = tree["labels/nuclei"].omezarr.level(0)
+    assert set(level.coords) == {"y", "x", "place", "made"}
+    merged = xr.merge([tree.omezarr.level(0), level])
+    assert merged.nuclei.dims == ("y", "x")
+    assert da.sel(c="GFP").groupby(level).mean().sizes == {"nuclei": 2}
+
+
 def test_one_level_of_labels_opens_by_itself(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, labels={"nuclei": labels()})
     ds = xr.open_dataset(tmp_path / "a.ome.zarr", engine="omezarr", group="labels/nuclei", level=1)

@@ -155,7 +155,16 @@ def adopted(da: xr.DataArray, name: str, frame: Frame) -> xr.DataArray:
             else:
                 dropped.append(dim)
     raise_all(faults, f"the labels {name!r} do not lie on the pixels of the image")
+    # what is said under a name of the image's is the image's to say: labels of a channel are none of it
+    dropped += [str(own) for own in da.coords if own not in da.dims and _contradicts(da.coords[own], frame.image)]
     return da.drop_vars(dropped, errors="ignore").assign_coords(coords)
+
+
+def _contradicts(coord: xr.DataArray, image: xr.DataArray) -> bool:
+    """Whether a coordinate says something else than the image does under the same name."""
+    if coord.name in image.coords:
+        return not coord.variable.identical(image.coords[coord.name].variable)
+    return coord.name in image.dims
 
 
 def check_names_apart(name: str, frame: Frame) -> None:
@@ -179,8 +188,7 @@ def _check_single(da: xr.DataArray, name: str, dim: str, frame: Frame) -> None:
         return
     cure = f"labels have the image's pixels, or a single one: isel({dim}=slice(0, {frame.sizes[dim]}))"
     if da.sizes[dim] < frame.sizes[dim]:
-        cure = "put them among the image's pixels: labels.reindex_like(image, method='nearest', tolerance=…, "
-        cure += "fill_value=0) by coordinates, or labels.pad(…)"
+        cure = "put them among its pixels: by coordinates that both have, labels.reindex_like(image, fill_value=0)"
     raise LabelError(
         f"the labels {name!r} have {da.sizes[dim]} pixels along {dim!r}, and the image has {frame.sizes[dim]}; {cure}"
     )
