@@ -43,6 +43,7 @@ __all__ = [
     "parse_series",
     "parse_well",
     "place",
+    "readable",
     "without_image",
     "zarr_format",
 ]
@@ -162,6 +163,12 @@ def detect(attrs: Mapping[str, Any]) -> str | None:
     if "multiscales" in metadata:
         return next((_by_form(multiscale) for multiscale in multiscales), None)
     return v04.VERSION if any(kind in metadata for kind in _KINDS) else None
+
+
+def readable(attrs: Mapping[str, Any]) -> str | None:
+    """Return the version by which group attributes are read; None if they hold nothing, or by none of `VERSIONS`."""
+    module = _reader(attrs) if kinds(attrs) else None
+    return None if module is None else module.VERSION
 
 
 def is_image(attrs: Mapping[str, Any]) -> bool:
