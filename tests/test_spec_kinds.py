@@ -8,7 +8,10 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import xarray as xr
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +35,7 @@ from xomezarr.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 VERSIONS = ("0.4", "0.5")
 
@@ -687,3 +691,19 @@ def test_c7_any_json_in_any_place_gives_findings_and_no_other_error(data: st.Dat
     if not any(finding.severity == "error" for finding in found):
         with suppress(MetadataError):  # ome-zarr-models may be stricter
             spec.check(attrs, version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_c6_a_tree_of_labels_that_is_written_again_stays_one(version: str, tmp_path: Path) -> None:
+    pixels = np.arange(16, dtype="u2").reshape(4, 4)
+    xr.DataArray(pixels, dims=("y", "x"), name="nuclei").omezarr.to_zarr(tmp_path / "a.zarr", version=version, levels=1)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r+", use_consolidated=False)
+    label = LabelImage(
+        (LabelColor(1, (1, 2, 3, 4), {"x-note": 1}),), (LabelRow(1, {"area": 2}),), "../../", {}, {"k": 0}
+    )
+    group.attrs.put(group.attrs.asdict() | spec.dump(replace(spec.parse(group.attrs.asdict()), label=label), version))
+    for other in VERSIONS:
+        tree = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+        tree.omezarr.to_zarr(tmp_path / f"{other}.zarr", version=other)
+        written = zarr.open_group(tmp_path / f"{other}.zarr", mode="r", use_consolidated=False).attrs.asdict()
+        assert spec.parse(written).label == label

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,13 @@ import test_spec
 import test_spec_kinds
 import test_validate
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 from test_validate import DIMS, SHAPES, VERSIONS, ZARR_FORMATS, metadata
 from zarr.storage import LocalStore, MemoryStore
 
 from xomezarr import checks, spec
+from xomezarr.errors import NotOmeZarrError
 from xomezarr.model import Acquisition, Field, LabelColor, LabelImage, Plate, PlateLine, PlateWell, Well
 from xomezarr.validate import validate
 from xomezarr.validate.images import LABEL_RULES
@@ -91,6 +95,11 @@ class Tree:
     def remove(self, *paths: str) -> None:
         for path in paths:
             del self.opened()[path]
+
+    def forget(self, path: str) -> None:
+        """Remove what makes a group one, and leave all that lies in it."""
+        for name in ("zarr.json", ".zgroup", ".zattrs"):
+            self.store._store_dict.pop(f"{path}/{name}", None)
 
     def xml(self, content: str) -> None:
         from zarr.core.buffer import default_buffer_prototype
@@ -303,6 +312,7 @@ BREAKS: list[tuple[str, Expected, Expected | None, Callable[[Tree], Any]]] = [
     ),
     # -- plates and wells
     ("plate", [("5", "error", "plate.wells[0].path")], None, lambda t: t.remove("A/1")),
+    ("plate", [("5", "error", "plate.rows")], None, lambda t: t.forget("A")),
     ("plate", [("5", "error", "A/1: well")], None, lambda t: t.opened("A/1").attrs.put({})),
     ("plate", [("5", "error", "B/2: well.images[1].path")], None, lambda t: t.remove("B/2/1")),
     ("plate", [("5", "error", "B/2/1: multiscales")], None, lambda t: t.opened("B/2/1").attrs.put({})),
@@ -571,3 +581,35 @@ def test_c9_no_pixel_of_a_plate_is_read(version: str, tmp_path: Path) -> None:
     for path in chunks:
         path.write_bytes(b"no pixels")
     assert list(validate(tmp_path / "a.zarr", strict=True)) == []
+
+
+MADE = {(sample, version): make(version) for sample, make in SAMPLES.items() for version in VERSIONS}
+
+
+@given(st.data())
+def test_c7_any_json_in_any_group_gives_findings_and_no_error(data: st.DataObject) -> None:
+    """Fuzzing: one value anywhere in the attributes of a group is replaced by any JSON, or removed."""
+    tree = MADE[data.draw(st.sampled_from([*MADE]))]
+    paths = sorted(key.rpartition("/")[0] for key in tree.store._store_dict if key.endswith((".zattrs", "zarr.json")))
+    path = data.draw(st.sampled_from([path for path in paths if "/c/" not in path]))
+    name = f"{path}/" if path else ""
+    key = f"{name}{'zarr.json' if tree.version == '0.5' else '.zattrs'}"
+    before = tree.store._store_dict[key]
+    document = json.loads(before.to_bytes())
+    node: Any = document.get("attributes", document) if tree.version == "0.5" else document
+    while node:
+        at = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+        if isinstance(node[at], dict | list) and node[at] and data.draw(st.booleans()):
+            node = node[at]
+            continue
+        if data.draw(st.booleans()):
+            del node[at]
+        else:
+            node[at] = data.draw(test_spec_kinds.json_values)
+        break
+    try:
+        tree.store._store_dict[key] = type(before).from_bytes(json.dumps(document).encode())
+        with suppress(NotOmeZarrError):  # there may be none left
+            str(validate(tree.store))
+    finally:
+        tree.store._store_dict[key] = before

@@ -37,7 +37,7 @@ def examine_plate(node: Node) -> Iterator[Finding]:
 
 
 def _check_rows(node: Node, plate: Plate) -> Iterator[Finding]:
-    """Look at the groups of the rows, listed or not, without opening what lies deeper."""
+    """5 (MUST): each row with wells has a group. Those that are not listed are looked at too."""
     place = node.place("plate")
     wells: dict[str, set[str]] = {}
     for well in plate.wells:
@@ -45,7 +45,7 @@ def _check_rows(node: Node, plate: Plate) -> Iterator[Finding]:
         wells.setdefault(row, set()).add(column)
     rows, columns = ({line.name for line in lines} for lines in (plate.rows, plate.columns))
     for row in sorted(wells.keys() | set(node.names()) - BESIDE_ROWS):
-        found = node.named(row, "5", f"{place}.wells")
+        found = node.named(row, "5", f"{place}.rows")
         if isinstance(found, Finding):
             if row in wells:
                 yield found
