@@ -71,7 +71,7 @@ def open_level(group: zarr.Group, level: Level) -> StoredArray | Finding:
     """98 (own): the path of each dataset leads to an array that can be read."""
     try:
         return StoredArray.of(open_array(group, level.path), level.path)
-    except (*_UNREADABLE, OSError):
+    except (*_UNREADABLE, AttributeError, KeyError, OSError):
         pass  # asked again for what it is
     try:
         node = group[level.path]
