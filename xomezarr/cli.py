@@ -383,12 +383,12 @@ def info(store: str, /, *, json: bool = False) -> int:
 
 
 def validate(store: str, /, *, strict: bool = False, json: bool = False) -> int:
-    """Examine an OME-Zarr image by the rules of its version. Exit code 1 if it breaks one.
+    """Examine an image, a plate or a collection by the rules of its version. Exit code 1 if it breaks one.
 
     Parameters
     ----------
     store
-        Path or URL of the image.
+        Path or URL of an image, plate, well, group of labels, or collection of bioformats2raw.
     strict
         Count what the specification only recommends too.
     json

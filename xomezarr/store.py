@@ -183,6 +183,23 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
     return zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
 
 
+def open_member(group: zarr.Group, path: str) -> zarr.Group:
+    """Open a group below a group, as that is opened; of either format.
+
+    Raises
+    ------
+    KeyError
+        If there is nothing, or an array.
+    """
+    if (opened := direct.opened_member(group, path)) is not None:
+        return opened
+    try:
+        place = member_path(group, path)
+        return zarr.open_group(group.store, path=place, mode=read_mode(group.store), use_consolidated=False)
+    except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError):
+        raise KeyError(path) from None
+
+
 def check_array(place: str | os.PathLike[str]) -> None:
     """Say what is wrong with an array, if there is one at a place, that zarr could not open.
 
