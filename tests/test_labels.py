@@ -207,12 +207,29 @@ def test_labels_without_some_dimensions_and_with_single_pixels(tmp_path: Path) -
                     xr.testing.assert_identical(made[dim].variable, level[dim].variable)
 
 
+def test_one_pixel_stands_for_all_of_the_image(tmp_path: Path) -> None:
+    da = image(6, 37, 50, dims="zyx")
+    given = {"whole": labels().expand_dims("z"), "plane": labels().expand_dims(z=da.z[2:3].values)}
+    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, labels=given)
+    whole, plane = (tree[f"labels/{name}"].omezarr.level(1) for name in given)
+    edges = da.z[0] - 0.975 / 2, da.z[-1] + 0.975 / 2
+    np.testing.assert_allclose([whole.z[0] - whole.z.scale / 2, whole.z[0] + whole.z.scale / 2], edges)
+    assert whole.z.attrs["units"] == "um"
+    assert float(plane.z[0]) == float(da.z[2])
+    assert plane.z.attrs["scale"] == pytest.approx(0.975)
+
+
 REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "floats": (labels().astype("float32"), errors.DtypeError, r"float32.*astype"),
     "another size": (labels(37, 49), errors.LabelError, r"49 pixels along 'x', and the image has 50"),
     "larger": (labels(40, 50), errors.LabelError, r"40 pixels along 'y', and the image has 37.*isel"),
     "no x": (labels().isel(x=0), errors.LabelError, r"lack the dimension 'x'.*expand_dims"),
     "another dimension": (labels().expand_dims("z"), errors.LabelError, r"dimension 'z', which the image lacks"),
+    "other names": (
+        labels().rename(y="row", x="col"),
+        errors.LabelError,
+        r"rename\({'row': 'y', 'col': 'x'}\)",
+    ),
     "no array": (labels().values, errors.LabelError, r"'nuclei'\] is a ndarray.*DataArray"),
     "elsewhere": (
         labels().assign_coords(x=image().x + 1.0),
@@ -255,7 +272,9 @@ def test_c7_independent_faults_are_told_together(tmp_path: Path) -> None:
         assert told in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a\nb", "a\\b", "n" * 300, 3, None])
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "..", "a:b", "a::b", "zarr.json", ".hidden", "a\nb", "a\\b", "n" * 300, 3, None]
+)
 def test_c7_names_that_are_none_are_refused(tmp_path: Path, name: Any) -> None:
     image().omezarr.to_zarr(tmp_path / "a.ome.zarr")
     with pytest.raises(errors.LabelError, match="cannot be named"):
@@ -467,6 +486,7 @@ def test_a_colormap_for_too_many_labels_is_told(tmp_path: Path) -> None:
     ("colors", "message"),
     [
         ({0: "red"}, "background"),
+        ({-1: "red"}, "label -1, and pixels of uint32 are 0 to"),
         ({1.5: "red"}, r"1\.5.*whole numbers"),
         ({True: "red"}, "whole numbers"),
         ({1: "reddish"}, r"colors\[1\].*reddish"),
@@ -516,6 +536,29 @@ def test_c6_properties_come_back_as_they_were(tmp_path: Path, version: str, form
     assert rows[1].keys() == {"label-value", "area", "alive"}  # what is missing is left out
 
 
+def test_c6_properties_of_odd_dtypes_come_back_as_they_were(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "large": pd.array([2**53 + 1, None, 3], dtype="Int64"),
+            "larger": pd.array([2**64 - 1, None, 3], dtype="UInt64"),
+            "grade": pd.Categorical(["b", None, "a"], categories=["b", "a", "unused"], ordered=True),
+            "class": [30, 10, 20],
+            "label": ["x", "y", "z"],
+        },
+        index=pd.Index([5, 2, 9], name=("a", 1), dtype="uint16"),
+    )
+    labelled = xomezarr.Labels(labels(), properties=table)
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labelled})
+    pd.testing.assert_frame_equal(tree["labels/nuclei"].omezarr.properties, table, check_column_type=False)
+
+
+def test_properties_of_many_labels_take_no_minutes(tmp_path: Path) -> None:
+    table = pd.DataFrame({"area": np.arange(30_000) / 3}, index=pd.RangeIndex(1, 30_001))
+    labelled = xomezarr.Labels(labels(), properties=table)
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labelled})
+    pd.testing.assert_series_equal(tree["labels/nuclei"].omezarr.properties.area, table.area, check_index_type=False)
+
+
 def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labels()})
     group = zarr.open_group(tmp_path / "a.ome.zarr", path="labels/nuclei", mode="r+")
@@ -536,7 +579,10 @@ def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
         (pd.DataFrame({"a": [object()]}, index=[1]), r"'a'\] of label 1.*astype"),
         (pd.DataFrame({"a": [pd.Timestamp("2020")]}, index=[1]), r"'a'\] of label 1.*Timestamp"),
         (pd.DataFrame({3: [1]}, index=[1]), "column 3"),
-        ({"area": [1, 2]}, "none says of which label"),
+        ({"area": [1, 2]}, "nothing says of which label"),
+        (pd.DataFrame({"area": [1, 2]}), "nothing says of which label.*set_index"),
+        (pd.DataFrame({"a": [pd.Timestamp("2020")] * 9, "b": [1j] * 9}, index=range(1, 10)), "for 2 reasons"),
+        (pd.DataFrame({"a": [1]}, index=[2**40]), f"label {2**40}, and pixels of uint32"),
         ({"label": [1], "area": [1, 2]}, "one length"),
         ([1, 2], "DataFrame"),
         (xr.Dataset({"a": (("i", "j"), np.zeros((2, 2)))}), "one is needed"),
@@ -599,6 +645,107 @@ def test_labels_in_stores_that_are_no_folder(version: str) -> None:
         labels().omezarr.to_labels(store, "second", mode="w")
         xomezarr.delete_labels(store, "first")
         assert list(xr.open_datatree(store, engine="omezarr").omezarr.labels) == ["second"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_store_object_of_a_folder_is_that_folder(tmp_path: Path, version: str) -> None:
+    store = zarr.storage.LocalStore(tmp_path / "a.ome.zarr")
+    image().omezarr.to_zarr(store, version=version)
+    labels().omezarr.to_labels(store, "nuclei")
+    before = files(tmp_path / "a.ome.zarr", but="")
+    with pytest.raises(BrokenError):
+        (labels() + 1).omezarr.to_labels(store, "nuclei", mode="w", progress=breaking(0))
+    assert files(tmp_path / "a.ome.zarr", but="") == before
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_consolidated_metadata_that_are_there_are_kept_true(tmp_path: Path, version: str) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, version=version)
+    zarr.consolidate_metadata(place)
+    labels().omezarr.to_labels(place, "nuclei")
+    assert "labels/nuclei/0" in zarr.open_group(place, mode="r", use_consolidated=True)
+    xomezarr.delete_labels(place, "nuclei")
+    assert "labels/nuclei/0" not in zarr.open_group(place, mode="r", use_consolidated=True)
+
+
+def test_c8_labels_whose_writer_was_killed_before_they_were_listed_are_none(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place)
+    for first in (True, False):  # without a group of labels, and with one
+        labels().omezarr.to_labels(place, "nuclei")
+        if first:
+            for document in (".zgroup", ".zattrs"):
+                (place / "labels" / document).unlink()
+        else:
+            rewrite(place / "labels", lambda attrs: {"labels": []})
+        assert list(xr.open_datatree(place, engine="omezarr").omezarr.labels) == []
+        tree = (labels() + 1).omezarr.to_labels(place, "nuclei")
+        np.testing.assert_array_equal(tree.omezarr.level(0), labels() + 1)
+        assert list(xr.open_datatree(place, engine="omezarr").omezarr.labels) == ["nuclei"]
+        rewrite(place / "labels", lambda attrs: {"labels": []})
+        xomezarr.delete_labels(place, "nuclei")
+        assert not (place / "labels" / "nuclei").exists()
+
+
+def test_c8_labels_that_are_deleted_while_they_are_placed_are_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xomezarr import labelling
+
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place)
+    labels().omezarr.to_labels(place, "nuclei")
+    written = labelling.execute
+
+    def execute(*args: Any) -> None:
+        written(*args)
+        xomezarr.delete_labels(place, "nuclei")
+
+    monkeypatch.setattr(labelling, "execute", execute)
+    with pytest.raises(errors.StoreNotFoundError):
+        labels().omezarr.to_labels(place, "nuclei", mode="w")
+    assert list(xr.open_datatree(place, engine="omezarr").omezarr.labels) == []
+
+
+def test_labels_are_not_added_to_another_image_than_they_were_planned_for(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place)
+    later = labels().omezarr.to_labels(place, "nuclei", compute=False)
+    image(37, 40).omezarr.to_zarr(place, mode="w")
+    with pytest.raises(errors.LabelError, match="has changed since"):
+        later.compute()
+    assert not (place / "labels").exists()
+
+
+def test_what_a_link_of_labels_points_to_stays(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, labels={"real": labels()})
+    (place / "labels" / "real").rename(tmp_path / "elsewhere")
+    (place / "labels" / "real").symlink_to(tmp_path / "elsewhere")
+    xomezarr.delete_labels(place, "real")
+    assert {path.name for path in (place / "labels").iterdir()} == {".zgroup", ".zattrs"}
+    assert not (place / "labels" / "real").exists()
+    assert (tmp_path / "elsewhere" / ".zgroup").exists()
+
+
+def test_labels_in_a_zip_file_cannot_be_taken_away(tmp_path: Path) -> None:
+    with zarr.storage.ZipStore(tmp_path / "a.zip", mode="w") as store:
+        image().omezarr.to_zarr(store, labels={"nuclei": labels()})
+    with zarr.storage.ZipStore(tmp_path / "a.zip", mode="a") as store:
+        with pytest.raises(errors.StoreExistsError, match=r"nothing in .* can be deleted"):
+            xomezarr.delete_labels(store, "nuclei")
+        assert list(xr.open_datatree(store, engine="omezarr").omezarr.labels) == ["nuclei"]
+
+
+def test_labels_of_a_store_in_memory_are_none_until_they_are_whole_again() -> None:
+    store = MemoryStore()
+    image().omezarr.to_zarr(store, labels={"nuclei": labels(), "other": labels()})
+    with pytest.raises(BrokenError):
+        labels().omezarr.to_labels(store, "nuclei", mode="w", progress=breaking(0))
+    assert list(xr.open_datatree(store, engine="omezarr").omezarr.labels) == ["other"]
+    labels().omezarr.to_labels(store, "nuclei", mode="w")
+    assert sorted(xr.open_datatree(store, engine="omezarr").omezarr.labels) == ["nuclei", "other"]
 
 
 class BrokenError(Exception):
@@ -778,9 +925,25 @@ def test_a_dataset_is_an_image_with_its_labels(tmp_path: Path) -> None:
     assert xomezarr.to_zarr(both, tmp_path / "c.ome.zarr").omezarr.name == "spots"
 
 
+def test_c6_attributes_of_a_dataset_are_those_of_the_store(tmp_path: Path) -> None:
+    attrs = {"microscope": "confocal", "settings": {"gain": [1, 2.5]}}
+    ds = xr.Dataset({"spots": image().astype("f4"), "nuclei": labels()}, attrs=attrs)
+    tree = ds.omezarr.to_zarr(tmp_path / "a.ome.zarr", version="0.5")
+    assert attrs.items() <= tree.attrs.items()
+    tree.omezarr.to_zarr(tmp_path / "b.ome.zarr", version="0.4")
+    assert attrs.items() <= xr.open_datatree(tmp_path / "b.ome.zarr", engine="omezarr").attrs.items()
+    for key, value in (("when", np.datetime64("2020")), ("omero", {}), ("xomezarr", 1), (3, "x")):
+        with pytest.raises(errors.AttributeEncodingError, match="attrs"):
+            ds.assign_attrs({key: value}).omezarr.to_zarr(tmp_path / "c.ome.zarr")
+    assert not (tmp_path / "c.ome.zarr").exists()
+
+
 @pytest.mark.parametrize(
     ("ds", "options", "message"),
     [
+        (xr.Dataset({"image": labels(), "b": labels()}), {"labels": {}}, "the other variables"),
+        (xr.Dataset({"image": labels(), "b": labels()}), {"colors": "tab20"}, r"say of which labels"),
+        (xr.Dataset({"image": labels(), 3: labels()}), {}, "cannot be named 3"),
         (xr.Dataset({"a": labels(), "b": labels()}), {}, r"which is the image among .*\['a', 'b'\].*image='a'"),
         (xr.Dataset({"a": labels(), "b": labels()}), {"image": "c"}, r"image='c' is none of"),
         (xr.Dataset({"a": labels(), "image": labels()}), {"colors": {"b": {}}}, "colors are given for 'b'"),
@@ -788,7 +951,7 @@ def test_a_dataset_is_an_image_with_its_labels(tmp_path: Path) -> None:
     ],
 )
 def test_c7_a_dataset_that_does_not_tell(tmp_path: Path, ds: xr.Dataset, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(errors.LabelError, match=message):
+    with pytest.raises(errors.OmeZarrError, match=message):
         ds.omezarr.to_zarr(tmp_path / "a.ome.zarr", **options)
 
 
@@ -812,6 +975,10 @@ def test_labels_that_cannot_be_opened_are_told_and_the_image_opens(tmp_path: Pat
         assert name in messages
     assert list(tree.omezarr.labels) == ["nuclei"]
     tree.omezarr.level(0).load()
+    (place / "labels" / ".zattrs").write_text("{")
+    with pytest.warns(errors.LabelWarning, match="cannot be read"):
+        tree = xr.open_datatree(place, engine="omezarr")
+    assert tree.omezarr.labels == {}
 
 
 def test_labels_of_deeper_paths_are_read(tmp_path: Path) -> None:
@@ -839,6 +1006,7 @@ def test_unknown_keys_of_other_tools_survive(tmp_path: Path) -> None:
     tree = xr.open_datatree(place, engine="omezarr")
     tree.omezarr.to_zarr(tmp_path / "b.ome.zarr", version="0.5")
     assert told(tmp_path / "b.ome.zarr")["theirs"] == {"a": 2}
+    assert zarr.open_group(tmp_path / "b.ome.zarr" / "labels", mode="r").attrs["theirs"] == 1
 
 
 def test_what_is_no_label_image_says_so(tmp_path: Path) -> None:

@@ -410,6 +410,8 @@ class OmeZarrDatasetAccessor:
     ) -> Any:
         """Write an image variable together with its labels, which are the other variables.
 
+        Attributes of the Dataset become those of the store, and of the tree that is opened from it.
+
         Parameters
         ----------
         store
@@ -440,8 +442,11 @@ class OmeZarrDatasetAccessor:
         >>> list(tree.omezarr.labels)
         ['diagonal']
         """
+        if "labels" in options:
+            raise OmeZarrError("labels are the other variables of the Dataset; add them there: ds.assign(nuclei=…)")
+        progress = _progress(options.pop("progress", None), store)
         da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
-        return da.omezarr.to_zarr(store, labels=labels, **options)
+        return write_array(da, store, progress=progress, labels=labels, extra=self._ds.attrs, **options)
 
 
 @xr.register_datatree_accessor("omezarr")

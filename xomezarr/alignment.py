@@ -129,13 +129,22 @@ def adopted(da: xr.DataArray, name: str, frame: Frame) -> xr.DataArray:
     da = dequantify(da).rename(name)
     faults: list[OmeZarrError] = []
     types = {axis.name: axis.type for axis in frame.axes}
+    unknown = [dim for dim in map(str, da.dims) if dim not in types]
+    lacking = [dim for dim in map(str, frame.image.dims) if dim not in da.dims and types[dim] == "space"]
+    if unknown and lacking:
+        faults.append(
+            LabelError(
+                f"the labels {name!r} have the dimensions {da.dims}, and the image {frame.image.dims}; "
+                f"rename({dict(zip(unknown, lacking, strict=False))})"
+            )
+        )
+        raise_all(faults, f"the labels {name!r} do not lie on the pixels of the image")
     faults += [
         LabelError(
             f"the labels {name!r} lack the dimension {dim!r} of the image, whose dimensions are {frame.image.dims}; "
             f"add it with one pixel: expand_dims({dim!r})"
         )
-        for dim in frame.image.dims
-        if dim not in da.dims and types[str(dim)] == "space"
+        for dim in lacking
     ]
     coords: dict[Any, xr.Variable] = {}
     dropped: list[str] = []
@@ -148,6 +157,8 @@ def adopted(da: xr.DataArray, name: str, frame: Frame) -> xr.DataArray:
                 )
             if da.sizes[dim] != frame.sizes[dim]:
                 _check_single(da, name, dim, frame)
+                if types[dim] == "space" and dim in frame.image.coords:
+                    coords[dim] = _single(da, dim, frame)
                 continue
             _check_same_place(da, name, dim, frame)
             if dim in frame.image.coords:
@@ -194,6 +205,20 @@ def _check_single(da: xr.DataArray, name: str, dim: str, frame: Frame) -> None:
     )
 
 
+def _single(da: xr.DataArray, dim: str, frame: Frame) -> xr.Variable:
+    """Return the coordinate of the one pixel that labels have along a dimension: it stands for all pixels of the image.
+
+    Where it has a position of its own, it is a pixel of the image at that place.
+    """
+    grid = frame.grids[0][dim]
+    theirs = frame.image.coords[dim].attrs
+    if dim in da.coords:
+        own = da.coords[dim].variable
+        return xr.Variable(dim, own.values, {**theirs, "scale": grid.scale, **own.attrs})
+    whole = Grid(grid.scale * grid.size, grid.position((grid.size - 1) / 2), 1)
+    return xr.Variable(dim, whole.coordinates, {**theirs, "scale": whole.scale})
+
+
 def _check_same_place(da: xr.DataArray, name: str, dim: str, frame: Frame) -> None:
     """Make sure that a coordinate of the labels, if they have one, is that of the image."""
     if dim not in da.coords:
@@ -212,7 +237,7 @@ def _check_same_place(da: xr.DataArray, name: str, dim: str, frame: Frame) -> No
         raise LabelError(
             f"coordinate {dim!r} of the labels {name!r} is {own.values[index]} at index {index}, and that of the image "
             f"{wanted.values[index]}; take the image's: labels.drop_vars({dim!r}), "
-            "or put the labels in their place: labels.reindex_like(image)"
+            "or put the labels in their place: labels.reindex_like(image, fill_value=0)"
         )
 
 

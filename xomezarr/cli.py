@@ -482,6 +482,11 @@ def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
 def _description(store: str, tree: xr.DataTree) -> dict[str, Any]:
     """Describe a pyramid in numbers and strings, as ``--json`` prints it."""
     image: Any = tree.omezarr
+    of_labels: dict[str, Any] = {}
+    if image.metadata.label is not None:
+        properties = image.properties
+        columns = [str(column) for column in properties.columns]
+        of_labels = {"colors": image.colors, "properties": columns, "described": len(properties)}
     multiscale = image.metadata.multiscale
     group = open_group(store)
     levels = []
@@ -508,21 +513,9 @@ def _description(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "levels": levels,
         "channels": None if image.channels is None else [_channel(channel) for channel in image.channels],
         "labels": {
-            name: _label_description(f"{store.rstrip('/')}/labels/{name}", node) for name, node in image.labels.items()
+            name: _description(f"{store.rstrip('/')}/labels/{name}", node) for name, node in image.labels.items()
         },
-    }
-
-
-def _label_description(store: str, tree: xr.DataTree) -> dict[str, Any]:
-    """Describe labels as their image is described, with their colours and what their properties are."""
-    labels: Any = tree.omezarr
-    if labels.metadata.label is None:
-        return _description(store, tree)
-    return _description(store, tree) | {
-        "colors": labels.colors,
-        "properties": [str(column) for column in labels.properties.columns],
-        "described": len(labels.properties),
-    }
+    } | of_labels
 
 
 def _channel(channel: Channel) -> dict[str, Any]:
@@ -578,11 +571,12 @@ def _text(description: Mapping[str, Any]) -> str:
                 ],
             )
         )
-    if description["labels"]:
+    labels = description["labels"] or ({description["name"]: description} if "colors" in description else {})
+    if labels:
         blocks.append(
             _table(
                 ("labels", "shape", "levels", "dtype", "method", "colors", "properties"),
-                [_label_row(name, label) for name, label in description["labels"].items()],
+                [_label_row(name, label) for name, label in labels.items()],
             )
         )
     if "copied_attributes" in description:

@@ -8,7 +8,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from xomezarr.channels import RGB, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
     AxisError,
+    LabelWarning,
     MissingDependencyError,
     OmeZarrError,
     OmeZarrWarning,
@@ -34,8 +35,10 @@ from xomezarr.errors import (
     StoreNotFoundError,
     warn,
 )
+from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
+from xomezarr.read import open_tree
 from xomezarr.store import check_array, check_complete, overlap, resolve
 
 if TYPE_CHECKING:
@@ -158,7 +161,7 @@ def convert(
         The three channels are red, green and blue, whatever the file says. TIFFs of colour images say so themselves.
     labels
         Label images by name: files, whose pixels are those of the image whatever they say of their own place, or what
-        `to_zarr` takes.
+        `to_zarr` takes. Those of an OME-Zarr image go along with it.
     src_storage_options
         For a source that is a URL, as fsspec takes them; `storage_options` are those of `dst`.
     progress
@@ -182,9 +185,25 @@ def convert(
         rgb=rgb,
         src_storage_options=src_storage_options,
     )
-    opened = open_labels(labels or {}, image, dst)
+    opened = {**(labels_of_source(src, src_storage_options) if dims is None else {}), **(labels or {})}
+    opened = open_labels(opened, image, dst)
     tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, labels=opened, **options)
     return tree
+
+
+def labels_of_source(src: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the labels of an OME-Zarr image, which go along with it; none of any other source."""
+    try:
+        tree: Any = open_tree(src, storage_options=storage_options)
+    except (OmeZarrError, OSError, ValueError, TypeError):
+        return {}
+    return {name: _with_metadata(node) for name, node in tree.omezarr.labels.items() if "/" not in name}
+
+
+def _with_metadata(node: Any) -> Labels:
+    """Return labels that are in a store, with their colours and properties."""
+    properties = node.omezarr.properties
+    return Labels(node.omezarr.level(0), node.omezarr.colors or None, properties if len(properties) else None)
 
 
 def open_labels(labels: Mapping[str, Any], image: xr.DataArray, dst: Any) -> dict[str, Any]:
@@ -211,12 +230,32 @@ def open_labels(labels: Mapping[str, Any], image: xr.DataArray, dst: Any) -> dic
             opened[name] = given
             continue
         _refuse_same_place(given, dst)
-        try:
-            found = open_image(given)
-        except AxisError as error:
-            found = _open_as(given, image, error)
-        opened[name] = found.drop_vars([dim for dim in found.dims if dim in found.coords])
+        opened[name] = _open_label(given, name, image)
     return opened
+
+
+def _open_label(path: str | os.PathLike[str], name: str, image: xr.DataArray) -> Any:
+    """Open a label image on the pixels of its image."""
+    with suppress(OmeZarrError, OSError, ValueError, TypeError):
+        node: Any = open_tree(path, labels=False)
+        return _with_metadata(node)
+    try:
+        found = open_image(path)
+    except AxisError as error:
+        found = _open_as(path, image, error)
+    told = {dim: found[dim].values for dim in found.dims if dim in found.coords and dim in image.coords}
+    others = [
+        dim
+        for dim, values in told.items()
+        if values.dtype.kind in "iuf" and values.shape == image[dim].shape and not np.allclose(values, image[dim])
+    ]
+    if others:
+        warn(
+            f'"{os.fspath(path)}" has other pixel sizes along {", ".join(map(str, others))} than the image; the labels '
+            f"{name!r} are taken to lie on its pixels all the same",
+            LabelWarning,
+        )
+    return found.drop_vars([dim for dim in found.dims if dim in found.coords])
 
 
 def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> xr.DataArray:

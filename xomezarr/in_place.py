@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,7 +26,7 @@ from xomezarr.write import (
     write_pixels,
 )
 
-__all__ = ["add_levels"]
+__all__ = ["add_levels", "consolidated"]
 
 
 def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on_tile: OnTile | None = None) -> None:
@@ -54,7 +55,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     """
     group = reopened(plan)
     said = spec.ome_part(group.attrs.asdict())
-    listings = consolidated(plan)
+    listings = consolidated(plan.store, plan.storage_options)
     arrived: list[str] = []
     try:
         with arriving(group, plan, arrived) as (place, made):
@@ -188,10 +189,10 @@ def name_dimensions(array: zarr.Array[Any], dims: Sequence[str]) -> None:
     wait(array.store.set(key, prototype.buffer.from_bytes(json.dumps(named, indent=2).encode())))
 
 
-def consolidated(plan: Plan) -> list[zarr.Group]:
-    """Return the groups whose consolidated metadata hold those of a plan's group: itself, and those above it."""
-    options = dict(plan.storage_options) if plan.storage_options else None
-    whole = address(plan.store)
+def consolidated(store: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> list[zarr.Group]:
+    """Return the groups whose consolidated metadata hold those of a group: itself, and those above it."""
+    options = dict(storage_options) if storage_options else None
+    whole = address(store)
     found = []
     for place in [whole, *parents(whole)]:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,20 @@ from typing import Any
 
 import xarray as xr
 
-from xomezarr import spec
+from xomezarr import sidecar, spec
 from xomezarr.alignment import Frame, check_names_apart
 from xomezarr.direct import update_attributes
 from xomezarr.downsample import MethodLike, is_sampled
 from xomezarr.engine import OnTile
-from xomezarr.errors import LabelError, OmeZarrError, StoreExistsError, StoreNotFoundError, collecting, raise_all
+from xomezarr.errors import (
+    LabelError,
+    OmeZarrError,
+    StoreExistsError,
+    StoreNotFoundError,
+    collecting,
+    raise_all,
+)
+from xomezarr.in_place import consolidated
 from xomezarr.labels import Labels, check_label_name
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
@@ -113,11 +121,12 @@ def to_labels(
     known = stored_metadata(tree)
     assert known is not None
     assert known.version is not None
+    place = below(image_store, f"labels/{name}")
     target = Target.asked(
         faults,
-        below(image_store, f"labels/{name}"),
+        place,
         version=known.version,
-        mode=mode,
+        mode="w" if mode == "w-" and _left_behind(place) else mode,
         shards=shards,
         compressors=compressors,
         write_empty_chunks=write_empty_chunks,
@@ -132,7 +141,7 @@ def to_labels(
     with collecting(faults):
         plan, pixels = plan_labels(labels, name, frame, target, chunks=chunks)
     raise_all(faults, f"the labels {name!r} cannot be written")
-    add = partial(_add, resolve(image_store), name)
+    add = partial(_add, resolve(image_store), name, frame)
     return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
 
 
@@ -155,33 +164,38 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     target = resolve(image_store)
     group = open_group(image_store, storage_options=storage_options)
     names = label_names(labels_of(group))
-    if name not in names:
+    place = target.resolve() / "labels" / name if isinstance(target, Path) else None
+    if name not in names and not (place is not None and place.exists()):
         raise StoreNotFoundError(
             f"{str(image_store)!r} has no labels {name!r}; it has {', '.join(map(repr, names)) or 'none'}"
         )
+    if not group.store.supports_deletes:
+        raise StoreExistsError(f"nothing in {str(image_store)!r} can be deleted; copy the image without its labels")
     with _alone(target):
-        _list(target, storage_options, lambda listed: [path for path in listed if path != name])
-        if isinstance(target, Path):
+        _list(target, storage_options, taken=name)
+        if place is None:
+            _erase(below(image_store, f"labels/{name}"), storage_options)
+        elif place.exists():
             from xomezarr import stage
 
-            place = target.resolve() / "labels" / name
-            if place.exists():
-                stage.discard(place)
-        else:
-            _erase(below(image_store, f"labels/{name}"), storage_options)
+            stage.discard(place)
+        _renew_consolidated(target, storage_options)
 
 
 def parted(
     ds: xr.Dataset, image: str | None, colors: Mapping[str, Any], properties: Mapping[str, Any]
 ) -> tuple[xr.DataArray, dict[str, Labels]]:
-    """Return the image of a Dataset, and its labels: all other variables.
+    """Return the image of a Dataset, and its labels: all other variables. Attributes of the Dataset are not looked at.
 
     Raises
     ------
     LabelError
         If it cannot be told which variable is the image, or colours or properties are those of none.
     """
-    names = [str(name) for name in ds.data_vars]
+    for what, given in (("colors", colors), ("properties", properties)):
+        if not isinstance(given, Mapping):
+            raise LabelError(f"{what} is {given!r}; say of which labels: {what}={{'nuclei': {given!r}}}")
+    names: list[Any] = list(ds.data_vars)
     others = [name for name in names if ds[name].dtype.kind not in "biu"]
     chosen = image
     if chosen is None:
@@ -224,8 +238,27 @@ def frame_of(tree: xr.DataTree, store: StoreArgument) -> Frame:
     return Frame(found[0], known.multiscale.axes, grids, is_sampled(known.multiscale.type))
 
 
-def _add(image: Any, name: str, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
+def _left_behind(place: StoreArgument) -> bool:
+    """Whether at a place are labels that no list names: ours, whose writer was killed before it came to that."""
+    target = resolve(place)
+    if not isinstance(target, Path) or not target.is_dir():
+        return False
+    ours, listed = False, False
+    with suppress(OmeZarrError):
+        ours = sidecar.KEY in open_group(target).attrs
+        listed = target.name in listed_labels(open_group(target.parent))
+    return ours and not listed
+
+
+def _add(image: Any, name: str, frame: Frame, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
     """Write labels where they belong; when they are whole, the image's list of labels names them."""
+    options = plan.storage_options
+    with open_tree(image, storage_options=options, labels=False) as tree:
+        if frame_of(tree, image).grids != frame.grids:
+            raise LabelError(f"the image at {image} has changed since its labels {name!r} were planned; plan them anew")
+    if plan.mode == "w" and not isinstance(image, Path):
+        # until they are whole again there are none
+        _list(image, options, taken=name)
     try:
         execute(plan, pixels, on_tile)
     except BaseException as error:
@@ -239,25 +272,38 @@ def _add(image: Any, name: str, plan: Plan, pixels: Pixels, on_tile: OnTile | No
                 _erase(plan.store, plan.storage_options)
         raise
     with _alone(image):
-        _list(image, plan.storage_options, lambda listed: [*listed, name] if name not in listed else listed)
+        # who deletes them meanwhile has the last word
+        if not isinstance(image, Path) or (image / "labels" / name).exists():
+            _list(image, options, added=name)
+        _renew_consolidated(image, options)
 
 
-def _list(image: Any, storage_options: Mapping[str, Any] | None, change: Callable[[list[str]], list[str]]) -> None:
+def _list(image: Any, storage_options: Mapping[str, Any] | None, *, added: str = "", taken: str = "") -> None:
     """Change which labels an image's group of labels names; make that group if there is none."""
     options = dict(storage_options) if storage_options else None
     group = zarr.open_group(image, mode="r+", use_consolidated=False, storage_options=options)
     version = spec.detect(group.attrs.asdict())
     assert version is not None
-    listing = labels_of(group)
-    if listing is None:
-        listing = group.create_group("labels", attributes=spec.dump_labels(tuple(change([])), version))
+    found = labels_of(group)
+    before = [] if found is None else list(listed_labels(found))
+    after = [path for path in before if path not in (added, taken)] if taken else list(before)
+    after += [added] if added and added not in before else []
+    if found is None and added:
+        group.create_group("labels", attributes=spec.dump_labels(tuple(after), version))
+    elif found is not None and after != before:
+        listing: Any = group["labels"]  # to be written
+        extra = spec.others(found.attrs.asdict(), "labels")
+        update_attributes(listing, spec.dump_labels(tuple(after), version, extra))
+
+
+def _renew_consolidated(image: Any, storage_options: Mapping[str, Any] | None) -> None:
+    """Gather the metadata of an image anew where they are gathered, so that they are true of its labels."""
+    options = dict(storage_options) if storage_options else None
+    if isinstance(image, Path):
+        stale = consolidated(image, storage_options)
     else:
-        before = list(listed_labels(listing))
-        after = change(before)
-        if after != before:
-            listing = group["labels"]  # type: ignore[assignment] # to be written
-            update_attributes(listing, spec.dump_labels(tuple(after), version, listing.attrs.asdict()))
-    if group.metadata.consolidated_metadata is not None or not isinstance(image, Path):
+        stale = [zarr.open_group(image, mode="r+", use_consolidated=False, storage_options=options)]
+    for group in stale:
         consolidate(group, group.metadata.zarr_format)
 
 

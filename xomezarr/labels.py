@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xomezarr import sidecar
+from xomezarr.checks import leads_below
 from xomezarr.colors import rgba
 from xomezarr.downsample import METHODS, MethodLike, get_method
 from xomezarr.errors import (
@@ -54,8 +57,17 @@ BACKGROUND = 0
 SOURCE = "../../"
 """Path from a label's group to its image."""
 
+LONGEST_NAME = 200
+"""Bytes of a name: file systems have room for 255, and hidden folders have longer ones."""
+
+DOCUMENTS = ("zarr.json",)
+"""Names of Zarr's own, beside those that begin with a dot."""
+
 VALUE_COLUMNS = ("label-value", "label_value", "label")
 """Columns of a table that hold its label values, as OME-Zarr, ome-zarr-models and scikit-image call them."""
+
+EXACT = 2**53
+"""Integers below this are floats without being rounded."""
 
 MOST_COLORS = 2**16
 """Labels that get colours from a map at most: the JSON of so many has some 4 MB, which each reader has to load."""
@@ -120,11 +132,11 @@ def check_label_name(name: Any) -> None:
     LabelError
         If they cannot.
     """
-    bad = not isinstance(name, str) or not name.strip() or name.startswith(".") or "/" in name or "\\" in name
-    if bad or not name.isprintable() or len(name.encode()) > 200:
+    good = isinstance(name, str) and leads_below(name) and not name.startswith(".") and name not in DOCUMENTS
+    if not good or "/" in name or not name.isprintable() or len(name.encode()) > LONGEST_NAME:
         raise LabelError(
-            f"labels cannot be named {name!r}: the name is that of a folder, and begins with no dot; "
-            'give a short one without slashes, such as "nuclei"'
+            f"labels cannot be named {name!r}: the name is that of a folder of the store, and begins with no dot; "
+            'give a short one of letters and digits, such as "nuclei"'
         )
 
 
@@ -185,8 +197,26 @@ def described(labels: Labels) -> LabelImage:
     with collecting(faults):
         if labels.properties is not None:
             rows = _rows(_table(labels.properties))
+    faults += _impossible(labels.image.dtype, colors or (), "colors")
+    faults += _impossible(labels.image.dtype, rows or (), "properties")
     raise_all(faults, "the labels cannot be described")
     return LabelImage(colors or None, rows or None, SOURCE)
+
+
+def _impossible(dtype: np.dtype[Any], entries: Sequence[LabelColor | LabelRow], where: str) -> list[OmeZarrError]:
+    """Say which label no pixel can have: one that the dtype does not hold."""
+    if dtype.kind not in "biu":
+        return []
+    low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    beyond = [entry.value for entry in entries if not low <= entry.value <= high]
+    if not beyond:
+        return []
+    return [
+        LabelError(
+            f"{where} name the label {beyond[0]}, and pixels of {dtype} are {low} to {high}; leave it out, or give the "
+            "labels another dtype: astype('uint64')"
+        )
+    ]
 
 
 def colored(label: LabelImage, name: str, values: NDArray[Any]) -> LabelImage:
@@ -255,10 +285,42 @@ def dtypes_of(properties: Any) -> dict[str, Any] | None:
         return None
     table = _table(properties)
     return {
-        "index": None if table.index.name is None else str(table.index.name),
+        "index": sidecar.encode(table.index.name, "the name of the index of properties"),
         "dtype": str(table.index.dtype),
-        "columns": {str(column): str(table[column].dtype) for column in table.columns},
+        "columns": {column: _kept_dtype(table[column].dtype) for column in table.columns},
     }
+
+
+def _kept_dtype(dtype: Any) -> Any:
+    """Return what brings the dtype of a column back; categories where JSON holds them."""
+    categories = getattr(dtype, "categories", None)
+    if categories is None:
+        return str(dtype)
+    values = categories.tolist()
+    if not sidecar.is_plain(values):
+        return "category"
+    return {"categories": values, "dtype": str(categories.dtype), "ordered": bool(dtype.ordered)}
+
+
+def _column(cells: Sequence[Any], kept: Any) -> Any:
+    """Return a column of a table; cells that are None are missing."""
+    import pandas as pd
+
+    if isinstance(kept, Mapping):
+        categories = pd.Index(kept["categories"], dtype=kept["dtype"])
+        return pd.Categorical(list(cells), dtype=pd.CategoricalDtype(categories, ordered=bool(kept["ordered"])))
+    present = [cell for cell in cells if cell is not None]
+    if kept is None:
+        exact = all(abs(cell) < EXACT for cell in present if type(cell) is int)
+        if len(present) == len(cells) or exact or not all(type(cell) is int for cell in present):
+            return pd.Series(list(cells))
+        kept = "Int64"  # as floats, they would be rounded
+    if kept == "object":
+        return pd.Series(list(cells), dtype=object)
+    if isinstance(dtype := pd.api.types.pandas_dtype(kept), np.dtype):
+        filled = cells if dtype.kind != "f" else [np.nan if cell is None else cell for cell in cells]
+        return np.array(filled, dtype=dtype)
+    return pd.array([pd.NA if cell is None else cell for cell in cells], dtype=kept)
 
 
 def _colors(given: Any) -> tuple[LabelColor, ...]:
@@ -309,6 +371,9 @@ def _table(properties: Any) -> pd.DataFrame:
                 f"properties have the dimensions {tuple(properties.dims)}, and one is needed, along which the labels "
                 "lie: to_dataset(…), or a pandas.DataFrame"
             )
+        (dim,) = properties.dims
+        if dim not in properties.coords and not any(name in properties for name in VALUE_COLUMNS):
+            raise _of_nothing(tuple(properties.data_vars), f"give it a coordinate {str(dim)!r} that holds label values")
         table = properties.to_dataframe()
     elif isinstance(properties, pd.DataFrame):
         table = properties
@@ -322,15 +387,17 @@ def _table(properties: Any) -> pd.DataFrame:
             f"properties is {_short(properties)}; give a pandas.DataFrame, a dict of columns or a Dataset, "
             "with a row for each label"
         )
+    numbered = table.index.name is None and table.index.equals(pd.RangeIndex(len(table))) and len(table)
+    if not numbered:  # the index says of which label a row is
+        return table
     column = next((name for name in VALUE_COLUMNS if name in table.columns), None)
-    if column is not None:
-        table = table.set_index(column)
-    elif isinstance(properties, Mapping) and not isinstance(properties, xr.Dataset):
-        raise LabelError(
-            f"properties have the columns {tuple(map(str, table.columns))}, and none says of which label a row is; "
-            "add a column 'label'"
-        )
-    return table
+    if column is None:
+        raise _of_nothing(tuple(table.columns), "add a column 'label', or name the rows by label: df.set_index(…)")
+    return table.set_index(column)
+
+
+def _of_nothing(columns: tuple[Any, ...], cure: str) -> LabelError:
+    return LabelError(f"properties have the columns {columns}, and nothing says of which label a row is; {cure}")
 
 
 def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
@@ -346,26 +413,20 @@ def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
     if not table.columns.is_unique:
         faults.append(LabelError(f"properties have columns of one name among {tuple(table.columns)}; rename them"))
     raise_all(faults, "the properties cannot be used")
-    rows: dict[int, LabelRow] = {}
-    for key, values in zip(table.index, table.itertuples(index=False, name=None), strict=True):
-        with collecting(faults):
-            value = _label_value(key, "the index of properties")
-            if value in rows:
-                raise LabelError(f"properties name the label {value} twice; keep one: ~df.index.duplicated()")
-            cells = {}
-            for column, cell in zip(table.columns, values, strict=True):
+    values: list[int] = []
+    with collecting(faults):
+        values = [_label_value(key, "the index of properties") for key in table.index]
+        if twice := [value for value, count in Counter(values).items() if count > 1]:
+            raise LabelError(f"properties name the label {twice[0]} twice; keep one: df[~df.index.duplicated()]")
+    cells: list[dict[str, Any]] = [{} for _ in values]
+    for column in table.columns if values else ():
+        with collecting(faults):  # a column of the wrong dtype is wrong in each row, and told once
+            for value, row, cell in zip(values, cells, table[column].tolist(), strict=True):
                 if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
                     continue
-                cells[column] = _json(cell, f"properties[{column!r}] of label {value}")
-            rows[value] = LabelRow(value, cells)
-        if len(faults) >= MOST_FAULTS:
-            break
+                row[column] = _json(cell, f"properties[{column!r}] of label {value}")
     raise_all(faults, "the properties cannot be used")
-    return tuple(rows.values())
-
-
-MOST_FAULTS = 10
-"""Faults of a table that are told: a column of the wrong dtype is wrong in each row."""
+    return tuple(LabelRow(value, row) for value, row in zip(values, cells, strict=True))
 
 
 def _json(cell: Any, where: str) -> Any:
@@ -413,21 +474,20 @@ def properties_of(label: LabelImage, kept: Any = None) -> pd.DataFrame:
 
     rows = label.rows or ()
     kept = kept if isinstance(kept, Mapping) else {}
-    dtypes = kept.get("columns") if isinstance(kept.get("columns"), Mapping) else {}
-    found = dict.fromkeys(column for row in rows for column in row.properties)
-    named = [column for column in dtypes if isinstance(column, str)] if dtypes else []
-    columns: Sequence[str] = [*named, *(column for column in found if column not in named)]
-    index = pd.Index([row.value for row in rows], name=kept.get("index", "label") if kept else "label")
-    table = pd.DataFrame([row.properties for row in rows], index=index, columns=list(columns))
-    for column, dtype in {**(dtypes or {}), None: kept.get("dtype")}.items():
+    dtypes = kept["columns"] if isinstance(kept.get("columns"), Mapping) else {}
+    columns: dict[str, Any] = {}
+    for column in dict.fromkeys([*dtypes, *(column for row in rows for column in row.properties)]):
+        cells = [row.properties.get(column) for row in rows]
         try:
-            if column is None and dtype is not None:
-                table.index = table.index.astype(dtype)
-            elif column in table:
-                table[column] = table[column].astype(dtype)
-        except (TypeError, ValueError):  # another tool has changed the values since
-            continue
-    return table
+            columns[column] = _column(cells, dtypes.get(column))
+        except (TypeError, ValueError, KeyError, OverflowError):  # another tool has changed the values since
+            columns[column] = _column(cells, None)
+    values = [row.value for row in rows]
+    try:
+        index = pd.Index(values, dtype=kept.get("dtype"), name=sidecar.decode(kept["index"]) if kept else "label")
+    except (TypeError, ValueError, KeyError, OverflowError):
+        index = pd.Index(values, name="label")
+    return pd.DataFrame({name: pd.Series(column).set_axis(index) for name, column in columns.items()}, index=index)
 
 
 def _short(value: Any) -> str:

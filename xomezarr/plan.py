@@ -141,6 +141,8 @@ class Plan:
         Whether chunks of zeros are written too.
     labels
         The plans of its labels, by name.
+    listing
+        What other tools have said of the labels as a whole: attributes of their group.
     colormap
         Of labels, whose colours are chosen when their values are known: the name of a colormap of matplotlib.
     """
@@ -157,6 +159,7 @@ class Plan:
     passes: tuple[Pass, ...]
     write_empty_chunks: bool
     labels: Mapping[str, Plan] = field(default_factory=dict)
+    listing: Mapping[str, Any] = field(default_factory=dict)
     colormap: str | None = None
 
     @property

@@ -121,13 +121,15 @@ def plan_array(
     *,
     name: str | None = None,
     labels: Mapping[str, Any] | None = None,
+    extra: Mapping[Any, Any] | None = None,
     **options: Any,
 ) -> tuple[Plan, Pixels]:
     """Return the plan together with the pixels that it writes; `options` are those of `Target.asked` and `design`."""
     faults: list[OmeZarrError] = []
     asked, options = Target.split(options)
-    target = Target.asked(faults, store, replaced=labels or (), **asked)
-    return plan_image(da, target, faults, name=name, labels=labels, **options)
+    replaced = labels if isinstance(labels, Mapping) else ()
+    target = Target.asked(faults, store, replaced=replaced, **asked)
+    return plan_image(da, target, faults, name=name, labels=labels, extra=extra, **options)
 
 
 def plan_image(
@@ -137,6 +139,7 @@ def plan_image(
     *,
     name: str | None = None,
     labels: Mapping[str, Any] | None = None,
+    extra: Mapping[Any, Any] | None = None,
     **options: Any,
 ) -> tuple[Plan, Pixels]:
     """Return the plan of an image, and of its labels, together with the pixels.
@@ -153,16 +156,21 @@ def plan_image(
         Of the image; left out, that of the array, else that of the store.
     labels
         By name: arrays, or `Labels`.
+    extra
+        Attributes of the image's group, beside what says how it is stored.
     **options
         Those of `design`.
     """
     da = _named(dequantify(da), name, faults)
     given = _checked_labels(labels, faults)
+    with collecting(faults):
+        sidecar.check_plain(extra or {}, spec.KEYS)
     image: Image | None = None
     with collecting(faults):
         made = design(da, **options)
         pixels = of_array(da, made)
         image = _image(da, made, _channels(da, made.dimensions), default_name(target.store))
+        image = replace(image, extra=dict(extra or {}))
         level_plans = _level_plans(made.grids, made.chunks, target, da)
         passes = _passes(pixels, level_plans, target.resources)
     with collecting(faults):
@@ -203,7 +211,7 @@ def plan_labels(
     label: LabelImage | None = None
     with collecting(faults):
         label = described(labels)
-    made: Pyramid | None = None
+    image: Image | None = None
     with collecting(faults):
         da, made, grids = aligned(labels.image, name, frame, method=labels.method, chunks=chunks)
         pixels = of_array(as_integers(da), made)
@@ -216,13 +224,14 @@ def plan_labels(
             label=label,
         )
     with collecting(faults):
-        if made is None:
+        if image is None:
             sidecar.check(labels.image)
         else:
             attributes, arrays = sidecar.dump(da, made.dimensions, image)
             if (kept := dtypes_of(labels.properties)) is not None:
                 attributes[sidecar.PROPERTIES] = kept
     raise_all(faults, f"the labels {name!r} cannot be written")
+    assert image is not None
     return replace(target.plan(image, level_plans, attributes, arrays, passes), colormap=labels.colormap), pixels
 
 
@@ -311,9 +320,9 @@ def plan_tree(
             place = replace(target.within(f"labels/{label}"), shards=None if target.shards is None else "auto")
             planned[label] = _plan_tree(node, own, place, [], label, **options)
     plan, pixels = _plan_tree(tree, levels, target, faults, name, **options)
-    return replace(plan, labels={label: of_label for label, (of_label, _) in planned.items()}), with_labels(
-        pixels, planned
-    )
+    listing = spec.others(group_attrs(tree.children["labels"]), "labels") if labels else {}
+    plans = {label: of_label for label, (of_label, _) in planned.items()}
+    return replace(plan, labels=plans, listing=listing), with_labels(pixels, planned)
 
 
 def _plan_tree(

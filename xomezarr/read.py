@@ -98,7 +98,7 @@ def open_tree(
         "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
     )
     tree = opened.tree(drop_variables, source, cache=cache)
-    listing = labels_of(opened.group) if labels else None
+    listing = _listing(opened.group) if labels else None
     if listing is not None:
         for path, found in _open_labels(listing):
             tree[f"labels/{path}"] = found.tree(drop_variables, source and f"{source}/labels/{path}", cache=cache)
@@ -107,6 +107,15 @@ def open_tree(
     if (close := _closer(store, opened.group)) is not None:
         tree.set_close(close)
     return tree
+
+
+def _listing(image: zarr.Group) -> zarr.Group | None:
+    """Return the group of an image's labels, if it has one that can be read."""
+    try:
+        return labels_of(image)
+    except (OmeZarrError, OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        warn(f"the labels of {str(image.store_path)!r} cannot be read, and are left out: {error}", LabelWarning)
+        return None
 
 
 def _open_labels(listing: zarr.Group) -> Iterator[tuple[str, _Opened]]:

@@ -14,7 +14,7 @@ import datetime
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
@@ -37,6 +37,7 @@ __all__ = [
     "PROPERTIES",
     "Sidecar",
     "check",
+    "check_plain",
     "decode",
     "dump",
     "encode",
@@ -131,6 +132,28 @@ def dump(
 def check(da: xr.DataArray) -> None:
     """Raise what `dump` would, where the dimensions are not known, as when they are at fault themselves."""
     _encode_all(da, {})
+
+
+def check_plain(attrs: Mapping[Any, Any], reserved: Collection[str]) -> None:
+    """Make sure that attributes can stand beside OME metadata in a group, as JSON has them.
+
+    Raises
+    ------
+    AttributeEncodingError
+        If JSON does not give one back as it is, or it has a name that is not free; all are named.
+    """
+    faults: list[OmeZarrError] = []
+    for key, value in attrs.items():
+        with collecting(faults):
+            if key in (*reserved, KEY):
+                raise AttributeEncodingError(f"attrs[{key!r}] has a name of OME-Zarr's or xomezarr's; rename it")
+            if not is_plain({_checked_key(key, "attrs"): value}):
+                encode(value, f"attrs[{key!r}]")  # which says what JSON cannot hold
+                raise AttributeEncodingError(
+                    f"attrs[{key!r}] is {_short(repr(value))}, which JSON does not give back as it is; turn it into "
+                    "text, numbers, lists or dicts, or give it to the image variable, whose attributes may hold it"
+                )
+    raise_all(faults, "the attributes cannot be kept")
 
 
 def _encode_all(

@@ -164,6 +164,9 @@ def replace(stage: Path, target: Path) -> None:
 
 def discard(target: Path) -> None:
     """Take a folder away: it is gone at once, and then removed."""
+    if target.is_symlink():  # what it points to is another's
+        target.unlink()
+        return
     old = beside(target, "old")
     target.rename(old)
     shutil.rmtree(old, ignore_errors=True)

@@ -97,6 +97,8 @@ def resolve(store: StoreArgument) -> StoreLike:
         path = path.absolute()
         # the folder before ".." may be a link, or may not be there
         return path.resolve() if ".." in path.parts else path
+    if type(store) is zarr.storage.LocalStore and not store.read_only:
+        return Path(store.root).absolute()  # a folder, however it is named
     if isinstance(store, zarr.abc.store.Store | zarr.storage.StorePath):
         return store
     if type(store).__module__.partition(".")[0] == "obstore":
@@ -381,6 +383,8 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one')
     target = resolve(store)
     _check_options(target, storage_options)
+    if getattr(_store(target) if not isinstance(target, str | Path) else None, "read_only", False):
+        raise StoreExistsError(f"{_shown(store)} is opened for reading only; open it for writing, or give another path")
     if isinstance(target, Path):
         blocking = next((parent for parent in target.parents if parent.exists()), None)
         if blocking is not None and not blocking.is_dir():

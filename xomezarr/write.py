@@ -139,7 +139,7 @@ def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None =
     for name, of_label in plan.labels.items():
         fill(group.create_group(f"labels/{name}"), of_label, pixels.labels[name], on_tile)
     if plan.labels:
-        listed = spec.dump_labels(tuple(plan.labels), plan.version)
+        listed = spec.dump_labels(tuple(plan.labels), plan.version, plan.listing)
         update_attributes(group["labels"], listed)  # type: ignore[arg-type]
     pixels.check()
     create_coordinates(group, plan)
@@ -408,18 +408,14 @@ def with_colors(plan: Plan, finest: zarr.Array[Any]) -> Plan:
     label = plan.image.label
     if label is None or plan.colormap is None:
         return plan
-    if label.rows is not None:
-        values = np.array(sorted(row.value for row in label.rows))
-    else:
-        found = values_of(finest)
-        if found is None:
-            warn(
-                f"the labels {plan.image.multiscale.name!r} have more than {MOST_COLORS} values, and are written "
-                "without colours, which each reader would have to load; give colors={value: color} for some of them",
-                LabelWarning,
-            )
-            return plan
-        values = found
+    values = values_of(finest) if label.rows is None else np.array(sorted(row.value for row in label.rows))
+    if values is None or values.size > MOST_COLORS:
+        warn(
+            f"the labels {plan.image.multiscale.name!r} have more than {MOST_COLORS} values, and are written "
+            "without colours, which each reader would have to load; give colors={value: color} for some of them",
+            LabelWarning,
+        )
+        return plan
     return replace(plan, image=replace(plan.image, label=colored(label, plan.colormap, values)))
 
 

@@ -21,6 +21,7 @@ from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
 
 __all__ = [
+    "KEYS",
     "SIDECAR",
     "VERSIONS",
     "check",
@@ -37,6 +38,7 @@ __all__ = [
     "kinds",
     "layout",
     "ome_part",
+    "others",
     "parse",
     "parse_labels",
     "parse_plate",
@@ -124,6 +126,10 @@ _KINDS = {
 
 _VERSION_RULES = {"multiscales": "35", "plate": "73", "well": "82", "image-label": "59"}
 """By which rule each kind of 0.4 that has a version names it."""
+
+
+KEYS = frozenset({*_KINDS, "omero", "ome"})
+"""Keys of group attributes that are OME-Zarr's."""
 
 
 def zarr_format(version: str) -> int:
@@ -416,6 +422,21 @@ def dump_layout(version: str, extra: Mapping[str, Any] | None = None) -> dict[st
         If the version is not known.
     """
     return _module(version).dump_collection(extra or {})
+
+
+def others(attrs: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
+    """Return what group attributes hold beside some kinds, as `extra` of the model's values holds it.
+
+    >>> others({"ome": {"version": "0.5", "labels": [], "theirs": 1}, "mine": 2}, "labels")
+    {'mine': 2, 'ome': {'theirs': 1}}
+    """
+    where, metadata = _locate(attrs)
+    taken = {*kinds, SIDECAR, "version"} if where else {*kinds, SIDECAR}
+    if where:
+        inside = {key: value for key, value in metadata.items() if key not in taken}
+        beside = {key: value for key, value in attrs.items() if key not in (where, SIDECAR)}
+        return {**beside, "ome": inside} if inside else beside
+    return {key: value for key, value in attrs.items() if key not in taken}
 
 
 def without_image(attrs: Mapping[str, Any]) -> dict[str, Any]:
