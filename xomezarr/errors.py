@@ -13,6 +13,8 @@ __all__ = [
     "ChannelError",
     "ChunkError",
     "CodecError",
+    "CollectionError",
+    "CollectionWarning",
     "CoordinateError",
     "CoordinateNaNError",
     "DescendingCoordinateError",
@@ -112,6 +114,10 @@ class CodecError(OmeZarrError):
     """Compressors that the format does not have."""
 
 
+class CollectionError(OmeZarrError):
+    """Images that cannot be written or read together as a collection."""
+
+
 class LabelError(OmeZarrError):
     """Labels that do not fit their image, or cannot be named, coloured or described so."""
 
@@ -185,6 +191,10 @@ class FactorWarning(OmeZarrWarning):
 
 class LabelWarning(OmeZarrWarning):
     """Labels are not all that they should be: off their image's pixels, without colours, or left out."""
+
+
+class CollectionWarning(OmeZarrWarning):
+    """A collection is not all that it should be: images are left out, or its OME-XML is."""
 
 
 class MetadataChangedWarning(OmeZarrWarning):
