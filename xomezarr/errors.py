@@ -37,6 +37,7 @@ __all__ = [
     "OmeZarrError",
     "OmeZarrWarning",
     "OtherImagesWarning",
+    "PatternError",
     "PixelSizeWarning",
     "ResourceError",
     "StoreExistsError",
@@ -140,6 +141,10 @@ class MetadataError(OmeZarrError):
 
 class NotOmeZarrError(OmeZarrError):
     """The store holds no OME-Zarr image."""
+
+
+class PatternError(OmeZarrError):
+    """A naming pattern that cannot be used, or that no file has."""
 
 
 class IncompleteStoreError(OmeZarrError):
