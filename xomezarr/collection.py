@@ -17,7 +17,6 @@ from typing import Any
 import xarray as xr
 
 from xomezarr import omexml, spec
-from xomezarr.direct import update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     CollectionError,
@@ -184,6 +183,8 @@ def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, tuple[xr.DataAr
     for name, image in images.items():
         with collecting(faults):
             _check_name(name, taken)
+        if not isinstance(name, str):
+            continue
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
             parts[name] = _part(image)
@@ -288,8 +289,7 @@ def _execute(
     ) as group:
         for name, (plan, pixels) in planned.items():
             fill(group.create_group(name), plan, pixels, on_tile)
-        listing = group.create_group(OME)
-        update_attributes(listing, spec.dump_series(tuple(planned), version))
+        group.create_group(OME, attributes=spec.dump_series(tuple(planned), version))
         if xml is not None:
             _put(group, OME_XML, xml.encode())
         # in the place of the mark of a group that is being written

@@ -492,7 +492,7 @@ def _single(array: xr.DataArray, file: Found, dimensions: Mapping[str, str]) -> 
         if array.sizes.get(dim, 1) > 1:
             raise OmeZarrError(
                 f'"{file.match.string}" holds {array.sizes[dim]} along {dim!r} by itself, and the pattern has '
-                f"{{{field}}}; put {{}} in its place, or name the dimensions otherwise: dims="
+                f"{{{field}}}; put {{}} in its place"
             )
     dropped = array.isel({dim: 0 for dim in dimensions.values() if dim in array.dims}, drop=True)
     if "c" in dimensions.values():
