@@ -556,6 +556,18 @@ def test_what_the_zarr_says_counts(tmp_path: Path) -> None:
     assert list(fine.c.values) == ["a", "b"]
 
 
+def test_positions_at_all_levels_are_multiplied_by_the_size_of_a_pixel() -> None:
+    axes = (Axis("y", "space"), Axis("x", "space"))
+    fine = xomezarr.Level("0", {"y": 1.0, "x": 1.0}, {"y": 3.0, "x": 10.0})
+    coarse = xomezarr.Level("1", {"y": 2.0, "x": 2.0}, {"y": 3.5, "x": 10.5})
+    counted = xomezarr.Image((xomezarr.Multiscale("a", axes, (fine, coarse)),))
+    known = omexml.XmlImage(omexml.Calibration({"x": 0.25, "y": float("nan")}, {"x": "µm"}), {})
+    completed = omexml.complete(counted, {"y": 8, "x": 8}, known).multiscale
+    assert [(level.scale["x"], level.translation["x"]) for level in completed.levels] == [(0.25, 2.5), (0.5, 2.625)]
+    assert [(level.scale["y"], level.translation["y"]) for level in completed.levels] == [(1.0, 3.0), (2.0, 3.5)]
+    assert [axis.unit for axis in completed.axes] == [None, "micrometer"]
+
+
 def test_the_order_of_the_list_tells_which_image_is_which(tmp_path: Path) -> None:
     store = bioformats2raw(
         tmp_path / "a.zarr", {"left": SHAPES["1"], "A/right": SHAPES["0"]}, series=["A/right", "left"]

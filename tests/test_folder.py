@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import sys
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -72,6 +74,33 @@ def test_nothing_is_read_before_it_is_asked_for(folder: Path) -> None:
     np.testing.assert_array_equal(image.sel(c="DAPI"), pixels("A02_s1_DAPI.tif"))
     with pytest.raises(FileNotFoundError):
         image.sel(c="GFP").load()
+
+
+def test_a_file_of_many_pixels_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for channel in CHANNELS:
+        stack = pixels(channel, (6, 32, 32))
+        tifffile.imwrite(tmp_path / f"A1_{channel}.tif", stack, photometric="minisblack", compression="zlib")
+    monkeypatch.setattr("xomezarr.folder.LARGEST_BLOCK", 2**12)
+    image = open_images(scan(tmp_path, "{well}_{channel}.tif"), dims="zyx")["A", "1"]["0"]
+    assert image.chunksizes["z"] == (1,) * 6
+    for channel in CHANNELS:
+        np.testing.assert_array_equal(image.sel(c=channel), pixels(channel, (6, 32, 32)))
+
+
+def test_more_files_are_read_than_may_be_open(tmp_path: Path) -> None:
+    for column in range(1, 61):
+        write(tmp_path, f"A{column}.tif", np.full((8, 8), column, "u1"), compression="zlib", rowsperstrip=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wells = open_images(scan(tmp_path, "{well}.tif"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["xomezarr.convert"], "MOST_OPEN", len(sys.modules["xomezarr.convert"].OPEN) + 8)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/dev/fd").iterdir()]) + 20, hard))
+        try:
+            for _ in range(2):
+                means = [float(wells["A", str(column)]["0"].mean()) for column in range(1, 61)]
+                assert means == list(range(1, 61))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_time_channel_and_planes_are_stacked_in_the_order_of_their_numbers(tmp_path: Path) -> None:

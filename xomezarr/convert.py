@@ -60,6 +60,10 @@ FULL_RANGE = Window(0.0, 255.0, 0.0, 255.0)
 """Photographs of 8 bits are shown as they are, without stretching."""
 
 
+MOST_OPEN = 128
+"""Files that stay open for their next reading; a process may hold some hundreds, and a plate has thousands."""
+
+
 # --- opening -----------------------------------------------------------------
 
 
@@ -242,18 +246,34 @@ class FileArray(BackendArray):
         return await asyncio.to_thread(self.__getitem__, key)
 
     def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
-        # a copy: what is loaded must not change when the file does
-        return np.array(self._array()[key], dtype=self.dtype)
+        with self._held() as array:
+            # a copy: what is loaded must not change when the file does
+            return np.array(array[key], dtype=self.dtype)
 
-    def _array(self) -> Any:
+    @contextmanager
+    def _held(self) -> Iterator[Any]:
+        """Yield what can be indexed: open from then on, or, where many others are, for this once."""
         with self._lock:
-            if self._opened is None:
+            if self._opened is None and len(OPEN) < MOST_OPEN:
                 self._opened, close = self.opener()
                 weakref.finalize(self, close)
-            return self._opened
+                OPEN.add(self)
+            opened = self._opened
+        if opened is not None:
+            yield opened
+            return
+        opened, close = self.opener()
+        try:
+            yield opened
+        finally:
+            close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.opener, self.shape, self.dtype)
+
+
+OPEN: weakref.WeakSet[FileArray] = weakref.WeakSet()
+"""The arrays whose files are open."""
 
 
 def _lazy(

@@ -55,6 +55,9 @@ DIMENSIONS: Mapping[str, str] = {"t": "t", "channel": "c", "z": "z"}
 
 EXAMPLE = "{row}{column}_s{field}_{channel}.tif"
 
+LARGEST_BLOCK = 2**25
+"""Bytes of a file that are read at once: a plane of 4096 × 4096 pixels of 16 bits."""
+
 Place = tuple[str, str, str]
 """The files of an image by ``t``, ``channel`` and ``z``, as they are spelled in the names; empty where none is said."""
 
@@ -480,10 +483,18 @@ def _stack(image: PlateImage, folder: Folder, dims: str | Sequence[str] | None) 
     name = f"{image.row}{image.column} {image.field}"
     if not folder.stacked:
         return first.rename(name)
-    stacked = _along(list(dimensions), (), {key: array.chunk() for key, array in opened.items()}, folder)
+    stacked = _along(list(dimensions), (), {key: _in_blocks(array) for key, array in opened.items()}, folder)
     if "channel" in folder.stacked:
         stacked = assign_channels(stacked, folder.stacked["channel"])
     return stacked.rename(name)
+
+
+def _in_blocks(array: xr.DataArray) -> xr.DataArray:
+    """Return the pixels of a file as dask reads them: all at once, or where they are many as they lie in the file."""
+    if array.nbytes <= LARGEST_BLOCK:
+        return array.chunk()
+    preferred: Mapping[str, int] = array.encoding.get("preferred_chunks", {})
+    return array.chunk({dim: size for dim, size in preferred.items() if dim in array.dims})
 
 
 def _single(array: xr.DataArray, file: Found, dimensions: Mapping[str, str]) -> xr.DataArray:
