@@ -454,7 +454,7 @@ def plate(
     if not dry_run:
         wells = open_images(folder, **image)
         with _cluster(scheduler):
-            import_module("xomezarr.plate").write_plate(wells, dst, name=name, progress=True, **options)
+            import_module("xomezarr").write_plate(wells, dst, name=name, progress=True, **options)
     if json:
         print(_json({"store": dst, **folder.to_dict()}))
     else:
