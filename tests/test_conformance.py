@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 
 CONFORMANCE = SHARED / "conformance"
 VERSIONS = ("0.4", "0.5")
-IMAGE_SUITES = (("image_suite.json", False), ("strict_image_suite.json", True))
+KINDS = ("image", "label", "plate", "well")
+SUITES = tuple((f"{strict}{kind}_suite.json", kind, bool(strict)) for kind in KINDS for strict in ("", "strict_"))
 
 TEXT_RULES = {
     # rule 32 (MUST): "the length of the scale … MUST be equal to the number of axes"; here 2 for 3, and 0.5 mends it
-    ("0.4", "valid/mismatch_axes_units.json"): "32",
+    "violates_text_but_suite_says_valid": {"image": "32", "plate": "75"},
+    # rule 51 (MUST): the group of an image-label holds multiscales, too
+    "label_fragments_without_multiscales": {"label": "51"},
 }
-"""Cases that the suites call valid and the text of the specification forbids, with the rule that they break."""
+"""The rules of the text that the cases in `known_exceptions.json` break though the suites call them valid.
+
+Rule 75 (MUST): the path of a well is the name of a row, a slash, and the name of a column; in these plates of 0.4 it is
+the other way round. By reason, then by what the case is about.
+"""
 
 pytestmark = pytest.mark.usefixtures("shared")
 
@@ -41,33 +48,59 @@ def load_example(path: Path) -> dict[str, Any]:
     return document.get("attributes", document)
 
 
-def image_cases() -> list[Any]:
+def cases(*kinds: str) -> list[Any]:
+    """Return the cases of the suites: version, kind, strictness, name of the suite, case."""
     return [
         pytest.param(
             version,
+            kind,
             strict,
+            name,
             case,
             id=f"{version}-{name.removesuffix('.json')}-{case['formerly']}-{case.get('description', '')}",
         )
         for version in VERSIONS
-        for name, strict in IMAGE_SUITES
+        for name, kind, strict in SUITES
+        if kind in kinds
         for case in load_suite(version, name)
     ]
+
+
+@cache
+def exceptions() -> dict[str, Any]:
+    path = CONFORMANCE / "known_exceptions.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
+def text_rule(version: str, kind: str, place: str) -> str | None:
+    """Return the rule of the text that a case or example breaks though it is called valid; None for all others.
+
+    An entry of the list may stand for all valid cases of a suite ("label_suite.json x2").
+    """
+    for reason, rules in TEXT_RULES.items():
+        for entry in exceptions().get(version, {}).get(reason, ()):
+            listed = entry.split(" ")[0]
+            if listed == place or (" x" in entry and place.startswith(f"{listed}::")):
+                return rules[kind]
+    return None
 
 
 def readable_cases() -> list[Any]:
     """Return the valid images, but those that the text forbids."""
     return [
         case
-        for case in image_cases()
-        if case.values[2]["valid"] and (case.values[0], case.values[2]["formerly"]) not in TEXT_RULES
+        for case in cases("image")
+        if case.values[4]["valid"]
+        and text_rule(case.values[0], "image", f"{case.values[3]}::{case.values[4]['formerly']}") is None
     ]
 
 
-def example_cases(folder: str) -> list[Any]:
+def example_cases(*folders: str) -> list[Any]:
     return [
         pytest.param(version, path, id=f"{version}-{folder}-{path.stem}")
         for version in VERSIONS
+        for folder in folders
         for path in sorted((CONFORMANCE / version / "examples" / folder).glob("[!.]*.json"))
     ]
 
@@ -87,19 +120,40 @@ def schema(version: str, name: str) -> Draft202012Validator:
     return Draft202012Validator(wanted, registry=registry)
 
 
-@pytest.mark.parametrize(("version", "strict", "case"), image_cases())
-def test_official_image_case(version: str, strict: bool, case: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("version", "kind", "strict", "suite", "case"), cases(*KINDS))
+def test_official_case(version: str, kind: str, strict: bool, suite: str, case: dict[str, Any]) -> None:
     found = errors(case["data"], strict=strict)
-    rule = TEXT_RULES.get((version, case["formerly"]))
-    if rule is not None:
-        assert case["valid"]
+    rule = text_rule(version, kind, f"{suite}::{case['formerly']}")
+    if case["valid"] and rule is not None:
         assert found == [rule]
         return
+    if kind == "label":
+        # the invalid ones break more than that they are fragments
+        assert found.count("51") == 1
+        found.remove("51")
     assert (not found) == case["valid"], found
 
 
-@pytest.mark.parametrize(("version", "strict", "case"), readable_cases())
-def test_c6_official_valid_image_is_read_and_written(version: str, strict: bool, case: dict[str, Any]) -> None:
+def test_known_exceptions_are_all_met(shared: Path) -> None:
+    """Each entry of the list is a case of the suites or an example, so that none is there for nothing."""
+    for version, reasons in exceptions().items():
+        for reason, entries in reasons.items():
+            for entry in entries:
+                place = entry.split(" ")[0]
+                if place.startswith("examples/"):
+                    assert (CONFORMANCE / version / place).is_file()
+                    continue
+                suite, _, formerly = place.partition("::")
+                met = [case for case in load_suite(version, suite) if not formerly or case["formerly"] == formerly]
+                assert met, entry
+                wanted = reason != "schema_cannot_catch"
+                assert any(case["valid"] == wanted for case in met), entry
+
+
+@pytest.mark.parametrize(("version", "kind", "strict", "suite", "case"), readable_cases())
+def test_c6_official_valid_image_is_read_and_written(
+    version: str, kind: str, strict: bool, suite: str, case: dict[str, Any]
+) -> None:
     attrs = case["data"]
     image = spec.parse(attrs)
     written = spec.dump(image, version)
@@ -139,59 +193,56 @@ def test_official_image_example(version: str, path: Path) -> None:
     assert spec.parse(spec.dump(image, version)) == image
 
 
-@pytest.mark.parametrize(
-    ("version", "path"),
-    [
-        case
-        for folder in ("ome", "bf2raw", "plate_strict", "well_strict", "label_strict")
-        for case in example_cases(folder)
-    ],
-)
-def test_official_example_that_is_no_image_is_named_not_judged(version: str, path: Path) -> None:
+@pytest.mark.parametrize(("version", "path"), example_cases("plate_strict", "well_strict", "label_strict"))
+def test_official_strict_example(version: str, path: Path) -> None:
     attrs = load_example(path)
-    assert not spec.is_image(attrs)
-    assert spec.is_ome(attrs)
-    (finding,) = spec.findings(attrs)
-    assert (finding.rule, finding.severity) == ("96", "error")
-    kinds = {"ome": "series", "bf2raw": "bioformats2raw", "plate_strict": "plate", "well_strict": "well"}
-    assert kinds.get(path.parent.name, "label") in finding.message
+    assert spec.detect(attrs) == version
+    rule = text_rule(version, "label", f"examples/{path.parent.name}/{path.name}")
+    assert errors(attrs, strict=True) == ([] if rule is None else [rule])
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("kind", ["plate", "well", "label"])
-@pytest.mark.parametrize("strict", ["", "strict_"])
-def test_official_cases_of_other_kinds_are_named_or_read_as_images(version: str, kind: str, strict: str) -> None:
-    """Plates, wells and fragments of labels are not examined yet; a label that is an image is examined as one."""
-    cases = load_suite(version, f"{strict}{kind}_suite.json")
-    assert cases
-    for case in cases:
-        rules = {finding.rule for finding in spec.findings(case["data"])}
-        assert spec.is_image(case["data"]) or rules == {"96"}, case["formerly"]
+@pytest.mark.parametrize(("version", "path"), example_cases("ome", "bf2raw"))
+def test_official_example_of_a_collection(version: str, path: Path) -> None:
+    """These are no strict ones: the acquisition of the plate has no name."""
+    attrs = load_example(path)
+    assert spec.detect(attrs) == version
+    assert errors(attrs) == []
+    assert spec.layout(attrs) == (3 if path.parent.name == "bf2raw" else None)
+    assert spec.kinds(attrs) & {"series", "bioformats2raw.layout"}
 
 
-def test_known_exceptions_of_images_are_those_that_the_tests_name(known_exceptions: dict[str, Any]) -> None:
-    listed = {
-        (version, entry.split("::")[1].split(" ")[0])
-        for version, kinds in known_exceptions.items()
-        for entries in kinds.values()
-        for entry in entries
-        if entry.startswith("image_suite")
-    }
-    assert listed == set(TEXT_RULES)
+READ = {"plate": (spec.parse_plate, spec.dump_plate), "well": (spec.parse_well, spec.dump_well)}
 
 
-@pytest.mark.parametrize(("version", "strict", "case"), image_cases())
-def test_our_rules_and_the_official_schemas_agree_on_the_suites(
-    version: str, strict: bool, case: dict[str, Any]
+@pytest.mark.parametrize(
+    ("version", "kind", "strict", "suite", "case"), [case for case in cases("plate", "well") if case.values[4]["valid"]]
+)
+def test_c6_official_valid_plates_and_wells_are_read_and_written(
+    version: str, kind: str, strict: bool, suite: str, case: dict[str, Any]
 ) -> None:
-    """They differ in one case of 61: the schemas cannot count numbers against axes."""
-    judge = schema(version, "strict_image" if strict else "image")
-    ours = not errors(case["data"], strict=strict)
-    if (version, case["formerly"]) in TEXT_RULES:
-        assert judge.is_valid(case["data"])
-        assert not ours
-        return
-    assert judge.is_valid(case["data"]) == ours
+    parse, dump = READ[kind]
+    found: Any = parse(case["data"])  # type: ignore[operator]
+    written = dump(found, version)  # type: ignore[operator]
+    expected = json.loads(json.dumps(case["data"]))
+    expected.get("ome", expected)[kind]["version"] = version
+    assert written == expected
+    if text_rule(version, kind, f"{suite}::{case['formerly']}") is None:
+        spec.check(written, version)
+
+
+@pytest.mark.parametrize(("version", "kind", "strict", "suite", "case"), cases(*KINDS))
+def test_our_rules_and_the_official_schemas_agree_on_the_suites(
+    version: str, kind: str, strict: bool, suite: str, case: dict[str, Any]
+) -> None:
+    """They differ where the text rules, and in the one case that no schema can catch."""
+    judged = schema(version, f"strict_{kind}" if strict else kind).is_valid(case["data"])
+    place = f"{suite}::{case['formerly']}"
+    uncaught = [entry.split(" ")[0] for entry in exceptions()[version].get("schema_cannot_catch", ())]
+    assert judged == (case["valid"] or place in uncaught)
+    # the schemas do not ask for the multiscales of a label image
+    ours = [rule for rule in errors(case["data"], strict=strict) if (kind, rule) != ("label", "51")]
+    ruled = kind != "label" and text_rule(version, kind, place) is not None
+    assert judged == (not ours or ruled or place in uncaught)
 
 
 def image(version: str, axes: list[dict[str, Any]]) -> dict[str, Any]:

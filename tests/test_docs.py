@@ -18,6 +18,11 @@ from xomezarr.downsample import METHODS
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
+PIXELS = xr.DataArray(np.arange(2000 * 1500).reshape(2000, 1500).astype("uint16"), dims=("y", "x"), name="cells")
+NAMES = {"labels.md": {"xr": xr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7}}
+"""What pages take for given."""
+
+
 def blocks(page: str, language: str) -> list[str]:
     """Return the blocks of code of a page."""
     text = (DOCS / page).read_text(encoding="utf-8")
@@ -29,12 +34,13 @@ def blocks(page: str, language: str) -> list[str]:
     [
         ("methods.md", ["cells.ome.zarr", "photons.ome.zarr", "spread.ome.zarr"]),
         ("collections.md", ["embryo.ome.zarr"]),
-        ("migration.md", ["cells.ome.zarr", "levels.ome.zarr", "nuclei.ome.zarr"]),
+        ("migration.md", ["cells.ome.zarr", "levels.ome.zarr"]),
+        ("labels.md", ["both.ome.zarr", "cells.ome.zarr", "copy.ome.zarr"]),
     ],
 )
 def test_the_pages_run(page: str, stores: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    names: dict[str, object] = dict(NAMES.get(page, {}))
     for block in blocks(page, "python"):
         exec(block, names)
     assert sorted(path.name for path in tmp_path.iterdir()) == stores

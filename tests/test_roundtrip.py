@@ -343,6 +343,10 @@ LONG_COORDS: dict[str, Any] = {
     "bytes": np.array([b"\xff" * (index % 5 + 1) for index in range(LONG)]),
     "objects": np.array([f"row {index}\0" for index in range(LONG)], object),
     "variable": np.array(["é" * (index % 50) for index in range(LONG)], np.dtypes.StringDType()),
+    "pandas": pd.Index([f"row {index}" for index in range(LONG)], dtype="str"),
+    "mixed": np.array(
+        [(f"row {index}", index / 3, index, None, index % 2 == 0)[index % 5] for index in range(LONG)], object
+    ),
     "table": (("y", "x"), np.arange(LONG * 2, dtype="f4").reshape(LONG, 2)),
     "names": (("x", "y"), np.array([[f"{i}-{j}" for j in range(LONG)] for i in range(2)], object)),
 }
@@ -416,7 +420,10 @@ UNKEPT: dict[str, tuple[Callable[[xr.DataArray], xr.DataArray], str]] = {
     "name": (lambda da: da.rename(frozenset("n")), "name is frozenset"),
     "coordinate name": (lambda da: da.assign_coords({5: 1}), r"coordinate 5 .*rename\(\{5: '5'\}\)"),
     "slash": (lambda da: da.assign_coords({"a/b": 1}), r"coordinate 'a/b'.*rename\(\{'a/b': 'a_b'\}\)"),
-    "objects": (lambda da: da.assign_coords(o=("y", np.array([1, "a", None, 2, 3, 4], object))), r"coords\['o'\]\[0\]"),
+    "objects": (
+        lambda da: da.assign_coords(o=("y", np.array([{1}, "a", None, 2, 3, 4], object))),
+        r"coords\['o'\]\[0\]",
+    ),
     "extended": (lambda da: da.assign_coords(e=("y", np.arange(6, dtype=np.longdouble))), r"coords\['e'\].*dtype"),
     "interval": (lambda da: da.assign_coords(i=("y", pd.interval_range(0, 6))), r"coords\['i'\]"),
     "category": (lambda da: da.assign_coords(k=("y", pd.Categorical(list("aabbcc")))), r"coords\['k'\].*category"),

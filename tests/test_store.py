@@ -17,7 +17,7 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore
 
 import xomezarr  # noqa: F401 - registers the accessors
-from xomezarr import stage
+from xomezarr import direct, stage
 from xomezarr.errors import (
     MultipleErrors,
     NotOmeZarrError,
@@ -26,7 +26,7 @@ from xomezarr.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from xomezarr.store import default_name, exists, is_local, open_group, publish, resolve
+from xomezarr.store import default_name, exists, is_local, open_group, open_member, publish, resolve
 
 
 def image(value: int = 0) -> xr.DataArray:
@@ -382,3 +382,31 @@ def test_an_existing_store_is_a_file_exists_error_among_other_faults_and_pickles
     with pytest.raises(FileExistsError, match=r"exists already[^$]*descends") as caught:
         da.assign_coords(x=range(8, 0, -1)).omezarr.to_zarr(tmp_path / "a.zarr")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+# --- groups below a group --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direct_too", [True, False])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_group_below_a_group_is_what_zarr_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zarr_format: Any, direct_too: bool
+) -> None:
+    if not direct_too:
+        monkeypatch.setattr(direct, "opened_member", lambda *_: None)
+    for store in (MemoryStore(), LocalStore(tmp_path / "a.zarr")):
+        root = zarr.create_group(store, zarr_format=zarr_format)
+        root.create_group("a/b", attributes={"x": 1}).create_group("c")
+        root.create_array("a/array", shape=(2,), dtype="u1")
+        other = zarr.create_group(MemoryStore(), zarr_format=5 - zarr_format, path="d", attributes={"y": 2})
+        for key, value in other.store._store_dict.items():  # type: ignore[attr-defined]
+            if key.startswith("d/"):
+                zarr.core.sync.sync(store.set(key, value))
+        opened = open_group(store)
+        assert open_member(opened, "a/b").attrs.asdict() == {"x": 1}
+        assert open_member(opened, "a/b") == zarr.open_group(opened.store, path="a/b", mode="r", use_consolidated=False)
+        assert open_member(open_member(opened, "a"), "b/c").path == "a/b/c"
+        assert open_member(opened, "d").metadata.zarr_format == 5 - zarr_format
+        for path in ("a/array", "e", "a/b/e"):
+            with pytest.raises(KeyError, match=path):
+                open_member(opened, path)

@@ -316,9 +316,10 @@ def test_arrays_that_are_missing_do_not_hide_the_others() -> None:
 @pytest.mark.parametrize(
     ("attrs", "zarr_format", "rule", "version", "named"),
     [
-        ({"plate": {"version": "0.4", "wells": []}}, 2, "96", "0.4", "a plate of OME-Zarr 0.4"),
-        ({"ome": {"version": "0.5", "well": {"images": []}}}, 3, "96", "0.5", "a well of a plate of OME-Zarr 0.5"),
-        ({"image-label": {"version": "0.4"}}, 2, "96", "0.4", "the metadata of a label"),
+        ({"ome": {"version": "0.5"}}, 3, "96", "0.5", "nothing to examine"),
+        ({"plate": {"version": "0.3", "wells": []}}, 2, "73", "0.3", "'0.3'"),
+        ({"ome": {"version": "0.6", "well": {"images": []}}}, 3, "0.5b", "0.6", "'0.6'"),
+        ({"image-label": {"version": "0.1"}}, 2, "59", "0.1", "'0.1'"),
         ({"multiscales": [{"version": "0.1", "datasets": [{"path": "0"}]}]}, 2, "35", "0.1", "'0.1'"),
         ({"ome": {"version": "0.6", "multiscales": [{}]}}, 3, "0.5b", "0.6", "'0.6'"),
     ],

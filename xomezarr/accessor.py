@@ -149,7 +149,11 @@ class OmeZarrArrayAccessor:
         return coords.to_units(self._da, units)
 
     def assign_channels(
-        self, channels: Sequence[Channel | Mapping[str, Any] | str], dim: str | None = None
+        self,
+        channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+        dim: str | None = None,
+        *,
+        rgb: bool = False,
     ) -> xr.DataArray:
         """Return a copy with names, colours and windows of its channels; see `channels.assign_channels`.
 
@@ -159,6 +163,8 @@ class OmeZarrArrayAccessor:
             One for each index: a label, or a dict of ``label``, ``color``, ``window`` and ``active``.
         dim
             The channel dimension; left out, it is found.
+        rgb
+            The three channels of a uint8 image are red, green and blue; `channels` may be left out then.
 
         Examples
         --------
@@ -166,7 +172,7 @@ class OmeZarrArrayAccessor:
         >>> [channel.label for channel in da.omezarr.assign_channels(["DAPI", "GFP"]).omezarr.channels]
         ['DAPI', 'GFP']
         """
-        return channels_module.assign_channels(self._da, channels, dim)
+        return channels_module.assign_channels(self._da, channels, dim, rgb=rgb)
 
     def pyramid(
         self,

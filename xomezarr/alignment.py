@@ -5,6 +5,7 @@ Each level of the labels has to meet a level of the image, pixel for pixel, whoe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,11 +42,14 @@ class Frame:
         In file order.
     grids
         Pixel centres of each level by dimension, finest first.
+    sampled
+        Whether pixels of its levels are samples.
     """
 
     image: xr.DataArray
     axes: tuple[Axis, ...]
     grids: tuple[Mapping[str, Grid], ...]
+    sampled: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -151,7 +155,16 @@ def adopted(da: xr.DataArray, name: str, frame: Frame) -> xr.DataArray:
             else:
                 dropped.append(dim)
     raise_all(faults, f"the labels {name!r} do not lie on the pixels of the image")
+    # what is said under a name of the image's is the image's to say: labels of a channel are none of it
+    dropped += [str(own) for own in da.coords if own not in da.dims and _contradicts(da.coords[own], frame.image)]
     return da.drop_vars(dropped, errors="ignore").assign_coords(coords)
+
+
+def _contradicts(coord: xr.DataArray, image: xr.DataArray) -> bool:
+    """Whether a coordinate says something else than the image does under the same name."""
+    if coord.name in image.coords:
+        return not coord.variable.identical(image.coords[coord.name].variable)
+    return coord.name in image.dims
 
 
 def check_names_apart(name: str, frame: Frame) -> None:
@@ -175,8 +188,7 @@ def _check_single(da: xr.DataArray, name: str, dim: str, frame: Frame) -> None:
         return
     cure = f"labels have the image's pixels, or a single one: isel({dim}=slice(0, {frame.sizes[dim]}))"
     if da.sizes[dim] < frame.sizes[dim]:
-        cure = "put them among the image's pixels: labels.reindex_like(image, method='nearest', tolerance=…, "
-        cure += "fill_value=0) by coordinates, or labels.pad(…)"
+        cure = "put them among its pixels: by coordinates that both have, labels.reindex_like(image, fill_value=0)"
     raise LabelError(
         f"the labels {name!r} have {da.sizes[dim]} pixels along {dim!r}, and the image has {frame.sizes[dim]}; {cure}"
     )
@@ -221,16 +233,20 @@ def steps_between(frame: Frame, dims: Sequence[str], name: str) -> tuple[list[di
     LabelError
         If there are none.
     """
-    found: dict[Boundary, list[dict[str, int]]] = {"pad": [], "trim": []}
-    for boundary, steps in found.items():
-        for fine, coarse in zip(frame.grids, frame.grids[1:], strict=False):
-            step = {dim: next(_factors(fine[dim], coarse[dim], boundary), 0) for dim in dims}
+    reached = 0
+    boundaries: tuple[Boundary, ...] = ("pad", "trim")
+    # sizes alone allow for several factors: those that the scales tell come first
+    for factors, boundary in itertools.product((_told_factor, _possible_factor), boundaries):
+        steps: list[dict[str, int]] = []
+        for fine, coarse in itertools.pairwise(frame.grids):
+            step = {dim: factors(fine[dim], coarse[dim], boundary) for dim in dims}
             if not all(step.values()):
                 break
             steps.append(step)
-        else:
+        if len(steps) == len(frame.grids) - 1:
             return steps, boundary
-    level = max(map(len, found.values())) + 1
+        reached = max(reached, len(steps))
+    level = reached + 1
     sizes = [{dim: grids[dim].size for dim in dims} for grids in frame.grids[level - 1 : level + 1]]
     raise LabelError(
         f"no whole factors make level {level} of the image, of sizes {sizes[1]}, from the level above, of sizes "
@@ -239,18 +255,17 @@ def steps_between(frame: Frame, dims: Sequence[str], name: str) -> tuple[list[di
     )
 
 
-def _factors(fine: Grid, coarse: Grid, boundary: Boundary) -> Iterator[int]:
-    """Yield the factors that make the size of a level from that of the level above, the likeliest first."""
-    likely = max(round(coarse.scale / fine.scale), 1)
-    # of sizes alone, the smallest and the largest quotient
-    others = range(max(fine.size // (coarse.size + 1), 1), fine.size // coarse.size + 2)
-    for factor in dict.fromkeys((likely, *sorted(others, key=lambda factor: abs(factor - likely))[:MOST_FACTORS])):
-        if block_count(fine.size, step_factor(fine.size, factor), boundary) == coarse.size:
-            yield step_factor(fine.size, factor)
+def _told_factor(fine: Grid, coarse: Grid, boundary: Boundary) -> int:
+    """Return the factor that the scales of two levels tell, if their sizes agree with it; else 0."""
+    factor = step_factor(fine.size, max(round(coarse.scale / fine.scale), 1))
+    return factor if block_count(fine.size, factor, boundary) == coarse.size else 0
 
 
-MOST_FACTORS = 64
-"""Factors that are tried where the scales do not tell: a level of one pixel may be made by any."""
+def _possible_factor(fine: Grid, coarse: Grid, boundary: Boundary) -> int:
+    """Return the factor by which the sizes of two levels come about that is nearest to their scales; 0 for none."""
+    quotients = range(max(fine.size // (coarse.size + 1), 1), fine.size // coarse.size + 2)
+    fitting = [factor for factor in quotients if block_count(fine.size, factor, boundary) == coarse.size]
+    return min(fitting, key=lambda factor: abs(factor - coarse.scale / fine.scale), default=0)
 
 
 def fitting_method(
@@ -264,7 +279,8 @@ def fitting_method(
         If another is asked for.
     """
     dims = list(steps[0]) if steps else []
-    row: Method = label_method(asked, da.dtype)
+    usual = METHODS["nearest" if frame.sampled else LABEL_METHOD]
+    row: Method = label_method(usual if asked is None else asked, da.dtype)
     if meets(row, frame, steps, dims):
         return row
     fitting = [

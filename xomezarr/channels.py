@@ -1,56 +1,50 @@
 """Names, colours and windows of channels, kept as coordinates along the channel dimension.
 
 The dimension coordinate holds the labels; beside it stand `COLOR`, `ACTIVE`, `WINDOW` and, where the
-dimension coordinate holds something else than text, `LABEL`. Selecting and reordering keep them true.
+dimension coordinate holds something else than text, `LABEL`. Selecting and reordering keep them true, and so does
+joining: `xarray.concat` wants the same coordinates on every side, so that they are there even where they say nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from xomezarr.colors import COLORS, hex_color, rgba
 from xomezarr.coords import infer_axis_type
-from xomezarr.errors import ChannelError, OmeZarrError, raise_all
+from xomezarr.errors import ChannelError, DtypeError, MissingDependencyError, OmeZarrError, collecting, raise_all
 from xomezarr.model import Channel, Window
 
 __all__ = [
     "ACTIVE",
     "COLOR",
+    "COLORS",
     "LABEL",
+    "RGB",
     "WINDOW",
     "assign_channels",
     "channel_coordinates",
     "channel_dim",
     "complete",
     "coordinates",
+    "default_window",
     "describe_channels",
     "hex_color",
+    "rgb_channels",
+    "rgba",
 ]
 
 LABEL = "channel_label"
 COLOR = "channel_color"
 ACTIVE = "channel_active"
 WINDOW: Mapping[str, str] = {bound: f"channel_window_{bound}" for bound in ("min", "max", "start", "end")}
-
-COLORS: Mapping[str, str] = {
-    "red": "FF0000",
-    "green": "00FF00",
-    "blue": "0000FF",
-    "cyan": "00FFFF",
-    "magenta": "FF00FF",
-    "yellow": "FFFF00",
-    "orange": "FFA500",
-    "white": "FFFFFF",
-    "gray": "808080",
-    "grey": "808080",
-}
-"""Colours that may be given by name."""
 
 PALETTES: Mapping[int, tuple[str, ...]] = {
     1: ("FFFFFF",),
@@ -62,12 +56,13 @@ PALETTES: Mapping[int, tuple[str, ...]] = {
 PALETTE = ("00FFFF", "FF00FF", "FFFF00", "FF0000", "00FF00", "0000FF")
 """Colours for more channels, repeated as needed."""
 
-RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
+RGB = tuple((name, COLORS[name]) for name in ("red", "green", "blue"))
+"""Labels and colours of the channels of a colour image."""
 
 PERCENTILES = (0.5, 99.8)
 """Shown range of a channel whose window was not given: keeps hot pixels and the dark edge out."""
 
-_HEX = re.compile(r"#?([0-9A-Fa-f]{6})")
+_SOME_WINDOW = '{"window": (0, 1)}'
 
 
 def channel_dim(da: xr.DataArray, axes: Mapping[str, str] | None = None) -> str | None:
@@ -101,12 +96,17 @@ def describe_channels(da: xr.DataArray, dim: str | None = None) -> tuple[Channel
     Raises
     ------
     ChannelError
-        If a colour is not six hexadecimal digits, or a window is not made of finite ascending numbers.
+        If a colour is none, or a window is not made of finite ascending numbers or lacks its start or end.
+
+    Notes
+    -----
+    A coordinate without dimensions counts for every channel: `xarray.DataArray.expand_dims` leaves those of a single
+    channel so, and `xarray.concat` those that are the same on every side. Where a window has no ``min`` and ``max``,
+    they are those of the dtype if it holds integers, else ``start`` and ``end``.
     """
     dim = dim or channel_dim(da)
     if dim is None:
         return None
-    size = da.sizes[dim]
     labels = _along(da, dim, LABEL)
     if labels is None:
         labels = _along(da, dim, dim)
@@ -114,25 +114,31 @@ def describe_channels(da: xr.DataArray, dim: str | None = None) -> tuple[Channel
     bounds = {bound: _along(da, dim, name) for bound, name in WINDOW.items()}
     faults: list[OmeZarrError] = []
     channels = []
-    for index in range(size):
-        color = _text(colors, index)
-        if color is not None:
-            try:
-                color = hex_color(color)
-            except ChannelError as error:
-                faults.append(ChannelError(f"channel {index} of dimension {dim!r}: {error}"))
-        try:
-            window = _window(bounds, index)
-        except ChannelError as error:
-            faults.append(ChannelError(f"channel {index} of dimension {dim!r}: {error}"))
-            window = None
-        channels.append(Channel(_text(labels, index), color, window, None if active is None else bool(active[index])))
+    for index in range(da.sizes[dim]):
+        label = _text(labels, index)
+        if colors is not None and colors.dtype == object and _is_number(colors[index]):
+            # `reindex(fill_value=0)` fills in all coordinates, those of channels too
+            channels.append(Channel(label))
+            continue
+        where = f"channel {index} of dimension {dim!r}"
+        said = {bound: values[index] for bound, values in bounds.items() if values is not None}
+        color, window = _text(colors, index), None
+        with _of(where, faults):
+            color = None if color is None else hex_color(color)
+        with _of(where, faults):
+            window = _window(said, da.dtype)
+        shown = None if active is None or pd.isna(active[index]) else bool(active[index])
+        channels.append(Channel(label, color, window, shown))
     raise_all(faults, "the channels cannot be used")
     return tuple(channels)
 
 
 def assign_channels(
-    da: xr.DataArray, channels: Sequence[Channel | Mapping[str, Any] | str], dim: str | None = None
+    da: xr.DataArray,
+    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    dim: str | None = None,
+    *,
+    rgb: bool = False,
 ) -> xr.DataArray:
     """Return a copy with names, colours and windows as coordinates along the channel dimension.
 
@@ -141,29 +147,43 @@ def assign_channels(
     da
         With a channel dimension.
     channels
-        One for each index: a label, or a dict of ``label``, ``color`` (``"#rrggbb"`` or a name of `COLORS`),
-        ``window`` (``(start, end)`` or a dict of ``min``, ``max``, ``start``, ``end``) and ``active``, or a `Channel`.
-        What is left out is chosen when the image is written.
+        One for each index: a label, or a dict of ``label``, ``color``, ``window`` (``(start, end)`` or a dict of
+        ``start``, ``end`` and perhaps ``min``, ``max``) and ``active``, or a `Channel`. What is left out is chosen when
+        the image is written. Colours are what `hex_color` takes: ``"#rrggbb"``, a name of CSS or of matplotlib, or
+        numbers; ``"green"`` is pure green, ``00FF00``, as microscopes show it. With `rgb`, channels may be left out.
     dim
         The channel dimension; left out, it is found.
+    rgb
+        The three channels of a uint8 image are red, green and blue, shown from 0 to 255, but for what `channels` says.
 
     Raises
     ------
     ChannelError
         If there is no channel dimension, the number differs from its size, or a value is unusable.
+    DtypeError
+        If the image is not uint8, and `rgb` is asked for.
+    MissingDependencyError
+        If only matplotlib knows a colour, and it is not installed.
 
     Examples
     --------
     >>> da = xr.DataArray(np.zeros((2, 4, 4)), dims=("c", "y", "x"))
     >>> assign_channels(da, ["DAPI", {"label": "GFP", "color": "green"}]).channel_color.values
     array(['', '00FF00'], dtype='<U6')
+    >>> photograph = xr.DataArray(np.zeros((4, 4, 3), "uint8"), dims=("y", "x", "c"))
+    >>> assign_channels(photograph, rgb=True).c.values
+    array(['red', 'green', 'blue'], dtype='<U5')
     """
     dim = dim or channel_dim(da)
     if dim is None or dim not in da.dims:
         raise ChannelError(
-            f"the array has no channel dimension; its dimensions are {tuple(da.dims)}: "
+            f"the array has no channel dimension{' for rgb=True' if rgb else ''}; its dimensions are {tuple(da.dims)}: "
             "rename the one that holds channels to 'c', or add one: expand_dims('c')"
         )
+    if rgb:
+        _check_rgb(da, dim)
+    if channels is None and rgb:
+        channels = [Channel()] * len(RGB)
     if isinstance(channels, str | bytes) or not isinstance(channels, Sequence):
         raise ChannelError(
             f"channels is {channels!r}; give a list with one entry for each channel: {_example(da.sizes[dim])}"
@@ -176,16 +196,55 @@ def assign_channels(
     faults: list[OmeZarrError] = []
     parsed: list[Channel] = []
     for index, entry in enumerate(channels):
-        try:
+        with _of(f"channels[{index}]", faults):
             parsed.append(_parse(entry))
-        except ChannelError as error:
-            faults.append(ChannelError(f"channels[{index}]: {error}"))
     raise_all(faults, "the channels cannot be assigned")
+    if rgb:
+        parsed = [_filled(own, primary) for own, primary in zip(parsed, rgb_channels(da.dtype), strict=True)]
     # `coords.get` would make up a range for a dimension without a coordinate
     new = coordinates(parsed, dim, da.coords[dim] if dim in da.coords else None)
     # names stay where the channels say none, wherever they stand; the rest is said anew
     stale = channel_coordinates([]) - ({LABEL} if dim not in new and LABEL not in new else set())
     return da.drop_vars([name for name in stale if name in da.coords]).assign_coords(new)
+
+
+def rgb_channels(dtype: np.dtype[Any]) -> tuple[Channel, Channel, Channel]:
+    """Return red, green and blue: photographs of 8 bits are shown as they are, others by what their pixels span.
+
+    >>> [channel.color for channel in rgb_channels(np.dtype("uint8"))]
+    ['FF0000', '00FF00', '0000FF']
+    """
+    window = Window(0.0, 255.0, 0.0, 255.0) if dtype == np.uint8 else None
+    red, green, blue = (Channel(label, color, window) for label, color in RGB)
+    return red, green, blue
+
+
+def _check_rgb(da: xr.DataArray, dim: str) -> None:
+    """Raise where channels cannot be red, green and blue: what is not uint8 has no range that says what is white."""
+    size = da.sizes[dim]
+    faults: list[OmeZarrError] = []
+    with collecting(faults):
+        if size != len(RGB):
+            cure = f"isel({dim}=slice(3))" if size > len(RGB) else f"leave rgb out: {_example(size)}"
+            raise ChannelError(f"rgb=True is for {len(RGB)} channels, and dimension {dim!r} is of size {size}; {cure}")
+    with collecting(faults):
+        if da.dtype != np.uint8:
+            raise DtypeError(
+                f"rgb=True is for uint8, which is shown from 0 to 255, and the array is of dtype {da.dtype}; convert "
+                "it, or leave rgb out, and the windows come from the pixels: "
+                f"assign_channels({[label for label, _ in RGB]})"
+            )
+    raise_all(faults, "the channels cannot be red, green and blue")
+
+
+def _filled(channel: Channel, other: Channel) -> Channel:
+    """Take over from another channel what this one does not say."""
+    return dataclasses.replace(
+        channel,
+        label=other.label if channel.label is None else channel.label,
+        color=channel.color or other.color,
+        window=channel.window or other.window,
+    )
 
 
 def coordinates(channels: Sequence[Channel], dim: str, existing: xr.DataArray | None = None) -> dict[str, xr.Variable]:
@@ -203,8 +262,11 @@ def coordinates(channels: Sequence[Channel], dim: str, existing: xr.DataArray | 
     Returns
     -------
     dict of str to xarray.Variable
-        Only those that at least one channel says something of.
+        None if no channel says anything, and no labels if none has one; all others, as two arrays can be joined only if
+        both have them. What a channel does not say is ``""``, NaN, or that it is active.
     """
+    if all(channel == Channel() for channel in channels):
+        return {}
     result: dict[str, xr.Variable] = {}
     if any(channel.label is not None for channel in channels):
         labels = xr.Variable(dim, np.array([channel.label or "" for channel in channels], dtype=np.str_))
@@ -212,14 +274,11 @@ def coordinates(channels: Sequence[Channel], dim: str, existing: xr.DataArray | 
             result[dim] = labels if existing is None else xr.Variable(dim, labels.values, dict(existing.attrs))
         else:
             result[LABEL] = labels
-    if any(channel.color is not None for channel in channels):
-        result[COLOR] = xr.Variable(dim, np.array([channel.color or "" for channel in channels], dtype="<U6"))
-    if any(channel.active is not None for channel in channels):
-        result[ACTIVE] = xr.Variable(dim, np.array([channel.active is not False for channel in channels]))
-    if any(channel.window is not None for channel in channels):
-        for bound, name in WINDOW.items():
-            values = [np.nan if c.window is None else float(getattr(c.window, bound)) for c in channels]
-            result[name] = xr.Variable(dim, np.array(values))
+    result[COLOR] = xr.Variable(dim, np.array([channel.color or "" for channel in channels], dtype="<U6"))
+    result[ACTIVE] = xr.Variable(dim, np.array([channel.active is not False for channel in channels]))
+    for bound, name in WINDOW.items():
+        values = [np.nan if c.window is None else float(getattr(c.window, bound)) for c in channels]
+        result[name] = xr.Variable(dim, np.array(values))
     return result
 
 
@@ -269,10 +328,7 @@ def default_window(pixels: NDArray[Any], dtype: np.dtype[Any]) -> Window:
         return Window(0.0, 1.0, 0.0, 1.0)
     if dtype.kind == "b":
         return Window(0.0, 1.0, 0.0, 1.0)
-    if dtype.kind in "iu":
-        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-    else:
-        low, high = float(finite.min()), float(finite.max())
+    low, high = _whole_range(dtype) or (float(finite.min()), float(finite.max()))
     start, end = (float(value) for value in np.percentile(finite.astype(np.float64), PERCENTILES))
     if not start < end:
         start, end = (float(finite.min()), float(finite.max()))
@@ -282,25 +338,15 @@ def default_window(pixels: NDArray[Any], dtype: np.dtype[Any]) -> Window:
     return Window(min(low, start), max(high, end), start, end)
 
 
-def hex_color(color: str) -> str:
-    """Return a colour as six upper-case hexadecimal digits.
-
-    >>> hex_color("#ff00aa"), hex_color("magenta")
-    ('FF00AA', 'FF00FF')
-
-    Raises
-    ------
-    ChannelError
-        If it is neither ``"#rrggbb"`` nor a name of `COLORS`.
-    """
-    match = _HEX.fullmatch(color)
-    if match:
-        return match[1].upper()
-    if color.lower() in COLORS:
-        return COLORS[color.lower()]
-    raise ChannelError(
-        f'the colour {color!r} is not known; give "#rrggbb" or one of {", ".join(COLORS)}: {{"color": "#00FF00"}}'
-    )
+@contextmanager
+def _of(where: str, faults: list[OmeZarrError]) -> Iterator[None]:
+    """Collect what is at fault with a channel, and say with which."""
+    try:
+        yield
+    except MissingDependencyError as error:
+        faults.append(MissingDependencyError(f"{where}: {error}"))
+    except OmeZarrError as error:
+        faults.append(ChannelError(f"{where}: {error}"))
 
 
 def _parse(entry: Channel | Mapping[str, Any] | str) -> Channel:
@@ -320,8 +366,6 @@ def _parse(entry: Channel | Mapping[str, Any] | str) -> Channel:
     label, color, active = (entry.get(key) for key in ("label", "color", "active"))
     if label is not None and not isinstance(label, str):
         raise ChannelError(f'the label {label!r} is not text: {{"label": "{label}"}}')
-    if color is not None and not isinstance(color, str):
-        raise ChannelError(f'the colour {color!r} is not text: {{"color": "#00FF00"}}')
     if active is not None and not isinstance(active, bool | np.bool_):
         raise ChannelError(f'active is {active!r}, and neither True nor False: {{"active": True}}')
     return Channel(
@@ -333,6 +377,7 @@ def _parse(entry: Channel | Mapping[str, Any] | str) -> Channel:
 
 
 def _parse_window(window: Any) -> Window | None:
+    """Read a window; bounds that are left out are NaN, as in the coordinates, and follow the dtype later."""
     if window is None:
         return None
     if isinstance(window, Mapping):
@@ -341,20 +386,24 @@ def _parse_window(window: Any) -> Window | None:
                 f'the window {dict(window)!r} needs start and end, and may have min and max: {{"start": 0, "end": 1}}'
             )
         start, end = window["start"], window["end"]
-        return _checked_window(window.get("min", start), window.get("max", end), start, end)
-    try:
-        start, end = window
-    except (TypeError, ValueError):
-        raise ChannelError(f'the window {window!r} is not a pair of numbers: {{"window": (0, 1)}}') from None
-    return _checked_window(start, end, start, end)
+        low, high = window.get("min"), window.get("max")
+    else:
+        try:
+            start, end = window
+        except (TypeError, ValueError):
+            raise ChannelError(f"the window {window!r} is not a pair of numbers: {_SOME_WINDOW}") from None
+        low = high = None
+    checked = _checked_window(start if low is None else low, end if high is None else high, start, end)
+    return dataclasses.replace(
+        checked, min=np.nan if low is None else checked.min, max=np.nan if high is None else checked.max
+    )
 
 
 def _along(da: xr.DataArray, dim: str, name: str) -> NDArray[Any] | None:
-    """Return the values of a coordinate if it runs along the channel dimension alone."""
-    if name not in da.coords or da.coords[name].dims != (dim,):
+    """Return the values of a coordinate if it runs along the channel dimension alone, or along none."""
+    if name not in da.coords or da.coords[name].dims not in ((dim,), ()):
         return None
-    values: NDArray[Any] = da.coords[name].values
-    return values
+    return np.broadcast_to(da.coords[name].values, da.sizes[dim])
 
 
 def _text(values: NDArray[Any] | None, index: int) -> str | None:
@@ -362,32 +411,51 @@ def _text(values: NDArray[Any] | None, index: int) -> str | None:
     value = None if values is None else values[index]
     if isinstance(value, bytes):
         value = value.decode()
-    return None if value is None or value == "" or value != value else str(value)
+    return None if pd.isna(value) or value == "" else str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not np.isnan(value)
 
 
 def _example(count: int) -> str:
     return f"assign_channels({[f'channel {index}' for index in range(count)]})"
 
 
-def _window(bounds: Mapping[str, NDArray[Any] | None], index: int) -> Window | None:
-    values = {bound: float(array[index]) for bound, array in bounds.items() if array is not None}
-    values = {bound: value for bound, value in values.items() if not np.isnan(value)}
-    if "start" not in values or "end" not in values:
+def _window(bounds: Mapping[str, Any], dtype: np.dtype[Any]) -> Window | None:
+    """Read a channel's window off the coordinates; None where they say nothing of it."""
+    said = {bound: value for bound, value in bounds.items() if not pd.isna(value)}
+    if not said:
         return None
-    start, end = values["start"], values["end"]
-    return _checked_window(values.get("min", start), values.get("max", end), start, end)
+    missing = [bound for bound in ("start", "end") if bound not in said]
+    if missing:
+        given = " and ".join(f"{bound} {value}" for bound, value in said.items())
+        raise ChannelError(f"the window has {given}, and no {' and no '.join(missing)}; give both: {_SOME_WINDOW}")
+    start, end = said["start"], said["end"]
+    checked = _checked_window(said.get("min", start), said.get("max", end), start, end)
+    low, high = _whole_range(dtype) or (checked.start, checked.end)
+    return dataclasses.replace(
+        checked,
+        min=checked.min if "min" in said else min(low, checked.start),
+        max=checked.max if "max" in said else max(high, checked.end),
+    )
+
+
+def _whole_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    """Return the lowest and the highest value of a dtype; None where windows cannot span them, as with floats."""
+    if dtype.kind == "b":
+        return 0.0, 1.0
+    return (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)) if dtype.kind in "iu" else None
 
 
 def _checked_window(low: Any, high: Any, start: Any, end: Any) -> Window:
     try:
         window = Window(float(low), float(high), float(start), float(end))
     except (TypeError, ValueError):
-        raise ChannelError(
-            f'the window {(low, high, start, end)!r} is not made of numbers: {{"window": (0, 1)}}'
-        ) from None
+        raise ChannelError(f"the window {(low, high, start, end)!r} is not made of numbers: {_SOME_WINDOW}") from None
     if not (np.isfinite([window.min, window.max, window.start, window.end]).all() and window.start <= window.end):
         raise ChannelError(
             f"the window runs from {start} to {end}, within {low} to {high}; "
-            'give finite numbers, the first no larger than the second: {"window": (0, 1)}'
+            f"give finite numbers, the first no larger than the second: {_SOME_WINDOW}"
         )
     return window

@@ -23,7 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.convert import convert as convert_image
-from xomezarr.convert import prepared
+from xomezarr.convert import open_labels, prepared
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -75,9 +75,12 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (AxisError, r"assign_grid|^scale is", "scale"),
     (AxisError, r"assign_grid|^units is", "units"),
     (ChannelError, r"", "channels"),
+    (ChannelError, r"\brgb\b", "rgb"),
     (ChunkError, r"\bshards\b", "shards"),
     (ChunkError, r"^(?!shards)", "chunks"),
     (CoordinateError, r"\bscale\b", "scale"),
+    (DtypeError, r"\brgb\b", "channels"),
+    (DtypeError, r"\brgb\b", "rgb"),
     (DtypeError, r"\blabeled\b", "labeled"),
     (DtypeError, r"\bmethod\b", "method"),
     (FactorError, r"\bfactors\b", "factors"),
@@ -157,6 +160,8 @@ def convert(
     units: str | None = None,
     dims: str | None = None,
     channels: str | None = None,
+    rgb: bool = False,
+    labels: tuple[str, ...] = (),
     series: Annotated[int | None, _count("series")] = None,
     shards: str | None = None,
     max_memory: Annotated[str | None, _spelled("max_memory")] = None,
@@ -197,6 +202,11 @@ def convert(
         Names of the file's dimensions in its order: zyx, or time,y,x.
     channels
         Channel names: "DAPI,GFP".
+    rgb
+        The three channels are red, green and blue; TIFFs of colour images say so themselves.
+    labels
+        File of a label image, nuclei.tif, or with another name than the file's, nuclei=segmented.tif; as often as there
+        are labels.
     series
         Index of the image in a TIFF that holds several.
     shards
@@ -231,12 +241,15 @@ def convert(
         "scale": None if scale is None else _by_dimension("--scale", scale, float),
         "units": None if units is None else _parse_units(units),
         "channels": None if channels is None else [channel.strip() for channel in channels.split(",")],
+        "rgb": rgb,
     }
+    label_files = _parse_labels(labels)
     if dry_run:
-        _show_plan(prepared(src, dst, **image).omezarr.plan(dst, **options), as_json=json)
+        opened: Any = prepared(src, dst, **image)
+        _show_plan(opened.omezarr.plan(dst, labels=open_labels(label_files, opened, dst), **options), as_json=json)
         return DONE
     with _cluster(scheduler):
-        tree = convert_image(src, dst, progress=True, **image, **options)
+        tree = convert_image(src, dst, labels=label_files, progress=True, **image, **options)
     _show(_description(dst, tree), as_json=json)
     return DONE
 
@@ -463,7 +476,7 @@ def plate(
 
 
 def info(store: str, /, *, json: bool = False) -> int:
-    """Describe an OME-Zarr image: levels, axes, channels.
+    """Describe an OME-Zarr image: levels, axes, channels, labels.
 
     Parameters
     ----------
@@ -478,12 +491,12 @@ def info(store: str, /, *, json: bool = False) -> int:
 
 
 def validate(store: str, /, *, strict: bool = False, json: bool = False) -> int:
-    """Examine an OME-Zarr image by the rules of its version. Exit code 1 if it breaks one.
+    """Examine an image, a plate or a collection by the rules of its version. Exit code 1 if it breaks one.
 
     Parameters
     ----------
     store
-        Path or URL of the image.
+        Path or URL of an image, plate, well, group of labels, or collection of bioformats2raw.
     strict
         Count what the specification only recommends too.
     json
@@ -602,6 +615,21 @@ def _description(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in image.axes],
         "levels": levels,
         "channels": None if image.channels is None else [_channel(channel) for channel in image.channels],
+        "labels": {
+            name: _label_description(f"{store.rstrip('/')}/labels/{name}", node) for name, node in image.labels.items()
+        },
+    }
+
+
+def _label_description(store: str, tree: xr.DataTree) -> dict[str, Any]:
+    """Describe labels as their image is described, with their colours and what their properties are."""
+    labels: Any = tree.omezarr
+    if labels.metadata.label is None:
+        return _description(store, tree)
+    return _description(store, tree) | {
+        "colors": labels.colors,
+        "properties": [str(column) for column in labels.properties.columns],
+        "described": len(labels.properties),
     }
 
 
@@ -658,9 +686,29 @@ def _text(description: Mapping[str, Any]) -> str:
                 ],
             )
         )
+    if description["labels"]:
+        blocks.append(
+            _table(
+                ("labels", "shape", "levels", "dtype", "method", "colors", "properties"),
+                [_label_row(name, label) for name, label in description["labels"].items()],
+            )
+        )
     if "copied_attributes" in description:
         blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
     return "\n".join(blocks)
+
+
+def _label_row(name: str, label: Mapping[str, Any]) -> tuple[str, ...]:
+    columns = ", ".join(label.get("properties", ()))
+    return (
+        name,
+        " × ".join(map(str, label["levels"][0]["shape"])),
+        str(len(label["levels"])),
+        label["levels"][0]["dtype"],
+        label["method"] or "",
+        str(len(label.get("colors", ())) or "none"),
+        f"{columns} of {label['described']} labels" if columns else "none",
+    )
 
 
 def _window(window: Mapping[str, float] | None) -> str:
@@ -756,6 +804,25 @@ def _cluster(address: str | None) -> Iterator[None]:
 def _parse_units(text: str) -> str | dict[str, str]:
     """Read ``um`` or ``z=um,t=s``."""
     return _by_dimension("--units", text, str) if "=" in text else text
+
+
+def _parse_labels(given: Sequence[str]) -> dict[str, str]:
+    """Read ``nuclei=segmented.tif``, or a file that the labels are named by.
+
+    >>> _parse_labels(["nuclei=segmented.tif", "data/mask.ome.tif"])
+    {'nuclei': 'segmented.tif', 'mask': 'data/mask.ome.tif'}
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals:
+            name, path = Path(text.rstrip("/")).name.partition(".")[0], text
+        if not name or not path or name in found:
+            raise UsageError(
+                f"--labels {text!r} cannot be read; give each name once, such as --labels nuclei=nuclei.tif"
+            )
+        found[name] = path
+    return found
 
 
 def _parse_dims(text: str) -> str | list[str]:

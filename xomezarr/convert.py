@@ -20,8 +20,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import omexml, source
-from xomezarr.channels import RGB, assign_channels
-from xomezarr.coords import assign_grid
+from xomezarr.channels import RGB, assign_channels, rgb_channels
+from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
     AxisError,
     MissingDependencyError,
@@ -33,7 +33,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.lazy import zarr
-from xomezarr.model import Channel, Window
+from xomezarr.model import Channel
 from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
 from xomezarr.store import check_array, check_complete, overlap, resolve
 
@@ -55,9 +55,6 @@ Software that knows no pixel size writes a resolution for print: 72 to 1200 dots
 
 TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
 """Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
-
-FULL_RANGE = Window(0.0, 255.0, 0.0, 255.0)
-"""Photographs of 8 bits are shown as they are, without stretching."""
 
 
 MOST_OPEN = 128
@@ -139,6 +136,8 @@ def convert(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    rgb: bool = False,
+    labels: Mapping[str, Any] | None = None,
     src_storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] | bool | None = None,
     **options: Any,
@@ -155,6 +154,11 @@ def convert(
         Pixel sizes and units that are to count instead of the file's; see `assign_grid`.
     channels
         Names and colours that are to count instead of the file's; see `assign_channels`.
+    rgb
+        The three channels are red, green and blue, whatever the file says. TIFFs of colour images say so themselves.
+    labels
+        Label images by name: files, whose pixels are those of the image whatever they say of their own place, or what
+        `to_zarr` takes.
     src_storage_options
         For a source that is a URL, as fsspec takes them; `storage_options` are those of `dst`.
     progress
@@ -175,10 +179,58 @@ def convert(
         scale=scale,
         units=units,
         channels=channels,
+        rgb=rgb,
         src_storage_options=src_storage_options,
     )
-    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, **options)
+    opened = open_labels(labels or {}, image, dst)
+    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, labels=opened, **options)
     return tree
+
+
+def open_labels(labels: Mapping[str, Any], image: xr.DataArray, dst: Any) -> dict[str, Any]:
+    """Open label images that are given as files, on the pixels of their image.
+
+    Parameters
+    ----------
+    labels
+        By name; what is no path stays as it is.
+    image
+        Its dimensions are those of the labels where a file does not name its own; those of channels and time may be
+        missing.
+    dst
+        Store that is to be written.
+
+    Raises
+    ------
+    AxisError
+        If the dimensions of a file cannot be told.
+    """
+    opened: dict[str, Any] = {}
+    for name, given in labels.items():
+        if not isinstance(given, str | os.PathLike):
+            opened[name] = given
+            continue
+        _refuse_same_place(given, dst)
+        try:
+            found = open_image(given)
+        except AxisError as error:
+            found = _open_as(given, image, error)
+        opened[name] = found.drop_vars([dim for dim in found.dims if dim in found.coords])
+    return opened
+
+
+def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> xr.DataArray:
+    """Open a file that does not name its dimensions, which are some of those of an image."""
+    others = [dim for dim in image.dims if infer_axis_type(image, str(dim), {}) in ("channel", "time")]
+    for dropped in ([], others[1:], others[:1], others):
+        dims = [str(dim) for dim in image.dims if dim not in dropped]
+        try:
+            found = open_image(path, dims=dims)
+        except AxisError:
+            continue
+        if all(found.sizes[dim] in (1, image.sizes[dim]) for dim in dims):
+            return found
+    raise error
 
 
 def prepared(
@@ -190,6 +242,7 @@ def prepared(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    rgb: bool = False,
     src_storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
     """Open an image as `convert` writes it; parameters are those of `convert`."""
@@ -199,8 +252,8 @@ def prepared(
     image = open_image(src, dims=dims, series=series, storage_options=src_storage_options)
     if scale or units:
         image = assign_grid(image, scale=scale, units=units)
-    if channels:
-        image = assign_channels(image, channels)
+    if channels or rgb:
+        image = assign_channels(image, channels or None, rgb=rgb)
     return image
 
 
@@ -630,8 +683,7 @@ def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
     photometric = getattr(image.keyframe.photometric, "name", "")
     if size != len(RGB) or photometric not in ("RGB", "YCBCR"):
         return ()
-    window = FULL_RANGE if image.dtype == np.uint8 else None
-    return tuple(Channel(label, color, window) for label, color in RGB)
+    return rgb_channels(np.dtype(image.dtype))
 
 
 def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:

@@ -15,7 +15,15 @@ from typing import Any
 
 from xomezarr.lazy import zarr
 
-__all__ = ["answers_at_once", "created_group", "created_like", "opened_array", "opened_group", "update_attributes"]
+__all__ = [
+    "answers_at_once",
+    "created_group",
+    "created_like",
+    "opened_array",
+    "opened_group",
+    "opened_member",
+    "update_attributes",
+]
 
 CHANGED = (ImportError, AttributeError, TypeError, ValueError, KeyError, RecursionError)
 """What happens where zarr has changed, or a document is not what it should be."""
@@ -84,6 +92,37 @@ def opened_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
         return zarr.Array(opened)
     except (*CHANGED, OSError):
         return None
+
+
+def opened_member(group: zarr.Group, path: str) -> zarr.Group | None:
+    """Open a group below a group, of the same format, to be read or written as that is.
+
+    Raises
+    ------
+    KeyError
+        If there is nothing, or something else.
+    """
+    if not answers_at_once(group.store):
+        return None
+    absent = False
+    try:
+        place = _place(group.store, f"{group.path}/{path}")
+        if group.metadata.zarr_format == 3:
+            document = _read(place, "zarr.json")
+        else:
+            document = _read(place, ".zgroup")
+            if document is not None:
+                document["attributes"] = _read(place, ".zattrs") or {}
+        if document is not None and document.get("node_type", "group") == "group":
+            document.pop("consolidated_metadata", None)
+            return zarr.Group(zarr.AsyncGroup.from_dict(place, document))
+        others = (".zgroup",) if group.metadata.zarr_format == 3 else ("zarr.json",)
+        absent = all(_read(place, name) is None for name in others)
+    except (*CHANGED, OSError):
+        return None
+    if absent:
+        raise KeyError(path)
+    return None
 
 
 def created_group(store: Any, zarr_format: int, attributes: Mapping[str, Any]) -> zarr.Group | None:

@@ -15,6 +15,7 @@ __all__ = [
     "CodecError",
     "CollectionError",
     "CollectionWarning",
+    "ColorError",
     "CoordinateError",
     "CoordinateNaNError",
     "DescendingCoordinateError",
@@ -109,6 +110,10 @@ class ResourceError(OmeZarrError):
 
 class ChannelError(OmeZarrError):
     """Channel metadata does not fit the channel dimension."""
+
+
+class ColorError(OmeZarrError):
+    """A colour that nobody knows, or that cannot be written."""
 
 
 class CodecError(OmeZarrError):

@@ -13,7 +13,7 @@ import xarray as xr
 from xomezarr import spec
 from xomezarr.alignment import Frame, check_names_apart
 from xomezarr.direct import update_attributes
-from xomezarr.downsample import MethodLike
+from xomezarr.downsample import MethodLike, is_sampled
 from xomezarr.engine import OnTile
 from xomezarr.errors import LabelError, OmeZarrError, StoreExistsError, StoreNotFoundError, collecting, raise_all
 from xomezarr.labels import Labels, check_label_name
@@ -221,7 +221,7 @@ def frame_of(tree: xr.DataTree, store: StoreArgument) -> Frame:
         level.grid({dim: array.sizes[dim] for dim in dims})
         for level, array in zip(known.multiscale.levels, found, strict=True)
     )
-    return Frame(found[0], known.multiscale.axes, grids)
+    return Frame(found[0], known.multiscale.axes, grids, is_sampled(known.multiscale.type))
 
 
 def _add(image: Any, name: str, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:

@@ -138,8 +138,7 @@ def check_label_dtype(dtype: np.dtype[Any]) -> None:
     """
     if dtype.kind not in "biu":
         raise DtypeError(
-            f"labels are integers or bool, and the pixels are {dtype}; convert them first: astype('int32'), "
-            "or scale them as an image, without labeled=True"
+            f"labels are integers or bool, and the pixels are {dtype}; convert them first: astype('int32')"
         )
 
 

@@ -31,7 +31,7 @@ from xomezarr.errors import (
     raise_all,
 )
 from xomezarr.grid import Boundary, Grid
-from xomezarr.labels import Labels, check_label_name, described, dtypes_of
+from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of
 from xomezarr.model import Axis, Channel, Image, LabelImage, Level, Multiscale
 from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, readable_bytes
@@ -174,7 +174,7 @@ def plan_image(
         target.check_not_read_from(da, *(label.image for label in given.values()))
     planned: dict[str, tuple[Plan, Pixels]] = {}
     if image is not None and given:
-        frame = Frame(da, image.multiscale.axes, made.grids)
+        frame = Frame(da, image.multiscale.axes, made.grids, made.method.sampled)
         planned = _plan_each_label(given, frame, target, faults)
     raise_all(faults, "the array cannot be written as OME-Zarr")
     assert image is not None
@@ -233,18 +233,23 @@ def as_integers(labels: xr.DataArray) -> xr.DataArray:
     return labels.copy(data=lazy_data(labels).astype(np.uint8))
 
 
-def _checked_labels(labels: Any, faults: list[OmeZarrError]) -> dict[str, Labels]:
+def _checked_labels(asked: Any, faults: list[OmeZarrError]) -> dict[str, Labels]:
     """Return the labels that an image is to have; what is wrong with them themselves is added to `faults`."""
-    if labels is not None and not isinstance(labels, Mapping):
+    if asked is not None and not isinstance(asked, Mapping):
         faults.append(
-            LabelError(f"labels is a {type(labels).__name__}; give labels by name: labels={{'nuclei': array}}")
+            LabelError(f"labels is a {type(asked).__name__}; give labels by name: labels={{'nuclei': array}}")
         )
         return {}
     given: dict[str, Labels] = {}
-    for name, array in (labels or {}).items():
+    for name, array in (asked or {}).items():
         with collecting(faults):
             check_label_name(name)
-            given[name] = Labels.of(array, name)
+            labels = Labels.of(array, name)
+            with collecting(faults):
+                check_label_dtype(labels.image.dtype)
+            with collecting(faults):
+                described(labels)
+            given[name] = labels
     return given
 
 

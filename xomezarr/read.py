@@ -150,11 +150,11 @@ def _open_labels(listing: zarr.Group) -> Iterator[tuple[str, _Opened]]:
         try:
             if not leads_below(path):
                 raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
-            found = open_member(listing, path)
-            if found is None:
-                raise MetadataError("there is no such group; take it from the list: xomezarr.delete_labels(…)")
-            yield path, _opened(found)
-        except (OmeZarrError, OSError, ValueError, TypeError, KeyError) as error:
+            yield path, _opened(open_member(listing, path, alike=True))
+        except KeyError:
+            told = f"there is no such group; take it from the list: xomezarr.delete_labels(store, {path!r})"
+            warn(f"the labels {where!r} cannot be opened, and are left out: {told}", LabelWarning)
+        except (OmeZarrError, OSError, ValueError, TypeError) as error:
             warn(f"the labels {where!r} cannot be opened, and are left out: {error}", LabelWarning)
 
 

@@ -23,7 +23,8 @@ class Finding:
     severity
         ``"error"`` for a MUST, ``"warning"`` for a SHOULD.
     location
-        Where in the metadata, such as ``"multiscales[0].axes[1].name"``; or the path of an array.
+        Where in the metadata, such as ``"multiscales[0].axes[1].name"``; or the path of an array. The path of a group
+        below the one that is examined stands before it, as in ``"A/1/0: multiscales[0].axes[1].name"``.
     message
         What is wrong there, with the value at fault.
     cure

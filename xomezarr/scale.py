@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from xomezarr import sidecar, spec
@@ -23,6 +24,7 @@ from xomezarr.errors import (
     DtypeError,
     FactorError,
     LevelError,
+    MethodError,
     OmeZarrError,
     OmeZarrWarning,
     OtherImagesWarning,
@@ -245,7 +247,7 @@ def plan_scaling(
         image = assign_grid(image, scale=scale, units=units)
     with collecting(faults):
         if labeled:
-            method = label_method(method, image.dtype).name
+            method = _label_method(method, image.dtype)
     with collecting(faults):
         if in_place:
             version = _version_in_place(source, dst, version)
@@ -288,6 +290,17 @@ def most_steps(image: xr.DataArray, downscale: Factors | None, boundary: Boundar
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OmeZarrWarning)  # the plan gives the same ones
         return len(design(image, factors=downscale, chunks=chunks, boundary=boundary, irregular=irregular).steps)
+
+
+def _label_method(method: str | None, dtype: np.dtype[Any]) -> str:
+    """Return the method for labels, as `labels.label_method` does; its errors name the option too."""
+    try:
+        name: str = label_method(method, dtype).name
+    except DtypeError as error:
+        raise DtypeError(f"{error}, or scale them as an image, without labeled=True") from None
+    except MethodError as error:
+        raise MethodError(f"{error}, or leave labeled=True out") from None
+    return name
 
 
 def copied_attributes(source: Source) -> dict[str, Any]:

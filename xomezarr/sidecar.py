@@ -258,9 +258,11 @@ def _from_grid(grid: Grid, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _check_texts(values: NDArray[Any], where: str) -> None:
-    """Make sure that every value is text that can be stored; objects may be anything."""
+    """Make sure that every value can be stored: text, or plain values that `reindex` fills in; objects may be any."""
     for index, value in zip(np.ndindex(values.shape), values.ravel().tolist(), strict=True):
         place = f"{where}[{', '.join(map(str, index))}]" if index else where
+        if isinstance(value, NoneType | bool | int | float):
+            continue
         if type(value) not in (str, np.str_):
             raise AttributeEncodingError(
                 f"{place} is {_short(repr(value))} of type {type(value).__name__}, which cannot be kept; convert the "
@@ -688,13 +690,17 @@ def _short(text: str) -> str:
 
 FLOATS = (np.float16, np.float32, np.float64, np.complex64, np.complex128)
 
-TEXT_DTYPES: Mapping[str, np.dtype[Any]] = {"object": np.dtype(object), "StringDType": np.dtypes.StringDType()}
+TEXT_DTYPES: Mapping[str, np.dtype[Any]] = {
+    "object": np.dtype(object),
+    "StringDType": np.dtypes.StringDType(),
+    "StringDType(nan)": np.dtypes.StringDType(na_object=np.nan),  # what xarray makes of an index of pandas
+}
 """Text of any length, which no dtype of zarr's two formats holds alike."""
 
 
 def _storable(dtype: np.dtype[Any]) -> bool:
     """Whether values of a dtype have an exact notation: extended precision, objects and structures have none."""
-    return dtype.kind in "biuUSMm" or dtype.newbyteorder("=").type in FLOATS
+    return dtype.kind in "biuUSMm" or (dtype.kind in "fc" and dtype.newbyteorder("=").type in FLOATS)
 
 
 def _is_text(dtype: Any) -> bool:
@@ -724,6 +730,8 @@ def _to_json(array: NDArray[Any]) -> list[Any]:
             return [[_json_float(z.real), _json_float(z.imag)] for z in flat.astype(np.complex128).tolist()]
         case "S":
             return [base64.b64encode(item).decode() for item in flat.tolist()]
+        case "O" | "T":
+            return [str(item) if isinstance(item, str) else encode(item, "a coordinate") for item in flat.tolist()]
         case _:
             return list(flat.tolist())
 
@@ -741,7 +749,9 @@ def _from_json(dtype: np.dtype[Any], values: list[Any], shape: tuple[int, ...]) 
             flat = np.array([base64.b64decode(item) for item in values], dtype)
         case "O":
             flat = np.empty(len(values), object)
-            flat[:] = [str(value) for value in values]
+            flat[:] = [decode(value) for value in values]
+        case "T":
+            flat = np.array([decode(value) for value in values], dtype)
         case _:
             flat = np.array(values, dtype)
     return flat.reshape(shape)

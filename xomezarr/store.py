@@ -153,26 +153,6 @@ def member_path(group: zarr.Group, path: str) -> str:
     return f"{group.path}/{path}" if group.path else path
 
 
-def open_member(group: zarr.Group, path: str) -> zarr.Group | None:
-    """Open a group below a group for reading, of the same format; None where there is none."""
-    root = getattr(group.store, "root", None)
-    if type(group.store) is zarr.storage.LocalStore and isinstance(root, Path):
-        if not (root / member_path(group, path)).is_dir():
-            return None
-        if (opened := direct.opened_group(root, member_path(group, path))) is not None:
-            return opened
-    try:
-        return zarr.open_group(
-            group.store,
-            path=member_path(group, path),
-            mode=read_mode(group.store),
-            zarr_format=group.metadata.zarr_format,
-            use_consolidated=False,
-        )
-    except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError):
-        return None
-
-
 def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = None) -> zarr.Array[Any]:
     """Open an array below a group; for reading, unless `mode` says otherwise."""
     mode = mode or read_mode(group.store)
@@ -181,6 +161,24 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
     # unlike group[path], it asks for no group of that name first
     place = member_path(group, path)
     return zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+
+
+def open_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Group:
+    """Open a group below a group, as that is opened; of either format, or of the same only, which is asked sooner.
+
+    Raises
+    ------
+    KeyError
+        If there is nothing, or an array.
+    """
+    if (opened := direct.opened_member(group, path)) is not None:
+        return opened
+    try:
+        place, wanted = member_path(group, path), group.metadata.zarr_format if alike else None
+        mode = read_mode(group.store)
+        return zarr.open_group(group.store, path=place, mode=mode, zarr_format=wanted, use_consolidated=False)
+    except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError):
+        raise KeyError(path) from None
 
 
 def check_array(place: str | os.PathLike[str]) -> None:
@@ -419,7 +417,10 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
 
 def labels_of(image: zarr.Group) -> zarr.Group | None:
     """Return the group of an image's labels; None where it has none."""
-    return open_member(image, "labels")
+    try:
+        return open_member(image, "labels", alike=True)
+    except KeyError:
+        return None
 
 
 def label_names(labels: zarr.Group | None) -> list[str]:

@@ -43,6 +43,7 @@ __all__ = [
     "parse_series",
     "parse_well",
     "place",
+    "readable",
     "without_image",
     "zarr_format",
 ]
@@ -156,12 +157,18 @@ def detect(attrs: Mapping[str, Any]) -> str | None:
         return _claim(metadata.get("version"))
     multiscales = _objects(metadata.get("multiscales"))
     parts = [*multiscales, *_objects([metadata.get(kind) for kind in ("plate", "well", "image-label")])]
-    claims = [_claim(part["version"]) for part in parts if "version" in part]
+    claims = [claim for part in parts if (claim := _claim(part.get("version"))) is not None]
     if claims:
         return claims[0]
     if "multiscales" in metadata:
         return next((_by_form(multiscale) for multiscale in multiscales), None)
     return v04.VERSION if any(kind in metadata for kind in _KINDS) else None
+
+
+def readable(attrs: Mapping[str, Any]) -> str | None:
+    """Return the version by which group attributes are read; None if they hold nothing, or by none of `VERSIONS`."""
+    module = _reader(attrs) if kinds(attrs) else None
+    return None if module is None else module.VERSION
 
 
 def is_image(attrs: Mapping[str, Any]) -> bool:
@@ -504,7 +511,7 @@ def _version_finding(attrs: Mapping[str, Any]) -> Finding:
     kind = next((kind for kind in _VERSION_RULES if kind in metadata), "multiscales")
     at = "multiscales[0].version" if kind == "multiscales" else f"{kind}.version"
     rule, at, example = ("0.5b", "ome.version", "0.5") if where else (_VERSION_RULES[kind], at, "0.4")
-    if version is None and not where and not metadata["multiscales"]:
+    if version is None and not where and metadata.get("multiscales") == []:
         return Finding("99", "error", "multiscales", "it is empty", "an image has a list of at least one multiscale")
     cure = f'write "{example}" if that is what the metadata are'
     if version is None:

@@ -1,103 +1,22 @@
-"""Examine a store: the metadata by every rule of `spec` and `checks`, then the arrays against the metadata."""
+"""The arrays of an image against its metadata."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from xomezarr import checks, spec
-from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
+import numpy as np
+
+from xomezarr import checks
 from xomezarr.lazy import zarr
 from xomezarr.model import Level, Multiscale
-from xomezarr.report import Finding, Report, Severity
-from xomezarr.store import check_complete, open_group
+from xomezarr.report import Finding, Severity
+from xomezarr.store import open_array
 
-__all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "validate"]
-
-
-def validate(store: Any, *, strict: bool = False, storage_options: Mapping[str, Any] | None = None) -> Report:
-    """Examine the image in a store, its metadata and its arrays; no pixel is read.
-
-    Parameters
-    ----------
-    store
-        A path, a URL, or a store of zarr or obstore, whose root is the image.
-    strict
-        Let broken SHOULDs count as errors too, as the strict schemas of OME-Zarr do.
-    storage_options
-        For URLs, as fsspec takes them.
-
-    Returns
-    -------
-    Report
-        Everything that was found; true where no MUST is broken. A plate, a well, a label without an image, or a
-        version that is not known gives an error that names it, as it is not examined.
-
-    Raises
-    ------
-    StoreNotFoundError
-        If there is nothing at that place.
-    NotOmeZarrError
-        If there is no Zarr group, or one without OME metadata.
-    IncompleteStoreError
-        If its writing was interrupted, or goes on still.
-    """
-    group = open_group(store, storage_options=storage_options)
-    attrs = group.attrs.asdict()
-    shown = os.fspath(store) if isinstance(store, str | os.PathLike) else str(store)
-    if not spec.is_ome(attrs):
-        check_complete(group)
-        raise NotOmeZarrError(
-            f"{shown!r} is a Zarr group without OME metadata; give the group of an image, or xarray.open_zarr(store)"
-        )
-    findings = [*spec.findings(attrs), *_check_store(group, attrs)]
-    return Report(shown, spec.detect(attrs), tuple(checks.escalate(findings) if strict else findings))
-
-
-def _check_store(group: zarr.Group, attrs: Mapping[str, Any]) -> Iterator[Finding]:
-    """Apply the rules that need the store, so far as the metadata can be read."""
-    try:
-        image = spec.parse(attrs)
-    except (MetadataError, NotOmeZarrError, VersionError):
-        return
-    assert image.version is not None
-    wanted = spec.zarr_format(image.version)
-    if group.metadata.zarr_format != wanted:
-        yield _wrong_format(group.metadata.zarr_format, wanted, image.version)
-    for index, multiscale in enumerate(image.multiscales):
-        arrays: list[StoredArray | None] = []
-        for level in multiscale.levels:
-            found = _open_level(group, level)
-            if isinstance(found, Finding):
-                yield found
-            arrays.append(None if isinstance(found, Finding) else found)
-        yield from check_arrays(multiscale, arrays)
-        if index == 0 and arrays[0] is not None and len(arrays[0].shape) == len(multiscale.axes):
-            yield from checks.channel_count(image, _channels(multiscale, arrays[0]), spec.place(attrs, "omero"))
-
-
-def _wrong_format(found: int, wanted: int, version: str) -> Finding:
-    """1 (MUST, 0.4): the hierarchy is Zarr v2. 0.5a (MUST): it is Zarr v3."""
-    return Finding(
-        "1" if wanted == 2 else "0.5a",
-        "error",
-        "zarr_format",
-        f"the group is Zarr v{found}, and OME-Zarr {version} is kept in Zarr v{wanted}",
-        f"write the image anew in Zarr v{wanted}",
-    )
-
-
-def _channels(multiscale: Multiscale, array: StoredArray) -> int:
-    """Return the number of channels: the size of the channel axis, 1 without one."""
-    sizes = [size for axis, size in zip(multiscale.axes, array.shape, strict=True) if axis.type == "channel"]
-    return sizes[0] if sizes else 1
-
-
-# -- arrays ------------------------------------------------------------------------------------------------
+__all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "open_level"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +35,8 @@ class StoredArray:
         Names of the dimensions, of which each may be missing; None if the array names none.
     separator
         What stands between the numbers of a chunk's key.
+    dtype
+        Of the pixels; None if it is not known.
     """
 
     path: str
@@ -123,13 +44,14 @@ class StoredArray:
     zarr_format: int
     names: tuple[str | None, ...] | None = None
     separator: str = "/"
+    dtype: np.dtype[Any] | None = None
 
     @classmethod
     def of(cls, array: zarr.Array[Any], path: str) -> StoredArray:
         """Take what is needed from an open array."""
         metadata = array.metadata
         if metadata.zarr_format == 3:
-            return cls(path, array.shape, 3, metadata.dimension_names)
+            return cls(path, array.shape, 3, metadata.dimension_names, dtype=array.dtype)
         names = array.attrs.asdict().get("_ARRAY_DIMENSIONS")
         return cls(
             path,
@@ -137,17 +59,26 @@ class StoredArray:
             2,
             tuple(str(name) for name in names) if isinstance(names, list) else None,
             metadata.dimension_separator,
+            array.dtype,
         )
 
 
-def _open_level(group: zarr.Group, level: Level) -> StoredArray | Finding:
+_UNREADABLE = (ValueError, TypeError, NotImplementedError)
+"""What zarr raises where metadata are not what they should be."""
+
+
+def open_level(group: zarr.Group, level: Level) -> StoredArray | Finding:
     """98 (own): the path of each dataset leads to an array that can be read."""
+    try:
+        return StoredArray.of(open_array(group, level.path), level.path)
+    except (*_UNREADABLE, AttributeError, KeyError, OSError):
+        pass  # asked again for what it is
     try:
         node = group[level.path]
     except KeyError:
         told = f"there is no array of Zarr v{group.metadata.zarr_format}"
         return Finding("98", "error", level.path, told, "write the level, or remove its dataset from the metadata")
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         return Finding("98", "error", level.path, f"the array cannot be opened: {error}", "write the level anew")
     if isinstance(node, zarr.Group):
         return Finding("98", "error", level.path, "there is a group, not an array", "name the path of the array in it")

@@ -1,0 +1,865 @@
+"""Label images: on the pixels of their image, with its levels; added, replaced and taken away without touching it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from zarr.storage import MemoryStore
+
+import xomezarr
+from xomezarr import errors, spec
+from xomezarr.testing import assert_identical
+
+VERSIONS = ("0.4", "0.5")
+
+
+def image(*sizes: int, dims: str = "yx", **options: Any) -> xr.DataArray:
+    """Return an image on a grid that is not trivial."""
+    values = np.random.default_rng(1).integers(0, 200, sizes or (37, 50)).astype("uint16")
+    da = xr.DataArray(values, dims=tuple(dims), name="cells")
+    space = [dim for dim in dims if dim in "zyx"]
+    return da.omezarr.assign_grid(
+        scale={dim: 0.325 * (1 + 2 * (dim == "z")) for dim in space},
+        translation=dict.fromkeys(space, 7.3),
+        units="um",
+        **options,
+    )
+
+
+def labels(*sizes: int, dims: str = "yx", dtype: Any = "uint32", most: int = 20) -> xr.DataArray:
+    values = np.random.default_rng(2).integers(0, most, sizes or (37, 50))
+    # objects of some pixels rather than noise
+    for axis in range(values.ndim):
+        values = values.take(np.arange(values.shape[axis]) // 4 * 4, axis)
+    return xr.DataArray(values.astype(dtype), dims=tuple(dims))
+
+
+def files(folder: Path, *, but: str = "labels") -> dict[str, str]:
+    """Return a digest of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] != but
+    }
+
+
+def same_places(one: xr.DataArray, other: xr.DataArray) -> None:
+    """Assert that the dimensions which two arrays share have the very same coordinates."""
+    for dim in set(one.dims) & set(other.dims):
+        xr.testing.assert_identical(one[dim].variable, other[dim].variable)
+
+
+# --- round trip ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">i4"]
+)
+def test_c6_labels_come_back_as_they_were(tmp_path: Path, version: str, dtype: str) -> None:
+    da = labels(dtype=dtype).assign_attrs(made_by="somebody")
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, version=version, labels={"nuclei": da})
+    tree = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")
+    same_places(tree.omezarr.level(0), tree["labels/nuclei"].omezarr.level(0))
+    expected = da.rename("nuclei").assign_coords({dim: tree.omezarr.level(0)[dim].variable for dim in "yx"})
+    assert_identical(tree["labels/nuclei"].omezarr.level(0), expected)
+    # labels should have colours, which nobody asked for here
+    assert {finding.rule for finding in xomezarr.validate(tmp_path / "a.ome.zarr")} == {"53"}
+    with zarr.open_group(tmp_path / "a.ome.zarr", mode="r").store as store:
+        stored = zarr.open_array(store, path="labels/nuclei/0", mode="r")
+    assert stored.dtype.kind in "iu"  # rule 0.5e: masks too
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_c3_the_largest_labels_are_exact(tmp_path: Path, version: str) -> None:
+    da = labels(dtype="uint64")
+    da = da.where(da != 3, 2**64 - 1).where(da != 4, 2**53 + 1).astype("uint64")
+    assert (da == 2**64 - 1).any()
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=4, version=version, labels={"nuclei": da})
+    known = set(np.unique(da))
+    for level in tree["labels/nuclei"].omezarr.levels:
+        assert set(np.unique(level)) <= known
+    assert 2**64 - 1 in tree["labels/nuclei"].omezarr.level(1)
+
+
+IMAGES: dict[str, tuple[xr.DataArray, dict[str, Any]]] = {
+    "odd": (image(), {"levels": 4}),
+    "by three": (image(), {"factors": 3, "levels": 3}),
+    "trimmed": (image(), {"levels": 3, "boundary": "trim"}),
+    "two factors": (image(), {"factors": [{"y": 2}, {"x": 3, "y": 2}]}),
+    "gaussian": (image(), {"method": "gaussian", "levels": 3}),
+    "median by four": (image(), {"method": "median", "factors": 4, "levels": 2}),
+    "nearest": (image(), {"method": "nearest", "levels": 3}),
+    "nearest by five": (image(), {"method": "nearest", "factors": 5, "levels": 2}),
+    "one level": (image(), {"levels": 1}),
+    "z later": (image(6, 37, 50, dims="zyx"), {"levels": 4}),
+    "no coordinates": (image().drop_vars(["y", "x"]), {"levels": 3}),
+    "turned": (image(50, 37, 3, dims="xyc"), {"levels": 3}),
+    "to a pixel": (image(5, 3), {"levels": 4}),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", IMAGES)
+def test_c2_labels_lie_on_the_levels_of_their_image(tmp_path: Path, name: str, version: str) -> None:
+    da, options = IMAGES[name]
+    spatial = [dim for dim in da.dims if dim != "c"]
+    own = labels(*(da.sizes[dim] for dim in spatial), dims="".join(map(str, spatial)))
+    together = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", version=version, labels={"nuclei": own}, **options)
+    da.omezarr.to_zarr(tmp_path / "b.ome.zarr", version=version, **options)
+    later = own.omezarr.to_labels(tmp_path / "b.ome.zarr", "nuclei")
+    method = together.omezarr.metadata.multiscale.type
+    said = together.omezarr.metadata.multiscale.metadata["kwargs"]["factors"]
+    steps = [{dim: factor for dim, factor in step.items() if dim in own.dims} for step in said]
+    expected = own.omezarr.pyramid(
+        method="nearest" if method == "nearest" else "mode",
+        boundary=options.get("boundary", "pad"),
+        **{"factors": steps} if steps else {"levels": 1},
+    )
+    for index, level in enumerate(together.omezarr.levels):
+        for tree in (together["labels/nuclei"], later):
+            made = tree.omezarr.level(index)
+            same_places(level, made)
+            assert made.dims == own.dims
+            np.testing.assert_array_equal(made.values, expected[f"{index}/image"].values)
+    assert files(tmp_path / "a.ome.zarr", but="") == files(tmp_path / "b.ome.zarr", but="") or method is not None
+
+
+def test_a_level_and_its_labels_make_one_dataset(tmp_path: Path) -> None:
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, labels={"nuclei": labels(), "mask": labels() > 5})
+    for index in range(3):
+        parts = [tree.omezarr.level(index), *(node.omezarr.level(index) for node in tree.omezarr.labels.values())]
+        merged = xr.merge([part.to_dataset() for part in parts], join="exact")
+        assert set(merged.data_vars) == {"cells", "nuclei", "mask"}
+        means = merged.cells.groupby(merged.nuclei).mean()
+        values, inverse = np.unique(parts[1].values, return_inverse=True)
+        sums = np.bincount(inverse.ravel(), weights=parts[0].values.ravel())
+        np.testing.assert_allclose(means.values, sums / np.bincount(inverse.ravel()))
+        np.testing.assert_array_equal(means.nuclei.values, values)
+        assert int(merged.cells.where(merged.mask).count()) == int(parts[2].sum())
+
+
+def test_labels_that_were_made_from_a_channel_are_labels_of_all(tmp_path: Path) -> None:
+    da = image(2, 37, 50, dims="cyx").omezarr.assign_channels(["DAPI", "GFP"]).assign_coords(place="slide 7")
+    own = (da.sel(c="DAPI") > 100).assign_coords(made="by hand")
+    assert "c" in own.coords
+    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, labels={"nuclei": own})
+    level = tree["labels/nuclei"].omezarr.level(0)
+    assert set(level.coords) == {"y", "x", "place", "made"}
+    merged = xr.merge([tree.omezarr.level(0), level])
+    assert merged.nuclei.dims == ("y", "x")
+    assert da.sel(c="GFP").groupby(level).mean().sizes == {"nuclei": 2}
+
+
+def test_one_level_of_labels_opens_by_itself(tmp_path: Path) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, labels={"nuclei": labels()})
+    ds = xr.open_dataset(tmp_path / "a.ome.zarr", engine="omezarr", group="labels/nuclei", level=1)
+    assert list(ds.data_vars) == ["nuclei"]
+    da = xr.open_dataarray(tmp_path / "a.ome.zarr", engine="omezarr", group="labels/nuclei")
+    assert da.name == "nuclei"
+    np.testing.assert_array_equal(da, labels())
+    inside = xr.open_datatree(tmp_path / "a.ome.zarr" / "labels" / "nuclei", engine="omezarr")
+    np.testing.assert_array_equal(inside["0/nuclei"], labels())
+    assert inside.omezarr.level(2).name == "nuclei"
+
+
+# --- what lies elsewhere -------------------------------------------------------------------------------------
+
+
+def test_labels_without_some_dimensions_and_with_single_pixels(tmp_path: Path) -> None:
+    da = image(2, 3, 4, 20, 30, dims="tczyx")
+    flat = labels(4, 20, 30, dims="zyx")
+    given = {
+        "still": flat,
+        "moving": flat.expand_dims(t=2),
+        "one time": flat.expand_dims("t"),
+        "one channel": flat.expand_dims("c"),
+        "plane": flat.isel(z=slice(1, 2)),
+    }
+    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, labels=given)
+    assert xomezarr.validate(tmp_path / "a.ome.zarr").valid
+    for name, own in given.items():
+        for index, level in enumerate(tree.omezarr.levels):
+            made = tree[f"labels/{name}"].omezarr.level(index)
+            assert made.dims == own.dims
+            for dim in made.dims:
+                assert made.sizes[dim] in (1, level.sizes[dim])
+                if made.sizes[dim] == da.sizes[dim]:
+                    xr.testing.assert_identical(made[dim].variable, level[dim].variable)
+
+
+REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
+    "floats": (labels().astype("float32"), errors.DtypeError, r"float32.*astype"),
+    "another size": (labels(37, 49), errors.LabelError, r"49 pixels along 'x', and the image has 50"),
+    "larger": (labels(40, 50), errors.LabelError, r"40 pixels along 'y', and the image has 37.*isel"),
+    "no x": (labels().isel(x=0), errors.LabelError, r"lack the dimension 'x'.*expand_dims"),
+    "another dimension": (labels().expand_dims("z"), errors.LabelError, r"dimension 'z', which the image lacks"),
+    "no array": (labels().values, errors.LabelError, r"'nuclei'\] is a ndarray.*DataArray"),
+    "elsewhere": (
+        labels().assign_coords(x=image().x + 1.0),
+        errors.LabelError,
+        r"coordinate 'x' .* is 8.3 at index 0, and that of the image 7.3.*drop_vars\('x'\)",
+    ),
+    "one pixel elsewhere": (
+        labels().assign_coords(x=image().x.values + 0.3 * (np.arange(50) == 17)),
+        errors.LabelError,
+        r"at index 17",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_c7_what_does_not_lie_on_the_image_is_refused(tmp_path: Path, case: str) -> None:
+    given, kind, message = REFUSED[case]
+    with pytest.raises(kind, match=message):
+        image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": given})
+    assert not (tmp_path / "a.ome.zarr").exists()
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    before = files(tmp_path / "a.ome.zarr", but="")
+    with pytest.raises(kind, match=message):
+        xomezarr.to_labels(given, tmp_path / "a.ome.zarr", "nuclei")
+    assert files(tmp_path / "a.ome.zarr", but="") == before
+
+
+def test_c7_independent_faults_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(errors.MultipleErrors) as caught:
+        image().omezarr.to_zarr(
+            tmp_path / "a.ome.zarr",
+            chunks={"q": 3},
+            labels={"a/b": labels(), "floats": labels() / 2, "small": labels(3, 4), "x": labels()},
+        )
+    for told in ("'q'", "'a/b'", "float64"):
+        assert told in str(caught.value)
+    with pytest.raises(errors.MultipleErrors) as caught:
+        image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"small": labels(3, 4), "x": labels()})
+    for told in ("along 'y'", "along 'x'", "named 'x'"):
+        assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a\nb", "a\\b", "n" * 300, 3, None])
+def test_c7_names_that_are_none_are_refused(tmp_path: Path, name: Any) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    with pytest.raises(errors.LabelError, match="cannot be named"):
+        xomezarr.to_labels(labels(), tmp_path / "a.ome.zarr", name)
+    assert not (tmp_path / "a.ome.zarr" / "labels").exists()
+
+
+@pytest.mark.parametrize("name", ["x", "image", "cells", "place"])
+def test_c7_labels_do_not_take_the_name_of_something_else(tmp_path: Path, name: str) -> None:
+    da = image().assign_coords(place="slide 7")
+    with pytest.raises(errors.LabelError, match=f"cannot be named '{name}'"):
+        da.omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={name: labels()})
+    da.omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    with pytest.raises(errors.LabelError, match=f"cannot be named '{name}'"):
+        labels().omezarr.to_labels(tmp_path / "a.ome.zarr", name)
+
+
+def test_coordinates_in_other_units_and_rounded_are_the_same_place(tmp_path: Path) -> None:
+    da = image()
+    own = labels().assign_coords({dim: da[dim] for dim in "yx"}).omezarr.to_units({"y": "nm", "x": "nm"})
+    rounded = labels().assign_coords({dim: da[dim].astype("float32") for dim in "yx"})
+    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, labels={"nm": own, "rounded": rounded})
+    for node in tree.omezarr.labels.values():
+        for index in range(2):
+            same_places(tree.omezarr.level(index), node.omezarr.level(index))
+
+
+@pytest.mark.parametrize(
+    ("options", "method", "allowed"),
+    [
+        ({"levels": 2}, "nearest", False),
+        ({"levels": 2}, "min", True),
+        ({"levels": 2}, "local_mean", False),
+        ({"levels": 2, "factors": 3}, "nearest", True),
+        ({"levels": 2, "method": "nearest"}, "mode", False),
+        ({"levels": 2, "method": "nearest", "factors": 3}, "mode", True),
+    ],
+)
+def test_a_method_whose_pixels_lie_elsewhere_is_refused(
+    tmp_path: Path, options: dict[str, Any], method: str, allowed: bool
+) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", **options)
+    if allowed:
+        tree = labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", method=method)
+        assert tree.omezarr.metadata.multiscale.type == method
+        return
+    with pytest.raises(errors.MethodError, match=r"method="):
+        labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", method=method)
+
+
+# --- images of other tools -----------------------------------------------------------------------------------
+
+
+def foreign(
+    place: Path,
+    levels: list[np.ndarray],
+    transforms: list[tuple[list[float], list[float] | None]],
+    version: str = "0.4",
+) -> None:
+    """Write an image as other tools do, with nothing of ours."""
+    group = zarr.create_group(place, zarr_format=2 if version == "0.4" else 3)
+    datasets = []
+    for index, (pixels, (scale, translation)) in enumerate(zip(levels, transforms, strict=True)):
+        names = {} if version == "0.4" else {"dimension_names": ["y", "x"]}
+        keys = {"name": "v2" if version == "0.4" else "default", "separator": "/"}
+        group.create_array(str(index), data=pixels, chunk_key_encoding=keys, **names)
+        made = [{"type": "scale", "scale": scale}]
+        if translation is not None:
+            made.append({"type": "translation", "translation": translation})
+        datasets.append({"path": str(index), "coordinateTransformations": made})
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    multiscale = {"version": version, "axes": axes, "datasets": datasets, "name": "theirs"}
+    group.attrs.update(
+        {"multiscales": [multiscale]}
+        if version == "0.4"
+        else {"ome": {"version": version, "multiscales": [multiscale]}}
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_images_of_strided_levels_get_labels_on_the_first_pixel_of_each_block(tmp_path: Path, version: str) -> None:
+    pixels = image().values
+    levels = [pixels[:: 2**k, :: 2**k] for k in range(3)]
+    foreign(tmp_path / "a.zarr", levels, [([0.5 * 2**k] * 2, None) for k in range(3)], version)
+    own = labels()
+    tree = own.omezarr.to_labels(tmp_path / "a.zarr", "nuclei")
+    theirs = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+    for k in range(3):
+        np.testing.assert_array_equal(tree.omezarr.level(k).values, own.values[:: 2**k, :: 2**k])
+        same_places(theirs.omezarr.level(k), tree.omezarr.level(k))
+    assert xomezarr.validate(tmp_path / "a.zarr").errors == ()
+
+
+def test_images_of_floor_sizes_get_labels_of_the_same_sizes(tmp_path: Path) -> None:
+    sizes = [(37, 50), (18, 25), (9, 12)]
+    transforms = [([2.0**k] * 2, [(2.0**k - 1) / 2] * 2) for k in range(3)]
+    foreign(tmp_path / "a.zarr", [np.zeros(size, "u1") for size in sizes], transforms)
+    tree = labels().omezarr.to_labels(tmp_path / "a.zarr", "nuclei")
+    assert [level.shape for level in tree.omezarr.levels] == sizes
+    expected = labels().omezarr.pyramid(method="mode", factors=2, levels=3, boundary="trim")
+    np.testing.assert_array_equal(tree.omezarr.level(2).values, expected["2/image"].values)
+
+
+def test_images_whose_levels_lie_nowhere_exact_are_told_and_labels_are_true(tmp_path: Path) -> None:
+    """ome-zarr-py's scales are ratios of shapes: 37 / 18 where two pixels make one."""
+    sizes = [(37, 50), (18, 25)]
+    foreign(tmp_path / "a.zarr", [np.zeros(size, "u1") for size in sizes], [([1.0, 1.0], None), ([37 / 18, 2.0], None)])
+    with pytest.warns(errors.LabelWarning, match="level 1 of the image"):
+        tree = labels().omezarr.to_labels(tmp_path / "a.zarr", "nuclei")
+    assert [level.shape for level in tree.omezarr.levels] == sizes
+    np.testing.assert_allclose(tree.omezarr.level(1).y, np.arange(18) * 2 + 0.5)
+
+
+def test_images_whose_sizes_no_factor_makes_are_refused(tmp_path: Path) -> None:
+    sizes = [(37, 50), (30, 40)]
+    foreign(tmp_path / "a.zarr", [np.zeros(size, "u1") for size in sizes], [([1.0, 1.0], None), ([1.25, 1.25], None)])
+    with pytest.raises(errors.LabelError, match=r"no whole factors make level 1 .*write the image anew"):
+        labels().omezarr.to_labels(tmp_path / "a.zarr", "nuclei")
+
+
+@given(
+    sizes=st.tuples(*[st.integers(1, 40)] * 2),
+    factors=st.lists(st.tuples(*[st.integers(1, 4)] * 2).filter(lambda step: max(step) > 1), min_size=1, max_size=3),
+    boundary=st.sampled_from(["pad", "trim"]),
+    method=st.sampled_from(["local_mean", "nearest", "gaussian"]),
+)
+def test_labels_find_the_steps_of_any_image(
+    sizes: tuple[int, int], factors: list[tuple[int, int]], boundary: Any, method: str
+) -> None:
+    steps = [dict(zip("yx", step, strict=True)) for step in factors]
+    store = MemoryStore()
+    try:
+        da = image(*sizes)
+        tree = da.omezarr.to_zarr(store, factors=steps, boundary=boundary, method=method)
+    except errors.FactorError:  # nothing is left to shrink
+        return
+    own = labels(*sizes)
+    made = own.omezarr.to_labels(store, "nuclei")
+    row = made.omezarr.metadata.multiscale.type
+    assert row == ("nearest" if method == "nearest" else "mode")
+    expected = own.omezarr.pyramid(method=row, factors=steps, boundary=boundary)
+    for index, level in enumerate(tree.omezarr.levels):
+        same_places(level, made.omezarr.level(index))
+        np.testing.assert_array_equal(made.omezarr.level(index).values, expected[f"{index}/image"].values)
+
+
+# --- colours and properties ----------------------------------------------------------------------------------
+
+
+def told(place: Path, name: str = "nuclei") -> dict[str, Any]:
+    attrs = zarr.open_group(place, path=f"labels/{name}", mode="r").attrs.asdict()
+    found: dict[str, Any] = attrs.get("ome", attrs)["image-label"]
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nobody_gets_colours_that_were_not_asked_for(tmp_path: Path, version: str) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", version=version, labels={"nuclei": labels()})
+    assert told(tmp_path / "a.ome.zarr").keys() - {"version"} == {"source"}
+    assert told(tmp_path / "a.ome.zarr")["source"] == {"image": "../../"}
+    assert xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")["labels/nuclei"].omezarr.colors == {}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_colours_by_label_value(tmp_path: Path, version: str) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", version=version)
+    given = {1: "red", 2: "#00ff0080", np.uint8(3): (0, 0, 255), 0: (0, 0, 0, 0)}
+    tree = labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", colors=given)
+    assert tree.omezarr.colors == {1: "#ff0000ff", 2: "#00ff0080", 3: "#0000ffff", 0: "#00000000"}
+    assert told(tmp_path / "a.ome.zarr")["colors"][1] == {"label-value": 2, "rgba": [0, 255, 0, 128]}
+    again = labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "again", colors=tree.omezarr.colors)
+    assert again.omezarr.colors == tree.omezarr.colors
+
+
+@pytest.mark.parametrize("colormap", ["tab10", "viridis"])
+def test_colours_of_a_colormap_go_to_the_labels_that_there_are(tmp_path: Path, colormap: str) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    tree = image().omezarr.to_zarr(
+        tmp_path / "a.ome.zarr", levels=3, labels={"nuclei": xomezarr.Labels(labels(), colors=colormap)}
+    )
+    values = [value for value in np.unique(labels()) if value]
+    colors = tree["labels/nuclei"].omezarr.colors
+    assert list(colors) == values  # all of level 0, ascending, and not the background
+    first = "#" + bytes(matplotlib.colormaps[colormap](0, bytes=True)).hex()
+    assert colors[values[0]] == first
+    if colormap == "tab10":
+        assert colors[values[10]] == first
+        assert len({*colors.values()}) == 10
+
+
+def test_colours_of_a_colormap_go_to_the_labels_of_the_properties(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    table = pd.DataFrame({"area": [1, 2]}, index=[3, 500])
+    tree = labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", colors="tab10", properties=table)
+    assert list(tree.omezarr.colors) == [3, 500]
+
+
+def test_a_colormap_for_too_many_labels_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    many = xr.DataArray(np.arange(300 * 300).reshape(300, 300), dims=("y", "x"))
+    image(300, 300).omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    with pytest.warns(errors.LabelWarning, match="more than 65536"):
+        tree = many.omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", colors="tab10")
+    assert tree.omezarr.colors == {}
+
+
+@pytest.mark.parametrize(
+    ("colors", "message"),
+    [
+        ({0: "red"}, "background"),
+        ({1.5: "red"}, r"1\.5.*whole numbers"),
+        ({True: "red"}, "whole numbers"),
+        ({1: "reddish"}, r"colors\[1\].*reddish"),
+        ({1: "red", 2: "#12345"}, r"colors\[2\]"),
+        (["red"], "by label value"),
+        ("no such map", "no colormap 'no such map'"),
+    ],
+)
+def test_c7_colours_that_are_none_are_refused(tmp_path: Path, colors: Any, message: str) -> None:
+    pytest.importorskip("matplotlib")
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    with pytest.raises(errors.OmeZarrError, match=message):
+        labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", colors=colors)
+    assert not (tmp_path / "a.ome.zarr" / "labels").exists()
+
+
+TABLE = pd.DataFrame(
+    {
+        "area": np.array([4, 5, 6], "uint16"),
+        "mean": np.array([0.1, np.nan, 0.3], "float32"),
+        "kind": ["round", None, "long"],
+        "alive": [True, False, True],
+        "track": pd.array([1, None, 3], dtype="Int64"),
+    },
+    index=pd.Index([1, 2, 7], name="label"),
+)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("form", ["index", "column", "dict", "Dataset"])
+def test_c6_properties_come_back_as_they_were(tmp_path: Path, version: str, form: str) -> None:
+    table: Any = TABLE
+    if form == "column":
+        table = TABLE.reset_index()
+    elif form == "dict":  # as regionprops_table gives them
+        table = {name: column.to_numpy() for name, column in TABLE.drop(columns="track").reset_index().items()}
+    elif form == "Dataset":
+        table = TABLE.drop(columns="track").to_xarray()
+    labelled = xomezarr.Labels(labels(), properties=table)
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", version=version, labels={"nuclei": labelled})
+    tree = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")
+    expected = TABLE if form in ("index", "column") else TABLE.drop(columns="track")
+    pd.testing.assert_frame_equal(tree["labels/nuclei"].omezarr.properties, expected, check_column_type=False)
+    rows = told(tmp_path / "a.ome.zarr")["properties"]
+    assert rows[0]["label-value"] == 1
+    assert rows[0]["area"] == 4
+    assert rows[1].keys() == {"label-value", "area", "alive"}  # what is missing is left out
+
+
+def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labels()})
+    group = zarr.open_group(tmp_path / "a.ome.zarr", path="labels/nuclei", mode="r+")
+    rows = [{"label-value": 2, "class": "a"}, {"label-value": 1, "class": "b", "size": 3}]
+    group.attrs["image-label"] = {**group.attrs["image-label"], "properties": rows}
+    table = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")["labels/nuclei"].omezarr.properties
+    assert table.index.tolist() == [2, 1]
+    assert table["class"].tolist() == ["a", "b"]
+    assert np.isnan(table["size"][2])
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        (pd.DataFrame({"a": [1, 2]}, index=[1, 1]), "label 1 twice"),
+        (pd.DataFrame({"a": [1]}, index=["x"]), "'x'.*whole numbers"),
+        (pd.DataFrame({"a": [np.inf]}, index=[1]), r"'a'\] of label 1 is inf"),
+        (pd.DataFrame({"a": [object()]}, index=[1]), r"'a'\] of label 1.*astype"),
+        (pd.DataFrame({"a": [pd.Timestamp("2020")]}, index=[1]), r"'a'\] of label 1.*Timestamp"),
+        (pd.DataFrame({3: [1]}, index=[1]), "column 3"),
+        ({"area": [1, 2]}, "none says of which label"),
+        ({"label": [1], "area": [1, 2]}, "one length"),
+        ([1, 2], "DataFrame"),
+        (xr.Dataset({"a": (("i", "j"), np.zeros((2, 2)))}), "one is needed"),
+    ],
+)
+def test_c7_properties_that_are_no_table_are_refused(tmp_path: Path, properties: Any, message: str) -> None:
+    with pytest.raises(errors.OmeZarrError, match=message):
+        image().omezarr.to_zarr(
+            tmp_path / "a.ome.zarr", labels={"nuclei": xomezarr.Labels(labels(), properties=properties)}
+        )
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+# --- adding, replacing, taking away --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_labels_come_and_go_and_the_image_is_not_touched(tmp_path: Path, version: str) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, levels=3, version=version)
+    before = files(place)
+
+    def listed() -> list[str]:
+        names = list(xr.open_datatree(place, engine="omezarr").omezarr.labels)
+        assert sorted(names) == sorted(path.name for path in (place / "labels").iterdir() if path.is_dir())
+        assert xomezarr.validate(place).valid
+        assert files(place) == before
+        return names
+
+    labels().omezarr.to_labels(place, "first")
+    assert listed() == ["first"]
+    (labels() > 3).omezarr.to_labels(place, "second")
+    assert listed() == ["first", "second"]
+    with pytest.raises(errors.StoreExistsError, match="first"):
+        labels().omezarr.to_labels(place, "first")
+    other = labels().astype("uint8") + 1
+    tree = other.omezarr.to_labels(place, "first", mode="w")
+    np.testing.assert_array_equal(tree.omezarr.level(0), other)
+    assert listed() == ["first", "second"]
+    xomezarr.delete_labels(place, "first")
+    assert listed() == ["second"]
+    with pytest.raises(errors.StoreNotFoundError, match=r"no labels 'first'.*'second'"):
+        xomezarr.delete_labels(place, "first")
+    xomezarr.delete_labels(place, "second")
+    assert listed() == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_labels_in_stores_that_are_no_folder(version: str) -> None:
+    for store in (MemoryStore(), f"memory://labels-{version}-{time.time_ns()}.ome.zarr"):
+        image().omezarr.to_zarr(store, levels=2, version=version, labels={"first": labels()})
+        labels().omezarr.to_labels(store, "second")
+        tree = xr.open_datatree(store, engine="omezarr")
+        assert list(tree.omezarr.labels) == ["first", "second"]
+        for node in tree.omezarr.labels.values():
+            np.testing.assert_array_equal(node.omezarr.level(0), labels())
+            same_places(tree.omezarr.level(1), node.omezarr.level(1))
+        with pytest.raises(errors.StoreExistsError):
+            labels().omezarr.to_labels(store, "second")
+        labels().omezarr.to_labels(store, "second", mode="w")
+        xomezarr.delete_labels(store, "first")
+        assert list(xr.open_datatree(store, engine="omezarr").omezarr.labels) == ["second"]
+
+
+class BrokenError(Exception):
+    pass
+
+
+def breaking(after: int) -> Any:
+    count = itertools.count()
+
+    def on_tile(nbytes: int) -> None:
+        if next(count) >= after:
+            raise BrokenError
+
+    return on_tile
+
+
+@pytest.mark.parametrize("mode", ["w-", "w"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_c8_a_failure_leaves_what_was_there(tmp_path: Path, mode: str, kept: bool) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, levels=3)
+    if kept:
+        labels().omezarr.to_labels(place, "kept")
+    if mode == "w" and kept:
+        labels().omezarr.to_labels(place, "nuclei")
+    before = files(place, but="")
+    for after in range(3):
+        with pytest.raises(BrokenError):
+            (labels() + 1).omezarr.to_labels(place, "nuclei", mode=mode, progress=breaking(after), chunks={"y": 9})
+        assert files(place, but="") == before
+        assert list(place.rglob(".*.partial")) == []
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_c8_a_failure_in_labels_leaves_no_image(tmp_path: Path, after: int) -> None:
+    def lose(block: Any) -> Any:
+        raise BrokenError
+
+    lost = dask.array.zeros((37, 50), chunks=10, dtype="u1").map_blocks(lose, dtype="u1", meta=np.empty((0, 0), "u1"))
+    with pytest.raises(BrokenError):
+        image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": xr.DataArray(lost, dims=("y", "x"))})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["dask", "lazy", "mask"])
+def test_c4_labels_from_every_source(tmp_path: Path, kind: str) -> None:
+    own = labels() > 4 if kind == "mask" else labels()
+    given = own.chunk(y=7, x=11)
+    if kind == "lazy":
+        own.to_dataset(name="l").to_zarr(tmp_path / "raw.zarr")
+        given = xr.open_zarr(tmp_path / "raw.zarr", chunks=None)["l"]
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, labels={"nuclei": given})
+    expected = image().omezarr.to_zarr(tmp_path / "b.ome.zarr", levels=3, labels={"nuclei": own})
+    for one, other in zip(tree["labels/nuclei"].omezarr.levels, expected["labels/nuclei"].omezarr.levels, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == own.dtype
+
+
+def test_labels_that_are_computed_later(tmp_path: Path) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    later = labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", compute=False)
+    assert not (tmp_path / "a.ome.zarr" / "labels").exists()
+    tree = later.compute()
+    np.testing.assert_array_equal(tree.omezarr.level(0), labels())
+    assert list(xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr").omezarr.labels) == ["nuclei"]
+
+
+def test_replacing_an_image_says_which_labels_are_lost(tmp_path: Path) -> None:
+    given = {"old": labels(), "both": labels()}
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels=given)
+    with pytest.warns(errors.OtherImagesWarning, match=r"has labels \(old\)"):
+        image().omezarr.to_zarr(tmp_path / "a.ome.zarr", mode="w", labels={"both": labels()})
+    assert list(xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr").omezarr.labels) == ["both"]
+
+
+def add(place: str, name: str) -> None:
+    labels().omezarr.to_labels(place, name)
+
+
+def test_several_processes_add_labels_at_once(tmp_path: Path) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2)
+    names = [f"labels {number}" for number in range(6)]
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        pool.starmap(add, [(str(tmp_path / "a.ome.zarr"), name) for name in names])
+    tree = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")
+    assert sorted(tree.omezarr.labels) == names
+    assert list((tmp_path / "a.ome.zarr").rglob("*.lock")) == []
+
+
+WRITER = """
+import sys, numpy as np, xarray as xr, xomezarr
+values = np.arange(64 * 64, dtype="uint32").reshape(64, 64) + int(sys.argv[2])
+print("ready", flush=True)
+for _ in range(1000):
+    xr.DataArray(values, dims=("y", "x")).omezarr.to_labels(sys.argv[1], "nuclei", mode="w", chunks={"y": 8, "x": 8})
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_c8_a_killed_writer_leaves_the_old_labels_or_the_new_ones(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image(64, 64).omezarr.to_zarr(place, levels=2)
+    before = files(place)
+    wait = np.random.default_rng(3)
+    for number in range(8):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(WRITER), str(place), str(number)], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(wait.uniform(0, 0.3))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert files(place) == before
+        tree = xr.open_datatree(place, engine="omezarr")
+        for node in tree.omezarr.labels.values():
+            first = int(node.omezarr.level(0)[0, 0])
+            np.testing.assert_array_equal(node.omezarr.level(0).values.ravel(), np.arange(64 * 64) + first)
+    tree = labels(64, 64).omezarr.to_labels(place, "nuclei", mode="w")
+    np.testing.assert_array_equal(tree.omezarr.level(0), labels(64, 64))
+    left = [path.name for path in (place / "labels").iterdir() if path.is_dir()]
+    assert left == ["nuclei"]
+    assert xomezarr.validate(place).valid
+
+
+# --- trees and Datasets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_tree_is_written_with_its_labels(tmp_path: Path, version: str) -> None:
+    given = {
+        "nuclei": xomezarr.Labels(labels(), colors={1: "red"}, properties=TABLE),
+        "mask": labels() > 3,
+    }
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, version="0.4", labels=given)
+    tree.omezarr.to_zarr(tmp_path / "b.ome.zarr", version=version)
+    copy = xr.open_datatree(tmp_path / "b.ome.zarr", engine="omezarr")
+    assert copy.omezarr.version == copy["labels/mask"].omezarr.version == version
+    assert list(copy.omezarr.labels) == ["nuclei", "mask"]
+    for name, node in tree.omezarr.labels.items():
+        for one, other in zip(node.omezarr.levels, copy[f"labels/{name}"].omezarr.levels, strict=True):
+            xr.testing.assert_identical(one, other)
+            assert one.dtype == other.dtype
+    assert copy["labels/nuclei"].omezarr.colors == {1: "#ff0000ff"}
+    pd.testing.assert_frame_equal(copy["labels/nuclei"].omezarr.properties, TABLE, check_column_type=False)
+    assert xomezarr.validate(tmp_path / "b.ome.zarr").valid
+
+
+def test_a_crop_takes_the_labels_along(tmp_path: Path) -> None:
+    da = image(2, 37, 50, dims="cyx").assign_coords(c=["DAPI", "GFP"])
+    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3, labels={"nuclei": labels()})
+    for cut in (tree.omezarr.sel(x=slice(9, 15), c="GFP"), tree.omezarr.isel(x=slice(8, 20), y=slice(4, 30))):
+        for index in range(3):
+            same_places(cut.omezarr.level(index), cut["labels/nuclei"].omezarr.level(index))
+            assert cut["labels/nuclei"].omezarr.level(index).sizes["x"] == cut.omezarr.level(index).sizes["x"]
+        cut.omezarr.to_zarr(tmp_path / "b.ome.zarr", mode="w")
+        again = xr.open_datatree(tmp_path / "b.ome.zarr", engine="omezarr")
+        for index in range(3):
+            same_places(again.omezarr.level(index), again["labels/nuclei"].omezarr.level(index))
+            xr.testing.assert_allclose(
+                again["labels/nuclei"].omezarr.level(index), cut["labels/nuclei"].omezarr.level(index)
+            )
+
+
+def test_a_dataset_is_an_image_with_its_labels(tmp_path: Path) -> None:
+    spots = image().astype("float32").rename("spots")
+    ds = xr.Dataset({"nuclei": labels().assign_coords(spots.coords), "spots": spots, "mask": spots > 100})
+    tree = ds.omezarr.to_zarr(
+        tmp_path / "a.ome.zarr", levels=2, colors={"mask": {1: "lime"}}, properties={"nuclei": TABLE}
+    )
+    assert tree.omezarr.name == "spots"
+    assert list(tree.omezarr.labels) == ["nuclei", "mask"]
+    assert tree["labels/mask"].omezarr.colors == {1: "#00ff00ff"}
+    assert len(tree["labels/nuclei"].omezarr.properties) == 3
+    both = xr.merge([tree.omezarr.level(1), tree["labels/nuclei"].omezarr.level(1)])
+    both.omezarr.to_zarr(tmp_path / "b.ome.zarr", image="spots")
+    assert xomezarr.to_zarr(both, tmp_path / "c.ome.zarr").omezarr.name == "spots"
+
+
+@pytest.mark.parametrize(
+    ("ds", "options", "message"),
+    [
+        (xr.Dataset({"a": labels(), "b": labels()}), {}, r"which is the image among .*\['a', 'b'\].*image='a'"),
+        (xr.Dataset({"a": labels(), "b": labels()}), {"image": "c"}, r"image='c' is none of"),
+        (xr.Dataset({"a": labels(), "image": labels()}), {"colors": {"b": {}}}, "colors are given for 'b'"),
+        (xr.Dataset(), {}, "which is the image"),
+    ],
+)
+def test_c7_a_dataset_that_does_not_tell(tmp_path: Path, ds: xr.Dataset, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(errors.LabelError, match=message):
+        ds.omezarr.to_zarr(tmp_path / "a.ome.zarr", **options)
+
+
+# --- what other tools do to labels ---------------------------------------------------------------------------
+
+
+def rewrite(group: Path, change: Any) -> None:
+    path = group / ".zattrs"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def test_labels_that_cannot_be_opened_are_told_and_the_image_opens(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, labels={"nuclei": labels(), "broken": labels()})
+    rewrite(place / "labels", lambda attrs: {"labels": ["../../b", "gone", "broken", "nuclei", 3]})
+    rewrite(place / "labels" / "broken", lambda attrs: {**attrs, "multiscales": []})
+    with pytest.warns(errors.LabelWarning) as caught:
+        tree = xr.open_datatree(place, engine="omezarr")
+    messages = "\n".join(str(warning.message) for warning in caught)
+    for name in ("../../b", "gone", "broken"):
+        assert name in messages
+    assert list(tree.omezarr.labels) == ["nuclei"]
+    tree.omezarr.level(0).load()
+
+
+def test_labels_of_deeper_paths_are_read(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, labels={"nuclei": labels()})
+    (place / "labels" / "by hand").mkdir()
+    (place / "labels" / "by hand" / ".zgroup").write_text('{"zarr_format": 2}')
+    (place / "labels" / "nuclei").rename(place / "labels" / "by hand" / "first")
+    rewrite(place / "labels", lambda attrs: {"labels": ["by hand/first"]})
+    tree = xr.open_datatree(place, engine="omezarr")
+    assert list(tree.omezarr.labels) == ["by hand/first"]
+    np.testing.assert_array_equal(tree["labels/by hand/first/0/first"], labels())
+
+
+def test_unknown_keys_of_other_tools_survive(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, labels={"nuclei": labels()})
+    rewrite(place / "labels", lambda attrs: {**attrs, "theirs": 1})
+    rewrite(
+        place / "labels" / "nuclei",
+        lambda attrs: {**attrs, "image-label": {**attrs["image-label"], "theirs": {"a": 2}}},
+    )
+    labels().omezarr.to_labels(place, "second")
+    assert zarr.open_group(place / "labels", mode="r").attrs["theirs"] == 1
+    tree = xr.open_datatree(place, engine="omezarr")
+    tree.omezarr.to_zarr(tmp_path / "b.ome.zarr", version="0.5")
+    assert told(tmp_path / "b.ome.zarr")["theirs"] == {"a": 2}
+
+
+def test_what_is_no_label_image_says_so(tmp_path: Path) -> None:
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labels()})
+    for attribute in ("colors", "properties"):
+        with pytest.raises(errors.LabelError, match=r"take tree\['labels/nuclei'\]"):
+            getattr(tree.omezarr, attribute)
+    with pytest.raises(errors.LabelError, match="holds labels"):
+        labels().omezarr.to_labels(tmp_path / "a.ome.zarr" / "labels" / "nuclei", "inner")
+    with pytest.raises(errors.StoreNotFoundError):
+        labels().omezarr.to_labels(tmp_path / "nothing.ome.zarr", "nuclei")
+
+
+def test_the_plan_tells_of_labels(tmp_path: Path) -> None:
+    plan = image().omezarr.plan(tmp_path / "a.ome.zarr", levels=2, labels={"nuclei": labels()})
+    assert "labels 'nuclei', method mode: 2 levels" in str(plan)
+    assert plan.to_dict()["labels"]["nuclei"]["levels"][1]["shape"] == [19, 25]
+    assert plan.nbytes == sum(level.nbytes for one in (plan, plan.labels["nuclei"]) for level in one.levels)
+    ids = [tile.id for tile in plan.tiles]
+    assert len(ids) == len({*ids}) == plan.tile_count
+    written = []
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, labels={"nuclei": labels()}, progress=written.append)
+    assert sum(written) == plan.nbytes
+    assert spec.is_image(zarr.open_group(tmp_path / "a.ome.zarr", path="labels/nuclei", mode="r").attrs.asdict())
