@@ -404,7 +404,7 @@ def collection_tree(
         try:
             if other := next((one for one in opened if _overlap(one, place)), None):
                 raise MetadataError(f"it is, or lies in, the place of the image {other!r}")
-            member = open_member(group, path)
+            member = _member(group, path)
             if member is None:
                 raise MetadataError("there is no such group; the store is incomplete: copy or write it again")
             tree[place] = tree_of(
@@ -484,7 +484,7 @@ def _paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
 
     87 (MUST): the group ``OME`` lists them. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
     """
-    listing = open_member(group, OME)
+    listing = _member(group, OME)
     attrs = {} if listing is None else listing.attrs.asdict()
     if "series" in spec.kinds(attrs):
         try:
@@ -497,10 +497,18 @@ def _paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
             )
     paths: list[str] = []
     for number in count():
-        if open_member(group, str(number)) is None:
+        if _member(group, str(number)) is None:
             break
         paths.append(str(number))
     return tuple(paths), False
+
+
+def _member(group: zarr.Group, path: str) -> zarr.Group | None:
+    """Open a group of a collection, of the same Zarr format; None where there is none."""
+    try:
+        return open_member(group, path, alike=True)
+    except KeyError:
+        return None
 
 
 def _overlap(one: str, other: str) -> bool:
