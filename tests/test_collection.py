@@ -176,6 +176,7 @@ def test_rules_83_to_89_of_the_layout(tmp_path: Path, version: str) -> None:
     assert set(root.group_keys()) == {"OME", "view 0", "view 1", "view 2"}
     for name in inside(listing)["series"]:
         assert xomezarr.validate(tmp_path / "a.ome.zarr" / name, strict=True).valid
+    assert xomezarr.validate(tmp_path / "a.ome.zarr", strict=True).findings == ()
     document = xml_of(tmp_path / "a.ome.zarr")
     assert [one.name for one in document.images] == inside(listing)["series"]
 
