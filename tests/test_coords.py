@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import zarr
 
 import xomezarr
 from xomezarr import errors
@@ -44,7 +45,13 @@ def by_name(da: xr.DataArray, **options: Any) -> dict[str, Dimension]:
 
 
 def follow(message: str, da: xr.DataArray) -> tuple[xr.DataArray, dict[str, Any]]:
-    """Do what the end of a message says: a method of the array or of the accessor, or an argument of the writer."""
+    """Do what the end of a message says: a method of the array or of the accessor, or an argument of the writer.
+
+    Of a collection that it writes, the last image is returned.
+    """
+    if (at := message.find("xomezarr.write_collection(")) >= 0:
+        written = eval(message[at:], {"da": da, "store": zarr.storage.MemoryStore(), "xomezarr": xomezarr})
+        return list(written.children.values())[-1].omezarr.level(0), {}
     argument = re.search(r"(?:^|[ :])(axes|irregular|scale|translation|units)=(\S.*|\".*\")$", message)
     if argument and not message.endswith(")"):
         return da, {argument[1]: eval(argument[2], {"np": np})}
@@ -108,9 +115,21 @@ REFUSED: dict[str, tuple[xr.DataArray, dict[str, Any], type[errors.OmeZarrError]
     "scale is True": (image("y", "x", x=[0], attrs={"scale": True}), {}, errors.CoordinateError, "is True"),
     "unknown type": (image("stage", "y", "x"), {}, errors.AxisError, "'stage' is of no known axis type"),
     "name is no text": (xr.DataArray(np.zeros((2, 2)), dims=("y", 3)), {}, errors.AxisError, "dimension 3 is not"),
-    "six dimensions": (image("t", "c", "p", "z", "y", "x"), {"axes": {"p": "stage"}}, errors.AxisError, "isel(p=0)"),
+    "six dimensions": (image("t", "c", "p", "z", "y", "x"), {"axes": {"p": "stage"}}, errors.AxisError, "da.isel(p=p)"),
+    "six dimensions, one unknown": (
+        image("view", "t", "c", "z", "y", "x"),
+        {},
+        errors.AxisError,
+        'write_collection({f"view {view}": da.isel(view=view) for view in range(da.sizes["view"])}, store)',
+    ),
+    "two beyond five, with odd names": (
+        image("a b", "c", "da", "z", "y", "x"),
+        {"axes": {"a b": "space", "da": "tile"}},
+        errors.AxisError,
+        "da.isel({'a b': index0, 'da': index1}) for index0 in range(da.sizes[\"a b\"]) for index1",
+    ),
     "two of time": (image("t", "time", "y", "x"), {}, errors.AxisError, "('t', 'time')"),
-    "four of space": (image("w", "z", "y", "x"), {"axes": {"w": "space"}}, errors.AxisError, "isel(w=0)"),
+    "four of space": (image("w", "z", "y", "x"), {"axes": {"w": "space"}}, errors.AxisError, "da.isel(w=w)"),
     "one of space": (image("c", "x"), {}, errors.AxisError, "1 are of space"),
     "none of space": (image("t", "c"), {}, errors.AxisError, "0 are of space"),
     "axes is a list": (image("y", "x"), {"axes": ["space", "space"]}, errors.AxisError, "axes is ['space'"),

@@ -33,6 +33,7 @@ def blocks(page: str, language: str) -> list[str]:
     ("page", "stores"),
     [
         ("methods.md", ["cells.ome.zarr", "photons.ome.zarr", "spread.ome.zarr"]),
+        ("collections.md", ["embryo.ome.zarr"]),
         ("migration.md", ["cells.ome.zarr", "levels.ome.zarr"]),
         ("labels.md", ["both.ome.zarr", "cells.ome.zarr", "copy.ome.zarr"]),
     ],

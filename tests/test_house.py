@@ -31,6 +31,7 @@ HEAVY = (
     "skimage",
     "scipy",
     "ome_zarr_models",
+    "ome_types",
     "dask.array",
     "tifffile",
     "cyclopts",

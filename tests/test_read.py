@@ -459,7 +459,7 @@ def test_c7_other_versions_are_claimed_and_refused_by_name(tmp_path: Path, versi
         ({"plate": {"wells": []}}, "a plate"),
         ({"ome": {"version": "0.5", "well": {}}}, "a well of a plate"),
         ({"ome": {"version": "0.5", "labels": ["a"]}}, "a list of label images"),
-        ({"bioformats2raw.layout": 3}, "bioformats2raw"),
+        ({"series": ["0"]}, "a list of series"),
         ({}, "no OME-Zarr metadata; open plain Zarr with xarray.open_zarr"),
     ],
 )

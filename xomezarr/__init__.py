@@ -19,6 +19,7 @@ from xomezarr.accessor import (
     to_zarr,
 )
 from xomezarr.channels import assign_channels
+from xomezarr.collection import open_collection, write_collection
 from xomezarr.convert import convert
 from xomezarr.coords import assign_grid, to_units
 from xomezarr.errors import OmeZarrError, OmeZarrWarning
@@ -62,6 +63,7 @@ __all__ = [
     "labels",
     "level",
     "levels",
+    "open_collection",
     "plan",
     "pyramid",
     "sel",
@@ -70,6 +72,7 @@ __all__ = [
     "to_units",
     "to_zarr",
     "validate",
+    "write_collection",
 ]
 
 

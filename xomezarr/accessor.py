@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +19,13 @@ from xomezarr.grid import Boundary
 from xomezarr.labels import Labels, colors_of, properties_of
 from xomezarr.model import Axis, Channel, Image
 from xomezarr.plan import COMPRESSORS, Plan, Shards
-from xomezarr.progress import OnTile, rich_progress
+from xomezarr.progress import OnTile
+from xomezarr.progress import progress_of as _progress
 from xomezarr.pyramid import Factors
 from xomezarr.report import Report
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
-from xomezarr.write import Progress, write_array, write_tree
+from xomezarr.write import write_array, write_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -580,15 +580,3 @@ class OmeZarrTreeAccessor:
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""
         return plot.thumbnail(self.levels, self.channels, max_size=max_size)
-
-
-def _progress(progress: bool | OnTile | None, store: StoreArgument) -> Progress | None:
-    """Turn what the user asked for into what the writer takes."""
-    if progress is None or progress is False:
-        return None
-    if progress is True:
-        return lambda total: rich_progress(total, f"writing {store}")
-    if not callable(progress):
-        raise OmeZarrError(f"progress={progress!r} is neither True nor callable; give progress=True for a bar")
-    told: Callable[[int], None] = progress
-    return lambda total: nullcontext(told)

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from xomezarr.collection import check_single, completed_in, is_collection, open_collection
+from xomezarr.errors import NotOmeZarrError
 from xomezarr.read import open_level, open_tree
 from xomezarr.spec import is_image
 from xomezarr.store import SUFFIXES, open_group
@@ -32,7 +34,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether there are metadata of an OME-Zarr image.
+        """Whether there are metadata of an OME-Zarr image, or of a collection of images.
 
         Local folders are looked into; a URL must end as OME-Zarr stores do before it is asked.
         """
@@ -46,7 +48,8 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
             if not remote and "://" not in text and not Path(text).expanduser().is_dir():
                 return False
         try:
-            return is_image(open_group(filename_or_obj).attrs.asdict())
+            attrs = open_group(filename_or_obj).attrs.asdict()
+            return is_image(attrs) or is_collection(attrs)
         except Exception:  # xarray asks every engine about everything: whatever it is, it is not ours
             return False
 
@@ -60,9 +63,19 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
         """Open one resolution level; see `read.open_level`."""
-        return open_level(
-            filename_or_obj, level=level, group=group, storage_options=storage_options, drop_variables=drop_variables
-        )
+        try:
+            return open_level(
+                filename_or_obj,
+                level=level,
+                group=group,
+                storage_options=storage_options,
+                drop_variables=drop_variables,
+                complete=None if group is None else completed_in(filename_or_obj, group, storage_options),
+            )
+        except NotOmeZarrError:
+            if group is None:
+                check_single(filename_or_obj, storage_options)
+            raise
 
     def open_datatree(
         self,
@@ -72,8 +85,20 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> xr.DataTree:
-        """Open all resolution levels; see `read.open_tree`."""
-        return open_tree(filename_or_obj, group=group, storage_options=storage_options, drop_variables=drop_variables)
+        """Open all resolution levels, or all images of a collection; see `read.open_tree`, `open_collection`."""
+        options: Any = {"storage_options": storage_options, "drop_variables": drop_variables}
+        try:
+            return open_tree(
+                filename_or_obj,
+                group=group,
+                complete=None if group is None else completed_in(filename_or_obj, group, storage_options),
+                **options,
+            )
+        except NotOmeZarrError:
+            # it is looked at again: images, which are many more, are opened with as few requests as can be
+            if group is None and is_collection(open_group(filename_or_obj, storage_options=storage_options).attrs):
+                return open_collection(filename_or_obj, **options)
+            raise
 
     def open_groups_as_dict(
         self,

@@ -1,4 +1,4 @@
-"""The command line: ``xomezarr convert``, ``scale``, ``info``, ``validate`` and ``demo``."""
+"""The command line: ``xomezarr convert``, ``scale``, ``plate``, ``info``, ``validate`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
@@ -35,6 +36,7 @@ from xomezarr.errors import (
     MultipleErrors,
     OmeZarrError,
     OmeZarrWarning,
+    PatternError,
     PixelSizeWarning,
     ResourceError,
     StoreExistsError,
@@ -42,6 +44,7 @@ from xomezarr.errors import (
     UnitWarning,
     VersionError,
 )
+from xomezarr.folder import open_images, scan
 from xomezarr.model import Channel
 from xomezarr.plan import Plan, readable_bytes
 from xomezarr.plot import composite
@@ -61,7 +64,7 @@ __all__ = ["main"]
 DONE, AT_FAULT, CALL_AT_FAULT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done; the data or store is at fault; the call is at fault; 128 + SIGINT as shells do."""
 
-CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError, ResourceError)
+CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError, ResourceError, PatternError)
 """Errors that only an option can cause."""
 
 CURES: Sequence[tuple[type[BaseException], str, str]] = (
@@ -91,6 +94,7 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (UnitError, r"", "units"),
     (VersionError, r"\bversion\b", "version"),
     (OmeZarrError, r"^name=", "name"),
+    (PatternError, r"", "pattern"),
     (PixelSizeWarning, r"", "scale"),
     (UnitWarning, r"", "units"),
 )
@@ -364,6 +368,110 @@ def scale(
     if copy_metadata:
         description["copied_attributes"] = list(written.copied)
     _show(description, as_json=json)
+    return DONE
+
+
+def plate(
+    src: Path,
+    dst: str,
+    /,
+    *,
+    pattern: str,
+    name: str | None = None,
+    overwrite: bool = False,
+    method: str | None = None,
+    levels: Annotated[int | None, _count("levels")] = None,
+    factors: str | None = None,
+    version: Literal["0.4", "0.5"] = "0.4",
+    chunks: str | None = None,
+    boundary: Literal["pad", "trim"] = "pad",
+    scale: str | None = None,
+    units: str | None = None,
+    dims: str | None = None,
+    channels: str | None = None,
+    shards: str | None = None,
+    max_memory: Annotated[str | None, _spelled("max_memory")] = None,
+    workers: Annotated[int | None, _count("workers")] = None,
+    scheduler: str | None = None,
+    dry_run: Annotated[bool, _spelled("dry_run")] = False,
+    json: bool = False,
+) -> int:
+    """Make a plate of a folder of images whose names say where each belongs.
+
+    Parameters
+    ----------
+    src
+        Folder with the images.
+    dst
+        Store to write, such as plate.ome.zarr.
+    pattern
+        How the files are named: "{row}{column}_s{field}_{channel}.tif", with {well} for row and column, {z}, {t},
+        {acquisition}, and {} for what does not matter. Where it holds a /, files lie in folders below SRC. Files of
+        one well and field that differ by channel, z or t become one image.
+    name
+        Name of the plate.
+    overwrite
+        Replace what is at DST.
+    method
+        How to make the coarser levels, such as local_mean or nearest.
+    levels
+        Number of levels, the finest included.
+    factors
+        Step from level to level: 2, or z=1,y=2,x=2.
+    version
+        Version of OME-Zarr.
+    chunks
+        By dimension, y=256,x=256, or one number for each: 1,256,256.
+    boundary
+        What becomes of pixels that do not fill a block at the edge: pad keeps them, trim drops them.
+    scale
+        Pixel sizes that count instead of the files': z=2,y=0.5,x=0.5.
+    units
+        Unit of all pixel sizes, um, or by dimension: z=um,t=s.
+    dims
+        Names of the dimensions of each file in its order: zyx, or time,y,x.
+    channels
+        Channel names, in the order of those in the files' names: "DAPI,GFP".
+    shards
+        For version 0.5: auto, for files of several chunks, or pixels of a file as for --chunks.
+    max_memory
+        Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
+    workers
+        Threads; left out, one for each core.
+    scheduler
+        Address of a cluster of dask that does the work, such as tcp://10.0.0.1:8786.
+    dry_run
+        Say what would be made of which files by their names, and write nothing.
+    json
+        Describe what is made as JSON.
+    """
+    options: dict[str, Any] = {
+        "method": method,
+        "levels": levels,
+        "factors": None if factors is None else _parse_factors(factors),
+        "version": version,
+        "mode": "w" if overwrite else "w-",
+        "chunks": None if chunks is None else _parse_chunks(chunks),
+        "boundary": boundary,
+        "shards": None if shards is None else _parse_shards(shards),
+        "max_memory": max_memory,
+        "workers": workers,
+    }
+    image: dict[str, Any] = {
+        "dims": None if dims is None else _parse_dims(dims),
+        "scale": None if scale is None else _by_dimension("--scale", scale, float),
+        "units": None if units is None else _parse_units(units),
+        "channels": None if channels is None else [channel.strip() for channel in channels.split(",")],
+    }
+    folder = scan(src, pattern)
+    if not dry_run:
+        wells = open_images(folder, **image)
+        with _cluster(scheduler):
+            import_module("xomezarr").write_plate(wells, dst, name=name, progress=True, **options)
+    if json:
+        print(_json({"store": dst, **folder.to_dict()}))
+    else:
+        print(f"{folder}\n{'it would be written' if dry_run else 'written'} to {dst}")
     return DONE
 
 
@@ -727,7 +835,7 @@ def build_app() -> App:
         version=installed_version("xomezarr"),
         default_parameter=Parameter(negative=""),
     )
-    for command in (convert, scale, info, validate, demo):
+    for command in (convert, scale, plate, info, validate, demo):
         app.command(command, name=command.__name__)
     return app
 

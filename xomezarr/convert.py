@@ -9,11 +9,9 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
 import xarray as xr
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from xomezarr import source
+from xomezarr import omexml, source
 from xomezarr.channels import RGB, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
@@ -38,6 +36,7 @@ from xomezarr.errors import (
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
+from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
 from xomezarr.read import open_tree
 from xomezarr.store import check_array, check_complete, overlap, resolve
 
@@ -57,11 +56,12 @@ COARSEST_PIXEL_UM = 20.0
 Software that knows no pixel size writes a resolution for print: 72 to 1200 dots per inch, which is 353 to 21 µm.
 """
 
-NOT_PHYSICAL = frozenset({"", "pixel", "pixels", "reference frame", "reference_frame"})
-"""What OME-XML and ImageJ write for a unit where they know none."""
-
 TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
 """Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
+
+
+MOST_OPEN = 128
+"""Files that stay open for their next reading; a process may hold some hundreds, and a plate has thousands."""
 
 
 # --- opening -----------------------------------------------------------------
@@ -338,18 +338,34 @@ class FileArray(BackendArray):
         return await asyncio.to_thread(self.__getitem__, key)
 
     def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
-        # a copy: what is loaded must not change when the file does
-        return np.array(self._array()[key], dtype=self.dtype)
+        with self._held() as array:
+            # a copy: what is loaded must not change when the file does
+            return np.array(array[key], dtype=self.dtype)
 
-    def _array(self) -> Any:
+    @contextmanager
+    def _held(self) -> Iterator[Any]:
+        """Yield what can be indexed: open from then on, or, where many others are, for this once."""
         with self._lock:
-            if self._opened is None:
+            if self._opened is None and len(OPEN) < MOST_OPEN:
                 self._opened, close = self.opener()
                 weakref.finalize(self, close)
-            return self._opened
+                OPEN.add(self)
+            opened = self._opened
+        if opened is not None:
+            yield opened
+            return
+        opened, close = self.opener()
+        try:
+            yield opened
+        finally:
+            close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.opener, self.shape, self.dtype)
+
+
+OPEN: weakref.WeakSet[FileArray] = weakref.WeakSet()
+"""The arrays whose files are open."""
 
 
 def _lazy(
@@ -444,7 +460,7 @@ def _open_zarr(path: str, dims: str | Sequence[str] | None, storage_options: Map
         raise
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, "", node, dims, options)
-    if "ome" in node.attrs or "multiscales" in node.attrs:
+    if {"ome", "multiscales", "bioformats2raw.layout"} & set(node.attrs):
         remote = {} if options is None else {"storage_options": options}
         return _renamed(xr.open_dataarray(path, engine="omezarr", backend_kwargs=remote), dims, path)
     check_complete(node)
@@ -524,28 +540,6 @@ def _renamed(image: xr.DataArray, dims: str | Sequence[str] | None, path: str) -
 
 
 # --- TIFF --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What a file says of its pixels, by dimension.
-
-    Parameters
-    ----------
-    scale
-        Distance of neighbouring pixel centres.
-    units
-        Units, as the file spells them.
-    channels
-        One for each index of the channel dimension; empty if the file says nothing.
-    name
-        Name of the image.
-    """
-
-    scale: Mapping[str, float] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
-    channels: tuple[Channel, ...] = ()
-    name: str | None = None
 
 
 def _open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
@@ -732,64 +726,12 @@ def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
 
 
 def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
-    """Read PhysicalSize, TimeIncrement and Channel of OME-XML (2016-06; units default to µm and s there)."""
-    root = ElementTree.fromstring(tiff.ome_metadata or "")
-    element = _ome_image(root, image, series, len(tiff.series))
-    pixels = None if element is None else element.find("{*}Pixels")
-    if element is None or pixels is None:
-        return Calibration()
-    scale: dict[str, float] = {}
-    units: dict[str, str] = {}
-    sources = {
-        "x": ("PhysicalSizeX", "µm"),
-        "y": ("PhysicalSizeY", "µm"),
-        "z": ("PhysicalSizeZ", "µm"),
-        "t": ("TimeIncrement", "s"),
-    }
-    for dim, (attribute, default) in sources.items():
-        size = _number(pixels.get(attribute))
-        if size is not None:
-            scale[dim] = size
-            unit = pixels.get(f"{attribute}Unit", default)
-            if unit not in NOT_PHYSICAL:
-                units[dim] = unit
-    return Calibration(scale, units, _ome_channels(pixels), element.get("Name"))
-
-
-def _ome_image(root: ElementTree.Element, image: TiffPageSeries, series: int, count: int) -> ElementTree.Element | None:
-    """Find the Image element of a series: by its place, or, where files for some images are missing, by its name."""
-    elements = [element for element in root.findall("{*}Image") if element.find("{*}Pixels") is not None]
-    if len(elements) == count:
-        return elements[series]
-    named = [element for element in elements if element.get("Name") == image.name]
-    return named[0] if len(named) == 1 else None
-
-
-def _ome_channels(pixels: ElementTree.Element) -> tuple[Channel, ...]:
-    """Read names and colours; a channel without a name among named ones goes by its ID."""
-    elements = pixels.findall("{*}Channel")
-    named = any(element.get("Name") for element in elements)
-    if not named and not any(element.get("Color") for element in elements):
-        return ()
-    return tuple(
-        Channel(
-            (element.get("Name") or element.get("ID") or f"channel {index}") if named else None,
-            _ome_color(element.get("Color")),
-        )
-        for index, element in enumerate(elements)
-    )
-
-
-def _ome_color(color: str | None) -> str | None:
-    """Turn OME-XML's signed 32-bit RGBA into six hexadecimal digits.
-
-    >>> _ome_color("-16776961"), _ome_color("16711935")
-    ('FF0000', '00FF00')
-    """
-    try:
-        return None if color is None else f"{(int(color) & 0xFFFFFFFF) >> 8:06X}"
-    except ValueError:
-        return None
+    """Read the OME-XML of a series: by its place, or, where files for some images are missing, by its name."""
+    described = omexml.parse(tiff.ome_metadata or "")
+    if len(described) == len(tiff.series):
+        return described[series].said
+    named = [one.said for one in described if one.said.name == image.name]
+    return named[0] if len(named) == 1 else Calibration()
 
 
 def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> Calibration:
@@ -806,7 +748,7 @@ def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> C
         x, y = _resolution(image)
         scale = {dim: 1 / value for dim, value in (("x", x), ("y", y)) if value}
     for dim, key in (("z", "spacing"), ("t", "finterval")):
-        step = _number(metadata.get(key))
+        step = number(metadata.get(key))
         # ImageJ writes a negative spacing for stacks taken downwards; the order of the planes is unchanged
         if step:
             scale[dim] = abs(step)
@@ -873,13 +815,6 @@ def _resolution(image: TiffPageSeries) -> tuple[float | None, float | None]:
         numerator, denominator = tag.value if tag is not None else (0, 1)
         found.append(numerator / denominator if numerator and denominator else None)
     return found[0], found[1]
-
-
-def _number(text: object) -> float | None:
-    try:
-        return float(text) if text is not None else None  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
 
 
 _OPENERS: Mapping[bytes, Callable[[str, str | Sequence[str] | None, int | None], xr.DataArray]] = {

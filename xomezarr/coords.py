@@ -6,7 +6,10 @@ dimension at any level. Writing, reading and `pyramid` all go through these two.
 
 from __future__ import annotations
 
+import json
+import keyword
 import math
+import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
@@ -92,6 +95,9 @@ EXACT_INTEGERS = 2.0**53
 
 MAX_AXES, MAX_SPATIAL = 5, 3
 
+_PLAIN_NAME = re.compile(r"[^A-Za-z0-9_-]")
+"""What is left out of a dimension's name where it becomes part of the name of a group."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
@@ -151,14 +157,12 @@ def describe(
     unusable = [*_name_faults(da), *_size_faults(da), *_not_by_dimension(AxisError, "space", axes=axes)]
     raise_all(unusable, "the array cannot be written as OME-Zarr")
     faults = _axes_faults(da, axes or {})
-    types: dict[str, str] = {}
-    for dim in map(str, da.dims):
-        found = infer_axis_type(da, dim, axes or {})
-        if found is None:
-            faults.append(_unknown_type(dim))
-        else:
-            types[dim] = found
-    faults += _layout_faults(types, da.ndim - len(types))
+    found = {dim: infer_axis_type(da, dim, axes or {}) for dim in map(str, da.dims)}
+    types = {dim: kind for dim, kind in found.items() if kind is not None}
+    unknown = [dim for dim in found if dim not in types]
+    # what becomes of those that are too many needs no type
+    faults += [_unknown_type(dim) for dim in unknown if dim not in _surplus_of_unknown(types, unknown)]
+    faults += _layout_faults(list(found), types)
     dimensions: dict[str, Dimension] = {}
     for dim, kind in types.items():
         try:
@@ -766,31 +770,28 @@ def _missing_dims(da: xr.DataArray, named: Iterable[Hashable], where: str) -> li
     ]
 
 
-def _layout_faults(types: Mapping[str, str], unknown: int) -> list[OmeZarrError]:
+def _layout_faults(dims: Sequence[str], types: Mapping[str, str]) -> list[OmeZarrError]:
     """Rules 15 to 18: two to five axes, two or three of space, at most one of time, one of channels or custom.
 
-    `unknown` counts the dimensions whose type is not known: any of them may be the one that is missing.
+    Any dimension whose type is not known may be the one that is missing.
     """
+    unknown = [dim for dim in dims if dim not in types]
     spatial = [dim for dim, kind in types.items() if kind == "space"]
-    temporal = [dim for dim, kind in types.items() if kind == "time"]
-    # of several, the one that is called a channel is kept
-    others = sorted((d for d in types if types[d] not in ("space", "time")), key=lambda d: types[d] != "channel")
-    faults: list[OmeZarrError] = []
-    for what, dims, limit in (
-        ("of space", spatial, MAX_SPATIAL),
-        ("of time", temporal, 1),
-        ("of channels or of a custom type", others, 1),
-    ):
-        if len(dims) > limit:
-            surplus = dims[:-limit] if dims is spatial else dims[limit:]
-            faults.append(
-                AxisError(
-                    f"the array has {len(types) + unknown} dimensions, {len(dims)} of them {what}, {tuple(dims)}; "
-                    f"OME-Zarr holds at most {MAX_AXES}, and {limit} {what}: write one image for each index of the "
-                    f"others: isel({', '.join(f'{dim}=0' for dim in surplus)})"
-                )
-            )
-    if len(spatial) + unknown < 2:
+    counted = f"the array has {len(dims)} dimensions"
+    told: list[tuple[str, list[str]]] = []
+    for what, alike, limit in _limited(types):
+        if len(alike) > limit:
+            surplus = alike[:-limit] if what == "of space" else alike[limit:]
+            limits = f"OME-Zarr holds at most {MAX_AXES}, and {limit} {what}"
+            told.append((f"{counted}, {len(alike)} of them {what}, {tuple(alike)}; {limits}", surplus))
+    if beyond := _surplus_of_unknown(types, unknown):
+        told.append((f"{counted}, {tuple(dims)}; OME-Zarr holds at most {MAX_AXES}", beyond))
+    call = _as_collection([dim for _, surplus in told for dim in surplus])
+    faults: list[OmeZarrError] = [
+        AxisError(f"{cause}: write one image for each index of {_listed(surplus)}, all in one store: {call}")
+        for cause, surplus in told
+    ]
+    if len(spatial) + len(unknown) < 2:
         new = [dim for dim in ("y", "x", "z") if dim not in types][: 2 - len(spatial)]
         faults.append(
             AxisError(
@@ -799,6 +800,52 @@ def _layout_faults(types: Mapping[str, str], unknown: int) -> list[OmeZarrError]
             )
         )
     return faults
+
+
+def _limited(types: Mapping[str, str]) -> tuple[tuple[str, list[str], int], ...]:
+    """Return of what an image has a limited number of dimensions, those that an array has, and the limit."""
+    spatial = [dim for dim, kind in types.items() if kind == "space"]
+    temporal = [dim for dim, kind in types.items() if kind == "time"]
+    # of several, the one that is called a channel is kept
+    others = sorted((d for d in types if types[d] not in ("space", "time")), key=lambda d: types[d] != "channel")
+    return (
+        ("of space", spatial, MAX_SPATIAL),
+        ("of time", temporal, 1),
+        ("of channels or of a custom type", others, 1),
+    )
+
+
+def _surplus_of_unknown(types: Mapping[str, str], unknown: Sequence[str]) -> list[str]:
+    """Return the dimensions of unknown type for which no image has room, whatever their type: the first of them."""
+    room = MAX_AXES - sum(min(len(dims), limit) for _, dims, limit in _limited(types))
+    return list(unknown[: max(len(unknown) - room, 0)])
+
+
+def _listed(dims: Sequence[str]) -> str:
+    return " and ".join(map(repr, dims))
+
+
+def _as_collection(dims: Sequence[str]) -> str:
+    """Name the call that writes one image for each index of some dimensions of ``da``.
+
+    >>> _as_collection(["view"])
+    'xomezarr.write_collection({f"view {view}": da.isel(view=view) for view in range(da.sizes["view"])}, store)'
+    """
+    own = {dim: dim if _is_free_name(dim) else f"index{number}" for number, dim in enumerate(dims)}
+    key = " ".join(f"{_PLAIN_NAME.sub('', dim).strip('_') or 'image'} {{{name}}}" for dim, name in own.items())
+    if all(dim == name for dim, name in own.items()):
+        chosen = ", ".join(f"{dim}={name}" for dim, name in own.items())
+    else:
+        chosen = "{" + ", ".join(f"{dim!r}: {name}" for dim, name in own.items()) + "}"
+    loops = " ".join(
+        f"for {name} in range(da.sizes[{json.dumps(dim, ensure_ascii=False)}])" for dim, name in own.items()
+    )
+    return f'xomezarr.write_collection({{f"{key}": da.isel({chosen}) {loops}}}, store)'
+
+
+def _is_free_name(dim: str) -> bool:
+    """Whether a dimension's name can name a variable in the call that `_as_collection` names."""
+    return dim.isidentifier() and not keyword.iskeyword(dim) and dim not in ("da", "range", "store", "xomezarr")
 
 
 def _not_by_dimension(error: type[OmeZarrError], example: object, **arguments: object) -> list[OmeZarrError]:

@@ -13,6 +13,8 @@ __all__ = [
     "ChannelError",
     "ChunkError",
     "CodecError",
+    "CollectionError",
+    "CollectionWarning",
     "ColorError",
     "CoordinateError",
     "CoordinateNaNError",
@@ -36,6 +38,7 @@ __all__ = [
     "OmeZarrError",
     "OmeZarrWarning",
     "OtherImagesWarning",
+    "PatternError",
     "PixelSizeWarning",
     "ResourceError",
     "StoreExistsError",
@@ -117,6 +120,10 @@ class CodecError(OmeZarrError):
     """Compressors that the format does not have."""
 
 
+class CollectionError(OmeZarrError):
+    """Images that cannot be written or read together as a collection."""
+
+
 class LabelError(OmeZarrError):
     """Labels that do not fit their image, or cannot be named, coloured or described so."""
 
@@ -139,6 +146,10 @@ class MetadataError(OmeZarrError):
 
 class NotOmeZarrError(OmeZarrError):
     """The store holds no OME-Zarr image."""
+
+
+class PatternError(OmeZarrError):
+    """A naming pattern that cannot be used, or that no file has."""
 
 
 class IncompleteStoreError(OmeZarrError):
@@ -190,6 +201,10 @@ class FactorWarning(OmeZarrWarning):
 
 class LabelWarning(OmeZarrWarning):
     """Labels are not all that they should be: off their image's pixels, without colours, or left out."""
+
+
+class CollectionWarning(OmeZarrWarning):
+    """A collection is not all that it should be: images are left out, or its OME-XML is."""
 
 
 class MetadataChangedWarning(OmeZarrWarning):

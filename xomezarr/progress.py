@@ -6,17 +6,39 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import TextIO
 
-from xomezarr.write import OnTile
+from xomezarr.errors import OmeZarrError
+from xomezarr.store import StoreArgument
+from xomezarr.write import OnTile, Progress
 
-__all__ = ["OnTile", "rich_progress"]
+__all__ = ["OnTile", "progress_of", "rich_progress"]
 
 SECONDS_BETWEEN_LINES = 10.0
 """A log gets six lines a minute: enough to see that work goes on, and none for work that is soon done."""
+
+
+def progress_of(asked: bool | OnTile | None, store: StoreArgument) -> Progress | None:
+    """Turn what the user asked for into what the writer takes.
+
+    Parameters
+    ----------
+    asked
+        True for a bar, or what is told of each part.
+    store
+        What is written, as the bar names it.
+    """
+    if asked is None or asked is False:
+        return None
+    if asked is True:
+        return lambda total: rich_progress(total, f"writing {store}")
+    if not callable(asked):
+        raise OmeZarrError(f"progress={asked!r} is neither True nor callable; give progress=True for a bar")
+    told: Callable[[int], None] = asked
+    return lambda total: nullcontext(told)
 
 
 @contextmanager

@@ -46,7 +46,13 @@ from xomezarr.store import (
     open_member,
 )
 
-__all__ = ["open_image", "open_level", "open_tree"]
+__all__ = ["Complete", "closer", "open_image", "open_level", "open_tree", "tree_of"]
+
+type Complete = Callable[[Image, Mapping[str, int]], Image]
+"""Called with what the metadata of an image say and the sizes of its level 0; returns that with what others add to it.
+
+It is asked of images of other tools alone: what is ours says all that there is to say.
+"""
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -60,6 +66,7 @@ def open_tree(
     drop_variables: str | Iterable[str] | None = None,
     cache: bool = False,
     labels: bool = True,
+    complete: Complete | None = None,
 ) -> xr.DataTree:
     """Open an image as a tree of its levels and those of its labels; only metadata are read.
 
@@ -77,6 +84,8 @@ def open_tree(
         Whether what has been read stays in memory, as xarray has it for what it opens.
     labels
         Whether its labels are opened too.
+    complete
+        What adds to what its metadata say.
 
     Returns
     -------
@@ -93,10 +102,37 @@ def open_tree(
     VersionError, MetadataError
         If its metadata are not understood, or an array is not what they say.
     """
-    opened = _open(store, group, storage_options)
+    opened = open_group(store, group=group, storage_options=storage_options)
     source = (
         "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
     )
+    tree = tree_of(opened, source=source, drop_variables=drop_variables, cache=cache, labels=labels, complete=complete)
+    if (close := closer(store, opened)) is not None:
+        tree.set_close(close)
+    return tree
+
+
+def tree_of(
+    group: zarr.Group,
+    *,
+    source: str = "",
+    drop_variables: str | Iterable[str] | None = None,
+    cache: bool = False,
+    labels: bool = True,
+    complete: Complete | None = None,
+) -> xr.DataTree:
+    """Make the tree of an image whose group has been opened.
+
+    Parameters
+    ----------
+    group
+        Of the image.
+    source
+        Path or URL of the group; empty where it has none.
+    drop_variables, cache, labels, complete
+        As in `open_tree`, which also says what is raised.
+    """
+    opened = _opened(group, complete=complete)
     tree = opened.tree(drop_variables, source, cache=cache)
     listing = _listing(opened.group) if labels else None
     if listing is not None:
@@ -104,8 +140,6 @@ def open_tree(
             tree[f"labels/{path}"] = found.tree(drop_variables, source and f"{source}/labels/{path}", cache=cache)
         if "labels" in tree.children:
             tree["labels"].attrs = listing.attrs.asdict()
-    if (close := _closer(store, opened.group)) is not None:
-        tree.set_close(close)
     return tree
 
 
@@ -140,6 +174,7 @@ def open_level(
     group: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     drop_variables: str | Iterable[str] | None = None,
+    complete: Complete | None = None,
 ) -> xr.Dataset:
     """Open one resolution level as a Dataset with the variable ``image``; only metadata are read.
 
@@ -147,7 +182,7 @@ def open_level(
     ----------
     level
         0 is the finest.
-    store, group, storage_options, drop_variables
+    store, group, storage_options, drop_variables, complete
         As in `open_tree`, which also says what is raised.
 
     Raises
@@ -155,9 +190,9 @@ def open_level(
     LevelError
         If the image has no such level.
     """
-    opened = _open(store, group, storage_options, level)
+    opened = _opened(open_group(store, group=group, storage_options=storage_options), level, complete)
     ds = with_name(opened.without(opened.level(level), drop_variables), opened.variable)
-    if (close := _closer(store, opened.group)) is not None:
+    if (close := closer(store, opened.group)) is not None:
         ds.set_close(close)
     return ds
 
@@ -200,6 +235,7 @@ class _Opened:
     arrays: Mapping[int, zarr.Array[Any]]
     kept: Sidecar
     dimensions: tuple[Dimension, ...]
+    as_stored: bool = True
 
     @property
     def variable(self) -> str:
@@ -208,7 +244,7 @@ class _Opened:
 
     def tree(self, drop_variables: str | Iterable[str] | None, source: str, *, cache: bool) -> xr.DataTree:
         """Make the tree of the levels."""
-        attrs = self.group.attrs.asdict()
+        attrs = self.group.attrs.asdict() if self.as_stored else spec.dump(self.image, str(self.image.version))
         kept = attrs.pop(sidecar.KEY, None)
         levels = [self.without(self.level(index), drop_variables) for index in self.arrays]
         if cache:
@@ -257,14 +293,8 @@ class _Opened:
         return result.transpose(*self.kept.dims, transpose_coords=False)
 
 
-def _open(
-    store: StoreArgument, path: str | None, storage_options: Mapping[str, Any] | None, wanted: int | None = None
-) -> _Opened:
-    """Open a group and its arrays: of all levels, or of level 0 and the one that is wanted."""
-    return _opened(open_group(store, group=path, storage_options=storage_options), wanted)
-
-
-def _opened(group: zarr.Group, wanted: int | None = None) -> _Opened:
+def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | None = None) -> _Opened:
+    """Open the arrays of an image: of all levels, or of level 0 and the one that is wanted."""
     image = open_image(group)
     count = len(image.multiscale.levels)
     if wanted is not None and (isinstance(wanted, bool) or wanted not in range(count)):
@@ -278,10 +308,13 @@ def _opened(group: zarr.Group, wanted: int | None = None) -> _Opened:
             OtherImagesWarning,
         )
     arrays = _open_arrays(group, image, range(count) if wanted is None else sorted({0, wanted}))
+    stored = image
+    if complete is not None and sidecar.KEY not in group.attrs:
+        image = complete(image, _sizes(image, arrays[0]))
     kept = _kept(group, image, arrays[0])
     grids = image.multiscale.levels[0].grid(_sizes(image, arrays[0]))
     dimensions = tuple(_dimension(axis, grids[axis.name], kept) for axis in image.multiscale.axes)
-    return _Opened(group, image, arrays, kept, dimensions)
+    return _Opened(group, image, arrays, kept, dimensions, image == stored)
 
 
 def _check_names(image: Image) -> None:
@@ -427,7 +460,7 @@ class _PackedArray(BackendArray):
         return indexing.apply_indexer(indexing.NumpyIndexingAdapter(values), key)
 
 
-def _closer(store: StoreArgument, group: zarr.Group) -> Callable[[], None] | None:
+def closer(store: StoreArgument, group: zarr.Group) -> Callable[[], None] | None:
     """Return what closes a store that was opened here; one that the user opened stays open."""
     return group.store.close if isinstance(store, str | os.PathLike) else None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from xomezarr.errors import UnitError
 
-__all__ = ["SPACE_UNITS", "TIME_UNITS", "axis_type", "convert", "ome_unit", "reference_date", "same_unit"]
+__all__ = ["SPACE_UNITS", "SYMBOLS", "TIME_UNITS", "axis_type", "convert", "ome_unit", "reference_date", "same_unit"]
 
 _PREFIXES = {
     "yocto": "y",
@@ -90,6 +90,24 @@ def _aliases() -> dict[str, str]:
 
 
 ALIASES: Mapping[str, str] = _aliases()
+
+SYMBOLS: Mapping[str, str] = {
+    **{
+        f"{prefix}{unit}": f"{'µ' if symbol == 'u' else symbol}{short}"
+        for prefix, symbol in {"": "", **_PREFIXES}.items()
+        for unit, short in (("meter", "m"), ("second", "s"))
+    },
+    "angstrom": "Å",
+    "foot": "ft",
+    "inch": "in",
+    "mile": "mi",
+    "parsec": "pc",
+    "yard": "yd",
+    "day": "d",
+    "hour": "h",
+    "minute": "min",
+}
+"""The symbols of the recommended units, as OME-XML spells them."""
 
 _SINCE = re.compile(r"^\s*(?P<unit>\S+)\s+since\s+(?P<date>.+)$")
 

@@ -1,0 +1,675 @@
+"""Collections: several images in one store, listed in its group OME and described by OME-XML (rules 83 to 90)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import ome_types
+import ome_types.model
+import pytest
+import tifffile
+import xarray as xr
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from zarr.storage import MemoryStore, ZipStore
+
+import xomezarr
+from xomezarr import omexml, open_collection, spec, write_collection
+from xomezarr.errors import (
+    CollectionError,
+    CollectionWarning,
+    IncompleteStoreError,
+    MetadataError,
+    MissingDependencyError,
+    MultipleErrors,
+    NotOmeZarrError,
+    OmeZarrError,
+    StoreExistsError,
+)
+from xomezarr.model import Axis, Channel
+from xomezarr.units import SPACE_UNITS, SYMBOLS, TIME_UNITS, ome_unit
+
+VERSIONS = ("0.4", "0.5")
+
+
+def image(*dims: str, size: int = 6, dtype: str = "u2", **options: Any) -> xr.DataArray:
+    """Make an array of random pixels, of which each dimension has one more than the one before."""
+    shape = tuple(size + number for number in range(len(dims)))
+    pixels = np.random.default_rng(len(dims)).integers(0, 100, shape).astype(dtype)
+    return xr.DataArray(pixels, dims=dims, **options)
+
+
+def cells() -> xr.DataArray:
+    """Two channels and three dimensions of space, with all that OME-XML can say."""
+    da = image("t", "c", "z", "y", "x", name="cells").isel(c=slice(2), t=slice(3))
+    da = da.omezarr.assign_grid(scale={"t": 0.5, "z": 2.0, "y": 0.325, "x": 0.325}, units={"t": "min", "z": "um"})
+    da = da.omezarr.assign_grid(units={"y": "um", "x": "nm"})
+    return da.omezarr.assign_channels([{"label": "DAPI", "color": "blue"}, {"label": "GFP & <co>", "color": "#12FE0A"}])
+
+
+def views() -> dict[str, xr.DataArray]:
+    return {
+        f"view {number}": cells().omezarr.assign_grid(translation={"x": 100.0 * number, "z": -3.0})
+        for number in (2, 0, 1)
+    }
+
+
+def xml_of(store: Any) -> Any:
+    """Return the OME-XML of a local store as ome-types reads it, which knows the schema."""
+    return ome_types.from_xml(Path(store) / "OME/METADATA.ome.xml", validate=False)
+
+
+# --- written and read ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("place", ["folder", "memory", "url"])
+def test_c6_every_image_comes_back_as_it_was_in_the_order_of_the_dict(tmp_path: Path, version: str, place: str) -> None:
+    stores: dict[str, Any] = {"folder": tmp_path / "a.ome.zarr", "memory": MemoryStore()}
+    store = stores.get(place, f"memory://{tmp_path.name}-{version}/a.ome.zarr")
+    images = views()
+    written = write_collection(images, store, version=version, levels=2)
+    for tree in (written, open_collection(store), xr.open_datatree(store, engine="omezarr")):
+        assert list(tree) == list(images)
+        for name, da in images.items():
+            assert tree[name].omezarr.version == version
+            assert len(tree[name].omezarr.levels) == 2
+            xr.testing.assert_identical(tree[name].omezarr.level(0), da)
+
+
+def test_an_image_in_a_collection_is_the_tree_that_it_is_by_itself(tmp_path: Path) -> None:
+    da = cells()
+    labels = xr.DataArray(np.arange(da.sizes["y"] * da.sizes["x"]).reshape(da.sizes["y"], -1), dims=("y", "x"))
+    labels = labels.expand_dims(z=da.sizes["z"]).assign_coords({dim: da[dim] for dim in ("z", "y", "x")})
+    ds = xr.Dataset({"image": da, "nuclei": labels})
+    ds.omezarr.to_zarr(tmp_path / "alone.ome.zarr", levels=2)
+    write_collection({"alone": ds, "other": da}, tmp_path / "all.ome.zarr", levels=2)
+    alone = xr.open_datatree(tmp_path / "alone.ome.zarr", engine="omezarr")
+    found = xr.open_datatree(tmp_path / "all.ome.zarr", engine="omezarr")["alone"]
+    assert [node.path.removeprefix("/alone") or "/" for node in found.subtree] == [node.path for node in alone.subtree]
+    for node in alone.subtree:
+        xr.testing.assert_identical(found[node.path.strip("/") or "."].to_dataset(), node.to_dataset())
+    assert found.encoding["source"] == f"{tmp_path}/all.ome.zarr/alone"
+    assert found.omezarr.validate().valid
+    group = xr.open_datatree(tmp_path / "all.ome.zarr", engine="omezarr", group="alone")
+    xr.testing.assert_identical(group, alone)
+
+
+def test_the_engine_finds_a_collection_by_itself(tmp_path: Path) -> None:
+    write_collection({"a": cells()}, tmp_path / "a.ome.zarr")
+    tree = xr.open_datatree(tmp_path / "a.ome.zarr")
+    assert list(tree) == ["a"]
+    assert tree.attrs == {"bioformats2raw.layout": 3}
+    opened = xr.open_groups(tmp_path / "a.ome.zarr", engine="omezarr")
+    assert {"/", "/a", "/a/0"} <= set(opened)
+
+
+def test_c9_opening_reads_no_pixel(tmp_path: Path) -> None:
+    write_collection({"a": cells(), "b": cells()}, tmp_path / "a.ome.zarr", chunks={"y": 4, "x": 4})
+    chunks = [path for path in (tmp_path / "a.ome.zarr").rglob("*") if path.is_file() and path.name.isdecimal()]
+    assert chunks
+    for path in chunks:
+        path.write_bytes(b"no chunk")
+    tree = open_collection(tmp_path / "a.ome.zarr")
+    assert tree["b"].omezarr.level(0).shape == cells().shape
+
+
+def test_data_of_six_dimensions_are_written_as_one_image_for_each_view(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 2, 2, 4, 8, 8), dtype="u1")
+    da = xr.DataArray(pixels, dims=("view", "t", "c", "z", "y", "x"), coords={"view": [0, 120, 240]}, name="embryo")
+    store = tmp_path / "views.ome.zarr"
+    with pytest.raises(OmeZarrError) as caught:
+        da.omezarr.to_zarr(store)
+    assert not store.exists()
+    message = str(caught.value)
+    call = message[message.index("xomezarr.write_collection(") :]
+    tree = eval(call, {"xomezarr": xomezarr, "da": da, "store": store})
+    for number in range(3):
+        xr.testing.assert_identical(tree[f"view {number}"].omezarr.level(0), da.isel(view=number))
+    # as its cure says, and each at its own place
+    shifts = {0: 0.0, 120: 12.5, 240: -7.25}
+    moved = {
+        f"view {angle}": da.sel(view=angle).omezarr.assign_grid(scale={"x": 0.5}, translation={"x": shift}, units="um")
+        for angle, shift in shifts.items()
+    }
+    tree = write_collection(moved, store, mode="w")
+    for angle, shift in shifts.items():
+        found = tree[f"view {angle}"]
+        assert found.omezarr.metadata.multiscale.levels[0].translation["x"] == shift
+        np.testing.assert_array_equal(found.omezarr.level(0).x, shift + 0.5 * np.arange(8))
+        np.testing.assert_array_equal(found.omezarr.level(0), pixels[list(shifts).index(angle)])
+
+
+def test_a_zip_file_holds_a_collection(tmp_path: Path) -> None:
+    with ZipStore(tmp_path / "a.zip", mode="w") as store, pytest.warns(UserWarning, match="Duplicate name"):
+        write_collection({"a": cells(), "b": image("y", "x")}, store)
+    with ZipStore(tmp_path / "a.zip", mode="r") as store:
+        np.testing.assert_array_equal(open_collection(store)["b"].omezarr.level(0), image("y", "x"))
+
+
+def test_progress_is_told_all_bytes(tmp_path: Path) -> None:
+    told: list[int] = []
+    tree = write_collection(views(), tmp_path / "a.ome.zarr", levels=2, progress=told.append)
+    assert sum(told) == sum(level.nbytes for node in tree.children.values() for level in node.omezarr.levels)
+
+
+# --- what is in the store --------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_rules_83_to_89_of_the_layout(tmp_path: Path, version: str) -> None:
+    write_collection(views(), tmp_path / "a.ome.zarr", version=version)
+    root = zarr.open_group(tmp_path / "a.ome.zarr", mode="r")
+    attrs, listing = root.attrs.asdict(), root["OME"].attrs.asdict()
+    inside = {"0.4": lambda found: found, "0.5": lambda found: found["ome"]}[version]
+    assert inside(attrs) == {"bioformats2raw.layout": 3} | ({"version": "0.5"} if version == "0.5" else {})
+    assert inside(listing)["series"] == ["view 2", "view 0", "view 1"]
+    for found in (attrs, listing):
+        spec.check(found, version)
+        assert spec.findings(found, strict=True) == []
+    assert set(root.group_keys()) == {"OME", "view 0", "view 1", "view 2"}
+    for name in inside(listing)["series"]:
+        assert xomezarr.validate(tmp_path / "a.ome.zarr" / name, strict=True).valid
+    assert xomezarr.validate(tmp_path / "a.ome.zarr", strict=True).findings == ()
+    document = xml_of(tmp_path / "a.ome.zarr")
+    assert [one.name for one in document.images] == inside(listing)["series"]
+
+
+def test_ome_xml_says_what_the_images_do(tmp_path: Path) -> None:
+    write_collection({"cells": cells()}, tmp_path / "a.ome.zarr")
+    (found,) = xml_of(tmp_path / "a.ome.zarr").images
+    pixels, da = found.pixels, cells()
+    assert pixels.metadata_only is not None
+    assert pixels.dimension_order.value == "XYZCT"
+    assert pixels.type.value == "uint16"
+    assert [getattr(pixels, f"size_{dim}") for dim in "tczyx"] == list(da.shape)
+    assert (pixels.physical_size_x, pixels.physical_size_x_unit.value) == (0.325, "nm")
+    assert (pixels.physical_size_y, pixels.physical_size_y_unit.value) == (0.325, "µm")
+    assert (pixels.physical_size_z, pixels.physical_size_z_unit.value) == (2.0, "µm")
+    assert (pixels.time_increment, pixels.time_increment_unit.value) == (0.5, "min")
+    assert [(channel.name, channel.color.as_hex(format="long")) for channel in pixels.channels] == [
+        ("DAPI", "#0000ff"),
+        ("GFP & <co>", "#12fe0a"),
+    ]
+    assert len({channel.id for channel in pixels.channels}) == 2
+
+
+def test_ome_xml_of_images_without_units_sizes_or_channels(tmp_path: Path) -> None:
+    bare = image("y", "x")
+    unitless = bare.omezarr.assign_grid(scale={"y": 0.5, "x": 2.0})
+    odd = image("tile", "row", "col").omezarr.assign_grid(scale={"row": 2.0}, units={"row": "um", "col": "um"})
+    write_collection({"bare": bare, "unitless": unitless}, tmp_path / "a.ome.zarr")
+    first, second = xml_of(tmp_path / "a.ome.zarr").images
+    assert (first.pixels.physical_size_x, first.pixels.physical_size_y) == (None, None)
+    # without a unit, OME-XML would take micrometres for said
+    assert (second.pixels.physical_size_x, second.pixels.physical_size_x_unit.value) == (2.0, "reference frame")
+    write_collection({"odd": odd}, tmp_path / "b.ome.zarr", axes={"tile": "tile"})
+    (third,) = xml_of(tmp_path / "b.ome.zarr").images
+    assert [getattr(third.pixels, f"size_{dim}") for dim in "tczyx"] == [1, 6, 1, 7, 8]
+    assert third.pixels.physical_size_y == 2.0
+    assert len(third.pixels.channels) == 6
+
+
+@pytest.mark.parametrize("dtype", sorted(omexml.PIXEL_TYPES))
+def test_each_dtype_that_ome_xml_has_is_one_of_its_schema(tmp_path: Path, dtype: str) -> None:
+    write_collection({"a": image("y", "x").astype(dtype)}, tmp_path / "a.ome.zarr")
+    (found,) = xml_of(tmp_path / "a.ome.zarr").images
+    sizes = {"bit": 1, "float": 4, "double": 8, "complex": 8, "double-complex": 16}
+    kind = found.pixels.type.value
+    assert sizes.get(kind) or int(kind.lstrip("uint")) // 8 == np.dtype(dtype).itemsize
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "float16"])
+def test_a_dtype_that_ome_xml_lacks_is_told_and_nothing_else_is_lost(tmp_path: Path, dtype: str) -> None:
+    images = {"a": image("y", "x"), "b": image("y", "x").astype(dtype), "c": image("y", "x").astype(dtype)}
+    with pytest.warns(CollectionWarning, match=rf"type {dtype}, as image 'b' has and 1 more; .*astype\("):
+        write_collection(images, tmp_path / "a.ome.zarr")
+    assert not (tmp_path / "a.ome.zarr/OME/METADATA.ome.xml").exists()
+    tree = open_collection(tmp_path / "a.ome.zarr")
+    assert tree["b"].omezarr.level(0).dtype == dtype
+    np.testing.assert_array_equal(tree["c"].omezarr.level(0), images["c"])
+
+
+def test_every_unit_of_ome_zarr_is_one_of_ome_xml_and_comes_back() -> None:
+    for names, table in ((SPACE_UNITS, ome_types.model.UnitsLength), (TIME_UNITS, ome_types.model.UnitsTime)):
+        known = {unit.value for unit in table}
+        for name in names:
+            assert SYMBOLS[name] in known
+            assert ome_unit(SYMBOLS[name]) == name
+
+
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=20),
+    st.floats(1e-6, 1e6),
+    st.sampled_from([*SPACE_UNITS, None]),
+    st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=1, max_size=3),
+)
+def test_what_ome_xml_is_written_of_is_read_from_it(
+    name: str, scale: float, unit: str | None, labels: list[str]
+) -> None:
+    axes = (Axis("c", "channel"), Axis("y", "space", "micrometer"), Axis("x", "space", unit))
+    level = xomezarr.Level("0", {"c": 1.0, "y": 0.5, "x": scale}, {"c": 0.0, "y": 0.0, "x": 0.0})
+    channels = tuple(Channel(label, f"{index * 70:02X}00FF") for index, label in enumerate(labels))
+    described = xomezarr.Image((xomezarr.Multiscale("a", axes, (level,)),), channels)
+    sizes = {"c": len(labels), "y": 4, "x": 5}
+    text = omexml.dump([omexml.Series(name, described, sizes, np.dtype("u1"))])
+    (found,) = omexml.parse(text)
+    assert found.sizes == {"t": 1, "c": len(labels), "z": 1, "y": 4, "x": 5}
+    assert found.said.scale["y"] == 0.5
+    if unit is not None:
+        assert found.said.scale["x"] == scale
+        assert ome_unit(found.said.units["x"]) == unit
+    elif scale == 1:
+        assert "x" not in found.said.scale
+    else:
+        assert "x" not in found.said.units
+    assert [channel.color for channel in found.said.channels] == [channel.color for channel in channels]
+    # an attribute's line ends and tabs become spaces; what XML cannot hold becomes a question mark
+    for before, after in zip(labels, found.said.channels, strict=True):
+        if before.isprintable():
+            assert after.label == before
+    # ome-types, whose reading costs a hundred times as much, says the same
+    (judged,) = ome_types.from_xml(text).images
+    assert [one.name for one in judged.pixels.channels] == [channel.label for channel in found.said.channels]
+    assert judged.pixels.physical_size_x == found.said.scale.get("x")
+
+
+def test_ome_xml_of_another_writer_is_read_as_ome_types_reads_it(tmp_path: Path) -> None:
+    metadata = {
+        "axes": "TCZYX",
+        "PhysicalSizeX": 65.0,
+        "PhysicalSizeXUnit": "nm",
+        "PhysicalSizeY": 0.065,
+        "TimeIncrement": 250.0,
+        "TimeIncrementUnit": "ms",
+        "Channel": {"Name": ["a", "b"], "Color": [-16776961, 65535]},
+    }
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((2, 2, 3, 4, 5), "u1"), ome=True, photometric="minisblack", metadata=metadata)
+    text = tifffile.TiffFile(path).ome_metadata
+    assert text is not None
+    (found,), (judged,) = omexml.parse(text), ome_types.from_xml(text).images
+    pixels = judged.pixels
+    assert found.sizes == {dim: getattr(pixels, f"size_{dim}") for dim in "tczyx"}
+    assert found.said.scale == {"x": pixels.physical_size_x, "y": pixels.physical_size_y, "t": pixels.time_increment}
+    units = {"x": pixels.physical_size_x_unit, "y": pixels.physical_size_y_unit, "t": pixels.time_increment_unit}
+    assert found.said.units == {dim: unit.value for dim, unit in units.items()}
+    assert [(one.label, f"#{one.color}".lower()) for one in found.said.channels] == [
+        (one.name, one.color.as_hex(format="long")) for one in pixels.channels
+    ]
+
+
+# --- what cannot be written ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "a/b",
+        ".hidden",
+        " a",
+        "a ",
+        "a.",
+        "..",
+        "__a",
+        "OME",
+        "ome",
+        "labels",
+        "zarr.json",
+        "µ",
+        "a\n",
+        "a" * 300,
+        5,
+    ],
+)
+def test_c7_a_name_that_no_group_can_have_is_named(tmp_path: Path, name: Any) -> None:
+    with pytest.raises(CollectionError) as caught:
+        write_collection({name: cells()}, tmp_path / "a.ome.zarr")
+    assert repr(name) in str(caught.value)
+    proposed = str(caught.value).rpartition("such as ")[2]
+    assert not list(tmp_path.iterdir())
+    write_collection({eval(proposed): image("y", "x")}, tmp_path / "a.ome.zarr")
+
+
+def test_c7_names_that_differ_by_case_alone(tmp_path: Path) -> None:
+    with pytest.raises(CollectionError, match="'Left' and 'left' differ by upper and lower case"):
+        write_collection({"Left": cells(), "left": cells()}, tmp_path / "a.ome.zarr")
+
+
+@pytest.mark.parametrize(
+    ("images", "part"),
+    [
+        ([cells()], "images is a list; give images by name"),
+        ({}, "there are no images; give images by name"),
+        ({"a": np.zeros((4, 4))}, "image 'a': it is a ndarray; give a DataArray"),
+        ({"a": xr.Dataset({"p": image("y", "x"), "q": image("y", "x")})}, "image 'a': it cannot be told which is"),
+    ],
+)
+def test_c7_what_is_no_image(tmp_path: Path, images: Any, part: str) -> None:
+    with pytest.raises(OmeZarrError, match=part):
+        write_collection(images, tmp_path / "a.ome.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_c7_all_faults_are_told_together_by_image_before_anything_is_written(tmp_path: Path) -> None:
+    images = {
+        "good": cells(),
+        "a/b": cells(),
+        "four": image("w", "z", "y", "x"),
+        "backwards": image("y", "x", coords={"x": np.arange(7.0)[::-1]}),
+    }
+    with pytest.raises(MultipleErrors) as caught:
+        write_collection(images, tmp_path / "a.ome.zarr", name="all", max_memory="much")
+    told = [str(fault) for fault in caught.value.exceptions]
+    for part in ("'a/b'", "image 'four': dimension 'w'", "image 'backwards': ", "name= is said of one", "max_memory"):
+        assert sum(part in message for message in told) == 1, (part, told)
+    assert len(told) == 5
+    assert not list(tmp_path.iterdir())
+
+
+def test_c7_what_is_wrong_with_the_whole_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(OmeZarrError) as caught:
+        write_collection(views(), tmp_path / "a.ome.zarr", version="0.9")
+    assert str(caught.value).count("0.9") == 1
+
+
+def test_c7_without_ome_types_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_collection(views(), tmp_path / "before.ome.zarr")
+    monkeypatch.setitem(sys.modules, "ome_types", None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "xomezarr\[io\]"'):
+        write_collection(views(), tmp_path / "a.ome.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["before.ome.zarr"]
+    assert list(open_collection(tmp_path / "before.ome.zarr")) == list(views())
+
+
+class Broken:
+    """An array whose pixels cannot be read."""
+
+    shape, dtype, ndim = (64, 64), np.dtype("u1"), 2
+
+    def __getitem__(self, key: Any) -> Any:
+        raise OSError("the disk is gone")
+
+
+def broken() -> xr.DataArray:
+    pixels = dask.array.from_array(Broken(), chunks=32, asarray=False, meta=np.zeros((0, 0), "u1"))
+    return xr.DataArray(pixels, dims=("y", "x"))
+
+
+def test_c8_a_collection_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    images = {"good": cells(), "bad": broken()}
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_collection(images, tmp_path / "a.ome.zarr")
+    assert not list(tmp_path.iterdir())
+    write_collection({"old": cells()}, tmp_path / "a.ome.zarr")
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_collection(images, tmp_path / "a.ome.zarr", mode="w")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
+    assert list(open_collection(tmp_path / "a.ome.zarr")) == ["old"]
+
+
+def test_c8_elsewhere_an_unfinished_collection_says_so() -> None:
+    store = MemoryStore()
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_collection({"good": cells(), "bad": broken()}, store)
+    for opening in (open_collection, lambda found: xr.open_datatree(found, engine="omezarr")):
+        with pytest.raises(IncompleteStoreError):
+            opening(store)
+    write_collection({"good": cells()}, store, mode="w")
+    assert list(open_collection(store)) == ["good"]
+
+
+def test_an_existing_store_is_replaced_only_if_asked_even_by_what_is_read_from_it(tmp_path: Path) -> None:
+    store = tmp_path / "a.ome.zarr"
+    write_collection({"a": cells(), "b": cells()}, store)
+    with pytest.raises(StoreExistsError, match='mode="w"'):
+        write_collection({"a": cells()}, store)
+    lazy = open_collection(store)["b"].omezarr.level(0)
+    write_collection({"c": lazy}, store, mode="w")
+    tree = open_collection(store)
+    assert list(tree) == ["c"]
+    xr.testing.assert_identical(tree["c"].omezarr.level(0), cells())
+
+
+def test_c8_elsewhere_a_collection_is_not_replaced_by_what_is_read_from_it() -> None:
+    store = MemoryStore()
+    write_collection({"a": cells()}, store)
+    lazy = open_collection(store)["a"].omezarr.level(0)
+    with pytest.raises(StoreExistsError, match="read them first"):
+        write_collection({"b": lazy}, store, mode="w")
+    assert list(open_collection(store)) == ["a"]
+
+
+# --- collections of bioformats2raw -----------------------------------------------
+
+XML = """<?xml version="1.0" encoding="UTF-8"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
+  <Image ID="Image:0" Name="first"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="32" SizeY="16"
+    SizeZ="1" SizeC="2" SizeT="1" PhysicalSizeX="0.25" PhysicalSizeY="500" PhysicalSizeYUnit="nm">
+    <Channel ID="Channel:0:0" Name="DAPI" Color="65535" SamplesPerPixel="1"/>
+    <Channel ID="Channel:0:1" Name="GFP" Color="16711935" SamplesPerPixel="1"/><MetadataOnly/></Pixels></Image>
+  <Image ID="Image:1" Name="second"><Pixels ID="Pixels:1" DimensionOrder="XYZCT" Type="uint8" SizeX="20" SizeY="12"
+    SizeZ="1" SizeC="1" SizeT="1" PhysicalSizeX="1.5" PhysicalSizeY="1.5">
+    <Channel ID="Channel:1:0" Name="phase" SamplesPerPixel="1"/><MetadataOnly/></Pixels></Image>
+</OME>
+"""
+
+
+def bioformats2raw(
+    store: Path,
+    images: Mapping[str, tuple[int, ...]],
+    *,
+    xml: str | None = XML,
+    series: Any = None,
+    unit: str | None = None,
+    omero: Any = None,
+    root: Mapping[str, Any] | None = None,
+) -> Path:
+    """Lay out images of dimensions tczyx and two levels, without pixel sizes and channels, as its version 0.4 does."""
+    group = zarr.create_group(store, zarr_format=2, attributes={"bioformats2raw.layout": 3, **(root or {})})
+    for path, shape in images.items():
+        member = group.create_group(path)
+        datasets = []
+        for level, factor in enumerate((1, 2)):
+            sizes = (*shape[:3], shape[3] // factor, shape[4] // factor)
+            pixels = np.random.default_rng(level).integers(0, 255, sizes, dtype="u1")
+            member.create_array(str(level), data=pixels, chunk_key_encoding={"name": "v2", "separator": "/"})
+            scale = {"type": "scale", "scale": [1.0, 1.0, 1.0, float(factor), float(factor)]}
+            datasets.append({"path": str(level), "coordinateTransformations": [scale]})
+        axes: list[dict[str, Any]] = [
+            {"name": "t", "type": "time"},
+            {"name": "c", "type": "channel"},
+            *({"name": dim, "type": "space"} for dim in "zyx"),
+        ]
+        if unit:
+            axes[-1]["unit"] = unit
+        attrs = {"multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets}]}
+        member.update_attributes(attrs | ({"omero": omero} if omero else {}))
+    if series is not None or xml is not None:
+        group.create_group("OME", attributes={} if series is None else {"series": series})
+    if xml is not None:
+        (store / "OME/METADATA.ome.xml").write_text(xml, encoding="utf-8")
+    return store
+
+
+SHAPES = {"0": (1, 2, 1, 16, 32), "1": (1, 1, 1, 12, 20)}
+
+
+@pytest.mark.parametrize("series", [None, ["0", "1"]])
+def test_pixel_sizes_and_channels_come_from_ome_xml_where_the_zarr_has_none(tmp_path: Path, series: Any) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, series=series)
+    tree = open_collection(store)
+    assert list(tree) == ["0", "1"]
+    fine, coarse = tree["0"].omezarr.levels
+    np.testing.assert_array_equal(fine.x, 0.25 * np.arange(32))
+    np.testing.assert_array_equal(fine.y, 500.0 * np.arange(16))
+    np.testing.assert_array_equal(coarse.x, 0.5 * np.arange(16))
+    np.testing.assert_array_equal(coarse.y, 1000.0 * np.arange(8))
+    assert (fine.x.units, fine.y.units, coarse.y.units) == ("micrometer", "nanometer", "nanometer")
+    assert (fine.omezarr.scale["z"], fine.omezarr.units["z"]) == (1.0, None)
+    assert list(fine.c.values) == ["DAPI", "GFP"]
+    assert list(fine.channel_color.values) == ["0000FF", "00FF00"]
+    assert list(tree["1"].omezarr.level(0).c.values) == ["phase"]
+    assert tree["1"].omezarr.level(0).omezarr.scale["x"] == 1.5
+    # the metadata of the tree say the same as its coordinates
+    assert {axis.name: axis.unit for axis in tree["0"].omezarr.axes}["x"] == "micrometer"
+    assert [level.scale["x"] for level in tree["0"].omezarr.metadata.multiscale.levels] == [0.25, 0.5]
+    assert [channel.label for channel in tree["0"].omezarr.channels] == ["DAPI", "GFP"]
+
+
+def test_an_image_that_is_opened_by_itself_is_the_one_of_the_collection(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES)
+    tree = open_collection(store)
+    for path in SHAPES:
+        alone = xr.open_datatree(store, engine="omezarr", group=path)
+        alone.name = path
+        xr.testing.assert_identical(alone, tree[path].copy())
+        level = xr.open_dataarray(store, engine="omezarr", group=path)
+        xr.testing.assert_identical(level, tree[path].omezarr.level(0))
+        assert xr.open_dataset(store, engine="omezarr", group=path, level=1).x.attrs["scale"] in (0.5, 3.0)
+
+
+def test_what_was_completed_is_written_with_the_tree(tmp_path: Path) -> None:
+    tree = open_collection(bioformats2raw(tmp_path / "a.zarr", SHAPES))["0"]
+    tree.omezarr.to_zarr(tmp_path / "b.ome.zarr")
+    again = xr.open_datatree(tmp_path / "b.ome.zarr", engine="omezarr")
+    assert xomezarr.validate(tmp_path / "b.ome.zarr").valid
+    for before, after in zip(tree.omezarr.levels, again.omezarr.levels, strict=True):
+        np.testing.assert_array_equal(before.x, after.x)
+        assert list(after.c.values) == ["DAPI", "GFP"]
+        np.testing.assert_array_equal(before, after)
+
+
+def test_what_the_zarr_says_counts(tmp_path: Path) -> None:
+    window = {"min": 0, "max": 255, "start": 0, "end": 255}
+    omero = {"channels": [{"label": name, "color": "FF0000", "window": window} for name in "ab"]}
+    store = bioformats2raw(tmp_path / "a.zarr", {"0": SHAPES["0"]}, unit="meter", omero=omero)
+    fine = open_collection(store)["0"].omezarr.level(0)
+    assert (fine.omezarr.scale["x"], fine.x.units) == (1.0, "meter")
+    assert (fine.omezarr.scale["y"], fine.y.units) == (500.0, "nanometer")
+    assert list(fine.c.values) == ["a", "b"]
+
+
+def test_positions_at_all_levels_are_multiplied_by_the_size_of_a_pixel() -> None:
+    axes = (Axis("y", "space"), Axis("x", "space"))
+    fine = xomezarr.Level("0", {"y": 1.0, "x": 1.0}, {"y": 3.0, "x": 10.0})
+    coarse = xomezarr.Level("1", {"y": 2.0, "x": 2.0}, {"y": 3.5, "x": 10.5})
+    counted = xomezarr.Image((xomezarr.Multiscale("a", axes, (fine, coarse)),))
+    known = omexml.XmlImage(omexml.Calibration({"x": 0.25, "y": float("nan")}, {"x": "µm"}), {})
+    completed = omexml.complete(counted, {"y": 8, "x": 8}, known).multiscale
+    assert [(level.scale["x"], level.translation["x"]) for level in completed.levels] == [(0.25, 2.5), (0.5, 2.625)]
+    assert [(level.scale["y"], level.translation["y"]) for level in completed.levels] == [(1.0, 3.0), (2.0, 3.5)]
+    assert [axis.unit for axis in completed.axes] == [None, "micrometer"]
+
+
+def test_the_order_of_the_list_tells_which_image_is_which(tmp_path: Path) -> None:
+    store = bioformats2raw(
+        tmp_path / "a.zarr", {"left": SHAPES["1"], "A/right": SHAPES["0"]}, series=["A/right", "left"]
+    )
+    tree = open_collection(store)
+    assert list(tree) == ["A", "left"]
+    assert list(tree["A/right"].omezarr.level(0).c.values) == ["DAPI", "GFP"]
+    assert list(tree["left"].omezarr.level(0).c.values) == ["phase"]
+
+
+def test_ome_xml_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
+    write_collection({"a": cells(), "b": image("y", "x")}, tmp_path / "a.ome.zarr")
+    (tmp_path / "a.ome.zarr/OME/METADATA.ome.xml").write_text("<broken")
+    tree = open_collection(tmp_path / "a.ome.zarr")
+    # what we write says all that there is to say: an image without coordinates has none
+    xr.testing.assert_identical(tree["b"].omezarr.level(0), image("y", "x"))
+
+
+@pytest.mark.parametrize(
+    ("xml", "part"),
+    [
+        ("<OME", "cannot be read, and images are opened without"),
+        ("", "cannot be read, and images are opened without"),
+        ('<?xml version="1.0" encoding="nonsense"?><OME/>', "cannot be read, and images are opened without"),
+        (XML.replace('SizeX="32"', 'SizeX="33"'), "image 0 of the OME-XML .* has 33 along x, not 32: it is not '0'"),
+        (XML[: XML.index('  <Image ID="Image:1"')] + "</OME>", "describes 1 images, and there are 2"),
+    ],
+)
+def test_ome_xml_that_is_broken_or_of_other_images_is_told_and_passed_over(tmp_path: Path, xml: str, part: str) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=xml)
+    with pytest.warns(CollectionWarning, match=part):
+        tree = open_collection(store)
+    assert list(tree) == ["0", "1"]
+    assert tree["0"].omezarr.level(0).omezarr.scale["x"] == 1.0
+    assert "units" not in tree["0"].omezarr.level(0).x.attrs
+
+
+def test_without_ome_xml_images_are_opened_as_they_are(tmp_path: Path) -> None:
+    tree = open_collection(bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=None))
+    assert list(tree) == ["0", "1"]
+    assert tree["0"].omezarr.level(0).omezarr.scale["x"] == 1.0
+
+
+# --- what cannot be opened -------------------------------------------------------
+
+
+def test_images_that_cannot_be_opened_are_told_and_left_out(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, series=["0", "gone", "1", "1/0", "0"], xml=None)
+    zarr.open_group(store)["1"].update_attributes({"multiscales": [{"version": "0.4", "axes": []}]})
+    with pytest.warns(CollectionWarning) as told:
+        tree = open_collection(store)
+    assert list(tree) == ["0"]
+    said = [str(warning.message) for warning in told]
+    assert len(said) == 4
+    assert any("'gone'" in message and "there is no such group" in message for message in said)
+    assert any("the image '0'" in message and "place of the image '0'" in message for message in said)
+
+
+def test_a_list_that_leaves_the_store_is_not_followed(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "in/a.zarr", SHAPES, series=["../../secret", "0"], xml=None)
+    cells().omezarr.to_zarr(tmp_path / "secret")
+    with pytest.warns(CollectionWarning, match="cannot be read, and those that are numbered from 0 on are opened"):
+        tree = open_collection(store)
+    assert list(tree) == ["0", "1"]
+
+
+def test_c7_a_collection_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(CollectionError, match="says that it is a collection of images, and holds none"):
+        open_collection(bioformats2raw(tmp_path / "a.zarr", {}, xml=None))
+    with pytest.raises(CollectionError, match=r"the image 'a' of .* cannot be opened: there is no such group"):
+        open_collection(bioformats2raw(tmp_path / "b.zarr", {}, series=["a"], xml=None))
+
+
+def test_c7_what_is_no_collection(tmp_path: Path) -> None:
+    cells().omezarr.to_zarr(tmp_path / "image.ome.zarr")
+    with pytest.raises(NotOmeZarrError, match="is no collection of images; open an image"):
+        open_collection(tmp_path / "image.ome.zarr")
+    with pytest.raises(FileNotFoundError):
+        open_collection(tmp_path / "nothing.ome.zarr")
+
+
+def test_84_a_plate_takes_precedence(tmp_path: Path) -> None:
+    plate = {"version": "0.4", "rows": [{"name": "A"}], "columns": [{"name": "1"}], "wells": []}
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, root={"plate": plate})
+    with pytest.raises(NotOmeZarrError, match="no collection"):
+        open_collection(store)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_90_one_image_is_not_silently_the_first(tmp_path: Path, version: str) -> None:
+    store = tmp_path / "a.ome.zarr"
+    write_collection(views(), store, version=version)
+    for opening in (xr.open_dataarray, xr.open_dataset):
+        with pytest.raises(NotOmeZarrError, match=r"3 images \('view 2', 'view 0', 'view 1'\).*group='view 2'"):
+            opening(store, engine="omezarr")
+    with pytest.raises(NotOmeZarrError, match=r"group='view 2'"):
+        xomezarr.convert(store, tmp_path / "b.ome.zarr")
+    da = xr.open_dataarray(store, engine="omezarr", group="view 2")
+    xr.testing.assert_identical(da, views()["view 2"])
+
+
+def test_a_damaged_document_is_a_fault_of_metadata() -> None:
+    with pytest.raises(MetadataError, match="the OME-XML cannot be read"):
+        omexml.parse(b"\xff\xfe no xml")

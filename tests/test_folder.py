@@ -1,0 +1,377 @@
+"""Folders of images become plates: what names say, what is missing, what is stacked of real TIFFs."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xomezarr
+from xomezarr import cli
+from xomezarr.cli import main
+from xomezarr.errors import CollectionWarning, MultipleErrors, OmeZarrError, PatternError, StoreNotFoundError
+from xomezarr.folder import FIELDS, Pattern, open_images, scan
+
+PATTERN = "{row}{column}_s{field}_{channel}.tif"
+CHANNELS = ("DAPI", "GFP")
+
+
+def pixels(name: str, shape: tuple[int, ...] = (16, 24)) -> np.ndarray:
+    """Return pixels that no other name has."""
+    return np.random.default_rng([*name.encode()]).integers(0, 2**16, shape, dtype="u2")
+
+
+def write(folder: Path, name: str, array: np.ndarray | None = None, **options: Any) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, pixels(name) if array is None else array, photometric="minisblack", **options)
+
+
+def names(rows: str = "AB", columns: tuple[int, ...] = (2, 10), fields: tuple[int, ...] = (1, 2)) -> list[str]:
+    return [f"{r}{c:02d}_s{f}_{ch}.tif" for r, c, f, ch in product(rows, columns, fields, CHANNELS)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "images"
+    for name in names():
+        write(place, name)
+    return place
+
+
+# --- names -----------------------------------------------------------------------
+
+
+def test_files_come_to_their_wells_and_are_stacked_by_channel(folder: Path) -> None:
+    found = scan(folder, PATTERN)
+    assert (found.rows, found.columns, found.fields) == (("A", "B"), ("2", "10"), ("1", "2"))
+    assert found.stacked == {"channel": CHANNELS}
+    wells = open_images(found, scale={"y": 0.5, "x": 0.5}, units="um")
+    assert list(wells) == [("A", "2"), ("A", "10"), ("B", "2"), ("B", "10")]
+    for (row, column), fields in wells.items():
+        assert list(fields) == ["1", "2"]
+        for field, image in fields.items():
+            assert image.dims == ("c", "y", "x")
+            assert list(image.c.values) == list(CHANNELS)
+            assert image.omezarr.scale == {"c": 1, "y": 0.5, "x": 0.5}
+            for channel in CHANNELS:
+                expected = pixels(f"{row}{int(column):02d}_s{field}_{channel}.tif")
+                np.testing.assert_array_equal(image.sel(c=channel), expected)
+
+
+def test_nothing_is_read_before_it_is_asked_for(folder: Path) -> None:
+    image = open_images(scan(folder, PATTERN))["A", "2"]["1"]
+    (folder / "A02_s1_GFP.tif").unlink()
+    np.testing.assert_array_equal(image.sel(c="DAPI"), pixels("A02_s1_DAPI.tif"))
+    with pytest.raises(FileNotFoundError):
+        image.sel(c="GFP").load()
+
+
+def test_a_file_of_many_pixels_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for channel in CHANNELS:
+        stack = pixels(channel, (6, 32, 32))
+        tifffile.imwrite(tmp_path / f"A1_{channel}.tif", stack, photometric="minisblack", compression="zlib")
+    monkeypatch.setattr("xomezarr.folder.LARGEST_BLOCK", 2**12)
+    image = open_images(scan(tmp_path, "{well}_{channel}.tif"), dims="zyx")["A", "1"]["0"]
+    assert image.chunksizes["z"] == (1,) * 6
+    for channel in CHANNELS:
+        np.testing.assert_array_equal(image.sel(c=channel), pixels(channel, (6, 32, 32)))
+
+
+def test_more_files_are_read_than_may_be_open(tmp_path: Path) -> None:
+    for column in range(1, 61):
+        write(tmp_path, f"A{column}.tif", np.full((8, 8), column, "u1"), compression="zlib", rowsperstrip=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wells = open_images(scan(tmp_path, "{well}.tif"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["xomezarr.convert"], "MOST_OPEN", len(sys.modules["xomezarr.convert"].OPEN) + 8)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/dev/fd").iterdir()]) + 20, hard))
+        try:
+            for _ in range(2):
+                means = [float(wells["A", str(column)]["0"].mean()) for column in range(1, 61)]
+                assert means == list(range(1, 61))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_time_channel_and_planes_are_stacked_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for t, channel, z in product(range(1, 11), CHANNELS, (0, 5)):
+        write(tmp_path, f"C3/T{t}/f1_{channel}_z{z:03d}_x.tif")
+    found = scan(tmp_path, "{well}/T{t}/f{field}_{channel}_z{z}_{}.tif")
+    image = open_images(found, scale={"z": 2.0, "t": 30.0}, units={"z": "um", "t": "s"})["C", "3"]["1"]
+    assert dict(image.sizes) == {"t": 10, "c": 2, "z": 2, "y": 16, "x": 24}
+    assert image.omezarr.units["t"] == "s"
+    for (index, t), channel, (plane, z) in product(enumerate(range(1, 11)), CHANNELS, enumerate((0, 5))):
+        expected = pixels(f"C3/T{t}/f1_{channel}_z{z:03d}_x.tif")
+        np.testing.assert_array_equal(image.isel(t=index, z=plane).sel(c=channel), expected)
+
+
+def test_a_single_file_for_each_image_stays_as_it_is(tmp_path: Path) -> None:
+    stack = pixels("stack", (3, 2, 8, 8))
+    metadata = {"axes": "ZCYX", "Channel": {"Name": list(CHANNELS)}, "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    tifffile.imwrite(tmp_path / "B07.ome.tif", stack, ome=True, photometric="minisblack", metadata=metadata)
+    wells = open_images(scan(tmp_path, "{well}.ome.tif"))
+    image = wells["B", "7"]["0"]
+    assert image.chunks is None
+    assert list(image.c.values) == list(CHANNELS)
+    assert image.omezarr.scale["x"] == 0.25
+    np.testing.assert_array_equal(image.transpose("z", "c", "y", "x"), stack)
+
+
+def test_dimensions_that_files_have_with_one_pixel_are_those_of_the_names(tmp_path: Path) -> None:
+    for channel in CHANNELS:
+        metadata = {"axes": "CYX", "Channel": {"Name": ["only"]}}
+        path = tmp_path / f"A1_{channel}.ome.tif"
+        tifffile.imwrite(path, pixels(channel)[None], ome=True, photometric="minisblack", metadata=metadata)
+    image = open_images(scan(tmp_path, "{well}_{channel}.ome.tif"))["A", "1"]["0"]
+    assert dict(image.sizes) == {"c": 2, "y": 16, "x": 24}
+    assert list(image.c.values) == list(CHANNELS)
+
+
+def test_runs_that_number_their_fields_alike_have_fields_of_their_own(tmp_path: Path) -> None:
+    for run, field in product((1, 2), (1, 2)):
+        write(tmp_path, f"run{run}/A1_{field}.tif")
+    wells = open_images(scan(tmp_path, "run{acquisition}/{well}_{field}.tif"))
+    assert {field: int(image.acquisition) for field, image in wells["A", "1"].items()} == {
+        "a1f1": 1,
+        "a1f2": 1,
+        "a2f1": 2,
+        "a2f2": 2,
+    }
+    np.testing.assert_array_equal(wells["A", "1"]["a2f1"], pixels("run2/A1_1.tif"))
+
+
+def test_runs_that_number_their_fields_on_keep_the_numbers(tmp_path: Path) -> None:
+    for run, field in ((1, 1), (2, 2)):
+        write(tmp_path, f"run{run}/A1_{field}.tif")
+    wells = open_images(scan(tmp_path, "run{acquisition}/{well}_{field}.tif"))
+    assert {field: int(image.acquisition) for field, image in wells["A", "1"].items()} == {"1": 1, "2": 2}
+
+
+def test_folders_below_are_looked_into_only_where_the_pattern_says_so(folder: Path) -> None:
+    write(folder, "older/A02_s1_DAPI.tif")
+    assert len(scan(folder, PATTERN).images) == 8
+    write(folder, "plate/A02.tif")
+    with pytest.warns(CollectionWarning, match=r"17 of 18 files .* the first of them 'A02_s1_DAPI.tif'"):
+        assert len(scan(folder, "plate/{well}.tif").images) == 1
+
+
+def test_a_field_named_twice_is_the_same_text(tmp_path: Path) -> None:
+    write(tmp_path, "B02/B02_1.tif")
+    write(tmp_path, "B02/B03_1.tif")
+    with pytest.warns(CollectionWarning, match="B02/B03_1.tif"):
+        found = scan(tmp_path, "{well}/{well}_{field}.tif")
+    assert [(image.row, image.column) for image in found.images] == [("B", "2")]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.from_regex(r"[A-Z]{1,2}", fullmatch=True), st.integers(1, 48), st.integers(0, 99), st.integers(0, 999)
+        ),
+        min_size=1,
+        max_size=6,
+        unique=True,
+    ),
+    st.integers(1, 4),
+)
+def test_what_is_written_into_names_is_read_from_them(places: list[tuple[str, int, int, int]], width: int) -> None:
+    pattern = Pattern.of("{row}{column}_f{field}-{*}ch{channel}_z{z}.tif")
+    for row, column, field, z in places:
+        match = pattern.regex.fullmatch(f"{row}{column:0{width}d}_f{field:0{width}d}-noise-chGFP 2_z{z:0{width}d}.tif")
+        assert match is not None
+        said: Mapping[str, str] = match.groupdict()
+        assert (said["row"], int(said["column"]), int(said["field"]), int(said["z"])) == (row, column, field, z)
+        assert said["channel"] == "GFP 2"
+
+
+# --- faults ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "part"),
+    [
+        ("{row}{col}.tif", r"'{col}', which is not known; the fields are {well}, {row}"),
+        ("s{field}.tif", r"does not say which well"),
+        ("{row}_{channel}.tif", r"does not say which well"),
+        ("{row}{column.tif", r"a brace of the pattern"),
+        ("{row}column}.tif", r"a brace of the pattern"),
+        ("{row}-{column}.tif", r"no file in .* there are 16 files, the first of them 'A02_s1_DAPI.tif'"),
+    ],
+)
+def test_c7_a_pattern_that_cannot_be_used_says_why(folder: Path, pattern: str, part: str) -> None:
+    with pytest.raises((PatternError, MultipleErrors), match=part):
+        scan(folder, pattern)
+
+
+def test_c7_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFoundError, match="there is no folder"):
+        scan(tmp_path / "nowhere", PATTERN)
+
+
+def test_files_that_are_named_otherwise_are_counted_and_the_first_is_named(folder: Path) -> None:
+    (folder / "notes.txt").write_text("")
+    (folder / "Thumbs.db").write_text("")
+    (folder / ".DS_Store").write_text("")
+    with pytest.warns(CollectionWarning, match=r"2 of 18 files .* the first of them 'Thumbs.db'"):
+        assert len(scan(folder, PATTERN).images) == 8
+
+
+def test_c7_a_file_that_is_missing_is_named(folder: Path) -> None:
+    (folder / "B10_s1_GFP.tif").unlink()
+    with pytest.raises(OmeZarrError, match=r'"B10_s1_GFP.tif" \(well B10, field 1, channel GFP\) is missing'):
+        scan(folder, PATTERN)
+    (folder / "B10_s2_DAPI.tif").unlink()
+    with pytest.raises(OmeZarrError, match=r'"B10_s1_GFP.tif" .* and 1 more are missing'):
+        scan(folder, PATTERN)
+
+
+def test_c7_a_plane_that_no_image_has_is_missing_too(tmp_path: Path) -> None:
+    for z in (1, 2, 4):
+        write(tmp_path, f"A1_z{z:02d}.tif")
+    with pytest.raises(OmeZarrError, match=r'"A1_z03.tif" \(well A1, field 0, z 03\) is missing'):
+        scan(tmp_path, "{well}_z{z}.tif")
+
+
+def test_every_second_plane_is_no_gap(tmp_path: Path) -> None:
+    for z in (1, 3, 5):
+        write(tmp_path, f"A1_z{z:02d}.tif")
+    assert open_images(scan(tmp_path, "{well}_z{z}.tif"))["A", "1"]["0"].sizes["z"] == 3
+
+
+def test_c7_two_files_for_one_place(folder: Path) -> None:
+    write(folder, "A2_s1_DAPI.tif")
+    with pytest.raises(OmeZarrError, match=r'"A02_s1_DAPI.tif" and "A2_s1_DAPI.tif" have the same place'):
+        scan(folder, PATTERN)
+
+
+def test_c7_shapes_and_dtypes_that_differ_name_the_files(folder: Path) -> None:
+    write(folder, "A02_s1_GFP.tif", np.zeros((16, 20), "u2"))
+    write(folder, "B02_s2_GFP.tif", np.zeros((16, 24), "u1"))
+    with pytest.raises(MultipleErrors) as caught:
+        open_images(scan(folder, PATTERN))
+    assert '"A02_s1_GFP.tif" has the shape y 16 × x 20 and uint16, and "A02_s1_DAPI.tif"' in str(caught.value)
+    assert '"B02_s2_GFP.tif" has the shape y 16 × x 24 and uint8' in str(caught.value)
+
+
+def test_c7_files_with_channels_of_their_own_are_not_stacked_by_channel(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "A1_x.ome.tif", np.zeros((2, 8, 8), "u1"), photometric="minisblack", metadata={"axes": "CYX"}
+    )
+    with pytest.raises(OmeZarrError, match=r"holds 2 along 'c' by itself, and the pattern has {channel}; put {} in"):
+        open_images(scan(tmp_path, "{well}_{channel}.ome.tif"))
+    image = open_images(scan(tmp_path, "{well}_{}.ome.tif"))["A", "1"]["0"]
+    assert image.sizes["c"] == 2
+
+
+# --- the command -----------------------------------------------------------------
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Take what the command would write."""
+    calls: list[tuple[Any, ...]] = []
+
+    class Plate:
+        @staticmethod
+        def write_plate(wells: Any, store: Any, **options: Any) -> None:
+            calls.append((wells, store, options))
+
+    monkeypatch.setattr(cli, "import_module", lambda name: {"xomezarr": Plate}[name])
+    return calls
+
+
+def test_the_command_hands_over_images_and_options(folder: Path, tmp_path: Path, written: Any, capsys: Any) -> None:
+    dst = str(tmp_path / "plate.ome.zarr")
+    options = (
+        "--name screen --overwrite --scale y=0.5,x=0.25 --units um --channels nuclei,actin --method nearest --levels 2 "
+        "--factors 2 --version 0.5 --chunks y=8,x=8 --boundary trim --shards auto --max-memory 1GiB --workers 1"
+    )
+    assert main(["plate", str(folder), dst, "--pattern", PATTERN, *options.split()]) == 0
+    ((wells, store, said),) = written
+    assert store == dst
+    assert said == {
+        "name": "screen",
+        "mode": "w",
+        "progress": True,
+        "method": "nearest",
+        "levels": 2,
+        "factors": 2,
+        "version": "0.5",
+        "chunks": {"y": 8, "x": 8},
+        "boundary": "trim",
+        "shards": "auto",
+        "max_memory": "1GiB",
+        "workers": 1,
+    }
+    image = wells["B", "10"]["2"]
+    assert list(image.c.values) == ["nuclei", "actin"]
+    assert image.omezarr.scale == {"c": 1, "y": 0.5, "x": 0.25}
+    assert "16 files make 8 images of a plate of 2 rows × 2 columns" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_would_be_made_and_opens_nothing(folder: Path, written: Any, capsys: Any) -> None:
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    asked = ["plate", str(folder), "plate.ome.zarr", "--pattern", PATTERN, "--dry-run"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "rows: A, B\ncolumns: 2, 10\nfields: 1, 2\nchannels: DAPI, GFP\nit would be written to plate" in said
+    assert main([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "store": "plate.ome.zarr",
+        "folder": str(folder),
+        "rows": ["A", "B"],
+        "columns": ["2", "10"],
+        "wells": 4,
+        "fields": ["1", "2"],
+        "acquisitions": [],
+        "channels": ["DAPI", "GFP"],
+        "images": 8,
+        "files": 16,
+    }
+    assert not written
+
+
+@pytest.mark.parametrize(
+    ("pattern", "code", "part"),
+    [
+        ("{rows}{column}.tif", 2, "(on the command line: --pattern)"),
+        ("{row}-{column}.tif", 2, "(on the command line: --pattern)"),
+        ("{row}{column}_{}_{channel}.tif", 1, "have the same place"),
+    ],
+)
+def test_c7_exit_codes(folder: Path, written: Any, capsys: Any, pattern: str, code: int, part: str) -> None:
+    assert main(["plate", str(folder), "plate.ome.zarr", "--pattern", pattern]) == code
+    said = capsys.readouterr().err
+    assert said.startswith("xomezarr: ")
+    assert said.count("\n") == 1
+    assert part in said
+    assert not written
+
+
+def test_the_fields_are_those_that_the_help_names() -> None:
+    for field in FIELDS:
+        assert f"{{{field}}}" in (cli.plate.__doc__ or "")
+
+
+def test_the_plate_that_is_written_holds_what_the_files_do(folder: Path, tmp_path: Path) -> None:
+    if "write_plate" not in xomezarr.__all__:
+        pytest.skip("plates are not written yet")
+    dst = tmp_path / "plate.ome.zarr"
+    assert main(["plate", str(folder), str(dst), "--pattern", PATTERN, "--scale", "y=0.5,x=0.5", "--units", "um"]) == 0
+    tree = import_module("xomezarr").open_plate(dst, check=True)
+    for row, column, field, (index, channel) in product("AB", (2, 10), (1, 2), enumerate(CHANNELS)):
+        image = tree[f"{row}/{column}/{field}"].omezarr.level(0)
+        np.testing.assert_array_equal(image.isel(c=index), pixels(f"{row}{column:02d}_s{field}_{channel}.tif"))

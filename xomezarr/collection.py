@@ -1,0 +1,568 @@
+"""Collections of images in one store, as bioformats2raw lays them out: written from a dict, read as a tree of images.
+
+The root says that it is a collection; the group ``OME`` lists the images, and holds OME-XML that describes them.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import cached_property, partial
+from itertools import count
+from typing import Any
+
+import xarray as xr
+
+from xomezarr import omexml, spec
+from xomezarr.engine import OnTile
+from xomezarr.errors import (
+    CollectionError,
+    CollectionWarning,
+    MetadataError,
+    NotOmeZarrError,
+    OmeZarrError,
+    VersionError,
+    collecting,
+    raise_all,
+    warn,
+)
+from xomezarr.labelling import parted
+from xomezarr.labels import Labels
+from xomezarr.lazy import zarr
+from xomezarr.model import Image
+from xomezarr.omexml import XmlImage
+from xomezarr.pixels import Pixels
+from xomezarr.plan import Plan, final_image
+from xomezarr.planning import Target, plan_image
+from xomezarr.progress import progress_of
+from xomezarr.read import Complete, closer, tree_of
+from xomezarr.store import (
+    StoreArgument,
+    check_complete,
+    is_local,
+    member_path,
+    open_group,
+    open_member,
+    publish,
+    wait,
+)
+from xomezarr.write import check_codecs, consolidate, fill
+
+__all__ = [
+    "check_single",
+    "collection_tree",
+    "completed_in",
+    "is_collection",
+    "open_collection",
+    "write_collection",
+]
+
+OME = "OME"
+"""Group that lists the images of a collection."""
+
+OME_XML = f"{OME}/METADATA.ome.xml"
+"""What describes them, in the order of that list."""
+
+RESERVED = ("ome", "labels", "zarr.json")
+"""Names that mean something else in a collection, on file systems that take cases for the same too."""
+
+LONGEST_NAME = 200
+"""Bytes: file systems hold 255, and what is written lies in a hidden folder of a longer name meanwhile."""
+
+_PLAIN = re.compile(r"(?!__)[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?")
+
+_OF_ONE_IMAGE: Mapping[str, str] = {
+    "name": "name each array: rename(…)",
+    "labels": "give an image with its labels as a Dataset: xr.Dataset({'image': image, 'nuclei': labels})",
+    "compute": "write the collection when it is to be written",
+}
+"""Options of `to_zarr` that a collection does not take, and what to do instead."""
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def write_collection(
+    images: Mapping[str, xr.DataArray | xr.Dataset],
+    store: StoreArgument,
+    *,
+    mode: str = "w-",
+    progress: bool | OnTile | None = None,
+    **options: Any,
+) -> xr.DataTree:
+    """Write several images to one store, as bioformats2raw lays them out.
+
+    This is how data with more than five dimensions are written: an image for each view, tile or angle, each with
+    coordinates of its own. Everything is checked before the first byte is written. A local store appears whole or not
+    at all.
+
+    Parameters
+    ----------
+    images
+        By name, which is that of the image's group: letters, digits, ``_``, ``-``, ``.`` and spaces. Arrays, or
+        Datasets of an image and its labels. Their order is kept.
+    store
+        A path, a URL that fsspec knows, or a store of zarr or obstore.
+    mode
+        ``"w-"``: an error if the store exists; ``"w"``: replace it.
+    progress
+        True for a progress bar, or a callable that is told the bytes of each part written.
+    **options
+        Those of `to_zarr`, for each of the images, but for ``name``, ``labels`` and ``compute``.
+
+    Returns
+    -------
+    xarray.DataTree
+        The written store, opened lazily by `open_collection`.
+
+    Raises
+    ------
+    CollectionError
+        If an image cannot be named so, or is none.
+    MissingDependencyError
+        If ome-types, which writes the OME-XML, is not installed.
+    OmeZarrError
+        Of the type that names the cause; independent faults are raised together, each with the image's name.
+
+    Warns
+    -----
+    CollectionWarning
+        If the dtype of an image is none of OME-XML's (int64, uint64, float16): the store then has no OME-XML.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> views = xr.DataArray(np.zeros((2, 3, 4, 8, 64, 64), "uint8"), dims=("view", "t", "c", "z", "y", "x"))
+    >>> tree = write_collection({f"view {i}": views[i] for i in range(2)}, tempfile.mkdtemp() + "/views.ome.zarr")
+    >>> list(tree), tree["view 1"].omezarr.level(0).dims
+    (['view 0', 'view 1'], ('t', 'c', 'z', 'y', 'x'))
+    """
+    asked, own = Target.split(options)
+    faults: list[OmeZarrError] = []
+    shown = progress_of(progress, store)
+    target = Target.asked(faults, store, mode=mode, **asked)
+    planned = _planned(_parts(images, faults), target, own, faults)
+    with collecting(faults):
+        target.check_not_read_from(*(level for _, pixels in planned.values() for level in _arrays(pixels)))
+    unknown = {name: plan.levels[0].dtype for name, (plan, _) in planned.items() if not _in_xml(plan)}
+    if not unknown:
+        with collecting(faults):
+            omexml.required()
+    raise_all(faults, "the collection cannot be written")
+    if not is_local(store):
+        for plan, _ in planned.values():
+            check_codecs(plan)
+    xml = None
+    if unknown:
+        name, dtype = next(iter(unknown.items()))
+        warn(
+            f"the collection is written without OME-XML, which has no pixels of type {dtype}, as image {name!r} has"
+            f"{_others(len(unknown) - 1)}; for those who need it, convert them: astype({_near(dtype)!r})",
+            CollectionWarning,
+        )
+    else:
+        xml = omexml.dump([_series(name, plan) for name, (plan, _) in planned.items()])
+    total = sum(plan.nbytes for plan, _ in planned.values())
+    with shown(total) if shown is not None else nullcontext() as on_tile:
+        _execute(target, planned, xml, on_tile)
+    return open_collection(store, storage_options=target.storage_options, cache=True)
+
+
+def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, tuple[xr.DataArray, Mapping[str, Labels]]]:
+    """Return each image and its labels by the image's name; what is wrong with names and kinds is added to `faults`."""
+    if not isinstance(images, Mapping) or not images:
+        told = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
+        faults.append(CollectionError(f"{told}; give images by name: {{'view 0': image, 'view 1': other}}"))
+        return {}
+    parts: dict[str, tuple[xr.DataArray, Mapping[str, Labels]]] = {}
+    taken: dict[str, str] = {}
+    for name, image in images.items():
+        with collecting(faults):
+            _check_name(name, taken)
+        if not isinstance(name, str):
+            continue
+        of_image: list[OmeZarrError] = []
+        with collecting(of_image):
+            parts[name] = _part(image)
+        faults += _told_of(name, of_image)
+    return parts
+
+
+def _part(image: Any) -> tuple[xr.DataArray, Mapping[str, Labels]]:
+    """Return an image and its labels."""
+    if isinstance(image, xr.Dataset):
+        return parted(image, None, {}, {})
+    if isinstance(image, xr.DataArray):
+        return image, {}
+    raise CollectionError(
+        f"it is a {type(image).__name__}; give a DataArray, or a Dataset of an image and its labels: "
+        "xr.DataArray(pixels, dims=('y', 'x'))"
+    )
+
+
+def _check_name(name: Any, taken: dict[str, str]) -> None:
+    """Make sure that an image can go by a name, on any file system; `taken` holds those before it."""
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name) or len(name) > LONGEST_NAME:
+        plain = re.sub(r"[^A-Za-z0-9_. -]+", "_", str(name)).strip("_. ")[:LONGEST_NAME] or "image 0"
+        raise CollectionError(
+            f"an image cannot be named {name!r}: the name is that of a folder, of letters, digits, spaces, _, - and ., "
+            f"and begins with none of the last two; give a plain one, such as {plain!r}"
+        )
+    if name.lower() in RESERVED:
+        raise CollectionError(
+            f"an image cannot be named {name!r}, which means something else in a collection; "
+            f"give another name, such as {f'{name} image'!r}"
+        )
+    if (other := taken.setdefault(name.lower(), name)) != name:
+        raise CollectionError(
+            f"the names {other!r} and {name!r} differ by upper and lower case alone, which not all file systems tell "
+            f"apart; give another name, such as {f'{name} 2'!r}"
+        )
+
+
+def _told_of(name: str, faults: Iterable[OmeZarrError]) -> list[OmeZarrError]:
+    """Return faults with the name of the image that has them."""
+    return [type(fault)(f"image {name!r}: {fault}") for fault in faults]
+
+
+def _planned(
+    parts: Mapping[str, tuple[xr.DataArray, Mapping[str, Labels]]],
+    target: Target,
+    options: Mapping[str, Any],
+    faults: list[OmeZarrError],
+) -> dict[str, tuple[Plan, Pixels]]:
+    """Plan all images; what is wrong is added to `faults`, and told once where it is so of the whole collection."""
+    unsuitable = [option for option in options if option in _OF_ONE_IMAGE]
+    faults += [CollectionError(f"{option}= is said of one image; {_OF_ONE_IMAGE[option]}") for option in unsuitable]
+    options = {option: value for option, value in options.items() if option not in _OF_ONE_IMAGE}
+    told = {str(fault) for fault in faults}
+    planned: dict[str, tuple[Plan, Pixels]] = {}
+    for name, (da, labels) in parts.items():
+        of_image: list[OmeZarrError] = []
+        with collecting(of_image):
+            planned[name] = plan_image(da, target.within(name), [], labels=labels, **options)
+        faults += _told_of(name, (fault for fault in of_image if str(fault) not in told))
+    return planned
+
+
+def _arrays(pixels: Pixels) -> Iterator[xr.DataArray]:
+    """Yield what is written of an image and of its labels."""
+    yield from pixels.levels
+    for of_label in pixels.labels.values():
+        yield from of_label.levels
+
+
+def _in_xml(plan: Plan) -> bool:
+    return omexml.knows(plan.levels[0].dtype)
+
+
+def _near(dtype: Any) -> str:
+    """Name a dtype of OME-XML that is likely to hold the pixels of one that it lacks."""
+    return {"i": "int32", "u": "uint32"}.get(dtype.kind, "float32")
+
+
+def _others(number: int) -> str:
+    return f" and {number} more" if number else ""
+
+
+def _series(name: str, plan: Plan) -> omexml.Series:
+    sizes = dict(zip(plan.dims, plan.levels[0].shape, strict=True))
+    return omexml.Series(name, final_image(plan, None), sizes, plan.levels[0].dtype)
+
+
+def _execute(
+    target: Target, planned: Mapping[str, tuple[Plan, Pixels]], xml: str | None, on_tile: OnTile | None
+) -> None:
+    """Write the images, then the list of them and what describes them, and last of all that it is a collection."""
+    version = target.version
+    for _, pixels in planned.values():
+        pixels.check()
+    with publish(
+        target.store,
+        zarr_format=spec.zarr_format(version),
+        mode=target.mode,
+        storage_options=target.storage_options,
+    ) as group:
+        for name, (plan, pixels) in planned.items():
+            fill(group.create_group(name), plan, pixels, on_tile)
+        group.create_group(OME, attributes=spec.dump_series(tuple(planned), version))
+        if xml is not None:
+            _put(group, OME_XML, xml.encode())
+        # in the place of the mark of a group that is being written
+        group.attrs.put(spec.dump_layout(version))
+        if not is_local(target.store):
+            consolidate(group, group.metadata.zarr_format)
+
+
+def _put(group: zarr.Group, path: str, content: bytes) -> None:
+    """Write an object below a group that is not Zarr's."""
+    from zarr.core.buffer import default_buffer_prototype
+
+    buffer = default_buffer_prototype().buffer.from_bytes(content)
+    wait(group.store.set(member_path(group, path), buffer))
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def open_collection(
+    store: StoreArgument,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    drop_variables: str | Iterable[str] | None = None,
+    cache: bool = False,
+) -> xr.DataTree:
+    """Open all images of a collection as one tree; only metadata are read.
+
+    Pixel sizes and channels that an image's own metadata say nothing of, as those of early versions of bioformats2raw,
+    are taken from the OME-XML of the collection: the size and the unit of each axis that has scale 1 and no unit, and
+    the names and colours of channels where there are none. What the Zarr says counts.
+
+    Parameters
+    ----------
+    store
+        A path, a URL, or a store of zarr or obstore.
+    storage_options
+        For URLs, as fsspec takes them.
+    drop_variables
+        Coordinates to leave out.
+    cache
+        Whether what has been read stays in memory, as xarray has it for what it opens.
+
+    Returns
+    -------
+    xarray.DataTree
+        At the path of each image its tree, as `xarray.open_datatree` opens an image by itself. The tree's attributes
+        are those of the collection's group.
+
+    Raises
+    ------
+    StoreNotFoundError, NotOmeZarrError
+        If there is no collection at that place.
+    IncompleteStoreError
+        If its writing was interrupted, or goes on still.
+    CollectionError
+        If none of its images can be opened.
+
+    Warns
+    -----
+    CollectionWarning
+        If some cannot, which are left out; if its OME-XML is needed and cannot be read, or describes other images.
+    """
+    group = open_group(store, storage_options=storage_options)
+    source = os.fspath(store).rstrip("/") if isinstance(store, str | os.PathLike) else ""
+    tree = collection_tree(group, source=source, drop_variables=drop_variables, cache=cache)
+    if (close := closer(store, group)) is not None:
+        tree.set_close(close)
+    return tree
+
+
+def is_collection(attrs: Mapping[str, Any]) -> bool:
+    """Whether group attributes are those of a collection. 84 (MUST): where there is a plate, that counts."""
+    found = spec.kinds(attrs)
+    return "bioformats2raw.layout" in found and not found & {"plate", "multiscales"}
+
+
+def collection_tree(
+    group: zarr.Group,
+    *,
+    source: str = "",
+    drop_variables: str | Iterable[str] | None = None,
+    cache: bool = False,
+) -> xr.DataTree:
+    """Make the tree of a collection whose group has been opened.
+
+    Parameters
+    ----------
+    group
+        Of the collection.
+    source
+        Path or URL of the group; empty where it has none.
+    drop_variables, cache
+        As in `open_collection`, which also says what is raised.
+    """
+    attrs = group.attrs.asdict()
+    where = str(group.store_path)
+    if not is_collection(attrs):
+        check_complete(group)
+        raise NotOmeZarrError(
+            f"{where!r} is no collection of images; open an image or a plate with "
+            'xr.open_datatree(store, engine="omezarr")'
+        )
+    spec.layout(attrs)
+    paths, listed = _paths(group)
+    described = _OmeXml(group, paths, listed=listed)
+    tree = xr.DataTree(xr.Dataset(attrs=attrs))
+    faults: list[str] = []
+    opened: list[str] = []
+    for index, path in enumerate(paths):
+        place = posixpath.normpath(path)
+        try:
+            if other := next((one for one in opened if _overlap(one, place)), None):
+                raise MetadataError(f"it is, or lies in, the place of the image {other!r}")
+            member = _member(group, path)
+            if member is None:
+                raise MetadataError("there is no such group; the store is incomplete: copy or write it again")
+            tree[place] = tree_of(
+                member,
+                source=source and f"{source}/{place}",
+                drop_variables=drop_variables,
+                cache=cache,
+                complete=described.completing(index),
+            )
+            opened.append(place)
+        except (OmeZarrError, OSError, ValueError, TypeError, KeyError) as error:
+            faults.append(f"the image {path!r} of {where!r} cannot be opened: {error}")
+    if not opened:
+        raise CollectionError(
+            "; ".join(faults)
+            or f"{where!r} says that it is a collection of images, and holds none: neither does {OME} list any, nor is "
+            "there a group 0; copy or write it again"
+        )
+    for fault in faults:
+        warn(f"{fault}; it is left out", CollectionWarning)
+    if source:
+        tree.encoding["source"] = source
+    return tree
+
+
+def completed_in(store: StoreArgument, path: str, storage_options: Mapping[str, Any] | None) -> Complete:
+    """Return what adds to the metadata of an image that is opened by itself, should it be of a collection.
+
+    Parameters
+    ----------
+    store, storage_options
+        As in `open_collection`; the store is looked at when an image lacks something.
+    path
+        Of the image in it.
+    """
+
+    def complete(image: Image, sizes: Mapping[str, int]) -> Image:
+        if not omexml.lacks(image):
+            return image
+        try:
+            root = open_group(store, storage_options=storage_options)
+        except OmeZarrError:  # the image lies in what is no group
+            return image
+        if not is_collection(root.attrs.asdict()):
+            return image
+        paths, listed = _paths(root)
+        places = [posixpath.normpath(one) for one in paths]
+        place = posixpath.normpath(path.strip("/"))
+        if place not in places:
+            return image
+        return _OmeXml(root, paths, listed=listed).completing(places.index(place))(image, sizes)
+
+    return complete
+
+
+def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Say which images there are, if a store from which one was to be opened is a collection (90, SHOULD).
+
+    Raises
+    ------
+    NotOmeZarrError
+        If it is one.
+    """
+    group = open_group(store, storage_options=storage_options)
+    if not is_collection(group.attrs.asdict()):
+        return
+    paths, _ = _paths(group)
+    raise NotOmeZarrError(
+        f"{str(group.store_path)!r} is a collection of {len(paths)} images ({', '.join(map(repr, paths))}); "
+        f"open one of them, by its own path or with group={next(iter(paths), '0')!r}, or all: "
+        "xomezarr.open_collection(store)"
+    )
+
+
+def _paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
+    """Return the paths of the images, and whether they are listed.
+
+    87 (MUST): the group ``OME`` lists them. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
+    """
+    listing = _member(group, OME)
+    attrs = {} if listing is None else listing.attrs.asdict()
+    if "series" in spec.kinds(attrs):
+        try:
+            return spec.parse_series(attrs), True
+        except (MetadataError, VersionError) as error:
+            warn(
+                f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
+                f"on are opened: {error}",
+                CollectionWarning,
+            )
+    paths: list[str] = []
+    for number in count():
+        if _member(group, str(number)) is None:
+            break
+        paths.append(str(number))
+    return tuple(paths), False
+
+
+def _member(group: zarr.Group, path: str) -> zarr.Group | None:
+    """Open a group of a collection, of the same Zarr format; None where there is none."""
+    try:
+        return open_member(group, path, alike=True)
+    except KeyError:
+        return None
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two paths are the same, or one lies below the other."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+class _OmeXml:
+    """The OME-XML of a collection, which is read when an image lacks what it may say."""
+
+    def __init__(self, group: zarr.Group, paths: Sequence[str], *, listed: bool) -> None:
+        self.group, self.paths, self.listed = group, paths, listed
+
+    @cached_property
+    def images(self) -> tuple[XmlImage, ...]:
+        """What it says of each image; nothing where it is missing, cannot be read, or is of other images."""
+        from zarr.core.buffer import default_buffer_prototype
+
+        place = f"{self.group.store_path!s}/{OME_XML}"
+        try:
+            found = wait(self.group.store.get(member_path(self.group, OME_XML), default_buffer_prototype()))
+            images = () if found is None else omexml.parse(found.to_bytes())
+        except (MetadataError, OSError) as error:
+            warn(
+                f"{place!r} cannot be read, and images are opened without the pixel sizes and channels that it may "
+                f"hold: {error}",
+                CollectionWarning,
+            )
+            return ()
+        # 87 (MUST): the list has the order of the images in the OME-XML
+        if images and (len(images) != len(self.paths) if self.listed else len(images) < len(self.paths)):
+            warn(
+                f"{place!r} describes {len(images)} images, and there are {len(self.paths)}: none is known to be which,"
+                " and pixel sizes and channels are not taken from it; assign them: assign_grid(…), assign_channels(…)",
+                CollectionWarning,
+            )
+            return ()
+        return images
+
+    def completing(self, index: int) -> Complete:
+        """Return what adds to the metadata of one image."""
+        return partial(self._complete, index)
+
+    def _complete(self, index: int, image: Image, sizes: Mapping[str, int]) -> Image:
+        if not omexml.lacks(image) or index >= len(self.images):
+            return image
+        known = self.images[index]
+        if differing := omexml.differing(image.multiscale.axes, sizes, known):
+            told = ", ".join(f"{size} along {dim}, not {own}" for dim, (own, size) in differing.items())
+            warn(
+                f"image {index} of the OME-XML of {str(self.group.store_path)!r} has {told}: it is not "
+                f"{self.paths[index]!r}, and pixel sizes and channels are not taken from it; assign them: "
+                "assign_grid(…), assign_channels(…)",
+                CollectionWarning,
+            )
+            return image
+        return omexml.complete(image, sizes, known)

@@ -1,0 +1,531 @@
+"""A folder of image files whose names say where on a plate each belongs, opened as the images of a plate.
+
+`scan` looks at names alone; `open_images` opens what it found.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xomezarr.channels import assign_channels, channel_coordinates
+from xomezarr.convert import open_image
+from xomezarr.coords import assign_grid
+from xomezarr.errors import (
+    CollectionWarning,
+    OmeZarrError,
+    PatternError,
+    StoreNotFoundError,
+    collecting,
+    raise_all,
+    warn,
+)
+from xomezarr.model import Channel
+
+__all__ = ["Folder", "Found", "Pattern", "PlateImage", "open_images", "scan"]
+
+FIELDS: Mapping[str, str] = {
+    "well": r"[A-Za-z]+\d+",
+    "row": r"[A-Za-z]+|\d+",
+    "column": r"\d+",
+    "field": r"\d+|[A-Za-z0-9]+?",
+    "acquisition": r"\d+",
+    "channel": r"[^/]+?",
+    "z": r"\d+",
+    "t": r"\d+",
+}
+"""What may stand in a pattern between braces, and what each matches."""
+
+ANYTHING = ("", "*")
+"""What stands between braces for what does not matter."""
+
+STACKED = ("t", "channel", "z")
+"""Fields whose files become one image, in the order of its dimensions."""
+
+DIMENSIONS: Mapping[str, str] = {"t": "t", "channel": "c", "z": "z"}
+"""The dimension that each is stacked along."""
+
+EXAMPLE = "{row}{column}_s{field}_{channel}.tif"
+
+LARGEST_BLOCK = 2**25
+"""Bytes of a file that are read at once: a plane of 4096 × 4096 pixels of 16 bits."""
+
+Place = tuple[str, str, str]
+"""The files of an image by ``t``, ``channel`` and ``z``, as they are spelled in the names; empty where none is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A naming pattern.
+
+    Parameters
+    ----------
+    text
+        As it was given.
+    regex
+        What matches a name, with a group for each field.
+    fields
+        The fields that it names.
+    """
+
+    text: str
+    regex: re.Pattern[str]
+    fields: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> Pattern:
+        """Read a pattern.
+
+        >>> match = Pattern.of("{row}{column}_s{field}_{channel}.tif").regex.fullmatch("B07_s2_DAPI.tif")
+        >>> match.groupdict()
+        {'row': 'B', 'column': '07', 'field': '2', 'channel': 'DAPI'}
+
+        Raises
+        ------
+        PatternError
+            If it names a field that is not known, or no well.
+        """
+        seen: set[str] = set()
+        faults: list[OmeZarrError] = []
+        parts = []
+        for literal, field in re.findall(r"([^{}]*)(\{[^{}]*\}|$)", text):
+            parts.append(re.escape(literal))
+            name = field[1:-1].strip()
+            if not field:
+                continue
+            if name in ANYTHING:
+                parts.append("[^/]*?")
+            elif name not in FIELDS:
+                known = ", ".join(f"{{{one}}}" for one in FIELDS)
+                faults.append(
+                    PatternError(
+                        f"the pattern {text!r} has the field {field!r}, which is not known; the fields are {known}, "
+                        f"and {{}} for what does not matter: {EXAMPLE!r}"
+                    )
+                )
+            else:
+                # once more the same text, as where a folder and the files in it are named by their well
+                parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{FIELDS[name]})")
+                seen.add(name)
+        if set("{}") & set(re.sub(r"\{[^{}]*\}", "", text)):
+            faults.append(PatternError(f"a brace of the pattern {text!r} has no other; close each: {EXAMPLE!r}"))
+        if "well" not in seen and not {"row", "column"} <= seen and not faults:
+            faults.append(
+                PatternError(
+                    f"the pattern {text!r} does not say which well a file belongs to; name {{well}}, or {{row}} and "
+                    f"{{column}}: {EXAMPLE!r}"
+                )
+            )
+        raise_all(faults, "the pattern cannot be used")
+        return cls(text, re.compile("".join(parts)), frozenset(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file whose name matches.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    match
+        The parts of its name, below the folder.
+    """
+
+    path: Path
+    match: re.Match[str]
+
+    def spelled(self, field: str) -> str:
+        """Return what stands in the name for a field; empty where the pattern does not have it."""
+        said: str = self.match.groupdict().get(field) or ""
+        return said
+
+    def renamed(self, spelled: Mapping[str, str]) -> str:
+        """Return the name of a file beside this one in which other text stands for some fields."""
+        name = self.match.string
+        for field in sorted(spelled, key=lambda field: self.match.start(field), reverse=True):
+            start, end = self.match.span(field)
+            name = name[:start] + spelled[field] + name[end:]
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class PlateImage:
+    """The files of an image.
+
+    Parameters
+    ----------
+    row, column, field
+        Where on the plate it belongs.
+    acquisition
+        The run that took it; None where the names do not say.
+    files
+        By what is stacked of them.
+    """
+
+    row: str
+    column: str
+    field: str
+    acquisition: int | None
+    files: Mapping[Place, Found]
+
+    def __str__(self) -> str:
+        return f"well {self.row}{self.column}, field {self.field}"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The images of a plate as the names of files tell them.
+
+    Parameters
+    ----------
+    path
+        Of the folder.
+    pattern
+        By which they are named.
+    images
+        By row, column and field; in order.
+    stacked
+        What files are stacked along, by field of the pattern: its values in order.
+    """
+
+    path: Path
+    pattern: Pattern
+    images: tuple[PlateImage, ...]
+    stacked: Mapping[str, tuple[str, ...]]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Rows that have wells."""
+        return _in_order({image.row for image in self.images})
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that have wells."""
+        return _in_order({image.column for image in self.images})
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields that some well has."""
+        return _in_order({image.field for image in self.images})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "folder": str(self.path),
+            "rows": list(self.rows),
+            "columns": list(self.columns),
+            "wells": len({(image.row, image.column) for image in self.images}),
+            "fields": list(self.fields),
+            "acquisitions": sorted({image.acquisition for image in self.images if image.acquisition is not None}),
+            **{f"{name}s" if name == "channel" else name: list(values) for name, values in self.stacked.items()},
+            "images": len(self.images),
+            "files": sum(len(image.files) for image in self.images),
+        }
+
+    def __str__(self) -> str:
+        said = self.to_dict()
+        counted = f"{len(said['rows'])} rows × {len(said['columns'])} columns, {said['wells']} wells with images"
+        lines = [
+            f"{self.path}: {said['files']} files make {said['images']} images of a plate of {counted}",
+            f"rows: {', '.join(said['rows'])}",
+            f"columns: {', '.join(said['columns'])}",
+            f"fields: {', '.join(said['fields'])}",
+        ]
+        if said["acquisitions"]:
+            lines.append(f"acquisitions: {', '.join(map(str, said['acquisitions']))}")
+        for name, values in self.stacked.items():
+            lines.append(f"{'channels' if name == 'channel' else name}: {', '.join(values)}")
+        return "\n".join(lines)
+
+
+# -- names -------------------------------------------------------------------------------------------------
+
+
+def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
+    """Find the images of a plate in a folder by the names of its files; none is opened.
+
+    Parameters
+    ----------
+    folder
+        With the files; where the pattern holds a ``/``, they lie in folders below it.
+    pattern
+        How they are named below the folder: ``{row}`` and ``{column}``, or both as ``{well}``; ``{field}``,
+        ``{channel}``, ``{z}``, ``{t}`` and ``{acquisition}`` as far as they are said; ``{}`` for what does not matter.
+        Zeros before numbers are left out.
+
+    Raises
+    ------
+    PatternError
+        If the pattern cannot be used, or no file is named so.
+    StoreNotFoundError
+        If there is no such folder.
+    OmeZarrError
+        If files are missing among those that make an image, or several have the same place.
+
+    Warns
+    -----
+    CollectionWarning
+        If there are files that are named otherwise.
+    """
+    read = Pattern.of(pattern)
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        raise StoreNotFoundError(f'there is no folder "{place}"; give the one that holds the images')
+    found, others = [], []
+    for path in _files(place, below="/" in pattern):
+        name = path.relative_to(place).as_posix()
+        match = read.regex.fullmatch(name)
+        if match is None:
+            others.append(name)
+        else:
+            found.append(Found(path, match))
+    if not found:
+        seen = f"{len(others)} files, the first of them {others[0]!r}" if others else "no files"
+        raise PatternError(f'no file in "{place}" is named {pattern!r}; there are {seen}: give a pattern that matches')
+    if others:
+        warn(
+            f'{len(others)} of {len(others) + len(found)} files in "{place}" are not named {pattern!r} and are left '
+            f"out, the first of them {others[0]!r}",
+            CollectionWarning,
+        )
+    return _sorted(place, read, found)
+
+
+def _files(folder: Path, *, below: bool) -> Iterator[Path]:
+    """Yield the files in a folder in order, hidden ones aside; with those in the folders below it, if asked."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if below:
+                yield from _files(path, below=True)
+        else:
+            yield path
+
+
+def _sorted(place: Path, pattern: Pattern, found: Sequence[Found]) -> Folder:
+    """Put files together that make an image, and make sure that each image has all of them."""
+    faults: list[OmeZarrError] = []
+    grouped: dict[tuple[str, str, str, int | None], dict[Place, Found]] = {}
+    for file in found:
+        row, column = _well(file)
+        run = int(file.spelled("acquisition")) if "acquisition" in pattern.fields else None
+        files = grouped.setdefault((row, column, _plain(file.spelled("field")) or "0", run), {})
+        place_of = _plain(file.spelled("t")), file.spelled("channel"), _plain(file.spelled("z"))
+        if (other := files.setdefault(place_of, file)) is not file:
+            faults.append(
+                OmeZarrError(
+                    f'"{other.path.relative_to(place)}" and "{file.path.relative_to(place)}" have the same place on '
+                    "the plate; say in the pattern what sets them apart"
+                )
+            )
+    raise_all(faults[:1], "the files do not make a plate")
+    stacked = {
+        field: _values(field, {key[index] for files in grouped.values() for key in files})
+        for index, field in enumerate(STACKED)
+        if field in pattern.fields
+    }
+    # runs that number their fields alike: each field of a well has a name of its own
+    alike = len({(row, column, field) for row, column, field, _ in grouped}) < len(grouped)
+    images = tuple(
+        PlateImage(row, column, f"a{run}f{field}" if alike else field, run, files)
+        for (row, column, field, run), files in grouped.items()
+    )
+    images = tuple(
+        sorted(images, key=lambda image: [_natural(part) for part in (image.row, image.column, image.field)])
+    )
+    _check_whole(images, stacked)
+    return Folder(place, pattern, images, stacked)
+
+
+def _well(file: Found) -> tuple[str, str]:
+    """Return the names of a row and a column.
+
+    >>> _well(Found(Path("b"), Pattern.of("{well}.tif").regex.fullmatch("AA07.tif")))
+    ('AA', '7')
+    """
+    if well := file.spelled("well"):
+        row = well.rstrip("0123456789")
+        return row, _plain(well.removeprefix(row))
+    return _plain(file.spelled("row")), _plain(file.spelled("column"))
+
+
+def _plain(text: str) -> str:
+    """Return a number without the zeros before it, and any other text as it is."""
+    return str(int(text)) if text.isdecimal() else text
+
+
+def _natural(text: str) -> tuple[int, list[tuple[int, str]], str]:
+    """Return the key by which names sort as people do: numbers by value, rows A to Z before AA.
+
+    >>> sorted(["AA", "B"], key=_natural), sorted(["day 10", "day 9"], key=_natural)
+    (['B', 'AA'], ['day 9', 'day 10'])
+    """
+    parts = [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.findall(r"\d+|\D+", text)]
+    return len(text) if text.isalpha() and len(text) <= 2 else 0, parts, text
+
+
+def _in_order(values: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(values, key=_natural))
+
+
+def _values(field: str, found: set[str]) -> tuple[str, ...]:
+    """Return the values of what files are stacked along: planes and times are evenly spaced, whether found or not."""
+    if field == "channel":
+        return _in_order(found)
+    numbers = sorted(map(int, found))
+    step = math.gcd(*(later - earlier for earlier, later in pairwise(numbers))) or 1
+    return tuple(map(str, range(numbers[0], numbers[-1] + 1, step)))
+
+
+def _check_whole(images: Sequence[PlateImage], stacked: Mapping[str, tuple[str, ...]]) -> None:
+    """Make sure that all images have the same channels, planes and times."""
+    wanted = list(product(*(stacked.get(field, ("",)) for field in STACKED)))
+    spelled = {
+        (field, key[index]): file.spelled(field)
+        for image in images
+        for key, file in image.files.items()
+        for index, field in enumerate(STACKED)
+    }
+    missing = [
+        (image, key) for image in images if len(image.files) < len(wanted) for key in wanted if key not in image.files
+    ]
+    if not missing:
+        return
+    image, key = missing[0]
+    beside = next(iter(image.files.values()))
+    said = {
+        field: spelled.get((field, value), value.zfill(len(beside.spelled(field))))
+        for field, value in zip(STACKED, key, strict=True)
+        if field in stacked
+    }
+    of = ", ".join(f"{field} {value}" for field, value in said.items())
+    others = f", and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+    raise OmeZarrError(
+        f'"{beside.renamed(said)}" ({image}, {of}){others} missing, and images have one file for each of '
+        f"{' × '.join(f'{len(values)} {field}' for field, values in stacked.items())}; put in what is missing, or take "
+        "out what others have more"
+    )
+
+
+# -- images ------------------------------------------------------------------------------------------------
+
+
+def open_images(
+    folder: Folder,
+    *,
+    dims: str | Sequence[str] | None = None,
+    scale: Mapping[str, float] | None = None,
+    units: Mapping[str, str] | str | None = None,
+    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+) -> dict[tuple[str, str], dict[str, xr.DataArray]]:
+    """Open the images that were found, lazily: of each file the metadata are read.
+
+    Files of one image are stacked along ``t``, ``c`` and ``z``; its channels are called as the names say.
+
+    Parameters
+    ----------
+    folder
+        What `scan` has found.
+    dims
+        Names of the dimensions of each file, as `convert.open_image` takes them.
+    scale, units
+        Pixel sizes and units that are to count instead of the files'; see `assign_grid`.
+    channels
+        Names and colours that are to count instead of those in the names; see `assign_channels`.
+
+    Returns
+    -------
+    dict
+        By row and column, then by field: arrays, with the scalar coordinate ``acquisition`` where the names say it.
+
+    Raises
+    ------
+    OmeZarrError
+        If a file cannot be opened, or its shape or dtype is another than that of others of its image; told together.
+    """
+    faults: list[OmeZarrError] = []
+    wells: dict[tuple[str, str], dict[str, xr.DataArray]] = {}
+    for image in folder.images:
+        with collecting(faults):
+            array = _stack(image, folder, dims)
+            if scale or units:
+                array = assign_grid(array, scale=scale, units=units)
+            if channels:
+                array = assign_channels(array, channels)
+            if image.acquisition is not None:
+                array = array.assign_coords(acquisition=image.acquisition)
+            wells.setdefault((image.row, image.column), {})[image.field] = array
+    raise_all(faults, "the files cannot be put on a plate")
+    return wells
+
+
+def _stack(image: PlateImage, folder: Folder, dims: str | Sequence[str] | None) -> xr.DataArray:
+    """Open the files of an image, and stack them."""
+    dimensions = {field: DIMENSIONS[field] for field in folder.stacked}
+    opened = {key: _single(open_image(file.path, dims=dims), file, dimensions) for key, file in image.files.items()}
+    (first, file), *others = [(opened[key], image.files[key]) for key in sorted(opened)]
+    for array, other in others:
+        if (array.sizes, array.dtype) != (first.sizes, first.dtype):
+            raise OmeZarrError(
+                f'"{other.match.string}" has the shape {_shape(array)} and {array.dtype}, and '
+                f'"{file.match.string}", of the same image, {_shape(first)} and {first.dtype}; write the files alike'
+            )
+    name = f"{image.row}{image.column} {image.field}"
+    if not folder.stacked:
+        return first.rename(name)
+    stacked = _along(list(dimensions), (), {key: _in_blocks(array) for key, array in opened.items()}, folder)
+    if "channel" in folder.stacked:
+        stacked = assign_channels(stacked, folder.stacked["channel"])
+    return stacked.rename(name)
+
+
+def _in_blocks(array: xr.DataArray) -> xr.DataArray:
+    """Return the pixels of a file as dask reads them: all at once, or where they are many as they lie in the file."""
+    if array.nbytes <= LARGEST_BLOCK:
+        return array.chunk()
+    preferred: Mapping[str, int] = array.encoding.get("preferred_chunks", {})
+    return array.chunk({dim: size for dim, size in preferred.items() if dim in array.dims})
+
+
+def _single(array: xr.DataArray, file: Found, dimensions: Mapping[str, str]) -> xr.DataArray:
+    """Return the pixels of a file without the dimensions that files are stacked along, in which it has one pixel."""
+    for field, dim in dimensions.items():
+        if array.sizes.get(dim, 1) > 1:
+            raise OmeZarrError(
+                f'"{file.match.string}" holds {array.sizes[dim]} along {dim!r} by itself, and the pattern has '
+                f"{{{field}}}; put {{}} in its place"
+            )
+    dropped = array.isel({dim: 0 for dim in dimensions.values() if dim in array.dims}, drop=True)
+    if "c" in dimensions.values():
+        dropped = dropped.drop_vars([name for name in channel_coordinates(["c"]) if name in dropped.coords])
+    return dropped
+
+
+def _along(
+    fields: Sequence[str], chosen: tuple[str, ...], arrays: Mapping[Place, xr.DataArray], folder: Folder
+) -> xr.DataArray:
+    """Stack along what is left to be stacked along, the outermost first."""
+    if len(chosen) == len(STACKED):
+        return arrays[chosen]  # type: ignore[index]
+    field = STACKED[len(chosen)]
+    if field not in fields:
+        return _along(fields, (*chosen, ""), arrays, folder)
+    parts = [_along(fields, (*chosen, value), arrays, folder) for value in folder.stacked[field]]
+    # the files of an image have the same pixels: the coordinates of the first are those of all
+    return xr.concat(
+        parts, DIMENSIONS[field], coords="minimal", compat="override", join="override", combine_attrs="override"
+    )
+
+
+def _shape(array: xr.DataArray) -> str:
+    return " × ".join(f"{dim} {size}" for dim, size in array.sizes.items())
