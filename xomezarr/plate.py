@@ -29,7 +29,7 @@ from xomezarr.store import StoreArgument, check_complete, open_array, open_group
 from xomezarr.tree import levels
 from xomezarr.wells import TOLD, index_of, is_number
 
-__all__ = ["is_remote", "open_plate"]
+__all__ = ["is_remote", "node_at", "open_plate"]
 
 EMPTY = xr.Dataset()
 """What nodes without data are copies of: a new one takes several times as long."""
@@ -100,6 +100,14 @@ def open_plate(
     return tree
 
 
+def node_at(tree: xr.DataTree, path: str) -> xr.DataTree | None:
+    """Return the node at a path below another one; None where there is none."""
+    node: xr.DataTree | None = tree
+    for name in path.split("/"):
+        node = node.children.get(name) if node is not None else None
+    return node
+
+
 def is_remote(store: Any) -> bool:
     """Whether requests take longer than to read what they bring: neither on this machine's disks nor in memory."""
     return not isinstance(store, zarr.storage.LocalStore | zarr.storage.MemoryStore)
@@ -149,8 +157,8 @@ class _Opening:
             tree.encoding["source"] = self.source
         _graft(tree, images)
         for well in wells:
-            if well.path in tree:
-                tree[well.path].attrs = dict(well.attrs)
+            if (node := node_at(tree, well.path)) is not None:
+                node.attrs = dict(well.attrs)
         return tree
 
     def _wells(self) -> list[_OpenedWell]:

@@ -44,6 +44,7 @@ from xomezarr.store import (
     exists,
     is_local,
     member_path,
+    names_in,
     open_group,
     open_member,
     publish,
@@ -59,6 +60,9 @@ type Image = xr.DataArray | xr.Dataset
 """An image; or a Dataset of an image and its labels."""
 
 OLDEST = spec.VERSIONS[0]
+
+DOCUMENTS = frozenset({".zgroup", ".zattrs", "zarr.json"})
+"""Where the metadata of a group lie."""
 
 
 def write_plate(
@@ -582,21 +586,28 @@ def _drop_consolidated(group: zarr.Group) -> None:
 
 def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
     """Take away what is empty after a failure. 6 (SHOULD): groups of rows and wells do not exist when empty."""
-    if isinstance(store, Path):
-        from xomezarr import stage
-
-        with suppress(OSError):  # they stay where anything is in them
-            (store / entry.place.well).rmdir()
-            (store / entry.place.row).rmdir()
-        with suppress(OSError, OmeZarrError), stage.locked(store.resolve()):
-            left = {path.name for path in store.iterdir()} - {stage.LOCK, ".zgroup", ".zattrs", "zarr.json"}
-            if not left and _Stored.found(store, options).plate is None:
-                stage.discard(store.resolve())
+    if not isinstance(store, Path):
+        with suppress(Exception):  # the error that led here counts
+            for path in (entry.place.well, entry.place.row):
+                if _is_empty(below(store, path), options):
+                    _erase(below(store, path), options)
+            if _Stored.found(store, options).plate is None and _is_empty(store, options):
+                _erase(store, options)
         return
-    with suppress(Exception):
-        stored = _Stored.found(store, options)
-        if stored.group is not None and stored.plate is None and not any(True for _ in stored.group.group_keys()):
-            _erase(store, options)
+    from xomezarr import stage
+
+    with suppress(OSError):  # they stay where anything is in them
+        (store / entry.place.well).rmdir()
+        (store / entry.place.row).rmdir()
+    with suppress(OSError, OmeZarrError), stage.locked(store.resolve()):
+        left = {path.name for path in store.iterdir()} - DOCUMENTS - {stage.LOCK}
+        if not left and _Stored.found(store, options).plate is None:
+            stage.discard(store.resolve())
+
+
+def _is_empty(place: StoreArgument, options: Mapping[str, Any] | None) -> bool:
+    """Whether a group has nothing in it but its metadata."""
+    return not set(names_in(open_group(place, storage_options=options))) - DOCUMENTS
 
 
 def _erase(place: StoreArgument, options: Mapping[str, Any] | None) -> None:

@@ -17,7 +17,7 @@ from xomezarr import plot, spec
 from xomezarr.errors import LevelError, OmeZarrError, PlateError, collecting, raise_all
 from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
-from xomezarr.plate import is_remote
+from xomezarr.plate import is_remote, node_at
 from xomezarr.pyramid import VARIABLE
 from xomezarr.read import OPEN_AT_ONCE
 from xomezarr.resources import Resources
@@ -176,7 +176,7 @@ def _images(tree: xr.DataTree, plate: Plate) -> Iterator[_PlateImage]:
     """Yield the images of a plate that its tree still has, well by well."""
     for well in {well.path: well for well in plate.wells}.values():
         index = index_of(plate, well)
-        node = _node(tree, well.path)
+        node = node_at(tree, well.path)
         if node is None or index is None:
             continue
         for name, child in node.children.items():
@@ -187,13 +187,6 @@ def _images(tree: xr.DataTree, plate: Plate) -> Iterator[_PlateImage]:
                     yield _PlateImage(
                         child, well.path, index, name, None if run is None or run.ndim else int(run.values.item())
                     )
-
-
-def _node(tree: xr.DataTree, path: str) -> xr.DataTree | None:
-    node: xr.DataTree | None = tree
-    for name in path.split("/"):
-        node = node.children.get(name) if node is not None else None
-    return node
 
 
 def _alike(images: Sequence[_PlateImage], number: int) -> list[xr.Variable]:
