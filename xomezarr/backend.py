@@ -12,17 +12,21 @@ from xarray.backends import BackendEntrypoint
 
 from xomezarr.collection import check_single, completed_in, is_collection, open_collection
 from xomezarr.errors import NotOmeZarrError
+from xomezarr.plate import open_plate
 from xomezarr.read import open_level, open_tree
-from xomezarr.spec import is_image
+from xomezarr.spec import kinds
 from xomezarr.store import SUFFIXES, open_group
 
 __all__ = ["OmeZarrBackendEntrypoint"]
 
+OPENED = frozenset({"multiscales", "plate"})
+"""What the metadata of a group have to describe."""
+
 
 class OmeZarrBackendEntrypoint(BackendEntrypoint):
-    """Opens OME-Zarr images; claims a store only after reading OME metadata there."""
+    """Opens OME-Zarr images and plates; claims a store only after reading OME metadata there."""
 
-    description: ClassVar[str] = "Open OME-Zarr images (.ome.zarr) with their physical coordinates"
+    description: ClassVar[str] = "Open OME-Zarr images and plates (.ome.zarr) with their physical coordinates"
     url: ClassVar[str] = ""
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
@@ -34,7 +38,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether there are metadata of an OME-Zarr image, or of a collection of images.
+        """Whether there are metadata of an OME-Zarr image, of a plate, or of a collection of images.
 
         Local folders are looked into; a URL must end as OME-Zarr stores do before it is asked.
         """
@@ -49,7 +53,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
                 return False
         try:
             attrs = open_group(filename_or_obj).attrs.asdict()
-            return is_image(attrs) or is_collection(attrs)
+            return bool(OPENED & kinds(attrs)) or is_collection(attrs)
         except Exception:  # xarray asks every engine about everything: whatever it is, it is not ours
             return False
 
@@ -84,8 +88,12 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        check: bool = False,
     ) -> xr.DataTree:
-        """Open all resolution levels, or all images of a collection; see `read.open_tree`, `open_collection`."""
+        """Open all resolution levels, or all images of a plate or collection.
+
+        See `read.open_tree`, `plate.open_plate`, to which `check` belongs, and `collection.open_collection`.
+        """
         options: Any = {"storage_options": storage_options, "drop_variables": drop_variables}
         try:
             return open_tree(
@@ -96,7 +104,10 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
             )
         except NotOmeZarrError:
             # it is looked at again: images, which are many more, are opened with as few requests as can be
-            if group is None and is_collection(open_group(filename_or_obj, storage_options=storage_options).attrs):
+            attrs = open_group(filename_or_obj, group=group, storage_options=storage_options).attrs.asdict()
+            if "plate" in kinds(attrs):
+                return open_plate(filename_or_obj, check=check, group=group, **options)
+            if group is None and is_collection(attrs):
                 return open_collection(filename_or_obj, **options)
             raise
 
@@ -107,9 +118,10 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        check: bool = False,
     ) -> dict[str, xr.Dataset]:
         """Open all resolution levels by their paths."""
         tree = self.open_datatree(
-            filename_or_obj, drop_variables=drop_variables, group=group, storage_options=storage_options
+            filename_or_obj, drop_variables=drop_variables, group=group, storage_options=storage_options, check=check
         )
         return {node.path: node.to_dataset(inherit=False) for node in tree.subtree}

@@ -42,10 +42,10 @@ from xomezarr.read import Complete, closer, tree_of
 from xomezarr.store import (
     StoreArgument,
     check_complete,
+    find_member,
     is_local,
     member_path,
     open_group,
-    open_member,
     publish,
     wait,
 )
@@ -404,7 +404,7 @@ def collection_tree(
         try:
             if other := next((one for one in opened if _overlap(one, place)), None):
                 raise MetadataError(f"it is, or lies in, the place of the image {other!r}")
-            member = _member(group, path)
+            member = find_member(group, path, alike=True)
             if member is None:
                 raise MetadataError("there is no such group; the store is incomplete: copy or write it again")
             tree[place] = tree_of(
@@ -484,7 +484,7 @@ def _paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
 
     87 (MUST): the group ``OME`` lists them. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
     """
-    listing = _member(group, OME)
+    listing = find_member(group, OME, alike=True)
     attrs = {} if listing is None else listing.attrs.asdict()
     if "series" in spec.kinds(attrs):
         try:
@@ -497,18 +497,10 @@ def _paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
             )
     paths: list[str] = []
     for number in count():
-        if _member(group, str(number)) is None:
+        if find_member(group, str(number), alike=True) is None:
             break
         paths.append(str(number))
     return tuple(paths), False
-
-
-def _member(group: zarr.Group, path: str) -> zarr.Group | None:
-    """Open a group of a collection, of the same Zarr format; None where there is none."""
-    try:
-        return open_member(group, path, alike=True)
-    except KeyError:
-        return None
 
 
 def _overlap(one: str, other: str) -> bool:

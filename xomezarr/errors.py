@@ -40,6 +40,8 @@ __all__ = [
     "OtherImagesWarning",
     "PatternError",
     "PixelSizeWarning",
+    "PlateError",
+    "PlateWarning",
     "ResourceError",
     "StoreExistsError",
     "StoreNotFoundError",
@@ -128,6 +130,10 @@ class LabelError(OmeZarrError):
     """Labels that do not fit their image, or cannot be named, coloured or described so."""
 
 
+class PlateError(OmeZarrError):
+    """A plate that cannot be written so, or of which an image is not as the others are."""
+
+
 class LevelError(OmeZarrError):
     """There is no resolution level that answers the request."""
 
@@ -205,6 +211,10 @@ class LabelWarning(OmeZarrWarning):
 
 class CollectionWarning(OmeZarrWarning):
     """A collection is not all that it should be: images are left out, or its OME-XML is."""
+
+
+class PlateWarning(OmeZarrWarning):
+    """A plate is not all that it should be: wells or images are left out."""
 
 
 class MetadataChangedWarning(OmeZarrWarning):

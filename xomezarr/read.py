@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -46,7 +46,7 @@ from xomezarr.store import (
     open_member,
 )
 
-__all__ = ["Complete", "closer", "open_image", "open_level", "open_tree", "tree_of"]
+__all__ = ["OPEN_AT_ONCE", "Complete", "closer", "open_image", "open_level", "open_tree", "tree_of"]
 
 type Complete = Callable[[Image, Mapping[str, int]], Image]
 """Called with what the metadata of an image say and the sizes of its level 0; returns that with what others add to it.
@@ -120,6 +120,7 @@ def tree_of(
     cache: bool = False,
     labels: bool = True,
     complete: Complete | None = None,
+    place: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
     """Make the tree of an image whose group has been opened.
 
@@ -131,13 +132,17 @@ def tree_of(
         Path or URL of the group; empty where it has none.
     drop_variables, cache, labels, complete
         As in `open_tree`, which also says what is raised.
+    place
+        Scalar coordinates that say where the image belongs; they win over those of the same names that it has itself.
     """
-    opened = _opened(group, complete=complete)
+    opened = _opened(group, complete=complete).placed(place or {})
     tree = opened.tree(drop_variables, source, cache=cache)
     listing = _listing(opened.group) if labels else None
     if listing is not None:
         for path, found in _open_labels(listing):
-            tree[f"labels/{path}"] = found.tree(drop_variables, source and f"{source}/labels/{path}", cache=cache)
+            tree[f"labels/{path}"] = found.placed(place or {}).tree(
+                drop_variables, source and f"{source}/labels/{path}", cache=cache
+            )
         if "labels" in tree.children:
             tree["labels"].attrs = listing.attrs.asdict()
     return tree
@@ -222,7 +227,8 @@ def open_image(group: zarr.Group) -> Image:
     try:
         spec.parse(attrs)
     except NotOmeZarrError as error:
-        raise NotOmeZarrError(f'{where}: {error}: group="0", say') from None
+        example = "A/1/0" if "plate" in spec.kinds(attrs) else "0"
+        raise NotOmeZarrError(f'{where}: {error}: group="{example}", say') from None
     raise AssertionError
 
 
@@ -255,6 +261,15 @@ class _Opened:
         if isinstance(kept, Mapping) and sidecar.PROPERTIES in kept:
             tree.encoding[sidecar.PROPERTIES] = kept[sidecar.PROPERTIES]
         return tree
+
+    def placed(self, place: Mapping[str, Any]) -> _Opened:
+        """Add scalar coordinates; what lies along pixels under the same name stays."""
+        known, dims = self.kept.coords, self.image.multiscale.dims
+        free = [name for name in place if name not in dims and (name not in known or not known[name].ndim)]
+        if not free:
+            return self
+        coords = {**known, **{name: xr.Variable((), place[name]) for name in free}}
+        return replace(self, kept=replace(self.kept, coords=coords))
 
     def without(self, level: xr.DataArray, drop_variables: str | Iterable[str] | None) -> xr.DataArray:
         """Leave coordinates out."""

@@ -41,6 +41,7 @@ __all__ = [
     "check_free",
     "default_name",
     "exists",
+    "find_member",
     "is_local",
     "label_names",
     "labels_of",
@@ -181,6 +182,14 @@ def open_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Gr
         return zarr.open_group(group.store, path=place, mode=mode, zarr_format=wanted, use_consolidated=False)
     except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError):
         raise KeyError(path) from None
+
+
+def find_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Group | None:
+    """Open a group below a group as `open_member` does; None where there is none."""
+    try:
+        return open_member(group, path, alike=alike)
+    except KeyError:
+        return None
 
 
 def check_array(place: str | os.PathLike[str]) -> None:
@@ -421,10 +430,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
 
 def labels_of(image: zarr.Group) -> zarr.Group | None:
     """Return the group of an image's labels; None where it has none."""
-    try:
-        return open_member(image, "labels", alike=True)
-    except KeyError:
-        return None
+    return find_member(image, "labels", alike=True)
 
 
 def label_names(labels: zarr.Group | None) -> list[str]:
