@@ -13,27 +13,63 @@ import telling
 from napari_ome_zarr import napari_get_reader
 
 
-def read(store):
+def layers(store, kind):
+    """Return data and properties of all layers of one kind."""
     reader = napari_get_reader(store)
     assert reader is not None, f"napari-ome-zarr has no reader for {store}"
-    layers = reader(store)
-    assert all(kind == "image" for _, _, kind in layers), "napari-ome-zarr reads other layers than images"
-    first = layers[0][1]
-    dims = list(first["axis_labels"])
-    titles = [properties["name"] for _, properties, _ in layers]
+    return [(data, properties) for data, properties, told in reader(store) if told == kind]
+
+
+def levels(arrays, properties):
+    scale = dict(zip(properties["axis_labels"], properties["scale"], strict=True))
+    return [telling.level(pixels, None if index else scale) for index, pixels in enumerate(arrays)]
+
+
+def axes(properties):
+    return [
+        telling.axis(dim, None, unit) for dim, unit in zip(properties["axis_labels"], properties["units"], strict=True)
+    ]
+
+
+def image(channels):
+    """Return the image of which each layer is a channel."""
+    first = channels[0][1]
+    titles = [properties["name"] for _, properties in channels]
     with_channels = all(": " in title for title in titles)
-    channel_axis = 1 if "t" in dims else 0
-    levels = []
-    for index in range(len(layers[0][0])):
-        channels = [np.asarray(data[index]) for data, _, _ in layers]
-        pixels = np.stack(channels, axis=channel_axis) if with_channels else channels[0]
-        levels.append(telling.level(pixels, dict(zip(dims, first["scale"], strict=True)) if index == 0 else None))
+    arrays = [[np.asarray(level) for level in data] for data, _ in channels]
+    if with_channels:
+        channel_axis = 1 if "t" in first["axis_labels"] else 0
+        arrays = [np.stack(level, axis=channel_axis) for level in zip(*arrays, strict=True)]
+    else:
+        arrays = arrays[0]
     return telling.image(
-        levels,
-        [telling.axis(d, None, unit) for d, unit in zip(dims, first["units"], strict=True)],
+        levels(arrays, first),
+        axes(first),
         [title.split(": ", 1)[1] for title in titles] if with_channels else None,
         titles[0].split(": ", 1)[0],
     )
 
 
-telling.run("napari-ome-zarr", read)
+def label(data, properties):
+    shown = telling.image(levels(map(np.asarray, data), properties), axes(properties), None, properties["name"])
+    colors = properties.get("colormap", {})
+    table = properties.get("features")
+    rows = {} if table is None else table.set_index("label_value").to_dict("index")
+    return telling.label(
+        shown,
+        {value: [round(255 * part) for part in color] for value, color in colors.items()},
+        # of a label that lacks a property, the cell is NaN
+        {value: {name: cell for name, cell in row.items() if cell == cell} for value, row in rows.items()},
+    )
+
+
+def read_image(store):
+    return image(layers(store, "image"))
+
+
+def read_labels(store):
+    found = layers(store, "labels")
+    return telling.labels({properties["name"]: label(data, properties) for data, properties in found})
+
+
+telling.run("napari-ome-zarr", image=read_image, labels=read_labels)

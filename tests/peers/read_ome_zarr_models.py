@@ -2,38 +2,62 @@
 # requires-python = ">=3.12"
 # dependencies = ["ome-zarr-models==1.8.1"]
 # ///
-"""ome-zarr-models: ``open_ome_zarr`` validates the metadata, and the arrays against them."""
+"""ome-zarr-models: ``open_ome_zarr`` validates the metadata, and the arrays against them.
+
+What it cannot validate as one thing it tries as another; so labels are read by their own models, which say what is
+wrong.
+"""
 
 import ome_zarr_models
 import telling
 import zarr
+from ome_zarr_models import v04, v05
+
+MODELS = {2: v04, 3: v05}
+"""By the version of Zarr."""
 
 
-def read(store):
-    group = zarr.open_group(store, mode="r")
-    attributes = ome_zarr_models.open_ome_zarr(group).ome_attributes
+def image(group, attributes):
     multiscale = attributes.multiscales[0]
     names = [axis.name for axis in multiscale.axes]
-    levels = []
-    for dataset in multiscale.datasets:
-        by_type = {transform.type: transform for transform in dataset.coordinateTransformations}
-        levels.append(
-            telling.level(
-                group[dataset.path][...],
-                dict(zip(names, by_type["scale"].scale, strict=True)),
-                dict(zip(names, by_type["translation"].translation, strict=True)),
-            )
-        )
     # 0.5 has no field for omero: there it stays the plain mapping that the store holds
     omero = getattr(attributes, "omero", None)
     rendering = omero.model_dump() if hasattr(omero, "model_dump") else omero
-    channels = None if rendering is None else [channel["label"] for channel in rendering["channels"]]
     return telling.image(
-        levels,
+        [
+            telling.placed(
+                group[dataset.path][...],
+                names,
+                {part.type: getattr(part, part.type) for part in dataset.coordinateTransformations},
+            )
+            for dataset in multiscale.datasets
+        ],
         [telling.axis(axis.name, axis.type, axis.unit) for axis in multiscale.axes],
-        channels,
+        None if rendering is None else [channel["label"] for channel in rendering["channels"]],
         multiscale.name,
     )
 
 
-telling.run("ome-zarr-models", read)
+def label(group):
+    attributes = MODELS[group.metadata.zarr_format].ImageLabel.from_zarr(group).ome_attributes
+    told = attributes.image_label
+    return telling.label(
+        image(group, attributes),
+        {color.label_value: color.rgba for color in told.colors or ()},
+        {row.label_value: row.model_extra for row in told.properties or ()},
+        told.source.image,
+    )
+
+
+def read_image(store):
+    group = zarr.open_group(store, mode="r")
+    return image(group, ome_zarr_models.open_ome_zarr(group).ome_attributes)
+
+
+def read_labels(store):
+    group = zarr.open_group(store, mode="r")
+    names = MODELS[group.metadata.zarr_format].Image.from_zarr(group).labels.ome_attributes.labels
+    return telling.labels({name: label(group[f"labels/{name}"]) for name in names})
+
+
+telling.run("ome-zarr-models", image=read_image, labels=read_labels)
