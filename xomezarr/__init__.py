@@ -16,7 +16,9 @@ from xomezarr.accessor import (
     OmeZarrDatasetAccessor,
     OmeZarrTreeAccessor,
     thumbnail,
+    to_plate,
     to_zarr,
+    write_plate,
 )
 from xomezarr.channels import assign_channels
 from xomezarr.convert import convert
@@ -25,17 +27,20 @@ from xomezarr.errors import OmeZarrError, OmeZarrWarning
 from xomezarr.grid import Grid
 from xomezarr.labelling import delete_labels, to_labels
 from xomezarr.labels import Labels
-from xomezarr.model import Axis, Channel, Image, Level, Multiscale, Window
+from xomezarr.model import Acquisition, Axis, Channel, Image, Level, Multiscale, Window
 from xomezarr.plan import Plan
 from xomezarr.planning import plan
+from xomezarr.plate import open_plate
 from xomezarr.pyramid import pyramid
 from xomezarr.report import Finding, Report
+from xomezarr.stacking import overview, stack
 from xomezarr.tree import at, isel, labels, level, levels, sel
 from xomezarr.validate import validate
 
 __version__ = _version("xomezarr")
 
 __all__ = [
+    "Acquisition",
     "Axis",
     "Channel",
     "Finding",
@@ -62,14 +67,19 @@ __all__ = [
     "labels",
     "level",
     "levels",
+    "open_plate",
+    "overview",
     "plan",
     "pyramid",
     "sel",
+    "stack",
     "thumbnail",
     "to_labels",
+    "to_plate",
     "to_units",
     "to_zarr",
     "validate",
+    "write_plate",
 ]
 
 

@@ -11,14 +11,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import channels as channels_module
-from xomezarr import coords, labelling, planning, plot, spec, tree
+from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, tree
 from xomezarr import pyramid as pyramid_module
 from xomezarr.coords import Irregular
 from xomezarr.downsample import MethodLike
 from xomezarr.errors import OmeZarrError
 from xomezarr.grid import Boundary
 from xomezarr.labels import Labels, colors_of, properties_of
-from xomezarr.model import Axis, Channel, Image
+from xomezarr.model import Acquisition, Axis, Channel, Image
 from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile, rich_progress
 from xomezarr.pyramid import Factors
@@ -30,7 +30,15 @@ from xomezarr.write import Progress, write_array, write_tree
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OmeZarrArrayAccessor", "OmeZarrDatasetAccessor", "OmeZarrTreeAccessor", "thumbnail", "to_zarr"]
+__all__ = [
+    "OmeZarrArrayAccessor",
+    "OmeZarrDatasetAccessor",
+    "OmeZarrTreeAccessor",
+    "thumbnail",
+    "to_plate",
+    "to_zarr",
+    "write_plate",
+]
 
 
 def to_zarr(image: xr.DataArray | xr.Dataset | xr.DataTree, store: StoreArgument, **options: Any) -> Any:
@@ -49,6 +57,89 @@ def to_zarr(image: xr.DataArray | xr.Dataset | xr.DataTree, store: StoreArgument
         The written store, opened lazily.
     """
     return (image if isinstance(image, xr.Dataset) else _checked(image)).omezarr.to_zarr(store, **options)
+
+
+def to_plate(image: xr.DataArray | xr.Dataset, store: StoreArgument, **options: Any) -> Any:
+    """Add an image to a plate; a Dataset is an image with its labels.
+
+    Parameters
+    ----------
+    image
+        The image.
+    store, **options
+        Those of `to_plate` of `OmeZarrArrayAccessor`.
+
+    Returns
+    -------
+    xarray.DataTree or dask.delayed.Delayed
+        The image, opened lazily.
+    """
+    return (image if isinstance(image, xr.Dataset) else _checked(image, "DataArray")).omezarr.to_plate(store, **options)
+
+
+def write_plate(
+    wells: Mapping[tuple[Any, Any], Sequence[plating.Image] | Mapping[Any, plating.Image]],
+    store: StoreArgument,
+    *,
+    name: str | None = None,
+    rows: Sequence[Any] | None = None,
+    columns: Sequence[Any] | None = None,
+    acquisitions: Mapping[int, Acquisition | Mapping[str, Any]] | None = None,
+    mode: str = "w-",
+    progress: bool | OnTile | None = None,
+    compute: bool = True,
+    **options: Any,
+) -> Any:
+    """Write a plate at once; see `plating.write_plate`.
+
+    Parameters
+    ----------
+    wells
+        By row and column, such as ``("A", "1")``: a list of images (fields 0, 1, …), or images by the names of fields.
+        An image is a DataArray, or a Dataset of an image and its labels; its scalar coordinate `acquisition` is the id
+        of the run that took it.
+    store
+        A path, a URL that fsspec knows, or a store of zarr or obstore.
+    name
+        Of the plate; left out, that of the store.
+    rows, columns
+        Names of all rows and columns in their order, such as ``"ABCDEFGH"`` and ``range(1, 13)``; left out, those that
+        occur: A … Z, AA …, and by number.
+    acquisitions
+        What is known of runs, by id: an `Acquisition`, or a dict of its parameters.
+    mode
+        ``"w-"``: an error if the store exists; ``"w"``: replace it.
+    progress
+        True for a progress bar, or a callable that is told the bytes of each part written.
+    compute, **options
+        As in `to_zarr`; they count for every image.
+
+    Returns
+    -------
+    xarray.DataTree or dask.delayed.Delayed
+        The plate, opened lazily.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> cells = xr.DataArray(np.ones((64, 64), "uint8"), dims=("y", "x"), name="cells")
+    >>> store = tempfile.mkdtemp() + "/plate.ome.zarr"
+    >>> tree = write_plate({("A", 1): [cells, cells], ("B", 2): [cells]}, store, levels=2)
+    >>> dict(tree.omezarr.stack().sizes)
+    {'row': 2, 'column': 2, 'field': 2, 'y': 64, 'x': 64}
+    """
+    return plating.write_plate(
+        wells,
+        store,
+        name=name,
+        rows=rows,
+        columns=columns,
+        acquisitions=acquisitions,
+        mode=mode,
+        progress=_progress(progress, store),
+        compute=compute,
+        **options,
+    )
 
 
 def thumbnail(image: xr.DataArray | xr.DataTree, *, max_size: int = 256) -> NDArray[np.uint8]:
@@ -70,12 +161,11 @@ def thumbnail(image: xr.DataArray | xr.DataTree, *, max_size: int = 256) -> NDAr
     return picture
 
 
-def _checked(image: object) -> Any:
-    if isinstance(image, xr.DataArray | xr.DataTree):
+def _checked(image: object, wanted: str = "DataTree") -> Any:
+    if isinstance(image, xr.DataArray) or (wanted == "DataTree" and isinstance(image, xr.DataTree)):
         return image
-    raise OmeZarrError(
-        f"{type(image).__name__} is neither a DataArray nor a DataTree; make one: xr.DataArray(image, dims=('y', 'x'))"
-    )
+    what = "neither a DataArray nor a DataTree" if wanted == "DataTree" else "no DataArray"
+    raise OmeZarrError(f"{type(image).__name__} is {what}; make one: xr.DataArray(image, dims=('y', 'x'))")
 
 
 @xr.register_dataarray_accessor("omezarr")
@@ -382,6 +472,74 @@ class OmeZarrArrayAccessor:
             **options,
         )
 
+    def to_plate(
+        self,
+        store: StoreArgument,
+        *,
+        row: Any = None,
+        column: Any = None,
+        field: Any = None,
+        acquisition: int | Acquisition | None = None,
+        name: str | None = None,
+        version: str | None = None,
+        mode: str = "w-",
+        progress: bool | OnTile | None = None,
+        **options: Any,
+    ) -> Any:
+        """Add the image to a plate, which is made if there is none; see `plating.to_plate`.
+
+        Several processes may do so at once in a local folder; elsewhere, one at a time.
+
+        Parameters
+        ----------
+        store
+            Path, URL or store of the plate.
+        row, column, field
+            Names: letters and digits, or numbers. Left out, what scalar coordinates of these names say; `field` is
+            else 0.
+        acquisition
+            Id of the run that took the image, or an `Acquisition`; left out, what the coordinate says.
+        name
+            Of the plate, if it is new; left out, that of the store.
+        version
+            Left out, that of the plate; ``"0.4"`` for a new one.
+        mode
+            ``"w-"``: an error if the field exists; ``"w"``: replace it, and nothing else.
+        progress
+            True for a progress bar, or a callable that is told the bytes of each part written.
+        **options
+            As in `to_zarr`.
+
+        Returns
+        -------
+        xarray.DataTree or dask.delayed.Delayed
+            The image, opened lazily.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> store = tempfile.mkdtemp() + "/plate.ome.zarr"
+        >>> cells = xr.DataArray(np.ones((64, 64), "uint8"), dims=("y", "x"), name="cells")
+        >>> for column in (1, 2, 12):
+        ...     _ = cells.omezarr.to_plate(store, row="A", column=column, levels=1)
+        >>> import xomezarr
+        >>> list(xomezarr.open_plate(store)["A"])
+        ['1', '2', '12']
+        """
+        return plating.to_plate(
+            self._da,
+            store,
+            row=row,
+            column=column,
+            field=field,
+            acquisition=acquisition,
+            name=name,
+            version=version,
+            mode=mode,
+            progress=_progress(progress, store),
+            **options,
+        )
+
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture of the array, channels composited; shape (height, width, 3)."""
         return plot.thumbnail([self._da], self.channels, max_size=max_size)
@@ -443,6 +601,32 @@ class OmeZarrDatasetAccessor:
         da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
         return da.omezarr.to_zarr(store, labels=labels, **options)
 
+    def to_plate(
+        self,
+        store: StoreArgument,
+        *,
+        image: str | None = None,
+        colors: Mapping[str, Any] | None = None,
+        properties: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Add an image variable together with its labels to a plate.
+
+        Parameters
+        ----------
+        store, image, colors, properties
+            As in `to_zarr`, the store being that of the plate.
+        **options
+            Those of `OmeZarrArrayAccessor.to_plate`.
+
+        Returns
+        -------
+        xarray.DataTree or dask.delayed.Delayed
+            The image, opened lazily.
+        """
+        da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
+        return da.omezarr.to_plate(store, labels=labels, **options)
+
 
 @xr.register_datatree_accessor("omezarr")
 class OmeZarrTreeAccessor:
@@ -473,6 +657,14 @@ class OmeZarrTreeAccessor:
     def isel(self, indexers: Mapping[Hashable, Any] | None = None, **indexers_kwargs: Any) -> xr.DataTree:
         """Crop all levels to the same box of level-0 pixels; see `tree.isel`."""
         return tree.isel(self._tree, indexers, **indexers_kwargs)
+
+    def stack(self, level: int = 0, *, fill_value: Any = None, acquisition: int | None = None) -> xr.DataArray:
+        """See one level of all images of a plate as one lazy array (row, column, field, …); see `stacking.stack`."""
+        return stacking.stack(self._tree, level, fill_value=fill_value, acquisition=acquisition)
+
+    def overview(self, *, field: int | str = 0, max_size: int = 1024) -> NDArray[np.uint8]:
+        """Return a picture of a plate from above, shape (height, width, 3); see `stacking.overview`."""
+        return stacking.overview(self._tree, field=field, max_size=max_size)
 
     @property
     def labels(self) -> dict[str, xr.DataTree]:

@@ -37,6 +37,8 @@ __all__ = [
     "OmeZarrWarning",
     "OtherImagesWarning",
     "PixelSizeWarning",
+    "PlateError",
+    "PlateWarning",
     "ResourceError",
     "StoreExistsError",
     "StoreNotFoundError",
@@ -121,6 +123,10 @@ class LabelError(OmeZarrError):
     """Labels that do not fit their image, or cannot be named, coloured or described so."""
 
 
+class PlateError(OmeZarrError):
+    """A plate that cannot be written so, or of which an image is not as the others are."""
+
+
 class LevelError(OmeZarrError):
     """There is no resolution level that answers the request."""
 
@@ -190,6 +196,10 @@ class FactorWarning(OmeZarrWarning):
 
 class LabelWarning(OmeZarrWarning):
     """Labels are not all that they should be: off their image's pixels, without colours, or left out."""
+
+
+class PlateWarning(OmeZarrWarning):
+    """A plate is not all that it should be: wells or images are left out."""
 
 
 class MetadataChangedWarning(OmeZarrWarning):

@@ -16,7 +16,7 @@ from xomezarr.errors import AxisError, ChannelError, LevelError
 from xomezarr.model import Channel
 from xomezarr.units import convert, ome_unit
 
-__all__ = ["composite", "thumbnail"]
+__all__ = ["completed", "composite", "plane", "proportions", "sufficient", "thumbnail"]
 
 
 def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.uint8]:
@@ -45,22 +45,35 @@ def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.ui
     ChannelError
         If the number of channels is not that of the image.
     """
-    plane = _plane(image)
-    channels = channels or [Channel()] * plane.shape[0]
-    if len(channels) != plane.shape[0]:
-        raise ChannelError(
-            f"{len(channels)} channels are given for an image of {plane.shape[0]}; "
-            "give one for each: composite(image, image.omezarr.channels)"
-        )
-    pixels = plane.astype(np.float64)
-    shown = complete(
-        [dataclasses.replace(channel, label=channel.label or "") for channel in channels], plane, plane.dtype
-    )
+    shown = completed([image], channels)
+    pixels = _by_channel(image).astype(np.float64)
     picture = np.zeros((*pixels.shape[1:], 3))
     for channel, values in zip(shown, pixels, strict=True):
         if channel.active is not False:
             picture += _brightness(values, channel)[..., np.newaxis] * _rgb(channel)
     return np.round(np.clip(picture, 0, 255)).astype(np.uint8)
+
+
+def completed(images: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Return channels that have a colour and a window, by which several images are shown in the same way.
+
+    Parameters
+    ----------
+    images
+        At least one, all with as many channels. Windows that are missing span percentiles of the pixels of them all.
+    channels
+        See `composite`, which also says what is raised.
+    """
+    planes = [_by_channel(image) for image in images]
+    pixels = planes[0] if len(planes) == 1 else np.concatenate([one.reshape(len(one), -1) for one in planes], axis=1)
+    channels = channels or [Channel()] * len(pixels)
+    if len(channels) != len(pixels):
+        raise ChannelError(
+            f"{len(channels)} channels are given for an image of {len(pixels)}; "
+            "give one for each: composite(image, image.omezarr.channels)"
+        )
+    named = [dataclasses.replace(channel, label=channel.label or "") for channel in channels]
+    return tuple(complete(named, pixels, pixels.dtype))
 
 
 def thumbnail(levels: Sequence[xr.DataArray], channels: Sequence[Channel], *, max_size: int = 256) -> NDArray[np.uint8]:
@@ -87,18 +100,23 @@ def thumbnail(levels: Sequence[xr.DataArray], channels: Sequence[Channel], *, ma
     """
     if not levels or max_size < 1:
         raise LevelError(f"a thumbnail of {len(levels)} levels with max_size={max_size} cannot be drawn; give 256, say")
-    # only dimensions that are shown decide
-    chosen = next((level for level in reversed(levels) if max(_sizes(level)) >= max_size), levels[0])
+    chosen = sufficient(levels, max_size)
     picture = composite(chosen, channels)
-    height, width = _proportions(chosen)
+    height, width = proportions(chosen)
     side = min(max_size, max(picture.shape[:2])) / max(height, width)
     rows = _nearest(picture.shape[0], max(round(height * side), 1))
     columns = _nearest(picture.shape[1], max(round(width * side), 1))
     return picture[rows[:, np.newaxis], columns]
 
 
-def _plane(image: xr.DataArray) -> NDArray[Any]:
-    """Load one plane of each channel, shape ``(channel, y, x)``."""
+def sufficient(levels: Sequence[xr.DataArray], max_size: int) -> xr.DataArray:
+    """Return the coarsest level whose longer side has so many pixels or more; if none has, the finest."""
+    # only dimensions that are shown decide
+    return next((level for level in reversed(levels) if max(_sizes(level)) >= max_size), levels[0])
+
+
+def plane(image: xr.DataArray) -> xr.DataArray:
+    """Return what a picture shows of an image, unread: the middle of a stack, the first of a time series."""
     rows, columns = _shown_dims(image)
     channel = channel_dim(image)
     index = {
@@ -106,9 +124,13 @@ def _plane(image: xr.DataArray) -> NDArray[Any]:
         for dim in image.dims
         if dim not in (rows, columns, channel)
     }
-    plane = image.isel(index).transpose(*([channel] if channel else []), rows, columns)
-    values: NDArray[Any] = plane.values
-    return values if channel else values[np.newaxis]
+    return image.isel(index).transpose(*([channel] if channel else []), rows, columns)
+
+
+def _by_channel(image: xr.DataArray) -> NDArray[Any]:
+    """Load one plane of each channel, shape ``(channel, y, x)``."""
+    values: NDArray[Any] = plane(image).values
+    return values if values.ndim == 3 else values[np.newaxis]
 
 
 def _shown_dims(image: xr.DataArray) -> tuple[str, str]:
@@ -130,7 +152,7 @@ def _sizes(image: xr.DataArray) -> tuple[int, int]:
     return image.sizes[rows], image.sizes[columns]
 
 
-def _proportions(image: xr.DataArray) -> tuple[float, float]:
+def proportions(image: xr.DataArray) -> tuple[float, float]:
     """Return height and width in the unit of the columns; pixels count as square where units do not compare."""
     (rows, columns), (height, width) = _shown_dims(image), _sizes(image)
     units = [image.coords[dim].attrs.get("units") if dim in image.coords else None for dim in (rows, columns)]

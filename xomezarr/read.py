@@ -46,7 +46,7 @@ from xomezarr.store import (
     open_member,
 )
 
-__all__ = ["open_image", "open_level", "open_tree"]
+__all__ = ["OPEN_AT_ONCE", "closer", "open_image", "open_level", "open_tree", "tree_of"]
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -93,10 +93,36 @@ def open_tree(
     VersionError, MetadataError
         If its metadata are not understood, or an array is not what they say.
     """
-    opened = _open(store, group, storage_options)
+    opened = open_group(store, group=group, storage_options=storage_options)
     source = (
         "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
     )
+    tree = tree_of(opened, source=source, drop_variables=drop_variables, cache=cache, labels=labels)
+    if (close := closer(store, opened)) is not None:
+        tree.set_close(close)
+    return tree
+
+
+def tree_of(
+    group: zarr.Group,
+    *,
+    source: str = "",
+    drop_variables: str | Iterable[str] | None = None,
+    cache: bool = False,
+    labels: bool = True,
+) -> xr.DataTree:
+    """Make the tree of an image whose group has been opened.
+
+    Parameters
+    ----------
+    group
+        Of the image.
+    source
+        Path or URL of the group; empty where it has none.
+    drop_variables, cache, labels
+        As in `open_tree`, which also says what is raised.
+    """
+    opened = _opened(group)
     tree = opened.tree(drop_variables, source, cache=cache)
     listing = labels_of(opened.group) if labels else None
     if listing is not None:
@@ -104,8 +130,6 @@ def open_tree(
             tree[f"labels/{path}"] = found.tree(drop_variables, source and f"{source}/labels/{path}", cache=cache)
         if "labels" in tree.children:
             tree["labels"].attrs = listing.attrs.asdict()
-    if (close := _closer(store, opened.group)) is not None:
-        tree.set_close(close)
     return tree
 
 
@@ -146,9 +170,9 @@ def open_level(
     LevelError
         If the image has no such level.
     """
-    opened = _open(store, group, storage_options, level)
+    opened = _opened(open_group(store, group=group, storage_options=storage_options), level)
     ds = with_name(opened.without(opened.level(level), drop_variables), opened.variable)
-    if (close := _closer(store, opened.group)) is not None:
+    if (close := closer(store, opened.group)) is not None:
         ds.set_close(close)
     return ds
 
@@ -178,7 +202,8 @@ def open_image(group: zarr.Group) -> Image:
     try:
         spec.parse(attrs)
     except NotOmeZarrError as error:
-        raise NotOmeZarrError(f'{where}: {error}: group="0", say') from None
+        example = "A/1/0" if "plate" in spec.kinds(attrs) else "0"
+        raise NotOmeZarrError(f'{where}: {error}: group="{example}", say') from None
     raise AssertionError
 
 
@@ -248,14 +273,8 @@ class _Opened:
         return result.transpose(*self.kept.dims, transpose_coords=False)
 
 
-def _open(
-    store: StoreArgument, path: str | None, storage_options: Mapping[str, Any] | None, wanted: int | None = None
-) -> _Opened:
-    """Open a group and its arrays: of all levels, or of level 0 and the one that is wanted."""
-    return _opened(open_group(store, group=path, storage_options=storage_options), wanted)
-
-
 def _opened(group: zarr.Group, wanted: int | None = None) -> _Opened:
+    """Open the arrays of an image: of all levels, or of level 0 and the one that is wanted."""
     image = open_image(group)
     count = len(image.multiscale.levels)
     if wanted is not None and (isinstance(wanted, bool) or wanted not in range(count)):
@@ -418,7 +437,7 @@ class _PackedArray(BackendArray):
         return indexing.apply_indexer(indexing.NumpyIndexingAdapter(values), key)
 
 
-def _closer(store: StoreArgument, group: zarr.Group) -> Callable[[], None] | None:
+def closer(store: StoreArgument, group: zarr.Group) -> Callable[[], None] | None:
     """Return what closes a store that was opened here; one that the user opened stays open."""
     return group.store.close if isinstance(store, str | os.PathLike) else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,17 @@ from xomezarr.chunks import Chunks, grid_of, reach, reachable_elsewhere
 from xomezarr.direct import answers_at_once
 from xomezarr.lazy import zarr
 
-__all__ = ["MAPPED", "LazyArray", "OrderedArray", "Source", "direct_source", "read_by", "read_here", "stored"]
+__all__ = [
+    "MAPPED",
+    "LazyArray",
+    "OrderedArray",
+    "Source",
+    "UnopenedArray",
+    "direct_source",
+    "read_by",
+    "read_here",
+    "stored",
+]
 
 MAPPED = "memory_mapped"
 """Key of the encoding of arrays that are mapped from a file: any part of them costs what it brings."""
@@ -108,6 +118,51 @@ class OrderedArray(ZarrArrayWrapper):
             found = np.asarray(found).transpose([sorted(left).index(axis) for axis in left])
         return np.asarray(found).astype(self.dtype, copy=False)
 
+    def turned(self, axes: Sequence[int]) -> OrderedArray:
+        """Return it with its axes in another order."""
+        return OrderedArray(self._array, [self.order[axis] for axis in axes], self.dtype)
+
+
+class UnopenedArray(OrderedArray):
+    """A Zarr array that is opened when it is first read; until then its shape and dtype are what others say of it.
+
+    Parameters
+    ----------
+    open_array
+        Opens it, and makes sure that it is what is said of it.
+    order, dtype
+        As for `OrderedArray`.
+    shape
+        With the axes in that order.
+    """
+
+    __slots__ = ("_found", "_open")
+
+    def __init__(
+        self,
+        open_array: Callable[[], zarr.Array[Any]],
+        order: Sequence[int],
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+    ) -> None:
+        self._open = open_array
+        self._found: zarr.Array[Any] | None = None
+        self.order, self.dtype, self.shape = tuple(order), dtype, shape
+
+    @property
+    def _array(self) -> zarr.Array[Any]:
+        if self._found is None:
+            self._found = self._open()
+        return self._found
+
+    def __reduce__(self) -> Any:
+        return (UnopenedArray, (self._open, self.order, self.dtype, self.shape))
+
+    def turned(self, axes: Sequence[int]) -> UnopenedArray:
+        """Return it with its axes in another order, without opening it."""
+        order, shape = [self.order[axis] for axis in axes], tuple(self.shape[axis] for axis in axes)
+        return UnopenedArray(self._open, order, self.dtype, shape)
+
 
 INTEGERS = (int, np.integer)
 
@@ -122,8 +177,7 @@ class LazyArray(indexing.LazilyIndexedArray):
         data, key = self.array, self.key.tuple
         if not isinstance(data, OrderedArray) or any(isinstance(part, INTEGERS) for part in key):
             return super().transpose(order)  # type: ignore[no-untyped-call]
-        turned = OrderedArray(data._array, [data.order[axis] for axis in order], data.dtype)
-        return LazyArray(turned, type(self.key)(tuple(key[axis] for axis in order)))
+        return LazyArray(data.turned(order), type(self.key)(tuple(key[axis] for axis in order)))
 
 
 class _Unshared:
@@ -223,6 +277,15 @@ class _Transposed:
         self._source.check()
 
 
+_HELD: dict[type, str] = {
+    indexing.NumpyIndexingAdapter: "array",
+    ZarrArrayWrapper: "_array",
+    OrderedArray: "_array",
+    UnopenedArray: "_array",
+}
+"""Under which name xarray's wrappers, and ours, have the array that they hold."""
+
+
 def _unwrapped(data: Any) -> Source | None:
     """Return the array in memory, or the Zarr array, that xarray's wrappers hold; None where they do more than cut."""
     wrappers = (indexing.ImplicitToExplicitIndexingAdapter, indexing.MemoryCachedArray, indexing.CopyOnWriteArray)
@@ -240,7 +303,7 @@ def _unwrapped(data: Any) -> Source | None:
         else:
             break
     # classes derived from these may change what is read
-    array = {indexing.NumpyIndexingAdapter: "array", ZarrArrayWrapper: "_array", OrderedArray: "_array"}.get(type(data))
+    array = _HELD.get(type(data))
     if array is None:
         return None
     found = getattr(data, array)

@@ -36,7 +36,17 @@ from xomezarr.read import open_tree
 from xomezarr.source import Source, stored
 from xomezarr.store import StoreArgument, is_local, publish, resolve
 
-__all__ = ["OnTile", "Progress", "execute", "write_array", "write_plan", "write_tree"]
+__all__ = [
+    "OnTile",
+    "Progress",
+    "consolidate",
+    "deferred",
+    "execute",
+    "fill",
+    "write_array",
+    "write_plan",
+    "write_tree",
+]
 
 type Progress = Callable[[int], AbstractContextManager[OnTile]]
 """Called with the decoded bytes of all levels; yields what is told of each part."""
@@ -91,24 +101,33 @@ def write_plan(
     if not compute:
         # wherever it is computed, and whatever folder that process works in
         plan = replace(plan, store=resolve(plan.store))
-    process = os.getpid()
 
     def write_and_open() -> xr.DataTree:
-        if os.getpid() != process and not reachable_elsewhere(plan.store):
-            raise OmeZarrError(
-                f"{plan.store} is in the process that planned the write, and no other can write there; give a path, "
-                'or compute it there: compute(scheduler="threads")'
-            )
         with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
             (how or execute)(plan, pixels, on_tile)
         return open_tree(plan.store, storage_options=plan.storage_options, cache=True)
 
+    return deferred(write_and_open, plan.store, compute=compute)
+
+
+def deferred(write: Callable[[], xr.DataTree], store: StoreArgument, *, compute: bool) -> xr.DataTree | Any:
+    """Write now, or return what writes when it is computed, wherever that can reach the store."""
     if compute:
-        return write_and_open()
+        return write()
     from dask.delayed import delayed
 
+    process = os.getpid()
+
+    def write_there() -> xr.DataTree:
+        if os.getpid() != process and not reachable_elsewhere(store):
+            raise OmeZarrError(
+                f"{store} is in the process that planned the write, and no other can write there; give a path, "
+                'or compute it there: compute(scheduler="threads")'
+            )
+        return write()
+
     # a closure: dask would compute levels that are arguments, all of them at once and in memory
-    return delayed(write_and_open, name=f"to_zarr-{uuid.uuid4().hex}", pure=False)()
+    return delayed(write_there, name=f"to_zarr-{uuid.uuid4().hex}", pure=False)()
 
 
 def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:

@@ -1,0 +1,397 @@
+"""Open a plate as one tree.
+
+A plate has thousands of images that one instrument made in one way. So the metadata of one are read, and all others are
+taken to be like it; whoever wants to know opens them all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xomezarr import sidecar, spec
+from xomezarr.errors import NotOmeZarrError, OmeZarrError, PlateError, PlateWarning, warn
+from xomezarr.lazy import zarr
+from xomezarr.model import Field, Plate, PlateWell
+from xomezarr.planning import stored_metadata
+from xomezarr.pyramid import VARIABLE, with_name
+from xomezarr.read import OPEN_AT_ONCE, closer, tree_of
+from xomezarr.source import LazyArray, OrderedArray, UnopenedArray
+from xomezarr.store import StoreArgument, check_complete, open_array, open_group, open_member
+from xomezarr.tree import levels
+from xomezarr.wells import TOLD, index_of, is_number
+
+__all__ = ["is_remote", "open_plate"]
+
+UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, KeyError)
+"""What happens where metadata are not what they should be."""
+
+
+def open_plate(
+    store: StoreArgument,
+    *,
+    check: bool = False,
+    group: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    drop_variables: str | Iterable[str] | None = None,
+) -> xr.DataTree:
+    """Open a plate as a tree of its wells and their images; no pixel is read.
+
+    The metadata of the plate, of each well and of one image are read. All other images are taken to be like that one,
+    with its levels, shape, dtype, coordinates along dimensions and channels, and are opened when they are first read;
+    of their own names, attributes, scalar coordinates and labels nothing is known then.
+
+    Parameters
+    ----------
+    store
+        A path, a URL, or a store of zarr or obstore.
+    check
+        Open every image, so that the tree is true of each, labels included.
+    group
+        Path of the plate's group inside the store; left out, its root.
+    storage_options
+        For URLs, as fsspec takes them.
+    drop_variables
+        Coordinates to leave out.
+
+    Returns
+    -------
+    xarray.DataTree
+        ``/A/1/0``: row, column, field, each image as `xarray.open_datatree` opens it. Each level has the scalar
+        coordinates `row` and `column` (text), `field` (an integer where all fields of the plate have numbers for
+        names, else text) and, where the store tells, `acquisition` (its id). The attributes of the root are those of
+        the plate, those of a well's node its own, and those of an image that was not opened the OME metadata that it
+        is taken to have.
+
+    Raises
+    ------
+    StoreNotFoundError, NotOmeZarrError, IncompleteStoreError
+        If there is no plate at that place.
+    VersionError, MetadataError
+        If its metadata are not understood.
+    PlateError
+        If none of its images can be opened; or, on reading, if an image is not like the others.
+    """
+    opened = open_group(store, group=group, storage_options=storage_options)
+    attrs = opened.attrs.asdict()
+    if not spec.is_ome(attrs):
+        check_complete(opened)
+    try:
+        plate = spec.parse_plate(attrs)
+    except NotOmeZarrError as error:
+        raise NotOmeZarrError(f"{str(opened.store_path)!r}: {error}") from None
+    source = (
+        "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
+    )
+    tree = _Opening(opened, plate, source, drop_variables).tree(check=check)
+    if (close := closer(store, opened)) is not None:
+        tree.set_close(close)
+    return tree
+
+
+def is_remote(store: Any) -> bool:
+    """Whether requests take longer than to read what they bring: neither on this machine's disks nor in memory."""
+    return not isinstance(store, zarr.storage.LocalStore | zarr.storage.MemoryStore)
+
+
+# -- opening -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenedWell:
+    """A well whose metadata have been read, and where it is."""
+
+    path: str
+    row: str
+    column: str
+    fields: tuple[Field, ...]
+    attrs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A plate whose metadata have been read, and whose wells are opened next."""
+
+    group: zarr.Group
+    plate: Plate
+    source: str
+    drop_variables: str | Iterable[str] | None
+
+    def tree(self, *, check: bool) -> xr.DataTree:
+        """Make the tree."""
+        wells = self._wells()
+        numbered = all(is_number(field.path) for well in wells for field in well.fields)
+        places = [(well, field) for well in wells for field in well.fields]
+        dropped = {self.drop_variables} if isinstance(self.drop_variables, str) else set(self.drop_variables or ())
+        coords = {
+            f"{well.path}/{field.path}": {
+                name: value
+                for name, value in _coordinates(well, field, numbered=numbered).items()
+                if name not in dropped
+            }
+            for well, field in places
+        }
+        images = self._all(coords) if check else self._like_the_first(coords)
+        tree = xr.DataTree()
+        tree.attrs = _own_attrs(self.group.attrs.asdict())
+        if self.source:
+            tree.encoding["source"] = self.source
+        _graft(tree, images)
+        for well in wells:
+            if well.path in tree:
+                tree[well.path].attrs = dict(well.attrs)
+        return tree
+
+    def _wells(self) -> list[_OpenedWell]:
+        """Read the metadata of all wells; those that cannot be opened are told and left out."""
+        distinct = list({well.path: well for well in self.plate.wells}.values())
+        opened, faults = self._each(distinct, self._well, lambda well: well.path)
+        _tell(faults, f"of the {len(distinct)} wells of the plate {str(self.group.store_path)!r}")
+        return opened
+
+    def _well(self, well: PlateWell) -> _OpenedWell:
+        row, column = _names(self.plate, well)
+        group = open_member(self.group, well.path)
+        if group is None:
+            raise PlateError("there is no such group")
+        attrs = group.attrs.asdict()
+        fields = {field.path: field for field in spec.parse_well(attrs).fields}
+        return _OpenedWell(well.path, row, column, tuple(fields.values()), _own_attrs(attrs))
+
+    def _image(self, path: str, coords: Mapping[str, Any], *, labels: bool) -> xr.DataTree:
+        """Open an image, and give its levels the coordinates of its place."""
+        group = open_member(self.group, path)
+        if group is None:
+            raise PlateError("there is no such group")
+        source = self.source and f"{self.source}/{path}"
+        tree = tree_of(group, source=source, drop_variables=self.drop_variables, labels=labels)
+        for node in tree.subtree:
+            if node.data_vars:
+                node.dataset = _with_place(node.to_dataset(inherit=False), coords)
+        return tree
+
+    def _all(self, coords: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.DataTree]:
+        """Open every image; those that cannot be opened are told and left out."""
+        opened, faults = self._each(
+            list(coords), lambda path: (path, self._image(path, coords[path], labels=True)), lambda path: path
+        )
+        _tell(faults, f"of the {len(coords)} images of the plate {str(self.group.store_path)!r}")
+        if not opened:
+            raise _no_image(self.group)
+        return dict(opened)
+
+    def _like_the_first(self, coords: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.DataTree]:
+        """Open the first image that can be opened, and make all others like it."""
+        faults: list[tuple[str, str]] = []
+        paths = iter(coords)
+        for path in paths:
+            try:
+                first = self._image(path, coords[path], labels=False)
+            except UNREADABLE as error:
+                faults.append((path, str(error)))
+                continue
+            _tell(faults, f"of the {len(coords)} images of the plate {str(self.group.store_path)!r}")
+            likeness = _Likeness(first, path, self.group)
+            made = {path: first}
+            for other in paths:
+                made[other] = likeness.image(other, coords[other], self.source)
+            return made
+        raise _no_image(self.group, faults)
+
+    def _each[T, R](
+        self, things: Sequence[T], do: Callable[[T], R], name: Callable[[T], str]
+    ) -> tuple[list[R], list[tuple[str, str]]]:
+        """Do something with each, in threads where that is quicker; and return what went wrong, by name."""
+        asked: list[Callable[[], R]] = [partial(do, thing) for thing in things]
+        done, faults = [], []
+        with ThreadPoolExecutor(OPEN_AT_ONCE) if is_remote(self.group.store) else nullcontext() as pool:
+            answers = asked if pool is None else [pool.submit(one).result for one in asked]
+            for thing, answer in zip(things, answers, strict=True):
+                try:
+                    done.append(answer())
+                except UNREADABLE as error:
+                    faults.append((name(thing), str(error)))
+        return done, faults
+
+
+@dataclass(frozen=True, slots=True)
+class _OpensAlike:
+    """Opens an array of an image that was taken to be like another, and makes sure that it is."""
+
+    plate: zarr.Group
+    image: str
+    level: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    model: str
+
+    def __call__(self) -> zarr.Array[Any]:
+        """Open it.
+
+        Raises
+        ------
+        PlateError
+            If it is not there, or has another shape or dtype.
+        """
+        well, _, field = self.image.rpartition("/")
+        try:
+            found = open_array(self.plate, f"{self.image}/{self.level}")
+        except UNREADABLE as error:
+            told = f"has no level {self.level!r} that can be opened ({type(error).__name__})"
+        else:
+            if found.shape == self.shape and found.dtype == self.dtype:
+                return found
+            told = f"has the shape {found.shape} and dtype {found.dtype} at level {self.level!r}"
+        raise PlateError(
+            f"well {well!r}, field {field!r} of the plate {str(self.plate.store_path)!r} {told}, and was taken to be "
+            f"like {self.model!r}, with {self.shape} and {self.dtype}; open all images: open_plate(store, check=True)"
+        )
+
+
+class _Likeness:
+    """What is taken to be the same in all images of a plate, from the one that was opened: not what it says of itself.
+
+    Parameters
+    ----------
+    first
+        The image.
+    path
+        Of the image, below the plate.
+    plate
+        The plate's group.
+    """
+
+    def __init__(self, first: xr.DataTree, path: str, plate: zarr.Group) -> None:
+        image = stored_metadata(first)
+        assert image is not None
+        nameless = replace(image, multiscales=(replace(image.multiscale, name=None),), extra={})
+        self.plate, self.model = plate, path
+        self.attrs = spec.dump(nameless, str(image.version))
+        self.levels = [_without_own(da) for da in levels(first)]
+        lazily: list[Any] = [da.variable._data for da in levels(first)]
+        self.arrays: list[OrderedArray] = [data.array for data in lazily]
+        self.paths = [level.path for level in image.multiscale.levels]
+        self._placed: dict[tuple[str, ...], list[xr.Dataset]] = {}
+
+    def image(self, path: str, coords: Mapping[str, Any], source: str) -> xr.DataTree:
+        """Make the tree of another image."""
+        tree = xr.DataTree()
+        tree.attrs = dict(self.attrs)
+        if source:
+            tree.encoding["source"] = f"{source}/{path}"
+        made = {}
+        for number, (ds, array) in enumerate(zip(self._with_coords(coords), self.arrays, strict=True)):
+            level = xr.DataTree(ds)
+            stored = array._array
+            opens = _OpensAlike(self.plate, path, self.paths[number], stored.shape, stored.dtype, self.model)
+            variables = level.dataset.variables  # the node's own, which share their values alone with those of others
+            variables[VARIABLE].data = LazyArray(UnopenedArray(opens, array.order, array.dtype, array.shape))
+            for name in _free(ds, coords):
+                variables[name].data = np.asarray(coords[name])
+            made[str(number)] = level
+        _attach(tree, made)
+        return tree
+
+    def _with_coords(self, coords: Mapping[str, Any]) -> list[xr.Dataset]:
+        """Return the levels with coordinates of these names; their values are those of whoever asked first."""
+        names = tuple(coords)
+        if names not in self._placed:
+            self._placed[names] = [_with_place(ds, coords) for ds in self.levels]
+        return self._placed[names]
+
+
+def _without_own(da: xr.DataArray) -> xr.Dataset:
+    """Return a level without its name, its attributes and its scalar coordinates."""
+    own = [name for name, coord in da.coords.items() if not coord.ndim]
+    ds = with_name(da.drop_vars(own).rename(None))
+    ds[VARIABLE].attrs = {}
+    return ds
+
+
+def _with_place(ds: xr.Dataset, coords: Mapping[str, Any]) -> xr.Dataset:
+    """Return a level with the coordinates that say where on the plate it is."""
+    return ds.assign_coords({name: xr.Variable((), coords[name]) for name in _free(ds, coords)})
+
+
+def _free(ds: xr.Dataset, names: Iterable[str]) -> list[str]:
+    """Return the names that are free for what is said of a whole image: what lies along pixels is the image's own."""
+    variables, dims = ds.variables, ds.sizes
+    return [name for name in names if name not in dims and (name not in variables or not variables[name].ndim)]
+
+
+def _names(plate: Plate, well: PlateWell) -> tuple[str, str]:
+    """Return the names of a well's row and column, by its path; by its indices where the path names none."""
+    index = index_of(plate, well)
+    if index is None:
+        raise PlateError(f"neither its path nor its indices {well.row_index}, {well.column_index} name row and column")
+    return plate.rows[index[0]].name, plate.columns[index[1]].name
+
+
+def _coordinates(well: _OpenedWell, field: Field, *, numbered: bool) -> dict[str, Any]:
+    """Return the coordinates of an image's place."""
+    coords = {"row": well.row, "column": well.column, "field": int(field.path) if numbered else field.path}
+    return coords if field.acquisition is None else {**coords, "acquisition": field.acquisition}
+
+
+def _own_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in attrs.items() if key != sidecar.KEY}
+
+
+def _tell(faults: Sequence[tuple[str, str]], whole: str) -> None:
+    """Warn of what cannot be opened: in one warning, for they may be hundreds."""
+    if faults:
+        warn(
+            f"{len(faults)} {whole} cannot be opened, and are left out: {_listed(faults)}; "
+            "xomezarr.validate(store) lists all that is wrong",
+            PlateWarning,
+        )
+
+
+def _listed(faults: Sequence[tuple[str, str]]) -> str:
+    told = ", ".join(f"{name!r} ({fault})" for name, fault in faults[:TOLD])
+    return told if len(faults) <= TOLD else f"{told} and {len(faults) - TOLD} more"
+
+
+def _no_image(group: zarr.Group, faults: Sequence[tuple[str, str]] = ()) -> PlateError:
+    told = f": {_listed(faults)}" if faults else ""
+    return PlateError(
+        f"the plate {str(group.store_path)!r} has no image that can be opened{told}; "
+        "xomezarr.validate(store) lists all that is wrong"
+    )
+
+
+def _graft(tree: xr.DataTree, images: Mapping[str, xr.DataTree]) -> None:
+    """Put images into a tree, at their paths; nodes that are missing are made."""
+    below: dict[str, dict[str, xr.DataTree]] = {}
+    for path, image in images.items():
+        head, _, rest = path.partition("/")
+        below.setdefault(head, {})[rest] = image
+    children = {}
+    for head, inner in below.items():
+        child = inner.pop("", None)
+        children[head] = xr.DataTree() if child is None else child
+        if inner:
+            _graft(children[head], inner)
+    _attach(tree, children)
+
+
+def _attach(tree: xr.DataTree, children: Mapping[str, xr.DataTree]) -> None:
+    """Put children under a node without coordinates, with which nothing has to agree.
+
+    xarray makes sure of that for each node below, each time: for the 17 000 levels of a plate of 384 wells, 9 fields
+    and 5 levels that takes several times as long as all else together.
+    """
+    if not all(hasattr(xr.DataTree, name) for name in ("_name", "_parent", "_children")):
+        tree.children = {**tree.children, **children}
+        return
+    for name, child in children.items():
+        child._name, child._parent = name, tree
+        tree._children[name] = child

@@ -1,0 +1,615 @@
+"""Write plates: a whole one at once, or image by image, from several processes too.
+
+What a plate's metadata say is true at any moment: an image is whole before its well names it, and the well names it
+before the plate names the well; what a well may refer to, runs and a number of fields, the plate says before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xomezarr import spec
+from xomezarr.direct import update_attributes
+from xomezarr.engine import OnTile
+from xomezarr.errors import (
+    NotOmeZarrError,
+    OmeZarrError,
+    PlateError,
+    StoreExistsError,
+    StoreNotFoundError,
+    collecting,
+    raise_all,
+)
+from xomezarr.labelling import parted
+from xomezarr.labels import Labels
+from xomezarr.lazy import zarr
+from xomezarr.model import Acquisition, Plate, Well
+from xomezarr.pixels import Pixels
+from xomezarr.plan import Plan
+from xomezarr.planning import Target, is_token, plan_image
+from xomezarr.plate import open_plate
+from xomezarr.store import (
+    StoreArgument,
+    below,
+    check_complete,
+    default_name,
+    exists,
+    is_local,
+    member_path,
+    open_group,
+    open_member,
+    publish,
+    resolve,
+    wait,
+)
+from xomezarr.wells import PLAIN, Layout, Place, counted, lacks_run, with_field, with_run, with_well
+from xomezarr.write import Progress, consolidate, deferred, fill, write_plan
+
+__all__ = ["to_plate", "write_plate"]
+
+type Image = xr.DataArray | xr.Dataset
+"""An image; or a Dataset of an image and its labels."""
+
+OLDEST = spec.VERSIONS[0]
+
+
+def write_plate(
+    wells: Mapping[tuple[Any, Any], Sequence[Image] | Mapping[Any, Image]],
+    store: StoreArgument,
+    *,
+    name: str | None = None,
+    rows: Sequence[Any] | None = None,
+    columns: Sequence[Any] | None = None,
+    acquisitions: Mapping[int, Acquisition | Mapping[str, Any]] | None = None,
+    mode: str = "w-",
+    progress: Progress | None = None,
+    compute: bool = True,
+    **options: Any,
+) -> xr.DataTree | Any:
+    """Write a plate at once.
+
+    Everything is checked before the first byte is written. A local store appears whole or not at all.
+
+    Parameters
+    ----------
+    wells
+        By row and column, such as ``("A", "1")``: the images of the well, as a list (fields 0, 1, …) or by the names
+        of fields. An image is a DataArray, or a Dataset of an image and its labels. A scalar coordinate `acquisition`
+        is the id of the run that took it.
+    store
+        A path, a URL that fsspec knows, or a store of zarr or obstore.
+    name
+        Of the plate; left out, that of the store.
+    rows, columns
+        Names of all rows and columns in their order, such as ``"ABCDEFGH"`` and ``range(1, 13)``; left out, those that
+        occur, in the order of plates: A … Z, AA …, and 1, 2, … by number.
+    acquisitions
+        What is known of runs, by id: `Acquisition`, or a dict of its parameters. Runs that are left out have their ids
+        for names.
+    mode
+        ``"w-"``: an error if the store exists; ``"w"``: replace it.
+    progress, compute, **options
+        As in `to_zarr`; they count for every image.
+
+    Returns
+    -------
+    xarray.DataTree or dask.delayed.Delayed
+        The plate, opened lazily.
+
+    Raises
+    ------
+    PlateError
+        If wells, fields or acquisitions cannot be named so.
+    OmeZarrError
+        If an image cannot be written; independent faults are raised together, and name well and field.
+    StoreExistsError
+        If something is at that place already.
+    """
+    faults: list[OmeZarrError] = []
+    asked, options = Target.split({**options, "mode": mode})
+    target = Target.asked(faults, store, **asked)
+    images = _images_of(wells, faults)
+    made = Layout.of(images, rows, columns, acquisitions, default_name(store) if name is None else name, faults)
+    with collecting(faults):
+        target.check_not_read_from(*(image.image for image in images.values()))
+    planned = _planned(images, target, options, faults)
+    if made is not None and not faults:
+        with collecting(faults):
+            made.check(target.version)
+    raise_all(faults, "the plate cannot be written")
+    assert made is not None
+
+    def write() -> xr.DataTree:
+        total = sum(plan.nbytes for plan, _ in planned.values())
+        with progress(total) if progress is not None else nullcontext() as on_tile:
+            _write(made, planned, target, on_tile)
+        return open_plate(target.store, storage_options=target.storage_options)
+
+    return deferred(write, resolve(target.store), compute=compute)
+
+
+def to_plate(
+    image: Image,
+    store: StoreArgument,
+    *,
+    row: Any = None,
+    column: Any = None,
+    field: Any = None,
+    acquisition: int | Acquisition | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    mode: str = "w-",
+    progress: Progress | None = None,
+    compute: bool = True,
+    labels: Mapping[str, xr.DataArray | Labels] | None = None,
+    **options: Any,
+) -> xr.DataTree | Any:
+    """Add an image to a plate; if there is no plate yet, it is made.
+
+    A failure leaves what was there before. Several processes may add images to a plate in a local folder at once;
+    elsewhere only one at a time. Whoever reads meanwhile finds whole images, and metadata of plate and wells that
+    agree, whenever a writer is stopped.
+
+    Parameters
+    ----------
+    image
+        A DataArray, or a Dataset of an image and its labels.
+    store
+        Path, URL or store of the plate.
+    row, column, field
+        Names: letters and digits, or numbers. Left out, those that the scalar coordinates `row`, `column` and `field`
+        of the image hold; `field` is 0 where there is none. New rows and columns are put where they belong: A … Z,
+        AA …, and by number.
+    acquisition
+        Id of the run that took the image, or an `Acquisition`, with what is known of it; left out, what the scalar
+        coordinate `acquisition` says. A plate of several runs takes no image without one.
+    name
+        Of the plate, if it is new; left out, that of the store.
+    version
+        Of OME-Zarr; left out, that of the plate, or ``"0.4"`` for a new one.
+    mode
+        ``"w-"``: an error if the field exists; ``"w"``: replace it, and nothing else.
+    progress, compute, labels, **options
+        As in `to_zarr`.
+
+    Returns
+    -------
+    xarray.DataTree or dask.delayed.Delayed
+        The image, opened lazily.
+
+    Raises
+    ------
+    PlateError
+        If the plate has no place for the image.
+    OmeZarrError
+        If the image cannot be written; independent faults are raised together.
+    StoreExistsError
+        If the well has such a field, or something else than a plate is at that place.
+    """
+    faults: list[OmeZarrError] = []
+    da, given = (image, dict(labels or {})) if isinstance(image, xr.DataArray) else _parted(image, faults)
+    place: Place | None = None
+    with collecting(faults):
+        place = Place.of(da, row, column, field, acquisition)
+    raise_all(faults, "the image cannot be added to the plate")
+    assert place is not None
+    storage_options = options.get("storage_options")
+    plate = _Stored.found(store, storage_options)
+    entry = _Entry(place, name, version or plate.version or OLDEST, mode, default_name(store))
+    with collecting(faults):
+        plate.with_entry(entry)
+    taken = plate.taken(place, mode)
+    asked, options = Target.split({**options, "mode": mode, "version": entry.version})
+    of_target: list[OmeZarrError] = []
+    target = Target.asked(of_target, below(store, place.path), **asked)
+    # of a field that is there the plate says more
+    faults += [fault for fault in of_target if taken is None or not isinstance(fault, StoreExistsError)]
+    faults += [] if taken is None else [taken]
+    with collecting(faults):
+        plan, pixels = plan_image(place.marked(da), target, [], labels=given, **options)
+    raise_all(faults, f"the image cannot be added to the plate at {place}")
+    add = partial(_add, resolve(store), entry)
+    return write_plan(_named(plan, da, place), pixels, progress=progress, compute=compute, how=add)
+
+
+# -- a whole plate -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """An image that is to be written, with its labels."""
+
+    image: xr.DataArray
+    labels: Mapping[str, Labels]
+
+
+def _parted(image: Any, faults: list[OmeZarrError]) -> tuple[xr.DataArray, dict[str, Any]]:
+    """Return an image and its labels."""
+    if isinstance(image, xr.DataArray):
+        return image, {}
+    if isinstance(image, xr.Dataset):
+        with collecting(faults):
+            da, labels = parted(image, None, {}, {})
+            return da, dict(labels)
+    else:
+        faults.append(
+            PlateError(
+                f"the image is a {type(image).__name__}; make a DataArray of it: xr.DataArray(image, dims=('y', 'x'))"
+            )
+        )
+    return xr.DataArray(np.zeros((1, 1)), dims=("y", "x")), {}
+
+
+def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, _Image]:
+    """Return the images of a plate by their places."""
+    if not isinstance(wells, Mapping) or not wells:
+        faults.append(PlateError('there are no wells; give images by row and column: {("A", "1"): [image]}'))
+        return {}
+    found: dict[Place, _Image] = {}
+    paths: set[str] = set()
+    for well, given in wells.items():
+        if not isinstance(well, tuple) or len(well) != 2:
+            faults.append(PlateError(f'the well {well!r} is no pair of row and column; give ("A", "1"), say'))
+            continue
+        if not isinstance(given, Mapping | Sequence | np.ndarray) or isinstance(given, str) or not len(given):
+            faults.append(PlateError(f"the well {well!r} has {given!r} for images; give a list of at least one"))
+            continue
+        for field, image in given.items() if isinstance(given, Mapping) else enumerate(given):
+            of_image: list[OmeZarrError] = []
+            da, labels = _parted(image, of_image)
+            with collecting(of_image):
+                place = Place.of(da, *well, field, None)
+                if place.path in paths:
+                    raise PlateError("there are two of that name; name each differently")
+                paths.add(place.path)
+                found[place] = _Image(place.marked(da), labels)
+            where = f"well {'/'.join(map(str, well))}, field {field}"
+            faults += [type(fault)(f"{where}: {fault}") for fault in of_image]
+    return found
+
+
+def _planned(
+    images: Mapping[Place, _Image], target: Target, options: Mapping[str, Any], faults: list[OmeZarrError]
+) -> dict[Place, tuple[Plan, Pixels]]:
+    """Plan all images; what is wrong with several is told once, with the first that it is wrong with."""
+    planned = {}
+    found: dict[tuple[type[OmeZarrError], str], list[Place]] = {}
+    for place, image in images.items():
+        of_image: list[OmeZarrError] = []
+        with collecting(of_image):
+            plan, pixels = plan_image(image.image, target.within(place.path), [], labels=image.labels, **options)
+            planned[place] = _named(plan, image.image, place), pixels
+        for fault in of_image:
+            found.setdefault((type(fault), str(fault)), []).append(place)
+    for (kind, told), places in found.items():
+        others = f" (and {len(places) - 1} other images)" if len(places) > 1 else ""
+        faults.append(kind(f"{places[0]}{others}: {told}"))
+    return planned
+
+
+def _named(plan: Plan, da: xr.DataArray, place: Place) -> Plan:
+    """Return the plan of an image that has its place for a name, if it has none of its own."""
+    if da.name is not None and not is_token(da):
+        return plan
+    multiscale = replace(plan.image.multiscale, name=place.path)
+    return replace(plan, image=replace(plan.image, multiscales=(multiscale,)))
+
+
+def _write(made: Layout, planned: Mapping[Place, tuple[Plan, Pixels]], target: Target, on_tile: OnTile | None) -> None:
+    """Write all images, then what names them, the plate's own metadata last."""
+    for _, pixels in planned.values():
+        pixels.check()
+    version, local = target.version, is_local(target.store)
+    with publish(
+        target.store,
+        zarr_format=spec.zarr_format(version),
+        mode=target.mode,
+        storage_options=target.storage_options,
+    ) as group:
+        for place, (plan, pixels) in planned.items():
+            fill(group.create_group(place.path), plan, pixels, on_tile)
+        for path, well in made.wells.items():
+            update_attributes(group[path], spec.dump_well(well, version))  # type: ignore[arg-type]
+        group.attrs.put(spec.dump_plate(made.plate, version))
+        if not local:
+            consolidate(group, spec.zarr_format(version))
+
+
+# -- one image more ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An image that is to be added to a plate: where, and what is asked of the plate."""
+
+    place: Place
+    name: str | None
+    version: str
+    mode: str
+    default_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A plate as it is in its store at this moment.
+
+    Parameters
+    ----------
+    store
+        Where.
+    group
+        None where there is none yet.
+    plate
+        None where it is in the making: it has no image yet.
+    """
+
+    store: StoreArgument
+    storage_options: Mapping[str, Any] | None
+    group: zarr.Group | None
+    plate: Plate | None
+
+    @classmethod
+    def found(cls, store: StoreArgument, storage_options: Mapping[str, Any] | None) -> _Stored:
+        """Look at it.
+
+        Raises
+        ------
+        PlateError
+            If something else is there.
+        """
+        nothing = cls(store, storage_options, None, None)
+        try:
+            group = open_group(store, storage_options=storage_options)
+        except StoreNotFoundError:
+            return nothing
+        except NotOmeZarrError as error:
+            if not exists(store, storage_options=storage_options) or _is_begun(resolve(store)):
+                return nothing
+            raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
+        attrs = group.attrs.asdict()
+        if "plate" in spec.kinds(attrs):
+            return cls(store, storage_options, group, spec.parse_plate(attrs))
+        if not spec.is_ome(attrs):
+            try:
+                check_complete(group)
+            except OmeZarrError:  # begun by another writer of the same plate
+                return cls(store, storage_options, group, None)
+        what = "an image" if spec.is_image(attrs) else "something else"
+        raise PlateError(f"{str(group.store_path)!r} holds {what} and no plate; give another path")
+
+    @property
+    def version(self) -> str | None:
+        """Version of OME-Zarr that it is in; None where there is none yet."""
+        if self.plate is not None:
+            return self.plate.version
+        if self.group is None:
+            return None
+        return next(v for v in spec.VERSIONS if spec.zarr_format(v) == self.group.metadata.zarr_format)
+
+    def well(self, path: str) -> Well | None:
+        """Read the metadata of a well; None where there are none."""
+        group = None if self.group is None else open_member(self.group, path)
+        return (
+            None
+            if group is None or "well" not in spec.kinds(group.attrs.asdict())
+            else spec.parse_well(group.attrs.asdict())
+        )
+
+    def taken(self, place: Place, mode: str) -> StoreExistsError | None:
+        """Say whether there is an image at a place already, which must not be replaced."""
+        if (
+            mode != "w-"
+            or self.group is None
+            or not exists(below(self.store, place.path), storage_options=self.storage_options)
+        ):
+            return None
+        listed = self.plate is not None and place.well in {well.path for well in self.plate.wells}
+        if listed and place.field in {field.path for field in (self.well(place.well) or Well(())).fields}:
+            return StoreExistsError(
+                f"the well {place.well!r} has a field {place.field!r} already; give another field=, "
+                'or mode="w" to replace it'
+            )
+        return StoreExistsError(
+            f"there is something at {place.path!r} that the plate does not list: its writer was stopped before it was "
+            'done, or goes on still; give mode="w" to write it again'
+        )
+
+    def with_entry(self, entry: _Entry) -> tuple[Plate | None, Plate, Well]:
+        """Say what the metadata are to be with one image more.
+
+        Returns
+        -------
+        Plate or None
+            What the plate says before the image's well does; None while there is no plate.
+        Plate, Well
+            What they say in the end.
+
+        Raises
+        ------
+        PlateError
+            If the plate has no place for the image.
+        MetadataError
+            If the metadata of the plate, or of its well, break the specification.
+        """
+        faults: list[OmeZarrError] = []
+        place, known = entry.place, self.plate
+        plate = known or Plate((), (), (), entry.name or entry.default_name)
+        if self.version not in (None, entry.version):
+            faults.append(
+                PlateError(
+                    f"the plate is of OME-Zarr {self.version}, and version={entry.version!r} is not; leave it out"
+                )
+            )
+        if entry.name is not None and plate.name not in (None, entry.name):
+            faults.append(PlateError(f"the plate is called {plate.name!r}, and not {entry.name!r}; leave name out"))
+        before = self.well(place.well) or Well(())
+        well = before
+        with collecting(faults):
+            well = with_field(before, place)
+        with collecting(faults):
+            plate = replace(plate, name=plate.name or entry.name, acquisitions=self._acquisitions(place))
+        # an image that takes the place of another must not be counted twice, and its well may name runs by itself
+        first = counted(plate, [well])
+        last = first
+        with collecting(faults):
+            last = with_well(first, place.well)
+        if not faults:
+            with collecting(faults):
+                spec.check(spec.dump_plate(last, entry.version), entry.version)
+            with collecting(faults):
+                spec.check(spec.dump_well(well, entry.version), entry.version)
+        raise_all(faults, f"the plate has no place for the image at {place}")
+        return (None if known is None else first), last, well
+
+    def _acquisitions(self, place: Place) -> tuple[Acquisition, ...] | None:
+        """Return the runs of the plate with that of an image. 81 (MUST): if there are several, each image names one."""
+        before = self.plate.acquisitions if self.plate is not None else None
+        after = with_run(before, place.acquisition)
+        if after is not None and len(after) > 1:
+            images = [] if before is not None and len(before) > 1 else list(self._without_run())
+            nameless = [name for name in images if name != str(place)]
+            if place.acquisition is None:
+                nameless.append(str(place))
+            if nameless:
+                raise lacks_run([run.id for run in after], nameless)
+        return after
+
+    def _without_run(self) -> Iterator[str]:
+        """Yield the images of the plate that name no run."""
+        for well in self.plate.wells if self.plate is not None else ():
+            for field in (self.well(well.path) or Well(())).fields:
+                if field.acquisition is None:
+                    yield f"well {well.path}, field {field.path}"
+
+
+def _is_begun(target: Any) -> bool:
+    """Whether a folder without metadata holds folders of wells alone: its first writer failed, and others go on."""
+    if not isinstance(target, Path) or not target.is_dir():
+        return False
+    from xomezarr.stage import LOCK
+
+    rows = [path for path in target.iterdir() if path.name != LOCK]
+    wells = [path for row in rows if row.is_dir() for path in row.iterdir()]
+    return bool(wells) and all(path.is_dir() and PLAIN.fullmatch(path.name) for path in (*rows, *wells))
+
+
+def _add(store: Any, entry: _Entry, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
+    """Write an image where it belongs; when it is whole, its well and the plate name it."""
+    options = plan.storage_options
+    pixels.check()
+    _begin(store, entry, options)
+    placed = False
+    try:
+        with ExitStack() as until_named:
+            with publish(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as group:
+                placed = not is_local(store)
+                fill(group, plan, pixels, on_tile)
+                if placed:
+                    consolidate(group, plan.zarr_format)
+                until_named.enter_context(_alone(store))
+                # another process may have changed the plate meanwhile
+                stored = _Stored.found(store, options)
+                first, last, well = stored.with_entry(entry)
+            _name_it(store, entry, stored, (first, last, well), options)
+    except BaseException as error:
+        if not isinstance(error, StoreExistsError):  # what is there is another's
+            if placed and plan.mode == "w-":
+                with suppress(Exception):  # the error that led here counts
+                    _erase(plan.store, options)
+            _tidy(store, entry, options)
+        raise
+
+
+def _begin(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
+    """Make the group of the plate, with a mark that it is in the making, if there is none."""
+    if _Stored.found(store, options).group is not None or (is_local(store) and _is_begun(store)):
+        return
+    try:
+        with publish(store, zarr_format=spec.zarr_format(entry.version), mode="w-", storage_options=options):
+            pass
+    except StoreExistsError:  # another process was faster
+        _Stored.found(store, options)
+
+
+def _name_it(
+    store: Any,
+    entry: _Entry,
+    stored: _Stored,
+    changed: tuple[Plate | None, Plate, Well],
+    options: Mapping[str, Any] | None,
+) -> None:
+    """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
+    first, last, well = changed
+    version, place = entry.version, entry.place
+    group = zarr.open_group(
+        store,
+        mode="a",
+        zarr_format=spec.zarr_format(version),  # type: ignore[arg-type]
+        use_consolidated=False,
+        storage_options=dict(options) if options else None,
+    )
+    if first is not None and first != stored.plate:
+        group.attrs.put(_attributes(group, spec.dump_plate(first, version)))
+    of_well = group.require_group(place.well)
+    if well != stored.well(place.well):
+        of_well.attrs.put(_attributes(of_well, spec.dump_well(well, version)))
+    if last != first:
+        group.attrs.put(_attributes(group, spec.dump_plate(last, version)))
+    _drop_consolidated(group)
+
+
+def _attributes(group: zarr.Group, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes for a group: what is said now, and what else it says, but that it is in the making."""
+    attrs = group.attrs.asdict()
+    kept = attrs.pop(spec.SIDECAR, {})
+    left = {key: value for key, value in kept.items() if key != "incomplete"} if isinstance(kept, Mapping) else kept
+    return {**attrs, **said} | ({spec.SIDECAR: left} if left else {})
+
+
+def _drop_consolidated(group: zarr.Group) -> None:
+    """Take away metadata that were gathered in one object: readers that know it would not find the new image."""
+    if group.metadata.zarr_format == 2 and group.store.supports_deletes:
+        wait(group.store.delete(member_path(group, ".zmetadata")))
+
+
+def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
+    """Take away what is empty after a failure. 6 (SHOULD): groups of rows and wells do not exist when empty."""
+    if isinstance(store, Path):
+        from xomezarr import stage
+
+        with suppress(OSError):  # they stay where anything is in them
+            (store / entry.place.well).rmdir()
+            (store / entry.place.row).rmdir()
+        with suppress(OSError, OmeZarrError), stage.locked(store.resolve()):
+            left = {path.name for path in store.iterdir()} - {stage.LOCK, ".zgroup", ".zattrs", "zarr.json"}
+            if not left and _Stored.found(store, options).plate is None:
+                stage.discard(store.resolve())
+        return
+    with suppress(Exception):
+        stored = _Stored.found(store, options)
+        if stored.group is not None and stored.plate is None and not any(True for _ in stored.group.group_keys()):
+            _erase(store, options)
+
+
+def _erase(place: StoreArgument, options: Mapping[str, Any] | None) -> None:
+    """Delete all that is at a place that is no local folder."""
+    given = dict(options) if options else None
+    group = zarr.open_group(place, mode="r+", use_consolidated=False, storage_options=given)
+    wait(group.store.delete_dir(member_path(group, "").rstrip("/")))
+
+
+def _alone(store: Any) -> AbstractContextManager[None]:
+    """Keep other processes from changing the same plate meanwhile, where that is possible: in a local folder."""
+    if not isinstance(store, Path):
+        return nullcontext()
+    from xomezarr import stage
+
+    return stage.locked(store.resolve())

@@ -1,0 +1,407 @@
+"""See the images of a plate together: as one array that is read when it is asked for, and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends.common import BackendArray
+from xarray.core import indexing
+
+from xomezarr import plot, spec
+from xomezarr.errors import LevelError, OmeZarrError, PlateError, collecting, raise_all
+from xomezarr.model import Plate
+from xomezarr.planning import group_attrs, rendering, stored_metadata
+from xomezarr.plate import is_remote
+from xomezarr.pyramid import VARIABLE
+from xomezarr.read import OPEN_AT_ONCE
+from xomezarr.resources import Resources
+from xomezarr.source import OrderedArray, direct_source
+from xomezarr.tree import level as level_of
+from xomezarr.tree import levels
+from xomezarr.wells import PLACES, TOLD, index_of, is_number
+
+__all__ = ["overview", "stack"]
+
+NO_ACQUISITION = -1
+"""Where the store names no run, in a coordinate of integers: ids of runs are 0 or more."""
+
+ABSENT, GAP, GAP_WIDTH = 128, 255, 1
+"""Grey of wells that are not there, and of what stands between wells; pixels of the latter."""
+
+
+def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisition: int | None = None) -> xr.DataArray:
+    """See one level of all images of a plate as one array; it is read when it is asked for, and only what is asked for.
+
+    Parameters
+    ----------
+    tree
+        A plate, as `open_plate` opens it.
+    level
+        0 is the finest, -1 the coarsest.
+    fill_value
+        What stands where a well or a field is not there; left out, 0 for integers, False, and NaN for floats.
+    acquisition
+        Id of the run whose images are taken; left out, all are.
+
+    Returns
+    -------
+    xarray.DataArray
+        With the dimensions ``row``, ``column``, ``field`` before those of the images; rows and columns are all that
+        the plate names. The coordinate `acquisition` lies along ``field`` if all wells agree, else along the three; -1
+        stands where no run is named. Coordinates in which the images differ are left out; name and attributes are those
+        of the first image. ``chunk(row=1, column=1, field=1)`` makes a dask array of it.
+
+    Raises
+    ------
+    PlateError
+        If the tree is no plate, or its images differ in shape or dtype.
+    LevelError
+        If there is no such level.
+    """
+    plate = _plate_of(tree, "stack(…)")
+    images = [image for image in _images(tree, plate) if acquisition in (None, image.acquisition)]
+    if not images:
+        runs = sorted({image.acquisition for image in _images(tree, plate) if image.acquisition is not None})
+        raise PlateError(
+            f"the plate has no image of acquisition {acquisition!r}; "
+            f"give {'one of ' + ', '.join(map(str, runs)) if runs else 'none, as its images name no run'}"
+            if acquisition is not None
+            else "the tree has no image of a plate; open it again: xomezarr.open_plate(store)"
+        )
+    first = level_of(images[0].node, level)
+    number = level % len(levels(images[0].node))
+    variables = _alike(images, number)
+    names, fields = _fields(images)
+    shape = (len(plate.rows), len(plate.columns), len(names))
+    filled = _fill_value(fill_value, first.dtype)
+    placed = {(*image.index, names.index(image.field)): one for image, one in zip(images, variables, strict=True)}
+    data = indexing.LazilyIndexedArray(_Stacked(placed, (*shape, *first.shape), filled))
+    coords: dict[Hashable, Any] = {
+        "row": [line.name for line in plate.rows],
+        "column": [line.name for line in plate.columns],
+        "field": fields,
+        **_shared_coords(first, images, number),
+    }
+    if (runs_along := _acquisitions(images, shape, names)) is not None:
+        coords["acquisition"] = runs_along
+    dims = (*PLACES[:3], *first.dims)
+    result = xr.DataArray(xr.Variable(dims, data, first.attrs), coords=coords, name=first.name)
+    preferred = first.encoding.get("preferred_chunks", dict(zip(first.dims, first.shape, strict=True)))
+    result.encoding = {"preferred_chunks": {**dict.fromkeys(PLACES[:3], 1), **preferred}}
+    return result
+
+
+def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -> NDArray[np.uint8]:
+    """Draw a plate as it is seen from above: the same field of each well, in the same colours and brightness.
+
+    Parameters
+    ----------
+    tree
+        A plate, as `open_plate` opens it.
+    field
+        Which field of each well is shown.
+    max_size
+        Pixels of the picture's longer side at most. Of each image the coarsest level is read that suffices.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape (height, width, 3). Channels have the windows of the first image; where it has none, those of
+        all that is shown. Wells that are not there, or lack the field, are grey.
+
+    Raises
+    ------
+    PlateError
+        If the tree is no plate, or no well has that field.
+    LevelError
+        If the picture has not a pixel for each well.
+    """
+    plate = _plate_of(tree, "overview()")
+    images = [image for image in _images(tree, plate) if image.field == str(field)]
+    if not images:
+        names, _ = _fields(list(_images(tree, plate)))
+        raise PlateError(f"no well has a field {field!r}; give one of {', '.join(map(repr, names[: 2 * TOLD]))}")
+    counts = (len(plate.rows), len(plate.columns))
+    finest = levels(images[0].node)
+    side = _tile_side(plot.proportions(finest[0]), counts, max_size)
+    with ThreadPoolExecutor(_threads(images[0].node)) as pool:
+        planes = list(pool.map(lambda image: plot.plane(plot.sufficient(levels(image.node), side)).load(), images))
+    channels = plot.completed(planes, rendering(finest[0], stored_metadata(images[0].node)))
+    tiles = [plot.thumbnail([plane], channels, max_size=side) for plane in planes]
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+    picture = np.full((*_extent((height, width), counts), 3), GAP, np.uint8)
+    for row, column in np.ndindex(counts):
+        _tile(picture, row, column, (height, width))[...] = ABSENT
+    for image, tile in zip(images, tiles, strict=True):
+        place = _tile(picture, *image.index, (height, width))
+        place[...] = 0
+        place[: tile.shape[0], : tile.shape[1]] = tile
+    return picture
+
+
+# -- the images of a tree ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _PlateImage:
+    """An image of a plate's tree, and where it is."""
+
+    node: xr.DataTree
+    well: str
+    index: tuple[int, int]
+    field: str
+    acquisition: int | None
+
+    def __str__(self) -> str:
+        return f"well {self.well}, field {self.field}"
+
+
+def _plate_of(tree: xr.DataTree, asked: str) -> Plate:
+    attrs = group_attrs(tree) if isinstance(tree, xr.DataTree) else {}
+    if "plate" in spec.kinds(attrs):
+        return spec.parse_plate(attrs)
+    raise PlateError(
+        f"{asked} is asked of a plate, and this is {'an image' if spec.is_image(attrs) else 'none'}; "
+        f"open the whole plate: xomezarr.open_plate(store).omezarr.{asked}"
+    )
+
+
+def _images(tree: xr.DataTree, plate: Plate) -> Iterator[_PlateImage]:
+    """Yield the images of a plate that its tree still has, well by well."""
+    for well in {well.path: well for well in plate.wells}.values():
+        index = index_of(plate, well)
+        node = _node(tree, well.path)
+        if node is None or index is None:
+            continue
+        for name, child in node.children.items():
+            if "0" in child.children:
+                variables = child.children["0"].dataset.variables
+                run = variables.get("acquisition")
+                if VARIABLE in variables:
+                    yield _PlateImage(
+                        child, well.path, index, name, None if run is None or run.ndim else int(run.values.item())
+                    )
+
+
+def _node(tree: xr.DataTree, path: str) -> xr.DataTree | None:
+    node: xr.DataTree | None = tree
+    for name in path.split("/"):
+        node = node.children.get(name) if node is not None else None
+    return node
+
+
+def _alike(images: Sequence[_PlateImage], number: int) -> list[xr.Variable]:
+    """Return a level of each image, once it is sure that they can be one array.
+
+    Raises
+    ------
+    PlateError
+        If they cannot.
+    """
+    faults: list[OmeZarrError] = []
+    found: list[xr.Variable] = []
+    for image in images:
+        with collecting(faults):
+            level = image.node.children.get(str(number))
+            variable = None if level is None else level.dataset.variables.get(VARIABLE)
+            if variable is None:
+                raise PlateError(f"{image}: there is no level {number}; leave it out: tree.filter(…)")
+            model = found[0] if found else variable
+            if (variable.dims, variable.shape, variable.dtype) != (model.dims, model.shape, model.dtype):
+                raise PlateError(
+                    f"{image}: level {number} has the dimensions {dict(variable.sizes)} of {variable.dtype}, and that "
+                    f"of {images[0]} {dict(model.sizes)} of {model.dtype}; stack those that are alike: tree.filter(…)"
+                )
+            found.append(variable)
+    if found and (taken := [dim for dim in PLACES if dim in found[0].dims]):
+        faults.append(
+            PlateError(
+                f"the images have dimensions {taken} of their own, which name places on the plate; rename them: "
+                f"tree.map_over_datasets(lambda ds: ds.rename({taken[0]}='{taken[0][0]}'))"
+            )
+        )
+    raise_all(faults, "the images of the plate cannot be stacked")
+    return found
+
+
+def _fields(images: Sequence[_PlateImage]) -> tuple[list[str], list[Any]]:
+    """Return the names of all fields in their order, and what stands for them: numbers if all of them are."""
+    names = list(dict.fromkeys(image.field for image in images))
+    if all(map(is_number, names)):
+        names.sort(key=int)
+        return names, [int(name) for name in names]
+    return names, list(names)
+
+
+def _shared_coords(first: xr.DataArray, images: Sequence[_PlateImage], number: int) -> dict[Hashable, Any]:
+    """Return the coordinates along the pixels that all images have in common."""
+    shared = {name: coord.variable for name, coord in first.coords.items() if coord.ndim}
+    for image in images:
+        variables = image.node.children[str(number)].dataset.variables
+        shared = {
+            name: coord for name, coord in shared.items() if name in variables and coord.identical(variables[name])
+        }
+    return {name: coord for name, coord in shared.items() if name not in PLACES}
+
+
+def _acquisitions(images: Sequence[_PlateImage], shape: tuple[int, ...], names: Sequence[str]) -> xr.Variable | None:
+    """Return the runs that took the images, along what they differ by; None where no image names one."""
+    if all(image.acquisition is None for image in images):
+        return None
+    runs = np.full(shape, NO_ACQUISITION)
+    by_field: dict[str, set[int]] = {}
+    for image in images:
+        run = NO_ACQUISITION if image.acquisition is None else image.acquisition
+        runs[(*image.index, names.index(image.field))] = run
+        by_field.setdefault(image.field, set()).add(run)
+    if all(len(found) == 1 for found in by_field.values()):
+        return xr.Variable("field", np.array([by_field[name].pop() for name in names]))
+    return xr.Variable(PLACES[:3], runs)
+
+
+def _fill_value(asked: Any, dtype: np.dtype[Any]) -> Any:
+    """Return what stands where nothing is, as a scalar of the images' dtype.
+
+    Raises
+    ------
+    PlateError
+        If the dtype does not hold what is asked.
+    """
+    if asked is None:
+        return np.full((), np.nan if dtype.kind in "fc" else 0).astype(dtype)[()]
+    with np.errstate(all="ignore"):
+        try:
+            given = np.asarray(asked)
+            filled = given.astype(dtype)
+            fits = given.ndim == 0 and (filled == given or (filled != filled and given != given))
+        except (TypeError, ValueError, OverflowError):
+            fits = False
+    if not fits:
+        raise PlateError(
+            f"fill_value={asked!r} is no value of {dtype}, which the images are of; give another, or convert first: "
+            "tree.map_over_datasets(lambda ds: ds.astype(float))"
+        )
+    return filled[()]
+
+
+# -- reading many images -----------------------------------------------------------------------------------
+
+
+class _Stacked(BackendArray):
+    """The images of a plate as one array: rows, columns and fields before the images' own axes."""
+
+    __slots__ = ("dtype", "fill_value", "images", "shape")
+
+    def __init__(
+        self, images: Mapping[tuple[int, int, int], xr.Variable], shape: tuple[int, ...], fill_value: Any
+    ) -> None:
+        self.images, self.shape, self.fill_value = images, shape, fill_value
+        self.dtype = np.asarray(fill_value).dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        """Read the images that are touched, each by a thread."""
+        where, inner = key[:3], key[3:]
+        numbers = [np.atleast_1d(np.arange(n)[part]) for part, n in zip(where, self.shape, strict=False)]
+        sizes = [np.arange(n)[part] for part, n in zip(inner, self.shape[3:], strict=True)]
+        pixels = np.full(
+            [*map(len, numbers), *(len(picked) for picked in sizes if picked.ndim)], self.fill_value, self.dtype
+        )
+        rows, columns, fields = numbers
+        asked = {}
+        for i, j, k in np.ndindex(len(rows), len(columns), len(fields)):
+            image = self.images.get((int(rows[i]), int(columns[j]), int(fields[k])))
+            if image is not None:
+                asked[i, j, k] = image
+
+        def read(place: tuple[int, int, int]) -> None:
+            pixels[place] = _pixels(asked[place], inner)
+
+        if len(asked) == 1:  # as for each task of dask, which has threads of its own
+            read(next(iter(asked)))
+        elif asked:
+            with ThreadPoolExecutor(_threads_for(next(iter(asked.values())))) as pool:
+                list(pool.map(read, asked))
+        found: NDArray[Any] = pixels[
+            tuple(slice(None) if isinstance(part, slice | np.ndarray) else 0 for part in where)
+        ]
+        return found
+
+
+def _pixels(image: xr.Variable, key: tuple[Any, ...]) -> NDArray[Any]:
+    """Read a part of an image in this thread, where that is possible: by chunks, and without zarr's event loop."""
+    stretches = [part for part in key if not isinstance(part, np.ndarray)]
+    boxes = [
+        slice(part, part + 1) if not isinstance(part, slice) else slice(*part.indices(n)[:2])
+        for part, n in zip(stretches, image.shape, strict=False)
+    ]
+    steps = all(not isinstance(part, slice) or part.step in (None, 1) for part in stretches)
+    if steps and len(stretches) == len(key):
+        source = direct_source(xr.DataArray(image), [str(dim) for dim in image.dims])
+        if source is not None:
+            read = source.read(tuple(boxes))
+            return read[tuple(slice(None) if isinstance(part, slice) else 0 for part in key)]
+    found: NDArray[Any] = image[key].values
+    return found
+
+
+def _threads(image: xr.DataTree) -> int:
+    """Return by how many threads images of a tree are read."""
+    return _threads_for(image.children["0"].dataset.variables[VARIABLE])
+
+
+def _threads_for(image: xr.Variable) -> int:
+    """Return by how many threads images like this one are read: one a core, or as many as a remote store answers."""
+    return max(OPEN_AT_ONCE if _comes_from_afar(image._data) else 1, Resources.asked(None, None).workers)
+
+
+def _comes_from_afar(data: Any) -> bool:
+    """Whether what is lazily indexed comes from a store that is neither on this machine's disks nor in memory."""
+    while not isinstance(data, OrderedArray):
+        data = getattr(data, "array", None)
+        if data is None:
+            return False
+    return is_remote(data._array.store)
+
+
+# -- the picture -------------------------------------------------------------------------------------------
+
+
+def _tile_side(proportions: tuple[float, float], counts: tuple[int, int], max_size: int) -> int:
+    """Return the pixels of the longer side of each image.
+
+    Raises
+    ------
+    LevelError
+        If that is less than one.
+    """
+    longer = max(proportions)
+    sides = [
+        int((max_size - GAP_WIDTH * (count - 1)) / count * longer / length)
+        for count, length in zip(counts, proportions, strict=True)
+    ]
+    if min(sides) < 1:
+        raise LevelError(
+            f"a picture of {max_size} pixels has not one for each of {counts[0]} × {counts[1]} wells; "
+            f"give max_size={2 * max(counts)} or more"
+        )
+    return min(sides)
+
+
+def _extent(tile: tuple[int, int], counts: tuple[int, int]) -> tuple[int, int]:
+    height, width = (n * count + GAP_WIDTH * (count - 1) for n, count in zip(tile, counts, strict=True))
+    return height, width
+
+
+def _tile(picture: NDArray[np.uint8], row: int, column: int, tile: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the part of the picture that shows a well."""
+    top, left = row * (tile[0] + GAP_WIDTH), column * (tile[1] + GAP_WIDTH)
+    return picture[top : top + tile[0], left : left + tile[1]]

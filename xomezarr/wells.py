@@ -1,0 +1,369 @@
+"""Where images are on a plate, and what the metadata of the plate and of its wells are to say of them.
+
+Values alone: nothing here looks into a store.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import xarray as xr
+
+from xomezarr import checks, spec
+from xomezarr.errors import OmeZarrError, PlateError, collecting, raise_all
+from xomezarr.model import Acquisition, Field, Plate, PlateLine, PlateWell, Well
+
+__all__ = [
+    "PLACES",
+    "PLAIN",
+    "TOLD",
+    "Layout",
+    "Place",
+    "counted",
+    "index_of",
+    "is_number",
+    "lacks_run",
+    "line_order",
+    "named_run",
+    "with_field",
+    "with_run",
+    "with_well",
+]
+
+PLACES = ("row", "column", "field", "acquisition")
+"""Scalar coordinates that say where on a plate an image is, and in which run it was taken."""
+
+PLAIN = re.compile(r"[A-Za-z0-9]+")
+"""Names of rows, columns and fields."""
+
+TOLD = 5
+"""Images that a message names; it counts the others."""
+
+
+def line_order(name: str) -> tuple[int, int, str, str]:
+    """Return a key that puts names of rows, columns and fields in the order of plates.
+
+    >>> sorted(["AA", "B", "A"], key=line_order), sorted(["10", "9", "1"], key=line_order)
+    (['A', 'B', 'AA'], ['1', '9', '10'])
+    """
+    if name.isdecimal():
+        return 0, int(name), "", name
+    if name.isalpha():
+        return 1, len(name), name.upper(), name
+    return 2, 0, re.sub(r"\d+", lambda number: number[0].zfill(20), name.upper()), name
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is that of an integer, so that this can stand for it.
+
+    >>> is_number("10"), is_number("01"), is_number("a")
+    (True, False, False)
+    """
+    return name.isdecimal() and str(int(name)) == name
+
+
+def index_of(plate: Plate, well: PlateWell) -> tuple[int, int] | None:
+    """Return the places of a well's row and column among those of the plate."""
+    if (named := checks.row_and_column(plate, well.path)) is not None:
+        return named
+    row, column = well.row_index, well.column_index
+    return (row, column) if 0 <= row < len(plate.rows) and 0 <= column < len(plate.columns) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on a plate an image is, and in which run it was taken."""
+
+    row: str
+    column: str
+    field: str
+    acquisition: Acquisition | None
+
+    @property
+    def well(self) -> str:
+        """Path of its well."""
+        return f"{self.row}/{self.column}"
+
+    @property
+    def path(self) -> str:
+        """Path of its group."""
+        return f"{self.well}/{self.field}"
+
+    def __str__(self) -> str:
+        return f"well {self.well}, field {self.field}"
+
+    @classmethod
+    def of(cls, da: xr.DataArray, row: Any, column: Any, field: Any, acquisition: Any) -> Place:
+        """Find the place: what is asked for, else what the array's scalar coordinates say.
+
+        Raises
+        ------
+        PlateError
+            If a row or column is missing, or a name is none.
+        """
+        faults: list[OmeZarrError] = []
+        names: dict[str, str] = {}
+        for key, asked in (("row", row), ("column", column), ("field", field)):
+            told = _scalar(da, key) if asked is None else asked
+            if told is None and key != "field":
+                faults.append(PlateError(f"the {key} is not known; give {key}={'A' if key == 'row' else 1!r}, say"))
+                continue
+            with collecting(faults):
+                names[key] = _name(0 if told is None else told, key)
+        run: Acquisition | None = None
+        with collecting(faults):
+            run = _run(_scalar(da, "acquisition") if acquisition is None else acquisition)
+        raise_all(faults, "the image cannot be added to the plate")
+        return cls(**names, acquisition=run)
+
+    def marked(self, da: xr.DataArray) -> xr.DataArray:
+        """Return the array with scalar coordinates that are true of this place, where it has such ones."""
+        number = int(self.field) if is_number(self.field) else self.field
+        true: dict[Hashable, Any] = {"row": self.row, "column": self.column, "field": number}
+        if self.acquisition is not None:
+            true["acquisition"] = self.acquisition.id
+        return da.assign_coords({name: value for name, value in true.items() if _scalar(da, str(name)) is not None})
+
+
+def _scalar(da: xr.DataArray, name: str) -> Any:
+    """Return the value of a scalar coordinate; None where there is none."""
+    coord = da.coords[name] if name in da.coords else None
+    return None if coord is None or coord.ndim else coord.values.item()
+
+
+def _name(given: Any, what: str) -> str:
+    """67, 79 (MUST): names of rows, columns and fields are letters and digits."""
+    if isinstance(given, bool) or not (isinstance(given, str) or hasattr(given, "__index__")):
+        raise PlateError(f"the {what} {given!r} is no name; give text or a number, such as {what}={_EXAMPLES[what]}")
+    name = given if isinstance(given, str) else str(operator.index(given))
+    if not PLAIN.fullmatch(name):
+        raise PlateError(f"the {what} {given!r} is not made of letters and digits; give {what}={_EXAMPLES[what]}, say")
+    return str(name)
+
+
+_EXAMPLES = {"row": '"A"', "column": "1", "field": "0"}
+
+_KNOWN = frozenset(entry.name for entry in fields(Acquisition)) - {"id", "extra"}
+
+
+def _run(given: Any) -> Acquisition | None:
+    """Return the run that is meant by an id, or by what is known of it; 61 (MUST): ids are integers from 0 on."""
+    if given is None:
+        return None
+    number = given.id if isinstance(given, Acquisition) else given
+    if isinstance(number, bool) or not hasattr(number, "__index__") or number < 0:
+        raise PlateError(f"the acquisition {number!r} is no id; give an integer from 0 on, such as acquisition=0")
+    return given if isinstance(given, Acquisition) else Acquisition(operator.index(number))
+
+
+def _run_of(number: Any, known: Any) -> Acquisition:
+    """Return a run by its id and what the user says of it."""
+    run = _run(number)
+    if isinstance(known, Acquisition) and run is not None and known.id == run.id:
+        return known
+    if run is None or not isinstance(known, Mapping) or not _KNOWN.issuperset(known):
+        raise PlateError(
+            f"acquisitions[{number!r}] is {known!r}; give an id and a dict of {', '.join(sorted(_KNOWN))}, "
+            'such as acquisitions={0: {"name": "first"}}'
+        )
+    return replace(run, **known)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the metadata of a plate and of its wells, by their paths, are to say."""
+
+    plate: Plate
+    wells: Mapping[str, Well]
+
+    @classmethod
+    def of(
+        cls,
+        images: Iterable[Place],
+        rows: Sequence[Any] | None,
+        columns: Sequence[Any] | None,
+        acquisitions: Mapping[int, Any] | None,
+        name: str,
+        faults: list[OmeZarrError],
+    ) -> Layout | None:
+        """Derive it from the places of all images; what is wrong with these is added to `faults`."""
+        places = sorted(images, key=lambda place: line_order(place.field))
+        if not places:
+            return None
+        before = len(faults)
+        lines = {
+            "row": _lines([place.row for place in places], rows, "row", faults),
+            "column": _lines([place.column for place in places], columns, "column", faults),
+        }
+        runs = _runs(places, acquisitions, faults)
+        wells: dict[str, Well] = {}
+        for place in places:
+            known = wells.get(place.well, Well(()))
+            with collecting(faults):
+                wells[place.well] = with_field(known, place)
+        if len(faults) > before:
+            return None
+        numbers = {what: {line.name: number for number, line in enumerate(lines[what])} for what in lines}
+        listed = {PlateWell(place.well, numbers["row"][place.row], numbers["column"][place.column]) for place in places}
+        ordered = tuple(sorted(listed, key=lambda well: (well.row_index, well.column_index)))
+        plate = Plate(lines["row"], lines["column"], ordered, name, runs)
+        return cls(counted(plate, wells.values()), wells)
+
+    def check(self, version: str) -> None:
+        """Let the specification's judges look at it.
+
+        Raises
+        ------
+        MetadataError
+            If they find a fault.
+        """
+        spec.check(spec.dump_plate(self.plate, version), version)
+        # wells differ in what their fields are called
+        for well in dict.fromkeys(tuple(well.fields) for well in self.wells.values()):
+            spec.check(spec.dump_well(Well(well), version), version)
+
+
+def _lines(
+    occurring: Iterable[str], asked: Sequence[Any] | None, what: str, faults: list[OmeZarrError]
+) -> tuple[PlateLine, ...]:
+    """Return the rows, or the columns: those that are asked for, else those that occur.
+
+    66 (MUST): those that occur are among them. 68 (MUST): none is there twice; 69 (SHOULD): nor by case alone.
+    """
+    names = sorted(set(occurring), key=line_order)
+    if asked is not None:
+        given: list[str] = []
+        for entry in asked:
+            with collecting(faults):
+                given.append(_name(entry, what))
+        missing = [name for name in names if name not in given]
+        if missing:
+            faults.append(
+                PlateError(f"{what}s leaves out {', '.join(map(repr, missing))}, where there are wells; add it")
+            )
+        names = given
+    folded: dict[str, str] = {}
+    for name in names:
+        with collecting(faults):
+            _check_apart(name, folded.values(), what, again=True)
+            folded[name] = name
+    return tuple(map(PlateLine, folded))
+
+
+def _check_apart(name: str, others: Iterable[str], what: str, *, again: bool = False) -> None:
+    """Refuse a name that differs from others by upper and lower case alone: on some systems they are one folder."""
+    for other in others:
+        if other.lower() == name.lower() and (again or other != name):
+            if other == name:
+                raise PlateError(f"the {what} {name!r} is there twice; name it once")
+            raise PlateError(
+                f"the {what}s {other!r} and {name!r} are the same folder on some systems; give one the other's name, "
+                "or another"
+            )
+
+
+def _runs(
+    places: Sequence[Place], asked: Mapping[int, Any] | None, faults: list[OmeZarrError]
+) -> tuple[Acquisition, ...] | None:
+    """Return all runs of a plate. 81 (MUST): if there are several, each image says which one took it."""
+    runs: dict[int, Acquisition] = {}
+    for number, known in (asked or {}).items():
+        with collecting(faults):
+            run = _run_of(number, known)
+            runs[run.id] = run
+    for place in places:
+        if place.acquisition is not None:
+            runs.setdefault(place.acquisition.id, place.acquisition)
+    nameless = [str(place) for place in places if place.acquisition is None]
+    if len(runs) > 1 and nameless:
+        faults.append(lacks_run(runs, nameless))
+    return tuple(named_run(runs[number]) for number in sorted(runs)) or None
+
+
+def lacks_run(runs: Iterable[int], images: Sequence[str]) -> PlateError:
+    """Return the error that names images of a plate of several runs that do not say which of them took them."""
+    told = "; ".join(images[:TOLD]) + (f" and {len(images) - TOLD} more" if len(images) > TOLD else "")
+    return PlateError(
+        f"the plate has the acquisitions {', '.join(map(str, sorted(runs)))}, and {told} "
+        f"{'does' if len(images) == 1 else 'do'} not say of which; give each image its own: "
+        "image.assign_coords(acquisition=0)"
+    )
+
+
+def with_run(runs: tuple[Acquisition, ...] | None, new: Acquisition | None) -> tuple[Acquisition, ...] | None:
+    """Return the runs of a plate with one more, or with what is known of one more."""
+    if new is None:
+        return runs
+    told = {name: getattr(new, name) for name in _KNOWN if getattr(new, name) is not None}
+    known = {run.id: run for run in runs or ()}
+    known[new.id] = replace(known[new.id], **told) if new.id in known else named_run(new)
+    return tuple(known[number] for number in sorted(known))
+
+
+def named_run(run: Acquisition) -> Acquisition:
+    """Return a run with a name. 62 (SHOULD): it has one."""
+    return run if run.name is not None else replace(run, name=str(run.id))
+
+
+def with_field(well: Well, place: Place) -> Well:
+    """Return a well that has an image at a place. 80 (MUST): the paths of its images are unique."""
+    number = None if place.acquisition is None else place.acquisition.id
+    _check_apart(place.field, (field.path for field in well.fields), "field")
+    known = {field.path: field for field in well.fields}
+    if place.field in known:
+        changed = {**known, place.field: replace(known[place.field], acquisition=number)}
+        return replace(well, fields=tuple(changed.values()))
+    return replace(well, fields=_inserted(well.fields, Field(place.field, number), lambda field: field.path))
+
+
+def with_well(plate: Plate, path: str) -> Plate:
+    """Return a plate that has a well, with its row and column. 77 (MUST): indices and paths of all wells agree."""
+    row, column = path.split("/")
+    lines = {"row": plate.rows, "column": plate.columns}
+    for what, name in (("row", row), ("column", column)):
+        names = [line.name for line in lines[what]]
+        _check_apart(name, names, what)
+        if name not in names:
+            lines[what] = _inserted(lines[what], PlateLine(name), lambda line: line.name)
+    plate = replace(plate, rows=lines["row"], columns=lines["column"])
+    wells = [_at_its_place(plate, well) for well in plate.wells]
+    if path not in {well.path for well in wells}:
+        new = _at_its_place(plate, PlateWell(path, 0, 0))
+        place = (new.row_index, new.column_index)
+        first = next((i for i, well in enumerate(wells) if (well.row_index, well.column_index) > place), len(wells))
+        wells.insert(first, new)
+    return replace(plate, wells=tuple(wells))
+
+
+def _at_its_place(plate: Plate, well: PlateWell) -> PlateWell:
+    """Return a well with the indices that its path has in a plate."""
+    index = checks.row_and_column(plate, well.path)
+    return well if index is None else replace(well, row_index=index[0], column_index=index[1])
+
+
+def _inserted[T](entries: tuple[T, ...], new: T, name: Callable[[T], str]) -> tuple[T, ...]:
+    """Return entries with a new one before the first that comes after it; those that were there keep their order."""
+    order = line_order(name(new))
+    first = next((i for i, entry in enumerate(entries) if line_order(name(entry)) > order), len(entries))
+    return (*entries[:first], new, *entries[first:])
+
+
+def counted(plate: Plate, wells: Iterable[Well]) -> Plate:
+    """Return a plate whose numbers of fields are true of these wells too.
+
+    70, 63 (SHOULD): it says how many fields a well has at most, and how many a run has taken at most.
+    """
+    runs = {run.id: run.maximum_field_count or 0 for run in plate.acquisitions or ()}
+    most = plate.field_count or 0
+    for well in wells:
+        most = max(most, len(well.fields))
+        for number in runs:
+            runs[number] = max(runs[number], sum(field.acquisition == number for field in well.fields))
+    acquisitions = plate.acquisitions and tuple(
+        replace(run, maximum_field_count=runs[run.id] or None) for run in plate.acquisitions
+    )
+    return replace(plate, field_count=most, acquisitions=acquisitions)
