@@ -1,12 +1,13 @@
 """Ask other libraries, each in an environment of its own, what they read in our stores.
 
-uv makes the environment from the script's inline metadata, and keeps it in its cache. A store is written once, and each
-library reads all stores of a kind in one process.
+uv makes the environment from the script's inline metadata, and keeps it in its cache. Each store is written once, and
+each library reads all of them in one process, as it is importing that takes its time.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from meant import VERSIONS, WRITTEN
 
 SCRIPTS = Path(__file__).parent / "peers"
 TIME_LIMIT = 600
@@ -34,25 +36,31 @@ def uv() -> str:
     return found
 
 
-class Asked:
-    """What each library tells of some stores, all of one kind; asked once, when it is first wanted."""
+class Peers:
+    """What each library tells of all that is written; asked once, when it is first wanted."""
 
-    def __init__(self, kind: str, stores: Sequence[Path]) -> None:
-        self.kind = kind
-        self.stores = list(stores)
+    def __init__(self, folder: Path) -> None:
+        self.stores: dict[tuple[str, str, str], Path] = {}
         self.told: dict[str, dict[str, dict[str, Any]]] = {}
+        for what, kinds in WRITTEN.items():
+            (folder / what).mkdir()
+            for (name, kind), version in itertools.product(kinds.items(), VERSIONS):
+                path = folder / what / f"{name.replace(' ', '-')}-{version}.ome.zarr"
+                kind.write(path, version)
+                self.stores[what, name, version] = path
 
-    def __call__(self, library: str, store: Path) -> dict[str, Any]:
+    def __call__(self, library: str, what: str, name: str, version: str) -> dict[str, Any]:
         """Return what the library tells of one store."""
         if library not in self.told:
             self.told[library] = self.ask(library)
-        return self.told[library][str(store)]
+        return self.told[library][str(self.stores[what, name, version])]
 
     def ask(self, library: str) -> dict[str, dict[str, Any]]:
         """Run the library's script on all stores."""
         script = SCRIPTS / f"read_{library}.py"
         python = ["--python", sys.executable]
-        command = [uv(), "run", "--no-project", *python, "--script", str(script), self.kind, *map(str, self.stores)]
+        stores = [f"{what}={path}" for (what, _, _), path in self.stores.items()]
+        command = [uv(), "run", "--no-project", *python, "--script", str(script), *stores]
         # settings for the environment that runs the tests must not reach the one that uv makes here
         environment = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH", "UV_RESOLUTION"}}
         answer = subprocess.run(
@@ -135,3 +143,14 @@ def no_channels(image: dict[str, Any]) -> None:
 
 def no_name(image: dict[str, Any]) -> None:
     image["name"] = None
+
+
+# --- What a library does not tell of an image of labels --------------------------------------------------------------
+
+
+def no_cells(label: dict[str, Any]) -> None:
+    label["properties"] = {value: {} for value in label["properties"]}
+
+
+def no_source(label: dict[str, Any]) -> None:
+    label["source"] = None

@@ -6,7 +6,7 @@ import itertools
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +214,124 @@ LABELLED = {
 }
 """In ``apart yx``, one label has a colour and another one properties."""
 
+
+@dataclass(frozen=True)
+class Seen(Labelled):
+    """A field of a well: an image, its labels, and the run that took it."""
+
+    labels: Mapping[str, Marks] = field(default_factory=dict)
+    acquisition: int | None = None
+
+    def together(self) -> xr.DataArray | xr.Dataset:
+        """Return what users give for a field to a plate that is written at once."""
+        da = self.image.image()
+        if self.acquisition is not None:
+            da = da.assign_coords(acquisition=self.acquisition)
+        labels = {name: marks.labels(self.image).image for name, marks in self.labels.items()}
+        return xr.Dataset({"image": da, **labels}) if labels else da
+
+    def add(self, path: Path, place: str, **options: Any) -> None:
+        """Add the field to a plate."""
+        labels = {name: marks.labels(self.image) for name, marks in self.labels.items()}
+        options |= dict(zip(("row", "column", "field"), place.split("/"), strict=True))
+        options |= {"acquisition": self.acquisition, "labels": labels or None}
+        self.image.image().omezarr.to_plate(path, levels=len(self.image.factors), **options)
+
+
+@dataclass(frozen=True)
+class Plated:
+    """A plate: its fields by their paths, in the order in which they are written."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    fields: Mapping[str, Seen]
+    name: str | None = None
+    acquisitions: Mapping[int, Mapping[str, Any]] | None = None
+
+    def write(self, path: Path, version: str) -> None:
+        """Write a plate that has a name at once, and another field by field."""
+        if self.name is None:
+            for place, seen in self.fields.items():
+                seen.add(path, place, version=version)
+            return
+        wells: dict[tuple[str, str], dict[str, Any]] = {}
+        for place, seen in self.fields.items():
+            row, column, name = place.split("/")
+            wells.setdefault((row, column), {})[name] = seen.together()
+        levels = {len(seen.image.factors) for seen in self.fields.values()}
+        xomezarr.write_plate(
+            wells,
+            path,
+            name=self.name,
+            rows=self.rows,
+            columns=self.columns,
+            acquisitions=self.acquisitions,
+            version=version,
+            levels=levels.pop(),
+        )
+
+
+def well_field(number: int, **changes: Any) -> Kind:
+    """Return one field of many: each has its own pixels and its place on the plate."""
+    kind = Kind(
+        sizes={"c": 2, "y": 21, "x": 18},
+        dtype="uint16",
+        scale={"y": 0.5, "x": 0.5},
+        translation={"y": 100.0 * number, "x": -25.5 * number},
+        units={"y": "micrometer", "x": "micrometer"},
+        factors=({}, {"y": 2, "x": 2}),
+        channels=("DAPI", "GFP"),
+        seed=number,
+    )
+    return replace(kind, **changes)
+
+
+def stack(number: int) -> Kind:
+    """Return a field without channels, in depth."""
+    return well_field(
+        number,
+        sizes={"z": 4, "y": 12, "x": 13},
+        dtype="uint8",
+        scale={"z": 1.5, "y": 0.5, "x": 0.5},
+        units=dict.fromkeys("zyx", "micrometer"),
+        channels=None,
+    )
+
+
+PLATED = {
+    "two runs": Plated(
+        rows=("A", "B"),
+        columns=("1", "2", "3"),
+        fields={
+            "A/1/0": Seen(well_field(1), {"nuclei": Marks("yx", "uint16", (0, 1, 2))}, acquisition=3),
+            "A/1/1": Seen(well_field(2), acquisition=7),
+            "A/1/2": Seen(well_field(3), acquisition=7),
+            "A/3/0": Seen(well_field(4), acquisition=3),
+            "A/3/1": Seen(well_field(5), {"nuclei": Marks("yx", "uint16", (0, 5))}, acquisition=7),
+            "B/2/0": Seen(well_field(6), acquisition=3),
+        },
+        name="dose response µ",
+        acquisitions={
+            3: {"name": "before", "description": "without the drug", "start_time": 1700000000, "end_time": 1700003600},
+            7: {"name": "after"},
+        },
+    ),
+    "added": Plated(
+        rows=("A", "B", "AA"),
+        columns=("2", "10"),
+        fields={
+            "B/10/1": Seen(stack(11)),
+            "AA/2/0": Seen(stack(12)),
+            "A/2/0": Seen(stack(13), {"cells 2": Marks("zyx", "uint32", (0, 1, 2), rows={2: {"kind": "dividing"}})}),
+            "B/10/0": Seen(stack(14)),
+        },
+    ),
+}
+"""Both have wells without images. In ``added``, rows, columns and fields do not come in the order of plates."""
+
+WRITTEN: Mapping[str, Mapping[str, Kind | Labelled | Plated]] = {"image": KINDS, "labels": LABELLED, "plate": PLATED}
+"""All that is written, by what it is."""
+
 VERSIONS = ("0.4", "0.5")
 
 
@@ -335,5 +453,39 @@ def labels(labelled: Labelled) -> dict[str, Any]:
     return {
         "names": names,
         "labels": {name: label(labelled.labels[name], labelled.image, name) for name in names},
+        "complaints": [],
+    }
+
+
+def plate(plated: Plated, path: Path) -> dict[str, Any]:
+    """Return what should be told of a plate that is in a store."""
+    wells: dict[str, dict[str, Any]] = {}
+    for place, seen in plated.fields.items():
+        row, column, name = place.split("/")
+        indices = {"row": plated.rows.index(row), "column": plated.columns.index(column)}
+        well = wells.setdefault(f"{row}/{column}", {**indices, "fields": {}})
+        told = image(seen.image)
+        if plated.name is not None and seen.labels:
+            told["name"] = "image"  # the variable of the Dataset that was given
+        well["fields"][name] = {"image": told, "labels": labels(seen), "acquisition": seen.acquisition}
+    taken = [[told["acquisition"] for told in well["fields"].values()] for well in wells.values()]
+    return {
+        "name": path.name.removesuffix(".ome.zarr") if plated.name is None else plated.name,
+        "rows": list(plated.rows),
+        "columns": list(plated.columns),
+        "field_count": max(map(len, taken)),
+        "acquisitions": plated.acquisitions
+        and [
+            {
+                "id": number,
+                "name": known["name"],
+                "description": known.get("description"),
+                "maximumfieldcount": max(runs.count(number) for runs in taken),
+                "starttime": known.get("start_time"),
+                "endtime": known.get("end_time"),
+            }
+            for number, known in plated.acquisitions.items()
+        ],
+        "wells": wells,
         "complaints": [],
     }

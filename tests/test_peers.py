@@ -5,14 +5,13 @@ The images are written with `xomezarr`; what is meant is computed with nothing b
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import meant
 import pytest
 from asking import (
     SCRIPTS,
-    Asked,
+    Peers,
     Silence,
     no_axes,
     no_axis_types,
@@ -67,30 +66,11 @@ SILENCES: dict[str, tuple[Silence, ...]] = {
 """For each library what it does not tell, in which versions of the format, and why. Everything else is compared."""
 
 
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """Write one store for each kind of image and version of the format."""
-    folder = tmp_path_factory.mktemp("peers")
-    written = {}
-    for name, kind in KINDS.items():
-        for version in VERSIONS:
-            written[name, version] = folder / f"{name.replace(' ', '-')}-{version}.ome.zarr"
-            kind.write(written[name, version], version)
-    return written
-
-
-@pytest.fixture(scope="module")
-def asked(stores: dict[tuple[str, str], Path]) -> Asked:
-    return Asked("image", list(stores.values()))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("library", SILENCES)
-def test_library_reads_what_we_meant(
-    library: str, version: str, kind: str, stores: dict[tuple[str, str], Path], asked: Asked
-) -> None:
-    told = asked(library, stores[kind, version])
+def test_library_reads_what_we_meant(library: str, version: str, kind: str, peers: Peers) -> None:
+    told = peers(library, "image", kind, version)
     assert "error" not in told, f"{told['library']} {told['version']} cannot read the store:\n{told['error']}"
     assert rounded(told["image"]) == rounded(told_by(SILENCES[library], version, meant.image(KINDS[kind])))
 

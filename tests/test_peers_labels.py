@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import meant
 import pytest
-from asking import Asked, Silence, no_axis_types, no_scale_past_level_0, no_translation, rounded, told_by
+from asking import (
+    Peers,
+    Silence,
+    no_axis_types,
+    no_cells,
+    no_scale_past_level_0,
+    no_source,
+    no_translation,
+    rounded,
+    told_by,
+)
 from meant import LABELLED, VERSIONS
 
 pytestmark = [pytest.mark.peers, pytest.mark.xdist_group("peers")]
@@ -24,10 +33,6 @@ def each(forget: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]],
     return forget_each
 
 
-def no_cells(label: dict[str, Any]) -> None:
-    label["properties"] = {value: {} for value in label["properties"]}
-
-
 def colors_of_floats(label: dict[str, Any]) -> None:
     label["colors"] = {str(int(float(int(value)))): rgba for value, rgba in label["colors"].items()}
 
@@ -40,10 +45,6 @@ def transparent_background(label: dict[str, Any]) -> None:
 def nothing_where_labels_differ(label: dict[str, Any]) -> None:
     if label["colors"] and label["properties"] and set(label["colors"]) != set(label["properties"]):
         label.update(colors={}, properties={})
-
-
-def no_source(label: dict[str, Any]) -> None:
-    label["source"] = None
 
 
 def only_arrays_where_there_are_colors(label: dict[str, Any]) -> None:
@@ -94,30 +95,11 @@ REFUSED = {
 """What a library does not open, with what it says: the specification lets any label have a colour or properties."""
 
 
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """Write one store for each kind of labelled image and version of the format."""
-    folder = tmp_path_factory.mktemp("labels")
-    written = {}
-    for name, labelled in LABELLED.items():
-        for version in VERSIONS:
-            written[name, version] = folder / f"{name.replace(' ', '-')}-{version}.ome.zarr"
-            labelled.write(written[name, version], version)
-    return written
-
-
-@pytest.fixture(scope="module")
-def asked(stores: dict[tuple[str, str], Path]) -> Asked:
-    return Asked("labels", list(stores.values()))
-
-
 @pytest.mark.parametrize("kind", LABELLED)
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("library", SILENCES)
-def test_library_reads_the_labels_that_we_meant(
-    library: str, version: str, kind: str, stores: dict[tuple[str, str], Path], asked: Asked
-) -> None:
-    told = asked(library, stores[kind, version])
+def test_library_reads_the_labels_that_we_meant(library: str, version: str, kind: str, peers: Peers) -> None:
+    told = peers(library, "labels", kind, version)
     if (library, kind) in REFUSED:
         assert REFUSED[library, kind] in told.get("error", "")
         return

@@ -2,7 +2,7 @@
 # requires-python = ">=3.12"
 # dependencies = ["iohub==0.3.11"]
 # ///
-"""iohub: its Positions and their labels. What metadata it cannot read it logs, and goes on without them."""
+"""iohub: its Positions, their labels, and its Plates. Metadata that it cannot read it logs, and goes on without."""
 
 import telling
 from iohub import open_ome_zarr
@@ -43,6 +43,19 @@ def label(node):
     )
 
 
+def labels(position):
+    return telling.labels({name: label(node) for name, node in position.labels()})
+
+
+def fields(well):
+    """Return the fields of a well by name."""
+    runs = {image.path: image.acquisition for image in well.metadata.images}
+    return {
+        name: telling.field(image(position, channels(position)), labels(position), runs[name])
+        for name, position in well.positions()
+    }
+
+
 def read_image(store):
     with open_ome_zarr(store, mode="r") as position:
         return image(position, channels(position))
@@ -50,7 +63,14 @@ def read_image(store):
 
 def read_labels(store):
     with open_ome_zarr(store, mode="r") as position:
-        return telling.labels({name: label(node) for name, node in position.labels()})
+        return labels(position)
 
 
-telling.run("iohub", image=read_image, labels=read_labels)
+def read_plate(store):
+    with open_ome_zarr(store, mode="r") as plate:
+        return telling.plate(
+            plate.metadata.model_dump(by_alias=True), {path: fields(well) for path, well in plate.wells()}
+        )
+
+
+telling.run("iohub", image=read_image, labels=read_labels, plate=read_plate)

@@ -5,11 +5,13 @@
 """napari-ome-zarr: the layers that napari would show.
 
 The reader takes its colormaps from napari, which it therefore depends on; no Qt is needed for that.
-A layer has the scale of level 0 only, no translation, and stands for one channel.
+A layer has the scale of level 0 only, no translation, and stands for one channel. Layers of a plate are mosaics of the
+first fields of all wells.
 """
 
 import numpy as np
 import telling
+import zarr
 from napari_ome_zarr import napari_get_reader
 
 
@@ -63,13 +65,42 @@ def label(data, properties):
     )
 
 
+def labels(found):
+    return telling.labels({properties["name"]: label(data, properties) for data, properties in found})
+
+
+def tiles(found, rows, columns, row, column):
+    """Return the layers of one well, or those of its labels: tiles of mosaics. Without images they are black."""
+
+    def tile(mosaic):
+        height, width = mosaic.shape[-2] // rows, mosaic.shape[-1] // columns
+        return np.asarray(mosaic[..., row * height : (row + 1) * height, column * width : (column + 1) * width])
+
+    cut = [([tile(level) for level in data], properties) for data, properties in found]
+    return [(data, properties) for data, properties in cut if data[0].any()]
+
+
 def read_image(store):
     return image(layers(store, "image"))
 
 
 def read_labels(store):
-    found = layers(store, "labels")
-    return telling.labels({properties["name"]: label(data, properties) for data, properties in found})
+    return labels(layers(store, "labels"))
 
 
-telling.run("napari-ome-zarr", image=read_image, labels=read_labels)
+def read_plate(store):
+    # layers do not say how many tiles they show
+    attributes = zarr.open_group(store, mode="r").attrs
+    definition = attributes.get("ome", attributes)["plate"]
+    rows, columns = len(definition["rows"]), len(definition["columns"])
+    images, masks = layers(store, "image"), layers(store, "labels")
+    wells = {}
+    for row, column in np.ndindex(rows, columns):
+        if channels := tiles(images, rows, columns, row, column):
+            field = telling.field(image(channels), labels(tiles(masks, rows, columns, row, column)))
+            wells[f"{row}/{column}"] = {"row": row, "column": column, "fields": {"first": field}}
+    nothing = dict.fromkeys(("name", "rows", "columns", "field_count", "acquisitions"))
+    return {**nothing, "wells": wells, "complaints": []}
+
+
+telling.run("napari-ome-zarr", image=read_image, labels=read_labels, plate=read_plate)

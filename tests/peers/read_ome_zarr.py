@@ -2,13 +2,18 @@
 # requires-python = ">=3.12"
 # dependencies = ["ome-zarr==0.21.0"]
 # ///
-"""ome-zarr-py: the nodes that its Reader yields for an image: the image, its group of labels, and each of these."""
+"""ome-zarr-py: the nodes that its Reader yields for an image: the image, its group of labels, and each of these.
 
+Of a plate it yields one node, a mosaic of the first fields of all wells, and of a well a mosaic of its fields.
+"""
+
+import math
 import os
 
+import numpy as np
 import telling
 from ome_zarr.io import parse_url
-from ome_zarr.reader import Label, Labels, Reader
+from ome_zarr.reader import Label, Labels, Reader, Well
 
 
 def nodes(store):
@@ -49,16 +54,61 @@ def source(place):
     return os.path.relpath(found.zarr.path, place) + "/"
 
 
-def read_image(store):
-    return image(nodes(store)[0])
-
-
-def read_labels(store):
-    found = nodes(store)
-    (names,) = (node.load(Labels).lookup("labels", None) for node in found if node.load(Labels))
+def labels(found, store):
+    names = next((node.load(Labels).lookup("labels", None) for node in found if node.load(Labels)), [])
     by_name = {node.zarr.basename(): node for node in found if node.load(Label)}
     assert set(by_name) == set(names), f"ome-zarr-py lists the labels {names} and yields {list(by_name)}"
     return telling.labels({name: label(by_name[name], f"{store}/labels/{name}") for name in names})
 
 
-telling.run("ome-zarr", image=read_image, labels=read_labels)
+def tile(mosaic, shape, row, column):
+    """Return one image of a mosaic in which all have one shape."""
+    height, width = shape[-2:]
+    return mosaic[..., row * height : (row + 1) * height, column * width : (column + 1) * width]
+
+
+def fields(store, well):
+    """Return the fields of a well by name, and the nodes that show them, in order; the well shows them in a mosaic."""
+    (node,) = nodes(f"{store}/{well}")
+    images = node.load(Well).well_data["images"]
+    found = {entry["path"]: nodes(f"{store}/{well}/{entry['path']}") for entry in images}
+    width = math.ceil(math.sqrt(len(images)))
+    for index, shown in enumerate(found.values()):
+        same(node, shown[0], *divmod(index, width))
+    told = {
+        entry["path"]: telling.field(
+            image(found[entry["path"]][0]),
+            labels(found[entry["path"]], f"{store}/{well}/{entry['path']}"),
+            entry.get("acquisition"),
+        )
+        for entry in images
+    }
+    return told, [shown[0] for shown in found.values()]
+
+
+def same(mosaic, node, row, column):
+    """Make sure that a mosaic shows an image in one of its tiles."""
+    for all_of_them, one in zip(mosaic.data, node.data, strict=True):
+        shown = tile(all_of_them, one.shape, row, column)
+        assert np.array_equal(shown, one), f"{mosaic} shows other pixels than {node} in row {row}, column {column}"
+
+
+def read_image(store):
+    return image(nodes(store)[0])
+
+
+def read_labels(store):
+    return labels(nodes(store), store)
+
+
+def read_plate(store):
+    (node,) = nodes(store)
+    definition = node.metadata["metadata"]["plate"]
+    wells = {}
+    for well in definition["wells"]:
+        wells[well["path"]], shown = fields(store, well["path"])
+        same(node, shown[0], well["rowIndex"], well["columnIndex"])
+    return telling.plate(definition, wells)
+
+
+telling.run("ome-zarr", image=read_image, labels=read_labels, plate=read_plate)

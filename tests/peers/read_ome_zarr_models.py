@@ -49,15 +49,38 @@ def label(group):
     )
 
 
+def labels(group):
+    found = MODELS[group.metadata.zarr_format].Image.from_zarr(group).labels
+    names = [] if found is None else found.ome_attributes.labels
+    return telling.labels({name: label(group[f"labels/{name}"]) for name in names})
+
+
+def fields(group):
+    """Return the fields of a well by name."""
+    models = MODELS[group.metadata.zarr_format]
+    return {
+        field.path: telling.field(
+            image(group[field.path], models.Image.from_zarr(group[field.path]).ome_attributes),
+            labels(group[field.path]),
+            field.acquisition,
+        )
+        for field in models.Well.from_zarr(group).ome_attributes.well.images
+    }
+
+
 def read_image(store):
     group = zarr.open_group(store, mode="r")
     return image(group, ome_zarr_models.open_ome_zarr(group).ome_attributes)
 
 
 def read_labels(store):
+    return labels(zarr.open_group(store, mode="r"))
+
+
+def read_plate(store):
     group = zarr.open_group(store, mode="r")
-    names = MODELS[group.metadata.zarr_format].Image.from_zarr(group).labels.ome_attributes.labels
-    return telling.labels({name: label(group[f"labels/{name}"]) for name in names})
+    plate = ome_zarr_models.open_ome_zarr(group).ome_attributes.plate
+    return telling.plate(plate.model_dump(by_alias=True), {well.path: fields(group[well.path]) for well in plate.wells})
 
 
-telling.run("ome-zarr-models", image=read_image, labels=read_labels)
+telling.run("ome-zarr-models", image=read_image, labels=read_labels, plate=read_plate)

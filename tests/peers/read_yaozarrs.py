@@ -52,16 +52,36 @@ def label(group):
     )
 
 
+def labels(group):
+    # the labels' own group says nothing of the version in 0.4
+    version = "0.5" if "ome" in group.attrs else "0.4"
+    names = group["labels"].ome_metadata(version=version).labels if "labels" in group else []
+    return {name: label(group[f"labels/{name}"]) for name in names}
+
+
+def fields(well):
+    """Return the fields of a well by name."""
+    return {
+        field.path: telling.field(image(well[field.path]), telling.labels(labels(well[field.path])), field.acquisition)
+        for field in well.ome_metadata().well.images
+    }
+
+
 def read_image(store):
     return image(*opened(store))
 
 
 def read_labels(store):
     group, complaints = opened(store)
-    # the labels' own group says nothing of the version in 0.4
-    version = "0.5" if "ome" in group.attrs else "0.4"
-    names = group["labels"].ome_metadata(version=version).labels
-    return telling.labels({name: label(group[f"labels/{name}"]) for name in names}, complaints)
+    return telling.labels(labels(group), complaints)
 
 
-telling.run("yaozarrs", image=read_image, labels=read_labels)
+def read_plate(store):
+    group, complaints = opened(store)
+    plate = group.ome_metadata().plate
+    return telling.plate(
+        plate.model_dump(by_alias=True), {well.path: fields(group[well.path]) for well in plate.wells}, complaints
+    )
+
+
+telling.run("yaozarrs", image=read_image, labels=read_labels, plate=read_plate)

@@ -1,8 +1,9 @@
 """The one shape in which every script here tells what its library read.
 
-A script is called with what the stores are (``image`` or ``labels``) and with stores, and prints one JSON object
-a line, one for each store: ``store``, ``library``, ``version``, and either what was asked for, by that name, or
-``error`` (a traceback, for this store only). What a library does not tell is null.
+A script is called with stores, each after what it is, as in ``image=PATH`` (or ``labels``, or ``plate``), and prints
+one JSON object a line, one for each store that its library knows to read: ``store``, ``library``, ``version``, and
+either what was asked for, by that name, or ``error`` (a traceback, for this store only). What a library does not tell
+is null.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["axis", "image", "label", "labels", "level", "placed", "run"]
+__all__ = ["axis", "field", "image", "label", "labels", "level", "placed", "plate", "run"]
 
 
 def axis(name: str, type: Any = None, unit: Any = None) -> dict[str, str | None]:
@@ -94,20 +95,49 @@ def labels(found: Mapping[str, dict[str, Any]], complaints: Iterable[Any] = ()) 
     }
 
 
+def field(
+    image: Mapping[str, Any], labels: Mapping[str, Any] | None = None, acquisition: int | None = None
+) -> dict[str, Any]:
+    """Return one field of a well: its image, the labels of this, and the id of the run that took it."""
+    return {"image": image, "labels": labels, "acquisition": acquisition}
+
+
+def plate(
+    definition: Mapping[str, Any], fields: Mapping[str, Mapping[str, Any]], complaints: Iterable[Any] = ()
+) -> dict[str, Any]:
+    """Return one plate: what the library has under the keys of the specification, and fields by path of the well."""
+    known = ("id", "name", "description", "maximumfieldcount", "starttime", "endtime")
+    runs = definition.get("acquisitions")
+    return {
+        "name": definition.get("name"),
+        "rows": [row["name"] for row in definition["rows"]],
+        "columns": [column["name"] for column in definition["columns"]],
+        "field_count": definition.get("field_count"),
+        "acquisitions": None if runs is None else [{key: run.get(key) for key in known} for run in runs],
+        "wells": {
+            well["path"]: {"row": well["rowIndex"], "column": well["columnIndex"], "fields": fields[well["path"]]}
+            for well in definition["wells"]
+        },
+        "complaints": [str(complaint) for complaint in complaints],
+    }
+
+
 def plain(value: Any) -> Any:
     """Return a value of NumPy as Python's."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def run(library: str, **readers: Callable[[str], dict[str, Any]]) -> None:
-    """Read each store named on the command line with the reader of its kind, and print what it told."""
+    """Read each store named on the command line with the reader for what it is, and print what it told."""
     version = importlib.metadata.version(library)
-    kind, *stores = sys.argv[1:]
-    for store in stores:
+    for argument in sys.argv[1:]:
+        what, _, store = argument.partition("=")
+        if what not in readers:
+            continue
         told: dict[str, Any] = {"store": store, "library": library, "version": version}
         with contextlib.redirect_stdout(sys.stderr):  # libraries that print must not spoil the JSON
             try:
-                told[kind] = readers[kind](store)
+                told[what] = readers[what](store)
             except Exception:
                 told["error"] = traceback.format_exc()
         print(json.dumps(told), flush=True)
