@@ -31,6 +31,9 @@ from xomezarr.wells import TOLD, index_of, is_number
 
 __all__ = ["is_remote", "open_plate"]
 
+EMPTY = xr.Dataset()
+"""What nodes without data are copies of: a new one takes several times as long."""
+
 UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, KeyError)
 """What happens where metadata are not what they should be."""
 
@@ -140,7 +143,7 @@ class _Opening:
             for well, field in places
         }
         images = self._all(coords) if check else self._like_the_first(coords)
-        tree = xr.DataTree()
+        tree = xr.DataTree(EMPTY)
         tree.attrs = _own_attrs(self.group.attrs.asdict())
         if self.source:
             tree.encoding["source"] = self.source
@@ -172,11 +175,7 @@ class _Opening:
         if group is None:
             raise PlateError("there is no such group")
         source = self.source and f"{self.source}/{path}"
-        tree = tree_of(group, source=source, drop_variables=self.drop_variables, labels=labels)
-        for node in tree.subtree:
-            if node.data_vars:
-                node.dataset = _with_place(node.to_dataset(inherit=False), coords)
-        return tree
+        return tree_of(group, source=source, drop_variables=self.drop_variables, labels=labels, place=coords)
 
     def _all(self, coords: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.DataTree]:
         """Open every image; those that cannot be opened are told and left out."""
@@ -283,7 +282,7 @@ class _Likeness:
 
     def image(self, path: str, coords: Mapping[str, Any], source: str) -> xr.DataTree:
         """Make the tree of another image."""
-        tree = xr.DataTree()
+        tree = xr.DataTree(EMPTY)
         tree.attrs = dict(self.attrs)
         if source:
             tree.encoding["source"] = f"{source}/{path}"
@@ -377,7 +376,7 @@ def _graft(tree: xr.DataTree, images: Mapping[str, xr.DataTree]) -> None:
     children = {}
     for head, inner in below.items():
         child = inner.pop("", None)
-        children[head] = xr.DataTree() if child is None else child
+        children[head] = xr.DataTree(EMPTY) if child is None else child
         if inner:
             _graft(children[head], inner)
     _attach(tree, children)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -110,6 +110,7 @@ def tree_of(
     drop_variables: str | Iterable[str] | None = None,
     cache: bool = False,
     labels: bool = True,
+    place: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
     """Make the tree of an image whose group has been opened.
 
@@ -121,13 +122,17 @@ def tree_of(
         Path or URL of the group; empty where it has none.
     drop_variables, cache, labels
         As in `open_tree`, which also says what is raised.
+    place
+        Scalar coordinates that say where the image belongs; they win over those of the same names that it has itself.
     """
-    opened = _opened(group)
+    opened = _opened(group).placed(place or {})
     tree = opened.tree(drop_variables, source, cache=cache)
     listing = labels_of(opened.group) if labels else None
     if listing is not None:
         for path, found in _open_labels(listing):
-            tree[f"labels/{path}"] = found.tree(drop_variables, source and f"{source}/labels/{path}", cache=cache)
+            tree[f"labels/{path}"] = found.placed(place or {}).tree(
+                drop_variables, source and f"{source}/labels/{path}", cache=cache
+            )
         if "labels" in tree.children:
             tree["labels"].attrs = listing.attrs.asdict()
     return tree
@@ -235,6 +240,15 @@ class _Opened:
         if isinstance(kept, Mapping) and sidecar.PROPERTIES in kept:
             tree.encoding[sidecar.PROPERTIES] = kept[sidecar.PROPERTIES]
         return tree
+
+    def placed(self, place: Mapping[str, Any]) -> _Opened:
+        """Add scalar coordinates; what lies along pixels under the same name stays."""
+        known, dims = self.kept.coords, self.image.multiscale.dims
+        free = [name for name in place if name not in dims and (name not in known or not known[name].ndim)]
+        if not free:
+            return self
+        coords = {**known, **{name: xr.Variable((), place[name]) for name in free}}
+        return replace(self, kept=replace(self.kept, coords=coords))
 
     def without(self, level: xr.DataArray, drop_variables: str | Iterable[str] | None) -> xr.DataArray:
         """Leave coordinates out."""

@@ -338,19 +338,25 @@ class _Stacked(BackendArray):
 
 def _pixels(image: xr.Variable, key: tuple[Any, ...]) -> NDArray[Any]:
     """Read a part of an image in this thread, where that is possible: by chunks, and without zarr's event loop."""
-    stretches = [part for part in key if not isinstance(part, np.ndarray)]
-    boxes = [
-        slice(part, part + 1) if not isinstance(part, slice) else slice(*part.indices(n)[:2])
-        for part, n in zip(stretches, image.shape, strict=False)
-    ]
-    steps = all(not isinstance(part, slice) or part.step in (None, 1) for part in stretches)
-    if steps and len(stretches) == len(key):
+    box = [_stretch(part, size) for part, size in zip(key, image.shape, strict=True)]
+    stretches = [part for part in box if part is not None]
+    source = None
+    if len(stretches) == len(key):
         source = direct_source(xr.DataArray(image), [str(dim) for dim in image.dims])
-        if source is not None:
-            read = source.read(tuple(boxes))
-            return read[tuple(slice(None) if isinstance(part, slice) else 0 for part in key)]
-    found: NDArray[Any] = image[key].values
-    return found
+    if source is None:
+        found: NDArray[Any] = image[key].values
+        return found
+    return source.read(tuple(stretches))[tuple(slice(None) if isinstance(part, slice) else 0 for part in key)]
+
+
+def _stretch(part: Any, size: int) -> slice | None:
+    """Return what a part of an axis is as a stretch of neighbours, at least one; None if it is none."""
+    if isinstance(part, int | np.integer):
+        return slice(int(part), int(part) + 1)
+    if not isinstance(part, slice):
+        return None
+    start, stop, step = part.indices(size)
+    return slice(start, stop) if step == 1 and start < stop else None
 
 
 def _threads(image: xr.DataTree) -> int:

@@ -1,0 +1,721 @@
+"""Plates: opened as a tree and as one array, drawn, and written at once, image by image and by several processes."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import shutil
+import string
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from zarr.storage import MemoryStore
+
+import xomezarr
+from xomezarr import Acquisition, checks, spec, testing
+from xomezarr.errors import (
+    LevelError,
+    MultipleErrors,
+    NotOmeZarrError,
+    OmeZarrError,
+    PlateError,
+    PlateWarning,
+    StoreExistsError,
+)
+from xomezarr.model import Plate, Well
+from xomezarr.wells import PLACES, Layout, Place, counted, line_order, with_field, with_run, with_well
+
+SIZES = {"c": 2, "y": 24, "x": 40}
+VERSIONS = spec.VERSIONS
+
+
+def image(seed: int = 0, *, name: str | None = "cells", **attrs: Any) -> xr.DataArray:
+    pixels = np.random.default_rng(seed).integers(1, 4000, tuple(SIZES.values()), dtype="uint16")
+    da = xr.DataArray(pixels, dims=tuple(SIZES), name=name, attrs=attrs)
+    da = da.omezarr.assign_grid(scale={"y": 0.5, "x": 0.25}, units="um")
+    return da.omezarr.assign_channels([{"label": "DNA", "color": "blue"}, {"label": "ER", "color": "green"}])
+
+
+def images() -> dict[tuple[str, str], list[xr.DataArray]]:
+    return {("A", "1"): [image(0), image(1)], ("B", "12"): [image(2)], ("A", "2"): [image(3), image(4)]}
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def plate(tmp_path: Path, version: str) -> Path:
+    store = tmp_path / "screen.ome.zarr"
+    xomezarr.write_plate(images(), store, version=version, levels=2)
+    return store
+
+
+def attrs_of(place: Path) -> dict[str, Any]:
+    return dict(zarr.open_group(place, mode="r", use_consolidated=False).attrs)
+
+
+def overwrite(document: Path, content: str) -> None:
+    assert document.is_file()
+    document.write_text(content)
+
+
+def document_of(place: Path, version: str, *, array: bool = False) -> Path:
+    return place / ("zarr.json" if version == "0.5" else ".zarray" if array else ".zattrs")
+
+
+def without_place(da: xr.DataArray) -> xr.DataArray:
+    return da.drop_vars(PLACES, errors="ignore")
+
+
+def check_agrees(store: Any, *, strict: bool = True) -> Plate:
+    """Make sure that what plate, wells and images say is true, by rules 60 to 82, and that nothing is there unlisted."""
+    group = zarr.open_group(store, mode="r", use_consolidated=False)
+    attrs = dict(group.attrs)
+    assert [finding for finding in spec.findings(attrs, strict=strict) if finding.severity == "error"] == []
+    plate = spec.parse_plate(attrs)
+    runs = {run.id: run for run in plate.acquisitions or ()}
+    assert plate.wells
+    for well in plate.wells:
+        assert (well.row_index, well.column_index) == checks.row_and_column(plate, well.path)
+        of_well = dict(group[well.path].attrs)
+        assert [finding for finding in spec.findings(of_well, strict=strict) if finding.severity == "error"] == []
+        fields = spec.parse_well(of_well).fields
+        assert plate.field_count is not None
+        assert plate.field_count >= len(fields)
+        for field in fields:
+            assert field.acquisition in runs or (field.acquisition is None and len(runs) < 2)
+            assert spec.is_image(dict(group[f"{well.path}/{field.path}"].attrs))
+        for number, run in runs.items():
+            assert (run.maximum_field_count or 0) >= sum(field.acquisition == number for field in fields)
+    return plate
+
+
+def judge(store: Any, version: str) -> None:
+    """Let ome-zarr-models read the whole plate."""
+    if version == "0.4":
+        from ome_zarr_models.v04.hcs import HCS
+    else:
+        from ome_zarr_models.v05.hcs import HCS  # type: ignore[assignment]
+    group = HCS.from_zarr(zarr.open_group(store, mode="r", use_consolidated=False))
+    paths = {well.path for well in (group.attributes.plate if version == "0.4" else group.ome_attributes.plate).wells}
+    assert paths == {well.path for well in check_agrees(store).wells}
+
+
+# -- opening -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_each_image_of_a_plate_comes_back_at_its_place(plate: Path, check: bool) -> None:
+    tree = xomezarr.open_plate(plate, check=check)
+    assert [node.path for node in tree.leaves] == [
+        f"/{well}/{level}" for well in ("A/1/0", "A/1/1", "A/2/0", "A/2/1", "B/12/0") for level in (0, 1)
+    ]
+    for (row, column), fields in images().items():
+        for number, written in enumerate(fields):
+            node = tree[f"{row}/{column}/{number}"]
+            found = node.omezarr.levels
+            assert len(found) == 2
+            for level in found:
+                assert {name: level.coords[name].item() for name in PLACES[:3]} == {
+                    "row": row,
+                    "column": column,
+                    "field": number,
+                }
+                assert not level.coords["row"].dims
+            level = without_place(found[0])
+            testing.assert_identical(level if check or node.path == "/A/1/0" else level.rename("cells"), written)
+            np.testing.assert_array_equal(found[1], written.coarsen(x=2).mean().round().astype("uint16"), strict=True)
+            assert [channel.label for channel in node.omezarr.channels] == ["DNA", "ER"]
+            assert node.omezarr.version == spec.detect(attrs_of(plate))
+
+
+def test_attributes_are_those_of_each_group(plate: Path) -> None:
+    tree = xomezarr.open_plate(plate)
+    assert tree.attrs == attrs_of(plate)
+    assert tree["A/1"].attrs == attrs_of(plate / "A" / "1")
+    assert spec.parse_well(tree["B/12"].attrs).fields[0].path == "0"
+    assert tree.encoding["source"] == str(plate)
+    assert tree["A/2/1"].encoding["source"] == f"{plate}/A/2/1"
+    assert tree["A/2/1"].omezarr.validate().valid
+
+
+def test_of_an_image_that_was_not_opened_nothing_is_said_that_it_alone_knows(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    first = image(0, exposure=1).assign_coords(dose=0.1, wavelength=("c", [461, 510]))
+    second = image(1, name="others", exposure=2).assign_coords(dose=0.2, wavelength=("c", [461, 510]))
+    xomezarr.write_plate({("A", 1): [first], ("A", 2): [second]}, store, levels=1)
+    alike = xomezarr.open_plate(store)["A/2/0"].omezarr.levels[0]
+    assert alike.name is None
+    assert alike.attrs == {}
+    assert "dose" not in alike.coords
+    assert alike["wavelength"].values.tolist() == [461, 510]
+    true = xomezarr.open_plate(store, check=True)["A/2/0"].omezarr.levels[0]
+    testing.assert_identical(without_place(true), second)
+    # what is done to one image is not done to another
+    tree = xomezarr.open_plate(store)
+    tree["A/2/0/0"]["y"].attrs["units"] = "nm"
+    tree["A/2/0"].attrs.clear()
+    assert tree["A/1/0/0"]["y"].attrs["units"] == "um"
+    assert tree["A/1/0"].attrs
+
+
+def test_c9_only_one_image_is_looked_at(plate: Path, version: str) -> None:
+    for place in ("A/1/1", "A/2/0", "B/12/0"):
+        overwrite(document_of(plate / place, version), "no JSON")
+        overwrite(document_of(plate / place / "0", version, array=True), "no JSON")
+    tree = xomezarr.open_plate(plate)
+    np.testing.assert_array_equal(tree["A/1/0/0"]["image"], image(0))
+    np.testing.assert_array_equal(tree["A/2/1/0"]["image"], image(4))
+    with pytest.raises(PlateError, match=r"well 'A/2', field '0'.*open_plate\(store, check=True\)"):
+        tree["A/2/0/0"]["image"].load()
+    with pytest.warns(PlateWarning, match=r"3 of the 5 images.*'A/1/1'.*'A/2/0'.*'B/12/0'"):
+        checked = xomezarr.open_plate(plate, check=True)
+    assert [node.path for node in checked.leaves] == ["/A/1/0/0", "/A/1/0/1", "/A/2/1/0", "/A/2/1/1"]
+
+
+def test_an_image_of_another_shape_is_an_error_when_it_is_read_and_true_when_all_are_checked(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    other = image(1).isel(x=slice(0, 30))
+    xomezarr.write_plate({("A", 1): [image(0)], ("A", 2): [other], ("A", 3): [image(2).astype("int32")]}, store)
+    tree = xomezarr.open_plate(store)
+    with pytest.raises(PlateError, match=r"well 'A/2', field '0' of .*\(2, 24, 30\).*like 'A/1/0'.*check=True"):
+        tree["A/2/0/0"]["image"].load()
+    with pytest.raises(PlateError, match=r"well 'A/3'.*int32"):
+        tree.omezarr.stack().load()
+    checked = xomezarr.open_plate(store, check=True)
+    testing.assert_identical(without_place(checked["A/2/0"].omezarr.levels[0]), other)
+    with pytest.raises(MultipleErrors, match=r"(?s)well A/2, field 0.*'x': 30.*well A/3, field 0.*int32.*filter"):
+        checked.omezarr.stack()
+
+
+def test_the_first_image_that_can_be_opened_stands_for_all(plate: Path) -> None:
+    shutil.rmtree(plate / "A" / "1" / "0")
+    with pytest.warns(PlateWarning, match="1 of the 5 images.*'A/1/0'"):
+        tree = xomezarr.open_plate(plate)
+    assert list(tree["A/1"]) == ["1"]
+    np.testing.assert_array_equal(tree["A/2/1/0"]["image"], image(4))
+    for well in ("A/1", "A/2", "B/12"):
+        for field in (0, 1):
+            shutil.rmtree(plate / well / str(field), ignore_errors=True)
+    with pytest.raises(PlateError, match=r"no image.*'A/1/0'.*validate"):
+        xomezarr.open_plate(plate)
+
+
+def test_wells_that_are_not_there_are_told_and_left_out(plate: Path) -> None:
+    shutil.rmtree(plate / "A" / "2")
+    with pytest.warns(PlateWarning, match=r"1 of the 3 wells.*'A/2' \(there is no such group\).*validate"):
+        tree = xomezarr.open_plate(plate)
+    assert list(tree["A"]) == ["1"]
+    stacked = tree.omezarr.stack()
+    assert stacked["column"].values.tolist() == ["1", "2", "12"]
+    assert not stacked.sel(row="A", column="2").any()
+
+
+def test_the_engine_opens_the_same_tree(plate: Path) -> None:
+    own = xomezarr.open_plate(plate)
+    for options in ({"engine": "omezarr"}, {}):
+        tree = xr.open_datatree(plate, **options)  # type: ignore[arg-type]
+        xr.testing.assert_identical(tree, own)
+    checked = xr.open_datatree(plate, engine="omezarr", check=True)
+    assert checked["B/12/0"].omezarr.levels[0].name == "cells"
+    one = xr.open_datatree(plate, engine="omezarr", group="A/2/1")
+    testing.assert_identical(one.omezarr.levels[0], image(4))
+    chunked = xr.open_datatree(plate, engine="omezarr", chunks={})
+    assert chunked["A/2/1/0"]["image"].chunks is not None
+    np.testing.assert_array_equal(chunked["A/2/1/0"]["image"], image(4))
+    with pytest.raises(NotOmeZarrError, match='a plate.*group="A/1/0"'):
+        xr.open_dataset(plate, engine="omezarr")
+
+
+def test_what_is_no_plate_says_what_it_is(tmp_path: Path) -> None:
+    image().omezarr.to_zarr(tmp_path / "image.zarr")
+    with pytest.raises(NotOmeZarrError, match=r"image\.zarr.*an image"):
+        xomezarr.open_plate(tmp_path / "image.zarr")
+    tree = xr.open_datatree(tmp_path / "image.zarr", engine="omezarr")
+    with pytest.raises(PlateError, match=r"this is an image.*open_plate\(store\)\.omezarr\.stack"):
+        tree.omezarr.stack()
+    with pytest.raises(PlateError, match=r"open_plate\(store\)\.omezarr\.overview\(\)"):
+        tree.omezarr.overview()
+
+
+def test_unopened_images_can_be_sent_transposed_and_written(plate: Path, tmp_path: Path) -> None:
+    tree = xomezarr.open_plate(plate)
+    sent = pickle.loads(pickle.dumps(tree["A/2/1/0"]["image"]))
+    np.testing.assert_array_equal(sent, image(4))
+    turned = tree["A/2/0/0"]["image"].transpose("x", "y", "c")
+    np.testing.assert_array_equal(turned.isel(x=slice(3, 9)), image(3).transpose("x", "y", "c").isel(x=slice(3, 9)))
+    again = tree["A/2/1"].omezarr.to_zarr(tmp_path / "again.zarr")
+    np.testing.assert_array_equal(again.omezarr.levels[1], tree["A/2/1/1"]["image"])
+    xr.testing.assert_equal(again.omezarr.levels[0], tree["A/2/1"].omezarr.levels[0])
+
+
+def test_fields_whose_names_are_no_numbers_stay_text(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): {"left": image(0), "01": image(1)}, ("A", 2): {"left": image(2)}}, store)
+    tree = xomezarr.open_plate(store)
+    assert tree["A/1/01/0"].coords["field"].item() == "01"
+    stacked = tree.omezarr.stack()
+    assert stacked["field"].values.tolist() == ["01", "left"]
+    np.testing.assert_array_equal(stacked.sel(row="A", column="2", field="left"), image(2))
+
+
+def test_dimensions_of_the_image_win_over_places(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    da = xr.DataArray(np.arange(12, dtype="uint8").reshape(3, 4), dims=("row", "x"), name="lines")
+    xomezarr.write_plate({("A", 1): [da]}, store, axes={"row": "space"}, levels=1)
+    found = xomezarr.open_plate(store)["A/1/0"].omezarr.levels[0]
+    assert found.dims == ("row", "x")
+    assert "row" not in found.coords
+    assert found.coords["column"].item() == "1"
+    with pytest.raises(PlateError, match=r"dimensions \['row'\] of their own.*rename"):
+        xomezarr.open_plate(store).omezarr.stack()
+
+
+def test_labels_are_in_the_tree_when_all_is_checked(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    da = image(0).isel(c=0, drop=True)
+    ds = xr.Dataset({"cells": da.astype(float), "nuclei": (da > 2000).astype("uint16")})
+    xomezarr.write_plate({("A", 1): [ds, ds]}, store, levels=2)
+    check_agrees(store)
+    assert "labels" not in xomezarr.open_plate(store)["A/1/0"].children
+    tree = xomezarr.open_plate(store, check=True)
+    found = tree["A/1/1"].omezarr.labels["nuclei"].omezarr.levels[0]
+    np.testing.assert_array_equal(found, ds["nuclei"])
+    assert found.coords["field"].item() == 1
+
+
+# -- one array ---------------------------------------------------------------------------------------------
+
+
+def expected_stack(fill: Any = 0, dtype: Any = "uint16") -> xr.DataArray:
+    """All images at their places, by NumPy."""
+    whole = np.full((2, 3, 2, *SIZES.values()), fill, dtype)
+    for (row, column), fields in images().items():
+        for number, da in enumerate(fields):
+            whole["AB".index(row), ["1", "2", "12"].index(column), number] = da
+    coords = {"row": ["A", "B"], "column": ["1", "2", "12"], "field": [0, 1]}
+    return xr.DataArray(whole, dims=("row", "column", "field", *SIZES), coords=coords)
+
+
+@pytest.fixture(scope="module")
+def stacked(tmp_path_factory: pytest.TempPathFactory) -> xr.DataArray:
+    store = tmp_path_factory.mktemp("stack") / "plate.zarr"
+    xomezarr.write_plate(images(), store, levels=2, chunks={"y": 8, "x": 16})
+    return xomezarr.open_plate(store).omezarr.stack()
+
+
+def test_a_stack_is_all_images_at_their_places(stacked: xr.DataArray) -> None:
+    assert isinstance(stacked.variable._data, xr.core.indexing.LazilyIndexedArray)
+    assert stacked.encoding["preferred_chunks"] == {"row": 1, "column": 1, "field": 1, "c": 1, "y": 8, "x": 16}
+    assert stacked.name == "cells"
+    xr.testing.assert_equal(
+        stacked.drop_vars([name for name in stacked.coords if name not in PLACES]), expected_stack()
+    )
+    xr.testing.assert_equal(stacked[0, 0, 0].drop_vars(PLACES[:3]), image(0))
+    again = pickle.loads(pickle.dumps(stacked))
+    xr.testing.assert_identical(again.load(), stacked)
+
+
+def parts(size: int) -> st.SearchStrategy[Any]:
+    indices = st.integers(-size, size - 1)
+    ends = st.none() | st.integers(-size - 1, size + 1)
+    steps = st.none() | st.integers(-3, 3).filter(bool)
+    return (
+        indices | st.builds(slice, ends, ends, steps) | st.lists(indices, max_size=4).map(lambda at: np.array(at, int))
+    )
+
+
+@given(st.data())
+def test_any_part_of_a_stack_is_that_of_the_whole(stacked: xr.DataArray, data: st.DataObject) -> None:
+    key = {dim: data.draw(parts(size), label=str(dim)) for dim, size in stacked.sizes.items()}
+    fresh = pickle.loads(pickle.dumps(stacked))
+    np.testing.assert_array_equal(fresh.isel(key), expected_stack().isel(key), strict=True)
+
+
+def test_pixels_one_by_one_are_those_of_the_whole(stacked: xr.DataArray) -> None:
+    rng = np.random.default_rng(0)
+    key = {dim: xr.DataArray(rng.integers(0, size, 50), dims="spot") for dim, size in stacked.sizes.items()}
+    np.testing.assert_array_equal(stacked.isel(key), expected_stack().isel(key))
+
+
+def test_dask_computes_what_is_computed_at_once(plate: Path) -> None:
+    tree = xomezarr.open_plate(plate)
+    means = tree.omezarr.stack(level=1).mean(("y", "x"))
+    for chunks in ({}, {"row": 1, "column": 1, "field": 1}, "auto"):
+        chunked = tree.omezarr.stack(level=-1).chunk(chunks).mean(("y", "x"))
+        assert chunked.chunks is not None
+        xr.testing.assert_allclose(chunked, means)
+    means = means.load()
+    assert means.sel(row="A", column="1", field=0).values == pytest.approx(
+        image(0).coarsen(x=2).mean().round().mean(("y", "x")).values
+    )
+
+
+def test_c9_only_the_wells_that_are_touched_are_read(plate: Path, version: str) -> None:
+    overwrite(document_of(plate / "A/2/0/0", version, array=True), "no JSON")
+    stacked = xomezarr.open_plate(plate).omezarr.stack()
+    np.testing.assert_array_equal(stacked.sel(column="1", field=1, row="A"), image(1))
+    np.testing.assert_array_equal(stacked.sel(row="B", column="12", field=0), image(2))
+    with pytest.raises(PlateError, match="well 'A/2', field '0'"):
+        stacked.sel(column="2").load()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "asked", "filled"),
+    [
+        ("uint16", None, 0),
+        ("uint16", 7, 7),
+        ("float32", None, np.nan),
+        ("float32", -1, -1),
+        ("complex64", None, np.nan),
+    ],
+)
+def test_absent_wells_are_filled(tmp_path: Path, dtype: str, asked: Any, filled: Any) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [image(0).astype(dtype)]}, store, rows="AB", columns=[1, 2], levels=1)
+    stacked = xomezarr.open_plate(store).omezarr.stack(fill_value=asked)
+    assert stacked.dtype == dtype
+    np.testing.assert_array_equal(stacked[0, 0, 0], image(0).astype(dtype))
+    np.testing.assert_array_equal(stacked[1], np.full((2, 1, *SIZES.values()), filled, dtype))
+
+
+def test_absent_wells_of_masks_are_false(tmp_path: Path) -> None:
+    xomezarr.write_plate({("A", 1): [image(0) > 0]}, tmp_path / "p.zarr", rows="AB", levels=1)
+    stacked = xomezarr.open_plate(tmp_path / "p.zarr").omezarr.stack()
+    assert stacked.dtype == bool
+    assert not stacked[1].any()
+    assert stacked[0].all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -1, 70000, "a", [1, 2], 0.5])
+def test_a_fill_value_that_the_images_do_not_hold_is_refused(stacked: xr.DataArray, plate: Path, wrong: Any) -> None:
+    with pytest.raises(PlateError, match=r"no value of uint16.*astype"):
+        xomezarr.open_plate(plate).omezarr.stack(fill_value=wrong)
+
+
+def test_there_are_as_many_levels_as_the_images_have(plate: Path) -> None:
+    tree = xomezarr.open_plate(plate)
+    xr.testing.assert_identical(xomezarr.stack(tree, -1), tree.omezarr.stack(1))
+    with pytest.raises(LevelError, match="no level 2"):
+        tree.omezarr.stack(2)
+
+
+def test_a_filtered_tree_is_stacked_as_it_is(plate: Path) -> None:
+    tree = xomezarr.open_plate(plate)
+    cropped = tree.isel(x=slice(0, 3), missing_dims="ignore")
+    np.testing.assert_array_equal(cropped.omezarr.stack(), expected_stack().isel(x=slice(0, 3)))
+    left = tree.filter(lambda node: node.path.startswith("/B"))
+    left.attrs = tree.attrs
+    assert int((left.omezarr.stack() > 0).any(("c", "y", "x")).sum()) == 1
+
+
+def acquired(seed: int, run: int) -> xr.DataArray:
+    return image(seed).assign_coords(acquisition=run)
+
+
+def test_acquisitions_lie_along_fields_where_wells_agree(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    wells = {
+        ("A", 1): {0: acquired(0, 0), 1: acquired(1, 0), 2: acquired(2, 3)},
+        ("A", 2): {0: acquired(3, 0), 2: acquired(4, 3)},
+    }
+    xomezarr.write_plate(wells, store, levels=1, acquisitions={3: {"name": "after", "start_time": 1700000000}})
+    found = check_agrees(store)
+    assert found.acquisitions == (Acquisition(0, "0", None, 2), Acquisition(3, "after", None, 1, 1700000000))
+    tree = xomezarr.open_plate(store)
+    assert tree["A/2/2/0"].coords["acquisition"].item() == 3
+    stacked = tree.omezarr.stack()
+    assert stacked["acquisition"].dims == ("field",)
+    assert stacked["acquisition"].values.tolist() == [0, 0, 3]
+    later = tree.omezarr.stack(acquisition=3)
+    assert later["field"].values.tolist() == [2]
+    np.testing.assert_array_equal(later[0, :, 0], np.stack([image(2), image(4)]))
+    with pytest.raises(PlateError, match="no image of acquisition 1; give one of 0, 3"):
+        tree.omezarr.stack(acquisition=1)
+
+
+def test_acquisitions_lie_along_wells_where_these_differ(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [acquired(0, 0), acquired(1, 1)], ("A", 2): [acquired(2, 1)]}, store, levels=1)
+    stacked = xomezarr.open_plate(store).omezarr.stack()
+    assert stacked["acquisition"].dims == ("row", "column", "field")
+    assert stacked["acquisition"].values.tolist() == [[[0, 1], [1, -1]]]
+
+
+def test_coordinates_in_which_images_differ_are_left_out(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    moved = image(1).assign_coords(x=image(1)["x"] + 100.0)
+    xomezarr.write_plate({("A", 1): [image(0), moved]}, store, levels=1)
+    stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
+    assert "x" not in stacked.coords
+    np.testing.assert_array_equal(stacked["y"], image(0)["y"])
+    np.testing.assert_array_equal(stacked[0, 0, 1], moved)
+
+
+# -- the picture -------------------------------------------------------------------------------------------
+
+
+def flat(value: int) -> xr.DataArray:
+    da = xr.DataArray(np.full((30, 60), value, "uint16"), dims=("y", "x"), name="flat")
+    return da.omezarr.assign_grid(scale={"y": 1.0, "x": 1.0})
+
+
+def test_the_overview_shows_each_well_where_it_is(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    channel = {"label": "DNA", "color": "green", "window": {"min": 0, "max": 1000, "start": 0, "end": 1000}}
+
+    def of(value: int) -> xr.DataArray:
+        return flat(value).expand_dims("c").omezarr.assign_channels([channel])
+
+    wells = {("A", 1): [of(250)], ("B", 3): [of(500), of(1000)]}
+    tree = xomezarr.write_plate(wells, store, rows="AB", columns=[1, 2, 3], levels=2)
+    picture = tree.omezarr.overview(max_size=92)
+    # three wells of 30 × 15 pixels, and a line between them
+    assert picture.shape == (31, 92, 3)
+    assert picture.dtype == np.uint8
+    expected = np.full((31, 92, 3), 128, np.uint8)
+    expected[15] = expected[:, 30] = expected[:, 61] = 255
+    expected[:15, :30] = (0, 64, 0)
+    expected[16:, 62:] = (0, 128, 0)
+    np.testing.assert_array_equal(picture, expected)
+    second = xomezarr.overview(tree, field=1, max_size=92)
+    assert second[20, 80].tolist() == [0, 255, 0]
+    assert second[3, 3].tolist() == [128] * 3
+
+
+def test_wells_are_shown_in_one_brightness_where_the_store_names_none(tmp_path: Path) -> None:
+    tree = xomezarr.write_plate({("A", 1): [flat(0)], ("A", 2): [flat(100)], ("A", 3): [flat(50)]}, tmp_path / "p.zarr")
+    picture = tree.omezarr.overview(max_size=100)
+    black, white, grey = (picture[5, at].tolist() for at in (5, 40, 80))
+    assert (black, white) == ([0] * 3, [255] * 3)
+    assert 100 < grey[0] < 155
+
+
+def test_an_overview_that_cannot_be_drawn_says_why(plate: Path) -> None:
+    tree = xomezarr.open_plate(plate)
+    with pytest.raises(PlateError, match="no well has a field 7; give one of '0', '1'"):
+        tree.omezarr.overview(field=7)
+    with pytest.raises(LevelError, match=r"not one for each of 2 × 3 wells.*max_size="):
+        tree.omezarr.overview(max_size=3)
+
+
+# -- writing a plate at once -------------------------------------------------------------------------------
+
+
+def test_judges_find_nothing_wrong_with_a_plate(plate: Path, version: str) -> None:
+    judge(plate, version)
+    found = check_agrees(plate)
+    assert found.name == "screen"
+    assert found.field_count == 2
+    assert [line.name for line in found.columns] == ["1", "2", "12"]
+    assert [well.path for well in found.wells] == ["A/1", "A/2", "B/12"]
+
+
+def test_rows_and_columns_that_are_asked_for_are_all_there(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    tree = xomezarr.write_plate(
+        {("C", 2): [image()]}, store, name="half", rows="DCBA", columns=range(1, 5), levels=1, version="0.5"
+    )
+    found = check_agrees(store)
+    assert [line.name for line in found.rows] == list("DCBA")
+    assert (found.wells[0].row_index, found.wells[0].column_index) == (1, 1)
+    assert tree.omezarr.stack().sizes["column"] == 4
+
+
+@pytest.mark.parametrize("place", ["memory", "zip"])
+def test_plates_elsewhere_than_on_disk(tmp_path: Path, place: str, version: str) -> None:
+    store = MemoryStore() if place == "memory" else zarr.storage.ZipStore(tmp_path / "plate.zip", mode="w")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Duplicate name")  # of documents that are written over
+        tree = xomezarr.write_plate(images(), store, version=version, levels=1)
+    np.testing.assert_array_equal(tree.omezarr.stack(), expected_stack())
+    if place == "memory":
+        judge(store, version)
+
+
+def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    wells = {
+        ("A", 1): [image(), image().astype("datetime64[s]")],
+        ("A", 2): [image().assign_coords(x=image()["x"] ** 2)],
+        ("A", 3): [image().assign_coords(x=image()["x"] ** 2)],
+        ("A-", 1): [image()],
+        ("a", 1): [image()],
+        ("B", 1): [],
+        ("B", 2): {"f 1": image()},
+        "B3": [image()],
+        ("B", 4): [np.zeros((4, 4))],
+    }
+    with pytest.raises(MultipleErrors) as raised:
+        xomezarr.write_plate(wells, store)  # type: ignore[arg-type]
+    told = str(raised.value)
+    for expected in (
+        "well A/1, field 1: ",
+        "well A/2, field 0 (and 1 other images): ",
+        "the row 'A-' is not made of letters and digits",
+        "rows 'A' and 'a' are the same folder",
+        "the well ('B', 1) has []",
+        "the field 'f 1' is not made of letters and digits",
+        "the well 'B3' is no pair",
+        "the image is a ndarray",
+    ):
+        assert expected in told, expected
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"rows": "B"}, "rows leaves out 'A'"),
+        ({"columns": [1, 1]}, "the column '1' is there twice"),
+        ({"columns": [1, "1b", "1B"]}, "'1b' and '1B' are the same folder"),
+        ({"rows": ["A", "Ä"]}, "'Ä' is not made of letters"),
+        ({"acquisitions": {-1: {}}}, "-1 is no id"),
+        ({"acquisitions": {0: {"colour": "red"}}}, "give an id and a dict of"),
+        ({"acquisitions": {0: {}, 1: {}}}, r"acquisitions 0, 1, and well A/1, field 0 does not say.*assign_coords"),
+        ({"acquisitions": {0: {"start_time": "now"}}}, "starttime"),
+        ({"name": 3}, "name"),
+        ({"version": "0.3"}, "0.3"),
+        ({"mode": "a"}, "mode 'a'"),
+    ],
+)
+def test_what_is_wrong_with_a_plate_is_named(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(OmeZarrError, match=told):
+        xomezarr.write_plate({("A", 1): [image()]}, tmp_path / "plate.zarr", **options)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(PlateError, match="no wells"):
+        xomezarr.write_plate({}, tmp_path / "plate.zarr")
+
+
+def test_a_plate_appears_whole_or_not_at_all(plate: Path, version: str) -> None:
+    before = files(plate)
+    with pytest.raises(StoreExistsError):
+        xomezarr.write_plate(images(), plate)
+    broken = xr.DataArray(FailsToLoad.lazily(image()), dims=tuple(SIZES))
+    with pytest.raises(RuntimeError, match="torn"):
+        xomezarr.write_plate({("A", 1): [image()], ("A", 2): [broken]}, plate, mode="w", version=version)
+    assert files(plate) == before
+    assert list(plate.parent.iterdir()) == [plate]
+    xomezarr.write_plate({("H", 1): [image(9)]}, plate, mode="w", version=version)
+    assert [well.path for well in check_agrees(plate).wells] == ["H/1"]
+    assert not (plate / "A").exists()
+
+
+def test_nothing_is_there_before_it_is_computed(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    later = xomezarr.write_plate(images(), store, levels=1, compute=False)
+    one = image(7).omezarr.to_plate(store, row="A", column=9, levels=1, compute=False)
+    assert list(tmp_path.iterdir()) == []
+    np.testing.assert_array_equal(later.compute(scheduler="threads").omezarr.stack(), expected_stack())
+    one.compute(scheduler="threads")
+    assert [well.path for well in check_agrees(store).wells] == ["A/1", "A/2", "A/9", "B/12"]
+
+
+def test_all_bytes_are_told(tmp_path: Path) -> None:
+    told: list[int] = []
+    xomezarr.write_plate(images(), tmp_path / "plate.zarr", levels=1, progress=told.append)
+    assert sum(told) == 5 * image().nbytes
+
+
+class FailsToLoad(xr.backends.BackendArray):
+    """An array whose reading fails, as of a file that is torn."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape, self.dtype = shape, np.dtype(dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        raise RuntimeError("torn")
+
+    @classmethod
+    def lazily(cls, da: xr.DataArray) -> Any:
+        return xr.core.indexing.LazilyIndexedArray(cls(da.shape, da.dtype))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# -- what the metadata say, as values ----------------------------------------------------------------------
+
+names = (
+    st.text("ABab", min_size=1, max_size=2) | st.integers(0, 30).map(str) | st.from_regex("[AB]1?[0-9]", fullmatch=True)
+)
+runs_of = st.none() | st.integers(0, 2).map(Acquisition)
+places = st.builds(Place, names, names, names, runs_of)
+
+
+def test_names_are_in_the_order_of_plates() -> None:
+    rows = [*string.ascii_uppercase, *(f"A{letter}" for letter in string.ascii_uppercase[:6])]  # of 1536 wells
+    columns = [str(number) for number in range(1, 49)]
+    mixed = random.Random(0)
+    for ordered in (rows, columns, ["R1", "R2", "R10"]):
+        assert sorted(mixed.sample(ordered, len(ordered)), key=line_order) == ordered
+
+
+@given(st.lists(places, min_size=1, max_size=12))
+def test_images_added_one_by_one_give_the_plate_that_is_written_at_once(drawn: list[Place]) -> None:
+    seen: dict[str, Place] = {}
+    for place in drawn:
+        parts_of = (place.row, place.column, f"{place.well}/{place.field}")
+        if all(seen.get(part.lower(), part) == part for part in map(str, parts_of)):
+            seen.setdefault(place.path, place)
+    chosen = list(seen.values())
+    for kind in ("row", "column"):  # names that differ by case alone are refused elsewhere
+        chosen = [p for p in chosen if getattr(p, kind) == getattr(p, kind).upper()]
+    chosen = list({place.path.lower(): place for place in chosen}.values())
+    if len({place.acquisition.id for place in chosen if place.acquisition}) > 1:
+        chosen = [place for place in chosen if place.acquisition is not None]
+    if not chosen:
+        return
+    faults: list[OmeZarrError] = []
+    whole = Layout.of(chosen, None, None, None, "plate", faults)
+    assert not faults
+    assert whole is not None
+    plate, wells = Plate((), (), (), "plate"), dict[str, Well]()
+    for place in chosen:
+        well = with_field(wells.get(place.well, Well(())), place)
+        plate = replace_runs(plate, place)
+        # what the plate says before its well does is true of both
+        plate = counted(plate, [well])
+        check_values(plate, wells)
+        plate, wells[place.well] = with_well(plate, place.well), well
+        check_values(plate, wells)
+    assert plate == whole.plate
+    assert wells == whole.wells
+    for version in VERSIONS:
+        whole.check(version)
+        assert spec.findings(spec.dump_plate(plate, version), strict=True) == []
+        assert all(spec.findings(spec.dump_well(well, version), strict=True) == [] for well in wells.values())
+
+
+def replace_runs(plate: Plate, place: Place) -> Plate:
+    from dataclasses import replace
+
+    return replace(plate, acquisitions=with_run(plate.acquisitions, place.acquisition))
+
+
+def check_values(plate: Plate, wells: Mapping[str, Well]) -> None:
+    assert {well.path for well in plate.wells} <= set(wells)
+    assert [line.name for line in plate.rows] == sorted({w.split("/")[0] for w in wells}, key=line_order)
+    for well in plate.wells:
+        assert well.path == f"{plate.rows[well.row_index].name}/{plate.columns[well.column_index].name}"
+        assert len(wells[well.path].fields) <= (plate.field_count or 0)
+
+
+def test_rows_in_an_order_of_their_own_keep_it() -> None:
+    faults: list[OmeZarrError] = []
+    layout = Layout.of([Place("H", "1", "0", None), Place("A", "1", "0", None)], "HCA", None, None, "p", faults)
+    assert layout is not None
+    plate = with_well(with_well(layout.plate, "B/1"), "Z/2")
+    assert [line.name for line in plate.rows] == ["B", "H", "C", "A", "Z"]
+    assert [(well.path, well.row_index) for well in plate.wells] == [("B/1", 0), ("H/1", 1), ("A/1", 3), ("Z/2", 4)]
