@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from asking import Peers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -30,3 +33,11 @@ def known_exceptions(shared: Path) -> dict[str, Any]:
     """Return the official cases whose label contradicts the text of their own specification."""
     exceptions: dict[str, Any] = json.loads((shared / "conformance" / "known_exceptions.json").read_text())
     return exceptions
+
+
+@pytest.fixture(scope="session")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
+    """Return what asks other libraries what they read in our stores, all of which are written here."""
+    from asking import Peers
+
+    return Peers(tmp_path_factory.mktemp("peers"))

@@ -23,4 +23,4 @@ def read(store):
     return telling.image(levels, axes, reader.channel_names, reader.scenes[0])
 
 
-telling.run("bioio-ome-zarr", read)
+telling.run("bioio-ome-zarr", image=read)

@@ -22,4 +22,4 @@ def read(store):
     )
 
 
-telling.run("ngff-zarr", read)
+telling.run("ngff-zarr", image=read)

@@ -2,34 +2,113 @@
 # requires-python = ">=3.12"
 # dependencies = ["ome-zarr==0.21.0"]
 # ///
-"""ome-zarr-py: what its Reader yields for an image."""
+"""ome-zarr-py: the nodes that its Reader yields for an image: the image, its group of labels, and each of these.
 
+Of a plate it yields one node, a mosaic of the first fields of all wells, and of a well a mosaic of its fields.
+"""
+
+import math
+import os
+
+import numpy as np
 import telling
 from ome_zarr.io import parse_url
-from ome_zarr.reader import Reader
+from ome_zarr.reader import Label, Labels, Reader, Well
 
 
-def read(store):
+def nodes(store):
     location = parse_url(store, mode="r")
     assert location is not None, f"ome-zarr-py finds no store at {store}"
-    nodes = list(Reader(location)())
-    assert nodes, f"ome-zarr-py finds no image in {store}"
-    metadata = nodes[0].metadata
+    found = list(Reader(location)())
+    assert found, f"ome-zarr-py finds no image in {store}"
+    return found
+
+
+def image(node):
+    metadata = node.metadata
     names = [axis["name"] for axis in metadata["axes"]]
-    levels = []
-    for pixels, transforms in zip(nodes[0].data, metadata["coordinateTransformations"], strict=True):
-        by_type = {transform["type"]: transform for transform in transforms}
-        scale = by_type["scale"]["scale"]
-        translation = by_type["translation"]["translation"] if "translation" in by_type else [0.0] * len(names)
-        levels.append(
-            telling.level(
-                pixels.compute(),
-                dict(zip(names, scale, strict=True)),
-                dict(zip(names, translation, strict=True)),
-            )
+    return telling.image(
+        [
+            telling.placed(pixels.compute(), names, {part["type"]: part[part["type"]] for part in transforms})
+            for pixels, transforms in zip(node.data, metadata["coordinateTransformations"], strict=True)
+        ],
+        [telling.axis(axis["name"], axis.get("type"), axis.get("unit")) for axis in metadata["axes"]],
+        metadata.get("channel_names"),
+        metadata["name"],
+    )
+
+
+def label(node, place):
+    metadata = node.metadata
+    return telling.label(
+        image(node),
+        {value: [round(255 * part) for part in color] for value, color in metadata["color"].items()},
+        metadata.get("properties", {}),
+        source(place),
+    )
+
+
+def source(place):
+    """Return the path to the image that the reader shows together with labels when these are what it is asked for."""
+    (found,) = (node for node in nodes(place) if not (node.load(Label) or node.load(Labels)))
+    return os.path.relpath(found.zarr.path, place) + "/"
+
+
+def labels(found, store):
+    names = next((node.load(Labels).lookup("labels", None) for node in found if node.load(Labels)), [])
+    by_name = {node.zarr.basename(): node for node in found if node.load(Label)}
+    assert set(by_name) == set(names), f"ome-zarr-py lists the labels {names} and yields {list(by_name)}"
+    return telling.labels({name: label(by_name[name], f"{store}/labels/{name}") for name in names})
+
+
+def tile(mosaic, shape, row, column):
+    """Return one image of a mosaic in which all have one shape."""
+    height, width = shape[-2:]
+    return mosaic[..., row * height : (row + 1) * height, column * width : (column + 1) * width]
+
+
+def fields(store, well):
+    """Return the fields of a well by name, and the nodes that show them, in order; the well shows them in a mosaic."""
+    (node,) = nodes(f"{store}/{well}")
+    images = node.load(Well).well_data["images"]
+    found = {entry["path"]: nodes(f"{store}/{well}/{entry['path']}") for entry in images}
+    width = math.ceil(math.sqrt(len(images)))
+    for index, shown in enumerate(found.values()):
+        same(node, shown[0], *divmod(index, width))
+    told = {
+        entry["path"]: telling.field(
+            image(found[entry["path"]][0]),
+            labels(found[entry["path"]], f"{store}/{well}/{entry['path']}"),
+            entry.get("acquisition"),
         )
-    axes = [telling.axis(axis["name"], axis.get("type"), axis.get("unit")) for axis in metadata["axes"]]
-    return telling.image(levels, axes, metadata.get("channel_names"), metadata["name"])
+        for entry in images
+    }
+    return told, [shown[0] for shown in found.values()]
 
 
-telling.run("ome-zarr", read)
+def same(mosaic, node, row, column):
+    """Make sure that a mosaic shows an image in one of its tiles."""
+    for all_of_them, one in zip(mosaic.data, node.data, strict=True):
+        shown = tile(all_of_them, one.shape, row, column)
+        assert np.array_equal(shown, one), f"{mosaic} shows other pixels than {node} in row {row}, column {column}"
+
+
+def read_image(store):
+    return image(nodes(store)[0])
+
+
+def read_labels(store):
+    return labels(nodes(store), store)
+
+
+def read_plate(store):
+    (node,) = nodes(store)
+    definition = node.metadata["metadata"]["plate"]
+    wells = {}
+    for well in definition["wells"]:
+        wells[well["path"]], shown = fields(store, well["path"])
+        same(node, shown[0], well["rowIndex"], well["columnIndex"])
+    return telling.plate(definition, wells)
+
+
+telling.run("ome-zarr", image=read_image, labels=read_labels, plate=read_plate)

@@ -23,4 +23,4 @@ def read(store):
     )
 
 
-telling.run("tensorstore", read)
+telling.run("tensorstore", image=read)

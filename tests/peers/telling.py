@@ -1,8 +1,9 @@
 """The one shape in which every script here tells what its library read.
 
-A script is called with stores as arguments and prints one JSON object a line, one for each store:
-``store``, ``library``, ``version``, and either ``image`` or ``error`` (a traceback, for this store only).
-What a library does not tell is null.
+A script is called with stores, each after what it is, as in ``image=PATH`` (or ``labels``, or ``plate``), and prints
+one JSON object a line, one for each store that its library knows to read: ``store``, ``library``, ``version``, and
+either what was asked for, by that name, or ``error`` (a traceback, for this store only). What a library does not tell
+is null.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import json
 import sys
 import traceback
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["axis", "image", "level", "run"]
+__all__ = ["axis", "field", "image", "label", "labels", "level", "placed", "plate", "run"]
 
 
 def axis(name: str, type: Any = None, unit: Any = None) -> dict[str, str | None]:
@@ -45,6 +46,12 @@ def level(
     }
 
 
+def placed(pixels: Any, names: Sequence[str], transforms: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Return one level whose grid is told by the transforms of its metadata, by type."""
+    grid = {kind: dict(zip(names, transforms[kind], strict=True)) for kind in ("scale", "translation")}
+    return level(pixels, grid["scale"], grid["translation"])
+
+
 def image(
     levels: Iterable[dict[str, Any]],
     axes: Iterable[dict[str, str | None]] | None = None,
@@ -62,14 +69,75 @@ def image(
     }
 
 
-def run(library: str, read: Callable[[str], dict[str, Any]]) -> None:
-    """Read each store named on the command line with `read` and print what it told."""
+def label(
+    image: Mapping[str, Any],
+    colors: Mapping[int, Sequence[int]] | None = None,
+    properties: Mapping[int, Mapping[str, Any]] | None = None,
+    source: str | None = None,
+) -> dict[str, Any]:
+    """Return one image of labels: the image, colours (0 to 255) and properties by label value, and the source."""
+    return {
+        **image,
+        "colors": None if colors is None else {str(value): [int(part) for part in colors[value]] for value in colors},
+        "properties": None
+        if properties is None
+        else {str(value): {name: plain(cell) for name, cell in row.items()} for value, row in properties.items()},
+        "source": source,
+    }
+
+
+def labels(found: Mapping[str, dict[str, Any]], complaints: Iterable[Any] = ()) -> dict[str, Any]:
+    """Return the labels of one image by name, in the order in which the library has them."""
+    return {
+        "names": list(found),
+        "labels": dict(found),
+        "complaints": [str(complaint) for complaint in complaints],
+    }
+
+
+def field(
+    image: Mapping[str, Any], labels: Mapping[str, Any] | None = None, acquisition: int | None = None
+) -> dict[str, Any]:
+    """Return one field of a well: its image, the labels of this, and the id of the run that took it."""
+    return {"image": image, "labels": labels, "acquisition": acquisition}
+
+
+def plate(
+    definition: Mapping[str, Any], fields: Mapping[str, Mapping[str, Any]], complaints: Iterable[Any] = ()
+) -> dict[str, Any]:
+    """Return one plate: what the library has under the keys of the specification, and fields by path of the well."""
+    known = ("id", "name", "description", "maximumfieldcount", "starttime", "endtime")
+    runs = definition.get("acquisitions")
+    return {
+        "name": definition.get("name"),
+        "rows": [row["name"] for row in definition["rows"]],
+        "columns": [column["name"] for column in definition["columns"]],
+        "field_count": definition.get("field_count"),
+        "acquisitions": None if runs is None else [{key: run.get(key) for key in known} for run in runs],
+        "wells": {
+            well["path"]: {"row": well["rowIndex"], "column": well["columnIndex"], "fields": fields[well["path"]]}
+            for well in definition["wells"]
+        },
+        "complaints": [str(complaint) for complaint in complaints],
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a value of NumPy as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def run(library: str, **readers: Callable[[str], dict[str, Any]]) -> None:
+    """Read each store named on the command line with the reader for what it is, and print what it told."""
     version = importlib.metadata.version(library)
-    for store in sys.argv[1:]:
+    for argument in sys.argv[1:]:
+        what, _, store = argument.partition("=")
+        if what not in readers:
+            continue
         told: dict[str, Any] = {"store": store, "library": library, "version": version}
         with contextlib.redirect_stdout(sys.stderr):  # libraries that print must not spoil the JSON
             try:
-                told["image"] = read(store)
+                told[what] = readers[what](store)
             except Exception:
                 told["error"] = traceback.format_exc()
         print(json.dumps(told), flush=True)
