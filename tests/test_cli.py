@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -365,7 +366,7 @@ def test_an_unexpected_error_is_one_line_and_shows_its_place_on_request(
     def broken(*arguments: Any) -> Any:
         raise RuntimeError("the disk\nis on fire")
 
-    monkeypatch.setattr(cli, "_description", broken)
+    monkeypatch.setattr(cli, "description_of", broken)
     monkeypatch.delenv(cli.TRACEBACK, raising=False)
     assert main(["info", str(store)]) == 1
     err = capsys.readouterr().err
@@ -453,7 +454,7 @@ def test_ctrl_c_is_one_line_and_130(store: Path, capsys: Any, monkeypatch: pytes
     def interrupt(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_description", interrupt)
+    monkeypatch.setattr(cli, "description_of", interrupt)
     assert main(["info", str(store)]) == 130
     assert one_line(capsys.readouterr().err)
 
@@ -544,3 +545,79 @@ def test_c7_an_array_that_zarr_refuses_is_named_with_the_reason(
     assert "raw.zarr' cannot be read" in said
     assert "shape" in said.partition("cannot be read")[2]
     assert not (tmp_path / "out.zarr").exists()
+
+
+# --- labels, plates, collections ---------------------------------------------
+
+
+def small_image() -> xr.DataArray:
+    pixels = np.arange(2 * 40 * 60, dtype="uint16").reshape(2, 40, 60)
+    da = xr.DataArray(pixels, dims=("c", "y", "x"), name="cells", coords={"c": ["DAPI", "GFP"]})
+    made: xr.DataArray = da.omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")
+    return made
+
+
+def test_convert_takes_labels_along(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = (np.arange(40 * 60).reshape(40, 60) // 100).astype("int32")
+    tifffile.imwrite("cells.ome.tif", small_image().values, metadata={"axes": "CYX", "PhysicalSizeX": 0.5})
+    tifffile.imwrite("nuclei.tif", labels)
+    np.save("mask.npy", labels > 3)
+    asked = ["cells.ome.tif", "a.ome.zarr", "--levels", "2", "--labels", "nuclei.tif", "--labels", "fore=mask.npy"]
+    assert main(["convert", *asked, "--dry-run"]) == 0
+    assert "labels 'fore', method mode: 2 levels" in capsys.readouterr().out
+    assert not Path("a.ome.zarr").exists()
+    assert main(["convert", *asked]) == 0
+    tree = xr.open_datatree("a.ome.zarr", engine="omezarr")
+    np.testing.assert_array_equal(tree["labels/nuclei"].omezarr.level(0), labels)
+    np.testing.assert_array_equal(tree["labels/fore"].omezarr.level(0), labels > 3)
+    # and from there, with colours
+    (tree["labels/nuclei"].omezarr.level(0)).omezarr.to_labels("a.ome.zarr", "nuclei", colors={1: "red"}, mode="w")
+    assert main(["convert", "a.ome.zarr", "b.ome.zarr", "--version", "0.5", "--factors", "3"]) == 0
+    copy = xr.open_datatree("b.ome.zarr", engine="omezarr")
+    assert copy["labels/nuclei"].omezarr.colors == {1: "#ff0000ff"}
+    np.testing.assert_array_equal(copy["labels/fore"].omezarr.level(0), labels > 3)
+    assert main(["convert", "cells.ome.tif", "c.ome.zarr", "--labels", "x=a.ome.zarr/labels/nuclei"]) == 1
+    assert main(["convert", "cells.ome.tif", "c.ome.zarr", "--labels", "again=a.ome.zarr/labels/nuclei"]) == 0
+    assert xr.open_datatree("c.ome.zarr", engine="omezarr")["labels/again"].omezarr.colors == {1: "#ff0000ff"}
+
+
+@pytest.mark.parametrize("labels", [["nuclei="], ["=a.tif"], ["a.tif", "a=b.tif"]])
+def test_labels_that_cannot_be_read_are_a_fault_of_the_call(labels: list[str], tmp_path: Path, capsys: Any) -> None:
+    options = [word for text in labels for word in ("--labels", text)]
+    assert main(["convert", "a.tif", str(tmp_path / "a.ome.zarr"), *options]) == 2
+    assert "--labels nuclei=nuclei.tif" in capsys.readouterr().err
+
+
+def test_info_of_labels_plates_and_collections(tmp_path: Path, capsys: Any) -> None:
+    da = small_image()
+    labels = xomezarr.Labels(da.isel(c=0, drop=True) // 100, {1: "red"}, {"label": [1, 2], "area": [3, 4]})
+    da.omezarr.to_zarr(tmp_path / "image.ome.zarr", labels={"nuclei": labels})
+    images = {("A", 1): [da, da], ("B", 3): [da.assign_coords(acquisition=7)]}
+    images = {well: [one.assign_coords(acquisition=7) for one in fields] for well, fields in images.items()}
+    xomezarr.write_plate(images, tmp_path / "plate.ome.zarr", name="mine", columns=range(1, 4))
+    xomezarr.write_collection({"left": da, "right": da.assign_coords(x=da.x + 30)}, tmp_path / "both.ome.zarr")
+
+    def told(name: str) -> tuple[str, dict[str, Any]]:
+        assert main(["info", str(tmp_path / name)]) == 0
+        text = capsys.readouterr().out
+        assert main(["info", str(tmp_path / name), "--json"]) == 0
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return text, document
+
+    text, document = told("image.ome.zarr")
+    assert re.search(r"nuclei +40 × 60 +1 +uint16 +mode +1 +area of 2 labels", text)
+    assert document["labels"]["nuclei"]["colors"] == {"1": "#ff0000ff"}
+    text, document = told("image.ome.zarr/labels/nuclei")
+    assert "area of 2 labels" in text
+    assert document["kind"] == "labels"
+    text, document = told("plate.ome.zarr")
+    assert "plate mine, OME-Zarr 0.4, 2 rows (A, B) × 3 columns (1, 2, 3), 2 wells, 3 images" in text
+    assert re.search(r"^A +2 +\. +\.$", text, re.MULTILINE)
+    assert re.search(r"^B +\. +\. +1$", text, re.MULTILINE)
+    assert document["wells"] == {"A/1": ["0", "1"], "B/3": ["0"]}
+    assert document["acquisitions"] == [{"id": 7, "name": "7"}]
+    assert document["first_image"]["levels"][0]["shape"] == [2, 40, 60]
+    text, document = told("both.ome.zarr")
+    assert re.search(r"^right .*0, 0, 30", text, re.MULTILINE)
+    assert list(document["images"]) == ["left", "right"]

@@ -12,7 +12,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from xomezarr.convert import convert as convert_image
 from xomezarr.convert import open_labels, prepared
+from xomezarr.description import as_text, described, description_of
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -46,11 +46,10 @@ from xomezarr.errors import (
 )
 from xomezarr.folder import open_images, scan
 from xomezarr.model import Channel
-from xomezarr.plan import Plan, readable_bytes
+from xomezarr.plan import Plan
 from xomezarr.plot import composite
 from xomezarr.progress import rich_progress
 from xomezarr.scale import MAX_LAYER, plan_scaling
-from xomezarr.store import open_group
 from xomezarr.validate import validate as validate_store
 
 try:
@@ -250,7 +249,7 @@ def convert(
         return DONE
     with _cluster(scheduler):
         tree = convert_image(src, dst, labels=label_files, progress=True, **image, **options)
-    _show(_description(dst, tree), as_json=json)
+    _show(described(dst, tree), as_json=json)
     return DONE
 
 
@@ -364,7 +363,7 @@ def scale(
         return DONE
     with _cluster(scheduler):
         written = scaling.write(lambda total: rich_progress(total, f"writing {dst or src}"))
-    description = _description(written.store, written.tree)
+    description = described(written.store, written.tree)
     if copy_metadata:
         description["copied_attributes"] = list(written.copied)
     _show(description, as_json=json)
@@ -476,17 +475,16 @@ def plate(
 
 
 def info(store: str, /, *, json: bool = False) -> int:
-    """Describe an OME-Zarr image: levels, axes, channels, labels.
+    """Describe an OME-Zarr image with its labels, a plate, or a collection of images.
 
     Parameters
     ----------
     store
-        Path or URL of the image.
+        Path or URL.
     json
         Describe it as JSON.
     """
-    with xr.open_datatree(store, engine="omezarr") as tree:
-        _show(_description(store, tree), as_json=json)
+    _show(description_of(store), as_json=json)
     return DONE
 
 
@@ -524,7 +522,7 @@ def demo(dst: Path = Path("cell.ome.zarr"), /, *, overwrite: bool = False) -> in
         image: Any = demo_image()
         # one level would do for so small an image; four show what a pyramid is
         tree = image.omezarr.to_zarr(dst, levels=4, chunks={"y": 256, "x": 256}, mode="w" if overwrite else "w-")
-    _show(_description(str(dst), tree), as_json=False)
+    _show(described(str(dst), tree), as_json=False)
     picture = dst.with_name(dst.name.removesuffix(".zarr").removesuffix(".ome") + ".png")
     save_png(picture, side_by_side(tree.omezarr.levels, tree.omezarr.channels))
     print(f"\npicture of the levels, each at the same physical size: {picture}")
@@ -587,52 +585,8 @@ def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
 # --- what is printed ---------------------------------------------------------
 
 
-def _description(store: str, tree: xr.DataTree) -> dict[str, Any]:
-    """Describe a pyramid in numbers and strings, as ``--json`` prints it."""
-    image: Any = tree.omezarr
-    of_labels: dict[str, Any] = {}
-    if image.metadata.label is not None:
-        properties = image.properties
-        columns = [str(column) for column in properties.columns]
-        of_labels = {"colors": image.colors, "properties": columns, "described": len(properties)}
-    multiscale = image.metadata.multiscale
-    group = open_group(store)
-    levels = []
-    for known, array in zip(multiscale.levels, image.levels, strict=True):
-        stored: Any = group[known.path]
-        levels.append(
-            {
-                "path": known.path,
-                "shape": [int(size) for size in stored.shape],
-                "chunks": [int(size) for size in stored.chunks],
-                "shards": None if stored.shards is None else [int(size) for size in stored.shards],
-                "dtype": str(array.dtype),
-                "scale": [float(known.scale[dim]) for dim in multiscale.dims],
-                "translation": [float(known.translation[dim]) for dim in multiscale.dims],
-                "bytes": int(array.nbytes),
-            }
-        )
-    return {
-        "store": store,
-        "name": image.name,
-        "version": image.version,
-        "method": multiscale.type,
-        "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in image.axes],
-        "levels": levels,
-        "channels": None if image.channels is None else [_channel(channel) for channel in image.channels],
-        "labels": {
-            name: _description(f"{store.rstrip('/')}/labels/{name}", node) for name, node in image.labels.items()
-        },
-    } | of_labels
-
-
-def _channel(channel: Channel) -> dict[str, Any]:
-    window = None if channel.window is None else asdict(channel.window)
-    return {"label": channel.label, "color": channel.color, "window": window, "active": channel.active}
-
-
 def _show(description: Mapping[str, Any], *, as_json: bool) -> None:
-    print(_json(description) if as_json else _text(description))
+    print(_json(description) if as_json else as_text(description))
 
 
 def _show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -641,86 +595,6 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
 
 def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
-
-
-def _text(description: Mapping[str, Any]) -> str:
-    """Lay out a description as lines and tables."""
-    levels = description["levels"]
-    axes = [f"{axis['name']} ({axis['unit'] or axis['type'] or '?'})" for axis in description["axes"]]
-    made_by = f", method {description['method']}" if description["method"] else ""
-    total = readable_bytes(sum(level["bytes"] for level in levels))
-    blocks = [
-        f"{description['store']}: {description['name'] or 'image'}, OME-Zarr {description['version']}{made_by}, "
-        f"{len(levels)} {'level' if len(levels) == 1 else 'levels'}, {total} decoded",
-        f"axes: {', '.join(axes)}",
-        _table(
-            ("level", "shape", "chunks", "dtype", "scale", "translation", "bytes"),
-            [
-                (
-                    level["path"],
-                    " × ".join(map(str, level["shape"])),
-                    " × ".join(map(str, level["chunks"])),
-                    level["dtype"],
-                    ", ".join(f"{number:.6g}" for number in level["scale"]),
-                    ", ".join(f"{number:.6g}" for number in level["translation"]),
-                    readable_bytes(level["bytes"]),
-                )
-                for level in levels
-            ],
-        ),
-    ]
-    if description["channels"]:
-        blocks.append(
-            _table(
-                ("channel", "color", "window"),
-                [
-                    (channel["label"] or "", channel["color"] or "", _window(channel["window"]))
-                    for channel in description["channels"]
-                ],
-            )
-        )
-    labels = description["labels"] or ({description["name"]: description} if "colors" in description else {})
-    if labels:
-        blocks.append(
-            _table(
-                ("labels", "shape", "levels", "dtype", "method", "colors", "properties"),
-                [_label_row(name, label) for name, label in labels.items()],
-            )
-        )
-    if "copied_attributes" in description:
-        blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
-    return "\n".join(blocks)
-
-
-def _label_row(name: str, label: Mapping[str, Any]) -> tuple[str, ...]:
-    columns = ", ".join(label.get("properties", ()))
-    return (
-        name,
-        " × ".join(map(str, label["levels"][0]["shape"])),
-        str(len(label["levels"])),
-        label["levels"][0]["dtype"],
-        label["method"] or "",
-        str(len(label.get("colors", ())) or "none"),
-        f"{columns} of {label['described']} labels" if columns else "none",
-    )
-
-
-def _window(window: Mapping[str, float] | None) -> str:
-    return "" if window is None else f"{window['start']:g} to {window['end']:g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Align columns with spaces: readable on a terminal, in a log and through a pipe.
-
-    >>> print(_table(("a", "b"), [("long", "1")]))
-    a     b
-    long  1
-    """
-    table = [head, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-    )
 
 
 # --- what options say --------------------------------------------------------

@@ -1,0 +1,258 @@
+"""What is in a store, as a JSON object and as lines for people: an image with its labels, a plate, a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import xarray as xr
+
+from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
+from xomezarr.collection import is_collection
+from xomezarr.model import Channel
+from xomezarr.plan import readable_bytes
+from xomezarr.planning import group_attrs
+from xomezarr.store import open_group
+
+__all__ = ["as_text", "described", "description_of"]
+
+SHOWN = 3
+"""Names of rows, columns or fields at either end of a long list."""
+
+
+def description_of(store: str) -> dict[str, Any]:
+    """Describe what is in a store, in numbers and strings, as ``--json`` prints it."""
+    attrs = open_group(store).attrs.asdict()
+    with xr.open_datatree(store, engine="omezarr") as tree:
+        if "plate" in spec.kinds(attrs):
+            return _plate(store, tree)
+        if not spec.is_image(attrs) and is_collection(attrs):
+            return _collection(store, tree)
+        return described(store, tree)
+
+
+def _plate(store: str, tree: xr.DataTree) -> dict[str, Any]:
+    """Describe a plate, and its first image."""
+    plate = spec.parse_plate(group_attrs(tree))
+    fields = {well.path: list(_children(tree, well.path)) for well in plate.wells}
+    path = next(f"{well}/{names[0]}" for well, names in fields.items() if names)
+    acquisitions = [{"id": run.id, "name": run.name} for run in plate.acquisitions or ()]
+    return {
+        "kind": "plate",
+        "store": store,
+        "name": plate.name,
+        "version": plate.version,
+        "rows": [row.name for row in plate.rows],
+        "columns": [column.name for column in plate.columns],
+        "wells": fields,
+        "field_count": plate.field_count,
+        "acquisitions": acquisitions,
+        "first_image": described(f"{store.rstrip('/')}/{path}", tree[path]),  # type: ignore[arg-type]
+    }
+
+
+def _children(tree: xr.DataTree, path: str) -> Mapping[str, Any]:
+    node: Any = tree
+    for name in path.split("/"):
+        node = node.children.get(name) if node is not None else None
+    return {} if node is None else dict(node.children)
+
+
+def _collection(store: str, tree: xr.DataTree) -> dict[str, Any]:
+    """Describe a collection, image by image."""
+    images = {
+        node.path.strip("/"): node
+        for node in tree.subtree
+        if spec.is_image(group_attrs(node)) and "labels" not in node.path.split("/")
+    }
+    return {
+        "kind": "collection",
+        "store": store,
+        "version": spec.detect(group_attrs(tree)),
+        "images": {path: described(f"{store.rstrip('/')}/{path}", node) for path, node in images.items()},
+    }
+
+
+def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
+    """Describe an image, or labels, with its levels and labels."""
+    image: Any = tree.omezarr
+    of_labels: dict[str, Any] = {}
+    if image.metadata.label is not None:
+        properties = image.properties
+        columns = [str(column) for column in properties.columns]
+        of_labels = {"colors": image.colors, "properties": columns, "described": len(properties)}
+    multiscale = image.metadata.multiscale
+    group = open_group(store)
+    levels = []
+    for known, array in zip(multiscale.levels, image.levels, strict=True):
+        stored: Any = group[known.path]
+        levels.append(
+            {
+                "path": known.path,
+                "shape": [int(size) for size in stored.shape],
+                "chunks": [int(size) for size in stored.chunks],
+                "shards": None if stored.shards is None else [int(size) for size in stored.shards],
+                "dtype": str(array.dtype),
+                "scale": [float(known.scale[dim]) for dim in multiscale.dims],
+                "translation": [float(known.translation[dim]) for dim in multiscale.dims],
+                "bytes": int(array.nbytes),
+            }
+        )
+    return {
+        "kind": "image" if image.metadata.label is None else "labels",
+        "store": store,
+        "name": image.name,
+        "version": image.version,
+        "method": multiscale.type,
+        "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in image.axes],
+        "levels": levels,
+        "channels": None if image.channels is None else [_channel(channel) for channel in image.channels],
+        "labels": {name: described(f"{store.rstrip('/')}/labels/{name}", node) for name, node in image.labels.items()},
+    } | of_labels
+
+
+def _channel(channel: Channel) -> dict[str, Any]:
+    window = None if channel.window is None else asdict(channel.window)
+    return {"label": channel.label, "color": channel.color, "window": window, "active": channel.active}
+
+
+def as_text(description: Mapping[str, Any]) -> str:
+    """Lay out a description as lines and tables."""
+    return _LAYOUTS.get(description["kind"], _image_text)(description)
+
+
+def _plate_text(description: Mapping[str, Any]) -> str:
+    rows, columns, wells = description["rows"], description["columns"], description["wells"]
+    runs = [f"{run['id']} {run['name'] or ''}".strip() for run in description["acquisitions"]]
+    images = sum(map(len, wells.values()))
+    lines = [
+        f"{description['store']}: plate {description['name'] or ''}, OME-Zarr {description['version']}, "
+        f"{len(rows)} rows ({_some(rows)}) × {len(columns)} columns ({_some(columns)}), {len(wells)} wells, "
+        f"{images} images",
+        *([f"acquisitions: {', '.join(runs)}"] if runs else []),
+        "fields of each well:",
+        _table(("", *columns), [(row, *(_count(wells, row, column) for column in columns)) for row in rows]),
+        "the first image:",
+    ]
+    return "\n".join([*lines, _image_text(description["first_image"])])
+
+
+def _count(wells: Mapping[str, Sequence[str]], row: str, column: str) -> str:
+    fields = wells.get(f"{row}/{column}")
+    return "." if fields is None else str(len(fields))
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first and the last, where there are many.
+
+    >>> _some(["A", "B"]), _some([str(number) for number in range(1, 25)])
+    ('A, B', '1, 2, 3 … 22, 23, 24')
+    """
+    if len(names) <= 2 * SHOWN + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:SHOWN])} … {', '.join(names[-SHOWN:])}"
+
+
+def _collection_text(description: Mapping[str, Any]) -> str:
+    images = description["images"]
+    rows = [
+        (
+            path,
+            image["name"] or "",
+            " × ".join(map(str, image["levels"][0]["shape"])),
+            str(len(image["levels"])),
+            image["levels"][0]["dtype"],
+            ", ".join(f"{number:.6g}" for number in image["levels"][0]["scale"]),
+            ", ".join(f"{number:.6g}" for number in image["levels"][0]["translation"]),
+            ", ".join(image["labels"]) or "none",
+        )
+        for path, image in images.items()
+    ]
+    head = f"{description['store']}: collection of {len(images)} images, OME-Zarr {description['version']}"
+    return "\n".join(
+        [head, _table(("image", "name", "shape", "levels", "dtype", "scale", "translation", "labels"), rows)]
+    )
+
+
+_LAYOUTS = {"plate": _plate_text, "collection": _collection_text}
+"""How each kind is laid out; what is not here is an image."""
+
+
+def _image_text(description: Mapping[str, Any]) -> str:
+    levels = description["levels"]
+    axes = [f"{axis['name']} ({axis['unit'] or axis['type'] or '?'})" for axis in description["axes"]]
+    made_by = f", method {description['method']}" if description["method"] else ""
+    total = readable_bytes(sum(level["bytes"] for level in levels))
+    blocks = [
+        f"{description['store']}: {description['name'] or 'image'}, OME-Zarr {description['version']}{made_by}, "
+        f"{len(levels)} {'level' if len(levels) == 1 else 'levels'}, {total} decoded",
+        f"axes: {', '.join(axes)}",
+        _table(
+            ("level", "shape", "chunks", "dtype", "scale", "translation", "bytes"),
+            [
+                (
+                    level["path"],
+                    " × ".join(map(str, level["shape"])),
+                    " × ".join(map(str, level["chunks"])),
+                    level["dtype"],
+                    ", ".join(f"{number:.6g}" for number in level["scale"]),
+                    ", ".join(f"{number:.6g}" for number in level["translation"]),
+                    readable_bytes(level["bytes"]),
+                )
+                for level in levels
+            ],
+        ),
+    ]
+    if description["channels"]:
+        blocks.append(
+            _table(
+                ("channel", "color", "window"),
+                [
+                    (channel["label"] or "", channel["color"] or "", _window(channel["window"]))
+                    for channel in description["channels"]
+                ],
+            )
+        )
+    labels = description["labels"] or ({description["name"]: description} if "colors" in description else {})
+    if labels:
+        blocks.append(
+            _table(
+                ("labels", "shape", "levels", "dtype", "method", "colors", "properties"),
+                [_label_row(name, label) for name, label in labels.items()],
+            )
+        )
+    if "copied_attributes" in description:
+        blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
+    return "\n".join(blocks)
+
+
+def _label_row(name: str, label: Mapping[str, Any]) -> tuple[str, ...]:
+    columns = ", ".join(label.get("properties", ()))
+    return (
+        name,
+        " × ".join(map(str, label["levels"][0]["shape"])),
+        str(len(label["levels"])),
+        label["levels"][0]["dtype"],
+        label["method"] or "",
+        str(len(label.get("colors", ())) or "none"),
+        f"{columns} of {label['described']} labels" if columns else "none",
+    )
+
+
+def _window(window: Mapping[str, float] | None) -> str:
+    return "" if window is None else f"{window['start']:g} to {window['end']:g}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Align columns with spaces: readable on a terminal, in a log and through a pipe.
+
+    >>> print(_table(("a", "b"), [("long", "1")]))
+    a     b
+    long  1
+    """
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )
