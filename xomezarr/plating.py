@@ -52,7 +52,7 @@ from xomezarr.store import (
     wait,
 )
 from xomezarr.wells import PLAIN, Layout, Place, counted, lacks_run, with_field, with_run, with_well
-from xomezarr.write import Progress, consolidate, deferred, fill, write_plan
+from xomezarr.write import Progress, check_codecs, consolidate, deferred, fill, write_plan
 
 __all__ = ["to_plate", "write_plate"]
 
@@ -130,6 +130,11 @@ def write_plate(
             made.check(target.version)
     raise_all(faults, "the plate cannot be written")
     assert made is not None
+    if not compute or not is_local(store):
+        # as in `write_plan`
+        check_codecs(next(iter(planned.values()))[0])
+    if not compute:
+        target = replace(target, store=resolve(store))
 
     def write() -> xr.DataTree:
         total = sum(plan.nbytes for plan, _ in planned.values())
