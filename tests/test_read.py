@@ -456,7 +456,6 @@ def test_c7_other_versions_are_claimed_and_refused_by_name(tmp_path: Path, versi
 @pytest.mark.parametrize(
     ("attrs", "message"),
     [
-        ({"plate": {"wells": []}}, "a plate"),
         ({"ome": {"version": "0.5", "well": {}}}, "a well of a plate"),
         ({"ome": {"version": "0.5", "labels": ["a"]}}, "a list of label images"),
         ({"series": ["0"]}, "a list of series"),

@@ -52,7 +52,7 @@ from xomezarr.store import (
     wait,
 )
 from xomezarr.wells import PLAIN, Layout, Place, counted, lacks_run, with_field, with_run, with_well
-from xomezarr.write import Progress, consolidate, deferred, fill, write_plan
+from xomezarr.write import Progress, check_codecs, consolidate, deferred, fill, write_plan
 
 __all__ = ["to_plate", "write_plate"]
 
@@ -130,6 +130,11 @@ def write_plate(
             made.check(target.version)
     raise_all(faults, "the plate cannot be written")
     assert made is not None
+    if not compute or not is_local(store):
+        # as in `write_plan`
+        check_codecs(next(iter(planned.values()))[0])
+    if not compute:
+        target = replace(target, store=resolve(store))
 
     def write() -> xr.DataTree:
         total = sum(plan.nbytes for plan, _ in planned.values())
@@ -263,8 +268,10 @@ def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, _Image]:
         if not isinstance(well, tuple) or len(well) != 2:
             faults.append(PlateError(f'the well {well!r} is no pair of row and column; give ("A", "1"), say'))
             continue
-        if not isinstance(given, Mapping | Sequence | np.ndarray) or isinstance(given, str) or not len(given):
-            faults.append(PlateError(f"the well {well!r} has {given!r} for images; give a list of at least one"))
+        # a Dataset is a mapping, and a single image
+        if isinstance(given, xr.Dataset | str) or not isinstance(given, Mapping | Sequence) or not given:
+            held = f"an empty {type(given).__name__}" if isinstance(given, Sequence) else f"a {type(given).__name__}"
+            faults.append(PlateError(f"the well {well!r} has {held} for images; give a list of them: [image]"))
             continue
         for field, image in given.items() if isinstance(given, Mapping) else enumerate(given):
             of_image: list[OmeZarrError] = []

@@ -39,6 +39,7 @@ from xomezarr.store import StoreArgument, is_local, publish, resolve
 __all__ = [
     "OnTile",
     "Progress",
+    "check_codecs",
     "consolidate",
     "deferred",
     "execute",
