@@ -21,4 +21,4 @@ def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         exec(block, names)
     xr.testing.assert_identical(xr.open_dataarray("embryo.ome.zarr", engine="omezarr"), names["da"])
     made = sorted(path.name for path in tmp_path.iterdir())
-    assert made == ["cells.ome.zarr", "embryo.ome.zarr"]
+    assert made == ["cells.ome.zarr", "embryo.ome.zarr", "screen.ome.zarr"]
