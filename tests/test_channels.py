@@ -386,6 +386,13 @@ def test_c6_what_one_coordinate_leaves_unsaid_another_may_say() -> None:
     assert describe_channels(da) == (*expected, FOUR[3])
 
 
+VARIABLE_WIDTH = np.array(["a", "b"], np.dtypes.StringDType())
+
+KNOWS_VARIABLE_WIDTH = xr.Variable("c", VARIABLE_WIDTH).identical(xr.Variable("c", VARIABLE_WIDTH.copy()))
+"""Whether xarray can tell that text of variable width is the same; it could not, nor join it, at first."""
+
+
+@pytest.mark.skipif(not KNOWS_VARIABLE_WIDTH, reason="this xarray does not join text of pandas")
 def test_c6_single_images_are_joined_under_names_of_pandas(tmp_path: Path) -> None:
     plain = xr.DataArray(PIXELS, dims=("c", "y", "x"))
     joined = xr.concat([plain[0], plain[2]], pd.Index(["DAPI", "Cy3"], name="c"))
@@ -410,7 +417,11 @@ def test_c6_what_is_the_same_for_all_counts_for_all(tmp_path: Path) -> None:
         ([0.25, 0.75], ["0.25", "0.75"]),
         (np.array([True, False]), ["True", "False"]),
         (np.array([b"a", b"b"]), ["a", "b"]),
-        (np.array(["a", "b"], np.dtypes.StringDType()), ["a", "b"]),
+        pytest.param(
+            VARIABLE_WIDTH,
+            ["a", "b"],
+            marks=pytest.mark.skipif(not KNOWS_VARIABLE_WIDTH, reason="this xarray does not compare such text"),
+        ),
         (pd.Index(["a", "b"], dtype="str"), ["a", "b"]),
         (None, ["channel 0", "channel 1"]),
     ],

@@ -573,6 +573,9 @@ def test_convert_takes_labels_along(tmp_path: Path, capsys: Any, monkeypatch: py
     np.testing.assert_array_equal(tree["labels/fore"].omezarr.level(0), labels > 3)
     # and from there, with colours
     (tree["labels/nuclei"].omezarr.level(0)).omezarr.to_labels("a.ome.zarr", "nuclei", colors={1: "red"}, mode="w")
+    capsys.readouterr()
+    assert main(["convert", "a.ome.zarr", "b.ome.zarr", "--dry-run"]) == 0
+    assert "labels 'nuclei', method mode" in capsys.readouterr().out
     assert main(["convert", "a.ome.zarr", "b.ome.zarr", "--version", "0.5", "--factors", "3"]) == 0
     copy = xr.open_datatree("b.ome.zarr", engine="omezarr")
     assert copy["labels/nuclei"].omezarr.colors == {1: "#ff0000ff"}

@@ -468,7 +468,7 @@ class OmeZarrArrayAccessor:
             properties=properties,
             method=method,
             mode=mode,
-            progress=_progress(progress, f"{image_store}, labels {name}"),
+            progress=progress,
             **options,
         )
 

@@ -245,7 +245,7 @@ def convert(
     label_files = _parse_labels(labels)
     if dry_run:
         opened: Any = prepared(src, dst, **image)
-        _show_plan(opened.omezarr.plan(dst, labels=open_labels(label_files, opened, dst), **options), as_json=json)
+        _show_plan(opened.omezarr.plan(dst, labels=open_labels(src, label_files, opened, dst), **options), as_json=json)
         return DONE
     with _cluster(scheduler):
         tree = convert_image(src, dst, labels=label_files, progress=True, **image, **options)

@@ -271,7 +271,7 @@ def _others(number: int) -> str:
 
 def _series(name: str, plan: Plan) -> omexml.Series:
     sizes = dict(zip(plan.dims, plan.levels[0].shape, strict=True))
-    return omexml.Series(name, final_image(plan, None), sizes, plan.levels[0].dtype)
+    return omexml.Series(name, final_image(plan), sizes, plan.levels[0].dtype)
 
 
 def _execute(

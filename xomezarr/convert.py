@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -185,8 +186,7 @@ def convert(
         rgb=rgb,
         src_storage_options=src_storage_options,
     )
-    opened = {**(labels_of_source(src, src_storage_options) if dims is None else {}), **(labels or {})}
-    opened = open_labels(opened, image, dst)
+    opened = open_labels(src, labels or {}, image, dst, src_storage_options)
     tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, labels=opened, **options)
     return tree
 
@@ -197,7 +197,9 @@ def labels_of_source(src: str | os.PathLike[str], storage_options: Mapping[str, 
         tree: Any = open_tree(src, storage_options=storage_options)
     except (OmeZarrError, OSError, ValueError, TypeError):
         return {}
-    return {name: _with_metadata(node) for name, node in tree.omezarr.labels.items() if "/" not in name}
+    found = {path: _with_metadata(node) for path, node in tree.omezarr.labels.items()}
+    names = Counter(path.rpartition("/")[2] for path in found)
+    return {name if names[name := path.rpartition("/")[2]] == 1 else path: labels for path, labels in found.items()}
 
 
 def _with_metadata(node: Any) -> Labels:
@@ -206,11 +208,19 @@ def _with_metadata(node: Any) -> Labels:
     return Labels(node.omezarr.level(0), node.omezarr.colors or None, properties if len(properties) else None)
 
 
-def open_labels(labels: Mapping[str, Any], image: xr.DataArray, dst: Any) -> dict[str, Any]:
-    """Open label images that are given as files, on the pixels of their image.
+def open_labels(
+    src: str | os.PathLike[str],
+    labels: Mapping[str, Any],
+    image: xr.DataArray,
+    dst: Any,
+    storage_options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Open label images that are given as files, on the pixels of their image, and those that the source has itself.
 
     Parameters
     ----------
+    src, storage_options
+        Of the image.
     labels
         By name; what is no path stays as it is.
     image
@@ -225,7 +235,15 @@ def open_labels(labels: Mapping[str, Any], image: xr.DataArray, dst: Any) -> dic
         If the dimensions of a file cannot be told.
     """
     opened: dict[str, Any] = {}
-    for name, given in labels.items():
+    of_source = labels_of_source(src, storage_options)
+    if lost := [name for name, of_label in of_source.items() if not {*of_label.image.dims} <= {*image.dims}]:
+        warn(
+            f'"{os.fspath(src)}" has labels ({", ".join(lost)}), whose dimensions are not called as those of the image '
+            "now are; they are left out: convert them with the names that the image has",
+            LabelWarning,
+        )
+        of_source = {name: of_label for name, of_label in of_source.items() if name not in lost}
+    for name, given in {**of_source, **labels}.items():
         if not isinstance(given, str | os.PathLike):
             opened[name] = given
             continue

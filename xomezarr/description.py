@@ -9,10 +9,11 @@ from typing import Any
 import xarray as xr
 
 from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
-from xomezarr.collection import is_collection
+from xomezarr.collection import is_collection, open_collection
 from xomezarr.model import Channel
 from xomezarr.plan import readable_bytes
 from xomezarr.planning import group_attrs
+from xomezarr.plate import node_at, open_plate
 from xomezarr.store import open_group
 
 __all__ = ["as_text", "described", "description_of"]
@@ -24,18 +25,21 @@ SHOWN = 3
 def description_of(store: str) -> dict[str, Any]:
     """Describe what is in a store, in numbers and strings, as ``--json`` prints it."""
     attrs = open_group(store).attrs.asdict()
-    with xr.open_datatree(store, engine="omezarr") as tree:
-        if "plate" in spec.kinds(attrs):
+    if "plate" in spec.kinds(attrs):
+        with open_plate(store) as tree:
             return _plate(store, tree)
-        if not spec.is_image(attrs) and is_collection(attrs):
+    if not spec.is_image(attrs) and is_collection(attrs):
+        with open_collection(store) as tree:
             return _collection(store, tree)
+    with xr.open_datatree(store, engine="omezarr") as tree:
         return described(store, tree)
 
 
 def _plate(store: str, tree: xr.DataTree) -> dict[str, Any]:
     """Describe a plate, and its first image."""
     plate = spec.parse_plate(group_attrs(tree))
-    fields = {well.path: list(_children(tree, well.path)) for well in plate.wells}
+    wells = {well.path: node_at(tree, well.path) for well in plate.wells}
+    fields = {path: [] if node is None else list(node.children) for path, node in wells.items()}
     path = next(f"{well}/{names[0]}" for well, names in fields.items() if names)
     acquisitions = [{"id": run.id, "name": run.name} for run in plate.acquisitions or ()]
     return {
@@ -50,13 +54,6 @@ def _plate(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "acquisitions": acquisitions,
         "first_image": described(f"{store.rstrip('/')}/{path}", tree[path]),  # type: ignore[arg-type]
     }
-
-
-def _children(tree: xr.DataTree, path: str) -> Mapping[str, Any]:
-    node: Any = tree
-    for name in path.split("/"):
-        node = node.children.get(name) if node is not None else None
-    return {} if node is None else dict(node.children)
 
 
 def _collection(store: str, tree: xr.DataTree) -> dict[str, Any]:
@@ -107,7 +104,7 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "method": multiscale.type,
         "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in image.axes],
         "levels": levels,
-        "channels": None if image.channels is None else [_channel(channel) for channel in image.channels],
+        "channels": [_channel(channel) for channel in image.channels],
         "labels": {name: described(f"{store.rstrip('/')}/labels/{name}", node) for name, node in image.labels.items()},
     } | of_labels
 

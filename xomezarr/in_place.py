@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image, group_attributes
-from xomezarr.store import address, member_path, open_array, parents, resolve, wait
+from xomezarr.store import StoreArgument, address, member_path, open_array, parents, resolve, wait
 from xomezarr.write import (
     Made,
     OnTile,
@@ -77,7 +76,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
             raise StoreExistsError(f"{error}: another process has written it; scale the image again") from error
         raise
     try:
-        group.update_attributes(group_attributes(plan, final_image(plan, None)))
+        group.update_attributes(group_attributes(plan, final_image(plan)))
     except BaseException:
         # the write may be done though the caller is told that it was interrupted: then the arrays stay
         with suppress(OSError, ValueError):
@@ -189,12 +188,11 @@ def name_dimensions(array: zarr.Array[Any], dims: Sequence[str]) -> None:
     wait(array.store.set(key, prototype.buffer.from_bytes(json.dumps(named, indent=2).encode())))
 
 
-def consolidated(store: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> list[zarr.Group]:
+def consolidated(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> list[zarr.Group]:
     """Return the groups whose consolidated metadata hold those of a group: itself, and those above it."""
     options = dict(storage_options) if storage_options else None
-    whole = address(store)
     found = []
-    for place in [whole, *parents(whole)]:
+    for place in _here_and_above(store):
         try:
             group = zarr.open_group(place, mode="r+", storage_options=options)
         except Exception:  # no group, or each kind of server's own way of refusing what lies above a public store
@@ -202,3 +200,14 @@ def consolidated(store: str | os.PathLike[str], storage_options: Mapping[str, An
         if group.metadata.consolidated_metadata is not None:
             found.append(group)
     return found
+
+
+def _here_and_above(store: StoreArgument) -> list[Any]:
+    """Return a place and all places above it, the nearest first; in a store, no further than its root."""
+    target = resolve(store)
+    if isinstance(target, str | Path):
+        whole = address(target)
+        return [whole, *parents(whole)]
+    place: Any = target if isinstance(target, zarr.storage.StorePath) else zarr.storage.StorePath(target)  # type: ignore[arg-type]
+    parts = place.path.split("/") if place.path else []
+    return [zarr.storage.StorePath(place.store, "/".join(parts[:count])) for count in range(len(parts), -1, -1)]

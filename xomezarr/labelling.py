@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from xomezarr import sidecar, spec
+from xomezarr import spec
 from xomezarr.alignment import Frame, check_names_apart
+from xomezarr.checks import leads_below
 from xomezarr.direct import update_attributes
 from xomezarr.downsample import MethodLike, is_sampled
 from xomezarr.engine import OnTile
@@ -29,6 +30,7 @@ from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.planning import Target, plan_labels, stored_metadata
+from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE
 from xomezarr.read import open_tree
 from xomezarr.store import (
@@ -39,11 +41,12 @@ from xomezarr.store import (
     listed_labels,
     member_path,
     open_group,
+    publish,
     resolve,
     wait,
 )
 from xomezarr.tree import levels
-from xomezarr.write import Progress, consolidate, execute, write_plan
+from xomezarr.write import consolidate, fill, write_plan
 
 __all__ = ["delete_labels", "parted", "to_labels"]
 
@@ -64,7 +67,7 @@ def to_labels(
     storage_options: Mapping[str, Any] | None = None,
     max_memory: int | str | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: bool | OnTile | None = None,
     compute: bool = True,
 ) -> xr.DataTree | Any:
     """Add a label image to an image in a store, on its pixels and with as many levels.
@@ -121,12 +124,11 @@ def to_labels(
     known = stored_metadata(tree)
     assert known is not None
     assert known.version is not None
-    place = below(image_store, f"labels/{name}")
     target = Target.asked(
         faults,
-        place,
+        below(image_store, f"labels/{name}"),
         version=known.version,
-        mode="w" if mode == "w-" and _left_behind(place) else mode,
+        mode=mode,
         shards=shards,
         compressors=compressors,
         write_empty_chunks=write_empty_chunks,
@@ -142,7 +144,8 @@ def to_labels(
         plan, pixels = plan_labels(labels, name, frame, target, chunks=chunks)
     raise_all(faults, f"the labels {name!r} cannot be written")
     add = partial(_add, resolve(image_store), name, frame)
-    return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
+    shown = progress_of(progress, f"{image_store}, labels {name}")
+    return write_plan(plan, pixels, progress=shown, compute=compute, how=add)
 
 
 def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -160,7 +163,8 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     StoreNotFoundError
         If the image has no labels of that name.
     """
-    check_label_name(name)
+    if not isinstance(name, str) or not leads_below(name):
+        check_label_name(name)
     target = resolve(image_store)
     group = open_group(image_store, storage_options=storage_options)
     names = label_names(labels_of(group))
@@ -238,18 +242,6 @@ def frame_of(tree: xr.DataTree, store: StoreArgument) -> Frame:
     return Frame(found[0], known.multiscale.axes, grids, is_sampled(known.multiscale.type))
 
 
-def _left_behind(place: StoreArgument) -> bool:
-    """Whether at a place are labels that no list names: ours, whose writer was killed before it came to that."""
-    target = resolve(place)
-    if not isinstance(target, Path) or not target.is_dir():
-        return False
-    ours, listed = False, False
-    with suppress(OmeZarrError):
-        ours = sidecar.KEY in open_group(target).attrs
-        listed = target.name in listed_labels(open_group(target.parent))
-    return ours and not listed
-
-
 def _add(image: Any, name: str, frame: Frame, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
     """Write labels where they belong; when they are whole, the image's list of labels names them."""
     options = plan.storage_options
@@ -259,8 +251,15 @@ def _add(image: Any, name: str, frame: Frame, plan: Plan, pixels: Pixels, on_til
     if plan.mode == "w" and not isinstance(image, Path):
         # until they are whole again there are none
         _list(image, options, taken=name)
+    pixels.check()
     try:
-        execute(plan, pixels, on_tile)
+        with ExitStack() as alone:
+            with publish(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as group:
+                fill(group, plan, pixels, on_tile)
+                # they are put in their place and listed, and nobody else changes the list in between
+                alone.enter_context(_alone(image))
+            _list(image, options, added=name)
+            _renew_consolidated(image, options)
     except BaseException as error:
         if isinstance(error, StoreExistsError):  # what is there is another's
             raise
@@ -269,13 +268,8 @@ def _add(image: Any, name: str, frame: Frame, plan: Plan, pixels: Pixels, on_til
                 (image / "labels").rmdir()
         elif plan.mode == "w-":
             with suppress(Exception):  # the error that led here counts
-                _erase(plan.store, plan.storage_options)
+                _erase(plan.store, options)
         raise
-    with _alone(image):
-        # who deletes them meanwhile has the last word
-        if not isinstance(image, Path) or (image / "labels" / name).exists():
-            _list(image, options, added=name)
-        _renew_consolidated(image, options)
 
 
 def _list(image: Any, storage_options: Mapping[str, Any] | None, *, added: str = "", taken: str = "") -> None:
@@ -297,13 +291,8 @@ def _list(image: Any, storage_options: Mapping[str, Any] | None, *, added: str =
 
 
 def _renew_consolidated(image: Any, storage_options: Mapping[str, Any] | None) -> None:
-    """Gather the metadata of an image anew where they are gathered, so that they are true of its labels."""
-    options = dict(storage_options) if storage_options else None
-    if isinstance(image, Path):
-        stale = consolidated(image, storage_options)
-    else:
-        stale = [zarr.open_group(image, mode="r+", use_consolidated=False, storage_options=options)]
-    for group in stale:
+    """Gather metadata anew where they are gathered, so that they are true of the image's labels."""
+    for group in consolidated(image, storage_options):
         consolidate(group, group.metadata.zarr_format)
 
 

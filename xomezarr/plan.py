@@ -269,26 +269,13 @@ class Plan:
         )
 
 
-def final_image(plan: Plan, coarsest: NDArray[Any] | None) -> Image:
-    """Return the OME metadata with every channel complete.
-
-    Parameters
-    ----------
-    plan
-        What is written.
-    coarsest
-        Pixels of the coarsest level, in file order; None to fill in windows that are not those of the image.
-    """
+def final_image(plan: Plan) -> Image:
+    """Return the OME metadata with every channel complete; a window that is not known yet is one of any pixels."""
     channels = plan.image.channels
     if channels is None:
         return plan.image
     dtype = plan.levels[0].dtype
-    if coarsest is None:
-        by_channel = np.zeros((len(channels), 1), dtype)
-    else:
-        axis = next(i for i, axis in enumerate(plan.image.multiscale.axes) if axis.type == "channel")
-        by_channel = np.moveaxis(coarsest, axis, 0)
-    return replace(plan.image, channels=complete(channels, by_channel, dtype))
+    return replace(plan.image, channels=complete(channels, np.zeros((len(channels), 1), dtype), dtype))
 
 
 def group_attributes(plan: Plan, image: Image) -> dict[str, Any]:

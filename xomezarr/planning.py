@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xomezarr import sidecar, spec
 from xomezarr.alignment import Frame, aligned, check_names_apart
 from xomezarr.channels import describe_channels
+from xomezarr.checks import leads_below
 from xomezarr.chunking import covering, shard_shape
 from xomezarr.coords import Dimension, Irregular, dequantify, describe, describe_coarser
 from xomezarr.downsample import MethodLike, check_dtype, default_method, is_sampled
@@ -316,7 +317,8 @@ def plan_tree(
     planned = {}
     for label, (node, own) in (labels or {}).items():
         with collecting(faults):
-            check_label_name(label)
+            if not leads_below(label):  # what was read has the names that it has
+                check_label_name(label)
             place = replace(target.within(f"labels/{label}"), shards=None if target.shards is None else "auto")
             planned[label] = _plan_tree(node, own, place, [], label, **options)
     plan, pixels = _plan_tree(tree, levels, target, faults, name, **options)
@@ -495,7 +497,7 @@ class Target:
             self.write_empty_chunks,
             {name: plan for name, (plan, _) in (labels or {}).items()},
         )
-        spec.check(spec.dump(final_image(result, None), self.version), self.version)
+        spec.check(spec.dump(final_image(result), self.version), self.version)
         return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,7 +38,6 @@ from xomezarr.source import LazyArray, OrderedArray
 from xomezarr.store import (
     StoreArgument,
     check_complete,
-    default_name,
     labels_of,
     listed_labels,
     open_array,
@@ -53,6 +52,9 @@ type Complete = Callable[[Image, Mapping[str, int]], Image]
 
 It is asked of images of other tools alone: what is ours says all that there is to say.
 """
+
+UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, AttributeError, RecursionError)
+"""What happens where metadata are not what they should be."""
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -139,10 +141,22 @@ def tree_of(
     tree = opened.tree(drop_variables, source, cache=cache)
     listing = _listing(opened.group) if labels else None
     if listing is not None:
-        for path, found in _open_labels(listing):
-            tree[f"labels/{path}"] = found.placed(place or {}).tree(
-                drop_variables, source and f"{source}/labels/{path}", cache=cache
-            )
+        dropped = {drop_variables} if isinstance(drop_variables, str) else {*(drop_variables or ())}
+        for path in dict.fromkeys(listed_labels(listing)):
+            where = f"{listing.store_path!s}/{path}"
+            if path.rpartition("/")[2] in dropped:
+                continue
+            try:
+                if not leads_below(path):
+                    raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
+                found = _opened(open_member(listing, path, alike=True)).placed(place or {})
+                own = source and f"{source}/labels/{path}"
+                tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
+            except KeyError:
+                told = f"there is no such group; take it from the list: xomezarr.delete_labels(store, {path!r})"
+                warn(f"the labels {where!r} cannot be opened, and are left out: {told}", LabelWarning)
+            except UNREADABLE as error:  # the image is there all the same
+                warn(f"the labels {where!r} cannot be opened, and are left out: {error}", LabelWarning)
         if "labels" in tree.children:
             tree["labels"].attrs = listing.attrs.asdict()
     return tree
@@ -152,24 +166,9 @@ def _listing(image: zarr.Group) -> zarr.Group | None:
     """Return the group of an image's labels, if it has one that can be read."""
     try:
         return labels_of(image)
-    except (OmeZarrError, OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except UNREADABLE as error:
         warn(f"the labels of {str(image.store_path)!r} cannot be read, and are left out: {error}", LabelWarning)
         return None
-
-
-def _open_labels(listing: zarr.Group) -> Iterator[tuple[str, _Opened]]:
-    """Open the labels that a group lists; those that cannot be opened are told and left out."""
-    for path in dict.fromkeys(listed_labels(listing)):
-        where = f"{listing.store_path!s}/{path}"
-        try:
-            if not leads_below(path):
-                raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
-            yield path, _opened(open_member(listing, path, alike=True))
-        except KeyError:
-            told = f"there is no such group; take it from the list: xomezarr.delete_labels(store, {path!r})"
-            warn(f"the labels {where!r} cannot be opened, and are left out: {told}", LabelWarning)
-        except (OmeZarrError, OSError, ValueError, TypeError) as error:
-            warn(f"the labels {where!r} cannot be opened, and are left out: {error}", LabelWarning)
 
 
 def open_level(
@@ -246,7 +245,7 @@ class _Opened:
     @property
     def variable(self) -> str:
         """The name of the levels' variable: that of labels is their own."""
-        return VARIABLE if self.image.label is None else default_name(str(self.group.store_path))
+        return VARIABLE if self.image.label is None else str(self.group.store_path).rpartition("/")[2]
 
     def tree(self, drop_variables: str | Iterable[str] | None, source: str, *, cache: bool) -> xr.DataTree:
         """Make the tree of the levels."""

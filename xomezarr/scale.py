@@ -558,7 +558,7 @@ def _plan_in_place(
     chunks = dict(zip(planned.dims, source.array.chunks, strict=True))
     shards = source.array.shards and dict(zip(planned.dims, source.array.shards, strict=True))
     planned = replace(planned, levels=(replace(finest, chunks=chunks, shards=shards or None), *coarser))
-    attributes = group_attributes(planned, final_image(planned, None))
+    attributes = group_attributes(planned, final_image(planned))
     spec.check(attributes, version)
     _check_beside(source, planned)
     _warn_of_disagreeing_labels(source, planned)

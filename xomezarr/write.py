@@ -164,7 +164,7 @@ def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None =
     pixels.check()
     create_coordinates(group, plan)
     plan = with_colors(with_windows(plan, arrays[-1]), arrays[0])
-    update_attributes(group, group_attributes(plan, final_image(plan, None)))
+    update_attributes(group, group_attributes(plan, final_image(plan)))
 
 
 type Made = Callable[[str, zarr.Array[Any]], zarr.Array[Any]]
