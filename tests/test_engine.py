@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import dask
 import dask.array
+import fsspec
 import numpy as np
 import pytest
 import xarray as xr
@@ -26,10 +28,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from levels import bits
 from numcodecs import BZ2, LZ4, LZMA, Blosc, GZip, Zlib
-from zarr.codecs import GzipCodec
+from zarr.codecs import BytesCodec, GzipCodec, ShardingCodec
 
-from xomezarr import errors, tiling
+from xomezarr import errors, presence, tiling
 from xomezarr.chunks import Chunks
+from xomezarr.presence import arrays_behind
 from xomezarr.source import LazyArray, OrderedArray, _Lazy, direct_source, read_here
 from xomezarr.tiling import Tiling, repeated_reads
 
@@ -351,6 +354,35 @@ def test_a_write_that_would_take_too_much_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize("kind", ["dask", "loaded"])
+def test_as_many_workers_are_taken_as_the_memory_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    da = source_of(cells(16, 64, 64).values, ("z", "y", "x"), kind, (4, 16, 16), tmp_path)
+
+    def planned(workers: int) -> Any:
+        return da.omezarr.plan("a", levels=2, chunks=(4, 16, 16), workers=workers, max_memory="200 MiB")
+
+    # more would neither fit nor have anything to do, and trying each number would take forever
+    most = planned(10**30)
+    assert most.memory <= 200 * 2**20
+    assert 1 < most.workers < 64
+    assert planned(most.workers).workers == most.workers
+    assert planned(most.workers + 1).workers == most.workers
+    asked: list[int] = []
+    real = dask.base.compute_as_if_collection
+
+    def compute(*arguments: Any, num_workers: int, **options: Any) -> Any:
+        asked.append(num_workers)
+        return real(*arguments, num_workers=2, **options)
+
+    monkeypatch.setattr(dask.base, "compute_as_if_collection", compute)
+    small = xr.DataArray(da[:4, :32, :32].chunk(16).data + 1, dims=da.dims)
+    small.omezarr.to_zarr(tmp_path / "a", levels=1, chunks=(4, 32, 32), workers=1000, max_memory="100 GiB")
+    # there are four blocks, and one leaf
+    assert asked == [4]
+
+
 def test_small_chunks_are_joined_only_as_far_as_the_memory_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiling, "LEAF_BYTES", 64 * 2**20)
     da = cells(128, 256, 256).chunk()
@@ -579,6 +611,217 @@ def test_c7_a_source_that_is_gone_is_not_black(tmp_path: Path, kind: str, when: 
         da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, mode="w", progress=move, workers=1)
     assert before == {path: path.read_bytes() for path in (tmp_path / "a.ome.zarr").rglob("*") if path.is_file()}
     assert not list(tmp_path.glob(".a.ome*"))
+
+
+class Around:
+    """A class that nobody knows, around an array."""
+
+    __slots__ = ("array", "dtype", "ndim", "shape")
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.dtype, self.ndim, self.shape = array, array.dtype, array.ndim, array.shape
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.array[key]
+
+
+def _opened(folder: Path, **options: Any) -> xr.DataArray:
+    return xr.open_zarr(folder, consolidated=False, **options)["pixels"]
+
+
+def _stored(folder: Path) -> zarr.Array[Any]:
+    return zarr.open_array(folder / "pixels", mode="r")
+
+
+def _of_dask(array: Any, **options: Any) -> xr.DataArray:
+    return xr.DataArray(dask.array.from_array(array, chunks=(4, 16, 16), **options), dims=("z", "y", "x"))
+
+
+def _taken(array: Any, block_info: Any) -> Any:
+    return array[tuple(slice(*part) for part in block_info[None]["array-location"])]
+
+
+def _in_a_function(folder: Path) -> xr.DataArray:
+    array, chunks = _stored(folder), ((4, 4), (32,), (32,))
+    take = lambda block_info=None: _taken(array, block_info)  # noqa: E731
+    return xr.DataArray(dask.array.map_blocks(take, chunks=chunks, dtype=array.dtype), dims=("z", "y", "x"))
+
+
+def _delayed(folder: Path) -> xr.DataArray:
+    read = dask.delayed(_stored(folder).__getitem__)
+    parts = [dask.array.from_delayed(read(slice(i, i + 4)), (4, 32, 32), "u2") for i in (0, 4)]
+    return xr.DataArray(dask.array.concatenate(parts), dims=("z", "y", "x"))
+
+
+WAYS = {
+    "decoded": _opened,
+    "decoded without dask": lambda folder: _opened(folder, chunks=None),
+    "decoded, strided and turned": lambda folder: _opened(folder, chunks=None)[:, ::2].transpose("x", "z", "y"),
+    "strided": lambda folder: _opened(folder, chunks=None, mask_and_scale=False)[:, ::2],
+    "flipped": lambda folder: _opened(folder, chunks=None, mask_and_scale=False)[:, ::-1],
+    "picked": lambda folder: _opened(folder, chunks=None, mask_and_scale=False)[[0, 3, 5]],
+    "strided, in chunks": lambda folder: _opened(folder, chunks=None, mask_and_scale=False)[:, ::2].chunk(16) + 1,
+    "a pyramid": lambda folder: _opened(folder, chunks=None, mask_and_scale=False)[:, ::2].omezarr.pyramid(levels=2),
+    "in the tasks": lambda folder: _of_dask(_stored(folder), inline_array=True),
+    "in the tasks, decoded": lambda folder: (
+        xr.open_dataset(folder, engine="zarr", chunks={}, inline_array=True, consolidated=False)["pixels"] + 1
+    ),
+    "fused": lambda folder: dask.optimize(_of_dask(_stored(folder)).chunk(5) + 1)[0],
+    "an unknown class": lambda folder: _of_dask(Around(_stored(folder))),
+    "a function": _in_a_function,
+    "delayed": _delayed,
+    "by a file system": lambda folder: (
+        _of_dask(zarr.open_array(zarr.storage.FsspecStore.from_url(f"memory:/{folder}/pixels"), mode="r")) + 1
+    ),
+}
+
+
+def _make_source(folder: Path, pixels: Any, kind: str) -> None:
+    if kind == "by a file system":
+        zarr.create_array(f"memory:/{folder}/pixels", data=pixels, chunks=(4, 16, 16), overwrite=True)
+        return
+    dims = {"attributes": {"_ARRAY_DIMENSIONS": ["z", "y", "x"]}}
+    group = zarr.open_group(folder, mode="w", zarr_format=2)
+    group.create_array("pixels", data=pixels, chunks=(4, 16, 16), fill_value=0, **dims)
+
+
+def _remove_source(folder: Path, kind: str) -> None:
+    if kind == "by a file system":
+        fsspec.filesystem("memory").rm(str(folder), recursive=True)
+    else:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", WAYS)
+def test_c7_a_source_that_is_gone_is_found_however_it_is_held(tmp_path: Path, kind: str) -> None:
+    pixels = cells(8, 32, 32).values + np.uint16(1)
+    place = tmp_path / "source.zarr"
+
+    def write(when: str) -> None:
+        _make_source(place, pixels, kind)
+        da = WAYS[kind](place)
+        options = {} if isinstance(da, xr.DataTree) else {"levels": 1}
+        written = da.omezarr.to_zarr(tmp_path / f"{when}.zarr", compute=False, **options)
+        if when == "before":
+            _remove_source(place, kind)
+        told: list[int] = []
+
+        def remove(nbytes: int) -> None:
+            if when == "meanwhile" and not told:
+                told.append(nbytes)
+                _remove_source(place, kind)
+
+        if when == "meanwhile":
+            written = None
+            da.omezarr.to_zarr(tmp_path / f"{when}.zarr", progress=remove, workers=1, **options)
+        if written is not None:
+            tree = written.compute(scheduler="synchronous")
+            assert (tree.omezarr.level(0) != 0).all()
+
+    write("unchanged")
+    for when in ("before", "meanwhile"):
+        with pytest.raises(errors.OmeZarrError, match=r"is not there as it was when it was opened .*open it again"):
+            write(when)
+    assert not list(tmp_path.glob("*before*")) + list(tmp_path.glob("*meanwhile*"))
+
+
+def test_what_a_graph_reads_is_found_without_making_its_tasks() -> None:
+    arrays = [zarr.create_array({}, shape=(200, 200), chunks=(2, 2), dtype="u1") for _ in range(3)]
+    of_dask = [dask.array.from_array(array, inline_array=index == 1, name=False) for index, array in enumerate(arrays)]
+    data = (of_dask[0] + of_dask[1] * 2 - of_dask[2]).map_overlap(np.copy, depth=1)
+    layers = data.dask.layers
+    before = {name for name, layer in layers.items() if layer.is_materialized()}
+    assert len(layers) - len(before) >= 8
+    assert {id(array) for array in arrays_behind(data)} == {id(array) for array in arrays}
+    assert {name for name, layer in layers.items() if layer.is_materialized()} == before
+
+
+def test_arrays_are_found_in_what_holds_itself() -> None:
+    array = zarr.create_array({}, shape=(2, 2), dtype="u1")
+    circle: list[Any] = [array]
+    circle += [circle, circle, {"again": circle}]
+    assert arrays_behind(circle) == [array]
+
+
+@pytest.mark.parametrize("kind", ["loaded", "computed", "lazily cut"])
+def test_c8_a_source_that_is_replaced_by_one_of_the_same_kind_is_another(tmp_path: Path, kind: str) -> None:
+    if not presence._made(tmp_path, tmp_path.stat()):
+        pytest.skip("this file system does not tell when a folder was made")
+    pixels = cells(8, 64, 64).values
+    da = source_of(pixels, ("z", "y", "x"), kind, (8, 16, 16), tmp_path)
+    place = tmp_path / ("group.zarr/pixels" if kind == "lazily cut" else "source.zarr")
+    shutil.copytree(place, tmp_path / "the same")
+
+    def replace(nbytes: int) -> None:
+        # as mode="w" of many tools does: the next folder that is made often has the number of the one that was deleted
+        shutil.rmtree(place)
+        shutil.copytree(tmp_path / "the same", place)
+
+    with pytest.raises(errors.OmeZarrError, match=r"\(another array is there\); open it again"):
+        da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1, chunks=(8, 16, 16), progress=replace, workers=1)
+    assert not (tmp_path / "a.ome.zarr").exists()
+    # what is there when the write begins is read as a whole
+    assert da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1)["0/image"].shape == da.shape
+
+
+def test_c8_the_next_folder_of_the_same_number_is_another(tmp_path: Path) -> None:
+    if not presence._made(tmp_path, tmp_path.stat()):
+        pytest.skip("this file system does not tell when a folder was made")
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(4, 4), dtype="u1")
+    shutil.copytree(tmp_path / "a.zarr", tmp_path / "the same")
+    for _ in range(9):  # ext4 gives it each time
+        found = presence.Presence(array)
+        found.check()
+        shutil.rmtree(tmp_path / "a.zarr")
+        shutil.copytree(tmp_path / "the same", tmp_path / "a.zarr")
+        with pytest.raises(errors.OmeZarrError, match="another array is there"):
+            found.check()
+
+
+def test_a_source_that_is_moved_away_and_back_is_the_same(tmp_path: Path) -> None:
+    pixels = cells(8, 32, 32).values
+    da = source_of(pixels, ("z", "y", "x"), "computed", (2, 16, 16), tmp_path)
+    written = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, compute=False)
+    (tmp_path / "source.zarr").rename(tmp_path / "away")
+    shutil.copytree(tmp_path / "away", tmp_path / "source.zarr")
+    shutil.rmtree(tmp_path / "source.zarr")
+    (tmp_path / "away").rename(tmp_path / "source.zarr")
+    assert (written.compute(scheduler="synchronous")["0/image"].values == pixels).all()
+
+
+def test_c7_a_source_that_is_gone_is_why_a_chunk_cannot_be_read(tmp_path: Path) -> None:
+    pixels = cells(8, 32, 32).values
+    da = source_of(pixels, ("z", "y", "x"), "loaded", (8, 16, 16), tmp_path)
+
+    def replace(nbytes: int) -> None:
+        zarr.create_array(tmp_path / "source.zarr", data=pixels, chunks=(4, 16, 16), overwrite=True)
+
+    with pytest.raises(errors.OmeZarrError, match="is not there as it was when it was opened") as told:
+        da.omezarr.to_zarr(tmp_path / "a.zarr", levels=1, chunks=(8, 16, 16), progress=replace, workers=1)
+    assert "cannot be decoded" in str(told.value.__cause__)
+    # with another error nothing is wrong with the source
+    da = xr.DataArray(dask.array.from_zarr(tmp_path / "source.zarr"), dims=da.dims)
+    with pytest.raises(ZeroDivisionError) as other:
+        da.omezarr.to_zarr(tmp_path / "b.zarr", levels=1, progress=lambda nbytes: 1 // 0)
+    assert other.value.__cause__ is None
+
+
+@pytest.mark.parametrize("kind", ["loaded", "computed"])
+def test_c7_a_shard_whose_index_points_beyond_it_is_named(tmp_path: Path, kind: str) -> None:
+    sharding = ShardingCodec(chunk_shape=(16, 16), codecs=[BytesCodec()], index_codecs=[BytesCodec()])
+    array = zarr.create_array(
+        tmp_path / "raw.zarr",
+        **{"shape": (64, 64), "chunks": (32, 32), "dtype": "u2", "serializer": sharding, "compressors": None},
+    )
+    array[...] = 1
+    shard = tmp_path / "raw.zarr/c/1/1"
+    content = bytearray(shard.read_bytes())
+    content[-64:-56] = (2**63 - 9).to_bytes(8, "little")
+    shard.write_bytes(content)
+    data = dask.array.from_zarr(zarr.open_array(tmp_path / "raw.zarr", mode="r"))
+    da = xr.DataArray(data if kind == "loaded" else data + np.uint16(0), dims=("y", "x"))
+    with pytest.raises(errors.OmeZarrError, match=r"chunk \(1, 1\) of '.*raw.zarr' cannot be decoded .*copy the store"):
+        da.omezarr.to_zarr(tmp_path / "a.zarr", levels=1)
 
 
 def test_a_source_that_grows_is_as_it_was(tmp_path: Path) -> None:

@@ -491,6 +491,71 @@ def test_c8_of_two_processes_that_replace_a_store_both_succeed(tmp_path: Path, w
     assert names(tmp_path) == ["a.zarr"]
 
 
+@pytest.mark.parametrize("what", ["file", "folder", "link", "link to a store"])
+@pytest.mark.parametrize("late", [False, True], ids=["while it is written", "while it is put in place"])
+def test_c8_what_appears_meanwhile_and_is_no_store_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, what: str, late: bool
+) -> None:
+    store, other = tmp_path / "a.zarr", tmp_path / "other"
+    write(other / "b.zarr", 1)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis").write_text("years")
+    appeared = {
+        "file": lambda: store.write_text("years"),
+        "folder": lambda: (tmp_path / "work").rename(store),
+        "link": lambda: store.symlink_to(other),
+        "link to a store": lambda: store.symlink_to(other / "b.zarr"),
+    }
+    real, seen = stage._exchange, []
+
+    def appear(*_: Any) -> None:
+        if not seen:
+            seen.append(appeared[what]())
+
+    def exchange(one: Path, two: Path) -> bool:
+        appear()
+        return real(one, two)
+
+    options = {}
+    if late:
+        monkeypatch.setattr(stage, "_exchange", exchange)
+    else:
+        options["progress"] = appear
+    with pytest.raises(StoreExistsError, match=r"appeared at '.*a\.zarr' meanwhile; it is not replaced: give another"):
+        write(store, 2, **options)
+    assert [name for name in names(tmp_path) if name != "work"] == ["a.zarr", "other"]
+    assert store.is_symlink() == ("link" in what)
+    assert what != "file" or store.read_text() == "years"
+    assert what != "folder" or contents(store) == {"thesis": b"years"}
+    assert (read(other / "b.zarr") == 1).all()
+
+
+def test_c8_what_cannot_be_put_back_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its two names a third writer takes the place."""
+    store = tmp_path / "a.zarr"
+    rename, seen = Path.rename, list[Any]()
+
+    def and_another(self: Path, target: Path) -> Path:
+        moved = rename(self, target)
+        if self == store and len(seen) == 1:
+            seen.append("another")
+            write(store, 3)
+        return moved
+
+    def appear(one: Path, two: Path) -> bool:
+        if not seen:
+            seen.append(store.write_text("years"))
+        return False
+
+    monkeypatch.setattr(stage, "_exchange", appear)
+    monkeypatch.setattr(Path, "rename", and_another)
+    with pytest.raises(StoreExistsError, match=r"appeared at .* and is at '.*kept' now") as told:
+        write(store, 2)
+    assert Path(str(told.value).split("'")[-2]).read_text() == "years"
+    assert (read(store) == 3).all()
+    assert hidden(tmp_path) == ["kept"]
+
+
 def test_the_exchange_of_names_is_one_step(tmp_path: Path) -> None:
     if stage._exchange_call() is None:
         pytest.skip("this system exchanges no names")

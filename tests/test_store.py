@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import LocalStore, MemoryStore, StorePath
 
 import xomezarr  # noqa: F401 - registers the accessors
 from xomezarr import direct, stage
@@ -182,6 +182,77 @@ def test_c6_labels_that_are_replaced_are_named(tmp_path: Path, version: str) -> 
     broken = zarr.open_group(store, mode="r+").create_group("labels")
     next(path for path in (store / broken.path).iterdir() if "attrs" not in path.name).write_text("{")
     image(3).omezarr.to_zarr(store, version=version, mode="w")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_c6_images_that_are_replaced_are_named(tmp_path: Path, version: str, zarr_format: Any) -> None:
+    store = tmp_path / "a.zarr"
+    zarr.open_group(store, mode="w", zarr_format=zarr_format)
+    for name in ("one", "deep/er/two", "labels"):
+        image(1).omezarr.to_zarr(store / name, version=version, levels=1)
+    with pytest.warns(OtherImagesWarning, match=r"holds other images \(one, deep/er/two\), which are replaced") as told:
+        image(2).omezarr.to_zarr(store, version=version, levels=1, mode="w")
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image(2).omezarr.to_zarr(store, version=version, levels=1, mode="w")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "what"),
+    [
+        ({"plate": {"rows": []}}, "is a plate with its wells"),
+        ({"ome": {"version": "0.5", "well": {}}}, "is a well with its fields"),
+        ({"bioformats2raw.layout": 3}, r"is a collection with its images and holds other images \(0, 1, 2, 3, 4, …\)"),
+    ],
+)
+def test_c6_plates_and_collections_that_are_replaced_are_named(tmp_path: Path, attributes: Any, what: str) -> None:
+    store = MemoryStore()
+    group = zarr.create_group(store, attributes=attributes)
+    for index in range(7 * ("bioformats2raw.layout" in attributes)):
+        group.create_group(str(index), attributes={"multiscales": []})
+    with pytest.warns(OtherImagesWarning, match=f"{what}, which are replaced"):
+        image(2).omezarr.to_zarr(store, levels=1, mode="w")
+
+
+def test_c7_what_is_mounted_in_a_store_is_not_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "a b.zarr"
+    image(1).omezarr.to_zarr(store)
+    before = contents(store)
+    told = tmp_path / "mountinfo"
+    monkeypatch.setattr("xomezarr.store.MOUNTS", told)
+    lines = "36 35 98:0 / {} rw,noatime master:1 - ext4 /dev/root rw,errors=continue\n"
+    place = str(store).replace(" ", r"\040")
+    told.write_text(lines.format("/") + lines.format(f"{place}/inner"))
+    with pytest.raises(StoreExistsError, match=r"holds '.*a b.zarr/inner', where a file system is mounted"):
+        image(2).omezarr.to_zarr(store, mode="w")
+    assert contents(store) == before
+    told.write_text(lines.format("/") + lines.format(f"{place}.other") + lines.format(tmp_path / "c.zarr" / "inner"))
+    image(2).omezarr.to_zarr(store, mode="w")
+    told.unlink()  # a system that has none
+    image(3).omezarr.to_zarr(store, mode="w")
+    assert (read(store) == 3).all()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("mode", ["w-", "w"])
+def test_c7_nothing_is_written_into_an_array(tmp_path: Path, version: str, mode: str) -> None:
+    store, memory = tmp_path / "a.zarr", MemoryStore()
+    image(1).omezarr.to_zarr(store, version=version, levels=1)
+    image(1).omezarr.to_zarr(memory, version=version, levels=1)
+    before, keys = contents(tmp_path), set(memory._store_dict)
+    (tmp_path / "link").symlink_to(store / "0")
+    for place in ("a.zarr/0/new", "a.zarr/0/new/er", "a.zarr/0/0", "link/new"):
+        with pytest.raises(StoreExistsError, match=r"inside the array '.*a\.zarr/0', .*give another path"):
+            image(2).omezarr.to_zarr(tmp_path / place, version=version, mode=mode)
+    with pytest.raises(StoreExistsError, match=r"inside the array 'memory://.*/0', .*give another path"):
+        image(2).omezarr.to_zarr(StorePath(memory, "0/new"), version=version, mode=mode)
+    assert contents(tmp_path) == before
+    assert set(memory._store_dict) == keys
+    for place in (store / "new", StorePath(memory, "new")):  # beside it
+        image(2).omezarr.to_zarr(place, version=version, mode=mode)
+        assert (read(place) == 2).all()
 
 
 @pytest.mark.parametrize("mode", ["a", "r", "x", None])

@@ -16,8 +16,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 import zarr
+from numcodecs import JSON, LZMA, AsType, BitRound, Blosc, Delta, FixedScaleOffset, PackBits, Quantize, VLenUTF8, Zlib
 from xarray.backends.common import BackendArray
 from xarray.core import indexing
+from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
 
 import xomezarr
 from xomezarr import errors, tiling
@@ -211,6 +213,63 @@ def test_codecs_of_the_users_choice(tmp_path: Path, version: str, compressors: A
     array = zarr.open_array(tmp_path / "a.zarr" / "0", mode="r")
     assert len(array.compressors) == (0 if compressors is None else 1)
     np.testing.assert_array_equal(tree.omezarr.level(0), cells())
+
+
+LOSSLESS = [
+    ("0.4", "uint16", Blosc()),
+    ("0.4", "uint16", Delta("u2")),
+    ("0.4", "bool", PackBits()),
+    ("0.4", ">i2", {"id": "zstd", "level": 1}),
+    ("0.4", "float32", LZMA()),
+    ("0.5", "float64", [ZstdCodec(), Crc32cCodec()]),
+    ("0.5", "complex64", GzipCodec()),
+    ("0.5", "uint8", []),
+]
+LOSSY = [
+    ("0.4", "uint16", PackBits(), "change pixels of uint16, .* without losses, such as compressors=numcodecs.Zstd"),
+    ("0.4", "uint16", AsType("u1", "u2"), r"written: .* round\(\) or astype\(\)"),
+    ("0.4", "float32", Quantize(2, "f4"), "change pixels of float32"),
+    ("0.4", "float32", BitRound(3), "change pixels of float32"),
+    ("0.4", "float64", FixedScaleOffset(0, 100, "f8", "i2"), "change pixels of float64"),
+    ("0.4", "uint16", JSON(), "cannot keep pixels of uint16 .* give another codec"),
+    ("0.4", "uint16", Zlib(level=99), r"cannot keep pixels of uint16 \(Bad compression level\)"),
+    ("0.4", "uint16", VLenUTF8(), "cannot keep pixels of uint16"),
+]
+
+
+@pytest.mark.parametrize(("version", "dtype", "codec"), LOSSLESS, ids=str)
+def test_c3_codecs_that_keep_pixels_are_taken(tmp_path: Path, version: str, dtype: str, codec: Any) -> None:
+    da = cells((30, 40), dtype)
+    tree = da.omezarr.to_zarr(tmp_path / "a.zarr", version=version, levels=2, method="nearest", compressors=codec)
+    np.testing.assert_array_equal(tree.omezarr.level(0), da)
+
+
+@pytest.mark.parametrize(("version", "dtype", "codec", "told"), LOSSY, ids=str)
+@pytest.mark.parametrize("place", ["local", "delayed", "memory"])
+def test_c3_codecs_that_lose_pixels_are_refused_before_the_first_byte(
+    tmp_path: Path, version: str, dtype: str, codec: Any, told: str, place: str
+) -> None:
+    store: Any = zarr.storage.MemoryStore() if place == "memory" else tmp_path / "a.zarr"
+    da, options = cells((30, 40), dtype), {"version": version, "levels": 1, "compressors": codec}
+    with pytest.raises(errors.CodecError, match=f"(?s){told}"):
+        da.omezarr.to_zarr(store, compute=place != "delayed", **options)
+    assert list(tmp_path.iterdir()) == []
+    assert place != "memory" or not store._store_dict
+
+
+def test_c3_codecs_are_tried_on_labels_too(tmp_path: Path) -> None:
+    da = cells((30, 40))
+    with pytest.raises(errors.CodecError, match="change pixels of uint16"):
+        (da > 90).omezarr.to_zarr(tmp_path / "a.zarr", labels={"nuclei": da}, levels=1, compressors=PackBits())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", [0, 1, "yes", [], np.nan, np.array([True, False])], ids=str)
+def test_c7_whether_empty_chunks_are_written_is_true_or_false(tmp_path: Path, asked: Any) -> None:
+    for version in VERSIONS:
+        with pytest.raises(errors.ChunkError, match="is neither True nor False; leave it out"):
+            cells().omezarr.to_zarr(tmp_path / "a.zarr", version=version, write_empty_chunks=asked)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("chunks", [{"y": 16}, (1, 2, 16, 16), [1, 2, 1000, -1], {"x": -1, "c": 2}, {"z": np.int64(3)}])

@@ -341,7 +341,8 @@ class OmeZarrArrayAccessor:
             For version 0.5: ``"auto"`` for files of about 32 MiB that hold several chunks each, or pixels as for
             `chunks`, multiples of these. Left out, each chunk is a file.
         compressors
-            As `zarr.create_array` takes them; left out, Blosc with zstd, measured on real images. None for none.
+            As `zarr.create_array` takes them; left out, Blosc with zstd, measured on real images. None for none. Codecs
+            with losses are refused: what is read is what was written. Round the pixels themselves instead.
         write_empty_chunks
             Whether chunks of zeros are written too; left out, not in version 0.5.
         axes

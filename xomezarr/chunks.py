@@ -11,13 +11,12 @@ from __future__ import annotations
 import itertools
 import lzma
 import math
-import operator
 import socket
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from xomezarr.direct import answers_at_once
 from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
+from xomezarr.presence import check_there
 
 __all__ = ["Chunks", "grid_of", "reach", "reachable_elsewhere"]
 
@@ -75,11 +75,6 @@ def reach(array: Any) -> None:
     )
 
 
-def _kind(array: zarr.Array[Any]) -> dict[str, Any]:
-    """Return all that metadata say of how chunks are kept."""
-    return {key: value for key, value in array.metadata.to_dict().items() if key not in ("attributes", "shape")}
-
-
 class Chunks:
     """The chunks of an array, or its shards: whatever is one object of the store.
 
@@ -100,26 +95,8 @@ class Chunks:
         return (Chunks, (self.array,))
 
     def check(self) -> None:
-        """Make sure that the array is there, and chunked and encoded as when it was opened; it may have grown.
-
-        Raises
-        ------
-        OmeZarrError
-            If it is not: zarr would take every chunk for one that was never written.
-        """
-        array, store = self.array, self.array.store
-        mode: Literal["r", "r+"] = "r" if store.read_only else "r+"
-        told = "another array is there"
-        try:
-            found = zarr.open_array(store, path=array.path, mode=mode, zarr_format=array.metadata.zarr_format)
-            if _kind(found) == _kind(array) and all(map(operator.ge, found.shape, array.shape)):
-                return
-        except Exception as error:
-            told = str(error)
-        # not while the other is handled: zarr's errors cannot be sent from one process to another
-        raise OmeZarrError(
-            f"{str(array.store_path)!r} is not there as it was when it was opened ({told}); open it again"
-        )
+        """Make sure that the array is there, as `presence.check_there` does."""
+        check_there(self.array)
 
     def boxes(self, box: Sequence[slice]) -> Iterator[tuple[slice, ...]]:
         """Yield the pixels of each chunk that a box of whole chunks holds.
@@ -264,7 +241,7 @@ class _Direct:
             try:
                 found = self._of_shard(place, part, self._spec)
             except Exception as error:
-                if isinstance(error, OSError) and error.errno is not None:  # of the system, and not of a codec
+                if isinstance(error, OSError) and error.filename is not None:  # of the system, and not of a codec
                     raise
                 raise _undecodable(f"chunk {index}", self._where, error) from error
             return None if found is None else np.asarray(found.as_ndarray_like())

@@ -57,7 +57,7 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
         Level 0, or all levels where they are not made from each other, as dask's or NumPy's arrays in file order. Each
         task of dask is computed once for all levels.
     workers
-        Threads or processes, where dask's scheduler is none of a cluster.
+        Threads or processes, where dask's scheduler is none of a cluster; no more of them than there is work for.
     on_tile
         Called with the bytes of each tile that is written in this process; of all of them in the end, where other
         processes write.
@@ -81,8 +81,10 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
     shared = _Shared(work, watch, dtypes=[array.dtype for array in data], reached=True)
     tasks, ends = _tasks(shared, [array.name for array in leaves])
     graph = HighLevelGraph.from_collections(watch.name, tasks, dependencies=leaves)
+    # blocks may be smaller than leaves, and take longer
+    most = max(work.tiling.leaf_count, *(getattr(array, "npartitions", 1) for array in data))
     try:
-        limits = {"num_workers": workers} if _takes_limits() else {}
+        limits = {"num_workers": min(workers, most)} if _takes_limits() else {}
         dask.base.compute_as_if_collection(dask.array.Array, graph, ends, **limits)
     except BaseException:
         # threads run on after an error or an interruption: what they would still write is not wanted

@@ -12,8 +12,9 @@ import xarray as xr
 
 from xomezarr import tiling
 from xomezarr.downsample import Recipe, check_values, recipe
+from xomezarr.presence import Presence, check_all, presences
 from xomezarr.pyramid import Pyramid, check_dims
-from xomezarr.source import Source, direct_source, read_by
+from xomezarr.source import Source, direct_source
 from xomezarr.tiling import Costs, Pass, fit, fit_apart
 
 __all__ = ["Pixels", "of_array", "of_levels", "with_labels"]
@@ -37,6 +38,8 @@ class Pixels:
         How the other levels are made of level 0; axes in file order. None where all levels are given.
     sources
         What each of the levels can be read from; None where dask has to compute it.
+    stored
+        The stored arrays that all of it is read from, by whatever way.
     labels
         The pixels of its labels, by name.
     """
@@ -45,6 +48,7 @@ class Pixels:
     levels: tuple[xr.DataArray, ...]
     recipe: Recipe | None
     sources: tuple[Source | None, ...]
+    stored: tuple[Presence, ...]
     labels: Mapping[str, Pixels] = field(default_factory=dict)
 
     @property
@@ -53,16 +57,14 @@ class Pixels:
         return self.recipe is not None and not self.recipe.is_local and not self.recipe.kernel.of_pixels
 
     def check(self) -> None:
-        """Make sure that what pixels are read from is there: zarr takes missing chunks for empty ones.
+        """Make sure that what pixels are read from is there as it was: zarr takes missing chunks for empty ones.
 
         Raises
         ------
         OmeZarrError
             If it is not.
         """
-        for level, source in zip(self.levels, self.sources, strict=True):
-            for each in read_by(level.variable._data) if source is None else [source]:
-                each.check()
+        check_all(self.stored)
         for pixels in self.labels.values():
             pixels.check()
 
@@ -190,13 +192,14 @@ def of_array(da: xr.DataArray, made: Pyramid) -> Pixels:
     dims = tuple(map(str, da.dims))
     found = recipe(data, dims, made.steps, made.method, boundary=made.boundary, skipna=made.skipna)
     found = replace(found, order=tuple(made.dims.index(dims[axis]) for axis in found.order))
-    return Pixels(made.dims, (da,), found, (direct_source(da, made.dims),))
+    return Pixels(made.dims, (da,), found, (direct_source(da, made.dims),), presences(data))
 
 
 def of_levels(levels: Iterable[xr.DataArray], dims: tuple[str, ...]) -> Pixels:
     """Return the pixels of levels that are written as they stand."""
     levels = tuple(levels)
-    return Pixels(dims, levels, None, tuple(direct_source(level, dims) for level in levels))
+    sources = tuple(direct_source(level, dims) for level in levels)
+    return Pixels(dims, levels, None, sources, presences([level.variable._data for level in levels]))
 
 
 def with_labels(pixels: Pixels, labels: Mapping[str, tuple[Any, Pixels]]) -> Pixels:

@@ -38,7 +38,7 @@ from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, readable_bytes
 from xomezarr.pyramid import Factors, Pyramid, design, lazy_data, plan_levels
 from xomezarr.resources import Resources
-from xomezarr.store import StoreArgument, below, check_free, default_name, exists, is_local, warn_of_labels
+from xomezarr.store import StoreArgument, below, check_free, default_name, exists, is_local, warn_of_others
 from xomezarr.tiling import Pass
 
 __all__ = [
@@ -425,7 +425,8 @@ class Target:
     ) -> Target:
         """Check what the user asks for; what is wrong with it is added to `faults`, so that all is told together.
 
-        `replaced` names the labels that are written with the image; of others that are lost the user is told.
+        `replaced` names the labels that are written with the image; of other labels and images that are lost the user
+        is told.
         """
         resources, empty = Resources(), True
         with collecting(faults):
@@ -433,7 +434,7 @@ class Target:
         with collecting(faults):
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w":
-                warn_of_labels(store, storage_options, but=replaced)
+                warn_of_others(store, storage_options, but=replaced)
         with collecting(faults):
             resources = Resources.asked(max_memory, workers)
         with collecting(faults):
@@ -507,11 +508,11 @@ ASKED = frozenset(inspect.signature(Target.asked).parameters) - {"faults", "stor
 
 def _writes_empty_chunks(asked: bool | None, version: str) -> bool:
     """Return whether chunks of zeros are written: always in Zarr v2, whose arrays here have no fill value."""
-    if asked not in (None, True, False):
+    if asked is not None and not isinstance(asked, bool | np.bool_):
         raise ChunkError(f"write_empty_chunks={asked!r} is neither True nor False; leave it out to choose by version")
     if version not in spec.VERSIONS or spec.zarr_format(version) == 3:
         return bool(asked)
-    if asked is False:
+    if asked is not None and not asked:
         raise ChunkError(
             f"write_empty_chunks=False leaves out chunks that arrays of OME-Zarr {version} cannot do without: they "
             'have no fill value, as readers would take it for missing pixels; give version="0.5", or leave it out'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -13,8 +12,8 @@ from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
 from xomezarr.chunks import Chunks, grid_of, reach, reachable_elsewhere
-from xomezarr.direct import answers_at_once
 from xomezarr.lazy import zarr
+from xomezarr.presence import reopened
 
 __all__ = [
     "MAPPED",
@@ -23,7 +22,6 @@ __all__ = [
     "Source",
     "UnopenedArray",
     "direct_source",
-    "read_by",
     "read_here",
     "stored",
 ]
@@ -210,7 +208,7 @@ class _Stored:
     """
 
     def __init__(self, array: zarr.Array[Any], key: Sequence[slice | int]) -> None:
-        self._chunks = Chunks(_reopened(array))
+        self._chunks = Chunks(reopened(array))
         self._key = tuple(key)
         kept = [axis for axis, part in enumerate(key) if isinstance(part, slice)]
         self.shape = tuple(part.stop - part.start for part in key if isinstance(part, slice))
@@ -219,11 +217,6 @@ class _Stored:
         self.chunks = tuple(array.chunks[axis] for axis in kept)
         self.objects = tuple(grid_of(array)[axis] for axis in kept)
         self.shared = reachable_elsewhere(array.store)
-
-    @property
-    def local(self) -> bool:
-        """Whether to look at it takes no longer than to look at a file."""
-        return answers_at_once(self._chunks.array.store)
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         asked = iter(box)
@@ -415,13 +408,6 @@ class _Quick:
         return (_Quick, (self._array, self._source, True))
 
 
-def read_by(data: Any) -> list[Source]:
-    """Return what the graph of a dask array reads from this machine's stored arrays."""
-    layers = getattr(data.dask, "layers", {}).items()
-    found = (_read_from(_original(name, layer)) for name, layer in layers)
-    return [source for source in found if isinstance(source, _Stored) and source.local]
-
-
 def _loaded(data: Any) -> Source | None:
     """Return what a dask array loads block by block, and does nothing else with; None where it computes."""
     import dask.array.core
@@ -462,24 +448,3 @@ def _has_grid(array: zarr.Array[Any]) -> bool:
         return bool(grid_of(array))
     except NotImplementedError:
         return False
-
-
-def _reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """Return a local array by its whole path, to be read at once, by any process, from wherever that works.
-
-    ``dask.array.from_zarr`` opens paths by a file system that answers by an event loop alone, and the root of a local
-    store may be relative to this process's folder.
-    """
-    store = array.store
-    if (
-        type(store) is zarr.storage.FsspecStore
-        and type(getattr(store.fs, "sync_fs", None)).__name__ == "LocalFileSystem"
-    ):
-        root = os.fspath(store.path)
-    elif type(store) is zarr.storage.LocalStore and not store.root.is_absolute():
-        root = os.fspath(store.root.absolute())
-    else:
-        return array
-    place = zarr.storage.StorePath(zarr.storage.LocalStore(root, read_only=True), array.path)
-    opened: Any = zarr.AsyncArray(array.metadata, place, array.async_array.config)
-    return zarr.Array(opened)

@@ -149,17 +149,41 @@ def create(stage: Path, target: Path) -> None:
         )
 
 
-def replace(stage: Path, target: Path) -> None:
+type MayGo = Callable[[Path], bool]
+"""Whether what is at a path may be replaced; asked once more when it has another name, before it is deleted."""
+
+
+def replace(stage: Path, target: Path, may_go: MayGo) -> None:
     """Put the finished folder where another may be; a process that is killed meanwhile leaves one or the other whole.
 
     Of several processes that do so at once each succeeds, and the last one's folder stays.
+
+    Raises
+    ------
+    StoreExistsError
+        If there is what may not be replaced: it stays there.
     """
+    if os.path.lexists(target) and not may_go(target):
+        raise _appeared(target)
     while not _exchange(stage, target):
-        if _put(stage, target) or _put_in_two_renames(stage, target):
+        if _put(stage, target) or _put_in_two_renames(stage, target, may_go):
             return
+    if not may_go(stage):
+        while not _exchange(stage, target):
+            if _put(stage, target):
+                break
+        raise _appeared(target)
     old = beside(target, "old")
     stage.rename(old)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _appeared(target: Path, kept: Path | None = None) -> StoreExistsError:
+    where = "" if kept is None else f", and is at {str(kept)!r} now"
+    return StoreExistsError(
+        f"something that is not a Zarr store has appeared at {str(target)!r} meanwhile{where}; it is not replaced: "
+        "give another path"
+    )
 
 
 def discard(target: Path) -> None:
@@ -293,7 +317,7 @@ def _put(folder: Path, target: Path) -> bool:
     return True
 
 
-def _put_in_two_renames(stage: Path, target: Path) -> bool:
+def _put_in_two_renames(stage: Path, target: Path, may_go: MayGo) -> bool:
     """Replace what is there, where names cannot be exchanged; False if another process was faster."""
     # a name that was never used before: readers may still hold those of an earlier try, and must not find it
     new = beside(target, "new")
@@ -302,19 +326,31 @@ def _put_in_two_renames(stage: Path, target: Path) -> bool:
     try:
         with suppress(FileNotFoundError):
             target.rename(old)
+            if not may_go(old):
+                raise _put_back(old, target)
         done = _moved(new, target)
         if not done:
             done = not _withdrawn(new, stage)
     except BaseException:
         with suppress(OSError):
             old.rename(target)
-        if target.exists():  # else both stay, and who opens the store next finishes
+        if os.path.lexists(target):  # else both stay, and who opens the store next finishes
             with suppress(OSError):
                 new.rename(stage)
             shutil.rmtree(old, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
     return done
+
+
+def _put_back(old: Path, target: Path) -> StoreExistsError:
+    """Give something its name again, or one by which nobody takes it for a folder of a writer."""
+    if not os.path.lexists(target):
+        old.rename(target)
+        return _appeared(target)
+    kept = beside(target, "kept")
+    old.rename(kept)
+    return _appeared(target, kept)
 
 
 def _moved(new: Path, target: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -57,7 +58,7 @@ __all__ = [
     "read_mode",
     "resolve",
     "wait",
-    "warn_of_labels",
+    "warn_of_others",
 ]
 
 type StoreArgument = Any
@@ -343,7 +344,8 @@ def publish(
     Raises
     ------
     StoreExistsError
-        As `check_free` does; and where another process has made the store meanwhile.
+        As `check_free` does; and where another process has made the store meanwhile, or something else that is not
+        to be replaced.
     """
     check_free(store, mode=mode, storage_options=storage_options)
     target = resolve(store)
@@ -369,7 +371,10 @@ def publish(
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
         yield group
-        (stage.create if mode == "w-" else stage.replace)(folder.root, target)
+        if mode == "w-":
+            stage.create(folder.root, target)
+        else:
+            stage.replace(folder.root, target, _may_go)
     except BaseException as error:
         folder.abandon()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -384,7 +389,8 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     Raises
     ------
     StoreExistsError
-        If something is there and `mode` is ``"w-"``, or if it is no Zarr store and `mode` is ``"w"``.
+        If something is there and `mode` is ``"w-"``; if it is no Zarr store, or a file system is mounted in it, and
+        `mode` is ``"w"``; if it is inside an array.
     OmeZarrError
         If `mode` is neither.
     """
@@ -411,6 +417,10 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
                 f"{target} is where a file system is mounted, which no store can replace; give a path inside it: "
                 f"{str(target / 'image.ome.zarr')!r}"
             )
+    if (array := _array_around(target)) is not None:
+        raise StoreExistsError(
+            f"{_shown(store)} is inside the array {str(array)!r}, which holds nothing but its chunks; give another path"
+        )
     if not exists(store, storage_options=storage_options):
         return
     if mode == "w-":
@@ -421,6 +431,11 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         raise StoreExistsError(
             f"{_shown(store)} is an array of the store {str(target.parent)!r}, which would break without it; "
             "give another path, or replace the whole store"
+        )
+    if isinstance(target, Path) and (mounted := _mounted_in(target)) is not None:
+        raise StoreExistsError(
+            f"{_shown(store)} holds {str(mounted)!r}, where a file system is mounted, which would be emptied; "
+            f"give another path, or take it away first: umount {str(mounted)!r}"
         )
     if not (_is_zarr(target) if isinstance(target, Path) else _opens(target, storage_options)):
         raise StoreExistsError(
@@ -448,20 +463,70 @@ def listed_labels(labels: zarr.Group) -> tuple[str, ...]:
     return tuple(path for path in listed if isinstance(path, str)) if isinstance(listed, list) else ()
 
 
-def warn_of_labels(
+def warn_of_others(
     store: StoreArgument, storage_options: Mapping[str, Any] | None = None, *, but: Collection[str] = ()
 ) -> None:
-    """Say that the labels of an image go with it, where it is replaced, unless there are new ones of their name."""
+    """Say what goes with an image that is replaced: labels, unless there are new ones of their name; other images."""
     names: list[str] = []
+    told: list[str] = []
     with suppress(Exception):  # what cannot be read may be replaced
-        found = label_names(labels_of(open_group(store, storage_options=storage_options)))
-        names = [name for name in found if name not in but]
+        group = open_group(store, storage_options=storage_options)
+        names = [name for name in label_names(labels_of(group)) if name not in but]
+        told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(group.attrs.asdict())]
+        if others := _other_images(group):
+            more = ", …" if len(others) > SHOWN else ""
+            told.append(f"holds other images ({', '.join(others[:SHOWN])}{more})")
     if names:
+        told.append(f"has labels ({', '.join(names)})")
+    if told:
         warn(
-            f"{_shown(store)} has labels ({', '.join(names)}), which are replaced together with the image; "
+            f"{_shown(store)} {' and '.join(told)}, which are replaced by the image that is written; "
             "write to another path to keep them",
             OtherImagesWarning,
         )
+
+
+COLLECTIONS = {
+    "plate": "a plate with its wells",
+    "well": "a well with its fields",
+    "bioformats2raw.layout": "a collection with its images",
+}
+"""Groups that stand for more than an image, by the key of the specification."""
+
+SEARCHED, SHOWN = 100, 5
+"""Groups that are opened in search of other images at most, and names of these that are told."""
+
+
+def _other_images(group: zarr.Group) -> list[str]:
+    """Return the paths of groups below a group that have OME metadata, but for its labels; of many, not all."""
+    found: list[str] = []
+    searched, queue = 0, [""]
+    while queue and searched < SEARCHED:
+        above = queue.pop(0)
+        names = [name for name in names_in(group, above) if not name.startswith(".") and name != "zarr.json"]
+        for path in sorted(f"{above}/{name}".strip("/") for name in names):
+            searched += 1
+            attrs = None if path == "labels" else _attributes_of_group(group, path)
+            if attrs is not None and spec.is_ome(attrs):
+                found.append(path)
+            elif attrs is not None:
+                queue.append(path)
+    return found
+
+
+def _attributes_of_group(group: zarr.Group, path: str) -> Mapping[str, Any] | None:
+    """Return the attributes of a group of any format below a group; none of a mere folder; None for an array."""
+    store, place = group.store, member_path(group, path)
+    if isinstance(store, zarr.storage.LocalStore):
+        if not (store.root / place).is_dir() or _is_array(store.root / place):
+            return None
+        if (opened := direct.opened_group(store.root, place)) is not None:
+            return opened.attrs.asdict()
+    try:
+        found = zarr.open(store, path=place, mode=read_mode(store), use_consolidated=False)
+    except (zarr.errors.BaseZarrError, FileNotFoundError):
+        return {}
+    return found.attrs.asdict() if isinstance(found, zarr.Group) else None
 
 
 def check_complete(group: zarr.Group) -> None:
@@ -668,6 +733,39 @@ def _opens(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool
     except (zarr.errors.GroupNotFoundError, FileNotFoundError):
         return False
     return True
+
+
+def _array_around(target: StoreLike) -> StoreLike | None:
+    """Return the array that a place is inside of; None if there is none, and for URLs, of which all would be asked."""
+    if isinstance(target, Path):
+        return next(filter(_is_array, target.resolve().parents), None)
+    if isinstance(target, zarr.storage.StorePath):
+        for parent in [*parents(target.path), ""] if target.path else []:
+            place = zarr.storage.StorePath(target.store, parent)
+            with suppress(zarr.errors.BaseZarrError, FileNotFoundError):
+                zarr.open_array(place, mode=read_mode(place))
+                return place
+    return None
+
+
+MOUNTS = Path("/proc/self/mountinfo")
+"""Where Linux tells what is mounted: on each line, as the fifth word, with spaces and the like as octal numbers."""
+
+
+def _mounted_in(folder: Path) -> Path | None:
+    """Return a place in a folder where a file system is mounted, or a single file; None where that is not told."""
+    try:
+        lines = MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return None
+    folder = folder.resolve()
+    places = (re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), line.split()[4]) for line in lines)
+    return next((found for place in places if folder in (found := Path(os.fsdecode(place))).parents), None)
+
+
+def _may_go(path: Path) -> bool:
+    """Whether ``mode="w"`` may replace what is at a path: a Zarr store, or an empty folder."""
+    return not path.is_symlink() and (_is_zarr(path) or (path.is_dir() and not any(path.iterdir())))
 
 
 def _is_zarr(path: Path) -> bool:

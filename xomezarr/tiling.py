@@ -512,7 +512,7 @@ def _chosen(
     def made(leaf: tuple[int, ...]) -> Tiling:
         return Tiling.growing(shapes, steps, units, leaf)
 
-    def fits(leaf: tuple[int, ...]) -> bool:
+    def fits(leaf: tuple[int, ...], workers: int) -> bool:
         return costs.memory(made(leaf), units, workers) <= max_memory
 
     def count(leaf: tuple[int, ...]) -> int:
@@ -522,8 +522,11 @@ def _chosen(
         return (costs.reads(shape, leaf) + OTHER_WORK) / min(workers, count(leaf))
 
     leaf = tuple(map(math.lcm, units[0], after))
-    while workers > 1 and not fits(leaf):
-        workers -= 1
+    if not fits(leaf, workers):
+        too_many, workers = workers, 1
+        while too_many - workers > 1:
+            middle = (workers + too_many) // 2
+            workers, too_many = (middle, too_many) if fits(leaf, middle) else (workers, middle)
     while _pixels(leaf, shape) * costs.itemsize * 2 <= costs.leaf:
         growing = [axis for axis, n in enumerate(shape) if leaf[axis] < n]
         if not growing:
@@ -532,7 +535,7 @@ def _chosen(
         axis = min(growing, key=lambda axis: (leaf[axis] >= costs.stored[axis], leaf[axis] // units[0][axis], -axis))
         doubled = _with(leaf, axis, 2 * leaf[axis])
         scarce = workers > 1 and count(doubled) < 2 * workers
-        if not fits(doubled) or (scarce and _pixels(leaf, shape) * costs.itemsize >= SHARED_BYTES):
+        if not fits(doubled, workers) or (scarce and _pixels(leaf, shape) * costs.itemsize >= SHARED_BYTES):
             break
         leaf = doubled
     while (reads := costs.reads(shape, leaf)) > ENOUGH_READS:
@@ -547,7 +550,7 @@ def _chosen(
         better = [
             candidate
             for candidate in larger
-            if costs.reads(shape, candidate) < enough and time(candidate) < time(leaf) and fits(candidate)
+            if costs.reads(shape, candidate) < enough and time(candidate) < time(leaf) and fits(candidate, workers)
         ]
         if not better:
             break

@@ -65,6 +65,9 @@ WINDOW_PLACES = 2**8
 WINDOW_BATCH = 2**24
 """Pixels of several channels that are read at once, since one chunk may hold them all."""
 
+TRIED_PIXELS = 2**12
+"""Pixels on which codecs that a user gives are tried: enough to show what is lost, and done in a millisecond."""
+
 
 def write_array(
     da: xr.DataArray, store: StoreArgument, *, progress: Progress | None = None, compute: bool = True, **options: Any
@@ -95,10 +98,7 @@ def write_plan(
     how: Callable[[Plan, Pixels, OnTile | None], None] | None = None,
 ) -> xr.DataTree | Any:
     """Write what is planned, by `execute` unless `how` says otherwise, and open what was written."""
-    if not compute or not is_local(plan.store):
-        # a local store is made beside its place: there, arrays that cannot be created cost nothing
-        check_codecs(plan)
-
+    check_codecs(plan)
     if not compute:
         # wherever it is computed, and whatever folder that process works in
         plan = replace(plan, store=resolve(plan.store))
@@ -144,12 +144,25 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
         Called after each part is written.
     """
     pixels.check()
-    with publish(
-        plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=plan.storage_options
-    ) as group:
+    options: dict[str, Any] = {"mode": plan.mode, "storage_options": plan.storage_options}
+    with publish(plan.store, zarr_format=plan.zarr_format, **options) as group, told_of_sources(pixels):
         fill(group, plan, pixels, on_tile)
         if not is_local(plan.store):
             consolidate(group, plan.zarr_format)
+
+
+@contextmanager
+def told_of_sources(pixels: Pixels) -> Iterator[None]:
+    """Where something fails, say so if what the pixels are read from is gone: that will have been why."""
+    try:
+        yield
+    except Exception as error:
+        try:
+            pixels.check()
+        except OmeZarrError as gone:
+            if str(gone) != str(error):
+                raise gone from error
+        raise
 
 
 def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
@@ -214,17 +227,73 @@ def chunk_keys(zarr_format: int) -> Any:
 
 
 def check_codecs(plan: Plan) -> None:
-    """Make sure that zarr takes the compressors, before anything is written: in memory, and without a pixel.
+    """Make sure that zarr takes the compressors, and gives pixels back as they were: in memory, on a few of them.
 
     Raises
     ------
     CodecError
         If it does not.
     """
-    if plan.compressors in (None, COMPRESSORS):
+    if not gives_codec(plan):
         return
     group = zarr.create_group(zarr.storage.MemoryStore(), zarr_format=plan.zarr_format)  # type: ignore[arg-type]
     create_levels(group, plan)
+    level = plan.levels[0]
+    pixels = any_pixels(level.dtype, small(tuple(level.chunks.values())))
+    sizes = dict(zip(level.chunks, pixels.shape, strict=True))
+    grids = {dim: replace(level.grids[dim], size=size) for dim, size in sizes.items()}
+    try:
+        with np.errstate(all="ignore"):  # of numbers that no image holds
+            create_array(group, plan, LevelPlan("few", grids, sizes, level.dtype))[...] = pixels
+            found = np.asarray(zarr.open_array(group.store, path="few", mode="r")[...]).astype(level.dtype)
+    except Exception as error:  # codecs have no common one
+        raise CodecError(
+            f"compressors={plan.compressors!r} cannot keep pixels of {level.dtype} ({error}); "
+            f"give another codec, such as compressors={an_example(plan)}, or None for none"
+        ) from error
+    if found.tobytes() != pixels.tobytes():
+        raise CodecError(
+            f"compressors={plan.compressors!r} change pixels of {level.dtype}, and what is read has to be what was "
+            "written: codecs with losses are not taken; change the pixels themselves first, as by round() or "
+            f"astype(), and give a codec without losses, such as compressors={an_example(plan)}, or None for none"
+        )
+    for of_label in plan.labels.values():
+        check_codecs(of_label)
+
+
+def gives_codec(plan: Plan) -> bool:
+    """Whether the codec is the user's."""
+    return plan.compressors is not None and not (isinstance(plan.compressors, str) and plan.compressors == COMPRESSORS)
+
+
+def an_example(plan: Plan) -> str:
+    """Return a codec, as it is written in Python, that any array of the plan's format can have."""
+    return "numcodecs.Zstd(level=3)" if plan.zarr_format == 2 else "zarr.codecs.ZstdCodec(level=3)"
+
+
+def small(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape of no more than `TRIED_PIXELS`, as much like another as can be.
+
+    >>> small((1, 256, 1024))
+    (1, 64, 64)
+    """
+    sizes = list(shape)
+    while math.prod(sizes) > TRIED_PIXELS:
+        longest = sizes.index(max(sizes))
+        sizes[longest] = -(-sizes[longest] // 2)
+    return tuple(sizes)
+
+
+def any_pixels(dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return pixels with any bits that numbers of a dtype may have, but only one kind of NaN; the same each time."""
+    bits = np.random.default_rng(0).bytes(math.prod(shape) * dtype.itemsize)
+    if dtype.kind == "b":
+        return (np.frombuffer(bits, "u1") % 2).astype(dtype).reshape(shape)
+    pixels = np.frombuffer(bits, dtype).reshape(shape).copy()
+    if dtype.kind in "fc":
+        parts = pixels.view(f"{dtype.byteorder}f{dtype.itemsize // (2 if dtype.kind == 'c' else 1)}")
+        parts[np.isnan(parts)] = np.nan
+    return pixels
 
 
 def create_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
@@ -245,12 +314,11 @@ def create_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
             arrays.append(made if made is not None else create_array(group, plan, level))
         return arrays
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        if plan.compressors is None or plan.compressors == COMPRESSORS:
+        if not gives_codec(plan):
             raise
-        codec = "numcodecs.Zstd(level=3)" if plan.zarr_format == 2 else "zarr.codecs.ZstdCodec(level=3)"
         raise CodecError(
             f"compressors={plan.compressors!r} cannot be used with Zarr v{plan.zarr_format} ({error}); "
-            f"give a codec of that format, such as compressors={codec}, or None for none"
+            f"give a codec of that format, such as compressors={an_example(plan)}, or None for none"
         ) from error
 
 
@@ -261,7 +329,7 @@ def compressors(plan: Plan) -> Any:
     encoded fastest when their bytes are shuffled; all others when their bits are. Higher levels of zstd take several
     times as long for a hundredth of the size.
     """
-    if plan.compressors is None or plan.compressors != COMPRESSORS:
+    if plan.compressors is None or gives_codec(plan):
         return plan.compressors
     dtype = plan.levels[0].dtype
     by_bytes = dtype.kind in "iu" and dtype.itemsize == 2
