@@ -146,6 +146,13 @@ def test_data_of_six_dimensions_are_written_as_one_image_for_each_view(tmp_path:
         np.testing.assert_array_equal(found.omezarr.level(0), pixels[list(shifts).index(angle)])
 
 
+def test_c6_attributes_of_a_dataset_are_those_of_the_image(tmp_path: Path) -> None:
+    ds = xr.Dataset({"image": cells()}, attrs={"dye": "DAPI"})
+    tree = write_collection({"a": ds, "b": cells()}, tmp_path / "a.zarr")
+    assert tree["a"].attrs["dye"] == "DAPI"
+    assert "dye" not in tree["b"].attrs
+
+
 def test_a_zip_file_holds_a_collection(tmp_path: Path) -> None:
     with ZipStore(tmp_path / "a.zip", mode="w") as store, pytest.warns(UserWarning, match="Duplicate name"):
         write_collection({"a": cells(), "b": image("y", "x")}, store)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import Acquisition, checks, spec, testing
+from xomezarr import Acquisition, checks, plating, spec, testing
 from xomezarr.errors import (
     IncompleteStoreError,
     LevelError,
@@ -893,6 +893,18 @@ def test_a_dataset_brings_its_labels(tmp_path: Path, version: str) -> None:
     np.testing.assert_array_equal(node.omezarr.labels["nuclei"].omezarr.levels[0], ds["nuclei"])
     assert node.omezarr.labels["nuclei"].omezarr.colors == {1: "#ff0000ff"}
     check_agrees(tmp_path / "p.zarr")
+
+
+def test_c6_attributes_of_a_dataset_are_those_of_the_image(tmp_path: Path, version: str) -> None:
+    da = image(0).isel(c=0, drop=True).astype("float32")
+    ds = xr.Dataset({"cells": da, "nuclei": (da > 2000).astype("uint16")}, attrs={"dye": "DAPI", "run": {"day": 3}})
+    xomezarr.write_plate({("A", 1): [ds]}, tmp_path / "p.zarr", levels=1, version=version)
+    xomezarr.to_plate(ds, tmp_path / "p.zarr", row="A", column=2, levels=1)
+    plating.to_plate(ds, tmp_path / "p.zarr", row="A", column=3, levels=1)
+    for well in ("A/1", "A/2", "A/3"):
+        assert ds.attrs.items() <= open_tree(tmp_path / "p.zarr", group=f"{well}/0").attrs.items()
+    with pytest.raises(OmeZarrError, match="well A/1, field 0: .*'multiscales'"):
+        xomezarr.write_plate({("A", 1): [ds.assign_attrs(multiscales=1)]}, tmp_path / "other.zarr")
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

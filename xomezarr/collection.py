@@ -172,13 +172,17 @@ def write_collection(
     return open_collection(store, storage_options=target.storage_options, cache=True)
 
 
-def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, tuple[xr.DataArray, Mapping[str, Labels]]]:
-    """Return each image and its labels by the image's name; what is wrong with names and kinds is added to `faults`."""
+type Parts = tuple[xr.DataArray, Mapping[str, Labels], Mapping[Any, Any]]
+"""An image, its labels, and attributes of its group."""
+
+
+def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, Parts]:
+    """Return each image and what belongs to it by the image's name; what is wrong with names and kinds is added to `faults`."""
     if not isinstance(images, Mapping) or not images:
         told = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
         faults.append(CollectionError(f"{told}; give images by name: {{'view 0': image, 'view 1': other}}"))
         return {}
-    parts: dict[str, tuple[xr.DataArray, Mapping[str, Labels]]] = {}
+    parts: dict[str, Parts] = {}
     taken: dict[str, str] = {}
     for name, image in images.items():
         with collecting(faults):
@@ -192,12 +196,12 @@ def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, tuple[xr.DataAr
     return parts
 
 
-def _part(image: Any) -> tuple[xr.DataArray, Mapping[str, Labels]]:
-    """Return an image and its labels."""
+def _part(image: Any) -> Parts:
+    """Return an image and what belongs to it."""
     if isinstance(image, xr.Dataset):
-        return parted(image, None, {}, {})
+        return *parted(image, None, {}, {}), image.attrs
     if isinstance(image, xr.DataArray):
-        return image, {}
+        return image, {}, {}
     raise CollectionError(
         f"it is a {type(image).__name__}; give a DataArray, or a Dataset of an image and its labels: "
         "xr.DataArray(pixels, dims=('y', 'x'))"
@@ -230,7 +234,7 @@ def _told_of(name: str, faults: Iterable[OmeZarrError]) -> list[OmeZarrError]:
 
 
 def _planned(
-    parts: Mapping[str, tuple[xr.DataArray, Mapping[str, Labels]]],
+    parts: Mapping[str, Parts],
     target: Target,
     options: Mapping[str, Any],
     faults: list[OmeZarrError],
@@ -241,10 +245,10 @@ def _planned(
     options = {option: value for option, value in options.items() if option not in _OF_ONE_IMAGE}
     told = {str(fault) for fault in faults}
     planned: dict[str, tuple[Plan, Pixels]] = {}
-    for name, (da, labels) in parts.items():
+    for name, (da, labels, attrs) in parts.items():
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
-            planned[name] = plan_image(da, target.within(name), [], labels=labels, **options)
+            planned[name] = plan_image(da, target.within(name), [], labels=labels, extra=attrs, **options)
         faults += _told_of(name, (fault for fault in of_image if str(fault) not in told))
     return planned
 

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from xomezarr import spec
@@ -159,6 +158,7 @@ def to_plate(
     progress: Progress | None = None,
     compute: bool = True,
     labels: Mapping[str, xr.DataArray | Labels] | None = None,
+    extra: Mapping[Any, Any] | None = None,
     **options: Any,
 ) -> xr.DataTree | Any:
     """Add an image to a plate; if there is no plate yet, it is made.
@@ -188,6 +188,8 @@ def to_plate(
         ``"w-"``: an error if the field exists; ``"w"``: replace it, and nothing else.
     progress, compute, labels, **options
         As in `to_zarr`.
+    extra
+        Attributes of the image's group, beside those of a Dataset.
 
     Returns
     -------
@@ -204,12 +206,9 @@ def to_plate(
         If the well has such a field, or something else than a plate is at that place.
     """
     faults: list[OmeZarrError] = []
-    da, given = (image, dict(labels or {})) if isinstance(image, xr.DataArray) else _parted(image, faults)
-    place: Place | None = None
-    with collecting(faults):
-        place = Place.of(da, row, column, field, acquisition)
-    raise_all(faults, "the image cannot be added to the plate")
-    assert place is not None
+    parts = _parted(image)
+    da, given = parts.image, {**parts.labels, **(labels or {})}
+    place = Place.of(da, row, column, field, acquisition)
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
     entry = _Entry(place, name, version or plate.version or OLDEST, mode, default_name(store))
@@ -223,7 +222,9 @@ def to_plate(
     faults += [fault for fault in of_target if taken is None or not isinstance(fault, StoreExistsError)]
     faults += [] if taken is None else [taken]
     with collecting(faults):
-        plan, pixels = plan_image(place.marked(da), target, [], labels=given, **options)
+        plan, pixels = plan_image(
+            place.marked(da), target, [], labels=given, extra={**parts.attrs, **(extra or {})}, **options
+        )
     raise_all(faults, f"the image cannot be added to the plate at {place}")
     add = partial(_add, resolve(store), entry)
     return write_plan(_named(plan, da, place), pixels, progress=progress, compute=compute, how=add)
@@ -234,27 +235,28 @@ def to_plate(
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """An image that is to be written, with its labels."""
+    """An image that is to be written, with its labels and the attributes of its group."""
 
     image: xr.DataArray
     labels: Mapping[str, Labels]
+    attrs: Mapping[Any, Any]
 
 
-def _parted(image: Any, faults: list[OmeZarrError]) -> tuple[xr.DataArray, dict[str, Any]]:
-    """Return an image and its labels."""
+def _parted(image: Any) -> _Image:
+    """Return an image with what belongs to it.
+
+    Raises
+    ------
+    OmeZarrError
+        If it is none.
+    """
     if isinstance(image, xr.DataArray):
-        return image, {}
+        return _Image(image, {}, {})
     if isinstance(image, xr.Dataset):
-        with collecting(faults):
-            da, labels = parted(image, None, {}, {})
-            return da, dict(labels)
-    else:
-        faults.append(
-            PlateError(
-                f"the image is a {type(image).__name__}; make a DataArray of it: xr.DataArray(image, dims=('y', 'x'))"
-            )
-        )
-    return xr.DataArray(np.zeros((1, 1)), dims=("y", "x")), {}
+        return _Image(*parted(image, None, {}, {}), image.attrs)
+    raise PlateError(
+        f"the image is a {type(image).__name__}; make a DataArray of it: xr.DataArray(image, dims=('y', 'x'))"
+    )
 
 
 def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, _Image]:
@@ -275,13 +277,13 @@ def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, _Image]:
             continue
         for field, image in given.items() if isinstance(given, Mapping) else enumerate(given):
             of_image: list[OmeZarrError] = []
-            da, labels = _parted(image, of_image)
             with collecting(of_image):
-                place = Place.of(da, *well, field, None)
+                parts = _parted(image)
+                place = Place.of(parts.image, *well, field, None)
                 if place.path in paths:
                     raise PlateError("there are two of that name; name each differently")
                 paths.add(place.path)
-                found[place] = _Image(place.marked(da), labels)
+                found[place] = replace(parts, image=place.marked(parts.image))
             where = f"well {'/'.join(map(str, well))}, field {field}"
             faults += [type(fault)(f"{where}: {fault}") for fault in of_image]
     return found
@@ -296,7 +298,8 @@ def _planned(
     for place, image in images.items():
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
-            plan, pixels = plan_image(image.image, target.within(place.path), [], labels=image.labels, **options)
+            within = target.within(place.path)
+            plan, pixels = plan_image(image.image, within, [], labels=image.labels, extra=image.attrs, **options)
             planned[place] = _named(plan, image.image, place), pixels
         for fault in of_image:
             found.setdefault((type(fault), str(fault)), []).append(place)
