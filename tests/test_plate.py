@@ -952,6 +952,27 @@ def test_metadata_of_other_tools_survive(plate: Path, version: str) -> None:
     assert "A/1a/0/0" in zarr.open_group(plate, mode="r")
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_metadata_that_were_gathered_are_true_of_new_images(tmp_path: Path, version: str, elsewhere: bool) -> None:
+    store = MemoryStore() if elsewhere else tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [image(0)]}, store, version=version, levels=1)
+    if not elsewhere:
+        zarr.consolidate_metadata(store, zarr_format=spec.zarr_format(version))  # type: ignore[arg-type]
+    smaller = image(9).isel(x=slice(20))
+    for new in ({"row": "A", "column": 1, "field": 1}, {"row": "B", "column": 2}):
+        add(store, **new)
+    add(store, "A", 1, da=smaller, mode="w")
+    gathered = zarr.open_group(store, mode="r")
+    assert gathered.metadata.consolidated_metadata is not None
+    assert gathered["A/1/0/0"].shape == smaller.shape  # type: ignore[union-attr]
+    assert {"A/1/1/0", "B/2/0/0"} <= dict(gathered.members(max_depth=None)).keys()
+    plain = zarr.open_group(store, mode="r", use_consolidated=False)
+    assert gathered.attrs.asdict() == plain.attrs.asdict()
+    assert gathered["A/1"].attrs.asdict() == plain["A/1"].attrs.asdict()
+    check_agrees(store)
+
+
 def test_a_plate_in_the_making_says_so(tmp_path: Path, version: str) -> None:
     from xomezarr.store import publish
 

@@ -27,6 +27,7 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
+from xomezarr.in_place import consolidated
 from xomezarr.labelling import parted
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
@@ -563,6 +564,7 @@ def _name_it(
     """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
     first, last, well = changed
     version, place = entry.version, entry.place
+    stale = _consolidated(store, options)  # of format 3 they go with the first change
     group = zarr.open_group(
         store,
         mode="a",
@@ -577,7 +579,8 @@ def _name_it(
         of_well.attrs.put(_attributes(of_well, spec.dump_well(well, version)))
     if last != first:
         group.attrs.put(_attributes(group, spec.dump_plate(last, version)))
-    _drop_consolidated(group)
+    for gathered in stale:
+        consolidate(gathered, gathered.metadata.zarr_format)
 
 
 def _attributes(group: zarr.Group, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -588,10 +591,15 @@ def _attributes(group: zarr.Group, said: Mapping[str, Any]) -> dict[str, Any]:
     return {**attrs, **said} | ({spec.SIDECAR: left} if left else {})
 
 
-def _drop_consolidated(group: zarr.Group) -> None:
-    """Take away metadata that were gathered in one object: readers that know it would not find the new image."""
-    if group.metadata.zarr_format == 2 and group.store.supports_deletes:
-        wait(group.store.delete(member_path(group, ".zmetadata")))
+def _consolidated(store: Any, options: Mapping[str, Any] | None) -> list[zarr.Group]:
+    """Return the groups whose metadata are gathered in one object: readers that know it would miss the new image."""
+    if isinstance(store, str | Path):
+        return consolidated(store, options)
+    try:
+        group = zarr.open_group(store, mode="r+")
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        return []
+    return [] if group.metadata.consolidated_metadata is None else [group]
 
 
 def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
