@@ -932,6 +932,51 @@ def test_a_failure_leaves_what_was_there_before(tmp_path: Path, elsewhere: bool)
     check_agrees(store)
 
 
+@pytest.mark.parametrize("others", [["A/1/0", "A/2"], ["A/2"], []])
+def test_elsewhere_a_replaced_image_is_not_named_before_it_is_whole(version: str, others: list[str]) -> None:
+    store = MemoryStore()
+    wells: dict[tuple[str, str], dict[str, xr.DataArray]] = {("A", "1"): {"1": image(1)}}
+    for path in others:
+        row, column, *_ = path.split("/")
+        wells.setdefault((row, column), {})["0"] = image(2)
+    xomezarr.write_plate(wells, store, version=version, levels=1, name="mine")
+    root, well = (zarr.open_group(store, path=path, mode="r+", use_consolidated=False) for path in ("", "A/1"))
+    for group, kind, entry in ((root, "plate", "wells"), (well, "well", "images")):
+        attrs = group.attrs.asdict()
+        next(one for one in attrs.get("ome", attrs)[kind][entry] if one["path"] in ("A/1", "1"))["note"] = "control"
+        group.attrs.put(attrs)
+    before = {path: attrs_of(store, path) for path in ("", "A/1")}
+
+    def named() -> set[str]:
+        plate = spec.parse_plate(attrs_of(store))
+        return {
+            f"{one.path}/{field.path}"
+            for one in plate.wells
+            for field in spec.parse_well(attrs_of(store, one.path)).fields
+        }
+
+    seen: list[set[str]] = []
+
+    def stop(done: int) -> None:
+        seen.append(named())
+        raise RuntimeError("stopped")
+
+    add(store, "A", 1, 7, field=1, mode="w")
+    assert {path: attrs_of(store, path) for path in ("", "A/1")} == before
+    with pytest.raises(RuntimeError, match="stopped"):
+        add(store, "A", 1, 8, field=1, mode="w", progress=stop)
+    left = {path if path.count("/") == 2 else f"{path}/0" for path in others}
+    assert seen == [left]
+    assert named() == left
+    assert not [key for key in store._store_dict if key.startswith("A/1/1/")]
+    if others:
+        check_agrees(store)
+    add(store, "A", 1, 9, field=1)
+    assert named() == left | {"A/1/1"}
+    assert check_agrees(store).name == "mine"
+    np.testing.assert_array_equal(xomezarr.open_plate(store, check=True)["A/1/1/0"]["image"], image(9))
+
+
 def test_metadata_of_other_tools_survive(plate: Path, version: str) -> None:
     document = document_of(plate, version)
     content = json.loads(document.read_text())

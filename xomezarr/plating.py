@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from xomezarr.in_place import consolidated
 from xomezarr.labelling import parted
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
-from xomezarr.model import Acquisition, Plate, Well
+from xomezarr.model import Acquisition, Field, Plate, PlateWell, Well
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
 from xomezarr.planning import Target, is_token, plan_image
@@ -164,7 +165,8 @@ def to_plate(
 ) -> xr.DataTree | Any:
     """Add an image to a plate; if there is no plate yet, it is made.
 
-    A failure leaves what was there before. Several processes may add images to a plate in a local folder at once;
+    A failure leaves what was there before, but for an image elsewhere than in a local folder that was to be replaced:
+    that is gone then, and nothing names it. Several processes may add images to a plate in a local folder at once;
     elsewhere only one at a time. Whoever reads meanwhile finds whole images, and metadata of plate and wells that
     agree, whenever a writer is stopped.
 
@@ -186,7 +188,8 @@ def to_plate(
     version
         Of OME-Zarr; left out, that of the plate, or ``"0.4"`` for a new one.
     mode
-        ``"w-"``: an error if the field exists; ``"w"``: replace it, and nothing else.
+        ``"w-"``: an error if the field exists; ``"w"``: replace it, and nothing else. Elsewhere than in a local folder
+        its well does not name it meanwhile, and the plate not the well if it has no other.
     progress, compute, labels, **options
         As in `to_zarr`.
     extra
@@ -212,9 +215,9 @@ def to_plate(
     place = Place.of(da, row, column, field, acquisition)
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
-    entry = _Entry(place, name, version or plate.version or OLDEST, mode, default_name(store))
+    entry = _Entry(place, name, version or plate.version or OLDEST, default_name(store))
     with collecting(faults):
-        plate.with_entry(entry)
+        _, last, well = plate.with_entry(entry)
     taken = plate.taken(place, mode)
     asked, options = Target.split({**options, "mode": mode, "version": entry.version})
     of_target: list[OmeZarrError] = []
@@ -227,7 +230,7 @@ def to_plate(
             place.marked(da), target, [], labels=given, extra={**parts.attrs, **(extra or {})}, **options
         )
     raise_all(faults, f"the image cannot be added to the plate at {place}")
-    add = partial(_add, resolve(store), entry)
+    add = partial(_add, resolve(store), entry, replace(plate, group=None), (last, well))
     return write_plan(_named(plan, da, place), pixels, progress=progress, compute=compute, how=add)
 
 
@@ -348,8 +351,15 @@ class _Entry:
     place: Place
     name: str | None
     version: str
-    mode: str
     default_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What a plate does not name while it is replaced, and where it stood; None for what it names."""
+
+    field: tuple[int, Field] | None = None
+    well: tuple[int, PlateWell] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,16 +374,21 @@ class _Stored:
         None where there is none yet.
     plate
         None where it is in the making: it has no image yet.
+    attrs
+        What `plate` was read from.
     """
 
     store: StoreArgument
     storage_options: Mapping[str, Any] | None
     group: zarr.Group | None
     plate: Plate | None
+    attrs: Mapping[str, Any] = dataclass_field(default_factory=dict)
 
     @classmethod
-    def found(cls, store: StoreArgument, storage_options: Mapping[str, Any] | None) -> _Stored:
-        """Look at it.
+    def found(
+        cls, store: StoreArgument, storage_options: Mapping[str, Any] | None, known: _Stored | None = None
+    ) -> _Stored:
+        """Look at it; what has not changed since it was `known` is not read again, which takes long for many wells.
 
         Raises
         ------
@@ -391,7 +406,8 @@ class _Stored:
             raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
         attrs = group.attrs.asdict()
         if "plate" in spec.kinds(attrs):
-            return cls(store, storage_options, group, spec.parse_plate(attrs))
+            plate = known.plate if known is not None and known.attrs == attrs else spec.parse_plate(attrs)
+            return cls(store, storage_options, group, plate, attrs)
         if not spec.is_ome(attrs):
             try:
                 check_complete(group)
@@ -437,8 +453,19 @@ class _Stored:
             'done, or goes on still; give mode="w" to write it again'
         )
 
-    def with_entry(self, entry: _Entry) -> tuple[Plate | None, Plate, Well]:
+    def with_entry(
+        self, entry: _Entry, taken: _Taken = _Taken(), judged: tuple[Plate, Well] | None = None
+    ) -> tuple[Plate | None, Plate, Well]:
         """Say what the metadata are to be with one image more.
+
+        Parameters
+        ----------
+        entry
+            The image.
+        taken
+            What has been taken away since.
+        judged
+            What they were to be when they were judged as a whole: of what is the same the judges are not asked again.
 
         Returns
         -------
@@ -456,6 +483,8 @@ class _Stored:
         """
         faults: list[OmeZarrError] = []
         place, known = entry.place, self.plate
+        if known is not None:
+            known = replace(known, wells=_put_back(known.wells, taken.well))
         plate = known or Plate((), (), (), entry.name or entry.default_name)
         if self.version not in (None, entry.version):
             faults.append(
@@ -466,6 +495,7 @@ class _Stored:
         if entry.name is not None and plate.name not in (None, entry.name):
             faults.append(PlateError(f"the plate is called {plate.name!r}, and not {entry.name!r}; leave name out"))
         before = self.well(place.well) or Well(())
+        before = replace(before, fields=_put_back(before.fields, taken.field))
         well = before
         with collecting(faults):
             well = with_field(before, place)
@@ -477,10 +507,14 @@ class _Stored:
         with collecting(faults):
             last = with_well(first, place.well)
         if not faults:
-            with collecting(faults):
-                spec.check(spec.dump_plate(last, entry.version), entry.version)
-            with collecting(faults):
-                spec.check(spec.dump_well(well, entry.version), entry.version)
+            known_wells = {one.path for one in judged[0].wells} - {place.well} if judged is not None else set()
+            if judged is None or last != judged[0]:
+                new = replace(last, wells=tuple(one for one in last.wells if one.path not in known_wells))
+                with collecting(faults):
+                    spec.check(spec.dump_plate(new, entry.version), entry.version)
+            if judged is None or well != judged[1]:
+                with collecting(faults):
+                    spec.check(spec.dump_well(well, entry.version), entry.version)
         raise_all(faults, f"the plate has no place for the image at {place}")
         return (None if known is None else first), last, well
 
@@ -505,6 +539,13 @@ class _Stored:
                     yield f"well {well.path}, field {field.path}"
 
 
+def _put_back[T: (Field, PlateWell)](entries: tuple[T, ...], taken: tuple[int, T] | None) -> tuple[T, ...]:
+    """Return entries with one that was taken away, unless it is there again."""
+    if taken is None or taken[1].path in {entry.path for entry in entries}:
+        return entries
+    return (*entries[: taken[0]], taken[1], *entries[taken[0] :])
+
+
 def _is_begun(target: Any) -> bool:
     """Whether a folder without metadata holds folders of wells alone: its first writer failed, and others go on."""
     if not isinstance(target, Path) or not target.is_dir():
@@ -516,31 +557,76 @@ def _is_begun(target: Any) -> bool:
     return bool(wells) and all(path.is_dir() and PLAIN.fullmatch(path.name) for path in (*rows, *wells))
 
 
-def _add(store: Any, entry: _Entry, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
+def _add(
+    store: Any,
+    entry: _Entry,
+    known: _Stored,
+    judged: tuple[Plate, Well],
+    plan: Plan,
+    pixels: Pixels,
+    on_tile: OnTile | None,
+) -> None:
     """Write an image where it belongs; when it is whole, its well and the plate name it."""
     options = plan.storage_options
     pixels.check()
     _begin(store, entry, options)
-    placed = False
+    placed, local = False, is_local(store)
     try:
+        taken = _Taken() if local or plan.mode == "w-" else _take(store, entry, known, options)
         with ExitStack() as until_named:
             with publish(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as group:
-                placed = not is_local(store)
+                placed = not local
                 fill(group, plan, pixels, on_tile)
                 if placed:
                     consolidate(group, plan.zarr_format)
                 until_named.enter_context(_alone(store))
                 # another process may have changed the plate meanwhile
-                stored = _Stored.found(store, options)
-                first, last, well = stored.with_entry(entry)
+                stored = _Stored.found(store, options, known)
+                first, last, well = stored.with_entry(entry, taken, judged)
             _name_it(store, entry, stored, (first, last, well), options)
     except BaseException as error:
         if not isinstance(error, StoreExistsError):  # what is there is another's
-            if placed and plan.mode == "w-":
+            if placed:
                 with suppress(Exception):  # the error that led here counts
                     _erase(plan.store, options)
             _tidy(store, entry, options)
         raise
+
+
+def _take(store: Any, entry: _Entry, known: _Stored, options: Mapping[str, Any] | None) -> _Taken:
+    """Let nothing name an image that is replaced in its place, until it is whole again."""
+    stored, place = _Stored.found(store, options, known), entry.place
+    well = stored.well(place.well)
+    if stored.plate is None or well is None or stored.group is None or not stored.group.store.supports_deletes:
+        return _Taken()
+    fields = [number for number, field in enumerate(well.fields) if field.path == place.field]
+    wells = [number for number, named in enumerate(stored.plate.wells) if named.path == place.well]
+    if not fields or not wells:
+        return _Taken()
+    stale, group = _consolidated(store, options), _writable(store, entry.version, options)
+    left = tuple(field for field in well.fields if field.path != place.field)
+    if left:
+        of_well = group.require_group(place.well)
+        of_well.attrs.put(_attributes(of_well, spec.dump_well(replace(well, fields=left), entry.version)))
+        taken = _Taken(field=(fields[0], well.fields[fields[0]]))
+    else:
+        others = tuple(named for named in stored.plate.wells if named.path != place.well)
+        group.attrs.put(_attributes(group, spec.dump_plate(replace(stored.plate, wells=others), entry.version)))
+        taken = _Taken(well=(wells[0], stored.plate.wells[wells[0]]))
+    for gathered in stale:
+        consolidate(gathered, gathered.metadata.zarr_format)
+    return taken
+
+
+def _writable(store: Any, version: str, options: Mapping[str, Any] | None) -> zarr.Group:
+    """Open the group of a plate to change what it says."""
+    return zarr.open_group(
+        store,
+        mode="a",
+        zarr_format=spec.zarr_format(version),  # type: ignore[arg-type]
+        use_consolidated=False,
+        storage_options=dict(options) if options else None,
+    )
 
 
 def _begin(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
@@ -565,13 +651,7 @@ def _name_it(
     first, last, well = changed
     version, place = entry.version, entry.place
     stale = _consolidated(store, options)  # of format 3 they go with the first change
-    group = zarr.open_group(
-        store,
-        mode="a",
-        zarr_format=spec.zarr_format(version),  # type: ignore[arg-type]
-        use_consolidated=False,
-        storage_options=dict(options) if options else None,
-    )
+    group = _writable(store, version, options)
     if first is not None and first != stored.plate:
         group.attrs.put(_attributes(group, spec.dump_plate(first, version)))
     of_well = group.require_group(place.well)
