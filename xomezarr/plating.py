@@ -573,8 +573,14 @@ def _add(
     placed, local = False, is_local(store)
     try:
         taken = _Taken() if local or plan.mode == "w-" else _take(store, entry, known, options)
-        with ExitStack() as until_named:
-            with publish(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as group:
+        with ExitStack() as in_the_end, ExitStack() as until_named:
+            with publish(
+                plan.store,
+                zarr_format=plan.zarr_format,
+                mode=plan.mode,
+                storage_options=options,
+                removed=partial(in_the_end.callback, _removed),  # others wait meanwhile
+            ) as group:
                 placed = not local
                 fill(group, plan, pixels, on_tile)
                 if placed:
@@ -591,6 +597,13 @@ def _add(
                     _erase(plan.store, options)
             _tidy(store, entry, options)
         raise
+
+
+def _removed(old: Path) -> None:
+    """Delete the folder of an image that was replaced."""
+    from xomezarr import stage
+
+    stage.remove(old)
 
 
 def _take(store: Any, entry: _Entry, known: _Stored, options: Mapping[str, Any] | None) -> _Taken:

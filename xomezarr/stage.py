@@ -38,7 +38,7 @@ from xomezarr.errors import StoreExistsError, StoreNotFoundError
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
-__all__ = ["Stage", "beside", "create", "discard", "locked", "recover", "replace", "sweep", "unfinished"]
+__all__ = ["Stage", "beside", "create", "discard", "locked", "recover", "remove", "replace", "sweep", "unfinished"]
 
 ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
 """A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
@@ -149,17 +149,23 @@ def create(stage: Path, target: Path) -> None:
         )
 
 
-def replace(stage: Path, target: Path) -> None:
+def remove(old: Path) -> None:
+    """Delete a folder that has been put aside; what cannot be deleted is swept by who comes next."""
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def replace(stage: Path, target: Path, removed: Callable[[Path], object] = remove) -> None:
     """Put the finished folder where another may be; a process that is killed meanwhile leaves one or the other whole.
 
-    Of several processes that do so at once each succeeds, and the last one's folder stays.
+    Of several processes that do so at once each succeeds, and the last one's folder stays. `removed` is called with
+    the other one, which may take long to delete.
     """
     while not _exchange(stage, target):
         if _put(stage, target) or _put_in_two_renames(stage, target):
             return
     old = beside(target, "old")
     stage.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
+    removed(old)
 
 
 def discard(target: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -314,7 +314,12 @@ def open_group(
 
 @contextmanager
 def publish(
-    store: StoreArgument, *, zarr_format: int, mode: str, storage_options: Mapping[str, Any] | None = None
+    store: StoreArgument,
+    *,
+    zarr_format: int,
+    mode: str,
+    storage_options: Mapping[str, Any] | None = None,
+    removed: Callable[[Path], object] | None = None,
 ) -> Iterator[zarr.Group]:
     """Create a group that becomes visible whole, or not at all where the place is a local folder.
 
@@ -339,6 +344,8 @@ def publish(
         2 or 3.
     mode
         ``"w-"``: an error if something is there; ``"w"``: an existing Zarr store is replaced.
+    removed
+        Called with the folder of a local store that was replaced, to delete it; left out, it is deleted at once.
 
     Raises
     ------
@@ -369,7 +376,10 @@ def publish(
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
         yield group
-        (stage.create if mode == "w-" else stage.replace)(folder.root, target)
+        if mode == "w-":
+            stage.create(folder.root, target)
+        else:
+            stage.replace(folder.root, target, removed or stage.remove)
     except BaseException as error:
         folder.abandon()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
