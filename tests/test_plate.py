@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from xomezarr import Acquisition, checks, plating, spec, testing
 from xomezarr.errors import (
     IncompleteStoreError,
     LevelError,
+    MetadataError,
     MultipleErrors,
     NotOmeZarrError,
     OmeZarrError,
@@ -811,6 +812,49 @@ def test_another_image_in_a_field_replaces_it_alone(plate: Path) -> None:
     np.testing.assert_array_equal(xomezarr.open_plate(plate)["A/2/1/0"]["image"], image(9))
 
 
+def test_others_do_not_wait_while_a_replaced_image_is_deleted(plate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextlib import contextmanager
+
+    from xomezarr import stage
+
+    held: list[Path] = []
+    deleted: list[bool] = []
+    locked, remove = stage.locked, stage.remove
+
+    @contextmanager
+    def told(folder: Path) -> Iterator[None]:
+        with locked(folder):
+            held.append(folder)
+            try:
+                yield
+            finally:
+                held.remove(folder)
+
+    def noted(old: Path) -> None:
+        deleted.append(bool(held))
+        remove(old)
+
+    monkeypatch.setattr(stage, "locked", told)
+    monkeypatch.setattr(stage, "remove", noted)
+    add(plate, "A", 2, 9, field=1, mode="w")
+    assert deleted == [False]
+    assert sorted(path.name for path in (plate / "A" / "2").iterdir() if path.is_dir()) == ["0", "1"]
+
+
+def test_the_judges_are_not_asked_again_under_the_lock(plate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    check = spec.check
+    later = image(9).omezarr.to_plate(plate, row="A", column=1, field=3, levels=1, compute=False)
+    other = image(9).omezarr.to_plate(plate, row="C", column=12, field=3, levels=1, compute=False)
+    monkeypatch.setattr(spec, "check", lambda attrs, version: (asked.append(attrs), check(attrs, version)))
+    later.compute(scheduler="threads")
+    assert asked == []
+    other.compute(scheduler="threads")  # the plate has changed meanwhile: it counts more fields
+    (of_plate,) = asked
+    assert [well.path for well in spec.parse_plate(of_plate).wells] == ["C/12"]
+    assert [well.path for well in check_agrees(plate).wells] == ["A/1", "A/2", "B/12", "C/12"]
+
+
 def test_runs_are_known_before_images_name_them(tmp_path: Path) -> None:
     store = tmp_path / "plate.zarr"
     add(store, "A", 1, acquisition=0)
@@ -975,6 +1019,19 @@ def test_elsewhere_a_replaced_image_is_not_named_before_it_is_whole(version: str
     assert named() == left | {"A/1/1"}
     assert check_agrees(store).name == "mine"
     np.testing.assert_array_equal(xomezarr.open_plate(store, check=True)["A/1/1/0"]["image"], image(9))
+
+
+def test_acquisitions_that_cannot_be_read_are_named_and_not_lost(plate: Path, version: str) -> None:
+    document = document_of(plate, version)
+    content = json.loads(document.read_text())
+    attrs = content["attributes"]["ome"] if version == "0.5" else content
+    attrs["plate"]["acquisitions"] = [{"name": "theirs", "id": "run-1"}]
+    document.write_text(json.dumps(content))
+    before = files(plate)
+    for options in ({}, {"acquisition": 3}):
+        with pytest.raises(MetadataError, match=r"acquisitions\[\d\]\.id: it is the string 'run-1'"):
+            add(plate, "C", 1, **options)
+        assert files(plate) == before
 
 
 def test_metadata_of_other_tools_survive(plate: Path, version: str) -> None:
