@@ -634,6 +634,23 @@ def test_images_that_cannot_be_opened_are_told_and_left_out(tmp_path: Path) -> N
     assert any("the image '0'" in message and "place of the image '0'" in message for message in said)
 
 
+@pytest.mark.parametrize("place", ["0", "OME"])
+def test_json_that_is_nested_too_deeply_costs_what_it_is_said_of_alone(tmp_path: Path, place: str) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, series=["0", "1"], xml=None)
+    depth = 200_000
+    document = store / place / ".zattrs"
+    document.write_text(document.read_text().rstrip().removesuffix("}") + ', "x": ' + "[" * depth + "]" * depth + "}")
+    with pytest.warns(CollectionWarning, match="'0' of .*cannot be opened" if place == "0" else "list of images"):
+        tree = open_collection(store)
+    assert list(tree) == (["1"] if place == "0" else ["0", "1"])
+
+
+def test_c7_an_option_that_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(OmeZarrError, match="^write_collection has no option metod=; give method="):
+        write_collection({"a": cells(), "b": cells()}, tmp_path / "a.zarr", metod="mean")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_list_that_leaves_the_store_is_not_followed(tmp_path: Path) -> None:
     store = bioformats2raw(tmp_path / "in/a.zarr", SHAPES, series=["../../secret", "0"], xml=None)
     cells().omezarr.to_zarr(tmp_path / "secret")

@@ -259,6 +259,27 @@ def test_the_engine_opens_the_same_tree(plate: Path) -> None:
         xr.open_dataset(plate, engine="omezarr")
 
 
+@pytest.mark.parametrize("place", ["A/1", "A/1/0"])
+def test_json_that_is_nested_too_deeply_costs_one_image_alone(plate: Path, version: str, place: str) -> None:
+    nested(document_of(plate / place, version))
+    for check in (False, True):
+        with pytest.warns(PlateWarning, match=f"'{place}'"):
+            tree = xomezarr.open_plate(plate, check=check)
+        np.testing.assert_array_equal(tree["A/2/1/0"]["image"], image(4))
+
+
+def nested(document: Path) -> None:
+    depth = 200_000
+    overwrite(document, document.read_text().rstrip().removesuffix("}") + ', "x": ' + "[" * depth + "]" * depth + "}")
+
+
+def test_pixels_are_no_coordinate_to_leave_out(plate: Path) -> None:
+    for dropped in ("image", ["row", "image"]):
+        with pytest.raises(PlateError, match=r"drop_variables names 'image', which are the pixels.*coordinates"):
+            xomezarr.open_plate(plate, drop_variables=dropped)
+    assert "row" not in xomezarr.open_plate(plate, drop_variables="row")["A/2/1/0"].coords
+
+
 def test_what_is_no_plate_says_what_it_is(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "image.zarr")
     with pytest.raises(NotOmeZarrError, match=r"image\.zarr.*an image"):
@@ -522,6 +543,14 @@ def test_wells_are_shown_in_one_brightness_where_the_store_names_none(tmp_path: 
     assert 100 < grey[0] < 155
 
 
+def test_images_of_different_channels_are_not_drawn_together(tmp_path: Path) -> None:
+    wells = {("A", 1): [image(0)], ("A", 2): [image(1).isel(c=[0])], ("A", 3): [image(2).isel(c=0, drop=True)]}
+    xomezarr.write_plate(wells, tmp_path / "p.zarr", levels=1)
+    tree = xomezarr.open_plate(tmp_path / "p.zarr", check=True)
+    with pytest.raises(MultipleErrors, match=r"(?s)well A/2, field 0: .* 1 channels, .*A/1.* 2;.*well A/3.*filter"):
+        tree.omezarr.overview()
+
+
 def test_an_overview_that_cannot_be_drawn_says_why(plate: Path) -> None:
     tree = xomezarr.open_plate(plate)
     with pytest.raises(PlateError, match="no well has a field 7; give one of '0', '1'"):
@@ -609,6 +638,11 @@ def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None
         ({"acquisitions": {0: {"colour": "red"}}}, "give an id and a dict of"),
         ({"acquisitions": {0: {}, 1: {}}}, r"acquisitions 0, 1, and well A/1, field 0 does not say.*assign_coords"),
         ({"acquisitions": {0: {"start_time": "now"}}}, "starttime"),
+        ({"acquisitions": [0]}, r"acquisitions is a list; give runs by id: acquisitions=\{0"),
+        ({"rows": 5}, r'rows is 5; give a list of names, such as rows=\["A"\]'),
+        ({"columns": 5}, r"columns is 5; give a list of names, such as columns=\[1\]"),
+        ({"labels": {}}, "labels= is said of one image; give each image with its labels as a Dataset"),
+        ({"metod": "mean", "hue": 1}, r"(?s)write_plate has no option metod=; give method=.*no option hue=; leave it"),
         ({"name": 3}, "name"),
         ({"version": "0.3"}, "0.3"),
         ({"mode": "a"}, "mode 'a'"),
@@ -898,6 +932,8 @@ def test_a_second_run_is_refused_while_images_name_none(tmp_path: Path) -> None:
         ({"version": "0.4"}, r"the plate is of OME-Zarr 0.5.*leave it out"),
         ({"name": "other"}, r"called 'screen', and not 'other'; leave name out"),
         ({"da": image().assign_coords(x=image()["x"] ** 2)}, "irregular"),
+        ({"metod": "mean", "row": "b"}, r"(?s)'B' and 'b' are the same.*to_plate has no option metod=; give method="),
+        ({"labels": 5}, "labels"),
         ({"chunks": {"w": 2}, "row": "a"}, r"(?s)'A' and 'a' are the same.*'w'"),
     ],
 )

@@ -9,7 +9,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from itertools import count
 from typing import Any
@@ -24,7 +24,6 @@ from xomezarr.errors import (
     MetadataError,
     NotOmeZarrError,
     OmeZarrError,
-    VersionError,
     collecting,
     raise_all,
     warn,
@@ -36,7 +35,8 @@ from xomezarr.model import Image
 from xomezarr.omexml import XmlImage
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image
-from xomezarr.planning import Target, plan_image
+from xomezarr.planning import Target, known_options, plan_image
+from xomezarr.plate import UNREADABLE
 from xomezarr.progress import progress_of
 from xomezarr.read import Complete, closer, tree_of
 from xomezarr.store import (
@@ -243,6 +243,7 @@ def _planned(
     unsuitable = [option for option in options if option in _OF_ONE_IMAGE]
     faults += [CollectionError(f"{option}= is said of one image; {_OF_ONE_IMAGE[option]}") for option in unsuitable]
     options = {option: value for option, value in options.items() if option not in _OF_ONE_IMAGE}
+    options = known_options(options, "write_collection", faults)
     told = {str(fault) for fault in faults}
     planned: dict[str, tuple[Plan, Pixels]] = {}
     for name, (da, labels, attrs) in parts.items():
@@ -419,7 +420,7 @@ def collection_tree(
                 complete=described.completing(index),
             )
             opened.append(place)
-        except (OmeZarrError, OSError, ValueError, TypeError, KeyError) as error:
+        except UNREADABLE as error:
             faults.append(f"the image {path!r} of {where!r} cannot be opened: {error}")
     if not opened:
         raise CollectionError(
@@ -488,21 +489,22 @@ def _paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
 
     87 (MUST): the group ``OME`` lists them. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
     """
-    listing = find_member(group, OME, alike=True)
-    attrs = {} if listing is None else listing.attrs.asdict()
-    if "series" in spec.kinds(attrs):
-        try:
+    try:
+        listing = find_member(group, OME, alike=True)
+        attrs = {} if listing is None else listing.attrs.asdict()
+        if "series" in spec.kinds(attrs):
             return spec.parse_series(attrs), True
-        except (MetadataError, VersionError) as error:
-            warn(
-                f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
-                f"on are opened: {error}",
-                CollectionWarning,
-            )
+    except UNREADABLE as error:
+        warn(
+            f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
+            f"on are opened: {error}",
+            CollectionWarning,
+        )
     paths: list[str] = []
     for number in count():
-        if find_member(group, str(number), alike=True) is None:
-            break
+        with suppress(*UNREADABLE):  # it is there, and whoever opens it is told what is wrong
+            if find_member(group, str(number), alike=True) is None:
+                break
         paths.append(str(number))
     return tuple(paths), False
 

@@ -35,7 +35,7 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Acquisition, Field, Plate, PlateWell, Well
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.planning import Target, is_token, plan_image
+from xomezarr.planning import Target, is_token, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
     StoreArgument,
@@ -121,6 +121,14 @@ def write_plate(
     faults: list[OmeZarrError] = []
     asked, options = Target.split({**options, "mode": mode})
     target = Target.asked(faults, store, **asked)
+    if options.pop("labels", None) is not None:
+        faults.append(
+            PlateError(
+                "labels= is said of one image; give each image with its labels as a Dataset: "
+                "xr.Dataset({'image': image, 'nuclei': labels})"
+            )
+        )
+    options = known_options(options, "write_plate", faults)
     images = _images_of(wells, faults)
     made = Layout.of(images, rows, columns, acquisitions, default_name(store) if name is None else name, faults)
     with collecting(faults):
@@ -211,7 +219,7 @@ def to_plate(
     """
     faults: list[OmeZarrError] = []
     parts = _parted(image)
-    da, given = parts.image, {**parts.labels, **(labels or {})}
+    da, given = parts.image, {**parts.labels, **labels} if isinstance(labels, Mapping) else labels or parts.labels
     place = Place.of(da, row, column, field, acquisition)
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
@@ -220,6 +228,7 @@ def to_plate(
         _, last, well = plate.with_entry(entry)
     taken = plate.taken(place, mode)
     asked, options = Target.split({**options, "mode": mode, "version": entry.version})
+    options = known_options(options, "to_plate", faults)
     of_target: list[OmeZarrError] = []
     target = Target.asked(of_target, below(store, place.path), **asked)
     # of a field that is there the plate says more

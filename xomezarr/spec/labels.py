@@ -40,9 +40,7 @@ def read_label(raw: Any, where: str, notes: Notes, rules: Sequence[LabelRule]) -
     rows, of_no_label = _read_rows(raw, where, notes)
     objects = {"colors": list, "properties": list, "source": Mapping}
     extra = {
-        key: value
-        for key, value in raw.items()
-        if key != "version" and not isinstance(value, objects.get(key, ()))
+        key: value for key, value in raw.items() if key != "version" and not isinstance(value, objects.get(key, ()))
     }
     extra |= kept("colors", of_none) | kept("properties", of_no_label)
     label = LabelImage(colors, rows, source, source_extra, extra)
@@ -55,9 +53,7 @@ def read_label(raw: Any, where: str, notes: Notes, rules: Sequence[LabelRule]) -
     return label
 
 
-def _read_colors(
-    raw: Mapping[str, Any], where: str, notes: Notes
-) -> tuple[tuple[LabelColor, ...] | None, list[Any]]:
+def _read_colors(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[tuple[LabelColor, ...] | None, list[Any]]:
     """Return the colors, and the entries that are none."""
     entries = _entries(raw, "colors", "53", where, notes)
     read = [_read_color(entry, f"{where}.colors[{index}]", notes) for index, entry in enumerate(entries)]
@@ -84,9 +80,7 @@ def _read_rgba(raw: Any, where: str, notes: Notes) -> tuple[int, int, int, int] 
     return None
 
 
-def _read_rows(
-    raw: Mapping[str, Any], where: str, notes: Notes
-) -> tuple[tuple[LabelRow, ...] | None, list[Any]]:
+def _read_rows(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[tuple[LabelRow, ...] | None, list[Any]]:
     """57 (MUST): properties are a list of objects, each with the label that it is about. Others are returned too."""
     entries = _entries(raw, "properties", "57", where, notes)
     rows, unknown = [], []
