@@ -645,6 +645,15 @@ def test_json_that_is_nested_too_deeply_costs_what_it_is_said_of_alone(tmp_path:
     assert list(tree) == (["1"] if place == "0" else ["0", "1"])
 
 
+def test_c7_a_dataset_of_integers_alone_says_which_variable_is_the_image(tmp_path: Path) -> None:
+    ds = xr.Dataset({"cells": cells().rename("cells").astype("u2"), "nuclei": cells().astype("u2")})
+    with pytest.raises(OmeZarrError, match=r"image 'a': it cannot be told .*ds.rename\(\{'cells': 'image'\}\)"):
+        write_collection({"a": ds}, tmp_path / "a.zarr")
+    tree = write_collection({"a": ds.rename({"cells": "image"})}, tmp_path / "a.zarr")
+    assert tree["a"].omezarr.metadata.multiscale.name == "a"
+    assert list(tree["a"].omezarr.labels) == ["nuclei"]
+
+
 def test_c7_an_option_that_is_not_known(tmp_path: Path) -> None:
     with pytest.raises(OmeZarrError, match="^write_collection has no option metod=; give method="):
         write_collection({"a": cells(), "b": cells()}, tmp_path / "a.zarr", metod="mean")

@@ -975,6 +975,22 @@ def test_a_dataset_brings_its_labels(tmp_path: Path, version: str) -> None:
     check_agrees(tmp_path / "p.zarr")
 
 
+def test_a_dataset_of_integers_alone_says_which_variable_is_the_image(tmp_path: Path) -> None:
+    da = image(0).isel(c=0, drop=True)
+    ds = xr.Dataset({"cells": da, "nuclei": (da > 2000).astype("uint16")}).assign_coords(acquisition=1)
+    with pytest.raises(OmeZarrError) as raised:
+        xomezarr.write_plate({("A", 1): [ds]}, tmp_path / "p.zarr", acquisitions={1: {}, 2: {}})
+    told = str(raised.value)
+    assert "among the variables ['cells', 'nuclei']; name the image so: ds.rename({'cells': 'image'})" in told
+    assert not isinstance(raised.value, MultipleErrors)  # no fault that comes of it alone
+    renamed = ds.rename({"cells": "image"})
+    xomezarr.write_plate({("A", 1): [renamed]}, tmp_path / "p.zarr", acquisitions={1: {}, 2: {}}, levels=1)
+    node = xomezarr.open_plate(tmp_path / "p.zarr", check=True)["A/1/0"]
+    assert node.omezarr.metadata.multiscale.name == "A/1/0"
+    np.testing.assert_array_equal(node.omezarr.levels[0], da)
+    np.testing.assert_array_equal(node.omezarr.labels["nuclei"].omezarr.levels[0], ds["nuclei"])
+
+
 def test_c6_attributes_of_a_dataset_are_those_of_the_image(tmp_path: Path, version: str) -> None:
     da = image(0).isel(c=0, drop=True).astype("float32")
     ds = xr.Dataset({"cells": da, "nuclei": (da > 2000).astype("uint16")}, attrs={"dye": "DAPI", "run": {"day": 3}})

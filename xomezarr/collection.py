@@ -21,6 +21,7 @@ from xomezarr.engine import OnTile
 from xomezarr.errors import (
     CollectionError,
     CollectionWarning,
+    LabelError,
     MetadataError,
     NotOmeZarrError,
     OmeZarrError,
@@ -38,6 +39,7 @@ from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target, known_options, plan_image
 from xomezarr.plate import UNREADABLE
 from xomezarr.progress import progress_of
+from xomezarr.pyramid import VARIABLE, name_of
 from xomezarr.read import Complete, closer, tree_of
 from xomezarr.store import (
     StoreArgument,
@@ -55,6 +57,7 @@ __all__ = [
     "check_single",
     "collection_tree",
     "completed_in",
+    "dataset_parts",
     "is_collection",
     "open_collection",
     "write_collection",
@@ -199,13 +202,35 @@ def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, Parts]:
 def _part(image: Any) -> Parts:
     """Return an image and what belongs to it."""
     if isinstance(image, xr.Dataset):
-        return *parted(image, None, {}, {}), image.attrs
+        return dataset_parts(image)
     if isinstance(image, xr.DataArray):
         return image, {}, {}
     raise CollectionError(
         f"it is a {type(image).__name__}; give a DataArray, or a Dataset of an image and its labels: "
         "xr.DataArray(pixels, dims=('y', 'x'))"
     )
+
+
+def dataset_parts(ds: xr.Dataset) -> Parts:
+    """Return the image of a Dataset among many, of which nobody can be asked which variable is the image.
+
+    An image that is called so alone because it is the image has no name of its own.
+
+    Raises
+    ------
+    LabelError
+        If it cannot be told.
+    """
+    names = list(ds.data_vars)
+    try:
+        da, labels = parted(ds, None, {}, {})
+    except LabelError:
+        cure = f"name the image so: ds.rename({{{names[0]!r}: {VARIABLE!r}}})" if names else "give it an image"
+        raise LabelError(f"it cannot be told which is the image among the variables {names}; {cure}") from None
+    if da.name == VARIABLE:
+        own = name_of(ds)
+        da = da.rename(None if own == VARIABLE else own)
+    return da, labels, ds.attrs
 
 
 def _check_name(name: Any, taken: dict[str, str]) -> None:

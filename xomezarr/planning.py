@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import itertools
 import difflib
 import inspect
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

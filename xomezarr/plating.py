@@ -17,6 +17,7 @@ from typing import Any
 import xarray as xr
 
 from xomezarr import spec
+from xomezarr.collection import dataset_parts
 from xomezarr.direct import update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
@@ -29,7 +30,6 @@ from xomezarr.errors import (
     raise_all,
 )
 from xomezarr.in_place import consolidated
-from xomezarr.labelling import parted
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.model import Acquisition, Field, Plate, PlateWell, Well
@@ -266,7 +266,7 @@ def _parted(image: Any) -> _Image:
     if isinstance(image, xr.DataArray):
         return _Image(image, {}, {})
     if isinstance(image, xr.Dataset):
-        return _Image(*parted(image, None, {}, {}), image.attrs)
+        return _Image(*dataset_parts(image))
     raise PlateError(
         f"the image is a {type(image).__name__}; make a DataArray of it: xr.DataArray(image, dims=('y', 'x'))"
     )
