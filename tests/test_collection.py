@@ -655,7 +655,7 @@ def test_c7_a_dataset_of_integers_alone_says_which_variable_is_the_image(tmp_pat
 
 
 def test_c7_an_option_that_is_not_known(tmp_path: Path) -> None:
-    with pytest.raises(OmeZarrError, match="^write_collection has no option metod=; give method="):
+    with pytest.raises(OmeZarrError, match=r"^write_collection has no option metod=; give method="):
         write_collection({"a": cells(), "b": cells()}, tmp_path / "a.zarr", metod="mean")
     assert not list(tmp_path.iterdir())
 

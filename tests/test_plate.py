@@ -999,7 +999,7 @@ def test_c6_attributes_of_a_dataset_are_those_of_the_image(tmp_path: Path, versi
     plating.to_plate(ds, tmp_path / "p.zarr", row="A", column=3, levels=1)
     for well in ("A/1", "A/2", "A/3"):
         assert ds.attrs.items() <= open_tree(tmp_path / "p.zarr", group=f"{well}/0").attrs.items()
-    with pytest.raises(OmeZarrError, match="well A/1, field 0: .*'multiscales'"):
+    with pytest.raises(OmeZarrError, match=r"well A/1, field 0: .*'multiscales'"):
         xomezarr.write_plate({("A", 1): [ds.assign_attrs(multiscales=1)]}, tmp_path / "other.zarr")
 
 

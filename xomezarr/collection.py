@@ -180,7 +180,7 @@ type Parts = tuple[xr.DataArray, Mapping[str, Labels], Mapping[Any, Any]]
 
 
 def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, Parts]:
-    """Return each image and what belongs to it by the image's name; what is wrong with names and kinds is added to `faults`."""
+    """Return each image and what belongs to it by its name; what is wrong with names and kinds is added to `faults`."""
     if not isinstance(images, Mapping) or not images:
         told = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
         faults.append(CollectionError(f"{told}; give images by name: {{'view 0': image, 'view 1': other}}"))

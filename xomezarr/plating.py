@@ -550,9 +550,11 @@ class _Stored:
 
 def _put_back[T: (Field, PlateWell)](entries: tuple[T, ...], taken: tuple[int, T] | None) -> tuple[T, ...]:
     """Return entries with one that was taken away, unless it is there again."""
-    if taken is None or taken[1].path in {entry.path for entry in entries}:
+    if taken is None:
         return entries
-    return (*entries[: taken[0]], taken[1], *entries[taken[0] :])
+    index, entry = taken
+    known = any(other.path == entry.path for other in entries)
+    return entries if known else (*entries[:index], entry, *entries[index:])
 
 
 def _is_begun(target: Any) -> bool:
@@ -588,7 +590,7 @@ def _add(
                 zarr_format=plan.zarr_format,
                 mode=plan.mode,
                 storage_options=options,
-                removed=partial(in_the_end.callback, _removed),  # others wait meanwhile
+                removed=lambda old: in_the_end.callback(_removed, old),  # others wait meanwhile
             ) as group:
                 placed = not local
                 fill(group, plan, pixels, on_tile)
