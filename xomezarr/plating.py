@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -548,12 +549,13 @@ class _Stored:
                     yield f"well {well.path}, field {field.path}"
 
 
-def _put_back[T: (Field, PlateWell)](entries: tuple[T, ...], taken: tuple[int, T] | None) -> tuple[T, ...]:
+def _put_back[T](entries: tuple[T, ...], taken: tuple[int, T] | None) -> tuple[T, ...]:
     """Return entries with one that was taken away, unless it is there again."""
     if taken is None:
         return entries
     index, entry = taken
-    known = any(other.path == entry.path for other in entries)
+    path = attrgetter("path")
+    known = path(entry) in map(path, entries)
     return entries if known else (*entries[:index], entry, *entries[index:])
 
 
