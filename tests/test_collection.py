@@ -146,6 +146,13 @@ def test_data_of_six_dimensions_are_written_as_one_image_for_each_view(tmp_path:
         np.testing.assert_array_equal(found.omezarr.level(0), pixels[list(shifts).index(angle)])
 
 
+def test_c6_attributes_of_a_dataset_are_those_of_the_image(tmp_path: Path) -> None:
+    ds = xr.Dataset({"image": cells()}, attrs={"dye": "DAPI"})
+    tree = write_collection({"a": ds, "b": cells()}, tmp_path / "a.zarr")
+    assert tree["a"].attrs["dye"] == "DAPI"
+    assert "dye" not in tree["b"].attrs
+
+
 def test_a_zip_file_holds_a_collection(tmp_path: Path) -> None:
     with ZipStore(tmp_path / "a.zip", mode="w") as store, pytest.warns(UserWarning, match="Duplicate name"):
         write_collection({"a": cells(), "b": image("y", "x")}, store)
@@ -625,6 +632,32 @@ def test_images_that_cannot_be_opened_are_told_and_left_out(tmp_path: Path) -> N
     assert len(said) == 4
     assert any("'gone'" in message and "there is no such group" in message for message in said)
     assert any("the image '0'" in message and "place of the image '0'" in message for message in said)
+
+
+@pytest.mark.parametrize("place", ["0", "OME"])
+def test_json_that_is_nested_too_deeply_costs_what_it_is_said_of_alone(tmp_path: Path, place: str) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, series=["0", "1"], xml=None)
+    depth = 200_000
+    document = store / place / ".zattrs"
+    document.write_text(document.read_text().rstrip().removesuffix("}") + ', "x": ' + "[" * depth + "]" * depth + "}")
+    with pytest.warns(CollectionWarning, match="'0' of .*cannot be opened" if place == "0" else "list of images"):
+        tree = open_collection(store)
+    assert list(tree) == (["1"] if place == "0" else ["0", "1"])
+
+
+def test_c7_a_dataset_of_integers_alone_says_which_variable_is_the_image(tmp_path: Path) -> None:
+    ds = xr.Dataset({"cells": cells().rename("cells").astype("u2"), "nuclei": cells().astype("u2")})
+    with pytest.raises(OmeZarrError, match=r"image 'a': it cannot be told .*ds.rename\(\{'cells': 'image'\}\)"):
+        write_collection({"a": ds}, tmp_path / "a.zarr")
+    tree = write_collection({"a": ds.rename({"cells": "image"})}, tmp_path / "a.zarr")
+    assert tree["a"].omezarr.metadata.multiscale.name == "a"
+    assert list(tree["a"].omezarr.labels) == ["nuclei"]
+
+
+def test_c7_an_option_that_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(OmeZarrError, match=r"^write_collection has no option metod=; give method="):
+        write_collection({"a": cells(), "b": cells()}, tmp_path / "a.zarr", metod="mean")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_list_that_leaves_the_store_is_not_followed(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import Acquisition, checks, spec, testing
+from xomezarr import Acquisition, checks, plating, spec, testing
 from xomezarr.errors import (
     IncompleteStoreError,
     LevelError,
+    MetadataError,
     MultipleErrors,
     NotOmeZarrError,
     OmeZarrError,
@@ -256,6 +257,27 @@ def test_the_engine_opens_the_same_tree(plate: Path) -> None:
     np.testing.assert_array_equal(chunked["A/2/1/0"]["image"], image(4))
     with pytest.raises(NotOmeZarrError, match=r'a plate.*group="A/1/0"'):
         xr.open_dataset(plate, engine="omezarr")
+
+
+@pytest.mark.parametrize("place", ["A/1", "A/1/0"])
+def test_json_that_is_nested_too_deeply_costs_one_image_alone(plate: Path, version: str, place: str) -> None:
+    nested(document_of(plate / place, version))
+    for check in (False, True):
+        with pytest.warns(PlateWarning, match=f"'{place}'"):
+            tree = xomezarr.open_plate(plate, check=check)
+        np.testing.assert_array_equal(tree["A/2/1/0"]["image"], image(4))
+
+
+def nested(document: Path) -> None:
+    depth = 200_000
+    overwrite(document, document.read_text().rstrip().removesuffix("}") + ', "x": ' + "[" * depth + "]" * depth + "}")
+
+
+def test_pixels_are_no_coordinate_to_leave_out(plate: Path) -> None:
+    for dropped in ("image", ["row", "image"]):
+        with pytest.raises(PlateError, match=r"drop_variables names 'image', which are the pixels.*coordinates"):
+            xomezarr.open_plate(plate, drop_variables=dropped)
+    assert "row" not in xomezarr.open_plate(plate, drop_variables="row")["A/2/1/0"].coords
 
 
 def test_what_is_no_plate_says_what_it_is(tmp_path: Path) -> None:
@@ -521,6 +543,14 @@ def test_wells_are_shown_in_one_brightness_where_the_store_names_none(tmp_path: 
     assert 100 < grey[0] < 155
 
 
+def test_images_of_different_channels_are_not_drawn_together(tmp_path: Path) -> None:
+    wells = {("A", 1): [image(0)], ("A", 2): [image(1).isel(c=[0])], ("A", 3): [image(2).isel(c=0, drop=True)]}
+    xomezarr.write_plate(wells, tmp_path / "p.zarr", levels=1)
+    tree = xomezarr.open_plate(tmp_path / "p.zarr", check=True)
+    with pytest.raises(MultipleErrors, match=r"(?s)well A/2, field 0: .* 1 channels, .*A/1.* 2;.*well A/3.*filter"):
+        tree.omezarr.overview()
+
+
 def test_an_overview_that_cannot_be_drawn_says_why(plate: Path) -> None:
     tree = xomezarr.open_plate(plate)
     with pytest.raises(PlateError, match="no well has a field 7; give one of '0', '1'"):
@@ -608,6 +638,11 @@ def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None
         ({"acquisitions": {0: {"colour": "red"}}}, "give an id and a dict of"),
         ({"acquisitions": {0: {}, 1: {}}}, r"acquisitions 0, 1, and well A/1, field 0 does not say.*assign_coords"),
         ({"acquisitions": {0: {"start_time": "now"}}}, "starttime"),
+        ({"acquisitions": [0]}, r"acquisitions is a list; give runs by id: acquisitions=\{0"),
+        ({"rows": 5}, r'rows is 5; give a list of names, such as rows=\["A"\]'),
+        ({"columns": 5}, r"columns is 5; give a list of names, such as columns=\[1\]"),
+        ({"labels": {}}, "labels= is said of one image; give each image with its labels as a Dataset"),
+        ({"metod": "mean", "hue": 1}, r"(?s)write_plate has no option metod=; give method=.*no option hue=; leave it"),
         ({"name": 3}, "name"),
         ({"version": "0.3"}, "0.3"),
         ({"mode": "a"}, "mode 'a'"),
@@ -811,6 +846,49 @@ def test_another_image_in_a_field_replaces_it_alone(plate: Path) -> None:
     np.testing.assert_array_equal(xomezarr.open_plate(plate)["A/2/1/0"]["image"], image(9))
 
 
+def test_others_do_not_wait_while_a_replaced_image_is_deleted(plate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextlib import contextmanager
+
+    from xomezarr import stage
+
+    held: list[Path] = []
+    deleted: list[bool] = []
+    locked, remove = stage.locked, stage.remove
+
+    @contextmanager
+    def told(folder: Path) -> Iterator[None]:
+        with locked(folder):
+            held.append(folder)
+            try:
+                yield
+            finally:
+                held.remove(folder)
+
+    def noted(old: Path) -> None:
+        deleted.append(bool(held))
+        remove(old)
+
+    monkeypatch.setattr(stage, "locked", told)
+    monkeypatch.setattr(stage, "remove", noted)
+    add(plate, "A", 2, 9, field=1, mode="w")
+    assert deleted == [False]
+    assert sorted(path.name for path in (plate / "A" / "2").iterdir() if path.is_dir()) == ["0", "1"]
+
+
+def test_the_judges_are_not_asked_again_under_the_lock(plate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    check = spec.check
+    later = image(9).omezarr.to_plate(plate, row="A", column=1, field=3, levels=1, compute=False)
+    other = image(9).omezarr.to_plate(plate, row="C", column=12, field=3, levels=1, compute=False)
+    monkeypatch.setattr(spec, "check", lambda attrs, version: (asked.append(attrs), check(attrs, version)))
+    later.compute(scheduler="threads")
+    assert asked == []
+    other.compute(scheduler="threads")  # the plate has changed meanwhile: it counts more fields
+    (of_plate,) = asked
+    assert [well.path for well in spec.parse_plate(of_plate).wells] == ["C/12"]
+    assert [well.path for well in check_agrees(plate).wells] == ["A/1", "A/2", "B/12", "C/12"]
+
+
 def test_runs_are_known_before_images_name_them(tmp_path: Path) -> None:
     store = tmp_path / "plate.zarr"
     add(store, "A", 1, acquisition=0)
@@ -854,6 +932,8 @@ def test_a_second_run_is_refused_while_images_name_none(tmp_path: Path) -> None:
         ({"version": "0.4"}, r"the plate is of OME-Zarr 0.5.*leave it out"),
         ({"name": "other"}, r"called 'screen', and not 'other'; leave name out"),
         ({"da": image().assign_coords(x=image()["x"] ** 2)}, "irregular"),
+        ({"metod": "mean", "row": "b"}, r"(?s)'B' and 'b' are the same.*to_plate has no option metod=; give method="),
+        ({"labels": 5}, "labels"),
         ({"chunks": {"w": 2}, "row": "a"}, r"(?s)'A' and 'a' are the same.*'w'"),
     ],
 )
@@ -895,6 +975,34 @@ def test_a_dataset_brings_its_labels(tmp_path: Path, version: str) -> None:
     check_agrees(tmp_path / "p.zarr")
 
 
+def test_a_dataset_of_integers_alone_says_which_variable_is_the_image(tmp_path: Path) -> None:
+    da = image(0).isel(c=0, drop=True)
+    ds = xr.Dataset({"cells": da, "nuclei": (da > 2000).astype("uint16")}).assign_coords(acquisition=1)
+    with pytest.raises(OmeZarrError) as raised:
+        xomezarr.write_plate({("A", 1): [ds]}, tmp_path / "p.zarr", acquisitions={1: {}, 2: {}})
+    told = str(raised.value)
+    assert "among the variables ['cells', 'nuclei']; name the image so: ds.rename({'cells': 'image'})" in told
+    assert not isinstance(raised.value, MultipleErrors)  # no fault that comes of it alone
+    renamed = ds.rename({"cells": "image"})
+    xomezarr.write_plate({("A", 1): [renamed]}, tmp_path / "p.zarr", acquisitions={1: {}, 2: {}}, levels=1)
+    node = xomezarr.open_plate(tmp_path / "p.zarr", check=True)["A/1/0"]
+    assert node.omezarr.metadata.multiscale.name == "A/1/0"
+    np.testing.assert_array_equal(node.omezarr.levels[0], da)
+    np.testing.assert_array_equal(node.omezarr.labels["nuclei"].omezarr.levels[0], ds["nuclei"])
+
+
+def test_c6_attributes_of_a_dataset_are_those_of_the_image(tmp_path: Path, version: str) -> None:
+    da = image(0).isel(c=0, drop=True).astype("float32")
+    ds = xr.Dataset({"cells": da, "nuclei": (da > 2000).astype("uint16")}, attrs={"dye": "DAPI", "run": {"day": 3}})
+    xomezarr.write_plate({("A", 1): [ds]}, tmp_path / "p.zarr", levels=1, version=version)
+    xomezarr.to_plate(ds, tmp_path / "p.zarr", row="A", column=2, levels=1)
+    plating.to_plate(ds, tmp_path / "p.zarr", row="A", column=3, levels=1)
+    for well in ("A/1", "A/2", "A/3"):
+        assert ds.attrs.items() <= open_tree(tmp_path / "p.zarr", group=f"{well}/0").attrs.items()
+    with pytest.raises(OmeZarrError, match=r"well A/1, field 0: .*'multiscales'"):
+        xomezarr.write_plate({("A", 1): [ds.assign_attrs(multiscales=1)]}, tmp_path / "other.zarr")
+
+
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_failure_leaves_what_was_there_before(tmp_path: Path, elsewhere: bool) -> None:
     store = MemoryStore() if elsewhere else tmp_path / "plate.zarr"
@@ -920,6 +1028,64 @@ def test_a_failure_leaves_what_was_there_before(tmp_path: Path, elsewhere: bool)
     check_agrees(store)
 
 
+@pytest.mark.parametrize("others", [["A/1/0", "A/2"], ["A/2"], []])
+def test_elsewhere_a_replaced_image_is_not_named_before_it_is_whole(version: str, others: list[str]) -> None:
+    store = MemoryStore()
+    wells: dict[tuple[str, str], dict[str, xr.DataArray]] = {("A", "1"): {"1": image(1)}}
+    for path in others:
+        row, column, *_ = path.split("/")
+        wells.setdefault((row, column), {})["0"] = image(2)
+    xomezarr.write_plate(wells, store, version=version, levels=1, name="mine")
+    root, well = (zarr.open_group(store, path=path, mode="r+", use_consolidated=False) for path in ("", "A/1"))
+    for group, kind, entry in ((root, "plate", "wells"), (well, "well", "images")):
+        attrs = group.attrs.asdict()
+        next(one for one in attrs.get("ome", attrs)[kind][entry] if one["path"] in ("A/1", "1"))["note"] = "control"
+        group.attrs.put(attrs)
+    before = {path: attrs_of(store, path) for path in ("", "A/1")}
+
+    def named() -> set[str]:
+        plate = spec.parse_plate(attrs_of(store))
+        return {
+            f"{one.path}/{field.path}"
+            for one in plate.wells
+            for field in spec.parse_well(attrs_of(store, one.path)).fields
+        }
+
+    seen: list[set[str]] = []
+
+    def stop(done: int) -> None:
+        seen.append(named())
+        raise RuntimeError("stopped")
+
+    add(store, "A", 1, 7, field=1, mode="w")
+    assert {path: attrs_of(store, path) for path in ("", "A/1")} == before
+    with pytest.raises(RuntimeError, match="stopped"):
+        add(store, "A", 1, 8, field=1, mode="w", progress=stop)
+    left = {path if path.count("/") == 2 else f"{path}/0" for path in others}
+    assert seen == [left]
+    assert named() == left
+    assert not [key for key in store._store_dict if key.startswith("A/1/1/")]
+    if others:
+        check_agrees(store)
+    add(store, "A", 1, 9, field=1)
+    assert named() == left | {"A/1/1"}
+    assert check_agrees(store).name == "mine"
+    np.testing.assert_array_equal(xomezarr.open_plate(store, check=True)["A/1/1/0"]["image"], image(9))
+
+
+def test_acquisitions_that_cannot_be_read_are_named_and_not_lost(plate: Path, version: str) -> None:
+    document = document_of(plate, version)
+    content = json.loads(document.read_text())
+    attrs = content["attributes"]["ome"] if version == "0.5" else content
+    attrs["plate"]["acquisitions"] = [{"name": "theirs", "id": "run-1"}]
+    document.write_text(json.dumps(content))
+    before = files(plate)
+    for options in ({}, {"acquisition": 3}):
+        with pytest.raises(MetadataError, match=r"acquisitions\[\d\]\.id: it is the string 'run-1'"):
+            add(plate, "C", 1, **options)
+        assert files(plate) == before
+
+
 def test_metadata_of_other_tools_survive(plate: Path, version: str) -> None:
     document = document_of(plate, version)
     content = json.loads(document.read_text())
@@ -938,6 +1104,27 @@ def test_metadata_of_other_tools_survive(plate: Path, version: str) -> None:
     assert attrs_of(plate)["mine"] == {"a": 1}
     # whoever asks for metadata that were gathered before finds the new image too
     assert "A/1a/0/0" in zarr.open_group(plate, mode="r")
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_metadata_that_were_gathered_are_true_of_new_images(tmp_path: Path, version: str, elsewhere: bool) -> None:
+    store = MemoryStore() if elsewhere else tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [image(0)]}, store, version=version, levels=1)
+    if not elsewhere:
+        zarr.consolidate_metadata(store, zarr_format=spec.zarr_format(version))  # type: ignore[arg-type]
+    smaller = image(9).isel(x=slice(20))
+    for new in ({"row": "A", "column": 1, "field": 1}, {"row": "B", "column": 2}):
+        add(store, **new)
+    add(store, "A", 1, da=smaller, mode="w")
+    gathered = zarr.open_group(store, mode="r")
+    assert gathered.metadata.consolidated_metadata is not None
+    assert gathered["A/1/0/0"].shape == smaller.shape  # type: ignore[union-attr]
+    assert {"A/1/1/0", "B/2/0/0"} <= dict(gathered.members(max_depth=None)).keys()
+    plain = zarr.open_group(store, mode="r", use_consolidated=False)
+    assert gathered.attrs.asdict() == plain.attrs.asdict()
+    assert gathered["A/1"].attrs.asdict() == plain["A/1"].attrs.asdict()
+    check_agrees(store)
 
 
 def test_a_plate_in_the_making_says_so(tmp_path: Path, version: str) -> None:

@@ -631,6 +631,7 @@ def test_c6_unknown_keys_and_unread_values_survive(version: str) -> None:
     plate["rows"][0]["x-row"] = 2
     plate["wells"][0]["x-well"] = 3
     plate["acquisitions"][0] |= {"x-run": 4, "starttime": "2022-05-13", "name": None}
+    plate["acquisitions"] += ["third", {"id": "run-1", "name": "theirs"}]
     plate["field_count"] = "two"
     assert spec.dump_plate(spec.parse_plate(attrs), version) == attrs
     attrs = flawless("well", version)
@@ -641,10 +642,18 @@ def test_c6_unknown_keys_and_unread_values_survive(version: str) -> None:
     label = part(attrs, "image-label")
     label["x-label"] = 7
     label["colors"][0] |= {"x-color": 8, "rgba": "red"}
+    label["colors"] += [{"rgba": [1, 2, 3, 4]}, "red"]
+    label["properties"] += [{"label-value": "1", "area": 3}, None]
     label["source"] = {"image": 9, "x-source": 10}
-    assert (
-        spec.dump(spec.parse(attrs), version).get("ome", spec.dump(spec.parse(attrs), version))["image-label"] == label
-    )
+    assert part(spec.dump(spec.parse(attrs), version), "image-label") == label
+    for key in ("colors", "properties"):
+        label[key] = label[key][-1:]
+    assert part(spec.dump(spec.parse(attrs), version), "image-label") == label
+    label |= {"colors": "red", "properties": {"1": "a"}, "source": "../../"}
+    assert part(spec.dump(spec.parse(attrs), version), "image-label") == label
+    attrs = flawless("plate", version)
+    part(attrs, "plate")["acquisitions"] = [None]
+    assert spec.dump_plate(spec.parse_plate(attrs), version) == attrs
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -631,7 +631,7 @@ class OmeZarrDatasetAccessor:
             The image, opened lazily.
         """
         da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
-        return da.omezarr.to_plate(store, labels=labels, **options)
+        return da.omezarr.to_plate(store, labels=labels, extra=self._ds.attrs, **options)
 
 
 @xr.register_datatree_accessor("omezarr")

@@ -9,7 +9,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from itertools import count
 from typing import Any
@@ -21,10 +21,10 @@ from xomezarr.engine import OnTile
 from xomezarr.errors import (
     CollectionError,
     CollectionWarning,
+    LabelError,
     MetadataError,
     NotOmeZarrError,
     OmeZarrError,
-    VersionError,
     collecting,
     raise_all,
     warn,
@@ -36,8 +36,10 @@ from xomezarr.model import Image
 from xomezarr.omexml import XmlImage
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image
-from xomezarr.planning import Target, plan_image
+from xomezarr.planning import Target, known_options, plan_image
+from xomezarr.plate import UNREADABLE
 from xomezarr.progress import progress_of
+from xomezarr.pyramid import VARIABLE, name_of
 from xomezarr.read import Complete, closer, tree_of
 from xomezarr.store import (
     StoreArgument,
@@ -55,6 +57,7 @@ __all__ = [
     "check_single",
     "collection_tree",
     "completed_in",
+    "dataset_parts",
     "is_collection",
     "open_collection",
     "write_collection",
@@ -172,13 +175,17 @@ def write_collection(
     return open_collection(store, storage_options=target.storage_options, cache=True)
 
 
-def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, tuple[xr.DataArray, Mapping[str, Labels]]]:
-    """Return each image and its labels by the image's name; what is wrong with names and kinds is added to `faults`."""
+type Parts = tuple[xr.DataArray, Mapping[str, Labels], Mapping[Any, Any]]
+"""An image, its labels, and attributes of its group."""
+
+
+def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, Parts]:
+    """Return each image and what belongs to it by its name; what is wrong with names and kinds is added to `faults`."""
     if not isinstance(images, Mapping) or not images:
         told = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
         faults.append(CollectionError(f"{told}; give images by name: {{'view 0': image, 'view 1': other}}"))
         return {}
-    parts: dict[str, tuple[xr.DataArray, Mapping[str, Labels]]] = {}
+    parts: dict[str, Parts] = {}
     taken: dict[str, str] = {}
     for name, image in images.items():
         with collecting(faults):
@@ -192,16 +199,38 @@ def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, tuple[xr.DataAr
     return parts
 
 
-def _part(image: Any) -> tuple[xr.DataArray, Mapping[str, Labels]]:
-    """Return an image and its labels."""
+def _part(image: Any) -> Parts:
+    """Return an image and what belongs to it."""
     if isinstance(image, xr.Dataset):
-        return parted(image, None, {}, {})
+        return dataset_parts(image)
     if isinstance(image, xr.DataArray):
-        return image, {}
+        return image, {}, {}
     raise CollectionError(
         f"it is a {type(image).__name__}; give a DataArray, or a Dataset of an image and its labels: "
         "xr.DataArray(pixels, dims=('y', 'x'))"
     )
+
+
+def dataset_parts(ds: xr.Dataset) -> Parts:
+    """Return the image of a Dataset among many, of which nobody can be asked which variable is the image.
+
+    An image that is called so alone because it is the image has no name of its own.
+
+    Raises
+    ------
+    LabelError
+        If it cannot be told.
+    """
+    names = list(ds.data_vars)
+    try:
+        da, labels = parted(ds, None, {}, {})
+    except LabelError:
+        cure = f"name the image so: ds.rename({{{names[0]!r}: {VARIABLE!r}}})" if names else "give it an image"
+        raise LabelError(f"it cannot be told which is the image among the variables {names}; {cure}") from None
+    if da.name == VARIABLE:
+        own = name_of(ds)
+        da = da.rename(None if own == VARIABLE else own)
+    return da, labels, ds.attrs
 
 
 def _check_name(name: Any, taken: dict[str, str]) -> None:
@@ -230,7 +259,7 @@ def _told_of(name: str, faults: Iterable[OmeZarrError]) -> list[OmeZarrError]:
 
 
 def _planned(
-    parts: Mapping[str, tuple[xr.DataArray, Mapping[str, Labels]]],
+    parts: Mapping[str, Parts],
     target: Target,
     options: Mapping[str, Any],
     faults: list[OmeZarrError],
@@ -239,12 +268,13 @@ def _planned(
     unsuitable = [option for option in options if option in _OF_ONE_IMAGE]
     faults += [CollectionError(f"{option}= is said of one image; {_OF_ONE_IMAGE[option]}") for option in unsuitable]
     options = {option: value for option, value in options.items() if option not in _OF_ONE_IMAGE}
+    options = known_options(options, "write_collection", faults)
     told = {str(fault) for fault in faults}
     planned: dict[str, tuple[Plan, Pixels]] = {}
-    for name, (da, labels) in parts.items():
+    for name, (da, labels, attrs) in parts.items():
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
-            planned[name] = plan_image(da, target.within(name), [], labels=labels, **options)
+            planned[name] = plan_image(da, target.within(name), [], labels=labels, extra=attrs, **options)
         faults += _told_of(name, (fault for fault in of_image if str(fault) not in told))
     return planned
 
@@ -415,7 +445,7 @@ def collection_tree(
                 complete=described.completing(index),
             )
             opened.append(place)
-        except (OmeZarrError, OSError, ValueError, TypeError, KeyError) as error:
+        except UNREADABLE as error:
             faults.append(f"the image {path!r} of {where!r} cannot be opened: {error}")
     if not opened:
         raise CollectionError(
@@ -484,21 +514,22 @@ def _paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
 
     87 (MUST): the group ``OME`` lists them. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
     """
-    listing = find_member(group, OME, alike=True)
-    attrs = {} if listing is None else listing.attrs.asdict()
-    if "series" in spec.kinds(attrs):
-        try:
+    try:
+        listing = find_member(group, OME, alike=True)
+        attrs = {} if listing is None else listing.attrs.asdict()
+        if "series" in spec.kinds(attrs):
             return spec.parse_series(attrs), True
-        except (MetadataError, VersionError) as error:
-            warn(
-                f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
-                f"on are opened: {error}",
-                CollectionWarning,
-            )
+    except UNREADABLE as error:
+        warn(
+            f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
+            f"on are opened: {error}",
+            CollectionWarning,
+        )
     paths: list[str] = []
     for number in count():
-        if find_member(group, str(number), alike=True) is None:
-            break
+        with suppress(*UNREADABLE):  # it is there, and whoever opens it is told what is wrong
+            if find_member(group, str(number), alike=True) is None:
+                break
         paths.append(str(number))
     return tuple(paths), False
 

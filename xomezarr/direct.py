@@ -64,7 +64,13 @@ def opened_group(root: Path, path: str | None = None) -> zarr.Group | None:
         place = _place(zarr.storage.LocalStore(root, read_only=True), path or "")
         document, other = _read(place, "zarr.json"), _read(place, ".zgroup")
         if document is None and other is not None:
-            document = {**other, "attributes": _read(place, ".zattrs") or {}}
+            attributes = _read(place, ".zattrs")
+            if attributes is None:
+                # there may be none, or the store was being replaced between the two
+                if _read(place, ".zgroup") is None:
+                    return None
+                attributes = _read(place, ".zattrs") or {}
+            document = {**other, "attributes": attributes}
         elif document is None or other is not None or document.get("node_type") != "group":
             return None
         document.pop("consolidated_metadata", None)

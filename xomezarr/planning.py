@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import itertools
 from collections.abc import Collection, Mapping, Sequence
@@ -45,6 +46,7 @@ __all__ = [
     "Target",
     "beside",
     "group_attrs",
+    "known_options",
     "plan",
     "plan_array",
     "plan_image",
@@ -188,6 +190,17 @@ def plan_image(
     raise_all(faults, "the array cannot be written as OME-Zarr")
     assert image is not None
     return target.plan(image, level_plans, attributes, arrays, passes, planned), with_labels(pixels, planned)
+
+
+def known_options(options: Mapping[str, Any], call: str, faults: list[OmeZarrError]) -> dict[str, Any]:
+    """Return the options of `design` among those of a call; the others are added to `faults`, each by its name."""
+    known = [name for name in inspect.signature(design).parameters if name != "da"]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, *ASKED], 1)
+            told = f"give {near[0]}=, if that is meant" if near else "leave it out"
+            faults.append(OmeZarrError(f"{call} has no option {name}=; {told}"))
+    return {name: value for name, value in options.items() if name in known}
 
 
 def plan_labels(

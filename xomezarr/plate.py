@@ -29,12 +29,12 @@ from xomezarr.store import StoreArgument, check_complete, find_member, open_arra
 from xomezarr.tree import levels
 from xomezarr.wells import TOLD, index_of, is_number
 
-__all__ = ["is_remote", "node_at", "open_plate"]
+__all__ = ["UNREADABLE", "is_remote", "node_at", "open_plate"]
 
 EMPTY = xr.Dataset()
 """What nodes without data are copies of: a new one takes several times as long."""
 
-UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, KeyError)
+UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What happens where metadata are not what they should be."""
 
 
@@ -83,6 +83,12 @@ def open_plate(
     PlateError
         If none of its images can be opened; or, on reading, if an image is not like the others.
     """
+    dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+    if VARIABLE in dropped:
+        raise PlateError(
+            f"drop_variables names {VARIABLE!r}, which are the pixels; name coordinates alone, such as "
+            'drop_variables="row"'
+        )
     opened = open_group(store, group=group, storage_options=storage_options)
     attrs = opened.attrs.asdict()
     if not spec.is_ome(attrs):
@@ -94,7 +100,7 @@ def open_plate(
     source = (
         "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
     )
-    tree = _Opening(opened, plate, source, drop_variables).tree(check=check)
+    tree = _Opening(opened, plate, source, frozenset(dropped)).tree(check=check)
     if (close := closer(store, opened)) is not None:
         tree.set_close(close)
     return tree
@@ -134,19 +140,18 @@ class _Opening:
     group: zarr.Group
     plate: Plate
     source: str
-    drop_variables: str | Iterable[str] | None
+    dropped: frozenset[str]
 
     def tree(self, *, check: bool) -> xr.DataTree:
         """Make the tree."""
         wells = self._wells()
         numbered = all(is_number(field.path) for well in wells for field in well.fields)
         places = [(well, field) for well in wells for field in well.fields]
-        dropped = {self.drop_variables} if isinstance(self.drop_variables, str) else set(self.drop_variables or ())
         coords = {
             f"{well.path}/{field.path}": {
                 name: value
                 for name, value in _coordinates(well, field, numbered=numbered).items()
-                if name not in dropped
+                if name not in self.dropped
             }
             for well, field in places
         }
@@ -183,7 +188,7 @@ class _Opening:
         if group is None:
             raise PlateError("there is no such group")
         source = self.source and f"{self.source}/{path}"
-        return tree_of(group, source=source, drop_variables=self.drop_variables, labels=labels, place=coords)
+        return tree_of(group, source=source, drop_variables=self.dropped, labels=labels, place=coords)
 
     def _all(self, coords: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.DataTree]:
         """Open every image; those that cannot be opened are told and left out."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from xomezarr import spec
+from xomezarr.collection import dataset_parts
 from xomezarr.direct import update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
@@ -28,13 +30,13 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
-from xomezarr.labelling import parted
+from xomezarr.in_place import consolidated
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
-from xomezarr.model import Acquisition, Plate, Well
+from xomezarr.model import Acquisition, Field, Plate, PlateWell, Well
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.planning import Target, is_token, plan_image
+from xomezarr.planning import Target, is_token, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
     StoreArgument,
@@ -120,6 +122,14 @@ def write_plate(
     faults: list[OmeZarrError] = []
     asked, options = Target.split({**options, "mode": mode})
     target = Target.asked(faults, store, **asked)
+    if options.pop("labels", None) is not None:
+        faults.append(
+            PlateError(
+                "labels= is said of one image; give each image with its labels as a Dataset: "
+                "xr.Dataset({'image': image, 'nuclei': labels})"
+            )
+        )
+    options = known_options(options, "write_plate", faults)
     images = _images_of(wells, faults)
     made = Layout.of(images, rows, columns, acquisitions, default_name(store) if name is None else name, faults)
     with collecting(faults):
@@ -159,11 +169,13 @@ def to_plate(
     progress: Progress | None = None,
     compute: bool = True,
     labels: Mapping[str, xr.DataArray | Labels] | None = None,
+    extra: Mapping[Any, Any] | None = None,
     **options: Any,
 ) -> xr.DataTree | Any:
     """Add an image to a plate; if there is no plate yet, it is made.
 
-    A failure leaves what was there before. Several processes may add images to a plate in a local folder at once;
+    A failure leaves what was there before, but for an image elsewhere than in a local folder that was to be replaced:
+    that is gone then, and nothing names it. Several processes may add images to a plate in a local folder at once;
     elsewhere only one at a time. Whoever reads meanwhile finds whole images, and metadata of plate and wells that
     agree, whenever a writer is stopped.
 
@@ -185,9 +197,12 @@ def to_plate(
     version
         Of OME-Zarr; left out, that of the plate, or ``"0.4"`` for a new one.
     mode
-        ``"w-"``: an error if the field exists; ``"w"``: replace it, and nothing else.
+        ``"w-"``: an error if the field exists; ``"w"``: replace it, and nothing else. Elsewhere than in a local folder
+        its well does not name it meanwhile, and the plate not the well if it has no other.
     progress, compute, labels, **options
         As in `to_zarr`.
+    extra
+        Attributes of the image's group, beside those of a Dataset.
 
     Returns
     -------
@@ -204,28 +219,28 @@ def to_plate(
         If the well has such a field, or something else than a plate is at that place.
     """
     faults: list[OmeZarrError] = []
-    da, given = (image, dict(labels or {})) if isinstance(image, xr.DataArray) else _parted(image, faults)
-    place: Place | None = None
-    with collecting(faults):
-        place = Place.of(da, row, column, field, acquisition)
-    raise_all(faults, "the image cannot be added to the plate")
-    assert place is not None
+    parts = _parted(image)
+    da, given = parts.image, {**parts.labels, **labels} if isinstance(labels, Mapping) else labels or parts.labels
+    place = Place.of(da, row, column, field, acquisition)
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
-    entry = _Entry(place, name, version or plate.version or OLDEST, mode, default_name(store))
+    entry = _Entry(place, name, version or plate.version or OLDEST, default_name(store))
     with collecting(faults):
-        plate.with_entry(entry)
+        _, last, well = plate.with_entry(entry)
     taken = plate.taken(place, mode)
     asked, options = Target.split({**options, "mode": mode, "version": entry.version})
+    options = known_options(options, "to_plate", faults)
     of_target: list[OmeZarrError] = []
     target = Target.asked(of_target, below(store, place.path), **asked)
     # of a field that is there the plate says more
     faults += [fault for fault in of_target if taken is None or not isinstance(fault, StoreExistsError)]
     faults += [] if taken is None else [taken]
     with collecting(faults):
-        plan, pixels = plan_image(place.marked(da), target, [], labels=given, **options)
+        plan, pixels = plan_image(
+            place.marked(da), target, [], labels=given, extra={**parts.attrs, **(extra or {})}, **options
+        )
     raise_all(faults, f"the image cannot be added to the plate at {place}")
-    add = partial(_add, resolve(store), entry)
+    add = partial(_add, resolve(store), entry, replace(plate, group=None), (last, well))
     return write_plan(_named(plan, da, place), pixels, progress=progress, compute=compute, how=add)
 
 
@@ -234,27 +249,28 @@ def to_plate(
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """An image that is to be written, with its labels."""
+    """An image that is to be written, with its labels and the attributes of its group."""
 
     image: xr.DataArray
     labels: Mapping[str, Labels]
+    attrs: Mapping[Any, Any]
 
 
-def _parted(image: Any, faults: list[OmeZarrError]) -> tuple[xr.DataArray, dict[str, Any]]:
-    """Return an image and its labels."""
+def _parted(image: Any) -> _Image:
+    """Return an image with what belongs to it.
+
+    Raises
+    ------
+    OmeZarrError
+        If it is none.
+    """
     if isinstance(image, xr.DataArray):
-        return image, {}
+        return _Image(image, {}, {})
     if isinstance(image, xr.Dataset):
-        with collecting(faults):
-            da, labels = parted(image, None, {}, {})
-            return da, dict(labels)
-    else:
-        faults.append(
-            PlateError(
-                f"the image is a {type(image).__name__}; make a DataArray of it: xr.DataArray(image, dims=('y', 'x'))"
-            )
-        )
-    return xr.DataArray(np.zeros((1, 1)), dims=("y", "x")), {}
+        return _Image(*dataset_parts(image))
+    raise PlateError(
+        f"the image is a {type(image).__name__}; make a DataArray of it: xr.DataArray(image, dims=('y', 'x'))"
+    )
 
 
 def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, _Image]:
@@ -275,13 +291,13 @@ def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, _Image]:
             continue
         for field, image in given.items() if isinstance(given, Mapping) else enumerate(given):
             of_image: list[OmeZarrError] = []
-            da, labels = _parted(image, of_image)
             with collecting(of_image):
-                place = Place.of(da, *well, field, None)
+                parts = _parted(image)
+                place = Place.of(parts.image, *well, field, None)
                 if place.path in paths:
                     raise PlateError("there are two of that name; name each differently")
                 paths.add(place.path)
-                found[place] = _Image(place.marked(da), labels)
+                found[place] = replace(parts, image=place.marked(parts.image))
             where = f"well {'/'.join(map(str, well))}, field {field}"
             faults += [type(fault)(f"{where}: {fault}") for fault in of_image]
     return found
@@ -296,7 +312,8 @@ def _planned(
     for place, image in images.items():
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
-            plan, pixels = plan_image(image.image, target.within(place.path), [], labels=image.labels, **options)
+            within = target.within(place.path)
+            plan, pixels = plan_image(image.image, within, [], labels=image.labels, extra=image.attrs, **options)
             planned[place] = _named(plan, image.image, place), pixels
         for fault in of_image:
             found.setdefault((type(fault), str(fault)), []).append(place)
@@ -344,8 +361,15 @@ class _Entry:
     place: Place
     name: str | None
     version: str
-    mode: str
     default_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What a plate does not name while it is replaced, and where it stood; None for what it names."""
+
+    field: tuple[int, Field] | None = None
+    well: tuple[int, PlateWell] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,16 +384,21 @@ class _Stored:
         None where there is none yet.
     plate
         None where it is in the making: it has no image yet.
+    attrs
+        What `plate` was read from.
     """
 
     store: StoreArgument
     storage_options: Mapping[str, Any] | None
     group: zarr.Group | None
     plate: Plate | None
+    attrs: Mapping[str, Any] = dataclass_field(default_factory=dict)
 
     @classmethod
-    def found(cls, store: StoreArgument, storage_options: Mapping[str, Any] | None) -> _Stored:
-        """Look at it.
+    def found(
+        cls, store: StoreArgument, storage_options: Mapping[str, Any] | None, known: _Stored | None = None
+    ) -> _Stored:
+        """Look at it; what has not changed since it was `known` is not read again, which takes long for many wells.
 
         Raises
         ------
@@ -387,7 +416,8 @@ class _Stored:
             raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
         attrs = group.attrs.asdict()
         if "plate" in spec.kinds(attrs):
-            return cls(store, storage_options, group, spec.parse_plate(attrs))
+            plate = known.plate if known is not None and known.attrs == attrs else spec.parse_plate(attrs)
+            return cls(store, storage_options, group, plate, attrs)
         if not spec.is_ome(attrs):
             try:
                 check_complete(group)
@@ -433,8 +463,19 @@ class _Stored:
             'done, or goes on still; give mode="w" to write it again'
         )
 
-    def with_entry(self, entry: _Entry) -> tuple[Plate | None, Plate, Well]:
+    def with_entry(
+        self, entry: _Entry, taken: _Taken = _Taken(), judged: tuple[Plate, Well] | None = None
+    ) -> tuple[Plate | None, Plate, Well]:
         """Say what the metadata are to be with one image more.
+
+        Parameters
+        ----------
+        entry
+            The image.
+        taken
+            What has been taken away since.
+        judged
+            What they were to be when they were judged as a whole: of what is the same the judges are not asked again.
 
         Returns
         -------
@@ -452,6 +493,8 @@ class _Stored:
         """
         faults: list[OmeZarrError] = []
         place, known = entry.place, self.plate
+        if known is not None:
+            known = replace(known, wells=_put_back(known.wells, taken.well))
         plate = known or Plate((), (), (), entry.name or entry.default_name)
         if self.version not in (None, entry.version):
             faults.append(
@@ -462,6 +505,7 @@ class _Stored:
         if entry.name is not None and plate.name not in (None, entry.name):
             faults.append(PlateError(f"the plate is called {plate.name!r}, and not {entry.name!r}; leave name out"))
         before = self.well(place.well) or Well(())
+        before = replace(before, fields=_put_back(before.fields, taken.field))
         well = before
         with collecting(faults):
             well = with_field(before, place)
@@ -473,10 +517,14 @@ class _Stored:
         with collecting(faults):
             last = with_well(first, place.well)
         if not faults:
-            with collecting(faults):
-                spec.check(spec.dump_plate(last, entry.version), entry.version)
-            with collecting(faults):
-                spec.check(spec.dump_well(well, entry.version), entry.version)
+            known_wells = {one.path for one in judged[0].wells} - {place.well} if judged is not None else set()
+            if judged is None or last != judged[0]:
+                new = replace(last, wells=tuple(one for one in last.wells if one.path not in known_wells))
+                with collecting(faults):
+                    spec.check(spec.dump_plate(new, entry.version), entry.version)
+            if judged is None or well != judged[1]:
+                with collecting(faults):
+                    spec.check(spec.dump_well(well, entry.version), entry.version)
         raise_all(faults, f"the plate has no place for the image at {place}")
         return (None if known is None else first), last, well
 
@@ -501,6 +549,16 @@ class _Stored:
                     yield f"well {well.path}, field {field.path}"
 
 
+def _put_back[T](entries: tuple[T, ...], taken: tuple[int, T] | None) -> tuple[T, ...]:
+    """Return entries with one that was taken away, unless it is there again."""
+    if taken is None:
+        return entries
+    index, entry = taken
+    path = attrgetter("path")
+    known = path(entry) in map(path, entries)
+    return entries if known else (*entries[:index], entry, *entries[index:])
+
+
 def _is_begun(target: Any) -> bool:
     """Whether a folder without metadata holds folders of wells alone: its first writer failed, and others go on."""
     if not isinstance(target, Path) or not target.is_dir():
@@ -512,31 +570,89 @@ def _is_begun(target: Any) -> bool:
     return bool(wells) and all(path.is_dir() and PLAIN.fullmatch(path.name) for path in (*rows, *wells))
 
 
-def _add(store: Any, entry: _Entry, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
+def _add(
+    store: Any,
+    entry: _Entry,
+    known: _Stored,
+    judged: tuple[Plate, Well],
+    plan: Plan,
+    pixels: Pixels,
+    on_tile: OnTile | None,
+) -> None:
     """Write an image where it belongs; when it is whole, its well and the plate name it."""
     options = plan.storage_options
     pixels.check()
     _begin(store, entry, options)
-    placed = False
+    placed, local = False, is_local(store)
     try:
-        with ExitStack() as until_named:
-            with publish(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as group:
-                placed = not is_local(store)
+        taken = _Taken() if local or plan.mode == "w-" else _take(store, entry, known, options)
+        with ExitStack() as in_the_end, ExitStack() as until_named:
+            with publish(
+                plan.store,
+                zarr_format=plan.zarr_format,
+                mode=plan.mode,
+                storage_options=options,
+                removed=lambda old: in_the_end.callback(_removed, old),  # others wait meanwhile
+            ) as group:
+                placed = not local
                 fill(group, plan, pixels, on_tile)
                 if placed:
                     consolidate(group, plan.zarr_format)
                 until_named.enter_context(_alone(store))
                 # another process may have changed the plate meanwhile
-                stored = _Stored.found(store, options)
-                first, last, well = stored.with_entry(entry)
+                stored = _Stored.found(store, options, known)
+                first, last, well = stored.with_entry(entry, taken, judged)
             _name_it(store, entry, stored, (first, last, well), options)
     except BaseException as error:
         if not isinstance(error, StoreExistsError):  # what is there is another's
-            if placed and plan.mode == "w-":
+            if placed:
                 with suppress(Exception):  # the error that led here counts
                     _erase(plan.store, options)
             _tidy(store, entry, options)
         raise
+
+
+def _removed(old: Path) -> None:
+    """Delete the folder of an image that was replaced."""
+    from xomezarr import stage
+
+    stage.remove(old)
+
+
+def _take(store: Any, entry: _Entry, known: _Stored, options: Mapping[str, Any] | None) -> _Taken:
+    """Let nothing name an image that is replaced in its place, until it is whole again."""
+    stored, place = _Stored.found(store, options, known), entry.place
+    well = stored.well(place.well)
+    if stored.plate is None or well is None or stored.group is None or not stored.group.store.supports_deletes:
+        return _Taken()
+    fields = [number for number, field in enumerate(well.fields) if field.path == place.field]
+    wells = [number for number, named in enumerate(stored.plate.wells) if named.path == place.well]
+    if not fields or not wells:
+        return _Taken()
+    stale, group = _consolidated(store, options), _writable(store, entry.version, options)
+    left = tuple(field for field in well.fields if field.path != place.field)
+    if left:
+        of_well = group.require_group(place.well)
+        of_well.attrs.put(_attributes(of_well, spec.dump_well(replace(well, fields=left), entry.version)))
+        taken = _Taken(field=(fields[0], well.fields[fields[0]]))
+    else:
+        others = tuple(named for named in stored.plate.wells if named.path != place.well)
+        group.attrs.put(_attributes(group, spec.dump_plate(replace(stored.plate, wells=others), entry.version)))
+        taken = _Taken(well=(wells[0], stored.plate.wells[wells[0]]))
+    for gathered in stale:
+        consolidate(gathered, gathered.metadata.zarr_format)
+    return taken
+
+
+def _writable(store: Any, version: str, options: Mapping[str, Any] | None) -> zarr.Group:
+    """Open the group of a plate to change what it says."""
+    return zarr.open_group(
+        store,
+        mode="a",
+        zarr_format=spec.zarr_format(version),  # type: ignore[arg-type]
+        use_consolidated=False,
+        storage_options=dict(options) if options else None,
+    )
 
 
 def _begin(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
@@ -560,13 +676,8 @@ def _name_it(
     """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
     first, last, well = changed
     version, place = entry.version, entry.place
-    group = zarr.open_group(
-        store,
-        mode="a",
-        zarr_format=spec.zarr_format(version),  # type: ignore[arg-type]
-        use_consolidated=False,
-        storage_options=dict(options) if options else None,
-    )
+    stale = _consolidated(store, options)  # of format 3 they go with the first change
+    group = _writable(store, version, options)
     if first is not None and first != stored.plate:
         group.attrs.put(_attributes(group, spec.dump_plate(first, version)))
     of_well = group.require_group(place.well)
@@ -574,7 +685,8 @@ def _name_it(
         of_well.attrs.put(_attributes(of_well, spec.dump_well(well, version)))
     if last != first:
         group.attrs.put(_attributes(group, spec.dump_plate(last, version)))
-    _drop_consolidated(group)
+    for gathered in stale:
+        consolidate(gathered, gathered.metadata.zarr_format)
 
 
 def _attributes(group: zarr.Group, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -585,10 +697,15 @@ def _attributes(group: zarr.Group, said: Mapping[str, Any]) -> dict[str, Any]:
     return {**attrs, **said} | ({spec.SIDECAR: left} if left else {})
 
 
-def _drop_consolidated(group: zarr.Group) -> None:
-    """Take away metadata that were gathered in one object: readers that know it would not find the new image."""
-    if group.metadata.zarr_format == 2 and group.store.supports_deletes:
-        wait(group.store.delete(member_path(group, ".zmetadata")))
+def _consolidated(store: Any, options: Mapping[str, Any] | None) -> list[zarr.Group]:
+    """Return the groups whose metadata are gathered in one object: readers that know it would miss the new image."""
+    if isinstance(store, str | Path):
+        return consolidated(store, options)
+    try:
+        group = zarr.open_group(store, mode="r+")
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        return []
+    return [] if group.metadata.consolidated_metadata is None else [group]
 
 
 def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:

@@ -14,6 +14,7 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 from xomezarr import plot, spec
+from xomezarr.channels import channel_dim
 from xomezarr.errors import LevelError, OmeZarrError, PlateError, collecting, raise_all
 from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
@@ -118,7 +119,7 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
     Raises
     ------
     PlateError
-        If the tree is no plate, or no well has that field.
+        If the tree is no plate, no well has that field, or images differ in the number of their channels.
     LevelError
         If the picture has not a pixel for each well.
     """
@@ -130,6 +131,7 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
     counts = (len(plate.rows), len(plate.columns))
     finest = levels(images[0].node)
     side = _tile_side(plot.proportions(finest[0]), counts, max_size)
+    _check_channels(images)
     with ThreadPoolExecutor(_threads(images[0].node)) as pool:
         planes = list(pool.map(lambda image: plot.plane(plot.sufficient(levels(image.node), side)).load(), images))
     channels = plot.completed(planes, rendering(finest[0], stored_metadata(images[0].node)))
@@ -221,6 +223,32 @@ def _alike(images: Sequence[_PlateImage], number: int) -> list[xr.Variable]:
         )
     raise_all(faults, "the images of the plate cannot be stacked")
     return found
+
+
+def _check_channels(images: Sequence[_PlateImage]) -> None:
+    """Make sure that images can be shown in the same colours.
+
+    Raises
+    ------
+    PlateError
+        If they differ in the number of their channels.
+    """
+    counted = [_channels(image) for image in images]
+    faults = [
+        PlateError(
+            f"{image}: the image has {count} channels, and that of {images[0]} {counted[0]}; draw those that are "
+            "alike: tree.filter(…).omezarr.overview()"
+        )
+        for image, count in zip(images, counted, strict=True)
+        if count != counted[0]
+    ]
+    raise_all(faults, "the images of the plate cannot be shown together")
+
+
+def _channels(image: _PlateImage) -> int:
+    finest = levels(image.node)[0]
+    dim = channel_dim(finest)
+    return 1 if dim is None else finest.sizes[dim]
 
 
 def _fields(images: Sequence[_PlateImage]) -> tuple[list[str], list[Any]]:

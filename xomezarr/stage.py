@@ -38,7 +38,7 @@ from xomezarr.errors import StoreExistsError, StoreNotFoundError
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
-__all__ = ["Stage", "beside", "create", "discard", "locked", "recover", "replace", "sweep", "unfinished"]
+__all__ = ["Stage", "beside", "create", "discard", "locked", "recover", "remove", "replace", "sweep", "unfinished"]
 
 ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
 """A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
@@ -153,17 +153,23 @@ type MayGo = Callable[[Path], bool]
 """Whether what is at a path may be replaced; asked once more when it has another name, before it is deleted."""
 
 
-def replace(stage: Path, target: Path, may_go: MayGo) -> None:
+def remove(old: Path) -> None:
+    """Delete a folder that has been put aside; what cannot be deleted is swept by who comes next."""
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def replace(stage: Path, target: Path, may_go: MayGo, removed: Callable[[Path], object] = remove) -> None:
     """Put the finished folder where another may be; a process that is killed meanwhile leaves one or the other whole.
 
-    Of several processes that do so at once each succeeds, and the last one's folder stays.
+    Of several processes that do so at once each succeeds, and the last one's folder stays. `removed` is called with
+    the other one, which may take long to delete.
 
     Raises
     ------
     StoreExistsError
         If there is what may not be replaced: it stays there.
     """
-    if os.path.lexists(target) and not may_go(target):
+    if _in_the_way(target, may_go):
         raise _appeared(target)
     while not _exchange(stage, target):
         if _put(stage, target) or _put_in_two_renames(stage, target, may_go):
@@ -175,7 +181,25 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> None:
         raise _appeared(target)
     old = beside(target, "old")
     stage.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
+    removed(old)
+
+
+def _in_the_way(target: Path, may_go: MayGo) -> bool:
+    """Whether there is something that may not be replaced, and not just what another writer puts there or away."""
+    while True:
+        there = _identity(target)
+        if there is None or may_go(target):
+            return False
+        if _identity(target) == there:
+            return True
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _appeared(target: Path, kept: Path | None = None) -> StoreExistsError:

@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -315,7 +315,12 @@ def open_group(
 
 @contextmanager
 def publish(
-    store: StoreArgument, *, zarr_format: int, mode: str, storage_options: Mapping[str, Any] | None = None
+    store: StoreArgument,
+    *,
+    zarr_format: int,
+    mode: str,
+    storage_options: Mapping[str, Any] | None = None,
+    removed: Callable[[Path], object] | None = None,
 ) -> Iterator[zarr.Group]:
     """Create a group that becomes visible whole, or not at all where the place is a local folder.
 
@@ -340,6 +345,8 @@ def publish(
         2 or 3.
     mode
         ``"w-"``: an error if something is there; ``"w"``: an existing Zarr store is replaced.
+    removed
+        Called with the folder of a local store that was replaced, to delete it; left out, it is deleted at once.
 
     Raises
     ------
@@ -374,7 +381,7 @@ def publish(
         if mode == "w-":
             stage.create(folder.root, target)
         else:
-            stage.replace(folder.root, target, _may_go)
+            stage.replace(folder.root, target, _may_go, removed or stage.remove)
     except BaseException as error:
         folder.abandon()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:

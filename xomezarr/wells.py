@@ -227,15 +227,15 @@ class Layout:
             spec.check(spec.dump_well(Well(well), version), version)
 
 
-def _lines(
-    occurring: Iterable[str], asked: Sequence[Any] | None, what: str, faults: list[OmeZarrError]
-) -> tuple[PlateLine, ...]:
+def _lines(occurring: Iterable[str], asked: Any, what: str, faults: list[OmeZarrError]) -> tuple[PlateLine, ...]:
     """Return the rows, or the columns: those that are asked for, else those that occur.
 
     66 (MUST): those that occur are among them. 68 (MUST): none is there twice; 69 (SHOULD): nor by case alone.
     """
     names = sorted(set(occurring), key=line_order)
-    if asked is not None:
+    if asked is not None and not isinstance(asked, Iterable):
+        faults.append(PlateError(f"{what}s is {asked!r}; give a list of names, such as {what}s=[{_EXAMPLES[what]}]"))
+    elif asked is not None:
         given: list[str] = []
         for entry in asked:
             with collecting(faults):
@@ -266,11 +266,16 @@ def _check_apart(name: str, others: Iterable[str], what: str, *, again: bool = F
             )
 
 
-def _runs(
-    places: Sequence[Place], asked: Mapping[int, Any] | None, faults: list[OmeZarrError]
-) -> tuple[Acquisition, ...] | None:
+def _runs(places: Sequence[Place], asked: Any, faults: list[OmeZarrError]) -> tuple[Acquisition, ...] | None:
     """Return all runs of a plate. 81 (MUST): if there are several, each image says which one took it."""
     runs: dict[int, Acquisition] = {}
+    if asked is not None and not isinstance(asked, Mapping):
+        faults.append(
+            PlateError(
+                f'acquisitions is a {type(asked).__name__}; give runs by id: acquisitions={{0: {{"name": "first"}}}}'
+            )
+        )
+        return None
     for number, known in (asked or {}).items():
         with collecting(faults):
             run = _run_of(number, known)

@@ -8,13 +8,13 @@ from typing import Any
 from xomezarr.checks.labels import LabelRule
 from xomezarr.model import LabelColor, LabelImage, LabelRow
 from xomezarr.spec.notes import Notes, kind_of
-from xomezarr.spec.values import integer, optional, present, unread, with_extra
+from xomezarr.spec.values import integer, kept, optional, present, unread, with_extra, with_kept
 
 __all__ = ["as_models_ask", "dump_label", "read_label"]
 
 
 def read_label(raw: Any, where: str, notes: Notes, rules: Sequence[LabelRule]) -> LabelImage | None:
-    """Read what makes an image one of labels. Nothing that is wrong there prevents reading: it is left out.
+    """Read what makes an image one of labels. Nothing that is wrong there prevents reading: it is kept as it is.
 
     Parameters
     ----------
@@ -36,13 +36,14 @@ def read_label(raw: Any, where: str, notes: Notes, rules: Sequence[LabelRule]) -
         notes.error("94", where, f"it is {kind_of(raw)}", "it must be an object")
         return None
     source, source_extra = _read_source(raw, where, notes)
-    label = LabelImage(
-        _read_colors(raw, where, notes),
-        _read_rows(raw, where, notes),
-        source,
-        source_extra,
-        {key: value for key, value in raw.items() if key not in ("version", "colors", "properties", "source")},
-    )
+    colors, of_none = _read_colors(raw, where, notes)
+    rows, of_no_label = _read_rows(raw, where, notes)
+    objects = {"colors": list, "properties": list, "source": Mapping}
+    extra = {
+        key: value for key, value in raw.items() if key != "version" and not isinstance(value, objects.get(key, ()))
+    }
+    extra |= kept("colors", of_none) | kept("properties", of_no_label)
+    label = LabelImage(colors, rows, source, source_extra, extra)
     for rule in rules:
         notes.extend(
             finding
@@ -52,10 +53,12 @@ def read_label(raw: Any, where: str, notes: Notes, rules: Sequence[LabelRule]) -
     return label
 
 
-def _read_colors(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[LabelColor, ...] | None:
+def _read_colors(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[tuple[LabelColor, ...] | None, list[Any]]:
+    """Return the colors, and the entries that are none."""
     entries = _entries(raw, "colors", "53", where, notes)
     read = [_read_color(entry, f"{where}.colors[{index}]", notes) for index, entry in enumerate(entries)]
-    return tuple(color for color in read if color is not None) or None
+    unknown = [entry for entry, color in zip(entries, read, strict=True) if color is None]
+    return tuple(color for color in read if color is not None) or None, unknown
 
 
 def _read_color(raw: Any, where: str, notes: Notes) -> LabelColor | None:
@@ -77,15 +80,17 @@ def _read_rgba(raw: Any, where: str, notes: Notes) -> tuple[int, int, int, int] 
     return None
 
 
-def _read_rows(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[LabelRow, ...] | None:
-    """57 (MUST): properties are a list of objects, each with the label that it is about."""
+def _read_rows(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[tuple[LabelRow, ...] | None, list[Any]]:
+    """57 (MUST): properties are a list of objects, each with the label that it is about. Others are returned too."""
     entries = _entries(raw, "properties", "57", where, notes)
-    rows = []
+    rows, unknown = [], []
     for index, entry in enumerate(entries):
         value = _label_value(entry, "57", f"{where}.properties[{index}]", notes)
-        if value is not None:
+        if value is None:
+            unknown.append(entry)
+        else:
             rows.append(LabelRow(value, {key: item for key, item in entry.items() if key != "label-value"}))
-    return tuple(rows) or None
+    return tuple(rows) or None, unknown
 
 
 def _entries(raw: Mapping[str, Any], key: str, rule: str, where: str, notes: Notes) -> list[Any]:
@@ -125,7 +130,7 @@ def _read_source(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[str 
 def dump_label(label: LabelImage) -> dict[str, Any]:
     """Return what makes an image one of labels as JSON; lists that would be empty are left out."""
     source = with_extra(present({"image": label.source}), label.source_extra)
-    known = {
+    known: dict[str, Any] = {
         "colors": [
             with_extra(
                 present({"label-value": color.value, "rgba": None if color.rgba is None else list(color.rgba)}),
@@ -136,6 +141,8 @@ def dump_label(label: LabelImage) -> dict[str, Any]:
         "properties": [with_extra({"label-value": row.value}, row.properties) for row in label.rows or ()],
         "source": source,
     }
+    for key in ("colors", "properties"):
+        known = with_kept(known, key, label.extra)
     return with_extra({key: value for key, value in known.items() if value}, label.extra)
 
 

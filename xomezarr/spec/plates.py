@@ -9,7 +9,7 @@ from xomezarr import checks
 from xomezarr.model import Acquisition, Field, Plate, PlateLine, PlateWell, Well
 from xomezarr.spec.listings import path_inside
 from xomezarr.spec.notes import Notes, kind_of
-from xomezarr.spec.values import integer, optional, present, unread, with_extra
+from xomezarr.spec.values import integer, kept, optional, present, unread, with_extra, with_kept
 
 __all__ = ["dump_plate", "dump_well", "read_plate", "read_well"]
 
@@ -34,7 +34,7 @@ def read_plate(raw: Any, where: str, notes: Notes) -> Plate | None:
     # 71 (MUST): the name is a string. 70 (MUST): the field_count is an integer
     name = optional(raw, "name", str, "71", where, notes)
     count = optional(raw, "field_count", int, "70", where, notes)
-    acquisitions = _read_acquisitions(raw, where, notes)
+    acquisitions, unknown = _read_acquisitions(raw, where, notes)
     lines = Plate(rows or (), columns or (), ())
     wells = _read_wells(raw, lines, where, notes)
     if rows is None or columns is None or wells is None:
@@ -47,7 +47,7 @@ def read_plate(raw: Any, where: str, notes: Notes) -> Plate | None:
         name,
         acquisitions,
         count,
-        other=unread(raw, {**read, "acquisitions": acquisitions, **_VERSION}),
+        other=unread(raw, {**read, "acquisitions": acquisitions, **_VERSION}) | kept("acquisitions", unknown),
     )
     for plate_rule in checks.PLATE_RULES:
         notes.extend(plate_rule(plate, where))
@@ -91,18 +91,20 @@ def _entries(raw: Mapping[str, Any], key: str, rule: str, where: str, notes: Not
     return None
 
 
-def _read_acquisitions(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[Acquisition, ...] | None:
-    """60 (MUST): acquisitions are a list of objects. Those that cannot be told apart are left out."""
+def _read_acquisitions(
+    raw: Mapping[str, Any], where: str, notes: Notes
+) -> tuple[tuple[Acquisition, ...] | None, list[Any]]:
+    """60 (MUST): acquisitions are a list of objects. Those that cannot be told apart are returned as they are."""
     entries = raw.get("acquisitions")
     if not isinstance(entries, list):
         if "acquisitions" in raw:
             notes.error("60", f"{where}.acquisitions", f"it is {kind_of(entries)}", "it must be a list of objects")
-        return None
+        return None, []
     read = [_read_acquisition(entry, f"{where}.acquisitions[{i}]", notes) for i, entry in enumerate(entries)]
     found = tuple(acquisition for acquisition in read if acquisition is not None)
     if len(found) == len(read):
         notes.extend(checks.distinct_acquisitions(found, f"{where}.acquisitions"))
-    return found
+    return found, [entry for entry, run in zip(entries, read, strict=True) if run is None]
 
 
 def _read_acquisition(raw: Any, where: str, notes: Notes) -> Acquisition | None:
@@ -225,7 +227,7 @@ def dump_plate(plate: Plate) -> dict[str, Any]:
         "field_count": plate.field_count,
         "acquisitions": None if acquisitions is None else [_dump_acquisition(run) for run in acquisitions],
     }
-    return with_extra(present(known), plate.other)
+    return with_extra(with_kept(present(known), "acquisitions", plate.other), plate.other)
 
 
 def _dump_line(line: PlateLine) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from xomezarr.spec.notes import Notes, kind_of
 
-__all__ = ["integer", "number", "optional", "present", "unread", "with_extra"]
+__all__ = ["integer", "kept", "number", "optional", "present", "unread", "with_extra", "with_kept"]
 
 _TOLD = {str: "a string", bool: "true or false", int: "an integer"}
 
@@ -48,6 +48,17 @@ def present(values: Mapping[str, Any]) -> dict[str, Any]:
 def unread(raw: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a JSON object is kept as it is: unknown keys, and those whose value could not be read."""
     return {key: value for key, value in raw.items() if read.get(key) is None}
+
+
+def kept(key: str, entries: list[Any]) -> dict[str, list[Any]]:
+    """Return those entries of a list that could not be read, to be kept beside what `unread` keeps."""
+    return {key: entries} if entries else {}
+
+
+def with_kept(known: Mapping[str, Any], key: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object whose list has the entries again that could not be read; they follow the others."""
+    entries = extra.get(key)
+    return {**known, key: [*known.get(key, ()), *entries]} if isinstance(entries, list) else dict(known)
 
 
 def with_extra(known: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
