@@ -152,7 +152,7 @@ def parse(text: str | bytes) -> tuple[XmlImage, ...]:
 
 
 def read_image(element: ElementTree.Element, pixels: ElementTree.Element) -> XmlImage:
-    """Read what ``Pixels`` say of an ``Image``: PhysicalSize, TimeIncrement and Channel (2016-06; units default to µm and s there)."""
+    """Read sizes, PhysicalSize, TimeIncrement and Channel of an ``Image`` (2016-06, where units default to µm and s)."""
     scale: dict[str, float] = {}
     units: dict[str, str] = {}
     for dim, (attribute, default) in SIZES.items():
