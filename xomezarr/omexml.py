@@ -152,7 +152,7 @@ def parse(text: str | bytes) -> tuple[XmlImage, ...]:
 
 
 def read_image(element: ElementTree.Element, pixels: ElementTree.Element) -> XmlImage:
-    """Read sizes, PhysicalSize, TimeIncrement and Channel of an ``Image`` (2016-06, where units default to µm and s)."""
+    """Read sizes, PhysicalSize, TimeIncrement and Channel of an image (2016-06, where units default to µm and s)."""
     scale: dict[str, float] = {}
     units: dict[str, str] = {}
     for dim, (attribute, default) in SIZES.items():
