@@ -22,10 +22,12 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+import xomezarr
 from xomezarr.convert import FileArray, convert, open_image
 from xomezarr.errors import (
     AxisError,
     MissingDependencyError,
+    NotOmeZarrError,
     OmeZarrError,
     OmeZarrWarning,
     OtherImagesWarning,
@@ -590,3 +592,48 @@ def test_further_images_of_a_tiff_are_named_unless_one_is_chosen(tmp_path: Path)
         assert open_image(path).shape == (8, 8)
     assert open_image(path, series=0).shape == (8, 8)
     assert open_image(path, series=1).shape == (16, 16)
+
+
+# --- groups that hold images --------------------------------------------------
+
+
+def cells(value: int) -> xr.DataArray:
+    return xr.DataArray(np.full((8, 8), value, "uint16"), dims=("y", "x")).omezarr.assign_grid(scale={"y": 1, "x": 1})
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize(
+    ("kind", "told", "image"),
+    [
+        ("plate", "a plate", "B/2/7"),
+        ("plate/B/2", "a well", "7"),
+        ("collection", "a collection of images", "left"),
+        ("image/labels", "a group of labels", "nuclei"),
+    ],
+)
+def test_c7_a_group_that_holds_images_names_one(kind: str, told: str, image: str, version: str, tmp_path: Path) -> None:
+    place = tmp_path / kind
+    match kind.split("/")[0]:
+        case "plate":
+            xomezarr.write_plate({("B", 2): {"7": cells(3)}}, tmp_path / "plate", version=version, levels=1)
+        case "collection":
+            pytest.importorskip("ome_types")
+            images = {"left": cells(3), "right": cells(4)}
+            xomezarr.write_collection(images, tmp_path / "collection", version=version, levels=1)
+        case "image":
+            labels = {"nuclei": cells(3)}
+            cells(5).omezarr.to_zarr(tmp_path / "image", labels=labels, version=version, levels=1)
+    with pytest.raises(NotOmeZarrError) as raised:
+        convert(str(place), tmp_path / "out.zarr")
+    assert f'"{place}" is {told}, not an image' in str(raised.value)
+    assert not (tmp_path / "out.zarr").exists()
+    # the path that is given is that of the image
+    given = str(raised.value).rpartition("give the path of one: ")[2].strip('"')
+    assert given == f"{place}/{image}"
+    assert (open_image(given) == 3).all()
+
+
+def test_c7_a_plate_without_wells_is_named_too(tmp_path: Path) -> None:
+    zarr.create_group(tmp_path / "plate", zarr_format=2, attributes={"plate": {"version": "0.4", "wells": []}})
+    with pytest.raises(NotOmeZarrError, match=r'plate" is a plate, not an image; .*plate/A/1/0"$'):
+        open_image(tmp_path / "plate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 from collections.abc import Mapping
@@ -205,6 +206,8 @@ def test_what_is_written_into_names_is_read_from_them(places: list[tuple[str, in
         ("{row}{col}.tif", r"'{col}', which is not known; the fields are {well}, {row}"),
         ("s{field}.tif", r"does not say which well"),
         ("{row}_{channel}.tif", r"does not say which well"),
+        ("{well}/r{row}c{column}.tif", r"has {well}, row and column in one, and {row} and {column} too.*keep"),
+        ("{well}_{column}.tif", r"has {well}, .* and {column} too"),
         ("{row}{column.tif", r"a brace of the pattern"),
         ("{row}column}.tif", r"a brace of the pattern"),
         ("{row}-{column}.tif", r"no file in .* there are 16 files, the first of them 'A02_s1_DAPI.tif'"),
@@ -349,6 +352,7 @@ def test_a_dry_run_says_what_would_be_made_and_opens_nothing(folder: Path, writt
     [
         ("{rows}{column}.tif", 2, "(on the command line: --pattern)"),
         ("{row}-{column}.tif", 2, "(on the command line: --pattern)"),
+        ("{well}_{row}.tif", 2, "(on the command line: --pattern)"),
         ("{row}{column}_{}_{channel}.tif", 1, "have the same place"),
     ],
 )
@@ -364,6 +368,14 @@ def test_c7_exit_codes(folder: Path, written: Any, capsys: Any, pattern: str, co
 def test_the_fields_are_those_that_the_help_names() -> None:
     for field in FIELDS:
         assert f"{{{field}}}" in (cli.plate.__doc__ or "")
+
+
+def test_the_pattern_of_the_help_can_be_copied(folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["plate", "--help"]) == 0
+    shown = re.search(r'named: "([^"]*)"', capsys.readouterr().out)
+    assert shown is not None
+    assert len(scan(folder, shown[1]).images) == len(scan(folder, PATTERN).images)
 
 
 def test_the_plate_that_is_written_holds_what_the_files_do(folder: Path, tmp_path: Path) -> None:

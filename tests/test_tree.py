@@ -127,6 +127,28 @@ def test_a_tree_without_levels_says_how_to_get_one() -> None:
         xr.DataTree().omezarr.levels  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    "call", [lambda t: t.levels, lambda t: t.level(0), lambda t: t.thumbnail(), lambda t: t.to_zarr("memory://a.zarr")]
+)
+def test_c7_a_tree_of_images_names_one_of_them(call: Any) -> None:
+    image = tree({"y": 64, "x": 64})
+    labelled = tree({"y": 64, "x": 64})
+    labelled["labels/nuclei"] = image.copy()
+    plate = xr.DataTree.from_dict({"/B/10/3": None})
+    plate["B/10/3"], plate["B/11/0"] = labelled, image
+    for below, many, path in (
+        ("/", "2 images", "B/10/3"),
+        ("B", "2 images", "10/3"),
+        ("B/10", "an image", "3"),
+        ("B/11", "an image", "0"),
+    ):
+        node = plate[below]
+        with pytest.raises(errors.LevelError, match=f"holds {many}; take one of them") as raised:
+            call(node.omezarr)
+        assert str(raised.value).endswith(f"tree[{path!r}]")
+        assert len(node[path].omezarr.levels) == 3
+
+
 @pytest.mark.parametrize(("asked", "level"), [(0.1, 0), (0.5, 0), (0.99, 0), (1.0, 1), (1.9, 1), (2.0, 2), (99.0, 2)])
 def test_at_takes_the_coarsest_level_that_is_fine_enough(asked: float, level: int) -> None:
     whole = tree({"y": 64, "x": 64})

@@ -193,6 +193,18 @@ def test_a_flawless_store_has_no_findings(version: str, sample: str, tmp_path: P
     assert list(validate(tmp_path / "a.zarr", strict=True)) == list(validate(local.store, strict=True)) == []
 
 
+def sized(index: int, **sizes: int) -> str:
+    """Describe an image of the samples in OME-XML with its sizes, some of which may be others."""
+    all_sizes = dict(zip(DIMS, SHAPES[0], strict=True)) | sizes
+    said = " ".join(f'Size{dim.upper()}="{size}"' for dim, size in all_sizes.items())
+    return IMAGE.format(index).replace("<Pixels ", f"<Pixels {said} ")
+
+
+def repeated(tree: Tree) -> None:
+    """List an image of a collection once more, by another spelling of its path."""
+    tree.change("OME", lambda m: m["series"].append("./1"))
+
+
 def other_format(tree: Tree, path: str) -> None:
     """Write an image in the other version where there was one."""
     tree.remove(path)
@@ -329,6 +341,28 @@ BREAKS: list[tuple[str, Expected, Expected | None, Callable[[Tree], Any]]] = [
         None,
         lambda t: t.group("A/3", spec.dump_well(Well((Field("0", 0),)), t.version)),
     ),
+    (
+        "plate",
+        [("66", "warning", "plate.wells")],
+        None,
+        lambda t: t.group("B/1", spec.dump_well(Well((Field("0", 0),)), t.version)),
+    ),
+    (
+        "plate",
+        [("66", "warning", "plate.wells")],
+        None,
+        lambda t: (
+            t.change("", lambda m: m["plate"]["rows"].append({"name": "C"})),
+            t.group("C", {}),
+            t.group("C/1", spec.dump_well(Well((Field("0", 0),)), t.version)),
+        ),
+    ),
+    (
+        "plate",
+        [("75", "error", "plate.wells[0].path")],
+        None,
+        lambda t: t.change("", lambda m: m["plate"]["wells"][0].update(path="/A/1")),
+    ),
     ("plate", [], None, lambda t: t.group("A/notes", {"by": "hand"})),
     (
         "plate",
@@ -386,6 +420,35 @@ BREAKS: list[tuple[str, Expected, Expected | None, Callable[[Tree], Any]]] = [
     ),
     (
         "collection",
+        [("85", "error", "OME/METADATA.ome.xml")],
+        None,
+        lambda t: t.xml(XML.format(IMAGE.format(0) + IMAGE.format(1).replace("uint8", "uint12"))),
+    ),
+    ("collection", [], None, lambda t: t.xml(XML.format(IMAGE.format(0) + sized(1)))),
+    (
+        "collection",
+        [("85", "warning", "OME/METADATA.ome.xml")],
+        None,
+        lambda t: t.xml(XML.format(IMAGE.format(0) + sized(1, x=SHAPES[0][-1] + 1))),
+    ),
+    (
+        "collection",
+        [("85", "warning", "OME/METADATA.ome.xml")],
+        None,
+        lambda t: t.xml(XML.format(IMAGE.format(0) + sized(1, t=2))),
+    ),
+    (
+        "collection",
+        [("89", "error", "OME: series[1]"), ("89", "warning", "1")],
+        None,
+        lambda t: t.change("OME", lambda m: m.update(series=["0", "0"])),
+    ),
+    ("collection", [("89", "error", "OME: series[2]"), ("87", "error", "OME/METADATA.ome.xml")], None, repeated),
+    ("collection", [("89", "warning", "2")], None, lambda t: t.image("2")),
+    ("collection", [("89", "warning", "overview")], None, lambda t: t.image("overview")),
+    ("collection", [], None, lambda t: (t.group("notes", {"by": "hand"}), t.group("tables", {}))),
+    (
+        "collection",
         [("84", "error", "plate")],
         None,
         lambda t: t.xml(XML.format(PLATE + IMAGE.format(0) + IMAGE.format(1))),
@@ -420,6 +483,13 @@ BREAKS: list[tuple[str, Expected, Expected | None, Callable[[Tree], Any]]] = [
     ("numbered", [("88", "error", "1: multiscales")], None, lambda t: t.opened("1").attrs.put({})),
     ("numbered", [("89", "error", "OME/METADATA.ome.xml")], None, lambda t: t.xml(XML.format(IMAGE.format(0)))),
     ("numbered", [("0.5b", "error", "1: version")], None, lambda t: other_format(t, "1")),
+    ("numbered", [("89", "warning", "overview")], None, lambda t: t.image("overview")),
+    (
+        "plate of collection",
+        [("85", "warning", "OME/METADATA.ome.xml")],
+        None,
+        lambda t: t.xml(XML.format(PLATE + "".join(map(IMAGE.format, range(3))) + sized(3, y=SHAPES[0][-2] * 2))),
+    ),
     (
         "plate of collection",
         [("86", "warning", "OME")],

@@ -404,7 +404,7 @@ def plate(
     dst
         Store to write, such as plate.ome.zarr.
     pattern
-        How the files are named: "{row}{column}_s{field}_{channel}.tif", with {well} for row and column, {z}, {t},
+        How the files are named: `"{row}{column}_s{field}_{channel}.tif"`, with {well} for row and column, {z}, {t},
         {acquisition}, and {} for what does not matter. Where it holds a /, files lie in folders below SRC. Files of
         one well and field that differ by channel, z or t become one image.
     name

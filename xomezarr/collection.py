@@ -419,6 +419,10 @@ def collection_tree(
     where = str(group.store_path)
     if not is_collection(attrs):
         check_complete(group)
+        if "plate" in spec.kinds(attrs):
+            raise NotOmeZarrError(
+                f"{where!r} is a plate, no collection of images; open it as one: xomezarr.open_plate(store)"
+            )
         raise NotOmeZarrError(
             f"{where!r} is no collection of images; open an image or a plate with "
             'xr.open_datatree(store, engine="omezarr")'

@@ -91,7 +91,7 @@ class Pattern:
         Raises
         ------
         PatternError
-            If it names a field that is not known, or no well.
+            If it names a field that is not known, no well, or one in two ways.
         """
         seen: set[str] = set()
         faults: list[OmeZarrError] = []
@@ -122,6 +122,13 @@ class Pattern:
                 PatternError(
                     f"the pattern {text!r} does not say which well a file belongs to; name {{well}}, or {{row}} and "
                     f"{{column}}: {EXAMPLE!r}"
+                )
+            )
+        if "well" in seen and (twice := [f"{{{name}}}" for name in ("row", "column") if name in seen]):
+            faults.append(
+                PatternError(
+                    f"the pattern {text!r} has {{well}}, row and column in one, and {' and '.join(twice)} too, "
+                    f"which may say another; keep one of both, and put {{}} in the place of the other: {EXAMPLE!r}"
                 )
             )
         raise_all(faults, "the pattern cannot be used")

@@ -21,6 +21,7 @@ from xomezarr.units import SYMBOLS, ome_unit
 
 __all__ = [
     "NOT_PHYSICAL",
+    "PIXEL_TYPES",
     "Calibration",
     "Series",
     "XmlImage",
@@ -31,6 +32,7 @@ __all__ = [
     "lacks",
     "number",
     "parse",
+    "read_image",
     "required",
 ]
 
@@ -146,11 +148,11 @@ def parse(text: str | bytes) -> tuple[XmlImage, ...]:
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an encoding that is not known
         raise MetadataError(f"the OME-XML cannot be read ({error}); write it again") from error
     found = [(element, element.find("{*}Pixels")) for element in root.findall("{*}Image")]
-    return tuple(_image(element, pixels) for element, pixels in found if pixels is not None)
+    return tuple(read_image(element, pixels) for element, pixels in found if pixels is not None)
 
 
-def _image(element: ElementTree.Element, pixels: ElementTree.Element) -> XmlImage:
-    """Read PhysicalSize, TimeIncrement and Channel (2016-06; units default to µm and s there)."""
+def read_image(element: ElementTree.Element, pixels: ElementTree.Element) -> XmlImage:
+    """Read sizes, PhysicalSize, TimeIncrement and Channel of an image (2016-06, where units default to µm and s)."""
     scale: dict[str, float] = {}
     units: dict[str, str] = {}
     for dim, (attribute, default) in SIZES.items():

@@ -29,7 +29,8 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
     Raises
     ------
     LevelError
-        If the tree has no children ``"0"``, ``"1"``, … with a variable ``image``.
+        If the tree has no children ``"0"``, ``"1"``, … with a variable ``image``; where it is that of a plate or a
+        collection, the message names one of its images.
     """
     if not isinstance(tree, xr.DataTree):
         raise LevelError(f"{type(tree).__name__} is not a DataTree; make one of an array: da.omezarr.pyramid()")
@@ -42,11 +43,30 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
             break
         found.append(ds[variable].rename(name_of(ds, variable)))
     if not found or numbers[: len(found)] != list(range(len(found))):
+        if below := _images(tree):
+            many = f"{len(below)} images" if len(below) > 1 else "an image"
+            raise LevelError(
+                f"the tree has no levels of an image of its own, and holds {many}; take one of them: tree[{below[0]!r}]"
+            )
         raise LevelError(
             f"the tree has no levels of an image: its children are {tuple(tree.children)}; "
             'open one with xr.open_datatree(store, engine="omezarr"), or make one with da.omezarr.pyramid()'
         )
     return tuple(found)
+
+
+def _images(tree: xr.DataTree) -> list[str]:
+    """Return the paths of the images that a tree holds below itself, and not of their labels."""
+    paths = []
+    nodes = [*tree.children.values()][::-1]
+    while nodes:
+        node = nodes.pop()
+        first = node.children.get("0")
+        if first is not None and variable_of(first.dataset) is not None:
+            paths.append(node.path.removeprefix(tree.path).strip("/"))
+        else:
+            nodes += [*node.children.values()][::-1]
+    return paths
 
 
 def variable_of(ds: xr.Dataset) -> str | None:

@@ -150,6 +150,11 @@ def _read_plate_well(raw: Any, lines: Plate, where: str, notes: Notes) -> PlateW
         told = f"it is {kind_of(path)}" if "path" in raw else "it is missing"
         notes.stop("75", f"{where}.path", told, 'give the names of a row and a column, such as "A/1"')
         return None
+    if path.startswith("/") and checks.leads_below(path.lstrip("/")):
+        # 75 (MUST): nothing stands before the names of the row and the column
+        told = f"the path {path!r} begins with a slash"
+        notes.stop("75", f"{where}.path", told, f"write it from the plate on: {path.lstrip('/')!r}")
+        return None
     if not path_inside(path, f"{where}.path", notes):
         return None
     named = checks.row_and_column(lines, path)

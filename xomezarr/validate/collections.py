@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from xomezarr import spec
+from xomezarr import omexml, spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
+from xomezarr.model import Axis
 from xomezarr.report import Finding
+from xomezarr.validate.arrays import StoredArray, open_level
 from xomezarr.validate.images import examine_image
 from xomezarr.validate.nodes import Node
 from xomezarr.validate.plates import examine_plate, field_paths
@@ -26,16 +29,19 @@ class Described:
     Parameters
     ----------
     images
-        How many there are.
+        What it says of each; None for one without pixels.
     wells
         Whether it describes wells of a plate.
     pixels
         How many images have their pixels elsewhere than in the collection.
+    types
+        What it calls the pixels of each image; None where it says nothing.
     """
 
-    images: int
+    images: tuple[omexml.XmlImage | None, ...]
     wells: bool
     pixels: int
+    types: tuple[str | None, ...]
 
     @classmethod
     def of(cls, content: bytes) -> Described:
@@ -56,7 +62,14 @@ class Described:
         images = root.findall(f"{space}Image")
         found = [image.find(f"{space}Pixels") for image in images]
         bare = [one is not None and one.find(f"{space}MetadataOnly") is not None for one in found]
-        return cls(len(images), root.find(f"{space}Plate/{space}Well") is not None, bare.count(False))
+        return cls(
+            tuple(
+                None if one is None else omexml.read_image(image, one) for image, one in zip(images, found, strict=True)
+            ),
+            root.find(f"{space}Plate/{space}Well") is not None,
+            bare.count(False),
+            tuple(None if one is None else one.get("Type") for one in found),
+        )
 
 
 def examine_collection(node: Node) -> Iterator[Finding]:
@@ -81,8 +94,11 @@ def examine_collection(node: Node) -> Iterator[Finding]:
             yield from node.locate(_missing_plate(node))
         paths = list(series) if series is not None else _numbered(node)
         yield from _examine_images(node, paths, listed=series is not None)
+        yield from node.locate(_unlisted(node, paths, listed=series is not None))
     if described is not None and paths is not None:
         yield from node.locate(_as_many(described, paths, listed=series is not None))
+        # the images of a plate have the order of its series alone
+        yield from node.locate(_same_sizes(node, described, paths if "plate" not in node.kinds else series or ()))
 
 
 def _series(ome: Node) -> tuple[str, ...] | None:
@@ -106,8 +122,12 @@ def _describe(node: Node) -> Iterator[Finding | Described]:
         yield Finding("85", "error", path, f"this is no OME-XML: {error}", "write it anew")
         return
     if described.pixels:
-        told = f"{described.pixels} of {described.images} images have no MetadataOnly element"
+        told = f"{described.pixels} of {len(described.images)} images have no MetadataOnly element"
         yield Finding("85", "error", path, told, "their pixels are here: put <MetadataOnly/> in place of the others")
+    for index, called in enumerate(described.types):
+        if called is not None and called not in omexml.PIXEL_TYPES.values():
+            told = f"the Type of the pixels of image {index} is {called!r}, which OME-XML does not know"
+            yield Finding("85", "error", path, told, f"give one of {', '.join(omexml.PIXEL_TYPES.values())}")
     yield described
 
 
@@ -142,7 +162,10 @@ def _numbered(node: Node) -> list[str]:
 
 
 def _examine_images(node: Node, paths: Sequence[str], *, listed: bool) -> Iterator[Finding]:
-    """87 (MUST): the paths of series lead to images. 88 (MUST): without series, images are 0, 1, 2 and so on."""
+    """87 (MUST): the paths of series lead to images. 88 (MUST): without series, images are 0, 1, 2 and so on.
+
+    89 (MUST): each image stands for one of the OME-XML, and is listed once.
+    """
     if not listed and list(paths) != [str(number) for number in range(len(paths))]:
         told = f"the images are numbered {', '.join(paths)}"
         yield from node.locate([Finding("88", "error", "attributes", told, "number them 0, 1, 2, …, or list series")])
@@ -150,8 +173,15 @@ def _examine_images(node: Node, paths: Sequence[str], *, listed: bool) -> Iterat
         told = "there are no images: no series are listed, and there is no group 0"
         yield from node.locate([Finding("88", "error", "attributes", told, "number them 0, 1, 2, …, or list series")])
     rule = "87" if listed else "88"
+    examined: set[str] = set()
     for index, path in enumerate(paths):
         where = f"OME: series[{index}]" if listed else path
+        if (place := posixpath.normpath(path)) in examined:
+            yield from node.locate(
+                [Finding("89", "error", where, f"the image {path!r} is there twice", "list it once")]
+            )
+            continue
+        examined.add(place)
         found = node.named(path, rule, where)
         if isinstance(found, Finding):
             yield from node.locate([found])
@@ -164,8 +194,53 @@ def _examine_images(node: Node, paths: Sequence[str], *, listed: bool) -> Iterat
             yield from examine_image(found)
 
 
+def _unlisted(node: Node, paths: Iterable[str], *, listed: bool) -> Iterator[Finding]:
+    """89 (MUST): each image of a collection stands for one of the OME-XML. No reader finds those that have no place."""
+    known = {posixpath.normpath(path) for path in paths} | {"OME"}
+    for name in node.names():
+        found = node.named(name, "89", name) if name not in known else None
+        if isinstance(found, Node) and "multiscales" in found.kinds:
+            told = f"the group {name!r} is an image, and {'no series name it' if listed else 'it has no number'}"
+            cure = "list it, and describe it in the OME-XML, or remove it"
+            yield Finding("89", "warning", name, told, cure)
+
+
+def _same_sizes(node: Node, described: Described, paths: Sequence[str]) -> Iterator[Finding]:
+    """85 (SHOULD, of what is told): the OME-XML describes the images that are there, each with its number of pixels."""
+    if len(described.images) != len(paths):
+        return
+    for index, (path, known) in enumerate(zip(paths, described.images, strict=True)):
+        own = _level_0(node, path) if known is not None and known.sizes else None
+        if known is None or own is None:
+            continue
+        if differing := omexml.differing(*own, known):
+            told = ", ".join(f"Size{dim.upper()} {size}, not {there}" for dim, (there, size) in differing.items())
+            yield Finding(
+                "85",
+                "warning",
+                f"OME/{XML}",
+                f"image {index} has {told} as level 0 of {path!r}",
+                "describe each image as it is, in the order of the series",
+            )
+
+
+def _level_0(node: Node, path: str) -> tuple[Sequence[Axis], Mapping[str, int]] | None:
+    """Return the axes of an image and the sizes of its level 0; None if they cannot be read."""
+    found = node.named(path, "87", path)
+    try:
+        image = spec.parse(found.attrs).multiscale if isinstance(found, Node) else None
+    except (MetadataError, NotOmeZarrError, VersionError):
+        return None
+    if image is None or not isinstance(found, Node):
+        return None
+    array = open_level(found.group, image.levels[0])
+    if not isinstance(array, StoredArray) or len(array.shape) != len(image.axes):
+        return None
+    return image.axes, dict(zip(image.dims, array.shape, strict=True))
+
+
 def _as_many(described: Described, paths: Sequence[str], *, listed: bool) -> Iterator[Finding]:
     """87 (MUST): series are as many as the images of the OME-XML. 89 (MUST): images of the collection are."""
-    if described.images != len(paths):
-        told = f"the OME-XML describes {described.images} images, and there are {len(paths)}"
+    if len(described.images) != len(paths):
+        told = f"the OME-XML describes {len(described.images)} images, and there are {len(paths)}"
         yield Finding("87" if listed else "89", "error", f"OME/{XML}", told, "describe each image once, in their order")

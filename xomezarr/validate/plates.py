@@ -52,8 +52,8 @@ def _check_rows(node: Node, plate: Plate) -> Iterator[Finding]:
             continue
         if row not in wells:
             yield from _idle_row(found, row, rows, place)
-        elif row in rows:
-            yield from _undefined_columns(found, row, columns, place)
+        if row in rows:
+            yield from _unlisted_wells(found, row, columns, wells.get(row, set()), place)
 
 
 def _idle_row(found: Node, row: str, rows: set[str], place: str) -> Iterator[Finding]:
@@ -65,12 +65,17 @@ def _idle_row(found: Node, row: str, rows: set[str], place: str) -> Iterator[Fin
         yield Finding("6", "warning", row, "the group of this row holds no well", "remove it")
 
 
-def _undefined_columns(found: Node, row: str, columns: set[str], place: str) -> Iterator[Finding]:
-    """66 (MUST): every column of the plate is defined."""
+def _unlisted_wells(found: Node, row: str, columns: set[str], listed: set[str], place: str) -> Iterator[Finding]:
+    """66 (MUST): every column of the plate is defined. No reader finds a well that is not listed."""
     for name in found.names():
-        if name not in columns and _is_well(found, name):
+        if (name in columns and name in listed) or not _is_well(found, name):
+            continue
+        if name not in columns:
             told = f"there is a well {row}/{name}, and {name!r} is no column of the plate"
             yield Finding("66", "error", f"{place}.columns", told, "define every column, and list its wells")
+        else:
+            told = f"there is a well {row}/{name}, which the plate does not list"
+            yield Finding("66", "warning", f"{place}.wells", told, "list it, or remove its group")
 
 
 def _has_wells(row: Node) -> bool:
