@@ -21,7 +21,7 @@ from xomezarr.model import Acquisition, Axis, Channel, Image
 from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile
 from xomezarr.progress import progress_of as _progress
-from xomezarr.pyramid import Factors
+from xomezarr.pyramid import Factors, own_attrs
 from xomezarr.report import Report
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
@@ -605,7 +605,7 @@ class OmeZarrDatasetAccessor:
             raise OmeZarrError("labels are the other variables of the Dataset; add them there: ds.assign(nuclei=…)")
         progress = _progress(options.pop("progress", None), store)
         da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
-        return write_array(da, store, progress=progress, labels=labels, extra=self._ds.attrs, **options)
+        return write_array(da, store, progress=progress, labels=labels, extra=own_attrs(self._ds), **options)
 
     def to_plate(
         self,
@@ -631,7 +631,7 @@ class OmeZarrDatasetAccessor:
             The image, opened lazily.
         """
         da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
-        return da.omezarr.to_plate(store, labels=labels, extra=self._ds.attrs, **options)
+        return da.omezarr.to_plate(store, labels=labels, extra=own_attrs(self._ds), **options)
 
 
 @xr.register_datatree_accessor("omezarr")

@@ -39,7 +39,7 @@ from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target, known_options, plan_image
 from xomezarr.plate import UNREADABLE
 from xomezarr.progress import progress_of
-from xomezarr.pyramid import VARIABLE, name_of
+from xomezarr.pyramid import VARIABLE, own_attrs
 from xomezarr.read import Complete, closer, tree_of
 from xomezarr.store import (
     StoreArgument,
@@ -214,8 +214,6 @@ def _part(image: Any) -> Parts:
 def dataset_parts(ds: xr.Dataset) -> Parts:
     """Return the image of a Dataset among many, of which nobody can be asked which variable is the image.
 
-    An image that is called so alone because it is the image has no name of its own.
-
     Raises
     ------
     LabelError
@@ -227,10 +225,7 @@ def dataset_parts(ds: xr.Dataset) -> Parts:
     except LabelError:
         cure = f"name the image so: ds.rename({{{names[0]!r}: {VARIABLE!r}}})" if names else "give it an image"
         raise LabelError(f"it cannot be told which is the image among the variables {names}; {cure}") from None
-    if da.name == VARIABLE:
-        own = name_of(ds)
-        da = da.rename(None if own == VARIABLE else own)
-    return da, labels, ds.attrs
+    return da, labels, own_attrs(ds)
 
 
 def _check_name(name: Any, taken: dict[str, str]) -> None:

@@ -31,7 +31,7 @@ from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.planning import Target, plan_labels, stored_metadata
 from xomezarr.progress import progress_of
-from xomezarr.pyramid import VARIABLE
+from xomezarr.pyramid import VARIABLE, name_of
 from xomezarr.read import open_tree
 from xomezarr.store import (
     StoreArgument,
@@ -219,7 +219,11 @@ def parted(
     ]
     raise_all(faults, "the Dataset cannot be written")
     labels = {name: Labels(ds[name], colors.get(name), properties.get(name)) for name in names if name != chosen}
-    return ds[chosen], labels
+    da = ds[chosen]
+    if chosen == VARIABLE:  # it is called so because it is the image, and not by its own name
+        own = name_of(ds)
+        da = da.rename(None if own == VARIABLE else own)
+    return da, labels
 
 
 def frame_of(tree: xr.DataTree, store: StoreArgument) -> Frame:

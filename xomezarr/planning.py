@@ -434,19 +434,19 @@ class Target:
         storage_options: Mapping[str, Any] | None = None,
         max_memory: int | str | None = None,
         workers: int | None = None,
-        replaced: Collection[str] = (),
+        replaced: Collection[str] | None = None,
     ) -> Target:
         """Check what the user asks for; what is wrong with it is added to `faults`, so that all is told together.
 
-        `replaced` names the labels that are written with the image; of other labels and images that are lost the user
-        is told.
+        `replaced` names the labels that are written with an image; of other labels and images that are lost the user
+        is told. None where many images are written, or labels, which take the place of their like.
         """
         resources, empty = Resources(), True
         with collecting(faults):
             spec.zarr_format(version)
         with collecting(faults):
             check_free(store, mode=mode, storage_options=storage_options)
-            if mode == "w":
+            if mode == "w" and replaced is not None:
                 warn_of_others(store, storage_options, but=replaced)
         with collecting(faults):
             resources = Resources.asked(max_memory, workers)

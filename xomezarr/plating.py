@@ -53,7 +53,7 @@ from xomezarr.store import (
     resolve,
     wait,
 )
-from xomezarr.wells import PLAIN, Layout, Place, counted, lacks_run, with_field, with_run, with_well
+from xomezarr.wells import PLAIN, Layout, Place, counted, lacks_run, with_field, with_lines, with_run, with_well
 from xomezarr.write import Progress, check_codecs, consolidate, deferred, fill, write_plan
 
 __all__ = ["to_plate", "write_plate"]
@@ -512,9 +512,10 @@ class _Stored:
         with collecting(faults):
             plate = replace(plate, name=plate.name or entry.name, acquisitions=self._acquisitions(place))
         # an image that takes the place of another must not be counted twice, and its well may name runs by itself
-        first = counted(plate, [well])
-        last = first
+        first = last = counted(plate, [well])
         with collecting(faults):
+            # rows and columns may be idle, and wells may not be where there are none
+            first = with_lines(first, place.well)
             last = with_well(first, place.well)
         if not faults:
             known_wells = {one.path for one in judged[0].wells} - {place.well} if judged is not None else set()
@@ -566,8 +567,12 @@ def _is_begun(target: Any) -> bool:
     from xomezarr.stage import LOCK
 
     rows = [path for path in target.iterdir() if path.name != LOCK]
-    wells = [path for row in rows if row.is_dir() for path in row.iterdir()]
-    return bool(wells) and all(path.is_dir() and PLAIN.fullmatch(path.name) for path in (*rows, *wells))
+    wells = [path for row in rows if row.is_dir() for path in row.iterdir() if path.name not in DOCUMENTS]
+    images = [path for well in wells if well.is_dir() for path in well.iterdir() if path.name not in DOCUMENTS]
+    lines = all(path.is_dir() and PLAIN.fullmatch(path.name) for path in (*rows, *wells))
+    # folders of a user's own may be called so too
+    ours = all(path.name.startswith(".") or any((path / name).is_file() for name in DOCUMENTS) for path in images)
+    return bool(wells) and lines and ours
 
 
 def _add(
@@ -680,6 +685,7 @@ def _name_it(
     group = _writable(store, version, options)
     if first is not None and first != stored.plate:
         group.attrs.put(_attributes(group, spec.dump_plate(first, version)))
+    group.require_group(place.row)  # a killed writer may have made the group of the well alone
     of_well = group.require_group(place.well)
     if well != stored.well(place.well):
         of_well.attrs.put(_attributes(of_well, spec.dump_well(well, version)))

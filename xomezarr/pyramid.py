@@ -37,7 +37,18 @@ from xomezarr.lazy import installed_version
 from xomezarr.model import Axis
 from xomezarr.units import convert
 
-__all__ = ["VARIABLE", "Factors", "Pyramid", "choose_chunks", "design", "name_of", "pyramid", "to_tree", "with_name"]
+__all__ = [
+    "VARIABLE",
+    "Factors",
+    "Pyramid",
+    "choose_chunks",
+    "design",
+    "name_of",
+    "own_attrs",
+    "pyramid",
+    "to_tree",
+    "with_name",
+]
 
 type Factors = int | Mapping[str, int] | Sequence[int | Mapping[str, int]]
 """The step from one level to the next: for all dimensions of space, by dimension, or a list with one entry a step."""
@@ -386,6 +397,11 @@ def name_of(ds: xr.Dataset, variable: str = VARIABLE) -> Any:
     """Return the name that `with_name` keeps; that of the variable for a Dataset that another hand made."""
     name = ds.attrs.get(NAME_ATTR, variable)
     return None if name == NO_NAME else name
+
+
+def own_attrs(ds: xr.Dataset) -> dict[Any, Any]:
+    """Return the attributes of a Dataset, without the one by which it remembers the name of an array."""
+    return {key: value for key, value in ds.attrs.items() if key != NAME_ATTR}
 
 
 def _check_names(da: xr.DataArray) -> None:

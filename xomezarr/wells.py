@@ -30,6 +30,7 @@ __all__ = [
     "line_order",
     "named_run",
     "with_field",
+    "with_lines",
     "with_run",
     "with_well",
 ]
@@ -325,8 +326,8 @@ def with_field(well: Well, place: Place) -> Well:
     return replace(well, fields=_inserted(well.fields, Field(place.field, number), lambda field: field.path))
 
 
-def with_well(plate: Plate, path: str) -> Plate:
-    """Return a plate that has a well, with its row and column. 77 (MUST): indices and paths of all wells agree."""
+def with_lines(plate: Plate, path: str) -> Plate:
+    """Return a plate that has the row and the column of a well. 77 (MUST): indices and paths of all wells agree."""
     row, column = path.split("/")
     lines = {"row": plate.rows, "column": plate.columns}
     for what, name in (("row", row), ("column", column)):
@@ -335,7 +336,13 @@ def with_well(plate: Plate, path: str) -> Plate:
         if name not in names:
             lines[what] = _inserted(lines[what], PlateLine(name), lambda line: line.name)
     plate = replace(plate, rows=lines["row"], columns=lines["column"])
-    wells = [_at_its_place(plate, well) for well in plate.wells]
+    return replace(plate, wells=tuple(_at_its_place(plate, well) for well in plate.wells))
+
+
+def with_well(plate: Plate, path: str) -> Plate:
+    """Return a plate that has a well, with its row and column."""
+    plate = with_lines(plate, path)
+    wells = list(plate.wells)
     if path not in {well.path for well in wells}:
         new = _at_its_place(plate, PlateWell(path, 0, 0))
         place = (new.row_index, new.column_index)
