@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import Acquisition, checks, plating, spec, testing
+from xomezarr import Acquisition, checks, errors, plating, spec, testing
 from xomezarr.errors import (
     IncompleteStoreError,
     LevelError,
@@ -1377,3 +1377,43 @@ def test_a_writer_that_is_killed_at_any_step_leaves_metadata_that_agree(tmp_path
             if name == "well":
                 np.testing.assert_array_equal(tree["A/1/0/0"]["image"], small(1))
     assert min(counts.values()) > 4, counts
+
+
+def test_images_with_places_of_their_own_are_told_when_they_are_read(tmp_path: Path) -> None:
+    pixels = np.arange(64, dtype="uint16").reshape(8, 8)
+    images = [
+        xr.DataArray(pixels + add, dims=("y", "x")).omezarr.assign_grid(
+            scale={"y": 0.5, "x": 0.5}, translation={"x": 100.0 * add}, units="um"
+        )
+        for add in range(3)
+    ]
+    store = tmp_path / "screen.ome.zarr"
+    xomezarr.write_plate({("A", 1): images}, store)
+    plate = xomezarr.open_plate(store)
+    plate["A/1/0"].omezarr.level(0).load()
+    with pytest.warns(errors.PlateWarning, match=r"'A/1/1' .* has a place .*open_plate\(store, check=True\)"):
+        np.testing.assert_array_equal(plate["A/1/1"].omezarr.level(0), pixels + 1)
+    plate["A/1/2"].omezarr.level(0).load()  # it is told once for a plate
+    true = xomezarr.open_plate(store, check=True)
+    for add, da in enumerate(images):
+        np.testing.assert_array_equal(true[f"A/1/{add}"].omezarr.level(0).x, da.x)
+        true[f"A/1/{add}"].omezarr.level(0).load()
+
+
+def test_a_row_that_a_killed_writer_left_without_a_group_gets_one(tmp_path: Path) -> None:
+    store = tmp_path / "screen.ome.zarr"
+    da = xr.DataArray(np.zeros((8, 8), "u1"), dims=("y", "x"))
+    da.omezarr.to_plate(store, row="A", column=1)
+    (store / "B" / "2").mkdir(parents=True)
+    (store / "B" / "2" / ".zgroup").write_text('{"zarr_format": 2}')
+    da.omezarr.to_plate(store, row="B", column=2)
+    assert xomezarr.validate(store).valid
+
+
+def test_a_folder_of_a_users_own_is_not_taken_for_a_plate(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "photos" / "2024").mkdir(parents=True)
+    (tmp_path / "mine" / "photos" / "2024" / "a.txt").write_text("mine")
+    da = xr.DataArray(np.zeros((8, 8), "u1"), dims=("y", "x"))
+    with pytest.raises(errors.OmeZarrError):
+        da.omezarr.to_plate(tmp_path / "mine", row="photos", column=2024)
+    assert [path.name for path in (tmp_path / "mine").rglob("*")] == ["photos", "2024", "a.txt"]

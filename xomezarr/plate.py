@@ -20,12 +20,12 @@ import xarray as xr
 from xomezarr import sidecar, spec
 from xomezarr.errors import NotOmeZarrError, OmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
-from xomezarr.model import Field, Plate, PlateWell
+from xomezarr.model import Field, Image, Plate, PlateWell
 from xomezarr.planning import stored_metadata
 from xomezarr.pyramid import VARIABLE, with_name
 from xomezarr.read import OPEN_AT_ONCE, closer, tree_of
 from xomezarr.source import LazyArray, OrderedArray, UnopenedArray
-from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group
+from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group, open_member
 from xomezarr.tree import levels
 from xomezarr.wells import TOLD, index_of, is_number
 
@@ -244,6 +244,7 @@ class _OpensAlike:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     model: str
+    said: str
 
     def __call__(self) -> zarr.Array[Any]:
         """Open it.
@@ -260,12 +261,41 @@ class _OpensAlike:
             told = f"has no level {self.level!r} that can be opened ({type(error).__name__})"
         else:
             if found.shape == self.shape and found.dtype == self.dtype:
+                self._compare()
                 return found
             told = f"has the shape {found.shape} and dtype {found.dtype} at level {self.level!r}"
         raise PlateError(
             f"well {well!r}, field {field!r} of the plate {str(self.plate.store_path)!r} {told}, and was taken to be "
             f"like {self.model!r}, with {self.shape} and {self.dtype}; open all images: open_plate(store, check=True)"
         )
+
+    def _compare(self) -> None:
+        """Warn, once for a plate, of an image that lies elsewhere than the tree says, or has other channels."""
+        where = str(self.plate.store_path)
+        if where in _TOLD_OF:
+            return
+        try:
+            said = _said_of(spec.parse(open_member(self.plate, self.image).attrs.asdict()))
+        except UNREADABLE:
+            return
+        if said != self.said:
+            _TOLD_OF.add(where)
+            warn(
+                f"{self.image!r} of the plate {where!r} has a place or channels of its own, and was taken to be like "
+                f"{self.model!r}, as all are whose metadata were not read; "
+                "where that matters, open all images: open_plate(store, check=True)",
+                PlateWarning,
+            )
+
+
+_TOLD_OF: set[str] = set()
+"""Plates of which it was told that their images are not alike."""
+
+
+def _said_of(image: Image) -> str:
+    """Return what an image says of its place and channels, to be compared with others."""
+    said = sidecar.fingerprint(image)
+    return repr((said["axes"], [channel.label for channel in image.channels or ()]))
 
 
 class _Likeness:
@@ -287,6 +317,7 @@ class _Likeness:
         nameless = replace(image, multiscales=(replace(image.multiscale, name=None),), extra={})
         self.plate, self.model = plate, path
         self.attrs = spec.dump(nameless, str(image.version))
+        self.said = _said_of(image)
         self.levels = [_without_own(da) for da in levels(first)]
         lazily: list[Any] = [da.variable._data for da in levels(first)]
         self.arrays: list[OrderedArray] = [data.array for data in lazily]
@@ -303,7 +334,7 @@ class _Likeness:
         for number, (ds, array) in enumerate(zip(self._with_coords(coords), self.arrays, strict=True)):
             level = xr.DataTree(ds)
             stored = array._array
-            opens = _OpensAlike(self.plate, path, self.paths[number], stored.shape, stored.dtype, self.model)
+            opens = _OpensAlike(self.plate, path, self.paths[number], stored.shape, stored.dtype, self.model, self.said)
             variables = level.dataset.variables  # the node's own, which share their values alone with those of others
             variables[VARIABLE].data = LazyArray(UnopenedArray(opens, array.order, array.dtype, array.shape))
             for name in _free(ds, coords):
