@@ -466,7 +466,7 @@ def plate(plated: Plated, path: Path) -> dict[str, Any]:
         well = wells.setdefault(f"{row}/{column}", {**indices, "fields": {}})
         told = image(seen.image)
         if plated.name is not None and seen.labels:
-            told["name"] = "image"  # the variable of the Dataset that was given
+            told["name"] = place  # the variable of the Dataset that was given is called so because it is the image
         well["fields"][name] = {"image": told, "labels": labels(seen), "acquisition": seen.acquisition}
     taken = [[told["acquisition"] for told in well["fields"].values()] for well in wells.values()]
     return {
