@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,15 @@ from xomezarr.pyramid import VARIABLE, name_of
 from xomezarr.read import open_tree
 from xomezarr.store import (
     StoreArgument,
+    alone,
     below,
+    erase,
     label_names,
     labels_of,
     listed_labels,
-    member_path,
     open_group,
     publish,
     resolve,
-    wait,
 )
 from xomezarr.tree import levels
 from xomezarr.write import consolidate, fill, write_plan
@@ -175,10 +175,10 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
         )
     if not group.store.supports_deletes:
         raise StoreExistsError(f"nothing in {str(image_store)!r} can be deleted; copy the image without its labels")
-    with _alone(target):
+    with alone(target):
         _list(target, storage_options, taken=name)
         if place is None:
-            _erase(below(image_store, f"labels/{name}"), storage_options)
+            erase(below(image_store, f"labels/{name}"), storage_options)
         elif place.exists():
             from xomezarr import stage
 
@@ -257,11 +257,11 @@ def _add(image: Any, name: str, frame: Frame, plan: Plan, pixels: Pixels, on_til
         _list(image, options, taken=name)
     pixels.check()
     try:
-        with ExitStack() as alone:
+        with ExitStack() as until_listed:
             with publish(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as group:
                 fill(group, plan, pixels, on_tile)
                 # they are put in their place and listed, and nobody else changes the list in between
-                alone.enter_context(_alone(image))
+                until_listed.enter_context(alone(image))
             _list(image, options, added=name)
             _renew_consolidated(image, options)
     except BaseException as error:
@@ -272,7 +272,7 @@ def _add(image: Any, name: str, frame: Frame, plan: Plan, pixels: Pixels, on_til
                 (image / "labels").rmdir()
         elif plan.mode == "w-":
             with suppress(Exception):  # the error that led here counts
-                _erase(plan.store, options)
+                erase(plan.store, options)
         raise
 
 
@@ -298,22 +298,3 @@ def _renew_consolidated(image: Any, storage_options: Mapping[str, Any] | None) -
     """Gather metadata anew where they are gathered, so that they are true of the image's labels."""
     for group in consolidated(image, storage_options):
         consolidate(group, group.metadata.zarr_format)
-
-
-def _erase(place: StoreArgument, storage_options: Mapping[str, Any] | None) -> None:
-    """Delete all that is at a place that is no local folder."""
-    options = dict(storage_options) if storage_options else None
-    try:
-        group = zarr.open_group(place, mode="r+", use_consolidated=False, storage_options=options)
-    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
-        return
-    wait(group.store.delete_dir(member_path(group, "").rstrip("/")))
-
-
-def _alone(image: Any) -> AbstractContextManager[None]:
-    """Keep other processes from changing the same list meanwhile, where that is possible: in a local folder."""
-    if not isinstance(image, Path):
-        return nullcontext()
-    from xomezarr import stage
-
-    return stage.locked(image.resolve())

@@ -7,7 +7,7 @@ before the plate names the well; what a well may refer to, runs and a number of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
@@ -40,18 +40,18 @@ from xomezarr.planning import Target, is_token, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
     StoreArgument,
+    alone,
     below,
     check_complete,
     default_name,
+    erase,
     exists,
     find_member,
     is_local,
-    member_path,
     names_in,
     open_group,
     publish,
     resolve,
-    wait,
 )
 from xomezarr.wells import PLAIN, Layout, Place, counted, lacks_run, with_field, with_lines, with_run, with_well
 from xomezarr.write import Progress, check_codecs, consolidate, deferred, fill, write_plan
@@ -603,7 +603,7 @@ def _add(
                 fill(group, plan, pixels, on_tile)
                 if placed:
                     consolidate(group, plan.zarr_format)
-                until_named.enter_context(_alone(store))
+                until_named.enter_context(alone(store))
                 # another process may have changed the plate meanwhile
                 stored = _Stored.found(store, options, known)
                 first, last, well = stored.with_entry(entry, taken, judged)
@@ -612,7 +612,7 @@ def _add(
         if not isinstance(error, StoreExistsError):  # what is there is another's
             if placed:
                 with suppress(Exception):  # the error that led here counts
-                    _erase(plan.store, options)
+                    erase(plan.store, options)
             _tidy(store, entry, options)
         raise
 
@@ -720,9 +720,9 @@ def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
         with suppress(Exception):  # the error that led here counts
             for path in (entry.place.well, entry.place.row):
                 if _is_empty(below(store, path), options):
-                    _erase(below(store, path), options)
+                    erase(below(store, path), options)
             if _Stored.found(store, options).plate is None and _is_empty(store, options):
-                _erase(store, options)
+                erase(store, options)
         return
     from xomezarr import stage
 
@@ -738,19 +738,3 @@ def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
 def _is_empty(place: StoreArgument, options: Mapping[str, Any] | None) -> bool:
     """Whether a group has nothing in it but its metadata."""
     return not set(names_in(open_group(place, storage_options=options))) - DOCUMENTS
-
-
-def _erase(place: StoreArgument, options: Mapping[str, Any] | None) -> None:
-    """Delete all that is at a place that is no local folder."""
-    given = dict(options) if options else None
-    group = zarr.open_group(place, mode="r+", use_consolidated=False, storage_options=given)
-    wait(group.store.delete_dir(member_path(group, "").rstrip("/")))
-
-
-def _alone(store: Any) -> AbstractContextManager[None]:
-    """Keep other processes from changing the same plate meanwhile, where that is possible: in a local folder."""
-    if not isinstance(store, Path):
-        return nullcontext()
-    from xomezarr import stage
-
-    return stage.locked(store.resolve())

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,11 +36,13 @@ __all__ = [
     "SUFFIXES",
     "StoreArgument",
     "address",
+    "alone",
     "below",
     "check_array",
     "check_complete",
     "check_free",
     "default_name",
+    "erase",
     "exists",
     "find_member",
     "is_local",
@@ -680,6 +682,25 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
     options = dict(storage_options) if storage_options else None
     mode = read_mode(target)
     return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)
+
+
+def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Delete the group at a place that is no local folder, and all that is in it; nothing if there is none."""
+    options = dict(storage_options) if storage_options else None
+    try:
+        group = zarr.open_group(place, mode="r+", use_consolidated=False, storage_options=options)
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        return
+    wait(group.store.delete_dir(member_path(group, "").rstrip("/")))
+
+
+def alone(target: StoreLike) -> AbstractContextManager[None]:
+    """Keep other processes from changing what a group lists meanwhile, where that is possible: in a local folder."""
+    if not isinstance(target, Path):
+        return nullcontext()
+    from xomezarr import stage
+
+    return stage.locked(target.resolve())
 
 
 def read_mode(store: StoreLike) -> Literal["r", "r+"]:
