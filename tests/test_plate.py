@@ -1127,6 +1127,17 @@ def test_metadata_that_were_gathered_are_true_of_new_images(tmp_path: Path, vers
     check_agrees(store)
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_metadata_that_were_gathered_above_a_plate_in_a_store_are_true_of_new_images(version: str) -> None:
+    store = MemoryStore()
+    zarr.create_group(store, zarr_format=spec.zarr_format(version))  # type: ignore[arg-type]
+    plate = zarr.storage.StorePath(store, "plate")
+    add(plate, "A", 1, version=version)
+    zarr.consolidate_metadata(store)
+    add(plate, "A", 2)
+    assert "plate/A/2/0/0" in zarr.open_group(store, mode="r", use_consolidated=True)
+
+
 def test_a_plate_in_the_making_says_so(tmp_path: Path, version: str) -> None:
     from xomezarr.store import publish
 

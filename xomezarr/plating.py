@@ -634,7 +634,7 @@ def _take(store: Any, entry: _Entry, known: _Stored, options: Mapping[str, Any] 
     wells = [number for number, named in enumerate(stored.plate.wells) if named.path == place.well]
     if not fields or not wells:
         return _Taken()
-    stale, group = _consolidated(store, options), _writable(store, entry.version, options)
+    stale, group = consolidated(store, options), _writable(store, entry.version, options)
     left = tuple(field for field in well.fields if field.path != place.field)
     if left:
         of_well = group.require_group(place.well)
@@ -681,7 +681,7 @@ def _name_it(
     """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
     first, last, well = changed
     version, place = entry.version, entry.place
-    stale = _consolidated(store, options)  # of format 3 they go with the first change
+    stale = consolidated(store, options)  # of format 3 they go with the first change
     group = _writable(store, version, options)
     if first is not None and first != stored.plate:
         group.attrs.put(_attributes(group, spec.dump_plate(first, version)))
@@ -701,17 +701,6 @@ def _attributes(group: zarr.Group, said: Mapping[str, Any]) -> dict[str, Any]:
     kept = attrs.pop(spec.SIDECAR, {})
     left = {key: value for key, value in kept.items() if key != "incomplete"} if isinstance(kept, Mapping) else kept
     return {**attrs, **said} | ({spec.SIDECAR: left} if left else {})
-
-
-def _consolidated(store: Any, options: Mapping[str, Any] | None) -> list[zarr.Group]:
-    """Return the groups whose metadata are gathered in one object: readers that know it would miss the new image."""
-    if isinstance(store, str | Path):
-        return consolidated(store, options)
-    try:
-        group = zarr.open_group(store, mode="r+")
-    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
-        return []
-    return [] if group.metadata.consolidated_metadata is None else [group]
 
 
 def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
