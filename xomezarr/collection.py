@@ -30,7 +30,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.labelling import parted
-from xomezarr.labels import Labels
+from xomezarr.labels import LONGEST_NAME, Labels
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.omexml import XmlImage
@@ -71,9 +71,6 @@ OME_XML = f"{OME}/METADATA.ome.xml"
 
 RESERVED = ("ome", "labels", "zarr.json")
 """Names that mean something else in a collection, on file systems that take cases for the same too."""
-
-LONGEST_NAME = 200
-"""Bytes: file systems hold 255, and what is written lies in a hidden folder of a longer name meanwhile."""
 
 _PLAIN = re.compile(r"(?!__)[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?")
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xomezarr import sidecar, spec
-from xomezarr.errors import NotOmeZarrError, OmeZarrError, PlateError, PlateWarning, warn
+from xomezarr import read, sidecar, spec
+from xomezarr.errors import NotOmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Field, Image, Plate, PlateWell
 from xomezarr.planning import stored_metadata
@@ -34,8 +34,8 @@ __all__ = ["UNREADABLE", "is_remote", "node_at", "open_plate"]
 EMPTY = xr.Dataset()
 """What nodes without data are copies of: a new one takes several times as long."""
 
-UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""What happens where metadata are not what they should be."""
+UNREADABLE = (*read.UNREADABLE, KeyError)
+"""What happens where metadata of several images are not what they should be."""
 
 
 def open_plate(

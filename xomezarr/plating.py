@@ -18,6 +18,7 @@ from typing import Any
 import xarray as xr
 
 from xomezarr import spec
+from xomezarr.checks import ALPHANUMERIC
 from xomezarr.collection import dataset_parts
 from xomezarr.direct import update_attributes
 from xomezarr.engine import OnTile
@@ -53,7 +54,7 @@ from xomezarr.store import (
     publish,
     resolve,
 )
-from xomezarr.wells import PLAIN, Layout, Place, counted, lacks_run, with_field, with_lines, with_run, with_well
+from xomezarr.wells import Layout, Place, counted, lacks_run, with_field, with_lines, with_run, with_well
 from xomezarr.write import Progress, check_codecs, consolidate, deferred, fill, write_plan
 
 __all__ = ["to_plate", "write_plate"]
@@ -569,7 +570,7 @@ def _is_begun(target: Any) -> bool:
     rows = [path for path in target.iterdir() if path.name != LOCK]
     wells = [path for row in rows if row.is_dir() for path in row.iterdir() if path.name not in DOCUMENTS]
     images = [path for well in wells if well.is_dir() for path in well.iterdir() if path.name not in DOCUMENTS]
-    lines = all(path.is_dir() and PLAIN.fullmatch(path.name) for path in (*rows, *wells))
+    lines = all(path.is_dir() and ALPHANUMERIC.fullmatch(path.name) for path in (*rows, *wells))
     # folders of a user's own may be called so too
     ours = all(path.name.startswith(".") or any((path / name).is_file() for name in DOCUMENTS) for path in images)
     return bool(wells) and lines and ours

@@ -19,7 +19,6 @@ from xomezarr.model import Acquisition, Field, Plate, PlateLine, PlateWell, Well
 
 __all__ = [
     "PLACES",
-    "PLAIN",
     "TOLD",
     "Layout",
     "Place",
@@ -37,9 +36,6 @@ __all__ = [
 
 PLACES = ("row", "column", "field", "acquisition")
 """Scalar coordinates that say where on a plate an image is, and in which run it was taken."""
-
-PLAIN = re.compile(r"[A-Za-z0-9]+")
-"""Names of rows, columns and fields."""
 
 TOLD = 5
 """Images that a message names; it counts the others."""
@@ -141,7 +137,7 @@ def _name(given: Any, what: str) -> str:
     if isinstance(given, bool) or not (isinstance(given, str) or hasattr(given, "__index__")):
         raise PlateError(f"the {what} {given!r} is no name; give text or a number, such as {what}={_EXAMPLES[what]}")
     name = given if isinstance(given, str) else str(operator.index(given))
-    if not PLAIN.fullmatch(name):
+    if not checks.ALPHANUMERIC.fullmatch(name):
         raise PlateError(f"the {what} {given!r} is not made of letters and digits; give {what}={_EXAMPLES[what]}, say")
     return str(name)
 

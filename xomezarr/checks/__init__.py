@@ -40,6 +40,7 @@ from xomezarr.checks.images import (
 from xomezarr.checks.labels import LABEL_RULES, distinct_colors, repeated_colors
 from xomezarr.checks.plates import (
     ACQUISITION_RULES,
+    ALPHANUMERIC,
     FIELD_RULES,
     LINE_RULES,
     PLATE_RULES,
@@ -53,6 +54,7 @@ from xomezarr.checks.strict import STRICT_LENIENT, escalate
 
 __all__ = [
     "ACQUISITION_RULES",
+    "ALPHANUMERIC",
     "AXIS_RULES",
     "COARSER_WITHIN",
     "FIELD_RULES",

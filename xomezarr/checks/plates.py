@@ -10,6 +10,7 @@ from xomezarr.report import Finding
 
 __all__ = [
     "ACQUISITION_RULES",
+    "ALPHANUMERIC",
     "FIELD_RULES",
     "LINE_RULES",
     "PLATE_RULES",
@@ -20,7 +21,9 @@ __all__ = [
     "row_and_column",
 ]
 
-_ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
+ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
+"""Names of rows, columns and fields."""
+
 _WELL_PATH = re.compile(r"([A-Za-z0-9]+)/([A-Za-z0-9]+)")
 
 
@@ -29,7 +32,7 @@ _WELL_PATH = re.compile(r"([A-Za-z0-9]+)/([A-Za-z0-9]+)")
 
 def alphanumeric_line(line: PlateLine, where: str) -> Iterator[Finding]:
     """67 (MUST): the name of a row or column consists of letters and digits, and differs from all others."""
-    if not _ALPHANUMERIC.fullmatch(line.name):
+    if not ALPHANUMERIC.fullmatch(line.name):
         yield Finding(
             "67", "error", f"{where}.name", f"the name is {line.name!r}", 'give letters and digits, such as "A" or "12"'
         )
@@ -213,7 +216,7 @@ def wells_given(plate: Plate, where: str) -> Iterator[Finding]:
 
 def alphanumeric_field(field: Field, where: str) -> Iterator[Finding]:
     """79 (MUST): the path of an image of a well consists of letters and digits."""
-    if not _ALPHANUMERIC.fullmatch(field.path):
+    if not ALPHANUMERIC.fullmatch(field.path):
         yield Finding(
             "79", "error", f"{where}.path", f"the path is {field.path!r}", 'give letters and digits, such as "0"'
         )
