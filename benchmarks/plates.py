@@ -1,4 +1,4 @@
-"""What it takes to write, open, stack and draw a plate: prints a line of a table, seconds, and those of the processor.
+"""What it takes to write, open, stack, draw and validate a plate: prints a line of a table, seconds, and those of the processor.
 
 python benchmarks/plates.py [--wells 384] [--fields 9] [--keep plate.ome.zarr]
 """
@@ -51,8 +51,10 @@ def main() -> None:
         took["its means"], means = seconds(lambda: stacked.mean(("y", "x")).load())
         took["by dask"], _ = seconds(lambda: stacked.chunk(row=1, column=1).mean(("y", "x")).load())
         took["overview"], _ = seconds(tree.omezarr.overview)
+        took["validate"], report = seconds(lambda: xomezarr.validate(store))
     assert means.shape == (rows, columns, asked.fields, 2)
     assert float(means.min()) > 90
+    assert report.valid
     print(" | ".join(["wells × fields × levels", *took]))
     print(" | ".join([f"{asked.wells} × {asked.fields} × {LEVELS}", *took.values()]))
 
