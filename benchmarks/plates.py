@@ -1,4 +1,4 @@
-"""What it takes to write, open, stack, draw and validate a plate: prints a line of a table, seconds, and those of the processor.
+"""What it takes to write, open, stack, draw and validate a plate: a line of a table, in seconds and processor seconds.
 
 python benchmarks/plates.py [--wells 384] [--fields 9] [--keep plate.ome.zarr]
 """
