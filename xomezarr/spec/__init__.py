@@ -1,7 +1,6 @@
 """JSON of OME-Zarr, in its versions, to and from the version-free `xomezarr.model`.
 
-The only place that sees OME-Zarr's JSON or ome-zarr-models. A version is one module and one row of the table
-`_MODULES`.
+The only place that sees OME-Zarr's JSON or ome-zarr-models. A version is a value, and a row of `version.TABLE`.
 """
 
 from __future__ import annotations
@@ -9,16 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from xomezarr import checks
 from xomezarr.errors import NotOmeZarrError, VersionError
-from xomezarr.model import Image, LabelImage, Plate, Well
+from xomezarr.model import Image, Plate, Well
 from xomezarr.report import Finding
-from xomezarr.spec import v04, v05
-from xomezarr.spec.judges import MODELS
+from xomezarr.spec import groups
+from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
+from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
 
 __all__ = [
     "KEYS",
@@ -51,64 +51,7 @@ __all__ = [
 ]
 
 
-class VersionModule(Protocol):
-    """What the module of a version offers.
-
-    What reads takes group attributes that hold its kind, and gives None if `notes` names something that prevents it.
-    """
-
-    VERSION: str
-    ZARR_FORMAT: int
-    NAMESPACE: str | None
-    READERS: Mapping[str, Callable[[Mapping[str, Any], Notes], Any]]
-
-    def read(self, attrs: Mapping[str, Any], notes: Notes, /) -> Image | None:
-        """Read an image."""
-
-    def read_image_label(self, attrs: Mapping[str, Any], notes: Notes, /) -> LabelImage | None:
-        """Read what makes a group one of labels, whatever else it holds."""
-
-    def read_plate(self, attrs: Mapping[str, Any], notes: Notes, /) -> Plate | None:
-        """Read a plate."""
-
-    def read_well(self, attrs: Mapping[str, Any], notes: Notes, /) -> Well | None:
-        """Read a well."""
-
-    def read_labels(self, attrs: Mapping[str, Any], notes: Notes, /) -> tuple[str, ...] | None:
-        """Read the paths of label images."""
-
-    def read_series(self, attrs: Mapping[str, Any], notes: Notes, /) -> tuple[str, ...] | None:
-        """Read the paths of the images of a collection."""
-
-    def read_collection(self, attrs: Mapping[str, Any], notes: Notes, /) -> int | None:
-        """Read which layout a collection has."""
-
-    def dump(self, image: Image, /) -> dict[str, Any]:
-        """Return the group attributes that say what `image` says."""
-
-    def dump_plate(self, plate: Plate, /) -> dict[str, Any]:
-        """Return the group attributes of a plate."""
-
-    def dump_well(self, well: Well, /) -> dict[str, Any]:
-        """Return the group attributes of a well."""
-
-    def dump_labels(self, paths: Sequence[str], extra: Mapping[str, Any], /) -> dict[str, Any]:
-        """Return the group attributes that list label images."""
-
-    def dump_series(self, paths: Sequence[str], /) -> dict[str, Any]:
-        """Return the group attributes that list the images of a collection."""
-
-    def dump_collection(self, extra: Mapping[str, Any], /) -> dict[str, Any]:
-        """Return the group attributes of a collection."""
-
-    def model(self, kind: str, /) -> Any:
-        """Return the model by which ome-zarr-models judges the metadata of a kind."""
-
-
-_MODULES: tuple[VersionModule, ...] = (v04, v05)
-_BY_VERSION = {module.VERSION: module for module in _MODULES}
-
-VERSIONS: tuple[str, ...] = tuple(_BY_VERSION)
+VERSIONS: tuple[str, ...] = tuple(TABLE)
 """The versions of OME-Zarr that are read and written, the oldest first."""
 
 SIDECAR = "xomezarr"
@@ -124,11 +67,7 @@ _KINDS = {
     "series": "a list of series",
 }
 
-_VERSION_RULES = {"multiscales": "35", "plate": "73", "well": "82", "image-label": "59"}
-"""By which rule each kind of 0.4 that has a version names it."""
-
-
-KEYS = frozenset({*_KINDS, "omero", "ome"})
+KEYS = frozenset(OWN_KEYS)
 """Keys of group attributes that are OME-Zarr's."""
 
 
@@ -140,7 +79,7 @@ def zarr_format(version: str) -> int:
     VersionError
         If the version is not known; it names those that are.
     """
-    return _module(version).ZARR_FORMAT
+    return _version(version).zarr_format
 
 
 def detect(attrs: Mapping[str, Any]) -> str | None:
@@ -168,13 +107,13 @@ def detect(attrs: Mapping[str, Any]) -> str | None:
         return claims[0]
     if "multiscales" in metadata:
         return next((_by_form(multiscale) for multiscale in multiscales), None)
-    return v04.VERSION if any(kind in metadata for kind in _KINDS) else None
+    return VERSIONS[0] if any(kind in metadata for kind in _KINDS) else None
 
 
 def readable(attrs: Mapping[str, Any]) -> str | None:
     """Return the version by which group attributes are read; None if they hold nothing, or by none of `VERSIONS`."""
-    module = _reader(attrs) if kinds(attrs) else None
-    return None if module is None else module.VERSION
+    version = _read_by(attrs) if kinds(attrs) else None
+    return None if version is None else version.name
 
 
 def is_image(attrs: Mapping[str, Any]) -> bool:
@@ -235,7 +174,7 @@ def parse(attrs: Mapping[str, Any]) -> Image:
     MetadataError
         If something prevents reading; the message lists each fault with its place.
     """
-    return _read(_reader_of(attrs, "multiscales").read, attrs)
+    return _read(groups.read, "multiscales", attrs)
 
 
 def parse_plate(attrs: Mapping[str, Any]) -> Plate:
@@ -254,7 +193,7 @@ def parse_plate(attrs: Mapping[str, Any]) -> Plate:
     NotOmeZarrError, VersionError, MetadataError
         As `parse` does.
     """
-    return _read(_reader_of(attrs, "plate").read_plate, attrs)
+    return _read(groups.read_plate, "plate", attrs)
 
 
 def parse_well(attrs: Mapping[str, Any]) -> Well:
@@ -270,7 +209,7 @@ def parse_well(attrs: Mapping[str, Any]) -> Well:
     NotOmeZarrError, VersionError, MetadataError
         As `parse` does.
     """
-    return _read(_reader_of(attrs, "well").read_well, attrs)
+    return _read(groups.read_well, "well", attrs)
 
 
 def parse_labels(attrs: Mapping[str, Any]) -> tuple[str, ...]:
@@ -288,7 +227,7 @@ def parse_labels(attrs: Mapping[str, Any]) -> tuple[str, ...]:
     """
     if not kinds(attrs):
         return ()
-    return _read(_reader_of(attrs, "labels").read_labels, attrs)
+    return _read(groups.read_labels, "labels", attrs)
 
 
 def parse_series(attrs: Mapping[str, Any]) -> tuple[str, ...]:
@@ -304,7 +243,7 @@ def parse_series(attrs: Mapping[str, Any]) -> tuple[str, ...]:
     NotOmeZarrError, VersionError, MetadataError
         As `parse` does.
     """
-    return _read(_reader_of(attrs, "series").read_series, attrs)
+    return _read(groups.read_series, "series", attrs)
 
 
 def layout(attrs: Mapping[str, Any]) -> int | None:
@@ -322,7 +261,7 @@ def layout(attrs: Mapping[str, Any]) -> int | None:
     """
     if "bioformats2raw.layout" not in kinds(attrs):
         return None
-    return _read(_reader_of(attrs, "bioformats2raw.layout").read_collection, attrs)
+    return _read(groups.read_collection, "bioformats2raw.layout", attrs)
 
 
 def dump(image: Image, version: str) -> dict[str, Any]:
@@ -343,7 +282,7 @@ def dump(image: Image, version: str) -> dict[str, Any]:
     VersionError
         If the version is not known.
     """
-    return _module(version).dump(image)
+    return groups.dump(_version(version), image)
 
 
 def dump_plate(plate: Plate, version: str) -> dict[str, Any]:
@@ -354,7 +293,7 @@ def dump_plate(plate: Plate, version: str) -> dict[str, Any]:
     VersionError
         If the version is not known.
     """
-    return _module(version).dump_plate(plate)
+    return groups.dump_plate(_version(version), plate)
 
 
 def dump_well(well: Well, version: str) -> dict[str, Any]:
@@ -365,7 +304,7 @@ def dump_well(well: Well, version: str) -> dict[str, Any]:
     VersionError
         If the version is not known.
     """
-    return _module(version).dump_well(well)
+    return groups.dump_well(_version(version), well)
 
 
 def dump_labels(paths: Sequence[str], version: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -385,7 +324,7 @@ def dump_labels(paths: Sequence[str], version: str, extra: Mapping[str, Any] | N
     VersionError
         If the version is not known.
     """
-    return _module(version).dump_labels(paths, extra or {})
+    return groups.dump_labels(_version(version), paths, extra or {})
 
 
 def dump_series(paths: Sequence[str], version: str) -> dict[str, Any]:
@@ -403,7 +342,7 @@ def dump_series(paths: Sequence[str], version: str) -> dict[str, Any]:
     VersionError
         If the version is not known.
     """
-    return _module(version).dump_series(paths)
+    return groups.dump_series(_version(version), paths)
 
 
 def dump_layout(version: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -421,7 +360,7 @@ def dump_layout(version: str, extra: Mapping[str, Any] | None = None) -> dict[st
     VersionError
         If the version is not known.
     """
-    return _module(version).dump_collection(extra or {})
+    return groups.dump_collection(_version(version), extra or {})
 
 
 def others(attrs: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
@@ -430,13 +369,8 @@ def others(attrs: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
     >>> others({"ome": {"version": "0.5", "labels": [], "theirs": 1}, "mine": 2}, "labels")
     {'mine': 2, 'ome': {'theirs': 1}}
     """
-    where, metadata = _locate(attrs)
-    taken = {*kinds, SIDECAR, "version"} if where else {*kinds, SIDECAR}
-    if where:
-        inside = {key: value for key, value in metadata.items() if key not in taken}
-        beside = {key: value for key, value in attrs.items() if key not in (where, SIDECAR)}
-        return {**beside, "ome": inside} if inside else beside
-    return {key: value for key, value in attrs.items() if key not in taken}
+    where, _ = _locate(attrs)
+    return beside(_without_sidecar(attrs), where, kinds)
 
 
 def without_image(attrs: Mapping[str, Any]) -> dict[str, Any]:
@@ -472,13 +406,13 @@ def check(attrs: Mapping[str, Any], version: str) -> None:
     VersionError
         If the version is not known.
     """
-    module = _module(version)
+    known = _version(version)
     found = [finding for finding in findings(attrs) if finding.severity == "error"]
     if not found and detect(attrs) != version:
         message = f"the metadata are of version {detect(attrs)}, not {version}"
         found = [Finding("96", "error", _locate(attrs)[0] or "attributes", message, f'give version="{detect(attrs)}"')]
     if not found:
-        found = _second_opinion(attrs, module)
+        found = _second_opinion(attrs, known)
     if found:
         raise metadata_error(
             found,
@@ -487,9 +421,16 @@ def check(attrs: Mapping[str, Any], version: str) -> None:
         )
 
 
-def _read[T](read: Callable[[Mapping[str, Any], Notes], T | None], attrs: Mapping[str, Any]) -> T:
+def _read[T](read: Callable[[Version, Mapping[str, Any], Notes], T | None], kind: str, attrs: Mapping[str, Any]) -> T:
+    """Read what group attributes hold of a kind; errors are those of `parse`."""
+    if kind not in kinds(attrs):
+        raise NotOmeZarrError(f"the group holds {_kind(attrs, _KINDS[kind])}; open the group of {_KINDS[kind]}")
+    version = _read_by(attrs)
+    if version is None:
+        finding = _version_finding(attrs)
+        raise VersionError(f"{finding.location}: {finding.message}; {finding.cure}")
     notes = Notes()
-    found = read(_without_sidecar(attrs), notes)
+    found = read(version, _without_sidecar(attrs), notes)
     if found is None or notes.stops:
         raise metadata_error(
             notes.stops, "the OME metadata cannot be read", "xomezarr.validate(store) lists all that is wrong"
@@ -504,14 +445,14 @@ def _findings(attrs: Mapping[str, Any]) -> Iterator[Finding]:
         message = f"the group holds {_kind(attrs)}, so that there is nothing to examine"
         yield Finding("96", "error", where or "attributes", message, "validate the group of an image or a plate")
         return
-    module = _reader(attrs)
-    if module is None:
+    version = _read_by(attrs)
+    if version is None:
         yield _version_finding(attrs)
         return
     for kind in _KINDS:
         if where and kind in found and kind in attrs:
             message = "the group holds metadata of two versions, at the top and under ome"
-            cure = f"remove those at the top, which readers of {module.VERSION} skip"
+            cure = f"remove those at the top, which readers of {version.name} skip"
             yield Finding("96", "warning", kind, message, cure)
     notes = Notes()
     if "image-label" in found and "multiscales" not in found:
@@ -521,7 +462,7 @@ def _findings(attrs: Mapping[str, Any]) -> Iterator[Finding]:
     for kind in _KINDS:
         # an image is read together with its image-label, and 0.5 looks at the version once
         if kind in found and not (kind == "image-label" and "multiscales" in found):
-            module.READERS[kind](_without_sidecar(attrs), notes)
+            groups.READERS[kind](version, _without_sidecar(attrs), notes)
     yield from dict.fromkeys(notes.findings)
 
 
@@ -529,16 +470,16 @@ def _version_finding(attrs: Mapping[str, Any]) -> Finding:
     """Say why no module of this library reads a group: by its version, or because it names none."""
     where, metadata = _locate(attrs)
     version = detect(attrs)
-    kind = next((kind for kind in _VERSION_RULES if kind in metadata), "multiscales")
+    kind = next((kind for kind in VERSION_RULES if kind in metadata), "multiscales")
     at = "multiscales[0].version" if kind == "multiscales" else f"{kind}.version"
-    rule, at, example = ("0.5b", "ome.version", "0.5") if where else (_VERSION_RULES[kind], at, "0.4")
+    rule, at, example = ("0.5b", "ome.version", "0.5") if where else (VERSION_RULES[kind], at, "0.4")
     if version is None and not where and metadata.get("multiscales") == []:
         return Finding("99", "error", "multiscales", "it is empty", "an image has a list of at least one multiscale")
     cure = f'write "{example}" if that is what the metadata are'
     if version is None:
         told = f"no version is named, and nothing else tells it; xomezarr reads {_known()}"
-    elif version in _BY_VERSION:
-        home = "under ome" if _BY_VERSION[version].NAMESPACE else "at the top of the attributes"
+    elif version in TABLE:
+        home = "under ome" if TABLE[version].namespace else "at the top of the attributes"
         told = f"the version is {version!r}, whose metadata stand {home}, not here"
     else:
         told = f"the version is {version!r}, which xomezarr does not read; it reads {_known()}"
@@ -546,7 +487,7 @@ def _version_finding(attrs: Mapping[str, Any]) -> Finding:
     return Finding(rule, "error", at, told, cure)
 
 
-def _second_opinion(attrs: Mapping[str, Any], module: VersionModule) -> list[Finding]:
+def _second_opinion(attrs: Mapping[str, Any], version: Version) -> list[Finding]:
     """95 (own): ome-zarr-models accepts the metadata."""
     where, metadata = _locate(attrs)
     judged = dict(metadata)
@@ -559,19 +500,19 @@ def _second_opinion(attrs: Mapping[str, Any], module: VersionModule) -> list[Fin
     if isinstance(judged.get("image-label"), Mapping):
         judged["image-label"] = as_models_ask(judged["image-label"])
     if "plate" in judged:
-        judged["plate"] = {"version": module.VERSION, **judged["plate"]}
+        judged["plate"] = {"version": version.name, **judged["plate"]}
     document = json.dumps(judged)
-    found = [_judged(module.VERSION, where, kind, document) for kind in MODELS if kind in judged]
+    found = [_judged(version.models, where, kind, document) for kind in MODELS if kind in judged]
     return list(dict.fromkeys(fault for faults in found for fault in faults))
 
 
 @lru_cache(maxsize=64)
-def _judged(version: str, where: str, kind: str, metadata: str) -> tuple[Finding, ...]:
+def _judged(package: str, where: str, kind: str, metadata: str) -> tuple[Finding, ...]:
     """Return what ome-zarr-models finds wrong with metadata, as JSON."""
     from pydantic import ValidationError
 
     try:
-        _module(version).model(kind).model_validate(json.loads(metadata))
+        model(package, kind).model_validate(json.loads(metadata))
     except ValidationError as error:
         return tuple(
             Finding("95", "error", _fault_place(where, fault["loc"]), f"ome-zarr-models says: {fault['msg']}")
@@ -640,38 +581,19 @@ def _without_sidecar(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in attrs.items() if key != SIDECAR}
 
 
-def _reader_of(attrs: Mapping[str, Any], kind: str) -> VersionModule:
-    """Return the module that reads a group of a kind.
-
-    Raises
-    ------
-    NotOmeZarrError
-        If the group is of another kind.
-    VersionError
-        If there is no module for its version.
-    """
-    if kind not in kinds(attrs):
-        raise NotOmeZarrError(f"the group holds {_kind(attrs, _KINDS[kind])}; open the group of {_KINDS[kind]}")
-    module = _reader(attrs)
-    if module is None:
-        finding = _version_finding(attrs)
-        raise VersionError(f"{finding.location}: {finding.message}; {finding.cure}")
-    return module
-
-
-def _reader(attrs: Mapping[str, Any]) -> VersionModule | None:
-    """Return the module that reads a group; None if there is none for its version at its place."""
+def _read_by(attrs: Mapping[str, Any]) -> Version | None:
+    """Return the version that a group is read by; None if there is none of that name with its metadata there."""
     where, _ = _locate(attrs)
-    module = _BY_VERSION.get(detect(attrs) or "")
-    return module if module is not None and (module.NAMESPACE or "") == where else None
+    version = TABLE.get(detect(attrs) or "")
+    return version if version is not None and version.namespace == where else None
 
 
-def _module(version: str) -> VersionModule:
-    if version not in _BY_VERSION:
+def _version(name: str) -> Version:
+    if name not in TABLE:
         raise VersionError(
-            f"xomezarr does not know OME-Zarr {version!r}; it knows {_known()}: give version={VERSIONS[0]!r}"
+            f"xomezarr does not know OME-Zarr {name!r}; it knows {_known()}: give version={VERSIONS[0]!r}"
         )
-    return _BY_VERSION[version]
+    return TABLE[name]
 
 
 def _known() -> str:

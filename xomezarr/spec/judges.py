@@ -19,6 +19,6 @@ MODELS = {
 
 
 def model(package: str, kind: str) -> Any:
-    """Return the model by which ome-zarr-models judges the metadata of a kind; `package` is that of the version."""
+    """Return the model by which ome-zarr-models judges the metadata of a kind, in the package of a version."""
     module, name = MODELS[kind]
     return getattr(import_module(f"ome_zarr_models.{package}.{module}"), name)

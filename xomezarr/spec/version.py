@@ -1,0 +1,139 @@
+"""What sets one version of OME-Zarr apart from another, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xomezarr import checks
+from xomezarr.checks.labels import LabelRule
+from xomezarr.spec.notes import Notes, kind_of
+from xomezarr.spec.values import with_extra
+
+__all__ = ["OWN_KEYS", "TABLE", "VERSION_RULES", "Version", "beside"]
+
+OWN_KEYS = (
+    *("multiscales", "omero", "image-label", "labels", "plate", "well"),
+    *("bioformats2raw.layout", "series", "ome"),
+)
+"""Keys of group attributes that are OME-Zarr's, wherever a version has them."""
+
+VERSION_RULES: Mapping[str, str] = {"multiscales": "35", "plate": "73", "well": "82", "image-label": "59"}
+"""By which rule each part of the metadata names the version that it is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of OME-Zarr.
+
+    Parameters
+    ----------
+    name
+        As metadata name it.
+    zarr_format
+        Of the stores that it is of.
+    namespace
+        Attribute of a group under which its metadata stand, with the version once for all; empty where they stand at
+        the top.
+    named_in
+        Parts of the metadata that name the version too when they are written.
+    asked_of
+        Those that should name it, by the rule that says so.
+    label_rules
+        What is demanded of an ``image-label``.
+    models
+        Package of ome-zarr-models that judges it.
+    """
+
+    name: str
+    zarr_format: int
+    namespace: str
+    named_in: frozenset[str]
+    asked_of: Mapping[str, str]
+    label_rules: tuple[LabelRule, ...]
+    models: str
+
+    def place(self, key: str) -> str:
+        """Return where a key of the metadata stands, as findings write it."""
+        return f"{self.namespace}.{key}" if self.namespace else key
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def metadata(self, attrs: Mapping[str, Any], notes: Notes) -> Mapping[str, Any]:
+        """Return what group attributes say by this version. 0.5b (MUST): under ``ome`` they name it."""
+        if not self.namespace:
+            return attrs
+        found: Mapping[str, Any] = attrs[self.namespace]
+        if found.get("version") != self.name:
+            told = f"the version is {kind_of(found.get('version'))}"
+            notes.error("0.5b", self.place("version"), told, f'write "{self.name}"')
+        return found
+
+    def check_part(self, kind: str, raw: Any, where: str, notes: Notes) -> None:
+        """35, 59, 73, 82: a part that should name the version does so (SHOULD), and it is this one (MUST)."""
+        if kind not in self.named_in or not isinstance(raw, Mapping):
+            return
+        if "version" in raw:
+            if raw["version"] != self.name:
+                told = f"the version is {kind_of(raw['version'])}"
+                notes.error(VERSION_RULES[kind], f"{where}.version", told, f'write "{self.name}"')
+        elif kind in self.asked_of:
+            notes.warn(self.asked_of[kind], where, "the version is not named", f'write "version": "{self.name}"')
+
+    def extra(self, attrs: Mapping[str, Any], *taken: str) -> dict[str, Any]:
+        """Return what group attributes hold beside the kinds that are taken, as `extra` of the model holds it."""
+        return beside(attrs, self.namespace, taken)
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    def naming(self, kind: str, part: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a part of the metadata with the version, before all else, if such parts name it."""
+        named = {"version": self.name} if kind in self.named_in else {}
+        return named | dict(part) | named
+
+    def placed(self, known: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the group attributes that say what is known, and hold what else there is."""
+        inside = extra.get("ome", {})
+        if self.namespace:
+            return with_extra({self.namespace: with_extra({"version": self.name, **known}, inside)}, extra)
+        return with_extra(with_extra(known, inside), {key: value for key, value in extra.items() if key != "ome"})
+
+
+def beside(attrs: Mapping[str, Any], namespace: str, taken: Sequence[str]) -> dict[str, Any]:
+    """Return what group attributes hold beside what is taken, what is OME-Zarr's in a mapping of its own, ``ome``."""
+    if namespace:
+        others = {key: value for key, value in attrs.items() if key != namespace}
+        inside = {key: value for key, value in attrs[namespace].items() if key not in ("version", *taken)}
+    else:
+        others = {key: value for key, value in attrs.items() if key not in taken}
+        inside = {key: others.pop(key) for key in OWN_KEYS if key in others}
+    return {**others, "ome": inside} if inside else others
+
+
+TABLE: Mapping[str, Version] = {
+    version.name: version
+    for version in (
+        Version(
+            "0.4",
+            zarr_format=2,
+            namespace="",
+            named_in=frozenset({*VERSION_RULES, "omero"}),
+            asked_of=VERSION_RULES,
+            label_rules=(*checks.LABEL_RULES, checks.distinct_colors),
+            models="v04",
+        ),
+        Version(
+            "0.5",
+            zarr_format=3,
+            namespace="ome",
+            # 0.5d: in images the version has no meaning any more. 0.5f: by the text alone plates must name it, and
+            # others should; schemas and examples have it once for the group: with both all are content
+            named_in=frozenset({"plate", "well", "image-label"}),
+            asked_of={"plate": "0.5f"},
+            label_rules=(*checks.LABEL_RULES, checks.repeated_colors),
+            models="v05",
+        ),
+    )
+}
+"""The versions that are read and written, the oldest first."""
