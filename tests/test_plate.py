@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import Acquisition, checks, errors, plating, spec, testing
+from xomezarr import Acquisition, checks, errors, spec, testing
 from xomezarr.errors import (
     IncompleteStoreError,
     LevelError,
@@ -613,7 +613,7 @@ def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None
     told = str(raised.value)
     for expected in (
         "well A/1, field 1: ",
-        "well A/2, field 0 (and 1 other images): ",
+        "well A/2, field 0 (and 1 other image): ",
         "the row 'A-' is not made of letters and digits",
         "rows 'A' and 'a' are the same folder",
         "the well ('B', 1) has an empty list for images; give a list",
@@ -621,7 +621,7 @@ def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None
         "the well ('B', 6) has a Dataset for images",
         "the field 'f 1' is not made of letters and digits",
         "the well 'B3' is no pair",
-        "the image is a ndarray",
+        "it is a ndarray; give a DataArray",
     ):
         assert expected in told, expected
     assert list(tmp_path.iterdir()) == []
@@ -996,7 +996,7 @@ def test_c6_attributes_of_a_dataset_are_those_of_the_image(tmp_path: Path, versi
     ds = xr.Dataset({"cells": da, "nuclei": (da > 2000).astype("uint16")}, attrs={"dye": "DAPI", "run": {"day": 3}})
     xomezarr.write_plate({("A", 1): [ds]}, tmp_path / "p.zarr", levels=1, version=version)
     xomezarr.to_plate(ds, tmp_path / "p.zarr", row="A", column=2, levels=1)
-    plating.to_plate(ds, tmp_path / "p.zarr", row="A", column=3, levels=1)
+    ds.omezarr.to_plate(tmp_path / "p.zarr", row="A", column=3, levels=1)
     for well in ("A/1", "A/2", "A/3"):
         assert ds.attrs.items() <= open_tree(tmp_path / "p.zarr", group=f"{well}/0").attrs.items()
     with pytest.raises(OmeZarrError, match=r"well A/1, field 0: .*'multiscales'"):

@@ -18,7 +18,6 @@ from xomezarr.accessor import (
     thumbnail,
     to_plate,
     to_zarr,
-    write_plate,
 )
 from xomezarr.channels import assign_channels
 from xomezarr.collection import open_collection, write_collection
@@ -32,6 +31,7 @@ from xomezarr.model import Acquisition, Axis, Channel, Image, Level, Multiscale,
 from xomezarr.plan import Plan
 from xomezarr.planning import plan
 from xomezarr.plate import open_plate
+from xomezarr.plating import write_plate
 from xomezarr.pyramid import pyramid
 from xomezarr.report import Finding, Report
 from xomezarr.stacking import overview, stack

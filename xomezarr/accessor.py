@@ -20,7 +20,6 @@ from xomezarr.labels import Labels, colors_of, properties_of
 from xomezarr.model import Acquisition, Axis, Channel, Image
 from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile
-from xomezarr.progress import progress_of as _progress
 from xomezarr.pyramid import Factors, own_attrs
 from xomezarr.report import Report
 from xomezarr.sidecar import PROPERTIES
@@ -37,7 +36,6 @@ __all__ = [
     "thumbnail",
     "to_plate",
     "to_zarr",
-    "write_plate",
 ]
 
 
@@ -67,7 +65,7 @@ def to_plate(image: xr.DataArray | xr.Dataset, store: StoreArgument, **options: 
     image
         The image.
     store, **options
-        Those of `to_plate` of `OmeZarrArrayAccessor`.
+        Those of `to_plate` of `OmeZarrArrayAccessor`, or of `OmeZarrDatasetAccessor`.
 
     Returns
     -------
@@ -75,71 +73,6 @@ def to_plate(image: xr.DataArray | xr.Dataset, store: StoreArgument, **options: 
         The image, opened lazily.
     """
     return (image if isinstance(image, xr.Dataset) else _checked(image, "DataArray")).omezarr.to_plate(store, **options)
-
-
-def write_plate(
-    wells: Mapping[tuple[Any, Any], Sequence[plating.Image] | Mapping[Any, plating.Image]],
-    store: StoreArgument,
-    *,
-    name: str | None = None,
-    rows: Sequence[Any] | None = None,
-    columns: Sequence[Any] | None = None,
-    acquisitions: Mapping[int, Acquisition | Mapping[str, Any]] | None = None,
-    mode: str = "w-",
-    progress: bool | OnTile | None = None,
-    compute: bool = True,
-    **options: Any,
-) -> Any:
-    """Write a plate at once; see `plating.write_plate`.
-
-    Parameters
-    ----------
-    wells
-        By row and column, such as ``("A", "1")``: a list of images (fields 0, 1, …), or images by the names of fields.
-        An image is a DataArray, or a Dataset of an image and its labels; its scalar coordinate `acquisition` is the id
-        of the run that took it.
-    store
-        A path, a URL that fsspec knows, or a store of zarr or obstore.
-    name
-        Of the plate; left out, that of the store.
-    rows, columns
-        Names of all rows and columns in their order, such as ``"ABCDEFGH"`` and ``range(1, 13)``; left out, those that
-        occur: A … Z, AA …, and by number.
-    acquisitions
-        What is known of runs, by id: an `Acquisition`, or a dict of its parameters.
-    mode
-        ``"w-"``: an error if the store exists; ``"w"``: replace it.
-    progress
-        True for a progress bar, or a callable that is told the bytes of each part written.
-    compute, **options
-        As in `to_zarr`; they count for every image.
-
-    Returns
-    -------
-    xarray.DataTree or dask.delayed.Delayed
-        The plate, opened lazily.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> cells = xr.DataArray(np.ones((64, 64), "uint8"), dims=("y", "x"), name="cells")
-    >>> store = tempfile.mkdtemp() + "/plate.ome.zarr"
-    >>> tree = write_plate({("A", 1): [cells, cells], ("B", 2): [cells]}, store, levels=2)
-    >>> dict(tree.omezarr.stack().sizes)
-    {'row': 2, 'column': 2, 'field': 2, 'y': 64, 'x': 64}
-    """
-    return plating.write_plate(
-        wells,
-        store,
-        name=name,
-        rows=rows,
-        columns=columns,
-        acquisitions=acquisitions,
-        mode=mode,
-        progress=_progress(progress, store),
-        compute=compute,
-        **options,
-    )
 
 
 def thumbnail(image: xr.DataArray | xr.DataTree, *, max_size: int = 256) -> NDArray[np.uint8]:
@@ -389,7 +322,7 @@ class OmeZarrArrayAccessor:
         return write_array(
             self._da,
             store,
-            progress=_progress(progress, store),
+            progress=progress,
             compute=compute,
             method=method,
             factors=factors,
@@ -537,7 +470,7 @@ class OmeZarrArrayAccessor:
             name=name,
             version=version,
             mode=mode,
-            progress=_progress(progress, store),
+            progress=progress,
             **options,
         )
 
@@ -603,9 +536,8 @@ class OmeZarrDatasetAccessor:
         """
         if "labels" in options:
             raise OmeZarrError("labels are the other variables of the Dataset; add them there: ds.assign(nuclei=…)")
-        progress = _progress(options.pop("progress", None), store)
         da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
-        return write_array(da, store, progress=progress, labels=labels, extra=own_attrs(self._ds), **options)
+        return write_array(da, store, labels=labels, extra=own_attrs(self._ds), **options)
 
     def to_plate(
         self,
@@ -745,7 +677,7 @@ class OmeZarrTreeAccessor:
             self.levels,
             store,
             labels={name: (node, tree.levels(node)) for name, node in self.labels.items()},
-            progress=_progress(progress, store),
+            progress=progress,
             compute=compute,
             version=version,
             mode=mode,

@@ -48,7 +48,6 @@ from xomezarr.folder import open_images, scan
 from xomezarr.model import Channel
 from xomezarr.plan import Plan
 from xomezarr.plot import composite
-from xomezarr.progress import rich_progress
 from xomezarr.scale import MAX_LAYER, plan_scaling
 from xomezarr.validate import validate as validate_store
 
@@ -362,7 +361,7 @@ def scale(
         _show_plan(scaling.plan, as_json=json)
         return DONE
     with _cluster(scheduler):
-        written = scaling.write(lambda total: rich_progress(total, f"writing {dst or src}"))
+        written = scaling.write(progress=True)
     description = described(written.store, written.tree)
     if copy_metadata:
         description["copied_attributes"] = list(written.copied)

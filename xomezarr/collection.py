@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from itertools import count
 from typing import Any
@@ -21,7 +21,6 @@ from xomezarr.engine import OnTile
 from xomezarr.errors import (
     CollectionError,
     CollectionWarning,
-    LabelError,
     MetadataError,
     NotOmeZarrError,
     OmeZarrError,
@@ -29,35 +28,28 @@ from xomezarr.errors import (
     raise_all,
     warn,
 )
-from xomezarr.labelling import parted
-from xomezarr.labels import LONGEST_NAME, Labels
+from xomezarr.labels import LONGEST_NAME
 from xomezarr.lazy import zarr
+from xomezarr.members import Member, options_of_each, plan_members, write_members
 from xomezarr.model import Image
 from xomezarr.omexml import XmlImage
-from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image
-from xomezarr.planning import Target, known_options, plan_image
+from xomezarr.planning import Target
 from xomezarr.plate import UNREADABLE
-from xomezarr.progress import progress_of
-from xomezarr.pyramid import VARIABLE, own_attrs
 from xomezarr.read import Complete, closer, tree_of
 from xomezarr.store import (
     StoreArgument,
     check_complete,
     find_member,
-    is_local,
     member_path,
     open_group,
-    publish,
     wait,
 )
-from xomezarr.write import check_codecs, consolidate, fill
 
 __all__ = [
     "check_single",
     "collection_tree",
     "completed_in",
-    "dataset_parts",
     "is_collection",
     "open_collection",
     "write_collection",
@@ -77,9 +69,8 @@ _PLAIN = re.compile(r"(?!__)[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?")
 _OF_ONE_IMAGE: Mapping[str, str] = {
     "name": "name each array: rename(…)",
     "labels": "give an image with its labels as a Dataset: xr.Dataset({'image': image, 'nuclei': labels})",
-    "compute": "write the collection when it is to be written",
 }
-"""Options of `to_zarr` that a collection does not take, and what to do instead."""
+"""Options of `to_zarr` that are said of one image, and what to do instead."""
 
 
 # -- writing -----------------------------------------------------------------------------------------------
@@ -91,8 +82,9 @@ def write_collection(
     *,
     mode: str = "w-",
     progress: bool | OnTile | None = None,
+    compute: bool = True,
     **options: Any,
-) -> xr.DataTree:
+) -> xr.DataTree | Any:
     """Write several images to one store, as bioformats2raw lays them out.
 
     This is how data with more than five dimensions are written: an image for each view, tile or angle, each with
@@ -108,14 +100,12 @@ def write_collection(
         A path, a URL that fsspec knows, or a store of zarr or obstore.
     mode
         ``"w-"``: an error if the store exists; ``"w"``: replace it.
-    progress
-        True for a progress bar, or a callable that is told the bytes of each part written.
-    **options
-        Those of `to_zarr`, for each of the images, but for ``name``, ``labels`` and ``compute``.
+    progress, compute, **options
+        As in `to_zarr`; they count for every image. Names and labels are given with each image.
 
     Returns
     -------
-    xarray.DataTree
+    xarray.DataTree or dask.delayed.Delayed
         The written store, opened lazily by `open_collection`.
 
     Raises
@@ -141,48 +131,51 @@ def write_collection(
     >>> list(tree), tree["view 1"].omezarr.level(0).dims
     (['view 0', 'view 1'], ('t', 'c', 'z', 'y', 'x'))
     """
-    asked, own = Target.split(options)
     faults: list[OmeZarrError] = []
-    shown = progress_of(progress, store)
-    target = Target.asked(faults, store, mode=mode, **asked)
-    planned = _planned(_parts(images, faults), target, own, faults)
-    with collecting(faults):
-        target.check_not_read_from(*(level for _, pixels in planned.values() for level in _arrays(pixels)))
+    asked, options = Target.split({**options, "mode": mode})
+    target = Target.asked(faults, store, **asked)
+    options = options_of_each(options, "write_collection", _OF_ONE_IMAGE, faults)
+    planned = plan_members(_members(images, faults), target, options, faults, _called)
     unknown = {name: plan.levels[0].dtype for name, (plan, _) in planned.items() if not _in_xml(plan)}
     if not unknown:
         with collecting(faults):
             omexml.required()
     raise_all(faults, "the collection cannot be written")
-    if not is_local(store):
-        for plan, _ in planned.values():
-            check_codecs(plan)
     xml = None
     if unknown:
         name, dtype = next(iter(unknown.items()))
         warn(
-            f"the collection is written without OME-XML, which has no pixels of type {dtype}, as image {name!r} has"
+            f"the collection is written without OME-XML, which has no pixels of type {dtype}, as {_called(name)} has"
             f"{_others(len(unknown) - 1)}; for those who need it, convert them: astype({_near(dtype)!r})",
             CollectionWarning,
         )
     else:
         xml = omexml.dump([_series(name, plan) for name, (plan, _) in planned.items()])
-    total = sum(plan.nbytes for plan, _ in planned.values())
-    with shown(total) if shown is not None else nullcontext() as on_tile:
-        _execute(target, planned, xml, on_tile)
-    return open_collection(store, storage_options=target.storage_options, cache=True)
+
+    def finish(group: zarr.Group) -> None:
+        group.create_group(OME, attributes=spec.dump_series(tuple(planned), target.version))
+        if xml is not None:
+            _put(group, OME_XML, xml.encode())
+        group.attrs.put(spec.dump_layout(target.version))
+
+    return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
 
 
-type Parts = tuple[xr.DataArray, Mapping[str, Labels], Mapping[Any, Any]]
-"""An image, its labels, and attributes of its group."""
+def _opened(target: Target) -> xr.DataTree:
+    return open_collection(target.store, storage_options=target.storage_options, cache=True)
 
 
-def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, Parts]:
-    """Return each image and what belongs to it by its name; what is wrong with names and kinds is added to `faults`."""
+def _called(name: str) -> str:
+    return f"image {name!r}"
+
+
+def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
+    """Return the images by their names; what is wrong with names and kinds is added to `faults`."""
     if not isinstance(images, Mapping) or not images:
         told = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
         faults.append(CollectionError(f"{told}; give images by name: {{'view 0': image, 'view 1': other}}"))
         return {}
-    parts: dict[str, Parts] = {}
+    members: dict[str, Member] = {}
     taken: dict[str, str] = {}
     for name, image in images.items():
         with collecting(faults):
@@ -191,38 +184,9 @@ def _parts(images: Any, faults: list[OmeZarrError]) -> dict[str, Parts]:
             continue
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
-            parts[name] = _part(image)
-        faults += _told_of(name, of_image)
-    return parts
-
-
-def _part(image: Any) -> Parts:
-    """Return an image and what belongs to it."""
-    if isinstance(image, xr.Dataset):
-        return dataset_parts(image)
-    if isinstance(image, xr.DataArray):
-        return image, {}, {}
-    raise CollectionError(
-        f"it is a {type(image).__name__}; give a DataArray, or a Dataset of an image and its labels: "
-        "xr.DataArray(pixels, dims=('y', 'x'))"
-    )
-
-
-def dataset_parts(ds: xr.Dataset) -> Parts:
-    """Return the image of a Dataset among many, of which nobody can be asked which variable is the image.
-
-    Raises
-    ------
-    LabelError
-        If it cannot be told.
-    """
-    names = list(ds.data_vars)
-    try:
-        da, labels = parted(ds, None, {}, {})
-    except LabelError:
-        cure = f"name the image so: ds.rename({{{names[0]!r}: {VARIABLE!r}}})" if names else "give it an image"
-        raise LabelError(f"it cannot be told which is the image among the variables {names}; {cure}") from None
-    return da, labels, own_attrs(ds)
+            members[name] = Member.of(image, CollectionError)
+        faults += [type(fault)(f"{_called(name)}: {fault}") for fault in of_image]
+    return members
 
 
 def _check_name(name: Any, taken: dict[str, str]) -> None:
@@ -245,39 +209,6 @@ def _check_name(name: Any, taken: dict[str, str]) -> None:
         )
 
 
-def _told_of(name: str, faults: Iterable[OmeZarrError]) -> list[OmeZarrError]:
-    """Return faults with the name of the image that has them."""
-    return [type(fault)(f"image {name!r}: {fault}") for fault in faults]
-
-
-def _planned(
-    parts: Mapping[str, Parts],
-    target: Target,
-    options: Mapping[str, Any],
-    faults: list[OmeZarrError],
-) -> dict[str, tuple[Plan, Pixels]]:
-    """Plan all images; what is wrong is added to `faults`, and told once where it is so of the whole collection."""
-    unsuitable = [option for option in options if option in _OF_ONE_IMAGE]
-    faults += [CollectionError(f"{option}= is said of one image; {_OF_ONE_IMAGE[option]}") for option in unsuitable]
-    options = {option: value for option, value in options.items() if option not in _OF_ONE_IMAGE}
-    options = known_options(options, "write_collection", faults)
-    told = {str(fault) for fault in faults}
-    planned: dict[str, tuple[Plan, Pixels]] = {}
-    for name, (da, labels, attrs) in parts.items():
-        of_image: list[OmeZarrError] = []
-        with collecting(of_image):
-            planned[name] = plan_image(da, target.within(name), [], labels=labels, extra=attrs, **options)
-        faults += _told_of(name, (fault for fault in of_image if str(fault) not in told))
-    return planned
-
-
-def _arrays(pixels: Pixels) -> Iterator[xr.DataArray]:
-    """Yield what is written of an image and of its labels."""
-    yield from pixels.levels
-    for of_label in pixels.labels.values():
-        yield from of_label.levels
-
-
 def _in_xml(plan: Plan) -> bool:
     return omexml.knows(plan.levels[0].dtype)
 
@@ -294,30 +225,6 @@ def _others(number: int) -> str:
 def _series(name: str, plan: Plan) -> omexml.Series:
     sizes = dict(zip(plan.dims, plan.levels[0].shape, strict=True))
     return omexml.Series(name, final_image(plan), sizes, plan.levels[0].dtype)
-
-
-def _execute(
-    target: Target, planned: Mapping[str, tuple[Plan, Pixels]], xml: str | None, on_tile: OnTile | None
-) -> None:
-    """Write the images, then the list of them and what describes them, and last of all that it is a collection."""
-    version = target.version
-    for _, pixels in planned.values():
-        pixels.check()
-    with publish(
-        target.store,
-        zarr_format=spec.zarr_format(version),
-        mode=target.mode,
-        storage_options=target.storage_options,
-    ) as group:
-        for name, (plan, pixels) in planned.items():
-            fill(group.create_group(name), plan, pixels, on_tile)
-        group.create_group(OME, attributes=spec.dump_series(tuple(planned), version))
-        if xml is not None:
-            _put(group, OME_XML, xml.encode())
-        # in the place of the mark of a group that is being written
-        group.attrs.put(spec.dump_layout(version))
-        if not is_local(target.store):
-            consolidate(group, group.metadata.zarr_format)
 
 
 def _put(group: zarr.Group, path: str, content: bytes) -> None:

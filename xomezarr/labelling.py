@@ -30,7 +30,6 @@ from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.planning import Target, plan_labels, stored_metadata
-from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, name_of
 from xomezarr.read import open_tree
 from xomezarr.store import (
@@ -144,8 +143,7 @@ def to_labels(
         plan, pixels = plan_labels(labels, name, frame, target, chunks=chunks)
     raise_all(faults, f"the labels {name!r} cannot be written")
     add = partial(_add, resolve(image_store), name, frame)
-    shown = progress_of(progress, f"{image_store}, labels {name}")
-    return write_plan(plan, pixels, progress=shown, compute=compute, how=add)
+    return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
 
 
 def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Mapping[str, Any] | None = None) -> None:

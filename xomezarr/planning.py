@@ -172,7 +172,7 @@ def plan_image(
     with collecting(faults):
         made = design(da, **options)
         pixels = of_array(da, made)
-        image = _image(da, made, _channels(da, made.dimensions), default_name(target.store))
+        image = _image(da, made, _channels(da, made.dimensions), target.default_name)
         image = replace(image, extra=dict(extra or {}))
         level_plans = _level_plans(made.grids, made.chunks, target, da)
         passes = _passes(pixels, level_plans, target.resources)
@@ -375,7 +375,7 @@ def _plan_tree(
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
-        else (first.name if first and first.name else default_name(target.store)),
+        else (first.name if first and first.name else target.default_name),
         _axes(described[0], first),
         _levels(level_plans, first),
         first.type if first else remembered,
@@ -408,6 +408,9 @@ class Target:
         What the write may use.
     inside
         Whether it becomes a part of what is written with it, whose place has been looked at.
+    path
+        Of the image in what it is a part of, after which it is called if it has no name of its own; empty where the
+        store is the image's own.
     """
 
     store: StoreArgument
@@ -419,6 +422,7 @@ class Target:
     write_empty_chunks: bool
     resources: Resources
     inside: bool = False
+    path: str = ""
 
     @classmethod
     def asked(
@@ -462,7 +466,12 @@ class Target:
 
     def within(self, path: str) -> Target:
         """Return the target of what is written below this one, and together with it."""
-        return replace(self, store=below(self.store, path), inside=True)
+        return replace(self, store=below(self.store, path), inside=True, path=path)
+
+    @property
+    def default_name(self) -> str:
+        """What an image is called that has no name of its own."""
+        return self.path or default_name(self.store)
 
     def check_not_read_from(self, *levels: xr.DataArray) -> None:
         """Refuse to replace a store that pixels may still have to be read from.

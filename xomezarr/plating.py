@@ -7,7 +7,7 @@ before the plate names the well; what a well may refer to, runs and a number of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
@@ -19,7 +19,6 @@ import xarray as xr
 
 from xomezarr import spec
 from xomezarr.checks import ALPHANUMERIC
-from xomezarr.collection import dataset_parts
 from xomezarr.direct import update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
@@ -34,10 +33,11 @@ from xomezarr.errors import (
 from xomezarr.in_place import consolidated
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
+from xomezarr.members import Member, options_of_each, plan_members, write_members
 from xomezarr.model import Acquisition, Field, Plate, PlateWell, Well
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.planning import Target, is_token, known_options, plan_image
+from xomezarr.planning import Target, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
     StoreArgument,
@@ -55,9 +55,14 @@ from xomezarr.store import (
     resolve,
 )
 from xomezarr.wells import Layout, Place, counted, lacks_run, with_field, with_lines, with_run, with_well
-from xomezarr.write import Progress, check_codecs, consolidate, deferred, fill, write_plan
+from xomezarr.write import consolidate, fill, write_plan
 
 __all__ = ["to_plate", "write_plate"]
+
+_OF_ONE_IMAGE: Mapping[str, str] = {
+    "labels": "give each image with its labels as a Dataset: xr.Dataset({'image': image, 'nuclei': labels})",
+}
+"""Options of `to_zarr` that are said of one image, and what to do instead."""
 
 type Image = xr.DataArray | xr.Dataset
 """An image; or a Dataset of an image and its labels."""
@@ -77,7 +82,7 @@ def write_plate(
     columns: Sequence[Any] | None = None,
     acquisitions: Mapping[int, Acquisition | Mapping[str, Any]] | None = None,
     mode: str = "w-",
-    progress: Progress | None = None,
+    progress: bool | OnTile | None = None,
     compute: bool = True,
     **options: Any,
 ) -> xr.DataTree | Any:
@@ -104,7 +109,7 @@ def write_plate(
     mode
         ``"w-"``: an error if the store exists; ``"w"``: replace it.
     progress, compute, **options
-        As in `to_zarr`; they count for every image.
+        As in `to_zarr`; they count for every image. Labels are given with each image.
 
     Returns
     -------
@@ -119,45 +124,46 @@ def write_plate(
         If an image cannot be written; independent faults are raised together, and name well and field.
     StoreExistsError
         If something is at that place already.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> cells = xr.DataArray(np.ones((64, 64), "uint8"), dims=("y", "x"), name="cells")
+    >>> store = tempfile.mkdtemp() + "/plate.ome.zarr"
+    >>> tree = write_plate({("A", 1): [cells, cells], ("B", 2): [cells]}, store, levels=2)
+    >>> dict(tree.omezarr.stack().sizes)
+    {'row': 2, 'column': 2, 'field': 2, 'y': 64, 'x': 64}
     """
     faults: list[OmeZarrError] = []
     asked, options = Target.split({**options, "mode": mode})
     target = Target.asked(faults, store, **asked)
-    if options.pop("labels", None) is not None:
-        faults.append(
-            PlateError(
-                "labels= is said of one image; give each image with its labels as a Dataset: "
-                "xr.Dataset({'image': image, 'nuclei': labels})"
-            )
-        )
-    options = known_options(options, "write_plate", faults)
+    options = options_of_each(options, "write_plate", _OF_ONE_IMAGE, faults)
     images = _images_of(wells, faults)
     made = Layout.of(images, rows, columns, acquisitions, default_name(store) if name is None else name, faults)
-    with collecting(faults):
-        target.check_not_read_from(*(image.image for image in images.values()))
-    planned = _planned(images, target, options, faults)
+    places = {place.path: place for place in images}
+    members = {place.path: image for place, image in images.items()}
+    planned = plan_members(members, target, options, faults, lambda path: str(places[path]))
     if made is not None and not faults:
         with collecting(faults):
             made.check(target.version)
     raise_all(faults, "the plate cannot be written")
     assert made is not None
-    if not compute or not is_local(store):
-        # as in `write_plan`
-        check_codecs(next(iter(planned.values()))[0])
-    if not compute:
-        target = replace(target, store=resolve(store))
 
-    def write() -> xr.DataTree:
-        total = sum(plan.nbytes for plan, _ in planned.values())
-        with progress(total) if progress is not None else nullcontext() as on_tile:
-            _write(made, planned, target, on_tile)
-        return open_plate(target.store, storage_options=target.storage_options)
+    def finish(group: zarr.Group) -> None:
+        for path, well in made.wells.items():
+            update_attributes(group[path], spec.dump_well(well, target.version))  # type: ignore[arg-type]
+        group.attrs.put(spec.dump_plate(made.plate, target.version))
 
-    return deferred(write, resolve(target.store), compute=compute)
+    return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
+
+
+def _opened(target: Target) -> xr.DataTree:
+    return open_plate(target.store, storage_options=target.storage_options)
 
 
 def to_plate(
-    image: Image,
+    da: xr.DataArray,
     store: StoreArgument,
     *,
     row: Any = None,
@@ -167,7 +173,7 @@ def to_plate(
     name: str | None = None,
     version: str | None = None,
     mode: str = "w-",
-    progress: Progress | None = None,
+    progress: bool | OnTile | None = None,
     compute: bool = True,
     labels: Mapping[str, xr.DataArray | Labels] | None = None,
     extra: Mapping[Any, Any] | None = None,
@@ -182,8 +188,8 @@ def to_plate(
 
     Parameters
     ----------
-    image
-        A DataArray, or a Dataset of an image and its labels.
+    da
+        The image.
     store
         Path, URL or store of the plate.
     row, column, field
@@ -203,7 +209,7 @@ def to_plate(
     progress, compute, labels, **options
         As in `to_zarr`.
     extra
-        Attributes of the image's group, beside those of a Dataset.
+        Attributes of the image's group.
 
     Returns
     -------
@@ -220,8 +226,6 @@ def to_plate(
         If the well has such a field, or something else than a plate is at that place.
     """
     faults: list[OmeZarrError] = []
-    parts = _parted(image)
-    da, given = parts.image, {**parts.labels, **labels} if isinstance(labels, Mapping) else labels or parts.labels
     place = Place.of(da, row, column, field, acquisition)
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
@@ -232,54 +236,26 @@ def to_plate(
     asked, options = Target.split({**options, "mode": mode, "version": entry.version})
     options = known_options(options, "to_plate", faults)
     of_target: list[OmeZarrError] = []
-    target = Target.asked(of_target, below(store, place.path), **asked)
+    target = replace(Target.asked(of_target, below(store, place.path), **asked), path=place.path)
     # of a field that is there the plate says more
     faults += [fault for fault in of_target if taken is None or not isinstance(fault, StoreExistsError)]
     faults += [] if taken is None else [taken]
     with collecting(faults):
-        plan, pixels = plan_image(
-            place.marked(da), target, [], labels=given, extra={**parts.attrs, **(extra or {})}, **options
-        )
+        plan, pixels = plan_image(place.marked(da), target, [], labels=labels, extra=extra, **options)
     raise_all(faults, f"the image cannot be added to the plate at {place}")
     add = partial(_add, resolve(store), entry, replace(plate, group=None), (last, well))
-    return write_plan(_named(plan, da, place), pixels, progress=progress, compute=compute, how=add)
+    return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
 
 
 # -- a whole plate -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """An image that is to be written, with its labels and the attributes of its group."""
-
-    image: xr.DataArray
-    labels: Mapping[str, Labels]
-    attrs: Mapping[Any, Any]
-
-
-def _parted(image: Any) -> _Image:
-    """Return an image with what belongs to it.
-
-    Raises
-    ------
-    OmeZarrError
-        If it is none.
-    """
-    if isinstance(image, xr.DataArray):
-        return _Image(image, {}, {})
-    if isinstance(image, xr.Dataset):
-        return _Image(*dataset_parts(image))
-    raise PlateError(
-        f"the image is a {type(image).__name__}; make a DataArray of it: xr.DataArray(image, dims=('y', 'x'))"
-    )
-
-
-def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, _Image]:
+def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, Member]:
     """Return the images of a plate by their places."""
     if not isinstance(wells, Mapping) or not wells:
         faults.append(PlateError('there are no wells; give images by row and column: {("A", "1"): [image]}'))
         return {}
-    found: dict[Place, _Image] = {}
+    found: dict[Place, Member] = {}
     paths: set[str] = set()
     for well, given in wells.items():
         if not isinstance(well, tuple) or len(well) != 2:
@@ -293,63 +269,15 @@ def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, _Image]:
         for field, image in given.items() if isinstance(given, Mapping) else enumerate(given):
             of_image: list[OmeZarrError] = []
             with collecting(of_image):
-                parts = _parted(image)
-                place = Place.of(parts.image, *well, field, None)
+                member = Member.of(image, PlateError)
+                place = Place.of(member.image, *well, field, None)
                 if place.path in paths:
                     raise PlateError("there are two of that name; name each differently")
                 paths.add(place.path)
-                found[place] = replace(parts, image=place.marked(parts.image))
+                found[place] = replace(member, image=place.marked(member.image))
             where = f"well {'/'.join(map(str, well))}, field {field}"
             faults += [type(fault)(f"{where}: {fault}") for fault in of_image]
     return found
-
-
-def _planned(
-    images: Mapping[Place, _Image], target: Target, options: Mapping[str, Any], faults: list[OmeZarrError]
-) -> dict[Place, tuple[Plan, Pixels]]:
-    """Plan all images; what is wrong with several is told once, with the first that it is wrong with."""
-    planned = {}
-    found: dict[tuple[type[OmeZarrError], str], list[Place]] = {}
-    for place, image in images.items():
-        of_image: list[OmeZarrError] = []
-        with collecting(of_image):
-            within = target.within(place.path)
-            plan, pixels = plan_image(image.image, within, [], labels=image.labels, extra=image.attrs, **options)
-            planned[place] = _named(plan, image.image, place), pixels
-        for fault in of_image:
-            found.setdefault((type(fault), str(fault)), []).append(place)
-    for (kind, told), places in found.items():
-        others = f" (and {len(places) - 1} other images)" if len(places) > 1 else ""
-        faults.append(kind(f"{places[0]}{others}: {told}"))
-    return planned
-
-
-def _named(plan: Plan, da: xr.DataArray, place: Place) -> Plan:
-    """Return the plan of an image that has its place for a name, if it has none of its own."""
-    if da.name is not None and not is_token(da):
-        return plan
-    multiscale = replace(plan.image.multiscale, name=place.path)
-    return replace(plan, image=replace(plan.image, multiscales=(multiscale,)))
-
-
-def _write(made: Layout, planned: Mapping[Place, tuple[Plan, Pixels]], target: Target, on_tile: OnTile | None) -> None:
-    """Write all images, then what names them, the plate's own metadata last."""
-    for _, pixels in planned.values():
-        pixels.check()
-    version, local = target.version, is_local(target.store)
-    with publish(
-        target.store,
-        zarr_format=spec.zarr_format(version),
-        mode=target.mode,
-        storage_options=target.storage_options,
-    ) as group:
-        for place, (plan, pixels) in planned.items():
-            fill(group.create_group(place.path), plan, pixels, on_tile)
-        for path, well in made.wells.items():
-            update_attributes(group[path], spec.dump_well(well, version))  # type: ignore[arg-type]
-        group.attrs.put(spec.dump_plate(made.plate, version))
-        if not local:
-            consolidate(group, spec.zarr_format(version))
 
 
 # -- one image more ----------------------------------------------------------------------------------------

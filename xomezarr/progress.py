@@ -7,13 +7,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import TextIO
 
+from xomezarr.engine import OnTile
 from xomezarr.errors import OmeZarrError
 from xomezarr.store import StoreArgument
-from xomezarr.write import OnTile, Progress
 
 __all__ = ["OnTile", "progress_of", "rich_progress"]
 
@@ -21,8 +21,12 @@ SECONDS_BETWEEN_LINES = 10.0
 """A log gets six lines a minute: enough to see that work goes on, and none for work that is soon done."""
 
 
-def progress_of(asked: bool | OnTile | None, store: StoreArgument) -> Progress | None:
-    """Turn what the user asked for into what the writer takes.
+type Progress = Callable[[int], AbstractContextManager[OnTile | None]]
+"""Called with the decoded bytes of all levels when work begins; yields what is told of each part, if anything is."""
+
+
+def progress_of(asked: bool | OnTile | None, store: StoreArgument) -> Progress:
+    """Return how the user is told of a write.
 
     Parameters
     ----------
@@ -30,9 +34,14 @@ def progress_of(asked: bool | OnTile | None, store: StoreArgument) -> Progress |
         True for a bar, or what is told of each part.
     store
         What is written, as the bar names it.
+
+    Raises
+    ------
+    OmeZarrError
+        If it is something else.
     """
     if asked is None or asked is False:
-        return None
+        return lambda total: nullcontext()
     if asked is True:
         return lambda total: rich_progress(total, f"writing {store}")
     if not callable(asked):

@@ -6,7 +6,6 @@ import math
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ from xomezarr.model import Image
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, Shards, final_image, group_attributes
 from xomezarr.planning import beside, plan_array
+from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
@@ -59,7 +59,7 @@ from xomezarr.store import (
     resolve,
 )
 from xomezarr.validate import StoredArray, check_arrays
-from xomezarr.write import Progress, write_plan
+from xomezarr.write import write_plan
 
 __all__ = ["Scaled", "Scaling", "Source", "open_source", "plan_scaling"]
 
@@ -131,15 +131,15 @@ class Scaling:
     pixels: Pixels
     copied: Mapping[str, Any]
 
-    def write(self, progress: Progress | None = None) -> Scaled:
-        """Write as planned: beside level 0 if the plan's mode is ``"r+"``; see `write.write_array` for `progress`."""
+    def write(self, progress: bool | OnTile | None = None) -> Scaled:
+        """Write as planned: beside level 0 if the plan's mode is ``"r+"``; `progress` is that of `to_zarr`."""
         store = os.fspath(self.plan.store)
         copied = tuple(self.copied)
         if self.plan.mode != "r+":
             return Scaled(store, write_plan(self.plan, self.pixels, progress=progress), copied)
         obsolete = _obsolete(open_group(store), self.source, self.plan)
         written = sum(level.nbytes for level in self.plan.levels[1:])
-        with progress(written) if progress is not None else nullcontext() as on_tile:
+        with progress_of(progress, store)(written) as on_tile:
             add_levels(self.plan, self.pixels, obsolete=obsolete, on_tile=on_tile)
         return Scaled(store, xr.open_datatree(store, engine="omezarr"), copied)
 

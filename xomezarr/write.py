@@ -8,7 +8,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,7 @@ from xomezarr.model import Channel
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes
 from xomezarr.planning import plan_array, plan_tree
+from xomezarr.progress import progress_of
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree
 from xomezarr.source import Source, stored
@@ -38,7 +39,6 @@ from xomezarr.store import StoreArgument, is_local, publish, resolve
 
 __all__ = [
     "OnTile",
-    "Progress",
     "check_codecs",
     "consolidate",
     "deferred",
@@ -48,9 +48,6 @@ __all__ = [
     "write_plan",
     "write_tree",
 ]
-
-type Progress = Callable[[int], AbstractContextManager[OnTile]]
-"""Called with the decoded bytes of all levels; yields what is told of each part."""
 
 WINDOW_PIXELS = 2**18
 """Pixels of a channel that its window is made from at most.
@@ -70,7 +67,12 @@ TRIED_PIXELS = 2**12
 
 
 def write_array(
-    da: xr.DataArray, store: StoreArgument, *, progress: Progress | None = None, compute: bool = True, **options: Any
+    da: xr.DataArray,
+    store: StoreArgument,
+    *,
+    progress: bool | OnTile | None = None,
+    compute: bool = True,
+    **options: Any,
 ) -> xr.DataTree | Any:
     """Write an array as a pyramid, and open what was written; `options` are those of `planning.plan_array`."""
     return write_plan(*plan_array(da, store, **options), progress=progress, compute=compute)
@@ -81,7 +83,7 @@ def write_tree(
     levels: Sequence[xr.DataArray],
     store: StoreArgument,
     *,
-    progress: Progress | None = None,
+    progress: bool | OnTile | None = None,
     compute: bool = True,
     **options: Any,
 ) -> xr.DataTree | Any:
@@ -93,18 +95,19 @@ def write_plan(
     plan: Plan,
     pixels: Pixels,
     *,
-    progress: Progress | None = None,
+    progress: bool | OnTile | None = None,
     compute: bool = True,
     how: Callable[[Plan, Pixels, OnTile | None], None] | None = None,
 ) -> xr.DataTree | Any:
     """Write what is planned, by `execute` unless `how` says otherwise, and open what was written."""
+    shown = progress_of(progress, plan.store)
     check_codecs(plan)
     if not compute:
         # wherever it is computed, and whatever folder that process works in
         plan = replace(plan, store=resolve(plan.store))
 
     def write_and_open() -> xr.DataTree:
-        with progress(plan.nbytes) if progress is not None else nullcontext() as on_tile:
+        with shown(plan.nbytes) as on_tile:
             (how or execute)(plan, pixels, on_tile)
         return open_tree(plan.store, storage_options=plan.storage_options, cache=True)
 
