@@ -699,23 +699,22 @@ def test_c8_of_two_that_add_the_same_labels_one_is_told(tmp_path: Path) -> None:
 def test_c8_nobody_deletes_labels_between_their_coming_and_their_being_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xomezarr import labelling
+    from xomezarr import joining
 
     place = tmp_path / "a.ome.zarr"
     image().omezarr.to_zarr(place)
     labels().omezarr.to_labels(place, "nuclei")
-    listed, deleting = labelling._list, []
+    say, deleting = joining._say, []
 
-    def slow(*args: Any, **options: Any) -> None:
-        if options.get("added"):
-            monkeypatch.setattr(labelling, "_list", listed)
-            deleting.append(threading.Thread(target=xomezarr.delete_labels, args=(place, "nuclei")))
-            deleting[0].start()
-            time.sleep(0.5)
-            assert (place / "labels" / "nuclei").exists()
-        listed(*args, **options)
+    def slow(*args: Any) -> Any:
+        monkeypatch.setattr(joining, "_say", say)
+        deleting.append(threading.Thread(target=xomezarr.delete_labels, args=(place, "nuclei")))
+        deleting[0].start()
+        time.sleep(0.5)
+        assert (place / "labels" / "nuclei").exists()
+        return say(*args)
 
-    monkeypatch.setattr(labelling, "_list", slow)
+    monkeypatch.setattr(joining, "_say", slow)
     with contextlib.suppress(errors.StoreNotFoundError):  # opening may come after the deleting
         labels().omezarr.to_labels(place, "nuclei", mode="w")
     deleting[0].join()

@@ -163,7 +163,7 @@ for name in (work / "modules").read_text().split():  # each fork would import th
         importlib.import_module(name)
 exchange, write = stage._exchange, os.write
 stage._exchange, os.write = stepping_exchange, halting_write
-stage.create, stage.replace = publishing(stage.create), publishing(stage.replace)
+stage.create, stage.replace, stage.remove = map(publishing, (stage.create, stage.replace, stage.remove))
 sys.addaudithook(about_to_change)
 moment = 0
 for stop_in in (WRITING, PUBLISHING):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,7 +13,7 @@ from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image, group_attributes
-from xomezarr.store import StoreArgument, address, member_path, open_array, parents, resolve, wait
+from xomezarr.store import StoreArgument, address, alone, member_path, open_array, parents, resolve, wait
 from xomezarr.write import (
     Made,
     OnTile,
@@ -25,7 +25,7 @@ from xomezarr.write import (
     write_pixels,
 )
 
-__all__ = ["add_levels", "consolidated"]
+__all__ = ["add_levels", "consolidated", "gather"]
 
 
 def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on_tile: OnTile | None = None) -> None:
@@ -67,8 +67,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
         group = reopened(plan)
         if spec.ome_part(group.attrs.asdict()) != said:
             raise StoreExistsError(f"the image at {plan.store} was changed by another process; scale it again")
-        for listing in listings:
-            consolidate(listing, plan.zarr_format)
+        gather(listings)
         name_dimensions(open_array(group, plan.levels[0].path, "r+"), plan.dims)
     except BaseException as error:
         take_away(group, arrived, listings)
@@ -83,8 +82,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
             if spec.ome_part(reopened(plan).attrs.asdict()) == said:
                 take_away(group, arrived, listings)
         raise
-    for listing in listings:
-        consolidate(listing, plan.zarr_format)
+    gather(listings)
     if obsolete:
         take_away(group, obsolete, listings)
 
@@ -102,8 +100,7 @@ def take_away(group: zarr.Group, paths: Collection[str], listings: Sequence[zarr
             delete(group, path)
         except OSError as error:
             warn(f"{path!r}, which is not of the image, could not be removed ({error}); remove it", OmeZarrWarning)
-    for listing in listings:
-        consolidate(listing, group.metadata.zarr_format)
+    gather(listings)
 
 
 @contextmanager
@@ -200,6 +197,15 @@ def consolidated(store: StoreArgument, storage_options: Mapping[str, Any] | None
         if group.metadata.consolidated_metadata is not None:
             found.append(group)
     return found
+
+
+def gather(groups: Iterable[zarr.Group]) -> None:
+    """Gather the metadata of groups anew, each while nobody else changes what it says: they are written with it."""
+    for group in groups:
+        store = group.store
+        place = store.root / member_path(group, "") if isinstance(store, zarr.storage.LocalStore) else store
+        with alone(place):
+            consolidate(group, group.metadata.zarr_format)
 
 
 def _here_and_above(store: StoreArgument) -> list[Any]:

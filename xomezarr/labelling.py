@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import xarray as xr
 from xomezarr import spec
 from xomezarr.alignment import Frame, check_names_apart
 from xomezarr.checks import leads_below
-from xomezarr.direct import update_attributes
 from xomezarr.downsample import MethodLike, is_sampled
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
@@ -24,28 +24,24 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
-from xomezarr.in_place import consolidated
+from xomezarr.joining import Said, join, leave
 from xomezarr.labels import Labels, check_label_name
 from xomezarr.lazy import zarr
-from xomezarr.pixels import Pixels
-from xomezarr.plan import COMPRESSORS, Plan, Shards
+from xomezarr.plan import COMPRESSORS, Shards
 from xomezarr.planning import Target, plan_labels, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of
 from xomezarr.read import open_tree
 from xomezarr.store import (
     StoreArgument,
-    alone,
     below,
     erase,
     label_names,
     labels_of,
-    listed_labels,
     open_group,
-    publish,
     resolve,
 )
 from xomezarr.tree import levels
-from xomezarr.write import consolidate, fill, write_plan
+from xomezarr.write import write_plan
 
 __all__ = ["delete_labels", "parted", "to_labels"]
 
@@ -142,7 +138,8 @@ def to_labels(
     with collecting(faults):
         plan, pixels = plan_labels(labels, name, frame, target, chunks=chunks)
     raise_all(faults, f"the labels {name!r} cannot be written")
-    add = partial(_add, resolve(image_store), name, frame)
+    root = resolve(image_store)
+    add = partial(join, root, _Labels(root, storage_options, name, frame))
     return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
 
 
@@ -173,15 +170,16 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
         )
     if not group.store.supports_deletes:
         raise StoreExistsError(f"nothing in {str(image_store)!r} can be deleted; copy the image without its labels")
-    with alone(target):
-        _list(target, storage_options, taken=name)
+
+    def delete() -> None:
         if place is None:
             erase(below(image_store, f"labels/{name}"), storage_options)
         elif place.exists():
             from xomezarr import stage
 
             stage.discard(place)
-        _renew_consolidated(target, storage_options)
+
+    leave(target, _Labels(target, storage_options, name), group.metadata.zarr_format, storage_options, delete)
 
 
 def parted(
@@ -244,55 +242,66 @@ def frame_of(tree: xr.DataTree, store: StoreArgument) -> Frame:
     return Frame(found[0], known.multiscale.axes, grids, is_sampled(known.multiscale.type))
 
 
-def _add(image: Any, name: str, frame: Frame, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
-    """Write labels where they belong; when they are whole, the image's list of labels names them."""
-    options = plan.storage_options
-    with open_tree(image, storage_options=options, labels=False) as tree:
-        if frame_of(tree, image).grids != frame.grids:
-            raise LabelError(f"the image at {image} has changed since its labels {name!r} were planned; plan them anew")
-    if plan.mode == "w" and not isinstance(image, Path):
-        # until they are whole again there are none
-        _list(image, options, taken=name)
-    pixels.check()
-    try:
-        with ExitStack() as until_listed:
-            with publish(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as group:
-                fill(group, plan, pixels, on_tile)
-                # they are put in their place and listed, and nobody else changes the list in between
-                until_listed.enter_context(alone(image))
-            _list(image, options, added=name)
-            _renew_consolidated(image, options)
-    except BaseException as error:
-        if isinstance(error, StoreExistsError):  # what is there is another's
-            raise
-        if isinstance(image, Path):
-            with suppress(OSError):  # it stays where anything is in it
-                (image / "labels").rmdir()
-        elif plan.mode == "w-":
-            with suppress(Exception):  # the error that led here counts
-                erase(plan.store, options)
-        raise
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """The labels of an image, as they are listed.
 
+    Parameters
+    ----------
+    image, storage_options
+        Where the image is.
+    name
+        Of the labels that come or go.
+    frame
+        The image that they were planned for; None where they go.
+    """
 
-def _list(image: Any, storage_options: Mapping[str, Any] | None, *, added: str = "", taken: str = "") -> None:
-    """Change which labels an image's group of labels names; make that group if there is none."""
-    options = dict(storage_options) if storage_options else None
-    group = zarr.open_group(image, mode="r+", use_consolidated=False, storage_options=options)
-    version = spec.detect(group.attrs.asdict())
-    assert version is not None
-    found = labels_of(group)
-    before = [] if found is None else list(listed_labels(found))
-    after = [path for path in before if path not in (added, taken)] if taken else list(before)
-    after += [added] if added and added not in before else []
-    if found is None and added:
-        group.create_group("labels", attributes=spec.dump_labels(tuple(after), version))
-    elif found is not None and after != before:
-        listing: Any = group["labels"]  # to be written
-        extra = spec.others(found.attrs.asdict(), "labels")
-        update_attributes(listing, spec.dump_labels(tuple(after), version, extra))
+    image: Any
+    storage_options: Mapping[str, Any] | None
+    name: str
+    frame: Frame | None = None
 
+    def begin(self) -> None:
+        """Make sure that the image is what it was when the labels were planned."""
+        with open_tree(self.image, storage_options=self.storage_options, labels=False) as tree:
+            if frame_of(tree, self.image).grids != self.frame.grids:  # type: ignore[union-attr]
+                raise LabelError(
+                    f"the image at {self.image} has changed since its labels {self.name!r} were planned; plan them anew"
+                )
 
-def _renew_consolidated(image: Any, storage_options: Mapping[str, Any] | None) -> None:
-    """Gather metadata anew where they are gathered, so that they are true of the image's labels."""
-    for group in consolidated(image, storage_options):
-        consolidate(group, group.metadata.zarr_format)
+    def withheld(self) -> list[Said]:
+        """List all others."""
+        group = self._group()
+        found = labels_of(group)
+        if found is None:
+            return []
+        listed = self._listed(found)
+        return [] if self.name not in listed else [self._listing(group, [path for path in listed if path != self.name])]
+
+    def named(self) -> list[Said]:
+        """List these too."""
+        group = self._group()
+        found = labels_of(group)
+        listed = () if found is None else self._listed(found)
+        return [] if self.name in listed else [self._listing(group, [*listed, self.name])]
+
+    def tidy(self) -> None:
+        """Remove the folder of labels, where nothing is in it."""
+        if isinstance(self.image, Path):
+            with suppress(OSError):
+                (self.image / "labels").rmdir()
+
+    def _group(self) -> zarr.Group:
+        return open_group(self.image, storage_options=self.storage_options)
+
+    def _listed(self, labels: zarr.Group) -> tuple[str, ...]:
+        attrs = labels.attrs.asdict()
+        return spec.parse_labels(attrs) if "labels" in spec.kinds(attrs) else ()
+
+    def _listing(self, image: zarr.Group, paths: Sequence[str]) -> Said:
+        version = spec.detect(image.attrs.asdict())
+        assert version is not None
+        found = labels_of(image)
+        attrs = {} if found is None else found.attrs.asdict()
+        kept = {key: value for key, value in attrs.items() if key == spec.SIDECAR}
+        return "labels", {**kept, **spec.dump_labels(paths, version, spec.others(attrs, "labels"))}

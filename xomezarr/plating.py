@@ -7,7 +7,7 @@ before the plate names the well; what a well may refer to, runs and a number of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
@@ -30,18 +30,15 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
-from xomezarr.in_place import consolidated
+from xomezarr.joining import Said, join
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.members import Member, options_of_each, plan_members, write_members
 from xomezarr.model import Acquisition, Field, Plate, PlateWell, Well
-from xomezarr.pixels import Pixels
-from xomezarr.plan import Plan
 from xomezarr.planning import Target, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
     StoreArgument,
-    alone,
     below,
     check_complete,
     default_name,
@@ -53,9 +50,12 @@ from xomezarr.store import (
     open_group,
     publish,
     resolve,
+    unmarked,
+    withheld,
+    withhold,
 )
 from xomezarr.wells import Layout, Place, counted, lacks_run, with_field, with_lines, with_run, with_well
-from xomezarr.write import consolidate, fill, write_plan
+from xomezarr.write import write_plan
 
 __all__ = ["to_plate", "write_plate"]
 
@@ -243,7 +243,8 @@ def to_plate(
     with collecting(faults):
         plan, pixels = plan_image(place.marked(da), target, [], labels=labels, extra=extra, **options)
     raise_all(faults, f"the image cannot be added to the plate at {place}")
-    add = partial(_add, resolve(store), entry, replace(plate, group=None), (last, well))
+    root = resolve(store)
+    add = partial(join, root, _Fields(root, storage_options, entry, replace(plate, group=None), (last, well)))
     return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
 
 
@@ -343,7 +344,8 @@ class _Stored:
             if not exists(store, storage_options=storage_options) or _is_begun(resolve(store)):
                 return nothing
             raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
-        attrs = group.attrs.asdict()
+        said = group.attrs.asdict()
+        attrs: Mapping[str, Any] = withheld(said) or said
         if "plate" in spec.kinds(attrs):
             plate = known.plate if known is not None and known.attrs == attrs else spec.parse_plate(attrs)
             return cls(store, storage_options, group, plate, attrs)
@@ -372,6 +374,23 @@ class _Stored:
             if group is None or "well" not in spec.kinds(group.attrs.asdict())
             else spec.parse_well(group.attrs.asdict())
         )
+
+    def fields(self, path: str) -> Well:
+        """Return a well with the images that there are: where the plate does not name it, its writer was stopped."""
+        well = self.well(path) or Well(())
+        if self.plate is not None and path in {named.path for named in self.plate.wells}:
+            return well
+        return replace(well, fields=tuple(field for field in well.fields if self._is_image(f"{path}/{field.path}")))
+
+    def _is_image(self, path: str) -> bool:
+        found = None if self.group is None else find_member(self.group, path)
+        return found is not None and spec.is_image(found.attrs.asdict())
+
+    def saying(self, path: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Return attributes for the plate, or for a well: what is said, and what else it says, but for a mark."""
+        found = None if self.group is None else find_member(self.group, path) if path else self.group
+        attrs = dict(self.attrs) if not path else {} if found is None else found.attrs.asdict()
+        return {**unmarked(attrs), **said}
 
     def taken(self, place: Place, mode: str) -> StoreExistsError | None:
         """Say whether there is an image at a place already, which must not be replaced."""
@@ -433,7 +452,7 @@ class _Stored:
             )
         if entry.name is not None and plate.name not in (None, entry.name):
             faults.append(PlateError(f"the plate is called {plate.name!r}, and not {entry.name!r}; leave name out"))
-        before = self.well(place.well) or Well(())
+        before = self.fields(place.well)
         before = replace(before, fields=_put_back(before.fields, taken.field))
         well = before
         with collecting(faults):
@@ -493,9 +512,9 @@ def _is_begun(target: Any) -> bool:
     """Whether a folder without metadata holds folders of wells alone: its first writer failed, and others go on."""
     if not isinstance(target, Path) or not target.is_dir():
         return False
-    from xomezarr.stage import LOCK
+    from xomezarr.stage import is_lock
 
-    rows = [path for path in target.iterdir() if path.name != LOCK]
+    rows = [path for path in target.iterdir() if not is_lock(path.name)]
     wells = [path for row in rows if row.is_dir() for path in row.iterdir() if path.name not in DOCUMENTS]
     images = [path for well in wells if well.is_dir() for path in well.iterdir() if path.name not in DOCUMENTS]
     lines = all(path.is_dir() and ALPHANUMERIC.fullmatch(path.name) for path in (*rows, *wells))
@@ -504,139 +523,86 @@ def _is_begun(target: Any) -> bool:
     return bool(wells) and lines and ours
 
 
-def _add(
-    store: Any,
-    entry: _Entry,
-    known: _Stored,
-    judged: tuple[Plate, Well],
-    plan: Plan,
-    pixels: Pixels,
-    on_tile: OnTile | None,
-) -> None:
-    """Write an image where it belongs; when it is whole, its well and the plate name it."""
-    options = plan.storage_options
-    pixels.check()
-    _begin(store, entry, options)
-    placed, local = False, is_local(store)
-    try:
-        taken = _Taken() if local or plan.mode == "w-" else _take(store, entry, known, options)
-        with ExitStack() as in_the_end, ExitStack() as until_named:
-            with publish(
-                plan.store,
-                zarr_format=plan.zarr_format,
-                mode=plan.mode,
-                storage_options=options,
-                removed=lambda old: in_the_end.callback(_removed, old),  # others wait meanwhile
-            ) as group:
-                placed = not local
-                fill(group, plan, pixels, on_tile)
-                if placed:
-                    consolidate(group, plan.zarr_format)
-                until_named.enter_context(alone(store))
-                # another process may have changed the plate meanwhile
-                stored = _Stored.found(store, options, known)
-                first, last, well = stored.with_entry(entry, taken, judged)
-            _name_it(store, entry, stored, (first, last, well), options)
-    except BaseException as error:
-        if not isinstance(error, StoreExistsError):  # what is there is another's
-            if placed:
-                with suppress(Exception):  # the error that led here counts
-                    erase(plan.store, options)
-            _tidy(store, entry, options)
-        raise
+@dataclass(slots=True)
+class _Fields:
+    """The images of a plate, as they are listed by it and by its wells.
 
+    Parameters
+    ----------
+    store, storage_options
+        Where the plate is.
+    entry
+        The image that comes.
+    known
+        The plate as it was when the image was planned.
+    judged
+        What it and the well were to say then.
+    taken
+        What is not named meanwhile.
+    """
 
-def _removed(old: Path) -> None:
-    """Delete the folder of an image that was replaced."""
-    from xomezarr import stage
+    store: Any
+    storage_options: Mapping[str, Any] | None
+    entry: _Entry
+    known: _Stored
+    judged: tuple[Plate, Well]
+    taken: _Taken = _Taken()
 
-    stage.remove(old)
+    def begin(self) -> None:
+        """Make the group of the plate, with a mark that it is in the making, if there is none."""
+        if self._found().group is not None or (is_local(self.store) and _is_begun(self.store)):
+            return
+        zarr_format, options = spec.zarr_format(self.entry.version), self.storage_options
+        try:
+            with publish(self.store, zarr_format=zarr_format, mode="w-", storage_options=options):
+                pass
+        except StoreExistsError:  # another process was faster
+            self._found()
 
-
-def _take(store: Any, entry: _Entry, known: _Stored, options: Mapping[str, Any] | None) -> _Taken:
-    """Let nothing name an image that is replaced in its place, until it is whole again."""
-    stored, place = _Stored.found(store, options, known), entry.place
-    well = stored.well(place.well)
-    if stored.plate is None or well is None or stored.group is None or not stored.group.store.supports_deletes:
-        return _Taken()
-    fields = [number for number, field in enumerate(well.fields) if field.path == place.field]
-    wells = [number for number, named in enumerate(stored.plate.wells) if named.path == place.well]
-    if not fields or not wells:
-        return _Taken()
-    stale, group = consolidated(store, options), _writable(store, entry.version, options)
-    left = tuple(field for field in well.fields if field.path != place.field)
-    if left:
-        of_well = group.require_group(place.well)
-        of_well.attrs.put(_attributes(of_well, spec.dump_well(replace(well, fields=left), entry.version)))
-        taken = _Taken(field=(fields[0], well.fields[fields[0]]))
-    else:
+    def withheld(self) -> list[Said]:
+        """Let the well name its other images; if it has none, the plate its other wells; if it has none, not be one."""
+        stored, place = self._found(), self.entry.place
+        well = stored.well(place.well)
+        if stored.plate is None or well is None or stored.group is None or not stored.group.store.supports_deletes:
+            return []
+        fields = [number for number, field in enumerate(well.fields) if field.path == place.field]
+        wells = [number for number, named in enumerate(stored.plate.wells) if named.path == place.well]
+        if not fields or not wells:
+            return []
+        version = self.entry.version
+        if left := tuple(field for field in well.fields if field.path != place.field):
+            self.taken = _Taken(field=(fields[0], well.fields[fields[0]]))
+            return [(place.well, stored.saying(place.well, spec.dump_well(replace(well, fields=left), version)))]
+        self.taken = _Taken(well=(wells[0], stored.plate.wells[wells[0]]))
         others = tuple(named for named in stored.plate.wells if named.path != place.well)
-        group.attrs.put(_attributes(group, spec.dump_plate(replace(stored.plate, wells=others), entry.version)))
-        taken = _Taken(well=(wells[0], stored.plate.wells[wells[0]]))
-    for gathered in stale:
-        consolidate(gathered, gathered.metadata.zarr_format)
-    return taken
+        said = stored.saying("", spec.dump_plate(replace(stored.plate, wells=others), version))
+        return [("", said if others else withhold(said))]
 
+    def named(self) -> list[Said]:
+        """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
+        stored, place, version = self._found(), self.entry.place, self.entry.version
+        first, last, well = stored.with_entry(self.entry, self.taken, self.judged)
+        said: list[Said] = [] if first is None else [("", stored.saying("", spec.dump_plate(first, version)))]
+        return [
+            *said,
+            (place.row, None),  # a killed writer may have made the group of the well alone
+            (place.well, stored.saying(place.well, spec.dump_well(well, version))),
+            ("", stored.saying("", spec.dump_plate(last, version))),
+        ]
 
-def _writable(store: Any, version: str, options: Mapping[str, Any] | None) -> zarr.Group:
-    """Open the group of a plate to change what it says."""
-    return zarr.open_group(
-        store,
-        mode="a",
-        zarr_format=spec.zarr_format(version),  # type: ignore[arg-type]
-        use_consolidated=False,
-        storage_options=dict(options) if options else None,
-    )
+    def tidy(self) -> None:
+        """Take away what is empty. 6 (SHOULD): groups of rows and wells do not exist when empty."""
+        _tidy(self.store, self.entry, self.storage_options)
 
-
-def _begin(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
-    """Make the group of the plate, with a mark that it is in the making, if there is none."""
-    if _Stored.found(store, options).group is not None or (is_local(store) and _is_begun(store)):
-        return
-    try:
-        with publish(store, zarr_format=spec.zarr_format(entry.version), mode="w-", storage_options=options):
-            pass
-    except StoreExistsError:  # another process was faster
-        _Stored.found(store, options)
-
-
-def _name_it(
-    store: Any,
-    entry: _Entry,
-    stored: _Stored,
-    changed: tuple[Plate | None, Plate, Well],
-    options: Mapping[str, Any] | None,
-) -> None:
-    """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
-    first, last, well = changed
-    version, place = entry.version, entry.place
-    stale = consolidated(store, options)  # of format 3 they go with the first change
-    group = _writable(store, version, options)
-    if first is not None and first != stored.plate:
-        group.attrs.put(_attributes(group, spec.dump_plate(first, version)))
-    group.require_group(place.row)  # a killed writer may have made the group of the well alone
-    of_well = group.require_group(place.well)
-    if well != stored.well(place.well):
-        of_well.attrs.put(_attributes(of_well, spec.dump_well(well, version)))
-    if last != first:
-        group.attrs.put(_attributes(group, spec.dump_plate(last, version)))
-    for gathered in stale:
-        consolidate(gathered, gathered.metadata.zarr_format)
-
-
-def _attributes(group: zarr.Group, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return attributes for a group: what is said now, and what else it says, but that it is in the making."""
-    attrs = group.attrs.asdict()
-    kept = attrs.pop(spec.SIDECAR, {})
-    left = {key: value for key, value in kept.items() if key != "incomplete"} if isinstance(kept, Mapping) else kept
-    return {**attrs, **said} | ({spec.SIDECAR: left} if left else {})
+    def _found(self) -> _Stored:
+        return _Stored.found(self.store, self.storage_options, self.known)
 
 
 def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
-    """Take away what is empty after a failure. 6 (SHOULD): groups of rows and wells do not exist when empty."""
+    paths = (entry.place.well, entry.place.row)
     if not isinstance(store, Path):
         with suppress(Exception):  # the error that led here counts
-            for path in (entry.place.well, entry.place.row):
+            for path in paths:
                 if _is_empty(below(store, path), options):
                     erase(below(store, path), options)
             if _Stored.found(store, options).plate is None and _is_empty(store, options):
@@ -644,13 +610,17 @@ def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
         return
     from xomezarr import stage
 
-    with suppress(OSError):  # they stay where anything is in them
-        (store / entry.place.well).rmdir()
-        (store / entry.place.row).rmdir()
-    with suppress(OSError, OmeZarrError), stage.locked(store.resolve()):
-        left = {path.name for path in store.iterdir()} - DOCUMENTS - {stage.LOCK}
-        if not left and _Stored.found(store, options).plate is None:
-            stage.discard(store.resolve())
+    with suppress(OSError, OmeZarrError):  # folders stay where anything is in them
+        for path in paths:
+            with suppress(OSError):
+                (store / path).rmdir()
+        with stage.locked(store.resolve()):
+            left = {path.name for path in store.iterdir() if not stage.is_lock(path.name)}
+            if left <= DOCUMENTS and _Stored.found(store, options).plate is None:
+                for name in left:
+                    (store / name).unlink()
+        # another writer, which has begun meanwhile, goes on in a folder without documents
+        store.rmdir()
 
 
 def _is_empty(place: StoreArgument, options: Mapping[str, Any] | None) -> bool:

@@ -26,7 +26,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,20 @@ from xomezarr.errors import StoreExistsError, StoreNotFoundError
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
-__all__ = ["Stage", "beside", "create", "discard", "locked", "recover", "remove", "replace", "sweep", "unfinished"]
+__all__ = [
+    "Stage",
+    "beside",
+    "create",
+    "discard",
+    "is_lock",
+    "locked",
+    "put_back",
+    "recover",
+    "remove",
+    "replace",
+    "sweep",
+    "unfinished",
+]
 
 ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
 """A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
@@ -158,11 +171,15 @@ def remove(old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def replace(stage: Path, target: Path, may_go: MayGo, removed: Callable[[Path], object] = remove) -> None:
+def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
     """Put the finished folder where another may be; a process that is killed meanwhile leaves one or the other whole.
 
-    Of several processes that do so at once each succeeds, and the last one's folder stays. `removed` is called with
-    the other one, which may take long to delete.
+    Of several processes that do so at once each succeeds, and the last one's folder stays.
+
+    Returns
+    -------
+    Path or None
+        Where the other one is now, to be deleted, which may take long; None if there was none.
 
     Raises
     ------
@@ -172,8 +189,11 @@ def replace(stage: Path, target: Path, may_go: MayGo, removed: Callable[[Path], 
     if _in_the_way(target, may_go):
         raise _appeared(target)
     while not _exchange(stage, target):
-        if _put(stage, target) or _put_in_two_renames(stage, target, may_go):
-            return
+        if _put(stage, target):
+            return None
+        done, old = _put_in_two_renames(stage, target, may_go)
+        if done:
+            return old
     if not may_go(stage):
         while not _exchange(stage, target):
             if _put(stage, target):
@@ -181,7 +201,19 @@ def replace(stage: Path, target: Path, may_go: MayGo, removed: Callable[[Path], 
         raise _appeared(target)
     old = beside(target, "old")
     stage.rename(old)
-    removed(old)
+    return old
+
+
+def put_back(old: Path | None, target: Path) -> None:
+    """Give a folder that has been put aside its name again, and remove the one that has it; if None, only this."""
+    gone = beside(target, "old")
+    if old is not None and _exchange(old, target):
+        gone = old
+    else:
+        target.rename(gone)
+        if old is not None:
+            old.rename(target)
+    remove(gone)
 
 
 def _in_the_way(target: Path, may_go: MayGo) -> bool:
@@ -220,17 +252,23 @@ def discard(target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def is_lock(name: str) -> bool:
+    """Whether what has a name in a folder is there for `locked`."""
+    return name.startswith((LOCK, f".{LOCK}"))
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep all other threads and processes that ask for the same folder out meanwhile.
 
-    The lock goes with the process that holds it, however that ends. Where the file system has no locks, nobody waits.
+    The lock goes with the process that holds it, however that ends. Where the file system has none, a folder's name
+    stands for it.
     """
     path = folder / LOCK
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _lock(file)
+            held = _lock(file)
             # whoever had the lock before has removed the file: then another one of that name counts
             if os.fstat(file).st_ino == path.stat().st_ino:
                 break
@@ -241,14 +279,16 @@ def locked(folder: Path) -> Iterator[None]:
             raise
         os.close(file)
     try:
-        yield
+        with nullcontext() if held else _held_by_name(folder):
+            yield
     finally:
         with suppress(OSError):  # a system that does not remove open files
             path.unlink()
         os.close(file)
 
 
-def _lock(file: int) -> None:
+def _lock(file: int) -> bool:
+    """Wait for a lock of a file; False where the file system has no locks."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -256,17 +296,78 @@ def _lock(file: int) -> None:
 
         while True:
             with suppress(OSError):  # it gives up after ten seconds
-                return msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined,no-any-return]
+                msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]
+                return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-    return None
+        return False
+    return True
 
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What systems say where a file system has no locks."""
+
+HELD_WAIT, HELD_TOO_LONG = 0.01, 60.0
+"""Seconds between two looks at who holds a lock, and until another machine's process is not taken to hold it still.
+
+What is done meanwhile takes some milliseconds.
+"""
+
+
+@contextmanager
+def _held_by_name(folder: Path) -> Iterator[None]:
+    """Hold a lock that is a folder, in which a file is named by its holder's TOKEN.
+
+    A folder takes a name in one step where nothing is, or an empty folder. To take the lock from a process that has
+    ended its file is removed, by its name: so that nobody takes it from who has come after.
+
+    Raises
+    ------
+    OSError
+        If a process of another machine, of which it cannot be told whether it has ended, holds it for too long.
+    """
+    for path in _siblings(folder / LOCK, "held"):
+        if _writer(path) == "ended":
+            remove(path)
+    own = beside(folder / LOCK, "held")
+    place = folder / f"{LOCK}.held"
+    own.mkdir()
+    (own / own.name).touch()
+    try:
+        last, since = "", time.monotonic()
+        while not _put(own, place):
+            holder = next((path for path in _files(place)), None)
+            if holder is None:
+                continue
+            if holder.name != last:
+                last, since = holder.name, time.monotonic()
+            if (writer := _writer(holder)) == "ended":
+                with suppress(FileNotFoundError):
+                    holder.unlink()
+            elif writer == "elsewhere" and time.monotonic() - since > HELD_TOO_LONG:
+                told = "it is held by a process of another machine; if there is none that writes here, remove it"
+                raise OSError(errno.EBUSY, told, str(place))
+            else:
+                time.sleep(HELD_WAIT)
+    except BaseException:
+        remove(own)
+        raise
+    try:
+        yield
+    finally:
+        (place / own.name).unlink(missing_ok=True)
+        with suppress(OSError):  # the next one has it
+            place.rmdir()
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def recover(target: Path) -> bool:
@@ -341,8 +442,16 @@ def _put(folder: Path, target: Path) -> bool:
     return True
 
 
-def _put_in_two_renames(stage: Path, target: Path, may_go: MayGo) -> bool:
-    """Replace what is there, where names cannot be exchanged; False if another process was faster."""
+def _put_in_two_renames(stage: Path, target: Path, may_go: MayGo) -> tuple[bool, Path | None]:
+    """Replace what is there, where names cannot be exchanged.
+
+    Returns
+    -------
+    bool
+        False if another process was faster.
+    Path or None
+        Where the other folder is now, if there was one.
+    """
     # a name that was never used before: readers may still hold those of an earlier try, and must not find it
     new = beside(target, "new")
     old = new.with_suffix(".old")
@@ -351,7 +460,7 @@ def _put_in_two_renames(stage: Path, target: Path, may_go: MayGo) -> bool:
         with suppress(FileNotFoundError):
             target.rename(old)
             if not may_go(old):
-                raise _put_back(old, target)
+                raise _returned(old, target)
         done = _moved(new, target)
         if not done:
             done = not _withdrawn(new, stage)
@@ -363,11 +472,12 @@ def _put_in_two_renames(stage: Path, target: Path, may_go: MayGo) -> bool:
                 new.rename(stage)
             shutil.rmtree(old, ignore_errors=True)
         raise
-    shutil.rmtree(old, ignore_errors=True)
-    return done
+    if not done:
+        remove(old)
+    return done, old if old.exists() else None
 
 
-def _put_back(old: Path, target: Path) -> StoreExistsError:
+def _returned(old: Path, target: Path) -> StoreExistsError:
     """Give something its name again, or one by which nobody takes it for a folder of a writer."""
     if not os.path.lexists(target):
         old.rename(target)

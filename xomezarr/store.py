@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,6 +43,7 @@ __all__ = [
     "check_complete",
     "check_free",
     "default_name",
+    "delete_documents",
     "erase",
     "exists",
     "find_member",
@@ -59,8 +61,11 @@ __all__ = [
     "publish",
     "read_mode",
     "resolve",
+    "unmarked",
     "wait",
     "warn_of_others",
+    "withheld",
+    "withhold",
 ]
 
 type StoreArgument = Any
@@ -71,6 +76,9 @@ SUFFIXES = (".ome.zarr", ".zarr")
 
 DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr.json",)}
 """Where the metadata of a group lie, by Zarr format."""
+
+WITHHELD = "withheld"
+"""What a group said before that is in the making again, beside the mark."""
 
 INCOMPLETE = "incomplete"
 """The mark of a group that is being written, in xomezarr's own attribute, which the last write of all replaces."""
@@ -241,11 +249,18 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
         return any(target.iterdir()) if target.is_dir() else target.exists()
     if _opens(target, storage_options):
         return True
+    place, path = _elsewhere(target, storage_options, read_only=True)
+    return not wait(place.is_empty(path))
+
+
+def _elsewhere(
+    target: StoreLike, storage_options: Mapping[str, Any] | None, *, read_only: bool = False
+) -> tuple[zarr.abc.store.Store, str]:
+    """Return the store in which a place is that is no local folder, and the place's path in it."""
     if isinstance(target, str):
-        place = zarr.storage.FsspecStore.from_url(target, storage_options=dict(storage_options or {}), read_only=True)
-        return not wait(place.is_empty(""))
-    inside = target if isinstance(target, zarr.storage.StorePath) else zarr.storage.StorePath(_store(target))
-    return not wait(inside.store.is_empty(inside.path))
+        options = dict(storage_options or {})
+        return zarr.storage.FsspecStore.from_url(target, storage_options=options, read_only=read_only), ""
+    return _store(target), target.path if isinstance(target, zarr.storage.StorePath) else ""
 
 
 def _store(target: StoreLike) -> zarr.abc.store.Store:
@@ -322,7 +337,7 @@ def publish(
     zarr_format: int,
     mode: str,
     storage_options: Mapping[str, Any] | None = None,
-    removed: Callable[[Path], object] | None = None,
+    then: Callable[[Callable[[], None]], object] | None = None,
 ) -> Iterator[zarr.Group]:
     """Create a group that becomes visible whole, or not at all where the place is a local folder.
 
@@ -347,8 +362,9 @@ def publish(
         2 or 3.
     mode
         ``"w-"``: an error if something is there; ``"w"``: an existing Zarr store is replaced.
-    removed
-        Called with the folder of a local store that was replaced, to delete it; left out, it is deleted at once.
+    then
+        Called when the store is in its place, with what takes it away again, and puts what was there before back if it
+        was a local folder; that is deleted afterwards.
 
     Raises
     ------
@@ -359,7 +375,18 @@ def publish(
     check_free(store, mode=mode, storage_options=storage_options)
     target = resolve(store)
     if not isinstance(target, Path):
-        yield _begin(target, zarr_format, mode, storage_options)
+        try:
+            begun = _begin(target, zarr_format, mode, storage_options)
+        except (zarr.errors.ContainsGroupError, zarr.errors.ContainsArrayError):  # by another process, meanwhile
+            raise
+        except BaseException:
+            if mode == "w-":
+                with suppress(Exception):  # the error that led here counts
+                    erase(store, storage_options)
+            raise
+        yield begun
+        if then is not None:
+            then(partial(erase, store, storage_options))
         return
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
@@ -382,8 +409,13 @@ def publish(
         yield group
         if mode == "w-":
             stage.create(folder.root, target)
+            old = None
         else:
-            stage.replace(folder.root, target, _may_go, removed or stage.remove)
+            old = stage.replace(folder.root, target, _may_go)
+        if then is not None:
+            then(partial(stage.put_back, old, target))
+        if old is not None:
+            stage.remove(old)
     except BaseException as error:
         folder.abandon()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -446,7 +478,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
             f"{_shown(store)} holds {str(mounted)!r}, where a file system is mounted, which would be emptied; "
             f"give another path, or take it away first: umount {str(mounted)!r}"
         )
-    if not (_is_zarr(target) if isinstance(target, Path) else _opens(target, storage_options)):
+    if not (_is_zarr(target) if isinstance(target, Path) else _is_zarr_elsewhere(target, storage_options)):
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
         )
@@ -560,6 +592,28 @@ def _mark() -> dict[str, Any]:
     return {spec.SIDECAR: {INCOMPLETE: {"since": since, "version": installed_version()}}}
 
 
+def withhold(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a group that is in the making again, in which those that it had are kept."""
+    mark = _mark()
+    return {spec.SIDECAR: {**mark[spec.SIDECAR], WITHHELD: dict(attrs)}}
+
+
+def withheld(attrs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the attributes that a group had which is in the making again; None for any other group."""
+    kept = attrs.get(spec.SIDECAR)
+    return kept.get(WITHHELD) if isinstance(kept, Mapping) else None
+
+
+def unmarked(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a group without the mark."""
+    kept = attrs.get(spec.SIDECAR)
+    if not isinstance(kept, Mapping) or INCOMPLETE not in kept:
+        return dict(attrs)
+    left = {key: value for key, value in kept.items() if key not in (INCOMPLETE, WITHHELD)}
+    others = {key: value for key, value in attrs.items() if key != spec.SIDECAR}
+    return others | ({spec.SIDECAR: left} if left else {})
+
+
 def _told(attrs: Mapping[str, Any]) -> str:
     """Say when and by what the writing was begun of which the attributes bear the mark; empty if they do not."""
     kept = attrs.get(spec.SIDECAR)
@@ -641,6 +695,12 @@ def _delete(group: zarr.Group, names: Iterable[str]) -> None:
         wait(group.store.delete(member_path(group, name)))
 
 
+def delete_documents(group: zarr.Group, path: str) -> None:
+    """Delete the metadata of a group below another, which is none then; what lies in it stays."""
+    for name in DOCUMENTS[group.metadata.zarr_format]:
+        wait(group.store.delete(member_path(group, f"{path}/{name}")))
+
+
 def _open_recovered(target: StoreLike, storage_options: Mapping[str, Any] | None, group: str | None) -> zarr.Group:
     """Open a group for reading, once more if a killed writer has left its store to be put in place."""
     try:
@@ -685,13 +745,9 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
 
 
 def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
-    """Delete the group at a place that is no local folder, and all that is in it; nothing if there is none."""
-    options = dict(storage_options) if storage_options else None
-    try:
-        group = zarr.open_group(place, mode="r+", use_consolidated=False, storage_options=options)
-    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
-        return
-    wait(group.store.delete_dir(member_path(group, "").rstrip("/")))
+    """Delete all that is at a place which is no local folder."""
+    store, path = _elsewhere(resolve(place), storage_options)
+    wait(store.delete_dir(path))
 
 
 def alone(target: StoreLike) -> AbstractContextManager[None]:
@@ -761,6 +817,19 @@ def _opens(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool
     except (zarr.errors.GroupNotFoundError, FileNotFoundError):
         return False
     return True
+
+
+def _is_zarr_elsewhere(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool:
+    """Whether a place that is no local folder holds a group or an array, or what is left of one: metadata alone."""
+    if _opens(target, storage_options):
+        return True
+    place, path = _elsewhere(target, storage_options, read_only=True)
+
+    async def only_metadata() -> bool:
+        known = {name for names in DOCUMENTS.values() for name in names}
+        return all([name.strip("/") in known async for name in place.list_dir(path)])
+
+    return wait(only_metadata())
 
 
 def _array_around(target: StoreLike) -> StoreLike | None:

@@ -1,0 +1,344 @@
+"""Labels and fields that join others: whatever operation fails, what is named is whole, and nothing else is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from zarr.storage import LocalStore, MemoryStore, StorePath
+
+import xomezarr
+from xomezarr import errors, spec
+from xomezarr.errors import OmeZarrError, OmeZarrWarning
+
+pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
+
+
+def pixels(add: int = 0, dtype: str = "uint16") -> xr.DataArray:
+    return xr.DataArray(np.arange(96, dtype=dtype).reshape(8, 12) % 7 + add, dims=("y", "x"), name="cells")
+
+
+class Failing(MemoryStore):
+    """Fails at the change of a number, once, or from that one on."""
+
+    left = -1
+    lasting = False
+
+    def step(self) -> None:
+        self.left -= self.left >= 0
+        if self.left == 0:
+            self.left = 1 if self.lasting else -1
+            raise ConnectionError("the server is gone")
+
+    def set_sync(self, key: str, value: Any) -> None:
+        self.step()
+        super().set_sync(key, value)
+
+    async def set(self, key: str, value: Any, byte_range: Any = None) -> None:
+        self.step()
+        await super().set(key, value, byte_range)
+
+    async def delete(self, key: str) -> None:
+        self.step()
+        await super().delete(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        self.step()
+        await super().delete_dir(prefix)
+
+
+def labels_joining(root: Any, add: int, **options: Any) -> Any:
+    return pixels(add).omezarr.to_labels(root, "nuclei", **options)
+
+
+def field_joining(root: Any, add: int, **options: Any) -> Any:
+    return pixels(add).omezarr.to_plate(root, row="A", column=1, field=1, levels=1, **options)
+
+
+def new_labels(root: Any, version: str) -> None:
+    pixels().omezarr.to_zarr(root, version=version, levels=2, labels={"cytoplasm": pixels(1)})
+
+
+def new_plate(root: Any, version: str) -> None:
+    xomezarr.write_plate({("A", 1): [pixels(1)]}, root, version=version, levels=1)
+
+
+def lone_plate(root: Any, version: str) -> None:
+    xomezarr.write_plate({("A", 1): {1: pixels(9)}}, root, version=version, levels=1, name="mine", rows="AB")
+
+
+def labels_of(root: Any, gathered: bool) -> dict[str, Any]:
+    """Return the pixels of all labels that the image lists."""
+    group = zarr.open_group(root, mode="r", use_consolidated=None if gathered else False)
+    listed = spec.parse_labels(group["labels"].attrs.asdict())
+    return {name: group[f"labels/{name}/0"][...] for name in listed}
+
+
+def fields_of(root: Any, gathered: bool) -> dict[str, Any]:
+    """Return the pixels of all images that the plate and its wells list."""
+    group = zarr.open_group(root, mode="r", use_consolidated=None if gathered else False)
+    attrs = group.attrs.asdict()
+    if "plate" not in spec.kinds(attrs):
+        with pytest.raises(errors.IncompleteStoreError):
+            xomezarr.open_plate(root)
+        return {}
+    wells = [well.path for well in spec.parse_plate(attrs).wells]
+    assert wells  # 74 (MUST)
+    listed = [f"{well}/{field.path}" for well in wells for field in spec.parse_well(group[well].attrs.asdict()).fields]
+    return {path: group[f"{path}/0"][...] for path in listed}
+
+
+KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any], str]] = {
+    "labels": (new_labels, labels_joining, labels_of, "nuclei"),
+    "field": (new_plate, field_joining, fields_of, "A/1/1"),
+    "only field": (lone_plate, field_joining, fields_of, "A/1/1"),
+}
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("mode", ["w-", "w"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_whatever_change_fails_elsewhere_what_is_named_is_whole(
+    version: str, kind: str, mode: str, lasting: bool
+) -> None:
+    make, join, listed, name = KINDS[kind]
+    if kind == "only field" and mode == "w-":
+        pytest.skip("there is nothing to replace")
+    ended = steps = 0
+    while not ended:
+        steps += 1
+        store = Failing()
+        make(store, version)
+        if mode == "w" and kind != "only field":
+            join(store, 3)
+        before = listed(store, gathered=True)
+        store.left, store.lasting = steps, lasting
+        told = ""
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", OmeZarrWarning)
+            try:
+                join(store, 5, mode=mode)
+                ended = store.left > 0
+            except (ConnectionError, OmeZarrError) as error:
+                told = str(error)
+        store.left, store.lasting = -1, False
+        for gathered in (False, True):
+            if gathered and (lasting or warned):  # what is gathered cannot be mended while the server is gone
+                continue
+            try:
+                now = listed(store, gathered=gathered)
+            except Exception as error:
+                raise AssertionError((steps, gathered, told, sorted(store._store_dict))) from error
+            # all others are untouched; this one is not there, or whole: the old one or the new one
+            assert now.keys() | {name} == before.keys() | {name}, (steps, told)
+            for path, found in now.items():
+                kept = [before[path]] if path in before else []
+                new = [pixels(5).values] if path == name else []
+                assert any(np.array_equal(found, one) for one in (*kept, *new)), (steps, path, told)
+            assert told or np.array_equal(now[name], pixels(5)), steps
+        # it can be done again
+        try:
+            join(store, 6, mode="w")
+        except Exception as error:
+            raise AssertionError((steps, told, sorted(store._store_dict))) from error
+        assert np.array_equal(listed(store, gathered=True)[name], pixels(6)), steps
+        if kind != "labels":
+            assert xomezarr.validate(store).valid, (steps, xomezarr.validate(store))
+    assert steps > 8
+
+
+@pytest.mark.parametrize("mode", ["w-", "w"])
+@pytest.mark.parametrize("kind", ["labels", "field"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_what_cannot_be_named_on_disk_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, kind: str, mode: str
+) -> None:
+    make, join, _, _ = KINDS[kind]
+    store = tmp_path / "store.ome.zarr"
+    make(store, version)
+    if mode == "w":
+        join(store, 3)
+    before = {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    put = LocalStore.set
+
+    async def refuse(self: LocalStore, key: str, value: Any) -> None:
+        inside = str(self.root) + "/" + key
+        if ".partial" not in inside:
+            raise PermissionError(13, "read-only file system", inside)
+        await put(self, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", refuse)
+    if mode == "w":
+        join(store, 5, mode=mode)  # nothing has to be said
+        return
+    with pytest.raises(PermissionError):
+        join(store, 5, mode=mode)
+    monkeypatch.undo()
+    after = {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    assert after == before
+    assert not [path for path in store.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    join(store, 5)
+
+
+def test_gathered_metadata_that_cannot_be_renewed_are_told_and_what_is_written_stays() -> None:
+    store = MemoryStore()
+    zarr.create_group(store, zarr_format=2)
+    new_labels(StorePath(store, "a"), "0.4")
+    zarr.consolidate_metadata(store)
+
+    class Forbidding(MemoryStore):
+        async def set(self, key: str, value: Any, byte_range: Any = None) -> None:
+            if key == ".zmetadata":
+                raise PermissionError("not yours")
+            await super().set(key, value, byte_range)
+
+        def set_sync(self, key: str, value: Any) -> None:
+            if key == ".zmetadata":
+                raise PermissionError("not yours")
+            super().set_sync(key, value)
+
+    forbidding = Forbidding(store._store_dict)
+    with pytest.warns(OmeZarrWarning, match=r"gathered .*not yours.*zarr\.consolidate_metadata"):
+        labels_joining(StorePath(forbidding, "a"), 2)
+    assert np.array_equal(labels_of(StorePath(store, "a"), gathered=False)["nuclei"], pixels(2))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_gathering_above_takes_no_well_off_a_plate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    store = tmp_path / "plate.ome.zarr"
+    xomezarr.write_plate({("A", 1): [pixels()], ("A", 2): [pixels()]}, store, version=version, levels=1)
+    zarr.consolidate_metadata(store)
+    read, writing = threading.Event(), threading.Event()
+    consolidate = zarr.consolidate_metadata
+    from xomezarr import in_place
+
+    gathering = in_place.consolidate
+
+    def slow(group: zarr.Group, zarr_format: int) -> None:
+        if group.path == "" and group.store.root == store.resolve() and not read.is_set():  # type: ignore[attr-defined]
+            set_ = LocalStore.set
+
+            async def late(self: LocalStore, key: str, value: Any) -> None:
+                read.set()
+                writing.wait(1)
+                await set_(self, key, value)
+
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(LocalStore, "set", late)
+                gathering(group, zarr_format)
+        else:
+            gathering(group, zarr_format)
+
+    monkeypatch.setattr(in_place, "consolidate", slow)
+    thread = threading.Thread(target=labels_joining, args=(store / "A" / "1" / "0", 1))
+    thread.start()
+    assert read.wait(20)
+    pixels().omezarr.to_plate(store, row="A", column=3, levels=1)
+    writing.set()
+    thread.join()
+    assert consolidate is zarr.consolidate_metadata
+    for gathered in (False, True):
+        group = zarr.open_group(store, mode="r", use_consolidated=None if gathered else False)
+        wells = [well.path for well in spec.parse_plate(group.attrs.asdict()).wells]
+        assert wells == ["A/1", "A/2", "A/3"]
+        assert "A/1/0/labels/nuclei/0" in group
+        assert "A/3/0/0" in group
+
+
+WITHOUT_LOCKS = """
+import errno, fcntl, os, sys
+import numpy as np, xarray as xr
+import xomezarr
+
+def refused(file, what):
+    raise OSError(errno.ENOSYS, "no locks here")
+
+fcntl.flock = refused
+store, children = sys.argv[1], []
+for row in "ABCD":
+    children.append(os.fork())
+    if not children[-1]:
+        try:
+            for column in range(1, 6):
+                da = xr.DataArray(np.full((4, 4), ord(row) + column, "u1"), dims=("y", "x"))
+                da.omezarr.to_plate(store, row=row, column=column, levels=1, workers=1)
+        except BaseException as error:
+            print(error, file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+sys.exit(sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_processes_wait_for_each_other_where_the_file_system_has_no_locks(tmp_path: Path) -> None:
+    store = tmp_path / "plate.ome.zarr"
+    done = subprocess.run([sys.executable, "-c", WITHOUT_LOCKS, str(store)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    tree = xomezarr.open_plate(store, check=True)
+    found = {well.path for well in spec.parse_plate(zarr.open_group(store, mode="r").attrs.asdict()).wells}
+    assert found == {f"{row}/{column}" for row in "ABCD" for column in range(1, 6)}
+    for row in "ABCD":
+        assert [int(tree[f"{row}/{column}/0/0"]["image"][0, 0]) - ord(row) for column in range(1, 6)] == [1, 2, 3, 4, 5]
+    assert not [path for path in store.iterdir() if "lock" in path.name]
+    assert xomezarr.validate(store).valid
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its locks are the system's")
+def test_a_lock_by_name_is_taken_from_the_dead_and_not_from_other_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    from xomezarr import stage
+
+    def refused(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    monkeypatch.setattr(stage, "HELD_TOO_LONG", 0.1)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    own = stage.beside(tmp_path / stage.LOCK, "held")
+    started, host = own.name.split("-")[2], own.name.split(".")[4].split("-")[0]
+    child.wait()
+    held = tmp_path / f"{stage.LOCK}.held"
+    held.mkdir()
+    (held / own.name.replace(f"-{os.getpid()}-{started}", f"-{child.pid}-00000000")).touch()
+    prepared = tmp_path / own.name.replace(f"-{os.getpid()}-{started}", f"-{child.pid}-00000000")
+    prepared.mkdir()
+    inside: list[bool] = []
+
+    def enter(wait: float) -> None:
+        with stage.locked(tmp_path):
+            inside.append(True)
+            time.sleep(wait)
+            assert len(inside) == 1
+            inside.clear()
+
+    threads = [threading.Thread(target=enter, args=(0.05,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not inside
+    assert not list(tmp_path.iterdir())
+    held.mkdir()
+    (held / own.name.replace(host, "0" * len(host))).touch()
+    with pytest.raises(OSError, match=r"another machine; .* remove it"), stage.locked(tmp_path):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [held.name]
