@@ -133,8 +133,9 @@ def publishing(put):
         now = PUBLISHING
         if phase == WRITING:
             os._exit(0)
-        put(*args)
+        done = put(*args)
         step(now)
+        return done
     return begun
 
 def attempt(store):
