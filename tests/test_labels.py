@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -554,6 +555,56 @@ def test_c6_properties_of_odd_dtypes_come_back_as_they_were(tmp_path: Path) -> N
     pd.testing.assert_frame_equal(tree["labels/nuclei"].omezarr.properties, table, check_column_type=False)
 
 
+CHOSEN: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "all": lambda table: table,
+    "filtered": lambda table: table[table.area > 50],
+    "queried": lambda table: table.query("kind != 'b'"),
+    "sorted": lambda table: table.sort_values("area", ascending=False),
+    "dropped": lambda table: table.drop(1),
+    "shuffled": lambda table: table.sample(frac=1, random_state=1),
+    "reversed": lambda table: table[::-1],
+    "counted from 1": lambda table: table.set_axis(range(1, 5)),
+    "twice the same": lambda table: pd.concat([table[:2], table[2:].reset_index(drop=True)]),
+    "none left": lambda table: table[table.area > 1000],
+    "a dict of its columns": lambda table: dict(table[table.area > 50].items()),
+    "by name": lambda table: table.sort_values("area").set_index("label"),
+    "a Dataset of rows": lambda table: xr.Dataset({name: ("row", column) for name, column in table[1:].items()}),
+    "a Dataset of labels": lambda table: table[1:].set_index("label").to_xarray(),
+    "floats": lambda table: table.astype({"label": float})[2:],
+}
+"""How the rows of a table of labels 30, 10, 20 and 40 come to be others than at first."""
+
+
+@pytest.mark.parametrize("name", ["label", "label_value", "label-value"])
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_properties_are_those_of_the_labels_that_a_column_names_whatever_rows_are_left(
+    tmp_path: Path, chosen: str, name: str
+) -> None:
+    table = pd.DataFrame({"label": [30, 10, 20, 40], "area": [10, 400, 300, 20], "kind": ["a", "b", "c", "d"]})
+    of_label = table.set_index("label")["area"]
+    given = CHOSEN[chosen](table)
+    if isinstance(given, pd.DataFrame):
+        given = given.rename(columns={"label": name}).rename_axis(index=given.index.name and name)
+    expected = given if isinstance(given, pd.DataFrame) else pd.DataFrame(dict(given))
+    labelled = xomezarr.Labels(labels(most=50), properties=given)
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labelled})
+    found = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")["labels/nuclei"].omezarr.properties
+    assert len(found) == len(expected)
+    for label, area in found["area"].items():
+        assert area == of_label[label]
+
+
+def test_properties_beside_a_column_of_text_are_those_of_the_index(tmp_path: Path) -> None:
+    table = pd.DataFrame({"label": ["x", "y"], "area": [1, 2]}, index=pd.Index([7, 3], name="label"))
+    labelled = xomezarr.Labels(labels(), properties=table)
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labelled})
+    found = tree["labels/nuclei"].omezarr.properties
+    pd.testing.assert_frame_equal(found, table, check_column_type=False)
+    # and what was read is written as it is
+    again = labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "again", properties=found)
+    pd.testing.assert_frame_equal(again.omezarr.properties, table, check_column_type=False)
+
+
 def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labels()})
     group = zarr.open_group(tmp_path / "a.ome.zarr", path="labels/nuclei", mode="r+")
@@ -574,6 +625,23 @@ def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
         (pd.DataFrame({"a": [object()]}, index=[1]), r"'a'\] of label 1.*astype"),
         (pd.DataFrame({"a": [pd.Timestamp("2020")]}, index=[1]), r"'a'\] of label 1.*Timestamp"),
         (pd.DataFrame({3: [1]}, index=[1]), "column 3"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"], index=[1]), r"columns of one name among \('a', 'a'\)"),
+        (pd.DataFrame([[1, 2]], columns=["label", "label"]), "columns of one name"),
+        (
+            pd.DataFrame({"label": [3, 4]}, index=pd.Index([1, 2], name="area")),
+            "'area' and a column 'label'.*rename_axis",
+        ),
+        (pd.DataFrame({"label": [3, 4]}, index=["a", "b"]), r"\['a', 'b'\] and a column 'label'.*rename_axis"),
+        (pd.DataFrame({"label": [3, 4]}, index=[0.5, 1]), "and a column 'label'.*reset_index"),
+        (pd.DataFrame({"label": [3, 4]}, index=pd.MultiIndex.from_product([[1], [2, 3]])), "and a column 'label'"),
+        (pd.DataFrame({"label": ["a", "b"]}, index=[1, 2]), "'label' that holds no label values.*rename_axis"),
+        (pd.DataFrame({"label": [True, False]}), "'label' that holds no label values"),
+        (pd.DataFrame({"label": [1.5, 2]}, index=[4, 2]), "'label' of properties names the label 1.5"),
+        (pd.DataFrame({"label": [1, None]}), "'label' of properties names the label nan"),
+        (pd.DataFrame({"label-value": ["a"]}, index=pd.Index([3], name="label")), "a column 'label-value'.*rename"),
+        (pd.DataFrame({"label-value": ["a"]}, index=pd.Index([3], name="id")), "a column 'label-value'.*rename"),
+        (xr.Dataset({"label": ("id", [3])}, {"id": [1]}), "'id' and a column 'label'"),
+        (xr.Dataset({"area": ("label", [3])}), "nothing says of which label.*coordinate 'label'"),
         ({"area": [1, 2]}, "nothing says of which label"),
         (pd.DataFrame({"area": [1, 2]}), "nothing says of which label.*set_index"),
         (pd.DataFrame({"a": [pd.Timestamp("2020")] * 9, "b": [1j] * 9}, index=range(1, 10)), "for 2 reasons"),

@@ -87,8 +87,8 @@ class Labels:
         colormap of matplotlib; None to leave colours to the viewers.
     properties
         A table of what is known of each label: a `pandas.DataFrame`, a dict of columns, or a Dataset of one dimension,
-        whose rows are named by label value: in the index, or in a column ``label``, as scikit-image's
-        ``regionprops_table`` has it.
+        whose rows are named by label value: in a column ``label``, as scikit-image's ``regionprops_table`` has it, else
+        in the index.
     method
         How coarser levels are made: ``"mode"``, ``"nearest"``, ``"min"`` or ``"max"``. Left out, ``"mode"``, or
         ``"nearest"`` where the levels of the image are samples.
@@ -361,7 +361,7 @@ def _table(properties: Any) -> pd.DataFrame:
     Raises
     ------
     LabelError
-        If they are no such table.
+        If they are no such table, or it cannot be told which are the label values.
     """
     import pandas as pd
 
@@ -372,9 +372,11 @@ def _table(properties: Any) -> pd.DataFrame:
                 "lie: to_dataset(…), or a pandas.DataFrame"
             )
         (dim,) = properties.dims
-        if dim not in properties.coords and not any(name in properties for name in VALUE_COLUMNS):
-            raise _of_nothing(tuple(properties.data_vars), f"give it a coordinate {str(dim)!r} that holds label values")
         table = properties.to_dataframe()
+        if dim not in properties.coords:
+            if not any(name in table.columns for name in VALUE_COLUMNS):
+                raise _of_nothing(tuple(table.columns), f"give it a coordinate {str(dim)!r} that holds label values")
+            table = table.rename_axis(index=None)  # its name is that of a dimension, which only counts
     elif isinstance(properties, pd.DataFrame):
         table = properties
     elif isinstance(properties, Mapping):
@@ -387,25 +389,13 @@ def _table(properties: Any) -> pd.DataFrame:
             f"properties is {_short(properties)}; give a pandas.DataFrame, a dict of columns or a Dataset, "
             "with a row for each label"
         )
-    numbered = table.index.name is None and table.index.equals(pd.RangeIndex(len(table))) and len(table)
-    if not numbered:  # the index says of which label a row is
-        return table
-    column = next((name for name in VALUE_COLUMNS if name in table.columns), None)
-    if column is None:
-        raise _of_nothing(tuple(table.columns), "add a column 'label', or name the rows by label: df.set_index(…)")
-    return table.set_index(column)
+    _check_columns(table)
+    return _by_label(table)
 
 
-def _of_nothing(columns: tuple[Any, ...], cure: str) -> LabelError:
-    return LabelError(f"properties have the columns {columns}, and nothing says of which label a row is; {cure}")
-
-
-def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
-    """Turn a table into the rows of the model; cells without a value are left out."""
-    import pandas as pd
-
-    faults: list[OmeZarrError] = []
-    faults += [
+def _check_columns(table: pd.DataFrame) -> None:
+    """Refuse columns that JSON objects have no room for."""
+    faults: list[OmeZarrError] = [
         LabelError(f"properties have a column {column!r}; name it by text: rename(columns={{{column!r}: …}})")
         for column in table.columns
         if not isinstance(column, str)
@@ -413,9 +403,64 @@ def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
     if not table.columns.is_unique:
         faults.append(LabelError(f"properties have columns of one name among {tuple(table.columns)}; rename them"))
     raise_all(faults, "the properties cannot be used")
+
+
+def _by_label(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose index are the label values: its own index, or a column that is called so.
+
+    An index without a name says where a row once stood, however rows were chosen and sorted since.
+    """
+    import pandas as pd
+
+    index = table.index
+    names = [name for name in index.names if name is not None]
+    column = next((name for name in VALUE_COLUMNS if name in table.columns), None)
+    if column is None:
+        if not names and len(table) and index.equals(pd.RangeIndex(len(table))):
+            raise _of_nothing(tuple(table.columns), "add a column 'label', or name the rows by label: df.set_index(…)")
+        return table
+    numbers = not len(table) or pd.api.types.infer_dtype(table[column]) in WHOLE
+    if not names and (pd.api.types.is_integer_dtype(index) or not len(table)):
+        if numbers:
+            return table.set_index(column)
+        raise LabelError(
+            f"properties have a column {column!r} that holds no label values, and an index without a name, which only "
+            "counts the rows; if it is what says of which label a row is, name it: df.rename_axis('label')"
+        )
+    if not numbers or any(name in VALUE_COLUMNS for name in names):
+        return table
+    which = f"an index {', '.join(map(repr, names))}" if names else f"an index {_short(index.tolist())}"
+    raise LabelError(
+        f"properties have {which} and a column {column!r}, and either may say of which label a row is; if the column "
+        f"does, give df.reset_index().set_index({column!r}); if the index does, name it so: df.rename_axis('label')"
+    )
+
+
+WHOLE = ("integer", "floating", "mixed-integer-float")
+"""What pandas calls columns that may hold label values: tables turn integers into floats."""
+
+
+def _of_nothing(columns: tuple[Any, ...], cure: str) -> LabelError:
+    return LabelError(f"properties have the columns {columns}, and nothing says of which label a row is; {cure}")
+
+
+def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
+    """Turn a table by label value into the rows of the model; cells without a value are left out."""
+    import pandas as pd
+
+    faults: list[OmeZarrError] = []
+    if VALUE_COLUMNS[0] in table.columns:
+        faults.append(
+            LabelError(
+                f"properties have a column {VALUE_COLUMNS[0]!r}, by which OME-Zarr names the label of a row, and the "
+                f"index says of which label a row is; df.rename(columns={{{VALUE_COLUMNS[0]!r}: …}}), or drop it"
+            )
+        )
+    name = table.index.name
+    where = "the index of properties" if name is None else f"{name!r} of properties"
     values: list[int] = []
     with collecting(faults):
-        values = [_label_value(key, "the index of properties") for key in table.index]
+        values = [_label_value(key, where) for key in table.index.tolist()]
         if twice := [value for value, count in Counter(values).items() if count > 1]:
             raise LabelError(f"properties name the label {twice[0]} twice; keep one: df[~df.index.duplicated()]")
     cells: list[dict[str, Any]] = [{} for _ in values]
