@@ -104,6 +104,24 @@ def test_c3_the_largest_labels_are_exact(tmp_path: Path, version: str) -> None:
     assert 2**64 - 1 in tree["labels/nuclei"].omezarr.level(1)
 
 
+@pytest.mark.parametrize("form", ["index", "column", "dict", "no properties"])
+def test_c3_the_largest_labels_are_exact_in_colours_and_properties(tmp_path: Path, form: str) -> None:
+    # as numpy and pandas join them to values below 2**63, floats would be made of them
+    values = [2**64 - 1, 1, 2**63 + 5, 2**53 + 1, 7]
+    da = labels(dtype="uint64", most=5)
+    da = da.copy(data=np.array(values, "uint64")[da.values.astype(int)])
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2)
+    table = pd.DataFrame({"size": range(5)}, index=pd.Index(values, name="label"))
+    properties = {"index": table, "column": table.reset_index(), "dict": {"label": values, "size": [*range(5)]}}.get(
+        form
+    )
+    tree = da.omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", colors="tab20", properties=properties)
+    assert list(tree.omezarr.colors) == sorted(values)
+    assert [color["label-value"] for color in told(tmp_path / "a.ome.zarr")["colors"]] == sorted(values)
+    if properties is not None:
+        pd.testing.assert_frame_equal(tree.omezarr.properties, table)
+
+
 IMAGES: dict[str, tuple[xr.DataArray, dict[str, Any]]] = {
     "odd": (image(), {"levels": 4}),
     "by three": (image(), {"factors": 3, "levels": 3}),

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xomezarr import sidecar
 from xomezarr.checks import leads_below
@@ -219,7 +218,7 @@ def _impossible(dtype: np.dtype[Any], entries: Sequence[LabelColor | LabelRow], 
     ]
 
 
-def colored(label: LabelImage, name: str, values: NDArray[Any]) -> LabelImage:
+def colored(label: LabelImage, name: str, values: Sequence[int]) -> LabelImage:
     """Return the metadata of labels with a colour for each value, from a colormap of matplotlib.
 
     Parameters
@@ -231,7 +230,7 @@ def colored(label: LabelImage, name: str, values: NDArray[Any]) -> LabelImage:
     values
         All that occur, ascending. The background gets no colour.
     """
-    shown = [int(value) for value in values if value != BACKGROUND]
+    shown = [value for value in values if value != BACKGROUND]
     colors = colormap(name)(len(shown))
     return LabelImage(
         tuple(LabelColor(value, color) for value, color in zip(shown, colors, strict=True)) or None,
