@@ -179,6 +179,74 @@ def test_a_level_and_its_labels_make_one_dataset(tmp_path: Path) -> None:
         assert int(merged.cells.where(merged.mask).count()) == int(parts[2].sum())
 
 
+@pytest.mark.parametrize("colors", [None, "tab20"])
+def test_an_image_without_a_name_and_labels_without_one_make_one_dataset(tmp_path: Path, colors: str | None) -> None:
+    store = tmp_path / "a.ome.zarr"
+    image().rename(None).omezarr.to_zarr(store, levels=2)
+    labels().omezarr.to_labels(store, "nuclei", colors=colors)
+    for group in ("", "labels/nuclei"):  # another tool has written both
+        opened = zarr.open_group(store, path=group, mode="r+")
+        attrs = {key: value for key, value in opened.attrs.asdict().items() if key != "xomezarr"}
+        attrs["multiscales"][0].pop("name")
+        opened.attrs.put(attrs)
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert tree.omezarr.level(1).name is None
+    assert tree["labels/nuclei"].omezarr.level(1).name == "nuclei"
+    merged = xr.merge([tree["1"].to_dataset(), tree["labels/nuclei/1"].to_dataset()], join="exact")
+    assert set(merged.data_vars) == {"image", "nuclei"}
+    assert xr.open_dataarray(store, engine="omezarr", group="labels/nuclei").name == "nuclei"
+
+
+COORDINATES: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    "dates": lambda da: da.assign_coords(t=pd.date_range("2020-01-01", periods=3, freq="7min")),
+    "irregular dates": lambda da: da.assign_coords(t=pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-05"])),
+    "durations": lambda da: da.assign_coords(t=pd.to_timedelta([0, 1.5, 3], unit="s")),
+    "irregular z": lambda da: da.assign_coords(z=("z", [0, 1, 2.5, 7], {"units": "um", "long_name": "depth"})),
+    "irregular x": lambda da: da.assign_coords(x=("x", np.cumsum(np.linspace(0.1, 1, 50)), {"units": "um"})),
+    "channels": lambda da: da.omezarr.assign_channels(["DAPI", "GFP"]),
+    "more along t": lambda da: da.assign_coords(exposure=("t", [1.0, 2, 3]), stage=("t", ["a", "b", "c"])),
+    "more along y and x": lambda da: da.assign_coords(
+        depth=(("y", "x"), np.random.default_rng(5).random((37, 50))), column=("x", np.arange(50))
+    ),
+    "scalars": lambda da: da.assign_coords(place="slide 7", when=np.datetime64("2020-01-01")),
+    "float32": lambda da: da.assign_coords(x=("x", (np.arange(50) * 0.325).astype("f4"), {"units": "um", "a": [1]})),
+    "integers": lambda da: da.assign_coords(x=("x", np.arange(50) * 2), y=("y", np.arange(37, dtype="u2") * 2)),
+    "units as they are spelt": lambda da: da.assign_coords(
+        x=da.x.assign_attrs(units="µm", axis="X"), y=da.y.assign_attrs(units="micron", note="n")
+    ),
+    "single pixels": lambda da: da.isel(z=[2], t=[0]).assign_coords(t=("t", [5.0], {"units": "s", "scale": 2.0})),
+    "no coordinates": lambda da: da.drop_vars(["z", "y", "x"]),
+    "none along x": lambda da: da.drop_vars("x"),
+    "turned": lambda da: da.transpose("x", "y", "z", "c", "t"),
+}
+"""Images of many kinds of coordinates."""
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("kind", COORDINATES)
+def test_labels_have_the_very_coordinates_of_their_image(tmp_path: Path, kind: str, *, bare: bool) -> None:
+    da = COORDINATES[kind](image(3, 2, 4, 37, 50, dims="tczyx"))
+    own = (da.isel(c=0, drop=True) % 5).astype("uint16")
+    own = own.drop_vars(list(own.coords)) if bare else own
+    store = tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, levels=3, irregular="keep", labels={"nuclei": own})
+    own.omezarr.to_labels(store, "later")
+    tree = xr.open_datatree(store, engine="omezarr")
+    for index in range(3):
+        level, *both = (node.omezarr.level(index) for node in (tree, *tree.omezarr.labels.values()))
+        for made in both:
+            for dim in made.dims:
+                assert (dim in made.coords) == (dim in level.coords)
+                if dim in level.coords:
+                    xr.testing.assert_identical(made[dim].variable, level[dim].variable)
+        parts = [part.to_dataset() for part in (level, *both)]
+        merged = xr.merge(parts, join="exact", compat="identical")
+        assert merged.sizes == level.sizes
+        where = merged.cells.where(merged.nuclei == 1)
+        assert int(where.count()) == int((both[0] == 1).sum()) * 2
+
+
 def test_labels_that_were_made_from_a_channel_are_labels_of_all(tmp_path: Path) -> None:
     da = image(2, 37, 50, dims="cyx").omezarr.assign_channels(["DAPI", "GFP"]).assign_coords(place="slide 7")
     own = (da.sel(c="DAPI") > 100).assign_coords(made="by hand")
