@@ -702,6 +702,84 @@ def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
     assert np.isnan(table["size"][2])
 
 
+@pytest.mark.parametrize("asked", ["axes", "channels", "colors", "metadata", "properties"])
+def test_metadata_are_read_once_for_what_is_asked(tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # those of many labels take long
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labels()})["labels/nuclei"]
+    reading = spec.parse
+    read: list[Any] = []
+    monkeypatch.setattr(spec, "parse", lambda attrs: read.append(attrs) or reading(attrs))  # type: ignore[func-returns-value]
+    getattr(tree.omezarr, asked)
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_numbers_of_other_tools_are_what_they_say(tmp_path: Path, version: str) -> None:
+    da = labels()
+    store = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(store, version=version, labels={"nuclei": da})
+    colors: list[Any] = [
+        {"label-value": 1.0, "rgba": [255.0, 0.0, 0, 255]},
+        {"label-value": 2, "rgba": [0.5, 0, 0, 1], "theirs": "x"},
+        {"label-value": 2.5, "rgba": [0, 0, 0, 0]},
+        {"label-value": 3},
+    ]
+    rows: list[Any] = [{"label-value": 1.0, "area": 3.0}, {"label-value": 7, "area": None}, {"label-value": "x"}]
+    group = zarr.open_group(store, path="labels/nuclei", mode="r+")
+    attrs = group.attrs.asdict()
+    spec.ome_part(attrs)["image-label"].update({"colors": colors, "properties": rows})
+    group.attrs.put(attrs)
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert tree["labels/nuclei"].omezarr.colors == {1: "#ff0000ff"}
+    table = tree["labels/nuclei"].omezarr.properties
+    assert table.index.tolist() == [1, 7]
+    assert table["area"].tolist()[0] == 3
+    # what cannot be read is written again as it stood, after the rest
+    again = spec.ome_part(spec.dump(tree["labels/nuclei"].omezarr.metadata, version))["image-label"]
+    assert again["colors"] == [colors[0], colors[1], colors[3], colors[2]]
+    assert again["properties"] == rows
+
+
+@pytest.mark.filterwarnings("error")
+def test_properties_that_another_tool_has_changed_are_what_it_says(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "whole": np.array([1, 2, 3], "int64"),
+            "short": np.array([1, 2, 3], "float32"),
+            "alive": [True, False, True],
+            "kind": pd.Categorical(["a", "b", "a"]),
+            "large": pd.array([1, 2, None], dtype="Int64"),
+            "same": np.array([1, 2, 3], "uint8"),
+        },
+        index=pd.Index([1.0, 2.0, 3.0], name="label"),
+    )
+    store = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(store, labels={"nuclei": xomezarr.Labels(labels(dtype="uint64"), properties=table)})
+    changed: dict[str, list[Any]] = {
+        "whole": [1.5, 2, 3],
+        "short": [0.1, 2, 3],
+        "alive": [2, False, True],
+        "kind": ["a", "new", "b"],
+        "large": [2**64 - 1, None, 2],
+        "mixed": [2**53 + 1, 0.5, 1],
+        "nested": [[1, 2], {"a": 1}, None],
+    }
+    values = [2**53 + 1, 2, 3]
+    group = zarr.open_group(store, path="labels/nuclei", mode="r+")
+    known = group.attrs["image-label"]
+    rows = [
+        row | {"label-value": value} | {column: cells[place] for column, cells in changed.items()}
+        for place, (value, row) in enumerate(zip(values, known["properties"], strict=True))  # type: ignore[index, call-overload]
+    ]
+    group.attrs["image-label"] = {**known, "properties": rows}  # type: ignore[dict-item]
+    found = xr.open_datatree(store, engine="omezarr")["labels/nuclei"].omezarr.properties
+    assert found.index.tolist() == values
+    for column, cells in changed.items():
+        for cell, made in zip(cells, found[column].tolist(), strict=True):
+            assert made == cell if cell is not None else np.all(pd.isna(made))
+    assert found["same"].dtype == "uint8"
+
+
 @pytest.mark.parametrize(
     ("properties", "message"),
     [

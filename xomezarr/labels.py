@@ -302,24 +302,45 @@ def _kept_dtype(dtype: Any) -> Any:
 
 
 def _column(cells: Sequence[Any], kept: Any) -> Any:
-    """Return a column of a table; cells that are None are missing."""
+    """Return a column of a table as it was kept; cells that are None are missing.
+
+    Raises
+    ------
+    TypeError, ValueError, KeyError, OverflowError
+        If it cannot hold the cells as they are.
+    """
+    made = _of_dtype(cells, kept)
+    if any(cell is not None and value != cell for value, cell in zip(made.tolist(), cells, strict=True)):
+        raise ValueError(f"a column of {kept} has other cells")
+    return made
+
+
+def _of_dtype(cells: Sequence[Any], kept: Any) -> Any:
     import pandas as pd
 
     if isinstance(kept, Mapping):
         categories = pd.Index(kept["categories"], dtype=kept["dtype"])
+        if unknown := {*cells} - {*kept["categories"], None}:
+            raise ValueError(f"{unknown} are no categories")
         return pd.Categorical(list(cells), dtype=pd.CategoricalDtype(categories, ordered=bool(kept["ordered"])))
-    present = [cell for cell in cells if cell is not None]
-    if kept is None:
-        exact = all(abs(cell) < EXACT for cell in present if type(cell) is int)
-        if len(present) == len(cells) or exact or not all(type(cell) is int for cell in present):
-            return pd.Series(list(cells))
-        kept = "Int64"  # as floats, they would be rounded
     if kept == "object":
         return pd.Series(list(cells), dtype=object)
     if isinstance(dtype := pd.api.types.pandas_dtype(kept), np.dtype):
         filled = cells if dtype.kind != "f" else [np.nan if cell is None else cell for cell in cells]
         return np.array(filled, dtype=dtype)
     return pd.array([pd.NA if cell is None else cell for cell in cells], dtype=kept)
+
+
+def _own_column(cells: Sequence[Any]) -> Any:
+    """Return a column of cells of which nothing more is known; no integer becomes a float that does not hold it."""
+    import pandas as pd
+
+    present = [cell for cell in cells if cell is not None]
+    whole = all(type(cell) is int for cell in present)
+    largest = max((abs(cell) for cell in present if type(cell) is int), default=0)
+    if largest < EXACT or (whole and len(present) == len(cells)):
+        return pd.Series(list(cells))
+    return _of_dtype(cells, "Int64" if whole and largest < 2**63 else "object")
 
 
 def _colors(given: Any) -> tuple[LabelColor, ...]:
@@ -445,8 +466,6 @@ def _of_nothing(columns: tuple[Any, ...], cure: str) -> LabelError:
 
 def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
     """Turn a table by label value into the rows of the model; cells without a value are left out."""
-    import pandas as pd
-
     faults: list[OmeZarrError] = []
     if VALUE_COLUMNS[0] in table.columns:
         faults.append(
@@ -465,26 +484,27 @@ def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
     cells: list[dict[str, Any]] = [{} for _ in values]
     for column in table.columns if values else ():
         with collecting(faults):  # a column of the wrong dtype is wrong in each row, and told once
-            for value, row, cell in zip(values, cells, table[column].tolist(), strict=True):
-                if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
-                    continue
-                row[column] = _json(cell, f"properties[{column!r}] of label {value}")
+            there = table[column].notna()
+            for value, row, cell, present in zip(values, cells, table[column].tolist(), there.tolist(), strict=True):
+                if present:
+                    row[column] = _json(cell, column, value)
     raise_all(faults, "the properties cannot be used")
     return tuple(LabelRow(value, row) for value, row in zip(values, cells, strict=True))
 
 
-def _json(cell: Any, where: str) -> Any:
+def _json(cell: Any, column: str, value: int) -> Any:
     """Return a cell as JSON has it."""
     if isinstance(cell, np.generic):
         cell = cell.item()
-    if isinstance(cell, float) and not math.isfinite(cell):
+    if isinstance(cell, bool | int | str) or (isinstance(cell, float) and math.isfinite(cell)):
+        return cell
+    where = f"properties[{column!r}] of label {value}"
+    if isinstance(cell, float):
         raise AttributeEncodingError(f"{where} is {cell}, which JSON cannot hold; replace it: df.replace({cell}, …)")
-    if not isinstance(cell, bool | int | float | str):
-        raise AttributeEncodingError(
-            f"{where} is {_short(cell)} of type {type(cell).__name__}, which JSON cannot hold; turn the column into "
-            "numbers or text: df[…].astype(str)"
-        )
-    return cell
+    raise AttributeEncodingError(
+        f"{where} is {_short(cell)} of type {type(cell).__name__}, which JSON cannot hold; turn the column into "
+        "numbers or text: df[…].astype(str)"
+    )
 
 
 # -- to what users hold ------------------------------------------------------------------------------------
@@ -523,12 +543,14 @@ def properties_of(label: LabelImage, kept: Any = None) -> pd.DataFrame:
     for column in dict.fromkeys([*dtypes, *(column for row in rows for column in row.properties)]):
         cells = [row.properties.get(column) for row in rows]
         try:
-            columns[column] = _column(cells, dtypes.get(column))
+            columns[column] = _column(cells, dtypes[column]) if dtypes.get(column) else _own_column(cells)
         except (TypeError, ValueError, KeyError, OverflowError):  # another tool has changed the values since
-            columns[column] = _column(cells, None)
+            columns[column] = _own_column(cells)
     values = [row.value for row in rows]
     try:
         index = pd.Index(values, dtype=kept.get("dtype"), name=sidecar.decode(kept["index"]) if kept else "label")
+        if index.tolist() != values:
+            raise ValueError
     except (TypeError, ValueError, KeyError, OverflowError):
         index = pd.Index(values, name="label")
     return pd.DataFrame({name: pd.Series(column).set_axis(index) for name, column in columns.items()}, index=index)
