@@ -17,7 +17,7 @@ import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from zarr.storage import MemoryStore, ZipStore
+from zarr.storage import LocalStore, MemoryStore, StorePath, ZipStore
 
 import xomezarr
 from xomezarr import omexml, open_collection, spec, write_collection
@@ -541,6 +541,138 @@ def test_an_image_that_is_opened_by_itself_is_the_one_of_the_collection(tmp_path
         level = xr.open_dataarray(store, engine="omezarr", group=path)
         xr.testing.assert_identical(level, tree[path].omezarr.level(0))
         assert xr.open_dataset(store, engine="omezarr", group=path, level=1).x.attrs["scale"] in (0.5, 3.0)
+
+
+# --- labels of images that are completed -----------------------------------------
+
+
+def with_labels(image: zarr.Group, name: str, sizes: Mapping[str, int], **said: Any) -> None:
+    """Add labels of one level to an image as other tools do: `said` are scale, units and image-label."""
+    scale = dict.fromkeys(sizes, 1.0) | said.get("scale", {})
+    units = said.get("units", {})
+    types = {"t": "time", "c": "channel"}
+    axes = [{"name": dim, "type": types.get(dim, "space")} for dim in sizes]
+    axes = [axis | ({"unit": units[axis["name"]]} if axis["name"] in units else {}) for axis in axes]
+    transformation = {"type": "scale", "scale": [scale[dim] for dim in sizes]}
+    multiscale = {"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}
+    multiscale["datasets"] = [{"path": "0", "coordinateTransformations": [transformation]}]
+    group = image.require_group("labels")
+    group.update_attributes({"labels": [*group.attrs.asdict().get("labels", []), name]})
+    member = group.create_group(name)
+    member.create_array("0", data=np.ones(tuple(sizes.values()), "u2"))
+    member.update_attributes({"multiscales": [multiscale], "image-label": {"version": "0.4"}})
+
+
+def ways(root: Any, path: str, tmp_path: Path) -> dict[str, xr.DataTree]:
+    """Return an image of a collection as each way to open it gives it."""
+    folder = tmp_path / "a.zarr"
+    return {
+        "collection": open_collection(root)[path],
+        "group": xr.open_datatree(root, engine="omezarr", group=path),
+        "path": xr.open_datatree(folder / path, engine="omezarr"),
+        "text": xr.open_datatree(f"{folder}/{path}/", engine="omezarr"),
+        "url": xr.open_datatree(f"file://{folder}/{path}", engine="omezarr"),
+        "store": xr.open_datatree(LocalStore(folder / path), engine="omezarr"),  # type: ignore[arg-type]
+        "in a store": xr.open_datatree(StorePath(LocalStore(folder, read_only=True), path), engine="omezarr"),  # type: ignore[arg-type]
+    }
+
+
+@pytest.mark.parametrize("path", ["0", "A/right"])
+def test_however_an_image_is_opened_it_is_completed_and_so_are_its_labels(tmp_path: Path, path: str) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", {path: SHAPES["0"], "1": SHAPES["1"]}, series=[path, "1"])
+    with_labels(zarr.open_group(store)[path], "nuclei", {"y": 16, "x": 32})  # type: ignore[arg-type]
+    for tree in ways(store, path, tmp_path).values():
+        fine, labels = tree.omezarr.level(0), tree["labels/nuclei"].omezarr.level(0)
+        np.testing.assert_array_equal(fine.x, 0.25 * np.arange(32))
+        assert fine.y.units == "nanometer"
+        for dim in ("y", "x"):
+            xr.testing.assert_identical(labels[dim].variable, fine[dim].variable)
+        merged = xr.merge([fine.rename("image"), labels], join="inner")
+        assert (merged.sizes["y"], merged.sizes["x"]) == (16, 32)
+        assert list(fine.c.values) == ["DAPI", "GFP"]
+    for labels in ways(store, f"{path}/labels/nuclei", tmp_path).values():
+        xr.testing.assert_identical(labels.omezarr.level(0), tree["labels/nuclei"].omezarr.level(0))
+    level = xr.open_dataarray(store / path / "labels/nuclei", engine="omezarr")
+    xr.testing.assert_identical(level, tree["labels/nuclei"].omezarr.level(0))
+    xr.testing.assert_identical(xr.open_dataarray(store / path, engine="omezarr"), tree.omezarr.level(0))
+
+
+def test_a_completed_image_on_a_server_is_the_same_by_its_own_url(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES)
+    url = f"local://{store}"  # zarr has fsspec open what begins so
+    expected = open_collection(store)["0"].omezarr.level(0)
+    options = {"auto_mkdir": False}
+    for tree in (
+        xr.open_datatree(f"{url}/0", engine="omezarr", storage_options=options),
+        xr.open_datatree(url, engine="omezarr", group="0", storage_options=options),
+    ):
+        xr.testing.assert_identical(tree.omezarr.level(0), expected)
+
+
+def test_labels_are_completed_where_they_count_the_pixels_of_their_image(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", {"0": SHAPES["0"]}, xml=XML.replace("SizeC", "TimeIncrement='3' SizeC"))
+    image: Any = zarr.open_group(store)["0"]
+    with_labels(image, "coarse", {"y": 8, "x": 16}, scale={"y": 2.0, "x": 2.0})
+    with_labels(image, "single", {"t": 1, "z": 1, "y": 16, "x": 32})
+    with_labels(image, "own unit", {"y": 16, "x": 32}, units={"y": "meter", "x": "meter"})
+    with_labels(image, "own scale", {"y": 16, "x": 32}, scale={"y": 3.0, "x": 3.0})
+    with_labels(image, "others", {"q": 16, "x": 32})
+    for opened in (open_collection(store)["0"], None):
+        found = {}
+        for name in ("coarse", "single", "own unit", "own scale", "others"):
+            tree = xr.open_datatree(store / "0/labels" / name) if opened is None else opened[f"labels/{name}"]
+            found[name] = tree.omezarr.level(0)
+        np.testing.assert_array_equal(found["coarse"].x, 0.5 * np.arange(16))
+        assert found["coarse"].x.units == "micrometer"
+        np.testing.assert_array_equal(found["single"].y, 500.0 * np.arange(16))
+        assert found["single"].omezarr.units == {"t": "second", "z": None, "y": "nanometer", "x": "micrometer"}
+        assert found["single"].omezarr.scale["t"] == 3.0
+        np.testing.assert_array_equal(found["own unit"].x, np.arange(32))
+        assert found["own unit"].x.units == "meter"
+        np.testing.assert_array_equal(found["own scale"].x, 3.0 * np.arange(32))
+        assert "units" not in found["own scale"].x.attrs
+        np.testing.assert_array_equal(found["others"].q, np.arange(16))
+        assert found["others"].x.units == "micrometer"
+
+
+def test_labels_that_are_added_to_an_image_of_a_collection_lie_on_its_pixels(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES)
+    fine = open_collection(store)["0"].omezarr.level(0)
+    (fine.isel(c=0, drop=True) > 9).omezarr.to_labels(store / "0", "bright")
+    tree = open_collection(store)["0"]
+    for level, labels in zip(tree.omezarr.levels, tree["labels/bright"].omezarr.levels, strict=True):
+        for dim in "tzyx":
+            xr.testing.assert_identical(labels[dim].variable, level[dim].variable)
+    tree.omezarr.to_zarr(tmp_path / "b.ome.zarr")
+    again = xr.open_datatree(tmp_path / "b.ome.zarr", engine="omezarr")
+    for level, labels in zip(again.omezarr.levels, again["labels/bright"].omezarr.levels, strict=True):
+        np.testing.assert_array_equal(labels.x, level.x)
+        assert labels.x.units == level.x.units == "micrometer"
+
+
+def test_what_lies_above_a_store_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xomezarr import completion
+
+    store = bioformats2raw(tmp_path / "in/a.zarr", SHAPES)
+    foreign = bioformats2raw(tmp_path / "in/b.zarr", {"0": SHAPES["0"]}, xml=None, root={"bioformats2raw.layout": 3})
+    # the folder that both lie in says that it is a collection of them
+    zarr.create_group(tmp_path / "in", zarr_format=2, attributes={"bioformats2raw.layout": 3})
+    zarr.create_group(tmp_path / "in/OME", zarr_format=2, attributes={"series": ["a.zarr/0", "b.zarr/0"]})
+    (tmp_path / "in/OME/METADATA.ome.xml").write_text(XML)
+    assert xr.open_datatree(foreign / "0").omezarr.level(0).omezarr.scale["x"] == 1.0
+    asked: list[str] = []
+    opening = completion.open_group
+
+    def counted(place: Any, **options: Any) -> Any:
+        asked.append(str(place))
+        return opening(place, **options)
+
+    monkeypatch.setattr(completion, "open_group", counted)
+    assert xr.open_datatree(store / "0").omezarr.level(0).omezarr.scale["x"] == 0.25
+    assert asked == [str(store)]
+    cells().omezarr.to_zarr(tmp_path / "in/ours.zarr/0")
+    xr.open_datatree(tmp_path / "in/ours.zarr/0")
+    assert asked == [str(store)]  # what is ours lacks nothing
 
 
 def test_what_was_completed_is_written_with_the_tree(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,24 @@ def test_c3_the_largest_labels_are_exact(tmp_path: Path, version: str) -> None:
     assert 2**64 - 1 in tree["labels/nuclei"].omezarr.level(1)
 
 
+@pytest.mark.parametrize("form", ["index", "column", "dict", "no properties"])
+def test_c3_the_largest_labels_are_exact_in_colours_and_properties(tmp_path: Path, form: str) -> None:
+    # as numpy and pandas join them to values below 2**63, floats would be made of them
+    values = [2**64 - 1, 1, 2**63 + 5, 2**53 + 1, 7]
+    da = labels(dtype="uint64", most=5)
+    da = da.copy(data=np.array(values, "uint64")[da.values.astype(int)])
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2)
+    table = pd.DataFrame({"size": range(5)}, index=pd.Index(values, name="label"))
+    properties = {"index": table, "column": table.reset_index(), "dict": {"label": values, "size": [*range(5)]}}.get(
+        form
+    )
+    tree = da.omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei", colors="tab20", properties=properties)
+    assert list(tree.omezarr.colors) == sorted(values)
+    assert [color["label-value"] for color in told(tmp_path / "a.ome.zarr")["colors"]] == sorted(values)
+    if properties is not None:
+        pd.testing.assert_frame_equal(tree.omezarr.properties, table)
+
+
 IMAGES: dict[str, tuple[xr.DataArray, dict[str, Any]]] = {
     "odd": (image(), {"levels": 4}),
     "by three": (image(), {"factors": 3, "levels": 3}),
@@ -158,6 +177,74 @@ def test_a_level_and_its_labels_make_one_dataset(tmp_path: Path) -> None:
         np.testing.assert_allclose(means.values, sums / np.bincount(inverse.ravel()))
         np.testing.assert_array_equal(means.nuclei.values, values)
         assert int(merged.cells.where(merged.mask).count()) == int(parts[2].sum())
+
+
+@pytest.mark.parametrize("colors", [None, "tab20"])
+def test_an_image_without_a_name_and_labels_without_one_make_one_dataset(tmp_path: Path, colors: str | None) -> None:
+    store = tmp_path / "a.ome.zarr"
+    image().rename(None).omezarr.to_zarr(store, levels=2)
+    labels().omezarr.to_labels(store, "nuclei", colors=colors)
+    for group in ("", "labels/nuclei"):  # another tool has written both
+        opened = zarr.open_group(store, path=group, mode="r+")
+        attrs = {key: value for key, value in opened.attrs.asdict().items() if key != "xomezarr"}
+        attrs["multiscales"][0].pop("name")
+        opened.attrs.put(attrs)
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert tree.omezarr.level(1).name is None
+    assert tree["labels/nuclei"].omezarr.level(1).name == "nuclei"
+    merged = xr.merge([tree["1"].to_dataset(), tree["labels/nuclei/1"].to_dataset()], join="exact")
+    assert set(merged.data_vars) == {"image", "nuclei"}
+    assert xr.open_dataarray(store, engine="omezarr", group="labels/nuclei").name == "nuclei"
+
+
+COORDINATES: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    "dates": lambda da: da.assign_coords(t=pd.date_range("2020-01-01", periods=3, freq="7min")),
+    "irregular dates": lambda da: da.assign_coords(t=pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-05"])),
+    "durations": lambda da: da.assign_coords(t=pd.to_timedelta([0, 1.5, 3], unit="s")),
+    "irregular z": lambda da: da.assign_coords(z=("z", [0, 1, 2.5, 7], {"units": "um", "long_name": "depth"})),
+    "irregular x": lambda da: da.assign_coords(x=("x", np.cumsum(np.linspace(0.1, 1, 50)), {"units": "um"})),
+    "channels": lambda da: da.omezarr.assign_channels(["DAPI", "GFP"]),
+    "more along t": lambda da: da.assign_coords(exposure=("t", [1.0, 2, 3]), stage=("t", ["a", "b", "c"])),
+    "more along y and x": lambda da: da.assign_coords(
+        depth=(("y", "x"), np.random.default_rng(5).random((37, 50))), column=("x", np.arange(50))
+    ),
+    "scalars": lambda da: da.assign_coords(place="slide 7", when=np.datetime64("2020-01-01")),
+    "float32": lambda da: da.assign_coords(x=("x", (np.arange(50) * 0.325).astype("f4"), {"units": "um", "a": [1]})),
+    "integers": lambda da: da.assign_coords(x=("x", np.arange(50) * 2), y=("y", np.arange(37, dtype="u2") * 2)),
+    "units as they are spelt": lambda da: da.assign_coords(
+        x=da.x.assign_attrs(units="µm", axis="X"), y=da.y.assign_attrs(units="micron", note="n")
+    ),
+    "single pixels": lambda da: da.isel(z=[2], t=[0]).assign_coords(t=("t", [5.0], {"units": "s", "scale": 2.0})),
+    "no coordinates": lambda da: da.drop_vars(["z", "y", "x"]),
+    "none along x": lambda da: da.drop_vars("x"),
+    "turned": lambda da: da.transpose("x", "y", "z", "c", "t"),
+}
+"""Images of many kinds of coordinates."""
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("kind", COORDINATES)
+def test_labels_have_the_very_coordinates_of_their_image(tmp_path: Path, kind: str, *, bare: bool) -> None:
+    da = COORDINATES[kind](image(3, 2, 4, 37, 50, dims="tczyx"))
+    own = (da.isel(c=0, drop=True) % 5).astype("uint16")
+    own = own.drop_vars(list(own.coords)) if bare else own
+    store = tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, levels=3, irregular="keep", labels={"nuclei": own})
+    own.omezarr.to_labels(store, "later")
+    tree = xr.open_datatree(store, engine="omezarr")
+    for index in range(3):
+        level, *both = (node.omezarr.level(index) for node in (tree, *tree.omezarr.labels.values()))
+        for made in both:
+            for dim in made.dims:
+                assert (dim in made.coords) == (dim in level.coords)
+                if dim in level.coords:
+                    xr.testing.assert_identical(made[dim].variable, level[dim].variable)
+        parts = [part.to_dataset() for part in (level, *both)]
+        merged = xr.merge(parts, join="exact", compat="identical")
+        assert merged.sizes == level.sizes
+        where = merged.cells.where(merged.nuclei == 1)
+        assert int(where.count()) == int((both[0] == 1).sum()) * 2
 
 
 def test_labels_that_were_made_from_a_channel_are_labels_of_all(tmp_path: Path) -> None:
@@ -554,6 +641,56 @@ def test_c6_properties_of_odd_dtypes_come_back_as_they_were(tmp_path: Path) -> N
     pd.testing.assert_frame_equal(tree["labels/nuclei"].omezarr.properties, table, check_column_type=False)
 
 
+CHOSEN: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "all": lambda table: table,
+    "filtered": lambda table: table[table.area > 50],
+    "queried": lambda table: table.query("kind != 'b'"),
+    "sorted": lambda table: table.sort_values("area", ascending=False),
+    "dropped": lambda table: table.drop(1),
+    "shuffled": lambda table: table.sample(frac=1, random_state=1),
+    "reversed": lambda table: table[::-1],
+    "counted from 1": lambda table: table.set_axis(range(1, 5)),
+    "twice the same": lambda table: pd.concat([table[:2], table[2:].reset_index(drop=True)]),
+    "none left": lambda table: table[table.area > 1000],
+    "a dict of its columns": lambda table: dict(table[table.area > 50].items()),
+    "by name": lambda table: table.sort_values("area").set_index("label"),
+    "a Dataset of rows": lambda table: xr.Dataset({name: ("row", column) for name, column in table[1:].items()}),
+    "a Dataset of labels": lambda table: table[1:].set_index("label").to_xarray(),
+    "floats": lambda table: table.astype({"label": float})[2:],
+}
+"""How the rows of a table of labels 30, 10, 20 and 40 come to be others than at first."""
+
+
+@pytest.mark.parametrize("name", ["label", "label_value", "label-value"])
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_properties_are_those_of_the_labels_that_a_column_names_whatever_rows_are_left(
+    tmp_path: Path, chosen: str, name: str
+) -> None:
+    table = pd.DataFrame({"label": [30, 10, 20, 40], "area": [10, 400, 300, 20], "kind": ["a", "b", "c", "d"]})
+    of_label = table.set_index("label")["area"]
+    given = CHOSEN[chosen](table)
+    if isinstance(given, pd.DataFrame):
+        given = given.rename(columns={"label": name}).rename_axis(index=given.index.name and name)
+    expected = given if isinstance(given, pd.DataFrame) else pd.DataFrame(dict(given))
+    labelled = xomezarr.Labels(labels(most=50), properties=given)
+    image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labelled})
+    found = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")["labels/nuclei"].omezarr.properties
+    assert len(found) == len(expected)
+    for label, area in found["area"].items():
+        assert area == of_label[label]
+
+
+def test_properties_beside_a_column_of_text_are_those_of_the_index(tmp_path: Path) -> None:
+    table = pd.DataFrame({"label": ["x", "y"], "area": [1, 2]}, index=pd.Index([7, 3], name="label"))
+    labelled = xomezarr.Labels(labels(), properties=table)
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labelled})
+    found = tree["labels/nuclei"].omezarr.properties
+    pd.testing.assert_frame_equal(found, table, check_column_type=False)
+    # and what was read is written as it is
+    again = labels().omezarr.to_labels(tmp_path / "a.ome.zarr", "again", properties=found)
+    pd.testing.assert_frame_equal(again.omezarr.properties, table, check_column_type=False)
+
+
 def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labels()})
     group = zarr.open_group(tmp_path / "a.ome.zarr", path="labels/nuclei", mode="r+")
@@ -565,6 +702,84 @@ def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
     assert np.isnan(table["size"][2])
 
 
+@pytest.mark.parametrize("asked", ["axes", "channels", "colors", "metadata", "properties"])
+def test_metadata_are_read_once_for_what_is_asked(tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # those of many labels take long
+    tree = image().omezarr.to_zarr(tmp_path / "a.ome.zarr", labels={"nuclei": labels()})["labels/nuclei"]
+    reading = spec.parse
+    read: list[Any] = []
+    monkeypatch.setattr(spec, "parse", lambda attrs: read.append(attrs) or reading(attrs))  # type: ignore[func-returns-value]
+    getattr(tree.omezarr, asked)
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_numbers_of_other_tools_are_what_they_say(tmp_path: Path, version: str) -> None:
+    da = labels()
+    store = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(store, version=version, labels={"nuclei": da})
+    colors: list[Any] = [
+        {"label-value": 1.0, "rgba": [255.0, 0.0, 0, 255]},
+        {"label-value": 2, "rgba": [0.5, 0, 0, 1], "theirs": "x"},
+        {"label-value": 2.5, "rgba": [0, 0, 0, 0]},
+        {"label-value": 3},
+    ]
+    rows: list[Any] = [{"label-value": 1.0, "area": 3.0}, {"label-value": 7, "area": None}, {"label-value": "x"}]
+    group = zarr.open_group(store, path="labels/nuclei", mode="r+")
+    attrs = group.attrs.asdict()
+    spec.ome_part(attrs)["image-label"].update({"colors": colors, "properties": rows})
+    group.attrs.put(attrs)
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert tree["labels/nuclei"].omezarr.colors == {1: "#ff0000ff"}
+    table = tree["labels/nuclei"].omezarr.properties
+    assert table.index.tolist() == [1, 7]
+    assert table["area"].tolist()[0] == 3
+    # what cannot be read is written again as it stood, after the rest
+    again = spec.ome_part(spec.dump(tree["labels/nuclei"].omezarr.metadata, version))["image-label"]
+    assert again["colors"] == [colors[0], colors[1], colors[3], colors[2]]
+    assert again["properties"] == rows
+
+
+@pytest.mark.filterwarnings("error")
+def test_properties_that_another_tool_has_changed_are_what_it_says(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "whole": np.array([1, 2, 3], "int64"),
+            "short": np.array([1, 2, 3], "float32"),
+            "alive": [True, False, True],
+            "kind": pd.Categorical(["a", "b", "a"]),
+            "large": pd.array([1, 2, None], dtype="Int64"),
+            "same": np.array([1, 2, 3], "uint8"),
+        },
+        index=pd.Index([1.0, 2.0, 3.0], name="label"),
+    )
+    store = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(store, labels={"nuclei": xomezarr.Labels(labels(dtype="uint64"), properties=table)})
+    changed: dict[str, list[Any]] = {
+        "whole": [1.5, 2, 3],
+        "short": [0.1, 2, 3],
+        "alive": [2, False, True],
+        "kind": ["a", "new", "b"],
+        "large": [2**64 - 1, None, 2],
+        "mixed": [2**53 + 1, 0.5, 1],
+        "nested": [[1, 2], {"a": 1}, None],
+    }
+    values = [2**53 + 1, 2, 3]
+    group = zarr.open_group(store, path="labels/nuclei", mode="r+")
+    known = group.attrs["image-label"]
+    rows = [
+        row | {"label-value": value} | {column: cells[place] for column, cells in changed.items()}
+        for place, (value, row) in enumerate(zip(values, known["properties"], strict=True))  # type: ignore[index, call-overload]
+    ]
+    group.attrs["image-label"] = {**known, "properties": rows}  # type: ignore[dict-item]
+    found = xr.open_datatree(store, engine="omezarr")["labels/nuclei"].omezarr.properties
+    assert found.index.tolist() == values
+    for column, cells in changed.items():
+        for cell, made in zip(cells, found[column].tolist(), strict=True):
+            assert made == cell if cell is not None else np.all(pd.isna(made))
+    assert found["same"].dtype == "uint8"
+
+
 @pytest.mark.parametrize(
     ("properties", "message"),
     [
@@ -574,6 +789,23 @@ def test_properties_of_other_tools_are_a_table(tmp_path: Path) -> None:
         (pd.DataFrame({"a": [object()]}, index=[1]), r"'a'\] of label 1.*astype"),
         (pd.DataFrame({"a": [pd.Timestamp("2020")]}, index=[1]), r"'a'\] of label 1.*Timestamp"),
         (pd.DataFrame({3: [1]}, index=[1]), "column 3"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"], index=[1]), r"columns of one name among \('a', 'a'\)"),
+        (pd.DataFrame([[1, 2]], columns=["label", "label"]), "columns of one name"),
+        (
+            pd.DataFrame({"label": [3, 4]}, index=pd.Index([1, 2], name="area")),
+            "'area' and a column 'label'.*rename_axis",
+        ),
+        (pd.DataFrame({"label": [3, 4]}, index=["a", "b"]), r"\['a', 'b'\] and a column 'label'.*rename_axis"),
+        (pd.DataFrame({"label": [3, 4]}, index=[0.5, 1]), "and a column 'label'.*reset_index"),
+        (pd.DataFrame({"label": [3, 4]}, index=pd.MultiIndex.from_product([[1], [2, 3]])), "and a column 'label'"),
+        (pd.DataFrame({"label": ["a", "b"]}, index=[1, 2]), "'label' that holds no label values.*rename_axis"),
+        (pd.DataFrame({"label": [True, False]}), "'label' that holds no label values"),
+        (pd.DataFrame({"label": [1.5, 2]}, index=[4, 2]), "'label' of properties names the label 1.5"),
+        (pd.DataFrame({"label": [1, None]}), "'label' of properties names the label nan"),
+        (pd.DataFrame({"label-value": ["a"]}, index=pd.Index([3], name="label")), "a column 'label-value'.*rename"),
+        (pd.DataFrame({"label-value": ["a"]}, index=pd.Index([3], name="id")), "a column 'label-value'.*rename"),
+        (xr.Dataset({"label": ("id", [3])}, {"id": [1]}), "'id' and a column 'label'"),
+        (xr.Dataset({"area": ("label", [3])}), "nothing says of which label.*coordinate 'label'"),
         ({"area": [1, 2]}, "nothing says of which label"),
         (pd.DataFrame({"area": [1, 2]}), "nothing says of which label.*set_index"),
         (pd.DataFrame({"a": [pd.Timestamp("2020")] * 9, "b": [1j] * 9}, index=range(1, 10)), "for 2 reasons"),

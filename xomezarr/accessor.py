@@ -622,7 +622,8 @@ class OmeZarrTreeAccessor:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """Name, type and unit of each axis, in the order of the file."""
-        known = {axis.name: axis for axis in self.metadata.multiscale.axes} if self.metadata is not None else {}
+        metadata = self.metadata
+        known = {axis.name: axis for axis in metadata.multiscale.axes} if metadata is not None else {}
         base = self.levels[0]
         if known.keys() >= set(base.dims):
             return tuple(axis for axis in known.values() if axis.name in base.dims)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from xomezarr.collection import check_single, completed_in, is_collection, open_collection
+from xomezarr.collection import check_single, is_collection, open_collection
 from xomezarr.errors import NotOmeZarrError
 from xomezarr.plate import open_plate
 from xomezarr.read import open_level, open_tree
@@ -74,7 +74,6 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
                 group=group,
                 storage_options=storage_options,
                 drop_variables=drop_variables,
-                complete=None if group is None else completed_in(filename_or_obj, group, storage_options),
             )
         except NotOmeZarrError:
             if group is None:
@@ -99,7 +98,6 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
             return open_tree(
                 filename_or_obj,
                 group=group,
-                complete=None if group is None else completed_in(filename_or_obj, group, storage_options),
                 **options,
             )
         except NotOmeZarrError:

@@ -8,15 +8,13 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property, partial
-from itertools import count
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import xarray as xr
 
 from xomezarr import omexml, spec
+from xomezarr.completion import OME, OME_XML, OmeXml, image_paths, is_collection
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     CollectionError,
@@ -31,12 +29,10 @@ from xomezarr.errors import (
 from xomezarr.labels import LONGEST_NAME
 from xomezarr.lazy import zarr
 from xomezarr.members import Member, options_of_each, plan_members, write_members
-from xomezarr.model import Image
-from xomezarr.omexml import XmlImage
 from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target
 from xomezarr.plate import UNREADABLE
-from xomezarr.read import Complete, closer, tree_of
+from xomezarr.read import closer, tree_of
 from xomezarr.store import (
     StoreArgument,
     check_complete,
@@ -49,17 +45,10 @@ from xomezarr.store import (
 __all__ = [
     "check_single",
     "collection_tree",
-    "completed_in",
     "is_collection",
     "open_collection",
     "write_collection",
 ]
-
-OME = "OME"
-"""Group that lists the images of a collection."""
-
-OME_XML = f"{OME}/METADATA.ome.xml"
-"""What describes them, in the order of that list."""
 
 RESERVED = ("ome", "labels", "zarr.json")
 """Names that mean something else in a collection, on file systems that take cases for the same too."""
@@ -290,12 +279,6 @@ def open_collection(
     return tree
 
 
-def is_collection(attrs: Mapping[str, Any]) -> bool:
-    """Whether group attributes are those of a collection. 84 (MUST): where there is a plate, that counts."""
-    found = spec.kinds(attrs)
-    return "bioformats2raw.layout" in found and not found & {"plate", "multiscales"}
-
-
 def collection_tree(
     group: zarr.Group,
     *,
@@ -327,8 +310,8 @@ def collection_tree(
             'xr.open_datatree(store, engine="omezarr")'
         )
     spec.layout(attrs)
-    paths, listed = _paths(group)
-    described = _OmeXml(group, paths, listed=listed)
+    paths, listed = image_paths(group)
+    described = OmeXml(group, paths, listed=listed)
     tree = xr.DataTree(xr.Dataset(attrs=attrs))
     faults: list[str] = []
     opened: list[str] = []
@@ -363,36 +346,6 @@ def collection_tree(
     return tree
 
 
-def completed_in(store: StoreArgument, path: str, storage_options: Mapping[str, Any] | None) -> Complete:
-    """Return what adds to the metadata of an image that is opened by itself, should it be of a collection.
-
-    Parameters
-    ----------
-    store, storage_options
-        As in `open_collection`; the store is looked at when an image lacks something.
-    path
-        Of the image in it.
-    """
-
-    def complete(image: Image, sizes: Mapping[str, int]) -> Image:
-        if not omexml.lacks(image):
-            return image
-        try:
-            root = open_group(store, storage_options=storage_options)
-        except OmeZarrError:  # the image lies in what is no group
-            return image
-        if not is_collection(root.attrs.asdict()):
-            return image
-        paths, listed = _paths(root)
-        places = [posixpath.normpath(one) for one in paths]
-        place = posixpath.normpath(path.strip("/"))
-        if place not in places:
-            return image
-        return _OmeXml(root, paths, listed=listed).completing(places.index(place))(image, sizes)
-
-    return complete
-
-
 def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
     """Say which images there are, if a store from which one was to be opened is a collection (90, SHOULD).
 
@@ -404,7 +357,7 @@ def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None
     group = open_group(store, storage_options=storage_options)
     if not is_collection(group.attrs.asdict()):
         return
-    paths, _ = _paths(group)
+    paths, _ = image_paths(group)
     raise NotOmeZarrError(
         f"{str(group.store_path)!r} is a collection of {len(paths)} images ({', '.join(map(repr, paths))}); "
         f"open one of them, by its own path or with group={next(iter(paths), '0')!r}, or all: "
@@ -412,83 +365,6 @@ def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None
     )
 
 
-def _paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
-    """Return the paths of the images, and whether they are listed.
-
-    87 (MUST): the group ``OME`` lists them. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
-    """
-    try:
-        listing = find_member(group, OME, alike=True)
-        attrs = {} if listing is None else listing.attrs.asdict()
-        if "series" in spec.kinds(attrs):
-            return spec.parse_series(attrs), True
-    except UNREADABLE as error:
-        warn(
-            f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
-            f"on are opened: {error}",
-            CollectionWarning,
-        )
-    paths: list[str] = []
-    for number in count():
-        with suppress(*UNREADABLE):  # it is there, and whoever opens it is told what is wrong
-            if find_member(group, str(number), alike=True) is None:
-                break
-        paths.append(str(number))
-    return tuple(paths), False
-
-
 def _overlap(one: str, other: str) -> bool:
     """Whether two paths are the same, or one lies below the other."""
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
-
-
-class _OmeXml:
-    """The OME-XML of a collection, which is read when an image lacks what it may say."""
-
-    def __init__(self, group: zarr.Group, paths: Sequence[str], *, listed: bool) -> None:
-        self.group, self.paths, self.listed = group, paths, listed
-
-    @cached_property
-    def images(self) -> tuple[XmlImage, ...]:
-        """What it says of each image; nothing where it is missing, cannot be read, or is of other images."""
-        from zarr.core.buffer import default_buffer_prototype
-
-        place = f"{self.group.store_path!s}/{OME_XML}"
-        try:
-            found = wait(self.group.store.get(member_path(self.group, OME_XML), default_buffer_prototype()))
-            images = () if found is None else omexml.parse(found.to_bytes())
-        except (MetadataError, OSError) as error:
-            warn(
-                f"{place!r} cannot be read, and images are opened without the pixel sizes and channels that it may "
-                f"hold: {error}",
-                CollectionWarning,
-            )
-            return ()
-        # 87 (MUST): the list has the order of the images in the OME-XML
-        if images and (len(images) != len(self.paths) if self.listed else len(images) < len(self.paths)):
-            warn(
-                f"{place!r} describes {len(images)} images, and there are {len(self.paths)}: none is known to be which,"
-                " and pixel sizes and channels are not taken from it; assign them: assign_grid(…), assign_channels(…)",
-                CollectionWarning,
-            )
-            return ()
-        return images
-
-    def completing(self, index: int) -> Complete:
-        """Return what adds to the metadata of one image."""
-        return partial(self._complete, index)
-
-    def _complete(self, index: int, image: Image, sizes: Mapping[str, int]) -> Image:
-        if not omexml.lacks(image) or index >= len(self.images):
-            return image
-        known = self.images[index]
-        if differing := omexml.differing(image.multiscale.axes, sizes, known):
-            told = ", ".join(f"{size} along {dim}, not {own}" for dim, (own, size) in differing.items())
-            warn(
-                f"image {index} of the OME-XML of {str(self.group.store_path)!r} has {told}: it is not "
-                f"{self.paths[index]!r}, and pixel sizes and channels are not taken from it; assign them: "
-                "assign_grid(…), assign_channels(…)",
-                CollectionWarning,
-            )
-            return image
-        return omexml.complete(image, sizes, known)

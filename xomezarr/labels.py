@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xomezarr import sidecar
 from xomezarr.checks import leads_below
@@ -87,8 +86,8 @@ class Labels:
         colormap of matplotlib; None to leave colours to the viewers.
     properties
         A table of what is known of each label: a `pandas.DataFrame`, a dict of columns, or a Dataset of one dimension,
-        whose rows are named by label value: in the index, or in a column ``label``, as scikit-image's
-        ``regionprops_table`` has it.
+        whose rows are named by label value: in a column ``label``, as scikit-image's ``regionprops_table`` has it, else
+        in the index.
     method
         How coarser levels are made: ``"mode"``, ``"nearest"``, ``"min"`` or ``"max"``. Left out, ``"mode"``, or
         ``"nearest"`` where the levels of the image are samples.
@@ -219,7 +218,7 @@ def _impossible(dtype: np.dtype[Any], entries: Sequence[LabelColor | LabelRow], 
     ]
 
 
-def colored(label: LabelImage, name: str, values: NDArray[Any]) -> LabelImage:
+def colored(label: LabelImage, name: str, values: Sequence[int]) -> LabelImage:
     """Return the metadata of labels with a colour for each value, from a colormap of matplotlib.
 
     Parameters
@@ -231,7 +230,7 @@ def colored(label: LabelImage, name: str, values: NDArray[Any]) -> LabelImage:
     values
         All that occur, ascending. The background gets no colour.
     """
-    shown = [int(value) for value in values if value != BACKGROUND]
+    shown = [value for value in values if value != BACKGROUND]
     colors = colormap(name)(len(shown))
     return LabelImage(
         tuple(LabelColor(value, color) for value, color in zip(shown, colors, strict=True)) or None,
@@ -303,24 +302,45 @@ def _kept_dtype(dtype: Any) -> Any:
 
 
 def _column(cells: Sequence[Any], kept: Any) -> Any:
-    """Return a column of a table; cells that are None are missing."""
+    """Return a column of a table as it was kept; cells that are None are missing.
+
+    Raises
+    ------
+    TypeError, ValueError, KeyError, OverflowError
+        If it cannot hold the cells as they are.
+    """
+    made = _of_dtype(cells, kept)
+    if any(cell is not None and value != cell for value, cell in zip(made.tolist(), cells, strict=True)):
+        raise ValueError(f"a column of {kept} has other cells")
+    return made
+
+
+def _of_dtype(cells: Sequence[Any], kept: Any) -> Any:
     import pandas as pd
 
     if isinstance(kept, Mapping):
         categories = pd.Index(kept["categories"], dtype=kept["dtype"])
+        if unknown := {*cells} - {*kept["categories"], None}:
+            raise ValueError(f"{unknown} are no categories")
         return pd.Categorical(list(cells), dtype=pd.CategoricalDtype(categories, ordered=bool(kept["ordered"])))
-    present = [cell for cell in cells if cell is not None]
-    if kept is None:
-        exact = all(abs(cell) < EXACT for cell in present if type(cell) is int)
-        if len(present) == len(cells) or exact or not all(type(cell) is int for cell in present):
-            return pd.Series(list(cells))
-        kept = "Int64"  # as floats, they would be rounded
     if kept == "object":
         return pd.Series(list(cells), dtype=object)
     if isinstance(dtype := pd.api.types.pandas_dtype(kept), np.dtype):
         filled = cells if dtype.kind != "f" else [np.nan if cell is None else cell for cell in cells]
         return np.array(filled, dtype=dtype)
     return pd.array([pd.NA if cell is None else cell for cell in cells], dtype=kept)
+
+
+def _own_column(cells: Sequence[Any]) -> Any:
+    """Return a column of cells of which nothing more is known; no integer becomes a float that does not hold it."""
+    import pandas as pd
+
+    present = [cell for cell in cells if cell is not None]
+    whole = all(type(cell) is int for cell in present)
+    largest = max((abs(cell) for cell in present if type(cell) is int), default=0)
+    if largest < EXACT or (whole and len(present) == len(cells)):
+        return pd.Series(list(cells))
+    return _of_dtype(cells, "Int64" if whole and largest < 2**63 else "object")
 
 
 def _colors(given: Any) -> tuple[LabelColor, ...]:
@@ -361,7 +381,7 @@ def _table(properties: Any) -> pd.DataFrame:
     Raises
     ------
     LabelError
-        If they are no such table.
+        If they are no such table, or it cannot be told which are the label values.
     """
     import pandas as pd
 
@@ -372,9 +392,11 @@ def _table(properties: Any) -> pd.DataFrame:
                 "lie: to_dataset(…), or a pandas.DataFrame"
             )
         (dim,) = properties.dims
-        if dim not in properties.coords and not any(name in properties for name in VALUE_COLUMNS):
-            raise _of_nothing(tuple(properties.data_vars), f"give it a coordinate {str(dim)!r} that holds label values")
         table = properties.to_dataframe()
+        if dim not in properties.coords:
+            if not any(name in table.columns for name in VALUE_COLUMNS):
+                raise _of_nothing(tuple(table.columns), f"give it a coordinate {str(dim)!r} that holds label values")
+            table = table.rename_axis(index=None)  # its name is that of a dimension, which only counts
     elif isinstance(properties, pd.DataFrame):
         table = properties
     elif isinstance(properties, Mapping):
@@ -387,25 +409,13 @@ def _table(properties: Any) -> pd.DataFrame:
             f"properties is {_short(properties)}; give a pandas.DataFrame, a dict of columns or a Dataset, "
             "with a row for each label"
         )
-    numbered = table.index.name is None and table.index.equals(pd.RangeIndex(len(table))) and len(table)
-    if not numbered:  # the index says of which label a row is
-        return table
-    column = next((name for name in VALUE_COLUMNS if name in table.columns), None)
-    if column is None:
-        raise _of_nothing(tuple(table.columns), "add a column 'label', or name the rows by label: df.set_index(…)")
-    return table.set_index(column)
+    _check_columns(table)
+    return _by_label(table)
 
 
-def _of_nothing(columns: tuple[Any, ...], cure: str) -> LabelError:
-    return LabelError(f"properties have the columns {columns}, and nothing says of which label a row is; {cure}")
-
-
-def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
-    """Turn a table into the rows of the model; cells without a value are left out."""
-    import pandas as pd
-
-    faults: list[OmeZarrError] = []
-    faults += [
+def _check_columns(table: pd.DataFrame) -> None:
+    """Refuse columns that JSON objects have no room for."""
+    faults: list[OmeZarrError] = [
         LabelError(f"properties have a column {column!r}; name it by text: rename(columns={{{column!r}: …}})")
         for column in table.columns
         if not isinstance(column, str)
@@ -413,34 +423,88 @@ def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
     if not table.columns.is_unique:
         faults.append(LabelError(f"properties have columns of one name among {tuple(table.columns)}; rename them"))
     raise_all(faults, "the properties cannot be used")
+
+
+def _by_label(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose index are the label values: its own index, or a column that is called so.
+
+    An index without a name says where a row once stood, however rows were chosen and sorted since.
+    """
+    import pandas as pd
+
+    index = table.index
+    names = [name for name in index.names if name is not None]
+    column = next((name for name in VALUE_COLUMNS if name in table.columns), None)
+    if column is None:
+        if not names and len(table) and index.equals(pd.RangeIndex(len(table))):
+            raise _of_nothing(tuple(table.columns), "add a column 'label', or name the rows by label: df.set_index(…)")
+        return table
+    numbers = not len(table) or pd.api.types.infer_dtype(table[column]) in WHOLE
+    if not names and (pd.api.types.is_integer_dtype(index) or not len(table)):
+        if numbers:
+            return table.set_index(column)
+        raise LabelError(
+            f"properties have a column {column!r} that holds no label values, and an index without a name, which only "
+            "counts the rows; if it is what says of which label a row is, name it: df.rename_axis('label')"
+        )
+    if not numbers or any(name in VALUE_COLUMNS for name in names):
+        return table
+    which = f"an index {', '.join(map(repr, names))}" if names else f"an index {_short(index.tolist())}"
+    raise LabelError(
+        f"properties have {which} and a column {column!r}, and either may say of which label a row is; if the column "
+        f"does, give df.reset_index().set_index({column!r}); if the index does, name it so: df.rename_axis('label')"
+    )
+
+
+WHOLE = ("integer", "floating", "mixed-integer-float")
+"""What pandas calls columns that may hold label values: tables turn integers into floats."""
+
+
+def _of_nothing(columns: tuple[Any, ...], cure: str) -> LabelError:
+    return LabelError(f"properties have the columns {columns}, and nothing says of which label a row is; {cure}")
+
+
+def _rows(table: pd.DataFrame) -> tuple[LabelRow, ...]:
+    """Turn a table by label value into the rows of the model; cells without a value are left out."""
+    faults: list[OmeZarrError] = []
+    if VALUE_COLUMNS[0] in table.columns:
+        faults.append(
+            LabelError(
+                f"properties have a column {VALUE_COLUMNS[0]!r}, by which OME-Zarr names the label of a row, and the "
+                f"index says of which label a row is; df.rename(columns={{{VALUE_COLUMNS[0]!r}: …}}), or drop it"
+            )
+        )
+    name = table.index.name
+    where = "the index of properties" if name is None else f"{name!r} of properties"
     values: list[int] = []
     with collecting(faults):
-        values = [_label_value(key, "the index of properties") for key in table.index]
+        values = [_label_value(key, where) for key in table.index.tolist()]
         if twice := [value for value, count in Counter(values).items() if count > 1]:
             raise LabelError(f"properties name the label {twice[0]} twice; keep one: df[~df.index.duplicated()]")
     cells: list[dict[str, Any]] = [{} for _ in values]
     for column in table.columns if values else ():
         with collecting(faults):  # a column of the wrong dtype is wrong in each row, and told once
-            for value, row, cell in zip(values, cells, table[column].tolist(), strict=True):
-                if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
-                    continue
-                row[column] = _json(cell, f"properties[{column!r}] of label {value}")
+            there = table[column].notna()
+            for value, row, cell, present in zip(values, cells, table[column].tolist(), there.tolist(), strict=True):
+                if present:
+                    row[column] = _json(cell, column, value)
     raise_all(faults, "the properties cannot be used")
     return tuple(LabelRow(value, row) for value, row in zip(values, cells, strict=True))
 
 
-def _json(cell: Any, where: str) -> Any:
+def _json(cell: Any, column: str, value: int) -> Any:
     """Return a cell as JSON has it."""
     if isinstance(cell, np.generic):
         cell = cell.item()
-    if isinstance(cell, float) and not math.isfinite(cell):
+    if isinstance(cell, bool | int | str) or (isinstance(cell, float) and math.isfinite(cell)):
+        return cell
+    where = f"properties[{column!r}] of label {value}"
+    if isinstance(cell, float):
         raise AttributeEncodingError(f"{where} is {cell}, which JSON cannot hold; replace it: df.replace({cell}, …)")
-    if not isinstance(cell, bool | int | float | str):
-        raise AttributeEncodingError(
-            f"{where} is {_short(cell)} of type {type(cell).__name__}, which JSON cannot hold; turn the column into "
-            "numbers or text: df[…].astype(str)"
-        )
-    return cell
+    raise AttributeEncodingError(
+        f"{where} is {_short(cell)} of type {type(cell).__name__}, which JSON cannot hold; turn the column into "
+        "numbers or text: df[…].astype(str)"
+    )
 
 
 # -- to what users hold ------------------------------------------------------------------------------------
@@ -479,12 +543,14 @@ def properties_of(label: LabelImage, kept: Any = None) -> pd.DataFrame:
     for column in dict.fromkeys([*dtypes, *(column for row in rows for column in row.properties)]):
         cells = [row.properties.get(column) for row in rows]
         try:
-            columns[column] = _column(cells, dtypes.get(column))
+            columns[column] = _column(cells, dtypes[column]) if dtypes.get(column) else _own_column(cells)
         except (TypeError, ValueError, KeyError, OverflowError):  # another tool has changed the values since
-            columns[column] = _column(cells, None)
+            columns[column] = _own_column(cells)
     values = [row.value for row in rows]
     try:
         index = pd.Index(values, dtype=kept.get("dtype"), name=sidecar.decode(kept["index"]) if kept else "label")
+        if index.tolist() != values:
+            raise ValueError
     except (TypeError, ValueError, KeyError, OverflowError):
         index = pd.Index(values, name="label")
     return pd.DataFrame({name: pd.Series(column).set_axis(index) for name, column in columns.items()}, index=index)

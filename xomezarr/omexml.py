@@ -26,10 +26,12 @@ __all__ = [
     "Series",
     "XmlImage",
     "complete",
+    "complete_labels",
     "differing",
     "dump",
     "knows",
     "lacks",
+    "may_count",
     "number",
     "parse",
     "read_image",
@@ -214,6 +216,13 @@ def lacks(image: Image) -> bool:
     return any(sized) or (image.channels is None and any(axis.type == "channel" for axis in multiscale.axes))
 
 
+def may_count(image: Image) -> bool:
+    """Whether an image is one of labels that may count the pixels of their image, along any dimension."""
+    return image.label is not None and any(
+        axis.unit is None and axis.type in ("space", "time") for axis in image.multiscale.axes
+    )
+
+
 def _says_nothing(axis: Axis, level: Level) -> bool:
     """Whether an axis counts pixels, by all that the store says."""
     return axis.unit is None and level.scale[axis.name] == 1
@@ -243,14 +252,53 @@ def complete(image: Image, sizes: Mapping[str, int], known: XmlImage) -> Image:
             unit = said.units.get(dims[axis.name])
             if np.isfinite(size) and size > 0:
                 taken[axis.name] = size, None if unit is None else ome_unit(unit) or unit
+    counted = next((axis.name for axis in multiscale.axes if axis.type == "channel"), None)
+    if image.channels is None and counted is not None and len(said.channels) == sizes[counted]:
+        image = replace(image, channels=said.channels)
+    return _calibrated(image, taken)
+
+
+def complete_labels(
+    labels: Image, sizes: Mapping[str, int], image: Image, image_sizes: Mapping[str, int], completed: Image
+) -> Image:
+    """Return labels with the pixel sizes and units that their image has from OME-XML, where they count its pixels.
+
+    An axis of labels without a unit counts the pixels of the image if it has scale 1, or spans as many of them as there
+    are: each pixel of coarser labels stands for several.
+
+    Parameters
+    ----------
+    labels
+        The image of labels.
+    sizes
+        Number of pixels of its level 0, by axis name.
+    image, image_sizes
+        Those of the image, as its own metadata say.
+    completed
+        The image as `complete` returned it.
+    """
+    before, after = (
+        {axis.name: (one.multiscale.levels[0].scale[axis.name], axis.unit) for axis in one.multiscale.axes}
+        for one in (image, completed)
+    )
+    taken: dict[str, tuple[float, str | None]] = {}
+    for axis in labels.multiscale.axes:
+        name, scale = axis.name, labels.multiscale.levels[0].scale[axis.name]
+        if axis.unit is not None or name not in before or before[name] == after[name]:
+            continue
+        if scale == 1 or abs(scale * sizes[name] - image_sizes[name]) < scale:
+            taken[name] = after[name]
+    return _calibrated(labels, taken)
+
+
+def _calibrated(image: Image, taken: Mapping[str, tuple[float, str | None]]) -> Image:
+    """Return an image that counts pixels with their size and unit, by axis name; the same where there are none."""
+    if not taken:
+        return image
+    multiscale = image.multiscale
     axes = tuple(replace(axis, unit=taken[axis.name][1]) if axis.name in taken else axis for axis in multiscale.axes)
     levels = tuple(_resized(level, {name: size for name, (size, _) in taken.items()}) for level in multiscale.levels)
-    channels = image.channels
-    counted = next((axis.name for axis in multiscale.axes if axis.type == "channel"), None)
-    if channels is None and counted is not None and len(said.channels) == sizes[counted]:
-        channels = said.channels
-    first = replace(multiscale, axes=axes, levels=levels)
-    return replace(image, multiscales=(first, *image.multiscales[1:]), channels=channels)
+    return replace(image, multiscales=(replace(multiscale, axes=axes, levels=levels), *image.multiscales[1:]))
 
 
 def _resized(level: Level, sizes: Mapping[str, float]) -> Level:

@@ -14,8 +14,9 @@ import xarray as xr
 from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
-from xomezarr import sidecar, spec
+from xomezarr import omexml, sidecar, spec
 from xomezarr.checks import leads_below
+from xomezarr.completion import UNREADABLE, Complete, completing
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
 from xomezarr.downsample import is_sampled
 from xomezarr.errors import (
@@ -45,16 +46,7 @@ from xomezarr.store import (
     open_member,
 )
 
-__all__ = ["OPEN_AT_ONCE", "Complete", "closer", "open_image", "open_level", "open_tree", "tree_of"]
-
-type Complete = Callable[[Image, Mapping[str, int]], Image]
-"""Called with what the metadata of an image say and the sizes of its level 0; returns that with what others add to it.
-
-It is asked of images of other tools alone: what is ours says all that there is to say.
-"""
-
-UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, AttributeError, RecursionError)
-"""What happens where metadata are not what they should be."""
+__all__ = ["OPEN_AT_ONCE", "UNREADABLE", "closer", "open_image", "open_level", "open_tree", "tree_of"]
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -68,9 +60,10 @@ def open_tree(
     drop_variables: str | Iterable[str] | None = None,
     cache: bool = False,
     labels: bool = True,
-    complete: Complete | None = None,
 ) -> xr.DataTree:
     """Open an image as a tree of its levels and those of its labels; only metadata are read.
+
+    What it lacks is looked for in the OME-XML of the collection that it is in, as `open_collection` does.
 
     Parameters
     ----------
@@ -86,8 +79,6 @@ def open_tree(
         Whether what has been read stays in memory, as xarray has it for what it opens.
     labels
         Whether its labels are opened too.
-    complete
-        What adds to what its metadata say.
 
     Returns
     -------
@@ -108,6 +99,7 @@ def open_tree(
     source = (
         "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
     )
+    complete = completing(store, opened, storage_options)
     tree = tree_of(opened, source=source, drop_variables=drop_variables, cache=cache, labels=labels, complete=complete)
     if (close := closer(store, opened)) is not None:
         tree.set_close(close)
@@ -132,8 +124,10 @@ def tree_of(
         Of the image.
     source
         Path or URL of the group; empty where it has none.
-    drop_variables, cache, labels, complete
+    drop_variables, cache, labels
         As in `open_tree`, which also says what is raised.
+    complete
+        What adds to what its metadata say.
     place
         Scalar coordinates that say where the image belongs; they win over those of the same names that it has itself.
     """
@@ -149,7 +143,8 @@ def tree_of(
             try:
                 if not leads_below(path):
                     raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
-                found = _opened(open_member(listing, path, alike=True)).placed(place or {})
+                member = open_member(listing, path, alike=True)
+                found = _opened(member, complete=opened.completing_labels()).placed(place or {})
                 own = source and f"{source}/labels/{path}"
                 tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
             except KeyError:
@@ -178,7 +173,6 @@ def open_level(
     group: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     drop_variables: str | Iterable[str] | None = None,
-    complete: Complete | None = None,
 ) -> xr.Dataset:
     """Open one resolution level as a Dataset with the variable ``image``; only metadata are read.
 
@@ -186,7 +180,7 @@ def open_level(
     ----------
     level
         0 is the finest.
-    store, group, storage_options, drop_variables, complete
+    store, group, storage_options, drop_variables
         As in `open_tree`, which also says what is raised.
 
     Raises
@@ -194,7 +188,8 @@ def open_level(
     LevelError
         If the image has no such level.
     """
-    opened = _opened(open_group(store, group=group, storage_options=storage_options), level, complete)
+    found = open_group(store, group=group, storage_options=storage_options)
+    opened = _opened(found, level, completing(store, found, storage_options))
     ds = with_name(opened.without(opened.level(level), drop_variables), opened.variable)
     if (close := closer(store, opened.group)) is not None:
         ds.set_close(close)
@@ -240,7 +235,8 @@ class _Opened:
     arrays: Mapping[int, zarr.Array[Any]]
     kept: Sidecar
     dimensions: tuple[Dimension, ...]
-    as_stored: bool = True
+    stored: Image
+    """What its metadata say; `image` is that with what was added to it."""
 
     @property
     def variable(self) -> str:
@@ -249,7 +245,8 @@ class _Opened:
 
     def tree(self, drop_variables: str | Iterable[str] | None, source: str, *, cache: bool) -> xr.DataTree:
         """Make the tree of the levels."""
-        attrs = self.group.attrs.asdict() if self.as_stored else spec.dump(self.image, str(self.image.version))
+        as_stored = self.image is self.stored
+        attrs = self.group.attrs.asdict() if as_stored else spec.dump(self.image, str(self.image.version))
         kept = attrs.pop(sidecar.KEY, None)
         levels = [self.without(self.level(index), drop_variables) for index in self.arrays]
         if cache:
@@ -260,6 +257,13 @@ class _Opened:
         if isinstance(kept, Mapping) and sidecar.PROPERTIES in kept:
             tree.encoding[sidecar.PROPERTIES] = kept[sidecar.PROPERTIES]
         return tree
+
+    def completing_labels(self) -> Complete | None:
+        """Return what adds to the metadata of labels what was added to those of the image."""
+        if self.image is self.stored:
+            return None
+        sizes = _sizes(self.image, self.arrays[0])
+        return lambda labels, own: omexml.complete_labels(labels, own, self.stored, sizes, self.image)
 
     def placed(self, place: Mapping[str, Any]) -> _Opened:
         """Add scalar coordinates; what lies along pixels under the same name stays."""
@@ -299,7 +303,9 @@ class _Opened:
         pixels = xr.Variable(
             multiscale.dims, _lazy(array, self.kept.dtype, labels=self.image.label is not None), self.kept.attrs
         )
-        result = xr.DataArray(pixels, coords=coords, name=self.kept.name)
+        # labels that other tools give no name have that of their group
+        unnamed = self.kept.name is None and self.image.label is not None
+        result = xr.DataArray(pixels, coords=coords, name=self.variable if unnamed else self.kept.name)
         result.encoding = _encoding(array, self.image)  # the constructor drops that of a variable
         for name in self.kept.indexed.intersection(map(str, coords)):
             result = result.set_xindex(name)
@@ -328,7 +334,7 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     kept = _kept(group, image, arrays[0])
     grids = image.multiscale.levels[0].grid(_sizes(image, arrays[0]))
     dimensions = tuple(_dimension(axis, grids[axis.name], kept) for axis in image.multiscale.axes)
-    return _Opened(group, image, arrays, kept, dimensions, image == stored)
+    return _Opened(group, image, arrays, kept, dimensions, stored)
 
 
 def _check_names(image: Image) -> None:

@@ -499,8 +499,8 @@ def with_colors(plan: Plan, finest: zarr.Array[Any]) -> Plan:
     label = plan.image.label
     if label is None or plan.colormap is None:
         return plan
-    values = values_of(finest) if label.rows is None else np.array(sorted(row.value for row in label.rows))
-    if values is None or values.size > MOST_COLORS:
+    values = values_of(finest) if label.rows is None else sorted(row.value for row in label.rows)
+    if values is None or len(values) > MOST_COLORS:
         warn(
             f"the labels {plan.image.multiscale.name!r} have more than {MOST_COLORS} values, and are written "
             "without colours, which each reader would have to load; give colors={value: color} for some of them",
@@ -510,7 +510,7 @@ def with_colors(plan: Plan, finest: zarr.Array[Any]) -> Plan:
     return replace(plan, image=replace(plan.image, label=colored(label, plan.colormap, values)))
 
 
-def values_of(array: zarr.Array[Any]) -> NDArray[Any] | None:
+def values_of(array: zarr.Array[Any]) -> list[int] | None:
     """Return the values that occur in an array of labels, ascending; None if they are more than get colours."""
     import pandas as pd
 
@@ -520,7 +520,7 @@ def values_of(array: zarr.Array[Any]) -> NDArray[Any] | None:
         found = np.union1d(found, pd.unique(chunks.read(box).ravel()))
         if found.size > MOST_COLORS:
             return None
-    return found
+    return [int(value) for value in found]
 
 
 def sampled(shape: Sequence[int]) -> list[NDArray[np.intp]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from xomezarr.model import LabelImage
 from xomezarr.report import Finding, Severity
@@ -57,12 +57,14 @@ def distinct_rows(label: LabelImage, where: str) -> Iterator[Finding]:
             )
 
 
-def _repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
+def _repeated(values: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
     """Yield where a value was first, and where it is again.
 
     >>> list(_repeated("abca"))
     [(0, 3)]
     """
+    if len(set(values)) == len(values):  # as nearly always, and there may be many
+        return
     places: defaultdict[Hashable, list[int]] = defaultdict(list)
     for index, value in enumerate(values):
         if places[value]:

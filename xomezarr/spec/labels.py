@@ -66,18 +66,25 @@ def _read_color(raw: Any, where: str, notes: Notes) -> LabelColor | None:
     if value is None:
         return None
     rgba = _read_rgba(raw["rgba"], f"{where}.rgba", notes) if "rgba" in raw else None
+    if rgba is not None and len(raw) == 2:
+        return LabelColor(value, rgba)
     return LabelColor(value, rgba, unread(raw, {"label-value": value, "rgba": rgba}))
 
 
 def _read_rgba(raw: Any, where: str, notes: Notes) -> tuple[int, int, int, int] | None:
     """55 (MUST): rgba are four integers from 0 to 255."""
-    values = [integer(item) for item in raw] if isinstance(raw, list) else []
-    found = [value for value in values if value is not None and 0 <= value <= 255]
-    if len(values) == len(found) == 4:
-        return found[0], found[1], found[2], found[3]
+    if isinstance(raw, list) and len(raw) == 4:
+        red, green, blue, opacity = map(_component, raw)
+        if red is not None and green is not None and blue is not None and opacity is not None:
+            return red, green, blue, opacity
     told = f"{raw}" if isinstance(raw, list) else kind_of(raw)
     notes.error("55", where, f"it is {told}", "give four integers from 0 to 255: red, green, blue, opacity")
     return None
+
+
+def _component(raw: Any) -> int | None:
+    value = integer(raw)
+    return value if value is not None and 0 <= value <= 255 else None
 
 
 def _read_rows(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[tuple[LabelRow, ...] | None, list[Any]]:
@@ -106,7 +113,7 @@ def _entries(raw: Mapping[str, Any], key: str, rule: str, where: str, notes: Not
 
 def _label_value(raw: Any, rule: str, where: str, notes: Notes) -> int | None:
     """54 (MUST): a color has a label-value, an integer. 57 (MUST): so has an entry of the properties."""
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict) and not isinstance(raw, Mapping):  # a class of its own is asked sooner
         notes.error(rule, where, f"it is {kind_of(raw)}", "it must be an object")
         return None
     value = integer(raw.get("label-value"))

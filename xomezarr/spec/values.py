@@ -24,6 +24,8 @@ def number(value: Any) -> float | None:
 
 def integer(value: Any) -> int | None:
     """Return a JSON number without a fraction as an integer, None for anything else; 1.0 is one in JSON."""
+    if type(value) is int:  # asked first: tables of labels hold many
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if isinstance(value, int) or value.is_integer() else None
@@ -63,4 +65,6 @@ def with_kept(known: Mapping[str, Any], key: str, extra: Mapping[str, Any]) -> d
 
 def with_extra(known: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return a JSON object of the known keys, then the unknown ones; a known key is never replaced."""
+    if not extra:
+        return dict(known)
     return {**known, **{key: value for key, value in extra.items() if key not in known}}

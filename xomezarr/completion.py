@@ -1,0 +1,211 @@
+"""What images of other tools lack, and the collection that they are in says: pixel sizes and channels of its OME-XML.
+
+The collection is looked for above an image that lacks something, so that it is the same however it is opened.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from xomezarr import omexml, spec
+from xomezarr.checks import leads_below
+from xomezarr.errors import CollectionWarning, MetadataError, OmeZarrError, warn
+from xomezarr.lazy import zarr
+from xomezarr.model import Image
+from xomezarr.omexml import XmlImage
+from xomezarr.store import (
+    SUFFIXES,
+    StoreArgument,
+    find_member,
+    member_path,
+    open_array,
+    open_group,
+    parents,
+    resolve,
+    wait,
+)
+
+__all__ = ["OME", "OME_XML", "UNREADABLE", "Complete", "OmeXml", "completing", "image_paths", "is_collection"]
+
+type Complete = Callable[[Image, Mapping[str, int]], Image]
+"""Called with what the metadata of an image say and the sizes of its level 0; returns that with what others add to it.
+
+It is asked of images of other tools alone: what is ours says all that there is to say.
+"""
+
+OME = "OME"
+"""Group that lists the images of a collection."""
+
+OME_XML = f"{OME}/METADATA.ome.xml"
+"""What describes them, in the order of that list."""
+
+UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, AttributeError, RecursionError)
+"""What happens where metadata are not what they should be."""
+
+
+def completing(store: StoreArgument, group: zarr.Group, storage_options: Mapping[str, Any] | None = None) -> Complete:
+    """Return what adds to the metadata of an image that is opened by itself, should it be of a collection.
+
+    That is looked for when the image lacks something: group by group upward, in the store, no further than a folder
+    that is called as stores are (``….zarr``). To labels is added what is added to their image.
+
+    Parameters
+    ----------
+    store, storage_options
+        What the group was opened from.
+    group
+        Of the image.
+    """
+
+    def complete(image: Image, sizes: Mapping[str, int]) -> Image:
+        if not omexml.lacks(image) and not omexml.may_count(image):
+            return image
+        for place, above, path in _above(store, group, storage_options):
+            attrs = above.attrs.asdict()
+            if path.startswith("labels/") and spec.is_image(attrs):
+                with suppress(*UNREADABLE):  # the labels are there all the same
+                    return _of_labels(image, sizes, above, completing(place, above, storage_options))
+                return image
+            if is_collection(attrs):
+                paths, listed = image_paths(above)
+                places = [posixpath.normpath(one) for one in paths]
+                if path not in places:
+                    return image
+                return OmeXml(above, paths, listed=listed).completing(places.index(path))(image, sizes)
+        return image
+
+    return complete
+
+
+def _of_labels(labels: Image, sizes: Mapping[str, int], group: zarr.Group, complete: Complete) -> Image:
+    """Add to the metadata of labels what is added to those of their image, whose group this is."""
+    attrs = group.attrs.asdict()
+    if spec.SIDECAR in attrs:
+        return labels
+    image = spec.parse(attrs)
+    path = image.multiscale.levels[0].path
+    if not leads_below(path):
+        return labels
+    own = dict(zip(image.multiscale.dims, open_array(group, path).shape, strict=True))
+    return omexml.complete_labels(labels, sizes, image, own, complete(image, own))
+
+
+def _above(
+    store: StoreArgument, group: zarr.Group, storage_options: Mapping[str, Any] | None
+) -> Iterator[tuple[StoreArgument, zarr.Group, str]]:
+    """Yield what the groups above one are opened from, themselves, and the path down; the nearest first."""
+    below: list[str] = []
+    while True:
+        try:
+            if group.path:
+                above, _, name = group.path.rpartition("/")
+                group = open_group(zarr.storage.StorePath(group.store, above))
+            else:
+                target = resolve(store)
+                here = target.as_posix() if isinstance(target, Path) else target
+                if not isinstance(here, str) or here.rstrip("/").endswith(SUFFIXES):
+                    return
+                name = here.rstrip("/").rpartition("/")[2]
+                store = next(parents(here.rstrip("/")))
+                group = open_group(store, storage_options=storage_options)
+        except Exception:  # no group, or each kind of server's own way of refusing what lies above a public store
+            return
+        below.insert(0, name)
+        yield store, group, "/".join(below)
+
+
+def is_collection(attrs: Mapping[str, Any]) -> bool:
+    """Whether group attributes are those of a collection. 84 (MUST): where there is a plate, that counts."""
+    found = spec.kinds(attrs)
+    return "bioformats2raw.layout" in found and not found & {"plate", "multiscales"}
+
+
+def image_paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
+    """Return the paths of the images, and whether they are listed.
+
+    87 (MUST): the group ``OME`` lists them. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
+    """
+    try:
+        listing = find_member(group, OME, alike=True)
+        attrs = {} if listing is None else listing.attrs.asdict()
+        if "series" in spec.kinds(attrs):
+            return spec.parse_series(attrs), True
+    except UNREADABLE as error:
+        warn(
+            f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
+            f"on are opened: {error}",
+            CollectionWarning,
+        )
+    paths: list[str] = []
+    for number in count():
+        with suppress(*UNREADABLE):  # it is there, and whoever opens it is told what is wrong
+            if find_member(group, str(number), alike=True) is None:
+                break
+        paths.append(str(number))
+    return tuple(paths), False
+
+
+class OmeXml:
+    """The OME-XML of a collection, which is read when an image lacks what it may say.
+
+    Parameters
+    ----------
+    group
+        Of the collection.
+    paths, listed
+        Of its images, as `image_paths` returns them.
+    """
+
+    def __init__(self, group: zarr.Group, paths: Sequence[str], *, listed: bool) -> None:
+        self.group, self.paths, self.listed = group, paths, listed
+
+    @cached_property
+    def images(self) -> tuple[XmlImage, ...]:
+        """What it says of each image; nothing where it is missing, cannot be read, or is of other images."""
+        from zarr.core.buffer import default_buffer_prototype
+
+        place = f"{self.group.store_path!s}/{OME_XML}"
+        try:
+            found = wait(self.group.store.get(member_path(self.group, OME_XML), default_buffer_prototype()))
+            images = () if found is None else omexml.parse(found.to_bytes())
+        except (MetadataError, OSError) as error:
+            warn(
+                f"{place!r} cannot be read, and images are opened without the pixel sizes and channels that it may "
+                f"hold: {error}",
+                CollectionWarning,
+            )
+            return ()
+        # 87 (MUST): the list has the order of the images in the OME-XML
+        if images and (len(images) != len(self.paths) if self.listed else len(images) < len(self.paths)):
+            warn(
+                f"{place!r} describes {len(images)} images, and there are {len(self.paths)}: none is known to be which,"
+                " and pixel sizes and channels are not taken from it; assign them: assign_grid(…), assign_channels(…)",
+                CollectionWarning,
+            )
+            return ()
+        return images
+
+    def completing(self, index: int) -> Complete:
+        """Return what adds to the metadata of one image."""
+        return partial(self._complete, index)
+
+    def _complete(self, index: int, image: Image, sizes: Mapping[str, int]) -> Image:
+        if not omexml.lacks(image) or index >= len(self.images):
+            return image
+        known = self.images[index]
+        if differing := omexml.differing(image.multiscale.axes, sizes, known):
+            told = ", ".join(f"{size} along {dim}, not {own}" for dim, (own, size) in differing.items())
+            warn(
+                f"image {index} of the OME-XML of {str(self.group.store_path)!r} has {told}: it is not "
+                f"{self.paths[index]!r}, and pixel sizes and channels are not taken from it; assign them: "
+                "assign_grid(…), assign_channels(…)",
+                CollectionWarning,
+            )
+            return image
+        return omexml.complete(image, sizes, known)
