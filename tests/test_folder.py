@@ -197,6 +197,27 @@ def test_what_is_written_into_names_is_read_from_them(places: list[tuple[str, in
         assert said["channel"] == "GFP 2"
 
 
+@given(
+    st.lists(st.tuples(*[st.integers(0, 999)] * 4), min_size=1, max_size=4),
+    st.permutations(["row", "column", "field", "z"]),
+    st.lists(st.integers(3, 5), min_size=4, max_size=4),
+    st.integers(0, 4),
+)
+def test_numbers_side_by_side_are_told_apart_by_their_widths(
+    drawn: list[tuple[int, ...]], fields: list[str], widths: list[int], open_one: int
+) -> None:
+    """One of them may go without, as it has what is left; not a row that another follows, which is letters then."""
+    bare = open_one if open_one < 4 and (fields[open_one] != "row" or open_one == 3) else None
+    said = [f"{{{f}}}" if i == bare else f"{{{f}:{w}}}" for i, (f, w) in enumerate(zip(fields, widths, strict=True))]
+    pattern = Pattern.of("".join(said) + "_{:2}.tif")
+    for numbers in drawn:
+        name = "".join(f"{number:0{width}}" for number, width in zip(numbers, widths, strict=True))
+        match = pattern.regex.fullmatch(f"{name}_xy.tif")
+        assert match is not None
+        assert [int(match[field]) for field in fields] == list(numbers)
+        assert pattern.regex.fullmatch(f"{name}_xyz.tif") is None
+
+
 # --- faults ----------------------------------------------------------------------
 
 
@@ -210,12 +231,29 @@ def test_what_is_written_into_names_is_read_from_them(places: list[tuple[str, in
         ("{well}_{column}.tif", r"has {well}, .* and {column} too"),
         ("{row}{column.tif", r"a brace of the pattern"),
         ("{row}column}.tif", r"a brace of the pattern"),
+        ("{well}{field}.tif", r"{well} and {field} side by side, and digits .* may belong .*{row}{column:2}"),
+        ("{row}{column}{field}.tif", r"{column} and {field} side by side, and digits .*{column:2} for two"),
+        ("{row}{column:2}{field}{z}.tif", r"{field} and {z} side by side, and digits .*{field:2}"),
+        ("{well}_{z}{t:2}{channel}.tif", r"{z} and {channel} side by side, and digits .*{z:2}"),
+        ("{row}{field}_{column}.tif", r"{row} and {field} side by side, and letters .*{row:2}"),
+        ("{row}{column:0}.tif", r"'{column:0}', whose width is no number of characters; .*{column:2}"),
+        ("{row}{column:2d}.tif", r"'{column:2d}', whose width"),
+        ("{well:3}.tif", r"gives a width to {well}.*{row}{column:3}"),
         ("{row}-{column}.tif", r"no file in .* there are 16 files, the first of them 'A02_s1_DAPI.tif'"),
     ],
 )
 def test_c7_a_pattern_that_cannot_be_used_says_why(folder: Path, pattern: str, part: str) -> None:
     with pytest.raises((PatternError, MultipleErrors), match=part):
         scan(folder, pattern)
+
+
+def test_rows_that_are_numbers_have_a_width(tmp_path: Path) -> None:
+    for row, column in product((1, 2), (1, 12)):
+        write(tmp_path, f"{row:03}{column:03}_a.tif")
+    with pytest.raises(PatternError, match=r"give a pattern that matches, .* numbers have a width, such as {row:2}"):
+        scan(tmp_path, "{row}{column}_{channel}.tif")
+    found = scan(tmp_path, "{row:3}{column:3}_{channel}.tif")
+    assert (found.rows, found.columns) == (("1", "2"), ("1", "12"))
 
 
 def test_c7_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from xomezarr.errors import (
     PlateWarning,
     StoreExistsError,
 )
-from xomezarr.model import Plate, Well
+from xomezarr.model import Plate, PlateLine, Well
 from xomezarr.read import open_tree
 from xomezarr.wells import PLACES, Layout, Place, counted, line_order, with_field, with_run, with_well
 
@@ -175,7 +176,7 @@ def test_of_an_image_that_was_not_opened_nothing_is_said_that_it_alone_knows(tmp
     store = tmp_path / "plate.zarr"
     first = image(0, exposure=1).assign_coords(dose=0.1, wavelength=("c", [461, 510]))
     second = image(1, name="others", exposure=2).assign_coords(dose=0.2, wavelength=("c", [461, 510]))
-    xomezarr.write_plate({("A", 1): [first], ("A", 2): [second]}, store, levels=1)
+    xomezarr.write_plate({("A", 1): [first], ("A", 2): [second], ("A", 3): [second]}, store, levels=1)
     alike = xomezarr.open_plate(store)["A/2/0"].omezarr.levels[0]
     assert alike.name is None
     assert alike.attrs == {}
@@ -186,23 +187,24 @@ def test_of_an_image_that_was_not_opened_nothing_is_said_that_it_alone_knows(tmp
     # what is done to one image is not done to another
     tree = xomezarr.open_plate(store)
     tree["A/2/0/0"]["y"].attrs["units"] = "nm"
-    tree["A/2/0"].attrs.clear()
-    assert tree["A/1/0/0"]["y"].attrs["units"] == "um"
-    assert tree["A/1/0"].attrs
+    tree["A/2/0"].attrs["multiscales"][0]["axes"].clear()
+    for well in ("A/1", "A/3"):
+        assert tree[f"{well}/0/0"]["y"].attrs["units"] == "um"
+        assert tree[f"{well}/0"].omezarr.axes
 
 
-def test_c9_only_one_image_is_looked_at(plate: Path, version: str) -> None:
-    for place in ("A/1/1", "A/2/0", "B/12/0"):
+def test_c9_only_one_image_of_each_field_is_looked_at(plate: Path, version: str) -> None:
+    for place in ("A/2/0", "A/2/1", "B/12/0"):
         overwrite(document_of(plate / place, version), "no JSON")
         overwrite(document_of(plate / place / "0", version, array=True), "no JSON")
     tree = xomezarr.open_plate(plate)
     np.testing.assert_array_equal(tree["A/1/0/0"]["image"], image(0))
-    np.testing.assert_array_equal(tree["A/2/1/0"]["image"], image(4))
+    np.testing.assert_array_equal(tree["A/1/1/0"]["image"], image(1))
     with pytest.raises(PlateError, match=r"well 'A/2', field '0'.*open_plate\(store, check=True\)"):
         tree["A/2/0/0"]["image"].load()
-    with pytest.warns(PlateWarning, match=r"3 of the 5 images.*'A/1/1'.*'A/2/0'.*'B/12/0'"):
+    with pytest.warns(PlateWarning, match=r"3 of the 5 images.*'A/2/0'.*'A/2/1'.*'B/12/0'"):
         checked = xomezarr.open_plate(plate, check=True)
-    assert [node.path for node in checked.leaves] == ["/A/1/0/0", "/A/1/0/1", "/A/2/1/0", "/A/2/1/1"]
+    assert [node.path for node in checked.leaves] == ["/A/1/0/0", "/A/1/0/1", "/A/1/1/0", "/A/1/1/1"]
 
 
 def test_an_image_of_another_shape_is_an_error_when_it_is_read_and_true_when_all_are_checked(tmp_path: Path) -> None:
@@ -218,6 +220,145 @@ def test_an_image_of_another_shape_is_an_error_when_it_is_read_and_true_when_all
     testing.assert_identical(without_place(checked["A/2/0"].omezarr.levels[0]), other)
     with pytest.raises(MultipleErrors, match=r"(?s)well A/2, field 0.*'x': 30.*well A/3, field 0.*int32.*filter"):
         checked.omezarr.stack()
+
+
+def placed(seed: int, x: float = 0.0) -> xr.DataArray:
+    return image(seed).assign_coords(x=image(0)["x"] + x)
+
+
+def timed(day: str, exposures: int = 3) -> xr.DataArray:
+    """Three images of a day, at uneven times; OME metadata say nothing of the day, nor of the exposure."""
+    times = np.datetime64(day, "ns") + np.array([0, 60, 61]) * np.timedelta64(1, "s")
+    coords = {"t": times, "exposure": (("t", "x"), np.full((3, exposures), int(day[-2:])))}
+    return xr.DataArray(np.full((3, 2, exposures), 7, "uint16"), dims=("t", "y", "x"), coords=coords, name="cells")
+
+
+def irregular(shift: float) -> xr.DataArray:
+    x = np.arange(12.0) ** 2
+    return xr.DataArray(np.zeros((4, 12), "uint16"), dims=("y", "x"), coords={"x": x + shift * (x == 36)}, name="cells")
+
+
+ALIKE_BUT: Mapping[str, tuple[xr.DataArray, xr.DataArray]] = {
+    "place": (placed(0), placed(1, 100.0)),
+    "day": (timed("2020-01-01"), timed("2024-06-09")),
+    "exposure in an array": (timed("2020-01-01", 300), timed("2020-01-01", 300) * 1),
+    "irregular": (irregular(0), irregular(1)),
+    "unit": (placed(0), placed(1).omezarr.to_units("nm").assign_coords(x=placed(1)["x"].values)),
+    "channels": (image(0), image(1).isel(c=[1, 0])),
+}
+"""Images whose arrays are alike, and that say different things of them; and in what."""
+ALIKE_BUT["exposure in an array"][1]["exposure"][2, 299] = 0
+
+
+@pytest.mark.filterwarnings("ignore:.*spacing")
+@pytest.mark.parametrize("what", ALIKE_BUT)
+def test_an_image_unlike_what_it_was_taken_for_is_told_when_it_is_read(tmp_path: Path, what: str, version: str) -> None:
+    first, other = ALIKE_BUT[what]
+    store = tmp_path / "plate.zarr"
+    wells = {("A", 1): [first], ("A", 2): [first], ("A", 3): [other], ("A", 4): [other]}
+    xomezarr.write_plate(wells, store, version=version, levels=2, irregular="keep")
+    for _ in range(2):  # each opening tells by itself
+        tree = xomezarr.open_plate(store)
+        for well in ("A/1", "A/2"):
+            testing.assert_identical(without_place(tree[f"{well}/0"].omezarr.level(0)).rename("cells"), first)
+        with pytest.warns(PlateWarning, match=r"^'A/3/0' .* has coordinates or channels .*'A/1/0'.*check=True\)$"):
+            np.testing.assert_array_equal(tree["A/3/0"].omezarr.level(0), other)
+        tree["A/3/0"].omezarr.level(1).load()
+        tree["A/4/0"].omezarr.level(0).load()  # one is enough
+        with pytest.warns(PlateWarning, match="A/4/0"):
+            xomezarr.open_plate(store).omezarr.stack()[0, 3].load()
+        xomezarr.open_plate(store).omezarr.stack()[0, 1].load()
+    true = xomezarr.open_plate(store, check=True)
+    for well in ("A/3", "A/4"):
+        testing.assert_identical(without_place(true[f"{well}/0"].omezarr.level(0)), other)
+
+
+@pytest.mark.filterwarnings("ignore:.*has coordinates or channels:xomezarr.errors.PlateWarning")
+@pytest.mark.parametrize("what", ["place", "day", "channels"])
+@pytest.mark.parametrize(
+    "done",
+    [
+        lambda da: da,
+        lambda da: da.load(),
+        lambda da: (da + 1).astype(da.dtype),
+        lambda da: da.isel(x=slice(1, None)).transpose(...),
+        lambda da: da.chunk(),
+        lambda da: da.copy(deep=True),
+    ],
+    ids=["read", "loaded", "computed", "cut", "chunked", "copied"],
+)
+def test_what_is_not_true_of_an_image_is_not_written(tmp_path: Path, what: str, done: Any) -> None:
+    first, other = ALIKE_BUT[what]
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    xomezarr.write_plate({("A", 1): [first], ("A", 2): [first], ("A", 3): [other]}, store, levels=1, irregular="keep")
+    tree = xomezarr.open_plate(store)
+    stacked = tree.omezarr.stack()
+    options: dict[str, Any] = {"levels": 1, "irregular": "keep"}
+    for da in (done(tree["A/3/0"].omezarr.level(0)), done(stacked.sel(row="A", column="3", field=0, drop=False))):
+        for write in (
+            lambda da=da: da.omezarr.to_zarr(new, **options),
+            lambda da=da: da.omezarr.to_plate(new, row="A", column=1, **options),
+            lambda da=da: xomezarr.write_plate({("A", 1): [da]}, new, **options),
+            lambda: tree["A/3/0"].omezarr.to_zarr(new, irregular="keep"),
+        ):
+            with pytest.raises(PlateError, match=r"'A/3/0' of .*has coordinates.*open_plate\(store, check=True"):
+                write()
+            assert not new.exists()
+    alike = done(tree["A/2/0"].omezarr.level(0))
+    again = xr.open_datatree(alike.omezarr.to_zarr(new, **options).encoding["source"], engine="omezarr")
+    xr.testing.assert_equal(again.omezarr.level(0), alike)
+    true = done(xomezarr.open_plate(store, check=True)["A/3/0"].omezarr.level(0))
+    true.omezarr.to_zarr(new, mode="w", **options)
+    xr.testing.assert_equal(open_tree(new).omezarr.level(0), true)
+
+
+def test_fields_that_lie_apart_do_so_in_every_well(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    fields = [placed(0), placed(1, 100.0), placed(2, 200.0)]
+    xomezarr.write_plate({("A", 1): fields[:2], ("A", 2): fields, ("B", 1): fields}, store, levels=2)
+    tree, true = xomezarr.open_plate(store), xomezarr.open_plate(store, check=True)
+    for well in ("A/1", "A/2", "B/1"):
+        for field, node in tree[well].children.items():
+            for level, of_true in zip(node.omezarr.levels, true[f"{well}/{field}"].omezarr.levels, strict=True):
+                xr.testing.assert_identical(level.rename("cells").load(), of_true)
+
+
+def test_runs_that_see_other_channels_are_each_like_their_own(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    of_runs = [acquired(0, 0), acquired(1, 1).assign_coords(c=["actin", "DNA"])]
+    xomezarr.write_plate({("A", 1): of_runs, ("A", 2): of_runs[::-1], ("A", 3): of_runs[::-1]}, store, levels=1)
+    tree = xomezarr.open_plate(store)
+    for place, channels in {"A/3/0": ["actin", "DNA"], "A/3/1": ["DNA", "ER"]}.items():
+        assert tree[place].omezarr.level(0).load()["c"].values.tolist() == channels
+
+
+class Counted(zarr.storage.WrapperStore[Any]):
+    """A store that notes what is asked of it."""
+
+    def __init__(self, store: Any, asked: list[str] | None = None) -> None:
+        super().__init__(store)
+        self.asked: list[str] = [] if asked is None else asked
+
+    def _with_store(self, store: Any) -> Counted:
+        return Counted(store, self.asked)
+
+    async def get(self, key: str, *args: Any, **options: Any) -> Any:
+        self.asked.append(key)
+        return await super().get(key, *args, **options)
+
+
+def test_an_image_is_looked_at_once(version: str) -> None:
+    inner = MemoryStore()
+    xomezarr.write_plate({("A", 1): [image(0)], ("A", 2): [image(1)]}, inner, version=version, levels=3)
+    if version == "0.4":
+        del inner._store_dict[".zmetadata"]
+    store = Counted(inner)
+    tree = xomezarr.open_plate(store)
+    assert not [key for key in store.asked if key.startswith("A/2/0")]
+    for level in tree["A/2/0"].omezarr.levels:
+        level.load()
+    document = "A/2/0/zarr.json" if version == "0.5" else "A/2/0/.zattrs"
+    assert store.asked.count(document) == 1
 
 
 def test_the_first_image_that_can_be_opened_stands_for_all(plate: Path) -> None:
@@ -504,6 +645,62 @@ def test_coordinates_in_which_images_differ_are_left_out(tmp_path: Path) -> None
     np.testing.assert_array_equal(stacked[0, 0, 1], moved)
 
 
+def dyed(names: Iterable[str], seed: int = 0) -> xr.DataArray:
+    """An image whose channel `DNA` alone is bright, and blue."""
+    channels = [{"label": name, "color": "blue" if name == "DNA" else "green", "window": (0, 1000)} for name in names]
+    bright = np.array([1000 if channel["label"] == "DNA" else seed for channel in channels], "uint16")
+    pixels = np.broadcast_to(bright[:, np.newaxis, np.newaxis], (len(channels), 16, 16))
+    return xr.DataArray(pixels, dims=("c", "y", "x"), name="cells").omezarr.assign_channels(channels)
+
+
+def test_channels_in_another_order_are_put_in_that_of_the_first(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    names = [["DNA", "ER", "actin"], ["actin", "DNA", "ER"], ["DNA", "ER", "actin"], ["ER", "actin", "DNA"]]
+    wells = {("A", number): [dyed(of, number)] for number, of in enumerate(names)}
+    xomezarr.write_plate(wells, store, levels=2)
+    tree = xomezarr.open_plate(store, check=True)
+    for level in (0, 1):
+        stacked = tree.omezarr.stack(level)
+        assert isinstance(stacked.variable._data, xr.core.indexing.LazilyIndexedArray)
+        assert stacked["c"].values.tolist() == names[0]
+        for number, da in enumerate(wells.values()):
+            part = stacked.sel(row="A", column=str(number), field=0)
+            for name in names[0]:
+                assert (part.sel(c=name) == da[0].sel(c=name)[0, 0]).all()
+            np.testing.assert_array_equal(part.isel(c=[2, 0], y=slice(1, 3)), part.load()[[2, 0], 1:3])
+    picture = tree.omezarr.overview(max_size=67)
+    for at in (5, 22, 39, 56):
+        red, green, blue = picture[5, at].tolist()
+        assert (red, blue) == (0, 255)
+        assert green < 5
+
+
+def test_images_of_other_channels_are_told_with_what_they_share(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    wells = {("A", 1): [dyed(["DNA", "ER"])], ("A", 2): [dyed(["actin", "DNA"])], ("A", 3): [dyed(["a", "b"])]}
+    xomezarr.write_plate(wells, store, levels=1)
+    tree = xomezarr.open_plate(store, check=True)
+    for asked in (tree.omezarr.stack, tree.omezarr.overview):
+        with pytest.raises(MultipleErrors) as raised:
+            asked()
+        told = str(raised.value)
+        assert "well A/2, field 0: the image has the channels ['actin', 'DNA'], and that of well A/1, field 0" in told
+        assert "['DNA', 'ER']; take what they share: tree.sel(c=['DNA'])" in told
+        assert "well A/3, field 0: the image has the channels ['a', 'b'], " in told
+        assert "leave it out: tree.filter(…)" in told
+    xomezarr.write_plate(dict(list(wells.items())[:2]), store, mode="w", levels=1)
+    shared = xomezarr.open_plate(store, check=True).sel(c=["DNA"])
+    assert (shared.omezarr.stack() == 1000).all()
+    assert shared.omezarr.overview(max_size=33)[5, 25].tolist() == [0, 0, 255]
+
+
+def test_channels_without_names_are_taken_by_number(tmp_path: Path) -> None:
+    nameless = image(1).drop_vars([name for name, coord in image(1).coords.items() if coord.dims == ("c",)])
+    xomezarr.write_plate({("A", 1): [image(0)], ("A", 2): [nameless]}, tmp_path / "p.zarr", levels=1)
+    stacked = xomezarr.open_plate(tmp_path / "p.zarr", check=True).omezarr.stack()
+    np.testing.assert_array_equal(stacked[0, :, 0], np.stack([image(0), image(1)]))
+
+
 # -- the picture -------------------------------------------------------------------------------------------
 
 
@@ -607,6 +804,7 @@ def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None
         ("B", 2): {"f 1": image()},
         "B3": [image()],
         ("B", 4): [np.zeros((4, 4))],
+        ("B", 7): [image().omezarr.pyramid(levels=2)],
     }
     with pytest.raises(MultipleErrors) as raised:
         xomezarr.write_plate(wells, store)  # type: ignore[arg-type]
@@ -622,6 +820,7 @@ def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None
         "the field 'f 1' is not made of letters and digits",
         "the well 'B3' is no pair",
         "it is a ndarray; give a DataArray",
+        "it is a DataTree; give its finest level, of which the others are made: tree.omezarr.level(0)",
     ):
         assert expected in told, expected
     assert list(tmp_path.iterdir()) == []
@@ -758,8 +957,6 @@ def test_images_added_one_by_one_give_the_plate_that_is_written_at_once(drawn: l
 
 
 def replace_runs(plate: Plate, place: Place) -> Plate:
-    from dataclasses import replace
-
     return replace(plate, acquisitions=with_run(plate.acquisitions, place.acquisition))
 
 
@@ -778,6 +975,61 @@ def test_rows_in_an_order_of_their_own_keep_it() -> None:
     plate = with_well(with_well(layout.plate, "B/1"), "Z/2")
     assert [line.name for line in plate.rows] == ["B", "H", "C", "A", "Z"]
     assert [(well.path, well.row_index) for well in plate.wells] == [("B/1", 0), ("H/1", 1), ("A/1", 3), ("Z/2", 4)]
+
+
+def test_a_run_that_a_stack_does_not_know_is_none(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [acquired(0, 0)], ("A", 2): [image(1)]}, store, levels=1)
+    one = xomezarr.open_plate(store).omezarr.stack().sel(row="A", column="2", field=0)
+    assert one["acquisition"].item() == -1
+    place = Place.of(one, None, None, None, None)
+    assert place == Place("A", "2", "0", None)
+    assert "acquisition" not in place.marked(one).coords
+    one.omezarr.to_plate(tmp_path / "other.zarr", levels=1)
+    check_agrees(tmp_path / "other.zarr")
+    found = open_tree(tmp_path / "other.zarr", group="A/2/0").omezarr.level(0)
+    testing.assert_identical(without_place(found), image(1))
+    with pytest.raises(PlateError, match="-1 is no id"):
+        Place.of(one, None, None, None, -1)
+
+
+@given(names, names, runs_of, runs_of)
+def test_a_field_that_is_replaced_keeps_its_run(field: str, other: str, before: Any, now: Any) -> None:
+    if field.lower() == other.lower():
+        return
+    well = with_field(with_field(Well(()), Place("A", "1", field, before)), Place("A", "1", other, Acquisition(7)))
+    found = {entry.path: entry.acquisition for entry in with_field(well, Place("A", "1", field, now)).fields}
+    said = now or before
+    assert found == {field: said and said.id, other: 7}
+
+
+@pytest.mark.parametrize("what", ["row", "column", "field"])
+def test_numbers_with_and_without_zeros_are_the_same(what: str) -> None:
+    there = {"row": "01", "column": "02", "field": "003"}
+
+    def of(**said: str) -> Place:
+        return Place(**{**there, **said}, acquisition=None)
+
+    plate, well = with_well(Plate((), (), ()), "01/02"), with_field(Well(()), of())
+    same = of(**{what: str(int(there[what]))})
+    with pytest.raises(PlateError, match=f"'{there[what]}' and '{getattr(same, what)}' .*{what}=\"{there[what]}\""):
+        _ = with_field(well, same) if what == "field" else with_well(plate, same.well)
+    assert with_well(plate, "01/02") == plate
+    assert len(with_well(plate, "01/2b").columns) == 2
+    # where both are there already, each is what it is
+    both = replace(plate, columns=(PlateLine("02"), PlateLine("2")))
+    assert with_well(both, "01/2").wells[1].column_index == 1
+
+
+def test_a_column_of_other_tools_is_not_made_twice(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", "01"): [image(0)]}, store, levels=1)
+    before = files(store)
+    with pytest.raises(PlateError, match=r"columns '01' and '1' are the same number; .*column=\"01\""):
+        add(store, "A", 1, field=1)
+    assert files(store) == before
+    add(store, "A", "01", field=1)
+    assert [line.name for line in check_agrees(store).columns] == ["01"]
 
 
 # -- image by image ----------------------------------------------------------------------------------------
@@ -1394,27 +1646,6 @@ def test_a_writer_that_is_killed_at_any_step_leaves_metadata_that_agree(tmp_path
             if name == "well":
                 np.testing.assert_array_equal(tree["A/1/0/0"]["image"], small(1))
     assert min(counts.values()) > 4, counts
-
-
-def test_images_with_places_of_their_own_are_told_when_they_are_read(tmp_path: Path) -> None:
-    pixels = np.arange(64, dtype="uint16").reshape(8, 8)
-    images = [
-        xr.DataArray(pixels + add, dims=("y", "x")).omezarr.assign_grid(
-            scale={"y": 0.5, "x": 0.5}, translation={"x": 100.0 * add}, units="um"
-        )
-        for add in range(3)
-    ]
-    store = tmp_path / "screen.ome.zarr"
-    xomezarr.write_plate({("A", 1): images}, store)
-    plate = xomezarr.open_plate(store)
-    plate["A/1/0"].omezarr.level(0).load()
-    with pytest.warns(errors.PlateWarning, match=r"'A/1/1' .* has a place .*open_plate\(store, check=True\)"):
-        np.testing.assert_array_equal(plate["A/1/1"].omezarr.level(0), pixels + 1)
-    plate["A/1/2"].omezarr.level(0).load()  # it is told once for a plate
-    true = xomezarr.open_plate(store, check=True)
-    for add, da in enumerate(images):
-        np.testing.assert_array_equal(true[f"A/1/{add}"].omezarr.level(0).x, da.x)
-        true[f"A/1/{add}"].omezarr.level(0).load()
 
 
 def test_a_row_that_a_killed_writer_left_without_a_group_gets_one(tmp_path: Path) -> None:

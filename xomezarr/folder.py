@@ -9,8 +9,8 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise, product
+from dataclasses import dataclass, replace
+from itertools import pairwise, product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,44 @@ from xomezarr.model import Channel
 
 __all__ = ["Folder", "Found", "Pattern", "PlateImage", "open_images", "scan"]
 
-FIELDS: Mapping[str, str] = {
-    "well": r"[A-Za-z]+\d+",
-    "row": r"[A-Za-z]+|\d+",
-    "column": r"\d+",
-    "field": r"\d+|[A-Za-z0-9]+?",
-    "acquisition": r"\d+",
-    "channel": r"[^/]+?",
-    "z": r"\d+",
-    "t": r"\d+",
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What may stand in the place of a field.
+
+    Parameters
+    ----------
+    regex
+        What matches it.
+    starts, ends
+        What its first and its last character may be: a letter, a digit.
+    """
+
+    regex: str
+    starts: frozenset[str] = frozenset({"digits"})
+    ends: frozenset[str] = frozenset({"digits"})
+
+    def of_width(self, width: str) -> str:
+        """Return what matches as many characters of it."""
+        return re.sub(r"\+\??", f"{{{width}}}", self.regex)
+
+
+ALL = frozenset({"letters", "digits"})
+
+LETTERS = Kind(r"[A-Za-z]+", frozenset({"letters"}), frozenset({"letters"}))
+"""A row that another field follows at once: where it is a number, its width is needed to tell the two apart."""
+
+FIELDS: Mapping[str, Kind] = {
+    "well": Kind(r"[A-Za-z]+\d+", starts=frozenset({"letters"})),
+    "row": Kind(r"[A-Za-z]+|\d+", ALL, ALL),
+    "column": Kind(r"\d+"),
+    "field": Kind(r"\d+|[A-Za-z0-9]+?", ALL, ALL),
+    "acquisition": Kind(r"\d+"),
+    "channel": Kind(r"[^/]+?", ALL, ALL),
+    "z": Kind(r"\d+"),
+    "t": Kind(r"\d+"),
 }
-"""What may stand in a pattern between braces, and what each matches."""
+"""What may stand in a pattern between braces."""
 
 ANYTHING = ("", "*")
 """What stands between braces for what does not matter."""
@@ -87,34 +114,30 @@ class Pattern:
         >>> match = Pattern.of("{row}{column}_s{field}_{channel}.tif").regex.fullmatch("B07_s2_DAPI.tif")
         >>> match.groupdict()
         {'row': 'B', 'column': '07', 'field': '2', 'channel': 'DAPI'}
+        >>> Pattern.of("{row:3}{column:3}{field:3}.tif").regex.fullmatch("002012001.tif").groups()
+        ('002', '012', '001')
 
         Raises
         ------
         PatternError
-            If it names a field that is not known, no well, or one in two ways.
+            If it names a field that is not known, no well, or one in two ways, or does not tell two fields apart.
         """
-        seen: set[str] = set()
         faults: list[OmeZarrError] = []
-        parts = []
+        parts: list[_Part] = []
         for literal, field in re.findall(r"([^{}]*)(\{[^{}]*\}|$)", text):
-            parts.append(re.escape(literal))
-            name = field[1:-1].strip()
-            if not field:
-                continue
-            if name in ANYTHING:
-                parts.append("[^/]*?")
-            elif name not in FIELDS:
-                known = ", ".join(f"{{{one}}}" for one in FIELDS)
-                faults.append(
-                    PatternError(
-                        f"the pattern {text!r} has the field {field!r}, which is not known; the fields are {known}, "
-                        f"and {{}} for what does not matter: {EXAMPLE!r}"
-                    )
-                )
-            else:
-                # once more the same text, as where a folder and the files in it are named by their well
-                parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{FIELDS[name]})")
-                seen.add(name)
+            if literal:
+                parts.append(_Part(re.escape(literal)))
+            if field:
+                with collecting(faults):
+                    parts.append(_Part.of(field, text, parts))
+        parts = [
+            replace(part, regex=f"(?P<row>{LETTERS.regex})", kind=LETTERS)
+            if part.name == "row" and not part.fixed and after is not None and after.name
+            else part
+            for part, after in zip_longest(parts, parts[1:])
+        ]
+        faults += _unclear(parts, text)
+        seen = {part.name for part in parts if part.name}
         if set("{}") & set(re.sub(r"\{[^{}]*\}", "", text)):
             faults.append(PatternError(f"a brace of the pattern {text!r} has no other; close each: {EXAMPLE!r}"))
         if "well" not in seen and not {"row", "column"} <= seen and not faults:
@@ -132,7 +155,81 @@ class Pattern:
                 )
             )
         raise_all(faults, "the pattern cannot be used")
-        return cls(text, re.compile("".join(parts)), frozenset(seen))
+        return cls(text, re.compile("".join(part.regex for part in parts)), frozenset(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a pattern.
+
+    Parameters
+    ----------
+    regex
+        What matches it.
+    name
+        Of the field; empty for other text, and for what does not matter.
+    kind
+        Of the field.
+    fixed
+        Whether it is known how long it is, or what it is.
+    """
+
+    regex: str
+    name: str = ""
+    kind: Kind = LETTERS
+    fixed: bool = True
+
+    @classmethod
+    def of(cls, field: str, text: str, before: Sequence[_Part]) -> _Part:
+        """Read what stands between braces.
+
+        Raises
+        ------
+        PatternError
+            If it is no field, or its width is none.
+        """
+        name, colon, width = (part.strip() for part in field[1:-1].partition(":"))
+        if name not in ANYTHING and name not in FIELDS:
+            known = ", ".join(f"{{{one}}}" for one in FIELDS)
+            raise PatternError(
+                f"the pattern {text!r} has the field {field!r}, which is not known; the fields are {known}, "
+                f"and {{}} for what does not matter: {EXAMPLE!r}"
+            )
+        if colon and not (width.isdecimal() and int(width)):
+            raise PatternError(
+                f"the pattern {text!r} has the field {field!r}, whose width is no number of characters; "
+                f"give one, such as {{{name}:2}}"
+            )
+        if colon and name == "well":
+            raise PatternError(
+                f"the pattern {text!r} gives a width to {{well}}, which is row and column in one; "
+                f"give it to the column: {{row}}{{column:{width}}}"
+            )
+        if name in ANYTHING:
+            return cls(f"[^/]{{{width}}}" if colon else "[^/]*?")
+        kind = FIELDS[name]
+        if any(part.name == name for part in before):
+            # once more the same text, as where a folder and the files in it are named by their well
+            return cls(f"(?P={name})", name, kind)
+        return cls(f"(?P<{name}>{kind.of_width(width) if colon else kind.regex})", name, kind, fixed=bool(colon))
+
+
+def _unclear(parts: Sequence[_Part], text: str) -> Iterator[PatternError]:
+    """Yield an error for each two fields of which nothing tells where one ends and the other begins."""
+    for index, part in enumerate(parts):
+        common = part.kind.ends
+        for after in parts[index + 1 :] if part.name and not part.fixed else ():
+            common &= after.kind.starts & (after.kind.ends if after.fixed else ALL)
+            if not after.name or not common:
+                break
+            if not after.fixed:
+                wide = "{row}{column:2}" if part.name == "well" else f"{{{part.name}:2}}"
+                yield PatternError(
+                    f"the pattern {text!r} has {{{part.name}}} and {{{after.name}}} side by side, and "
+                    f"{' or '.join(sorted(common))} between them may belong to either; say how wide one is, such as "
+                    f"{wide} for two characters"
+                )
+                break
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +364,8 @@ def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
     pattern
         How they are named below the folder: ``{row}`` and ``{column}``, or both as ``{well}``; ``{field}``,
         ``{channel}``, ``{z}``, ``{t}`` and ``{acquisition}`` as far as they are said; ``{}`` for what does not matter.
-        Zeros before numbers are left out.
+        ``{column:2}`` is as many characters wide, which tells it from digits beside it. Zeros before numbers are left
+        out.
 
     Raises
     ------
@@ -297,7 +395,10 @@ def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
             found.append(Found(path, match))
     if not found:
         seen = f"{len(others)} files, the first of them {others[0]!r}" if others else "no files"
-        raise PatternError(f'no file in "{place}" is named {pattern!r}; there are {seen}: give a pattern that matches')
+        digits = ", in which rows that are numbers have a width, such as {row:2}" if "{row}{" in pattern else ""
+        raise PatternError(
+            f'no file in "{place}" is named {pattern!r}; there are {seen}: give a pattern that matches{digits}'
+        )
     if others:
         warn(
             f'{len(others)} of {len(others) + len(found)} files in "{place}" are not named {pattern!r} and are left '

@@ -54,6 +54,8 @@ class Member:
         """
         if isinstance(given, xr.DataArray):
             return cls(given, {}, {})
+        if isinstance(given, xr.DataTree):
+            raise error("it is a DataTree; give its finest level, of which the others are made: tree.omezarr.level(0)")
         if not isinstance(given, xr.Dataset):
             raise error(
                 f"it is a {type(given).__name__}; give a DataArray, or a Dataset of an image and its labels: "

@@ -39,6 +39,7 @@ from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, readable_bytes
 from xomezarr.pyramid import Factors, Pyramid, design, lazy_data, plan_levels
 from xomezarr.resources import Resources
+from xomezarr.source import check_assumed
 from xomezarr.store import StoreArgument, below, check_free, default_name, exists, is_local, warn_of_others
 from xomezarr.tiling import Pass
 
@@ -166,6 +167,8 @@ def plan_image(
     """
     da = _named(dequantify(da), name, faults)
     given = _checked_labels(labels, faults)
+    with collecting(faults):
+        check_assumed(da)
     with collecting(faults):
         sidecar.check_plain(extra or {}, spec.KEYS)
     image: Image | None = None
@@ -355,6 +358,8 @@ def _plan_tree(
     known = stored_metadata(tree)
     label = known.label if known is not None else None
     levels = [dequantify(level) for level in levels]
+    with collecting(faults):
+        check_assumed(*levels)
     base = _named(levels[0], name, faults)
     if label is not None:  # what is asked of the image's dimensions counts where the labels have them
         axes = axes and {dim: kind for dim, kind in axes.items() if dim in base.dims}

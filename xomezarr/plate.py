@@ -1,30 +1,35 @@
 """Open a plate as one tree.
 
-A plate has thousands of images that one instrument made in one way. So the metadata of one are read, and all others are
-taken to be like it; whoever wants to know opens them all.
+A plate has thousands of images that one instrument made in one way. So the metadata of one image of each field are
+read, and those of the same field in other wells are taken to be like it; whoever wants to know opens them all.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xomezarr import read, sidecar, spec
+from xomezarr.channels import ACTIVE, COLOR, WINDOW
 from xomezarr.errors import NotOmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
-from xomezarr.model import Field, Image, Plate, PlateWell
+from xomezarr.model import Field, Plate, PlateWell
 from xomezarr.planning import stored_metadata
 from xomezarr.pyramid import VARIABLE, with_name
 from xomezarr.read import OPEN_AT_ONCE, closer, tree_of
-from xomezarr.source import LazyArray, OrderedArray, UnopenedArray
+from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray
 from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group, open_member
 from xomezarr.tree import levels
 from xomezarr.wells import TOLD, index_of, is_number
@@ -48,9 +53,10 @@ def open_plate(
 ) -> xr.DataTree:
     """Open a plate as a tree of its wells and their images; no pixel is read.
 
-    The metadata of the plate, of each well and of one image are read. All other images are taken to be like that one,
-    with its levels, shape, dtype, coordinates along dimensions and channels, and are opened when they are first read;
-    of their own names, attributes, scalar coordinates and labels nothing is known then.
+    The metadata of the plate, of each well and of one image of each field are read: fields lie apart, and do so in each
+    well again. All other images are taken to be like that of the same field and run, with its levels, shape, dtype,
+    coordinates along dimensions and channels, and are opened when they are first read; of their own names, attributes,
+    scalar coordinates and labels nothing is known then.
 
     Parameters
     ----------
@@ -81,7 +87,13 @@ def open_plate(
     VersionError, MetadataError
         If its metadata are not understood.
     PlateError
-        If none of its images can be opened; or, on reading, if an image is not like the others.
+        If none of its images can be opened; on reading, if an image has another shape or dtype than was taken for
+        granted; and on writing one again, if it has other coordinates or channels.
+
+    Warns
+    -----
+    PlateWarning
+        If wells or images cannot be opened; and, on reading, once, if an image has other coordinates or channels.
     """
     dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
     if VARIABLE in dropped:
@@ -134,6 +146,15 @@ class _OpenedWell:
 
 
 @dataclass(frozen=True, slots=True)
+class _OpenedImage:
+    """An image whose metadata have been read, and where it is."""
+
+    path: str
+    group: zarr.Group
+    tree: xr.DataTree
+
+
+@dataclass(frozen=True, slots=True)
 class _Opening:
     """A plate whose metadata have been read, and whose wells are opened next."""
 
@@ -155,7 +176,8 @@ class _Opening:
             }
             for well, field in places
         }
-        images = self._all(coords) if check else self._like_the_first(coords)
+        kinds = {f"{well.path}/{field.path}": (field.path, field.acquisition) for well, field in places}
+        images = self._all(coords) if check else self._like_one_of(kinds, coords)
         tree = xr.DataTree(EMPTY)
         tree.attrs = _own_attrs(self.group.attrs.asdict())
         if self.source:
@@ -182,41 +204,50 @@ class _Opening:
         fields = {field.path: field for field in spec.parse_well(attrs).fields}
         return _OpenedWell(well.path, row, column, tuple(fields.values()), _own_attrs(attrs))
 
-    def _image(self, path: str, coords: Mapping[str, Any], *, labels: bool) -> xr.DataTree:
+    def _image(self, path: str, coords: Mapping[str, Any], *, labels: bool) -> _OpenedImage:
         """Open an image, and give its levels the coordinates of its place."""
         group = find_member(self.group, path)
         if group is None:
             raise PlateError("there is no such group")
         source = self.source and f"{self.source}/{path}"
-        return tree_of(group, source=source, drop_variables=self.dropped, labels=labels, place=coords)
+        tree = tree_of(group, source=source, drop_variables=self.dropped, labels=labels, place=coords)
+        return _OpenedImage(path, group, tree)
 
     def _all(self, coords: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.DataTree]:
         """Open every image; those that cannot be opened are told and left out."""
-        opened, faults = self._each(
-            list(coords), lambda path: (path, self._image(path, coords[path], labels=True)), lambda path: path
-        )
+        opened, faults = self._each(list(coords), lambda path: self._image(path, coords[path], labels=True), str)
         _tell(faults, f"of the {len(coords)} images of the plate {str(self.group.store_path)!r}")
         if not opened:
             raise _no_image(self.group)
-        return dict(opened)
+        return {image.path: image.tree for image in opened}
 
-    def _like_the_first(self, coords: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.DataTree]:
-        """Open the first image that can be opened, and make all others like it."""
-        faults: list[tuple[str, str]] = []
-        paths = iter(coords)
-        for path in paths:
-            try:
-                first = self._image(path, coords[path], labels=False)
-            except UNREADABLE as error:
-                faults.append((path, str(error)))
-                continue
-            _tell(faults, f"of the {len(coords)} images of the plate {str(self.group.store_path)!r}")
-            likeness = _Likeness(first, path, self.group)
-            made = {path: first}
-            for other in paths:
-                made[other] = likeness.image(other, coords[other], self.source)
-            return made
-        raise _no_image(self.group, faults)
+    def _like_one_of(
+        self, kinds: Mapping[str, Hashable], coords: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, xr.DataTree]:
+        """Open the first image of each kind that can be opened, and make all others of that kind like it."""
+        waiting: dict[Hashable, list[str]] = {}
+        for path, kind in kinds.items():
+            waiting.setdefault(kind, []).append(path)
+        opened: dict[str, xr.DataTree] = {}
+        models: dict[Hashable, _Likeness] = {}
+        faults: dict[str, str] = {}
+        looks = _Looks()
+        while waiting:
+            first = [paths[0] for paths in waiting.values()]
+            found, wrong = self._each(first, lambda path: self._image(path, coords[path], labels=False), str)
+            opened |= {image.path: image.tree for image in found}
+            models |= {kinds[image.path]: _Likeness(image, self.group, looks) for image in found}
+            faults.update(wrong)
+            waiting = {kind: paths[1:] for kind, paths in waiting.items() if kind not in models and paths[1:]}
+        told = [(path, faults[path]) for path in kinds if path in faults]
+        if not opened:
+            raise _no_image(self.group, told)
+        _tell(told, f"of the {len(coords)} images of the plate {str(self.group.store_path)!r}")
+        return {
+            path: opened[path] if path in opened else models[kind].image(path, coords[path], self.source)
+            for path, kind in kinds.items()
+            if path not in faults
+        }
 
     def _each[T, R](
         self, things: Sequence[T], do: Callable[[T], R], name: Callable[[T], str]
@@ -234,91 +265,153 @@ class _Opening:
         return done, faults
 
 
+class _Looks:
+    """What has been found since a plate was opened: which images are what they were taken for, and whether it was told.
+
+    Of images that are not it is told once, as they may be all.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._found, self.told = Lock(), dict[str, bool](), False
+
+    def __reduce__(self) -> Any:
+        return (_Looks, ())  # another process looks by itself
+
+    def is_true(self, image: str, look: Callable[[], bool]) -> bool:
+        """Whether an image is what it was taken for; each is looked at once."""
+        if image not in self._found:
+            self._found[image] = look()
+        return self._found[image]
+
+    def tell(self, told: str) -> None:
+        """Warn, unless that was done."""
+        with self._lock:
+            is_known, self.told = self.told, True
+        if not is_known:
+            warn(told, PlateWarning)
+
+
+class _Model:
+    """An image that others are taken to be like."""
+
+    def __init__(self, group: zarr.Group, path: str) -> None:
+        self.group, self.path = group, path
+
+    @cached_property
+    def said(self) -> list[str]:
+        """What is compared with others."""
+        return _said_of(self.group)
+
+
 @dataclass(frozen=True, slots=True)
-class _OpensAlike:
-    """Opens an array of an image that was taken to be like another, and makes sure that it is."""
+class _Alike:
+    """An image of a plate that was taken to be like another; called, it makes sure that it is."""
 
     plate: zarr.Group
-    image: str
-    level: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    model: str
-    said: str
+    path: str
+    model: _Model
+    looks: _Looks
 
-    def __call__(self) -> zarr.Array[Any]:
-        """Open it.
+    def __deepcopy__(self, memo: Any) -> _Alike:
+        return self  # what is copied with an array is not the plate
+
+    def __call__(self) -> None:
+        """Make sure that what it was taken to say of its pixels is what it says.
+
+        Raises
+        ------
+        PlateError
+            If it is not.
+        """
+        if not self._is_true():
+            raise PlateError(f"{self._told()}; open all images, and take it from there: {CHECKED}")
+
+    def array(self, level: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> zarr.Array[Any]:
+        """Open an array; warn if the image lies elsewhere than the tree says, or has other channels.
 
         Raises
         ------
         PlateError
             If it is not there, or has another shape or dtype.
         """
-        well, _, field = self.image.rpartition("/")
+        well, _, field = self.path.rpartition("/")
         try:
-            found = open_array(self.plate, f"{self.image}/{self.level}")
+            found = open_array(self.plate, f"{self.path}/{level}")
         except UNREADABLE as error:
-            told = f"has no level {self.level!r} that can be opened ({type(error).__name__})"
+            told = f"has no level {level!r} that can be opened ({type(error).__name__})"
         else:
-            if found.shape == self.shape and found.dtype == self.dtype:
-                self._compare()
+            if found.shape == shape and found.dtype == dtype:
+                if not self.looks.told and not self._is_true():
+                    self.looks.tell(f"{self._told()}; where that matters, open all images: {CHECKED}")
                 return found
-            told = f"has the shape {found.shape} and dtype {found.dtype} at level {self.level!r}"
+            told = f"has the shape {found.shape} and dtype {found.dtype} at level {level!r}"
         raise PlateError(
             f"well {well!r}, field {field!r} of the plate {str(self.plate.store_path)!r} {told}, and was taken to be "
-            f"like {self.model!r}, with {self.shape} and {self.dtype}; open all images: open_plate(store, check=True)"
+            f"like {self.model.path!r}, with {shape} and {dtype}; open all images: {CHECKED}"
         )
 
-    def _compare(self) -> None:
-        """Warn, once for a plate, of an image that lies elsewhere than the tree says, or has other channels."""
-        where = str(self.plate.store_path)
-        if where in _TOLD_OF:
-            return
+    def _is_true(self) -> bool:
+        return self.looks.is_true(self.path, self._look)
+
+    def _look(self) -> bool:
         try:
-            said = _said_of(spec.parse(open_member(self.plate, self.image).attrs.asdict()))
+            # of levels that one of them lacks nothing is said
+            return all(map(operator.eq, _said_of(open_member(self.plate, self.path)), self.model.said))
         except UNREADABLE:
-            return
-        if said != self.said:
-            _TOLD_OF.add(where)
-            warn(
-                f"{self.image!r} of the plate {where!r} has a place or channels of its own, and was taken to be like "
-                f"{self.model!r}, as all are whose metadata were not read; "
-                "where that matters, open all images: open_plate(store, check=True)",
-                PlateWarning,
-            )
+            return False
+
+    def _told(self) -> str:
+        return (
+            f"{self.path!r} of the plate {str(self.plate.store_path)!r} has coordinates or channels of its own, and "
+            f"was taken to be like {self.model.path!r}, as are all of that field whose metadata were not read"
+        )
 
 
-_TOLD_OF: set[str] = set()
-"""Plates of which it was told that their images are not alike."""
+CHECKED = "open_plate(store, check=True)"
+
+RENDERING = frozenset({COLOR, ACTIVE, *WINDOW.values()})
+"""Coordinates that say how channels are shown: in that images may differ."""
 
 
-def _said_of(image: Image) -> str:
-    """Return what an image says of its place and channels, to be compared with others."""
+def _said_of(group: zarr.Group) -> list[str]:
+    """Return what an image says of where its pixels lie and what its channels are called, level by level."""
+    attrs = group.attrs.asdict()
+    image = spec.parse(attrs)
     said = sidecar.fingerprint(image)
-    return repr((said["axes"], [channel.label for channel in image.channels or ()]))
+    coords = sidecar.along_dims(attrs.get(sidecar.KEY))
+    kept = {name: entry for name, entry in coords.items() if name not in RENDERING}
+    digests = {
+        name: hashlib.sha256(np.ascontiguousarray(open_array(group, entry["array"])[...]).tobytes()).hexdigest()
+        for name, entry in kept.items()
+        if "array" in entry
+    }
+    labels = [channel.label for channel in image.channels or ()]
+    coarser = [[image.multiscale.type, level] for level in said["levels"]]
+    return [json.dumps(of, sort_keys=True) for of in ([said["axes"], labels, kept, digests], *coarser)]
 
 
 class _Likeness:
-    """What is taken to be the same in all images of a plate, from the one that was opened: not what it says of itself.
+    """What is taken to be the same in all images of a kind, from the one that was opened: not what it says of itself.
 
     Parameters
     ----------
-    first
+    model
         The image.
-    path
-        Of the image, below the plate.
     plate
         The plate's group.
+    looks
+        At images of the plate since it was opened.
     """
 
-    def __init__(self, first: xr.DataTree, path: str, plate: zarr.Group) -> None:
+    def __init__(self, model: _OpenedImage, plate: zarr.Group, looks: _Looks) -> None:
+        first = model.tree
         image = stored_metadata(first)
         assert image is not None
         nameless = replace(image, multiscales=(replace(image.multiscale, name=None),), extra={})
-        self.plate, self.model = plate, path
-        self.attrs = spec.dump(nameless, str(image.version))
-        self.said = _said_of(image)
+        self.plate, self.model, self.looks = plate, _Model(model.group, model.path), looks
+        self.attrs = json.dumps(spec.dump(nameless, str(image.version)))
         self.levels = [_without_own(da) for da in levels(first)]
+        self.assumed = set(self.levels[0].variables) - RENDERING
         lazily: list[Any] = [da.variable._data for da in levels(first)]
         self.arrays: list[OrderedArray] = [data.array for data in lazily]
         self.paths = [level.path for level in image.multiscale.levels]
@@ -327,18 +420,21 @@ class _Likeness:
     def image(self, path: str, coords: Mapping[str, Any], source: str) -> xr.DataTree:
         """Make the tree of another image."""
         tree = xr.DataTree(EMPTY)
-        tree.attrs = dict(self.attrs)
+        tree.attrs = json.loads(self.attrs)  # each its own, with all that is in them
+        alike = _Alike(self.plate, path, self.model, self.looks)
         if source:
             tree.encoding["source"] = f"{source}/{path}"
         made = {}
         for number, (ds, array) in enumerate(zip(self._with_coords(coords), self.arrays, strict=True)):
             level = xr.DataTree(ds)
             stored = array._array
-            opens = _OpensAlike(self.plate, path, self.paths[number], stored.shape, stored.dtype, self.model, self.said)
+            opens = partial(alike.array, self.paths[number], stored.shape, stored.dtype)
             variables = level.dataset.variables  # the node's own, which share their values alone with those of others
             variables[VARIABLE].data = LazyArray(UnopenedArray(opens, array.order, array.dtype, array.shape))
             for name in _free(ds, coords):
                 variables[name].data = np.asarray(coords[name])
+            for of_image in self.assumed.intersection(variables):
+                variables[of_image].encoding[ASSUMED] = alike
             made[str(number)] = level
         _attach(tree, made)
         return tree

@@ -36,6 +36,7 @@ __all__ = [
     "KEY",
     "PROPERTIES",
     "Sidecar",
+    "along_dims",
     "check",
     "check_plain",
     "decode",
@@ -191,6 +192,17 @@ def fingerprint(image: Image) -> dict[str, Any]:
         ],
         "channels": _digest(image.channels),
     }
+
+
+def along_dims(attribute: Any) -> dict[str, Any]:
+    """Return what the attribute says of the coordinates along dimensions, by name, to be compared with another image's.
+
+    Values that lie in an array have its path under ``"array"``. Under no name stands what else decides about them.
+    """
+    if not isinstance(attribute, Mapping):
+        return {}
+    coords = {name: entry for name, entry in attribute["coords"].items() if entry["dims"]}
+    return coords | {"": {"dims": attribute["dims"], "axes": attribute["written"]["axes"]}}
 
 
 def _digest(channels: Sequence[Channel] | None) -> str | None:

@@ -16,11 +16,13 @@ from xomezarr.lazy import zarr
 from xomezarr.presence import reopened
 
 __all__ = [
+    "ASSUMED",
     "MAPPED",
     "LazyArray",
     "OrderedArray",
     "Source",
     "UnopenedArray",
+    "check_assumed",
     "direct_source",
     "read_here",
     "stored",
@@ -28,6 +30,21 @@ __all__ = [
 
 MAPPED = "memory_mapped"
 """Key of the encoding of arrays that are mapped from a file: any part of them costs what it brings."""
+
+
+ASSUMED = "assumed"
+"""Key of the encoding of what was taken from another image, such as coordinates: a call that makes sure of it.
+
+With coordinates it stays through all that is done to the pixels.
+"""
+
+
+def check_assumed(*arrays: xr.DataArray) -> None:
+    """Make sure that what is said of arrays is true, where it was taken from another image."""
+    variables = (variable for da in arrays for variable in (da.variable, *(c.variable for c in da.coords.values())))
+    checks = {id(check): check for variable in variables if (check := variable.encoding.get(ASSUMED)) is not None}
+    for check in checks.values():
+        check()
 
 
 class Source(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 from xomezarr import plot, spec
-from xomezarr.channels import channel_dim
+from xomezarr.channels import LABEL, channel_dim
 from xomezarr.errors import LevelError, OmeZarrError, PlateError, collecting, raise_all
 from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
@@ -22,15 +22,12 @@ from xomezarr.plate import is_remote, node_at
 from xomezarr.pyramid import VARIABLE
 from xomezarr.read import OPEN_AT_ONCE
 from xomezarr.resources import Resources
-from xomezarr.source import OrderedArray, direct_source
+from xomezarr.source import ASSUMED, OrderedArray, direct_source
 from xomezarr.tree import level as level_of
 from xomezarr.tree import levels
-from xomezarr.wells import PLACES, TOLD, index_of, is_number
+from xomezarr.wells import NO_ACQUISITION, PLACES, TOLD, index_of, is_number
 
 __all__ = ["overview", "stack"]
-
-NO_ACQUISITION = -1
-"""Where the store names no run, in a coordinate of integers: ids of runs are 0 or more."""
 
 ABSENT, GAP, GAP_WIDTH = 128, 255, 1
 """Grey of wells that are not there, and of what stands between wells; pixels of the latter."""
@@ -55,13 +52,14 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
     xarray.DataArray
         With the dimensions ``row``, ``column``, ``field`` before those of the images; rows and columns are all that
         the plate names. The coordinate `acquisition` lies along ``field`` if all wells agree, else along the three; -1
-        stands where no run is named. Coordinates in which the images differ are left out; name and attributes are those
-        of the first image. ``chunk(row=1, column=1, field=1)`` makes a dask array of it.
+        stands where no run is named. Channels are in the order of the first image, by their names. Coordinates in which
+        the images differ are left out; name and attributes are those of the first image.
+        ``chunk(row=1, column=1, field=1)`` makes a dask array of it.
 
     Raises
     ------
     PlateError
-        If the tree is no plate, or its images differ in shape or dtype.
+        If the tree is no plate, or its images differ in shape, dtype or the names of their channels.
     LevelError
         If there is no such level.
     """
@@ -77,17 +75,17 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
         )
     first = level_of(images[0].node, level)
     number = level % len(levels(images[0].node))
-    variables = _alike(images, number)
+    alike = _alike(images, number)
     names, fields = _fields(images)
     shape = (len(plate.rows), len(plate.columns), len(names))
     filled = _fill_value(fill_value, first.dtype)
-    placed = {(*image.index, names.index(image.field)): one for image, one in zip(images, variables, strict=True)}
+    placed = {(*image.index, names.index(image.field)): one[VARIABLE] for image, one in zip(images, alike, strict=True)}
     data = indexing.LazilyIndexedArray(_Stacked(placed, (*shape, *first.shape), filled))
     coords: dict[Hashable, Any] = {
         "row": [line.name for line in plate.rows],
         "column": [line.name for line in plate.columns],
         "field": fields,
-        **_shared_coords(first, images, number),
+        **_shared_coords(first, alike),
     }
     if (runs_along := _acquisitions(images, shape, names)) is not None:
         coords["acquisition"] = runs_along
@@ -113,13 +111,13 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
     Returns
     -------
     numpy.ndarray
-        uint8, shape (height, width, 3). Channels have the windows of the first image; where it has none, those of
-        all that is shown. Wells that are not there, or lack the field, are grey.
+        uint8, shape (height, width, 3). Channels, by their names, have the colours and windows of the first image;
+        where it has no windows, those of all that is shown. Wells that are not there, or lack the field, are grey.
 
     Raises
     ------
     PlateError
-        If the tree is no plate, no well has that field, or images differ in the number of their channels.
+        If the tree is no plate, no well has that field, or images differ in the number or names of their channels.
     LevelError
         If the picture has not a pixel for each well.
     """
@@ -132,8 +130,15 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
     finest = levels(images[0].node)
     side = _tile_side(plot.proportions(finest[0]), counts, max_size)
     _check_channels(images)
+    dim = _channel_dim(images[0])
+    orders = _channel_orders(images, dim)
+
+    def shown(image: _PlateImage, order: Sequence[int] | None) -> xr.DataArray:
+        plane = plot.plane(plot.sufficient(levels(image.node), side)).load()
+        return plane if order is None else plane.isel({dim: list(order)})
+
     with ThreadPoolExecutor(_threads(images[0].node)) as pool:
-        planes = list(pool.map(lambda image: plot.plane(plot.sufficient(levels(image.node), side)).load(), images))
+        planes = list(pool.map(shown, images, orders))
     channels = plot.completed(planes, rendering(finest[0], stored_metadata(images[0].node)))
     tiles = [plot.thumbnail([plane], channels, max_size=side) for plane in planes]
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
@@ -191,8 +196,12 @@ def _images(tree: xr.DataTree, plate: Plate) -> Iterator[_PlateImage]:
                     )
 
 
-def _alike(images: Sequence[_PlateImage], number: int) -> list[xr.Variable]:
-    """Return a level of each image, once it is sure that they can be one array.
+type Variables = Mapping[Hashable, xr.Variable]
+"""Of a level, by name."""
+
+
+def _alike(images: Sequence[_PlateImage], number: int) -> list[Variables]:
+    """Return a level of each image, once it is sure that they can be one array; channels in the order of the first.
 
     Raises
     ------
@@ -200,21 +209,21 @@ def _alike(images: Sequence[_PlateImage], number: int) -> list[xr.Variable]:
         If they cannot.
     """
     faults: list[OmeZarrError] = []
-    found: list[xr.Variable] = []
+    found: list[Variables] = []
     for image in images:
         with collecting(faults):
-            level = image.node.children.get(str(number))
-            variable = None if level is None else level.dataset.variables.get(VARIABLE)
+            variables = _variables(image, number)
+            variable = variables.get(VARIABLE)
             if variable is None:
                 raise PlateError(f"{image}: there is no level {number}; leave it out: tree.filter(…)")
-            model = found[0] if found else variable
+            model = found[0][VARIABLE] if found else variable
             if (variable.dims, variable.shape, variable.dtype) != (model.dims, model.shape, model.dtype):
                 raise PlateError(
                     f"{image}: level {number} has the dimensions {dict(variable.sizes)} of {variable.dtype}, and that "
                     f"of {images[0]} {dict(model.sizes)} of {model.dtype}; stack those that are alike: tree.filter(…)"
                 )
-            found.append(variable)
-    if found and (taken := [dim for dim in PLACES if dim in found[0].dims]):
+            found.append(variables)
+    if found and (taken := [dim for dim in PLACES if dim in found[0][VARIABLE].dims]):
         faults.append(
             PlateError(
                 f"the images have dimensions {taken} of their own, which name places on the plate; rename them: "
@@ -222,7 +231,64 @@ def _alike(images: Sequence[_PlateImage], number: int) -> list[xr.Variable]:
             )
         )
     raise_all(faults, "the images of the plate cannot be stacked")
-    return found
+    dim = _channel_dim(images[0])
+    orders = _channel_orders(images, dim)
+    return [
+        variables if order is None else {name: _reordered(one, dim, order) for name, one in variables.items()}
+        for variables, order in zip(found, orders, strict=True)
+    ]
+
+
+def _variables(image: _PlateImage, number: int) -> Variables:
+    level = image.node.children.get(str(number))
+    return {} if level is None else level.dataset.variables
+
+
+def _reordered(variable: xr.Variable, dim: str | None, order: Sequence[int]) -> xr.Variable:
+    return variable.isel({dim: list(order)}) if dim in variable.dims else variable
+
+
+def _channel_dim(image: _PlateImage) -> str | None:
+    return channel_dim(levels(image.node)[0])
+
+
+def _channel_orders(images: Sequence[_PlateImage], dim: str | None) -> list[tuple[int, ...] | None]:
+    """Return where each image has the channels of the first; None where they are in that order, or have no names.
+
+    Raises
+    ------
+    PlateError
+        If one has others.
+    """
+    names = [_channel_names(image, dim) for image in images]
+    if dim is None or names[0] is None:
+        return [None] * len(images)
+    first, faults, orders = names[0], list[OmeZarrError](), list[tuple[int, ...] | None]()
+    for image, own in zip(images, names, strict=True):
+        if own is None or own == first:
+            orders.append(None)
+        elif set(own) == set(first) and len(set(own)) == len(own) == len(first):
+            orders.append(tuple(own.index(name) for name in first))
+        else:
+            faults.append(_other_channels(image, own, images[0], first, dim))
+    raise_all(faults, "the images of the plate do not have the same channels")
+    return orders
+
+
+def _channel_names(image: _PlateImage, dim: str | None) -> tuple[Any, ...] | None:
+    """Return what tells the channels of an image apart: their labels, else what stands along their dimension."""
+    variables = _variables(image, 0)
+    coord = variables.get(LABEL, variables.get(dim))
+    return None if coord is None or coord.dims != (dim,) else tuple(coord.values.tolist())
+
+
+def _other_channels(
+    image: _PlateImage, own: tuple[Any, ...], other: _PlateImage, others: tuple[Any, ...], dim: str
+) -> PlateError:
+    shared = [name for name in others if name in own]
+    by_name = LABEL not in _variables(image, 0) and LABEL not in _variables(other, 0)
+    cure = f"take what they share: tree.sel({dim}={shared!r})" if shared and by_name else "leave it out: tree.filter(…)"
+    return PlateError(f"{image}: the image has the channels {list(own)}, and that of {other} {list(others)}; {cure}")
 
 
 def _check_channels(images: Sequence[_PlateImage]) -> None:
@@ -260,15 +326,34 @@ def _fields(images: Sequence[_PlateImage]) -> tuple[list[str], list[Any]]:
     return names, list(names)
 
 
-def _shared_coords(first: xr.DataArray, images: Sequence[_PlateImage], number: int) -> dict[Hashable, Any]:
+def _shared_coords(first: xr.DataArray, alike: Sequence[Variables]) -> dict[Hashable, Any]:
     """Return the coordinates along the pixels that all images have in common."""
     shared = {name: coord.variable for name, coord in first.coords.items() if coord.ndim}
-    for image in images:
-        variables = image.node.children[str(number)].dataset.variables
+    for variables in alike:
         shared = {
             name: coord for name, coord in shared.items() if name in variables and coord.identical(variables[name])
         }
-    return {name: coord for name, coord in shared.items() if name not in PLACES}
+    assumed = (next((v.encoding[ASSUMED] for v in of.values() if ASSUMED in v.encoding), None) for of in alike)
+    checks = tuple(check for check in assumed if check is not None)
+    coords = {name: coord.copy(deep=False) for name, coord in shared.items() if name not in PLACES}
+    for coord in coords.values() if checks else ():
+        coord.encoding = {**coord.encoding, ASSUMED: _Each(checks)}
+    return {**coords}
+
+
+@dataclass(frozen=True, slots=True)
+class _Each:
+    """Makes sure of what was taken for granted of each image of a stack."""
+
+    checks: tuple[Callable[[], None], ...]
+
+    def __deepcopy__(self, memo: Any) -> _Each:
+        return self
+
+    def __call__(self) -> None:
+        """Call each."""
+        for check in self.checks:
+            check()
 
 
 def _acquisitions(images: Sequence[_PlateImage], shape: tuple[int, ...], names: Sequence[str]) -> xr.Variable | None:

@@ -18,6 +18,7 @@ from xomezarr.errors import OmeZarrError, PlateError, collecting, raise_all
 from xomezarr.model import Acquisition, Field, Plate, PlateLine, PlateWell, Well
 
 __all__ = [
+    "NO_ACQUISITION",
     "PLACES",
     "TOLD",
     "Layout",
@@ -36,6 +37,9 @@ __all__ = [
 
 PLACES = ("row", "column", "field", "acquisition")
 """Scalar coordinates that say where on a plate an image is, and in which run it was taken."""
+
+NO_ACQUISITION = -1
+"""Where no run is named, in a coordinate of integers: ids of runs are 0 or more."""
 
 TOLD = 5
 """Images that a message names; it counts the others."""
@@ -113,7 +117,8 @@ class Place:
                 names[key] = _name(0 if told is None else told, key)
         run: Acquisition | None = None
         with collecting(faults):
-            run = _run(_scalar(da, "acquisition") if acquisition is None else acquisition)
+            told = _scalar(da, "acquisition")
+            run = _run((None if told == NO_ACQUISITION else told) if acquisition is None else acquisition)
         raise_all(faults, "the image cannot be added to the plate")
         return cls(**names, acquisition=run)
 
@@ -123,6 +128,8 @@ class Place:
         true: dict[Hashable, Any] = {"row": self.row, "column": self.column, "field": number}
         if self.acquisition is not None:
             true["acquisition"] = self.acquisition.id
+        elif _scalar(da, "acquisition") is not None:
+            da = da.drop_vars("acquisition")
         return da.assign_coords({name: value for name, value in true.items() if _scalar(da, str(name)) is not None})
 
 
@@ -252,14 +259,24 @@ def _lines(occurring: Iterable[str], asked: Any, what: str, faults: list[OmeZarr
 
 
 def _check_apart(name: str, others: Iterable[str], what: str, *, again: bool = False) -> None:
-    """Refuse a name that differs from others by upper and lower case alone: on some systems they are one folder."""
+    """Refuse a name that people, or some systems, take for one that is there; unless it is that one, and not `again`.
+
+    Upper and lower case are one folder on some systems, and 1 and 01 are one number.
+    """
+    others = list(others)
+    if name in others:
+        if again:
+            raise PlateError(f"the {what} {name!r} is there twice; name it once")
+        return
     for other in others:
-        if other.lower() == name.lower() and (again or other != name):
-            if other == name:
-                raise PlateError(f"the {what} {name!r} is there twice; name it once")
+        if other.lower() == name.lower():
             raise PlateError(
                 f"the {what}s {other!r} and {name!r} are the same folder on some systems; give one the other's name, "
                 "or another"
+            )
+        if other.isdecimal() and name.isdecimal() and int(other) == int(name):
+            raise PlateError(
+                f'the {what}s {other!r} and {name!r} are the same number; give it one name: {what}="{other}"'
             )
 
 
@@ -312,12 +329,17 @@ def named_run(run: Acquisition) -> Acquisition:
 
 
 def with_field(well: Well, place: Place) -> Well:
-    """Return a well that has an image at a place. 80 (MUST): the paths of its images are unique."""
+    """Return a well that has an image at a place. 80 (MUST): the paths of its images are unique.
+
+    An image that takes the place of another and names no run is of the run of that.
+    """
     number = None if place.acquisition is None else place.acquisition.id
     _check_apart(place.field, (field.path for field in well.fields), "field")
     known = {field.path: field for field in well.fields}
     if place.field in known:
-        changed = {**known, place.field: replace(known[place.field], acquisition=number)}
+        before = known[place.field]
+        run = before.acquisition if number is None else number
+        changed = {**known, place.field: replace(before, acquisition=run)}
         return replace(well, fields=tuple(changed.values()))
     return replace(well, fields=_inserted(well.fields, Field(place.field, number), lambda field: field.path))
 
