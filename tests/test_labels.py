@@ -1317,3 +1317,54 @@ def test_the_plan_tells_of_labels(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, labels={"nuclei": labels()}, progress=written.append)
     assert sum(written) == plan.nbytes
     assert spec.is_image(zarr.open_group(tmp_path / "a.ome.zarr", path="labels/nuclei", mode="r").attrs.asdict())
+
+
+def test_a_list_that_another_tool_has_put_into_a_column_is_read_as_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place)
+    labels().omezarr.to_labels(place, "nuclei", properties=pd.DataFrame({"n": [7]}, index=[1]))
+    document = place / "labels" / "nuclei" / ".zattrs"
+    attrs = json.loads(document.read_text())
+    attrs["image-label"]["properties"][0]["n"] = [1, 2]
+    document.write_text(json.dumps(attrs))
+    tree = xr.open_datatree(place, engine="omezarr")
+    assert tree["labels/nuclei"].omezarr.properties["n"].tolist() == [[1, 2]]
+
+
+def test_labels_of_which_the_store_says_nothing_have_no_colours_and_no_properties(tmp_path: Path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, labels={"nuclei": labels()})
+    document = place / "labels" / "nuclei" / ".zattrs"
+    attrs = json.loads(document.read_text())
+    del attrs["image-label"]
+    document.write_text(json.dumps(attrs))
+    tree = xr.open_datatree(place, engine="omezarr")["labels/nuclei"]
+    assert tree.omezarr.colors == {}
+    assert tree.omezarr.properties.shape == (0, 0)
+    with pytest.raises(errors.LabelError, match="no labels that were read"):
+        _ = xr.open_datatree(place, engine="omezarr").omezarr.colors
+
+
+@pytest.mark.parametrize("name", ["nuclei/0", "nuclei/", "0", "nuclei/0/0"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_nothing_but_labels_is_taken_away(tmp_path: Path, name: str, elsewhere: bool) -> None:
+    place: Any = MemoryStore() if elsewhere else tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, labels={"nuclei": labels()})
+    with pytest.raises(errors.StoreNotFoundError, match=r"it has 'nuclei'"):
+        xomezarr.delete_labels(place, name)
+    found = xr.open_datatree(place, engine="omezarr")["labels/nuclei"].omezarr.level(0)
+    np.testing.assert_array_equal(found, labels())
+
+
+@pytest.mark.parametrize("text", ["[1]", "{bad", '{"labels": "a"}', '{"labels": null}', '{"labels": [1]}'])
+def test_c6_a_list_of_labels_that_cannot_be_read_is_not_written_over(tmp_path: Path, text: str) -> None:
+    place = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(place, labels={"nuclei": labels()})
+    (place / "labels" / ".zattrs").write_text(text)
+    before = sorted(place.rglob("*"))
+    with pytest.raises(errors.MetadataError, match=r"labels.*(cannot be read|rule 47)"):
+        labels().omezarr.to_labels(place, "other")
+    with pytest.raises(errors.MetadataError, match=r"labels.*(cannot be read|rule 47)"):
+        xomezarr.delete_labels(place, "nuclei")
+    assert sorted(place.rglob("*")) == before
+    assert (place / "labels" / ".zattrs").read_text() == text

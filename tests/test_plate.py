@@ -1665,3 +1665,50 @@ def test_a_folder_of_a_users_own_is_not_taken_for_a_plate(tmp_path: Path) -> Non
     with pytest.raises(errors.OmeZarrError):
         da.omezarr.to_plate(tmp_path / "mine", row="photos", column=2024)
     assert [path.name for path in (tmp_path / "mine").rglob("*")] == ["photos", "2024", "a.txt"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_c6_labels_of_a_field_that_is_replaced_are_told(tmp_path: Path, elsewhere: bool) -> None:
+    store: Any = MemoryStore() if elsewhere else tmp_path / "plate.zarr"
+    da = xr.DataArray(np.zeros((8, 8), "u1"), dims=("y", "x"))
+    cells = xr.Dataset({"image": da, "nuclei": da.astype("u2")})
+    xomezarr.write_plate({("A", 1): [cells]}, store, levels=1)
+    with pytest.warns(errors.OtherImagesWarning, match=r"A/1/0' has labels \(nuclei\).*give the labels too"):
+        da.omezarr.to_plate(store, row="A", column=1, mode="w", levels=1)
+    cells.omezarr.to_plate(store, row="A", column=1, mode="w", levels=1)
+    cells.omezarr.to_plate(store, row="A", column=1, mode="w", levels=1)  # as said: nothing goes
+    assert list(xomezarr.open_plate(store, check=True)["A/1/0"].omezarr.labels) == ["nuclei"]
+
+
+def test_c6_what_a_plate_or_a_collection_replaces_is_told_unless_it_is_its_like(tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((8, 8), "u1"), dims=("y", "x"))
+
+    def plate(store: Path) -> None:
+        xomezarr.write_plate({("A", 1): [da]}, store, mode="w", levels=1)
+
+    def collection(store: Path) -> None:
+        xomezarr.write_collection({"a": da}, store, mode="w", levels=1)
+
+    def labelled(store: Path) -> None:
+        da.omezarr.to_zarr(store, mode="w", levels=1, labels={"nuclei": da})
+
+    told = {plate: "is a plate", collection: "is a collection", labelled: r"has labels \(nuclei\)"}
+    for number, (before, message) in enumerate(told.items()):
+        for after in (plate, collection):
+            store = tmp_path / f"{number}-{after.__name__}.zarr"
+            before(store)
+            if after is before:
+                after(store)
+                continue
+            with pytest.warns(errors.OtherImagesWarning, match=message):
+                after(store)
+
+
+def test_a_report_is_true_where_no_must_is_broken(plate: Path, version: str) -> None:
+    assert xomezarr.validate(plate)
+    document = document_of(plate, version)
+    content = json.loads(document.read_text())
+    attrs = content["attributes"]["ome"] if version == "0.5" else content
+    attrs["plate"]["wells"][0]["rowIndex"] = 9
+    document.write_text(json.dumps(content))
+    assert not xomezarr.validate(plate)

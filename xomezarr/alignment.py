@@ -189,7 +189,7 @@ def check_names_apart(name: str, frame: Frame) -> None:
     if name in frame.image.dims or name in frame.image.coords or name in (VARIABLE, frame.image.name):
         raise LabelError(
             f"labels cannot be named {name!r}, which is the name of the image, or of a dimension or coordinate of it; "
-            f"give another: labels={{{f'{name}_labels'!r}: …}}"
+            f"give another name, such as {f'{name}_labels'!r}"
         )
 
 

@@ -122,7 +122,7 @@ def write_collection(
     """
     faults: list[OmeZarrError] = []
     asked, options = Target.split({**options, "mode": mode})
-    target = Target.asked(faults, store, **asked)
+    target = Target.asked(faults, store, replaced=(), like="bioformats2raw.layout", **asked)
     options = options_of_each(options, "write_collection", _OF_ONE_IMAGE, faults)
     planned = plan_members(_members(images, faults), target, options, faults, _called)
     unknown = {name: plan.levels[0].dtype for name, (plan, _) in planned.items() if not _in_xml(plan)}

@@ -14,10 +14,12 @@ import xarray as xr
 from xomezarr import spec
 from xomezarr.alignment import Frame, check_names_apart
 from xomezarr.checks import leads_below
+from xomezarr.completion import UNREADABLE
 from xomezarr.downsample import MethodLike, is_sampled
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     LabelError,
+    MetadataError,
     OmeZarrError,
     StoreExistsError,
     StoreNotFoundError,
@@ -131,16 +133,18 @@ def to_labels(
         max_memory=max_memory,
         workers=workers,
     )
+    root = resolve(image_store)
+    listing = _Labels(root, storage_options, name, frame)
     with collecting(faults):
         check_names_apart(name, frame)
+    with collecting(faults):
+        listing.named()
     with collecting(faults):
         target.check_not_read_from(da)
     with collecting(faults):
         plan, pixels = plan_labels(labels, name, frame, target, chunks=chunks)
     raise_all(faults, f"the labels {name!r} cannot be written")
-    root = resolve(image_store)
-    add = partial(join, root, _Labels(root, storage_options, name, frame))
-    return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
+    return write_plan(plan, pixels, progress=progress, compute=compute, how=partial(join, root, listing))
 
 
 def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -162,9 +166,10 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
         check_label_name(name)
     target = resolve(image_store)
     group = open_group(image_store, storage_options=storage_options)
-    names = label_names(labels_of(group))
+    listing = _Labels(target, storage_options, name)
+    names = label_names(listing.group())
     place = target.resolve() / "labels" / name if isinstance(target, Path) else None
-    if name not in names and not (place is not None and place.exists()):
+    if name not in names and not (place is not None and place.name == name and place.is_dir()):
         raise StoreNotFoundError(
             f"{str(image_store)!r} has no labels {name!r}; it has {', '.join(map(repr, names)) or 'none'}"
         )
@@ -179,7 +184,7 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
 
             stage.discard(place)
 
-    leave(target, _Labels(target, storage_options, name), group.metadata.zarr_format, storage_options, delete)
+    leave(target, listing, group.metadata.zarr_format, storage_options, delete)
 
 
 def parted(
@@ -271,19 +276,13 @@ class _Labels:
 
     def withheld(self) -> list[Said]:
         """List all others."""
-        group = self._group()
-        found = labels_of(group)
-        if found is None:
-            return []
-        listed = self._listed(found)
-        return [] if self.name not in listed else [self._listing(group, [path for path in listed if path != self.name])]
+        listed = self._listed()
+        return [self._listing([path for path in listed if path != self.name])] if self.name in listed else []
 
     def named(self) -> list[Said]:
         """List these too."""
-        group = self._group()
-        found = labels_of(group)
-        listed = () if found is None else self._listed(found)
-        return [] if self.name in listed else [self._listing(group, [*listed, self.name])]
+        listed = self._listed()
+        return [] if self.name in listed else [self._listing([*listed, self.name])]
 
     def tidy(self) -> None:
         """Remove the folder of labels, where nothing is in it."""
@@ -291,17 +290,35 @@ class _Labels:
             with suppress(OSError):
                 (self.image / "labels").rmdir()
 
-    def _group(self) -> zarr.Group:
-        return open_group(self.image, storage_options=self.storage_options)
+    def group(self) -> zarr.Group | None:
+        """Open the group of labels; None where there is none.
 
-    def _listed(self, labels: zarr.Group) -> tuple[str, ...]:
-        attrs = labels.attrs.asdict()
+        Raises
+        ------
+        MetadataError
+            If it cannot be read: nothing is added to it, so that nothing in it is lost.
+        """
+        try:
+            return labels_of(open_group(self.image, storage_options=self.storage_options))
+        except UNREADABLE as error:
+            if isinstance(error, OmeZarrError):
+                raise
+            raise MetadataError(
+                f"what the group 'labels' of {str(self.image)!r} says cannot be read ({error}); mend it, or remove its "
+                "document and list its labels again: to_labels(…, mode='w')"
+            ) from error
+
+    def _attributes(self) -> dict[str, Any]:
+        group = self.group()
+        return {} if group is None else group.attrs.asdict()
+
+    def _listed(self) -> tuple[str, ...]:
+        attrs = self._attributes()
         return spec.parse_labels(attrs) if "labels" in spec.kinds(attrs) else ()
 
-    def _listing(self, image: zarr.Group, paths: Sequence[str]) -> Said:
-        version = spec.detect(image.attrs.asdict())
+    def _listing(self, paths: Sequence[str]) -> Said:
+        version = spec.detect(open_group(self.image, storage_options=self.storage_options).attrs.asdict())
         assert version is not None
-        found = labels_of(image)
-        attrs = {} if found is None else found.attrs.asdict()
+        attrs = self._attributes()
         kept = {key: value for key, value in attrs.items() if key == spec.SIDECAR}
         return "labels", {**kept, **spec.dump_labels(paths, version, spec.others(attrs, "labels"))}

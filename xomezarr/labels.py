@@ -310,6 +310,8 @@ def _column(cells: Sequence[Any], kept: Any) -> Any:
         If it cannot hold the cells as they are.
     """
     made = _of_dtype(cells, kept)
+    if made.ndim != 1:
+        raise ValueError("a column has lists of one length for cells")
     if any(cell is not None and value != cell for value, cell in zip(made.tolist(), cells, strict=True)):
         raise ValueError(f"a column of {kept} has other cells")
     return made

@@ -444,11 +444,13 @@ class Target:
         max_memory: int | str | None = None,
         workers: int | None = None,
         replaced: Collection[str] | None = None,
+        like: str | None = None,
     ) -> Target:
         """Check what the user asks for; what is wrong with it is added to `faults`, so that all is told together.
 
         `replaced` names the labels that are written with an image; of other labels and images that are lost the user
-        is told. None where many images are written, or labels, which take the place of their like.
+        is told, unless what is written takes the place of its `like`, as in `store.warn_of_others`. None where nobody
+        is told: labels have none.
         """
         resources, empty = Resources(), True
         with collecting(faults):
@@ -456,7 +458,7 @@ class Target:
         with collecting(faults):
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w" and replaced is not None:
-                warn_of_others(store, storage_options, but=replaced)
+                warn_of_others(store, storage_options, but=replaced, like=like)
         with collecting(faults):
             resources = Resources.asked(max_memory, workers)
         with collecting(faults):
@@ -529,7 +531,7 @@ class Target:
         return result
 
 
-ASKED = frozenset(inspect.signature(Target.asked).parameters) - {"faults", "store", "replaced"}
+ASKED = frozenset(inspect.signature(Target.asked).parameters) - {"faults", "store", "replaced", "like"}
 """Options of a write that do not depend on the image."""
 
 

@@ -137,7 +137,7 @@ def write_plate(
     """
     faults: list[OmeZarrError] = []
     asked, options = Target.split({**options, "mode": mode})
-    target = Target.asked(faults, store, **asked)
+    target = Target.asked(faults, store, replaced=(), like="plate", **asked)
     options = options_of_each(options, "write_plate", _OF_ONE_IMAGE, faults)
     images = _images_of(wells, faults)
     made = Layout.of(images, rows, columns, acquisitions, default_name(store) if name is None else name, faults)
@@ -236,7 +236,10 @@ def to_plate(
     asked, options = Target.split({**options, "mode": mode, "version": entry.version})
     options = known_options(options, "to_plate", faults)
     of_target: list[OmeZarrError] = []
-    target = replace(Target.asked(of_target, below(store, place.path), **asked), path=place.path)
+    target = Target.asked(
+        of_target, below(store, place.path), replaced=labels if isinstance(labels, Mapping) else (), **asked
+    )
+    target = replace(target, path=place.path)
     # of a field that is there the plate says more
     faults += [fault for fault in of_target if taken is None or not isinstance(fault, StoreExistsError)]
     faults += [] if taken is None else [taken]

@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The findings of a validation: a collection of them, empty where nothing is wrong at all.
+    """The findings of a validation: a collection of them, true where no rule that is a MUST is broken.
 
     Parameters
     ----------
@@ -75,6 +75,9 @@ class Report:
 
     def __len__(self) -> int:
         return len(self.findings)
+
+    def __bool__(self) -> bool:
+        return self.valid
 
     @property
     def valid(self) -> bool:

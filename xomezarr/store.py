@@ -505,13 +505,29 @@ def listed_labels(labels: zarr.Group) -> tuple[str, ...]:
 
 
 def warn_of_others(
-    store: StoreArgument, storage_options: Mapping[str, Any] | None = None, *, but: Collection[str] = ()
+    store: StoreArgument,
+    storage_options: Mapping[str, Any] | None = None,
+    *,
+    but: Collection[str] = (),
+    like: str | None = None,
 ) -> None:
-    """Say what goes with an image that is replaced: labels, unless there are new ones of their name; other images."""
+    """Say what goes with what is replaced.
+
+    Parameters
+    ----------
+    store, storage_options
+        As in `open_group`.
+    but
+        Names of labels in whose place there are new ones; all other labels, and other images, go.
+    like
+        The kind of what is written, by the key of the specification: nothing is said of one that it replaces.
+    """
     names: list[str] = []
     told: list[str] = []
     with suppress(Exception):  # what cannot be read may be replaced
         group = open_group(store, storage_options=storage_options)
+        if like in spec.kinds(group.attrs.asdict()):
+            return
         names = [name for name in label_names(labels_of(group)) if name not in but]
         told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(group.attrs.asdict())]
         if others := _other_images(group):
@@ -521,8 +537,8 @@ def warn_of_others(
         told.append(f"has labels ({', '.join(names)})")
     if told:
         warn(
-            f"{_shown(store)} {' and '.join(told)}, which are replaced by the image that is written; "
-            "write to another path to keep them",
+            f"{_shown(store)} {' and '.join(told)}, which are replaced by what is written; "
+            f"write to another path to keep them{', or give the labels too' if names else ''}",
             OtherImagesWarning,
         )
 
@@ -772,7 +788,8 @@ def read_mode(store: StoreLike) -> Literal["r", "r+"]:
 
 def _shown(store: StoreArgument, group: str | None = None) -> str:
     """Return the store as the messages show it."""
-    place = str(store) if isinstance(store, str | os.PathLike) else f"<{type(store).__name__}>"
+    named = isinstance(store, (str, os.PathLike, zarr.storage.StorePath))
+    place = str(store) if named else f"<{type(store).__name__}>"
     return f"{place!r}" if not group else f"{place!r}, group {group!r}"
 
 
