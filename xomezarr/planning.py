@@ -554,7 +554,10 @@ def _level_plans(
     chosen = None
     if shards is not None:
         if version in spec.VERSIONS and spec.zarr_format(version) == 2:
-            raise ChunkError(f'shards={shards!r} need Zarr v3, and OME-Zarr {version} is v2; give version="0.5"')
+            raise ChunkError(
+                f"shards={shards!r} need Zarr v3, and OME-Zarr {version} is v2; leave shards out, or write images with "
+                'version="0.5": labels have the version of their image'
+            )
         chosen = shard_shape(shards, order, chunks, sizes[0], dtype.itemsize)
     plans = []
     for number, (level, of_level) in enumerate(zip(grids, sizes, strict=True)):
@@ -655,7 +658,7 @@ def _free(prefix: str, count: int, taken: Collection[str]) -> list[str]:
 
 
 def rendering(da: xr.DataArray, known: Image | None) -> tuple[Channel, ...]:
-    """Return the channels of a level: what its coordinates say, else what the store said under the same label."""
+    """Return the channels of a level: what its coordinates say, else what the store said of the same channel."""
     return _keep_rendering(describe_channels(da), known) or ()
 
 
@@ -773,27 +776,41 @@ def _channels(da: xr.DataArray, dimensions: Sequence[Dimension]) -> tuple[Channe
 
 
 def _keep_rendering(channels: tuple[Channel, ...] | None, known: Image | None) -> tuple[Channel, ...] | None:
-    """Take over, label by label, what the store said of channels and the coordinates do not."""
+    """Take over what the store said of channels and the coordinates do not."""
     if channels is None or known is None or not known.channels:
         return channels
-    by_label = {channel.label: channel for channel in known.channels}
-    merged = []
-    for index, channel in enumerate(channels):
-        same = by_label.get(channel.label) if channel.label is not None else None
-        if same is None and channel.label is None and len(known.channels) == len(channels):
-            same = known.channels[index]
-        merged.append(
-            channel
-            if same is None
-            else Channel(
-                channel.label or same.label,
-                channel.color or same.color,
-                channel.window or same.window,
-                same.active if channel.active is None else channel.active,
-                same.extra,
-            )
-        )
-    return tuple(merged)
+    return tuple(
+        channel if stored is None else _completed(channel, stored)
+        for channel, stored in zip(channels, _counterparts(channels, known.channels), strict=True)
+    )
+
+
+def _counterparts(channels: Sequence[Channel], stored: Sequence[Channel]) -> list[Channel | None]:
+    """Return for each channel the one of the store that it is, None where that cannot be told.
+
+    Where names and their order are those of the store, it is the one at the same place; else the one of the same name,
+    if no other has that, neither here nor there: a stain that is imaged twice is two channels.
+    """
+    labels = [channel.label for channel in channels]
+    names = [channel.label for channel in stored]
+    if len(labels) == len(names) and all(label in (None, name) for label, name in zip(labels, names, strict=True)):
+        return list(stored)
+    by_name = {name: channel for name, channel in zip(names, stored, strict=True) if names.count(name) == 1}
+    return [by_name.get(label) if label and labels.count(label) == 1 else None for label in labels]
+
+
+def _completed(channel: Channel, stored: Channel) -> Channel:
+    """Fill in what a channel does not say from what the store said of it."""
+    window = channel.window or stored.window
+    if window is not None and stored.window is not None:
+        window = replace(window, extra={**stored.window.extra, **window.extra})
+    return Channel(
+        channel.label or stored.label,
+        channel.color or stored.color,
+        window,
+        stored.active if channel.active is None else channel.active,
+        {**stored.extra, **channel.extra},
+    )
 
 
 def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None, name: str) -> Image:
