@@ -21,7 +21,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import omexml, source, spec
-from xomezarr.channels import RGB, assign_channels, rgb_channels
+from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
     AxisError,
@@ -140,7 +140,7 @@ def convert(
     series: int | None = None,
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
-    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    channels: Channels | None = None,
     rgb: bool = False,
     labels: Mapping[str, Any] | None = None,
     src_storage_options: Mapping[str, Any] | None = None,
@@ -299,7 +299,7 @@ def prepared(
     series: int | None = None,
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
-    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    channels: Channels | None = None,
     rgb: bool = False,
     src_storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
@@ -310,8 +310,8 @@ def prepared(
     image = open_image(src, dims=dims, series=series, storage_options=src_storage_options)
     if scale or units:
         image = assign_grid(image, scale=scale, units=units)
-    if channels or rgb:
-        image = assign_channels(image, channels or None, rgb=rgb)
+    if rgb or (channels is not None and len(channels)):
+        image = assign_channels(image, channels, rgb=rgb)
     return image
 
 
