@@ -33,7 +33,7 @@ from xomezarr.errors import (
     raise_all,
 )
 from xomezarr.grid import Boundary, Grid
-from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of
+from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of, label_method
 from xomezarr.model import Axis, Channel, Image, LabelImage, Level, Multiscale
 from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, readable_bytes
@@ -50,6 +50,7 @@ __all__ = [
     "plan",
     "plan_array",
     "plan_image",
+    "plan_label_image",
     "plan_labels",
     "plan_tree",
     "rendering",
@@ -247,6 +248,55 @@ def plan_labels(
     raise_all(faults, f"the labels {name!r} cannot be written")
     assert image is not None
     return replace(target.plan(image, level_plans, attributes, arrays, passes), colormap=labels.colormap), pixels
+
+
+def plan_label_image(
+    da: xr.DataArray,
+    label: LabelImage,
+    store: StoreArgument,
+    *,
+    name: str | None = None,
+    properties: Any = None,
+    method: MethodLike | None = None,
+    chunks: Mapping[str, int] | Sequence[int] | None = None,
+    **options: Any,
+) -> tuple[Plan, Pixels]:
+    """Return the plan of labels in a store of their own, together with the pixels.
+
+    Parameters
+    ----------
+    da
+        The labels.
+    label
+        What is known of them; the image that they were made for is not beside them any more.
+    store
+        Where they are to be written.
+    name
+        Of the labels; left out, that of the array, else that of the store.
+    properties
+        What their attribute of xomezarr holds of the properties.
+    method
+        One that keeps values; left out, ``"mode"``.
+    chunks, **options
+        Those of `Target.asked` and `design`.
+    """
+    faults: list[OmeZarrError] = []
+    asked, options = Target.split(options)
+    target = Target.asked(faults, store, replaced=(), **asked)
+    da = _named(dequantify(da), name, faults)
+    made: Pyramid | None = None
+    with collecting(faults):
+        made = design(da, method=label_method(method, da.dtype), chunks=chunks, **options)
+    raise_all(faults, "the labels cannot be written")
+    assert made is not None
+    # they lie on the pixels of the pyramid that they are themselves
+    frame = Frame(da, tuple(dimension.axis for dimension in made.dimensions), made.grids, made.method.sampled)
+    own = target.default_name if da.name is None else str(da.name)
+    plan, pixels = plan_labels(Labels(da, method=made.method), own, frame, target, chunks=chunks)
+    plan = replace(plan, image=replace(plan.image, label=replace(label, source=None, source_extra={})))
+    if properties is not None:
+        plan = replace(plan, attributes={sidecar.KEY: {**plan.attributes[sidecar.KEY], sidecar.PROPERTIES: properties}})
+    return plan, pixels
 
 
 def as_integers(labels: xr.DataArray) -> xr.DataArray:
