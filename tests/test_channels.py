@@ -22,6 +22,7 @@ from xomezarr import spec
 from xomezarr.channels import (
     ACTIVE,
     COLOR,
+    EXTRA,
     LABEL,
     WINDOW,
     assign_channels,
@@ -34,7 +35,7 @@ from xomezarr.channels import (
     rgb_channels,
 )
 from xomezarr.cli import main
-from xomezarr.errors import ChannelError, DtypeError, MissingDependencyError, MultipleErrors
+from xomezarr.errors import ChannelError, DtypeError, MetadataChangedWarning, MissingDependencyError, MultipleErrors
 from xomezarr.model import Channel, Window
 
 
@@ -120,7 +121,7 @@ def test_the_channel_dimension_is_found_by_name_content_or_request() -> None:
 
 def test_coordinates_say_what_channels_say_and_where_they_say_nothing() -> None:
     assert coordinates([Channel(), Channel()], "c") == {}
-    all_but_labels = {COLOR, ACTIVE, *WINDOW.values()}
+    all_but_labels = {COLOR, ACTIVE, *WINDOW.values(), EXTRA}
     named = coordinates([Channel("a"), Channel()], "c")
     assert set(named) == {"c", *all_but_labels}
     assert named[COLOR].values.tolist() == ["", ""]
@@ -146,6 +147,12 @@ def test_coordinates_say_what_channels_say_and_where_they_say_nothing() -> None:
         ({"window": (1, 2, 3)}, "is not a pair"),
         ({"window": (5, 1)}, "runs from 5 to 1"),
         ({"window": (0, np.inf)}, "runs from 0 to inf"),
+        ({"window": {"min": 100, "max": 0, "start": 0, "end": 1}}, "within 100 to 0"),
+        (Channel("a", window=Window(0, 9, 5, 1)), "runs from 5 to 1"),
+        ({"window": Window(0, 9, 1, 5, {"min": 3})}, "the key 'min', which has a place of its own"),
+        (Channel("a", extra={"at": np.int64(5)}), "no dict of what JSON gives back"),
+        ({"extra": {"at": (1, 2)}}, "no dict of what JSON gives back"),
+        ({"extra": {"window": {}}}, "the key 'window', which has a place of its own"),
         ({"window": ("a", "b")}, "not made of numbers"),
         ({"window": {"start": 0}}, "needs start and end"),
         ({"window": {"start": 0, "end": 1, "mid": 2}}, "needs start and end"),
@@ -162,13 +169,13 @@ def test_c7_each_channel_at_fault_is_named(entry: Any, part: str) -> None:
 def test_c7_all_channels_at_fault_are_told_together() -> None:
     with pytest.raises(MultipleErrors, match=r"(?s)channels\[0\].*mauve.*channels\[2\].*puce"):
         assign_channels(image(), [{"color": "mauve"}, "b", {"color": "puce"}])
-    with pytest.raises(MultipleErrors, match=r"(?s)channel 1 of dimension 'c'.*puce.*channel 1 .*from 9.0 to 1.0"):
+    with pytest.raises(MultipleErrors, match=r"(?s)channel 1 of dimension 'c'.*puce.*channel 1 .*from 9 to inf"):
         describe_channels(
             image().assign_coords(
                 {
                     COLOR: ("c", ["", "puce", ""]),
                     WINDOW["start"]: ("c", [np.nan, 9, 0]),
-                    WINDOW["end"]: ("c", [np.nan, 1, 1]),
+                    WINDOW["end"]: ("c", [np.nan, np.inf, 1]),
                 }
             )
         )
@@ -191,7 +198,28 @@ def test_c7_the_call_that_fixes_it_does() -> None:
     plain = xr.DataArray(np.zeros((2, 2)), dims=("y", "x"))
     with pytest.raises(ChannelError, match=r"expand_dims\('c'\)$"):
         assign_channels(plain, ["a"])
+    for dim, told in (("q", "is none of the array"), ("y", "is one of space")):
+        with pytest.raises(ChannelError, match=rf"dim='{dim}' {told}.*leave dim out: assign_channels\(\[…\]\)$"):
+            assign_channels(image(), ["a", "b", "c"], dim)
+        with pytest.raises(ChannelError, match=rf"dim='{dim}' {told}.*expand_dims\('c'\)$"):
+            assign_channels(plain, ["a", "b"], dim)
     assert describe_channels(assign_channels(plain.expand_dims("c"), ["a"])) == (Channel("a", active=True),)
+
+
+@pytest.mark.parametrize("names", [np.array(list("abc")), pd.Index(list("abc")), image(c=list("abc")).c, tuple("abc")])
+def test_names_are_taken_from_whatever_holds_them_in_order(names: Any) -> None:
+    assert [channel.label for channel in describe_channels(assign_channels(image(), names)) or ()] == list("abc")
+    for wrong in ({"a", "b", "c"}, {"a": 1, "b": 2, "c": 3}, np.zeros((3, 2)), np.array("abc")):
+        with pytest.raises(ChannelError, match="give a list with one entry for each channel"):
+            assign_channels(image(), wrong)  # type: ignore[arg-type]
+
+
+def test_a_window_is_a_pair_a_dict_or_a_window() -> None:
+    whole = Window(0.0, 9.0, 1.0, 5.0, {"note": [1]})
+    entries: list[Any] = [{"window": whole}, {"window": (1, 5)}, Channel(window=Window(np.nan, np.nan, 1, 5))]
+    of_dtype = Window(0.0, 65535.0, 1.0, 5.0)
+    found = [channel.window for channel in describe_channels(assign_channels(image(), entries)) or ()]
+    assert found == [whole, of_dtype, of_dtype]
 
 
 # --- what xarray does with channels, and what is written then ----------------------
@@ -636,3 +664,173 @@ def test_windows_of_constant_and_empty_channels_have_a_width(tmp_path: Path, ver
         flat = xr.DataArray(np.full((1, 8, 8), value, "u1"), dims=("c", "y", "x"))
         ((_, _, (start, end), _),) = written(flat, tmp_path / f"{value}.zarr", version)
         assert 0 <= start < end <= 255
+
+
+# --- channels that share a name ----------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [["GFP", "DAPI", "GFP"], ["D", "D", "D"], ["a", "b", "a"]])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c6_channels_of_one_name_are_not_taken_for_each_other(tmp_path: Path, version: str, names: list[str]) -> None:
+    da = assign_channels(xr.DataArray(PIXELS[:3], dims=("c", "y", "x"), name="cycles"), names)
+    tree = da.omezarr.to_zarr(tmp_path / "a.zarr", version=version, levels=1)
+    stored = shown(tmp_path / "a.zarr")
+    assert len({window for _, _, window, _ in stored}) == len({color for _, color, _, _ in stored}) == 3
+    assert said(tree.omezarr.channels) == stored
+    assert said(tree.omezarr.to_zarr(tmp_path / "b.zarr").omezarr.channels) == stored
+    for order in ([2, 1, 0], [2, 0], [1]):
+        cropped = tree.omezarr.isel(c=order)
+        assert said(cropped.omezarr.channels) == [stored[index] for index in order]
+
+
+def test_c6_a_name_that_does_not_tell_which_channel_it_is_tells_nothing(tmp_path: Path) -> None:
+    """The tree is cropped past the accessor, so that its attributes still have all channels in the old order."""
+    da = assign_channels(xr.DataArray(PIXELS, dims=("c", "y", "x"), name="cycles"), ["GFP", "DAPI", "GFP", "Cy5"])
+    tree = da.omezarr.to_zarr(tmp_path / "a.zarr", levels=1)
+    stored = tree.omezarr.channels
+    unsaid = Channel("GFP", active=True)
+    assert tree.isel(c=[2, 1, 3]).omezarr.channels == (unsaid, stored[1], stored[3])
+    assert tree.isel(c=[1, 1, 3]).omezarr.channels == (*2 * [Channel("DAPI", active=True)], stored[3])
+
+
+# --- what other tools say of channels ----------------------------------------------
+
+
+OF_OTHERS = (
+    Channel(
+        "DAPI", "0000FF", Window(0, 4095, 3, 300, {"note": "dim"}), True, {"emissionWave": 461, "family": "linear"}
+    ),
+    Channel("GFP", "00FF00", Window(0, 4095, 5, 500), True, {"lut": {"name": "µ", "steps": [0, 0.5, None]}}),
+    Channel("Cy3", "FFA500", Window(0, 4095, 7, 700), True),
+)
+
+
+def of_others() -> xr.DataArray:
+    return assign_channels(xr.DataArray(PIXELS[:3], dims=("c", "y", "x"), name="stained"), OF_OTHERS)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c6_what_other_tools_say_of_channels_goes_with_them(tmp_path: Path, version: str) -> None:
+    da = of_others()
+    assert describe_channels(da) == OF_OTHERS
+    tree = da.omezarr.to_zarr(tmp_path / "a.zarr", version=version, levels=1)
+    assert tree.omezarr.metadata.channels == OF_OTHERS
+    opened = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr")
+    xr.testing.assert_identical(opened, da)
+    order = [2, 0]
+    expected = tuple(OF_OTHERS[index] for index in order)
+    assert opened.isel(c=order).omezarr.to_zarr(tmp_path / "b.zarr", levels=1).omezarr.metadata.channels == expected
+    assert tree.omezarr.isel(c=order).omezarr.to_zarr(tmp_path / "c.zarr").omezarr.metadata.channels == expected
+    plain = assign_channels(da.isel(c=[0]).reset_coords(drop=True), ["Cy5"])
+    joined = xr.concat([opened, plain], "c").omezarr.to_zarr(tmp_path / "d.zarr", levels=1).omezarr.metadata.channels
+    assert joined[:3] == OF_OTHERS
+    assert (joined[3].label, joined[3].extra) == ("Cy5", {})
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_c6_what_another_tool_changes_beside_channels_counts(tmp_path: Path, bare: bool) -> None:
+    of_others().omezarr.to_zarr(tmp_path / "a.zarr", levels=1)
+    attrs = json.loads((tmp_path / "a.zarr/.zattrs").read_text())
+    attrs["omero"]["channels"][0] |= {"emissionWave": 470}
+    attrs["omero"]["channels"][1]["window"] |= {"note": 1}
+    if bare:
+        del attrs["xomezarr"]
+    (tmp_path / "a.zarr/.zattrs").write_text(json.dumps(attrs))
+    with warnings.catch_warnings() if bare else pytest.warns(MetadataChangedWarning, match="the channels are others"):
+        first, second, third = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr").omezarr.channels
+    assert first == replace(OF_OTHERS[0], extra={**OF_OTHERS[0].extra, "emissionWave": 470})
+    assert second.window.extra == {"note": 1}
+    assert third == OF_OTHERS[2]
+
+
+def test_c6_what_other_tools_say_of_a_window_stays_where_the_array_has_channels_of_its_own(tmp_path: Path) -> None:
+    """An array whose coordinates say no more than its windows: what stands beside them is the store's."""
+    da = xr.DataArray(PIXELS[:1], dims=("c", "y", "x"), name="stained")
+    da = da.assign_coords({WINDOW["start"]: ("c", [3.0]), WINDOW["end"]: ("c", [30.0])})
+    da.omezarr.to_zarr(tmp_path / "a.zarr", levels=1)
+    attrs = json.loads((tmp_path / "a.zarr/.zattrs").read_text())
+    attrs["omero"]["channels"][0]["window"]["note"] = 1
+    (tmp_path / "a.zarr/.zattrs").write_text(json.dumps(attrs))
+    again = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr").omezarr.to_zarr(tmp_path / "b.zarr")
+    assert again.omezarr.metadata.channels[0].window.extra == {"note": 1}
+
+
+def test_c7_text_that_is_no_json_object_is_named() -> None:
+    for text in ("{", "[1]", '{"window": 5}'):
+        with pytest.raises(ChannelError, match=rf"channel 0 of dimension 'c': .*'{EXTRA}' holds .*drop_vars"):
+            describe_channels(of_others().assign_coords({EXTRA: ("c", [text, "", ""])}))
+
+
+def foreign(path: Path, version: str, **said: Any) -> Path:
+    """Write an image whose first channel says something in another tool's way."""
+    da = xr.DataArray(PIXELS[:2], dims=("c", "y", "x"), name="stained")
+    da = da.omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")
+    da.omezarr.to_zarr(path, version=version, levels=1)
+    group = zarr.open_group(path)
+    attrs = dict(group.attrs)
+    del attrs["xomezarr"]
+    channel = attrs.get("ome", attrs)["omero"]["channels"][0]
+    for key, value in said.items():
+        channel[key] = {**channel[key], **value} if isinstance(value, dict) else value
+    group.attrs.put(attrs)
+    return path
+
+
+def used(path: Path) -> tuple[Channel, ...]:
+    """Do with an image what needs its channels, and return them."""
+    tree = xr.open_datatree(path, engine="omezarr")
+    tree.omezarr.thumbnail()
+    assert main(["info", str(path)]) == 0
+    again = tree.omezarr.to_zarr(path.with_name("again.zarr"))
+    level = xr.open_dataarray(path, engine="omezarr")
+    assert level.omezarr.channels == tree.omezarr.channels == again.omezarr.channels
+    level.omezarr.to_zarr(path.with_name("level.zarr"), levels=1)
+    channels: tuple[Channel, ...] = tree.omezarr.channels
+    return channels
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize(
+    ("color", "read"),
+    [("#FF8000", "FF8000"), ("FF800040", "FF8000"), ("#FF8000FF", "FF8000"), ("#f80", "FF8800"), ("#f804", "FF8800")],
+)
+def test_c6_a_colour_of_another_tool_is_the_colour_that_it_says(
+    tmp_path: Path, version: str, color: str, read: str
+) -> None:
+    path = foreign(tmp_path / "a.zarr", version, color=color)
+    assert [repr(color) in finding.message for finding in spec.findings(dict(zarr.open_group(path).attrs))] == [True]
+    assert used(path)[0].color == read
+
+
+@pytest.mark.parametrize("color", ["orange-ish", "", "FF", "FF800", "FF80000", "#FF80000"])
+def test_c6_what_is_no_colour_is_left_out_and_named_as_it_is(tmp_path: Path, color: str) -> None:
+    path = foreign(tmp_path / "a.zarr", "0.4", color=color)
+    (finding,) = spec.findings(dict(zarr.open_group(path).attrs))
+    assert (finding.rule, finding.message) == ("42", f"the color is {color!r}")
+    assert xr.open_dataarray(path, engine="omezarr")[COLOR].values.tolist() == ["", "FF00FF"]
+    tree = xr.open_datatree(path, engine="omezarr")
+    tree.omezarr.thumbnail()
+    assert shown(Path(tree.omezarr.to_zarr(tmp_path / "b.zarr").encoding["source"]))[0][1] == "00FF00"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("window", [{"start": 9, "end": 1}, {"min": 100, "max": 0}])
+def test_c6_a_window_that_runs_backwards_is_read_as_it_is_and_told(
+    tmp_path: Path, version: str, window: dict[str, int]
+) -> None:
+    path = foreign(tmp_path / "a.zarr", version, window=window)
+    (finding,) = spec.findings(dict(zarr.open_group(path).attrs))
+    assert (finding.rule, finding.severity) == ("100", "warning")
+    assert all(f"{bound} {value}" in finding.message for bound, value in window.items())
+    read = used(path)[0].window
+    assert read is not None
+    assert {bound: getattr(read, bound) for bound in window} == window
+
+
+def test_c6_a_window_of_numbers_that_are_not_finite_is_left_out(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.zarr", "0.4", window={"max": float("inf")})
+    (finding,) = spec.findings(dict(zarr.open_group(path).attrs))
+    assert (finding.rule, finding.message) == ("44", "it is the number inf")
+    opened = xr.open_dataarray(path, engine="omezarr")
+    assert np.isnan(opened[WINDOW["start"]].values[0])
+    assert opened.omezarr.to_zarr(tmp_path / "b.zarr", levels=1).omezarr.channels[0].window is not None

@@ -27,6 +27,7 @@ import zarr
 import xomezarr
 from xomezarr import cli, progress
 from xomezarr.cli import main
+from xomezarr.errors import ChunkError
 from xomezarr.progress import rich_progress
 
 
@@ -585,6 +586,20 @@ def test_convert_takes_labels_along(tmp_path: Path, capsys: Any, monkeypatch: py
     assert xr.open_datatree("c.ome.zarr", engine="omezarr")["labels/again"].omezarr.colors == {1: "#ff0000ff"}
 
 
+def test_a_file_of_labels_may_have_any_name(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    image, labels = (xr.DataArray(np.full((8, 8), value, "u1"), dims=("y", "x")) for value in (9, 3))
+    np.save("a=b.npy", labels.values)
+    image.omezarr.to_zarr("a.zarr")
+    assert main(["convert", "a.zarr", "b.zarr", "--labels", "a=b.npy"]) == 0
+    assert list(xr.open_datatree("b.zarr", engine="omezarr").omezarr.labels) == ["a=b"]
+    assert main(["convert", "a.zarr", "c.zarr", "--labels", "c=a=b.npy"]) == 0
+    assert list(xr.open_datatree("c.zarr", engine="omezarr").omezarr.labels) == ["c"]
+    capsys.readouterr()
+    assert main(["convert", "--help"]) == 0
+    assert "--labels FILE " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("labels", [["nuclei="], ["=a.tif"], ["a.tif", "a=b.tif"]])
 def test_labels_that_cannot_be_read_are_a_fault_of_the_call(labels: list[str], tmp_path: Path, capsys: Any) -> None:
     options = [word for text in labels for word in ("--labels", text)]
@@ -624,3 +639,17 @@ def test_info_of_labels_plates_and_collections(tmp_path: Path, capsys: Any) -> N
     text, document = told("both.ome.zarr")
     assert re.search(r"^right .*0, 0, 30", text, re.MULTILINE)
     assert list(document["images"]) == ["left", "right"]
+
+
+def test_c7_what_mends_shards_in_zarr_v2_is_true_of_labels_too(tmp_path: Path) -> None:
+    """Labels have the version of their image, and no option of their own for it."""
+    small_image().omezarr.to_zarr(tmp_path / "a.zarr")
+    labels: Any = xr.DataArray(np.ones((40, 60), "uint8"), dims=("y", "x"))
+    for call in (
+        lambda: small_image().omezarr.to_zarr(tmp_path / "b.zarr", shards="auto"),
+        lambda: labels.omezarr.to_labels(tmp_path / "a.zarr", "nuclei", shards="auto"),
+    ):
+        with pytest.raises(
+            ChunkError, match=r"leave shards out, or write images with version=\"0.5\": labels have the"
+        ):
+            call()

@@ -26,6 +26,8 @@ import xomezarr
 from xomezarr.convert import FileArray, convert, open_image
 from xomezarr.errors import (
     AxisError,
+    LabelError,
+    MethodError,
     MissingDependencyError,
     NotOmeZarrError,
     OmeZarrError,
@@ -637,3 +639,41 @@ def test_c7_a_plate_without_wells_is_named_too(tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "plate", zarr_format=2, attributes={"plate": {"version": "0.4", "wells": []}})
     with pytest.raises(NotOmeZarrError, match=r'plate" is a plate, not an image; .*plate/A/1/0"$'):
         open_image(tmp_path / "plate")
+
+
+# --- labels ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("options", [{}, {"method": "nearest"}, {"levels": 2, "boundary": "trim", "factors": 3}])
+def test_c3_labels_stay_labels(tmp_path: Path, version: str, options: dict[str, Any]) -> None:
+    """Stripes, of which a mean would make values that are none of the labels."""
+    stripes = np.zeros((65, 67), "uint8")
+    stripes[::2] = 10
+    da = xr.DataArray(stripes, dims=("y", "x")).omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")
+    kept = xomezarr.Labels(da, {10: "red"}, {"label": [10], "area": [5.5]})
+    da.omezarr.to_zarr(tmp_path / "a", version=version, labels={"nuclei": kept, "mask": da > 0})
+    for name in ("nuclei", "mask"):
+        source: Any = xr.open_datatree(tmp_path / "a" / "labels" / name, engine="omezarr")
+        tree: Any = convert(tmp_path / "a" / "labels" / name, tmp_path / name, version=version, **options)
+        assert tree.omezarr.validate().valid
+        assert tree.omezarr.metadata.label.source is None
+        assert tree.omezarr.colors == source.omezarr.colors
+        assert tree.omezarr.properties.equals(source.omezarr.properties)
+        expected = source.omezarr.level(0).omezarr.pyramid(**{"method": "mode"} | options).omezarr.levels
+        for level, wanted in zip(tree.omezarr.levels, expected, strict=False):
+            xr.testing.assert_equal(level, wanted)
+            assert level.dtype == wanted.dtype
+        assert tree.omezarr.name == name
+
+
+def test_c7_labels_are_neither_averaged_nor_labelled(tmp_path: Path) -> None:
+    cells(5).omezarr.to_zarr(tmp_path / "a", labels={"nuclei": cells(3)})
+    source = tmp_path / "a" / "labels" / "nuclei"
+    with pytest.raises(MethodError, match="values that level 0 does not have"):
+        convert(source, tmp_path / "b", method="local_mean")
+    with pytest.raises(LabelError, match=r"holds labels, and labels are those of an image; .*convert\(image, dst"):
+        convert(source, tmp_path / "b", labels={"more": cells(3)})
+    with pytest.raises(OmeZarrError, match=r"convert has no option metod=; give method="):
+        convert(source, tmp_path / "b", metod="mode")
+    assert not (tmp_path / "b").exists()

@@ -359,7 +359,9 @@ def test_the_command_hands_over_images_and_options(folder: Path, tmp_path: Path,
     image = wells["B", "10"]["2"]
     assert list(image.c.values) == ["nuclei", "actin"]
     assert image.omezarr.scale == {"c": 1, "y": 0.5, "x": 0.25}
-    assert "16 files make 8 images of a plate of 2 rows × 2 columns" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "16 files make 8 images of a plate of 2 rows × 2 columns" in told
+    assert "channels: nuclei, actin" in told
 
 
 def test_a_dry_run_says_what_would_be_made_and_opens_nothing(folder: Path, written: Any, capsys: Any) -> None:
@@ -369,6 +371,8 @@ def test_a_dry_run_says_what_would_be_made_and_opens_nothing(folder: Path, writt
     assert main(asked) == 0
     said = capsys.readouterr().out
     assert "rows: A, B\ncolumns: 2, 10\nfields: 1, 2\nchannels: DAPI, GFP\nit would be written to plate" in said
+    assert main([*asked, "--channels", "nuclei,actin"]) == 0
+    assert "channels: nuclei, actin\nit would" in capsys.readouterr().out
     assert main([*asked, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "store": "plate.ome.zarr",

@@ -956,3 +956,75 @@ def test_c8_a_process_that_is_stopped_leaves_the_old_image(tmp_path: Path, numbe
     assert bool(list(place.glob(".levels.*"))) == (number == signal.SIGKILL)
     assert scale(place, "--in-place", "--method", "gaussian") == 0
     assert not list(place.glob(".*.partial"))  # the next run removes what the killed one has left
+
+
+PYRAMIDS: dict[str, list[str]] = {
+    "fewer levels": ["--max-layer", "1"],
+    "no coarser level": ["--max-layer", "0"],
+    "samples": ["--method", "nearest", "--max-layer", "2"],
+    "means again": ["--max-layer", "2"],
+    "other factors": ["--downscale", "z=1,y=3,x=2", "--max-layer", "2"],
+    "trimmed": ["--boundary", "trim", "--max-layer", "2"],
+    "all at once": ["--downscale", "3", "--boundary", "trim", "--method", "nearest", "--max-layer", "1"],
+    "as many as there are": ["--max-layer", "9"],
+}
+
+
+@pytest.mark.parametrize("zarr_format", FORMATS)
+@pytest.mark.parametrize("options", PYRAMIDS.values(), ids=PYRAMIDS)
+def test_labels_and_their_image_are_scaled_apart_only_with_a_warning(
+    tmp_path: Path, capsys: Any, options: list[str], zarr_format: int
+) -> None:
+    """The command that the warning ends with puts the labels on the image's levels, whichever of the two came first."""
+    place = tmp_path / "a.zarr"
+    labels = image((pixels() > 100).astype("u1"), None)
+    kept = xomezarr.Labels(labels, {1: "red"}, {"label": [1], "area": [5.5]})
+    image().omezarr.to_zarr(place, levels=3, version=FORMATS[zarr_format], labels={"nuclei": kept})
+
+    def apart() -> bool:
+        tree: Any = xr.open_datatree(place, engine="omezarr")
+        own, theirs = tree["labels/nuclei"].omezarr.levels, tree.omezarr.levels
+        return len(own) != len(theirs) or not all(
+            level[dim].equals(other[dim]) for level, other in zip(own, theirs, strict=True) for dim in level.dims
+        )
+
+    for target in (place, place / "labels" / "nuclei"):
+        flags = [*options, *([] if target == place or "--method" in options else ["--labeled"])]
+        assert scale(target, "--in-place", *flags) == 0
+        warned = said_with_output(capsys)
+        assert bool(warned) == apart()
+        if warned:
+            command = warned.strip().splitlines()[-1].rpartition(": xomezarr ")[2].split()
+            assert main(command) == 0
+            assert said_with_output(capsys) == ""
+            assert not apart()
+    tree: Any = xr.open_datatree(place, engine="omezarr")
+    assert tree.omezarr.validate().valid
+    assert tree["labels/nuclei"].omezarr.colors == {1: "#ff0000ff"}
+
+
+def test_labels_that_are_scaled_against_their_image_are_told(tmp_path: Path, capsys: Any) -> None:
+    place = tmp_path / "a.zarr"
+    image().omezarr.to_zarr(place, levels=3, labels={"nuclei": image((pixels() > 100).astype("u1"), None)})
+    nuclei = place / "labels" / "nuclei"
+    for options, told in (
+        (["--max-layer", "4"], "at the coarsest, and the image has 3 levels, 5 × 10 × 7 at the coarsest"),
+        (["--max-layer", "2", "--method", "nearest"], "pixel 0 of level 1 along 'y' is at 0, and that of the image at"),
+    ):
+        assert scale(nuclei, "--in-place", "--labeled", *options) == 0
+        warned = said_with_output(capsys)
+        assert told in warned
+        assert main(warned.rpartition(": xomezarr ")[2].split()) == 0
+        assert said_with_output(capsys) == ""
+
+
+@pytest.mark.parametrize("version", FORMATS.values())
+def test_labels_that_are_scaled_as_labels_stay_labels(tmp_path: Path, capsys: Any, version: str) -> None:
+    kept = xomezarr.Labels(image((pixels() > 100).astype("u1"), None), {1: "red"}, {"label": [1], "area": [5.5]})
+    image().omezarr.to_zarr(tmp_path / "a.zarr", levels=3, version=version, labels={"nuclei": kept})
+    for number, options in enumerate((["--labeled"], ["--method", "nearest"])):
+        scaled(capsys, tmp_path / "a.zarr" / "labels" / "nuclei", tmp_path / f"{number}.zarr", *options)
+        tree: Any = xr.open_datatree(tmp_path / f"{number}.zarr", engine="omezarr")
+        assert tree.omezarr.colors == {1: "#ff0000ff"}
+        assert tree.omezarr.properties.to_dict("index") == {1: {"area": 5.5}}
+        assert tree.omezarr.validate().valid

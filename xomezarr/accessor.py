@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xomezarr import channels as channels_module
 from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, tree
 from xomezarr import pyramid as pyramid_module
+from xomezarr.channels import Channels
 from xomezarr.coords import Irregular
 from xomezarr.downsample import MethodLike
 from xomezarr.errors import OmeZarrError
@@ -173,7 +174,7 @@ class OmeZarrArrayAccessor:
 
     def assign_channels(
         self,
-        channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+        channels: Channels | None = None,
         dim: str | None = None,
         *,
         rgb: bool = False,
@@ -183,7 +184,7 @@ class OmeZarrArrayAccessor:
         Parameters
         ----------
         channels
-            One for each index: a label, or a dict of ``label``, ``color``, ``window`` and ``active``.
+            One for each index: a label, or a dict of ``label``, ``color``, ``window``, ``active`` and ``extra``.
         dim
             The channel dimension; left out, it is found.
         rgb

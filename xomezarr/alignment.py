@@ -21,7 +21,7 @@ from xomezarr.labels import LABEL_METHOD, label_method
 from xomezarr.model import Axis
 from xomezarr.pyramid import VARIABLE, Pyramid, choose_chunks
 
-__all__ = ["Frame", "aligned", "check_names_apart"]
+__all__ = ["MEETS_WITHIN", "Frame", "aligned", "check_names_apart", "steps_between"]
 
 MEETS_WITHIN = 0.1
 """Levels meet where no pixel of one is further than this part of its size from that of the other.
@@ -103,7 +103,7 @@ def aligned(
         da = adopted(da, name, frame)
     raise_all(faults, f"the labels {name!r} cannot be written")
     shared = [str(dim) for dim in da.dims if da.sizes[dim] == frame.sizes[str(dim)]]
-    steps, boundary = steps_between(frame, shared, name)
+    steps, boundary = steps_between(frame.grids, shared, name)
     row = fitting_method(method, da, name, frame, steps)
     types = {axis.name: axis.type for axis in frame.axes if axis.type and axis.name in da.dims}
     dimensions = describe(da, axes=types, irregular="keep")
@@ -248,7 +248,9 @@ def _differs(own: xr.DataArray, wanted: xr.DataArray, grid: Grid) -> Any:
     return own.values != wanted.values
 
 
-def steps_between(frame: Frame, dims: Sequence[str], name: str) -> tuple[list[dict[str, int]], Boundary]:
+def steps_between(
+    levels: Sequence[Mapping[str, Grid]], dims: Sequence[str], name: str
+) -> tuple[list[dict[str, int]], Boundary]:
     """Return by which whole factors, and with which boundary, the sizes of an image's levels come about.
 
     Raises
@@ -261,16 +263,16 @@ def steps_between(frame: Frame, dims: Sequence[str], name: str) -> tuple[list[di
     # sizes alone allow for several factors: those that the scales tell come first
     for factors, boundary in itertools.product((_told_factor, _possible_factor), boundaries):
         steps: list[dict[str, int]] = []
-        for fine, coarse in itertools.pairwise(frame.grids):
+        for fine, coarse in itertools.pairwise(levels):
             step = {dim: factors(fine[dim], coarse[dim], boundary) for dim in dims}
             if not all(step.values()):
                 break
             steps.append(step)
-        if len(steps) == len(frame.grids) - 1:
+        if len(steps) == len(levels) - 1:
             return steps, boundary
         reached = max(reached, len(steps))
     level = reached + 1
-    sizes = [{dim: grids[dim].size for dim in dims} for grids in frame.grids[level - 1 : level + 1]]
+    sizes = [{dim: grids[dim].size for dim in dims} for grids in levels[level - 1 : level + 1]]
     raise LabelError(
         f"no whole factors make level {level} of the image, of sizes {sizes[1]}, from the level above, of sizes "
         f"{sizes[0]}, so that no level of the labels {name!r} can lie on it; write the image anew: "

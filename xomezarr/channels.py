@@ -1,6 +1,6 @@
 """Names, colours and windows of channels, kept as coordinates along the channel dimension.
 
-The dimension coordinate holds the labels; beside it stand `COLOR`, `ACTIVE`, `WINDOW` and, where the
+The dimension coordinate holds the labels; beside it stand `COLOR`, `ACTIVE`, `WINDOW`, `EXTRA` and, where the
 dimension coordinate holds something else than text, `LABEL`. Selecting and reordering keep them true, and so does
 joining: `xarray.concat` wants the same coordinates on every side, so that they are there even where they say nothing.
 """
@@ -8,6 +8,7 @@ joining: `xarray.concat` wants the same coordinates on every side, so that they 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,9 +27,11 @@ __all__ = [
     "ACTIVE",
     "COLOR",
     "COLORS",
+    "EXTRA",
     "LABEL",
     "RGB",
     "WINDOW",
+    "Channels",
     "assign_channels",
     "channel_coordinates",
     "channel_dim",
@@ -45,6 +48,11 @@ LABEL = "channel_label"
 COLOR = "channel_color"
 ACTIVE = "channel_active"
 WINDOW: Mapping[str, str] = {bound: f"channel_window_{bound}" for bound in ("min", "max", "start", "end")}
+EXTRA = "channel_extra"
+"""Holds what other tools say of a channel, as the text of a JSON object; ``""`` where they say nothing."""
+
+type Channels = Sequence[Channel | Mapping[str, Any] | str] | NDArray[Any] | pd.Index | xr.DataArray
+"""One entry for each channel, as `assign_channels` takes them."""
 
 PALETTES: Mapping[int, tuple[str, ...]] = {
     1: ("FFFFFF",),
@@ -64,6 +72,11 @@ PERCENTILES = (0.5, 99.8)
 
 _SOME_WINDOW = '{"window": (0, 1)}'
 
+_SOME_EXTRA = '{"extra": {"family": "linear"}}'
+
+_KEYS = ("label", "color", "window", "active", "extra")
+"""Of a channel that is given as a dict: the fields of `Channel`."""
+
 
 def channel_dim(da: xr.DataArray, axes: Mapping[str, str] | None = None) -> str | None:
     """Return the array's channel dimension, or None."""
@@ -75,7 +88,7 @@ def channel_coordinates(dims: Iterable[str]) -> set[str]:
     from xomezarr.coords import AXIS_TYPES
 
     names = {dim for dim in dims if AXIS_TYPES.get(dim.lower()) == "channel"}
-    return {*names, LABEL, COLOR, ACTIVE, *WINDOW.values()}
+    return {*names, LABEL, COLOR, ACTIVE, *WINDOW.values(), EXTRA}
 
 
 def describe_channels(da: xr.DataArray, dim: str | None = None) -> tuple[Channel, ...] | None:
@@ -96,13 +109,15 @@ def describe_channels(da: xr.DataArray, dim: str | None = None) -> tuple[Channel
     Raises
     ------
     ChannelError
-        If a colour is none, or a window is not made of finite ascending numbers or lacks its start or end.
+        If a colour is none, a window is not made of finite numbers or lacks its start or end, or what other tools say
+        is no JSON object.
 
     Notes
     -----
     A coordinate without dimensions counts for every channel: `xarray.DataArray.expand_dims` leaves those of a single
     channel so, and `xarray.concat` those that are the same on every side. Where a window has no ``min`` and ``max``,
-    they are those of the dtype if it holds integers, else ``start`` and ``end``.
+    they are those of the dtype if it holds integers, else ``start`` and ``end``. A window that runs
+    backwards, as some tools write them, is taken as it is.
     """
     dim = dim or channel_dim(da)
     if dim is None:
@@ -110,7 +125,7 @@ def describe_channels(da: xr.DataArray, dim: str | None = None) -> tuple[Channel
     labels = _along(da, dim, LABEL)
     if labels is None:
         labels = _along(da, dim, dim)
-    colors, active = _along(da, dim, COLOR), _along(da, dim, ACTIVE)
+    colors, active, extras = (_along(da, dim, name) for name in (COLOR, ACTIVE, EXTRA))
     bounds = {bound: _along(da, dim, name) for bound, name in WINDOW.items()}
     faults: list[OmeZarrError] = []
     channels = []
@@ -122,20 +137,23 @@ def describe_channels(da: xr.DataArray, dim: str | None = None) -> tuple[Channel
             continue
         where = f"channel {index} of dimension {dim!r}"
         said = {bound: values[index] for bound, values in bounds.items() if values is not None}
-        color, window = _text(colors, index), None
+        color, window, extra = _text(colors, index), None, dict[str, Any]()
         with _of(where, faults):
             color = None if color is None else hex_color(color)
         with _of(where, faults):
             window = _window(said, da.dtype)
+        with _of(where, faults):
+            extra, of_window = _unpacked(_text(extras, index))
+            window = window and dataclasses.replace(window, extra=of_window)
         shown = None if active is None or pd.isna(active[index]) else bool(active[index])
-        channels.append(Channel(label, color, window, shown))
+        channels.append(Channel(label, color, window, shown, extra))
     raise_all(faults, "the channels cannot be used")
     return tuple(channels)
 
 
 def assign_channels(
     da: xr.DataArray,
-    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    channels: Channels | None = None,
     dim: str | None = None,
     *,
     rgb: bool = False,
@@ -147,9 +165,10 @@ def assign_channels(
     da
         With a channel dimension.
     channels
-        One for each index: a label, or a dict of ``label``, ``color``, ``window`` (``(start, end)`` or a dict of
-        ``start``, ``end`` and perhaps ``min``, ``max``) and ``active``, or a `Channel`. What is left out is chosen when
-        the image is written. Colours are what `hex_color` takes: ``"#rrggbb"``, a name of CSS or of matplotlib, or
+        One for each index: a label, or a dict of ``label``, ``color``, ``window`` (``(start, end)``, a `Window`, or a
+        dict of ``start``, ``end`` and perhaps ``min``, ``max``), ``active`` and ``extra`` (keys of other tools, kept as
+        they are), or a `Channel`. Labels alone may be an array or an index. What is left out is chosen when the image
+        is written. Colours are what `hex_color` takes: ``"#rrggbb"``, a name of CSS or of matplotlib, or
         numbers; ``"green"`` is pure green, ``00FF00``, as microscopes show it. With `rgb`, channels may be left out.
     dim
         The channel dimension; left out, it is found.
@@ -159,7 +178,7 @@ def assign_channels(
     Raises
     ------
     ChannelError
-        If there is no channel dimension, the number differs from its size, or a value is unusable.
+        If there is no channel dimension, or `dim` is none, the number differs from its size, or a value is unusable.
     DtypeError
         If the image is not uint8, and `rgb` is asked for.
     MissingDependencyError
@@ -174,28 +193,24 @@ def assign_channels(
     >>> assign_channels(photograph, rgb=True).c.values
     array(['red', 'green', 'blue'], dtype='<U5')
     """
-    dim = dim or channel_dim(da)
-    if dim is None or dim not in da.dims:
-        raise ChannelError(
-            f"the array has no channel dimension{' for rgb=True' if rgb else ''}; its dimensions are {tuple(da.dims)}: "
-            "rename the one that holds channels to 'c', or add one: expand_dims('c')"
-        )
+    dim = _asked_dim(da, dim, rgb=rgb)
     if rgb:
         _check_rgb(da, dim)
     if channels is None and rgb:
         channels = [Channel()] * len(RGB)
-    if isinstance(channels, str | bytes) or not isinstance(channels, Sequence):
+    entries = _entries(channels)
+    if entries is None:
         raise ChannelError(
             f"channels is {channels!r}; give a list with one entry for each channel: {_example(da.sizes[dim])}"
         )
-    if len(channels) != da.sizes[dim]:
+    if len(entries) != da.sizes[dim]:
         raise ChannelError(
-            f"{len(channels)} channels are given for dimension {dim!r} of size {da.sizes[dim]}; "
+            f"{len(entries)} channels are given for dimension {dim!r} of size {da.sizes[dim]}; "
             f"give one for each index: {_example(da.sizes[dim])}"
         )
     faults: list[OmeZarrError] = []
     parsed: list[Channel] = []
-    for index, entry in enumerate(channels):
+    for index, entry in enumerate(entries):
         with _of(f"channels[{index}]", faults):
             parsed.append(_parse(entry))
     raise_all(faults, "the channels cannot be assigned")
@@ -217,6 +232,38 @@ def rgb_channels(dtype: np.dtype[Any]) -> tuple[Channel, Channel, Channel]:
     window = Window(0.0, 255.0, 0.0, 255.0) if dtype == np.uint8 else None
     red, green, blue = (Channel(label, color, window) for label, color in RGB)
     return red, green, blue
+
+
+def _asked_dim(da: xr.DataArray, dim: str | None, *, rgb: bool) -> str:
+    """Return the dimension that is to hold channels; one that lies in space or time cannot."""
+    if dim is None:
+        dim = channel_dim(da)
+        if dim is None:
+            raise ChannelError(
+                f"the array has no channel dimension{' for rgb=True' if rgb else ''}; its dimensions are "
+                f"{tuple(da.dims)}: rename the one that holds channels to 'c', or add one: expand_dims('c')"
+            )
+        return dim
+    kind = infer_axis_type(da, dim, {}) if dim in da.dims else None
+    if dim not in da.dims or kind in ("space", "time"):
+        told = "is none of the array" if kind is None else f"is one of {kind}"
+        known = channel_dim(da)
+        cure = "leave dim out" if known is not None else "give the one that holds channels, or add one"
+        raise ChannelError(
+            f"dim={dim!r} {told}, whose dimensions are {tuple(da.dims)}; {cure}: "
+            + ("assign_channels([…])" if known is not None else "expand_dims('c')")
+        )
+    return dim
+
+
+def _entries(channels: Any) -> list[Any] | None:
+    """Return what is given of each channel; None for what has no order, or is text."""
+    if isinstance(channels, Sequence) and not isinstance(channels, str | bytes):
+        return list(channels)
+    if hasattr(channels, "__array__") and np.ndim(channels) == 1:
+        values: list[Any] = np.asarray(channels).tolist()
+        return values
+    return None
 
 
 def _check_rgb(da: xr.DataArray, dim: str) -> None:
@@ -279,6 +326,7 @@ def coordinates(channels: Sequence[Channel], dim: str, existing: xr.DataArray | 
     for bound, name in WINDOW.items():
         values = [np.nan if c.window is None else float(getattr(c.window, bound)) for c in channels]
         result[name] = xr.Variable(dim, np.array(values))
+    result[EXTRA] = xr.Variable(dim, np.array([_packed(channel) for channel in channels], dtype=np.str_))
     return result
 
 
@@ -350,17 +398,16 @@ def _of(where: str, faults: list[OmeZarrError]) -> Iterator[None]:
 
 
 def _parse(entry: Channel | Mapping[str, Any] | str) -> Channel:
-    if isinstance(entry, Channel):
-        color = None if entry.color is None else hex_color(entry.color)
-        return dataclasses.replace(entry, color=color)
     if isinstance(entry, str):
         return Channel(str(entry))
+    if isinstance(entry, Channel):
+        entry = {key: getattr(entry, key) for key in _KEYS}
     if not isinstance(entry, Mapping):
         raise ChannelError(f'{entry!r} is neither a label nor a dict; give a label: "DAPI"')
-    unknown = set(entry) - {"label", "color", "window", "active"}
+    unknown = set(entry) - set(_KEYS)
     if unknown:
         raise ChannelError(
-            f"the key {min(map(str, unknown))!r} is not known; the keys are label, color, window and active: "
+            f"the key {min(map(str, unknown))!r} is not known; the keys are {', '.join(_KEYS[:-1])} and {_KEYS[-1]}: "
             '{"label": "DAPI"}'
         )
     label, color, active = (entry.get(key) for key in ("label", "color", "active"))
@@ -373,6 +420,7 @@ def _parse(entry: Channel | Mapping[str, Any] | str) -> Channel:
         None if color is None else hex_color(color),
         _parse_window(entry.get("window")),
         None if active is None else bool(active),
+        _parse_extra(entry.get("extra"), _KEYS[:-1]),
     )
 
 
@@ -380,7 +428,14 @@ def _parse_window(window: Any) -> Window | None:
     """Read a window; bounds that are left out are NaN, as in the coordinates, and follow the dtype later."""
     if window is None:
         return None
-    if isinstance(window, Mapping):
+    extra: Mapping[str, Any] = {}
+    low: Any
+    high: Any
+    if isinstance(window, Window):
+        extra = _parse_extra(window.extra, tuple(WINDOW))
+        start, end = window.start, window.end
+        low, high = (None if pd.isna(bound) else bound for bound in (window.min, window.max))
+    elif isinstance(window, Mapping):
         if not {"start", "end"} <= set(window) <= set(WINDOW):
             raise ChannelError(
                 f'the window {dict(window)!r} needs start and end, and may have min and max: {{"start": 0, "end": 1}}'
@@ -393,10 +448,58 @@ def _parse_window(window: Any) -> Window | None:
         except (TypeError, ValueError):
             raise ChannelError(f"the window {window!r} is not a pair of numbers: {_SOME_WINDOW}") from None
         low = high = None
-    checked = _checked_window(start if low is None else low, end if high is None else high, start, end)
+    checked = _finite_window(start if low is None else low, end if high is None else high, start, end)
+    if not (checked.start <= checked.end and checked.min <= checked.max):
+        raise _unusable(checked)
     return dataclasses.replace(
-        checked, min=np.nan if low is None else checked.min, max=np.nan if high is None else checked.max
+        checked,
+        min=np.nan if low is None else checked.min,
+        max=np.nan if high is None else checked.max,
+        extra=extra,
     )
+
+
+def _parse_extra(extra: Any, known: Sequence[str]) -> Mapping[str, Any]:
+    """Check keys of other tools, which JSON has to give back as they are."""
+    if extra is None:
+        return {}
+    try:
+        same = isinstance(extra, Mapping) and json.loads(json.dumps(dict(extra), allow_nan=False)) == extra
+    except (TypeError, ValueError, RecursionError):
+        same = False
+    if not same:
+        raise ChannelError(
+            f"extra is {extra!r}, and no dict of what JSON gives back as it is: text, numbers, lists and dicts: "
+            f"{_SOME_EXTRA}"
+        )
+    if own := [key for key in known if key in extra]:
+        raise ChannelError(f"extra has the key {own[0]!r}, which has a place of its own; take it out: {_SOME_EXTRA}")
+    return dict(extra)
+
+
+def _packed(channel: Channel) -> str:
+    """Return the keys of other tools as text: those of the window in an object of their own, as in OME-Zarr."""
+    extra = dict(channel.extra)
+    if channel.window is not None and channel.window.extra:
+        extra["window"] = dict(channel.window.extra)
+    return json.dumps(extra, ensure_ascii=False) if extra else ""
+
+
+def _unpacked(text: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what `_packed` makes: the keys of a channel, and those of its window."""
+    if text is None:
+        return {}, {}
+    try:
+        extra = json.loads(text)
+    except ValueError:
+        extra = None
+    of_window = extra.pop("window", {}) if isinstance(extra, dict) else None
+    if not isinstance(extra, dict) or not isinstance(of_window, dict):
+        raise ChannelError(
+            f"the coordinate {EXTRA!r} holds {text!r}, and no JSON object; give the keys of other tools again: "
+            f"assign_channels([{_SOME_EXTRA}, …]), or leave them out: drop_vars({EXTRA!r})"
+        )
+    return extra, of_window
 
 
 def _along(da: xr.DataArray, dim: str, name: str) -> NDArray[Any] | None:
@@ -432,12 +535,12 @@ def _window(bounds: Mapping[str, Any], dtype: np.dtype[Any]) -> Window | None:
         given = " and ".join(f"{bound} {value}" for bound, value in said.items())
         raise ChannelError(f"the window has {given}, and no {' and no '.join(missing)}; give both: {_SOME_WINDOW}")
     start, end = said["start"], said["end"]
-    checked = _checked_window(said.get("min", start), said.get("max", end), start, end)
+    checked = _finite_window(said.get("min", start), said.get("max", end), start, end)
     low, high = _whole_range(dtype) or (checked.start, checked.end)
     return dataclasses.replace(
         checked,
-        min=checked.min if "min" in said else min(low, checked.start),
-        max=checked.max if "max" in said else max(high, checked.end),
+        min=checked.min if "min" in said else min(low, checked.start, checked.end),
+        max=checked.max if "max" in said else max(high, checked.start, checked.end),
     )
 
 
@@ -448,14 +551,18 @@ def _whole_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
     return (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)) if dtype.kind in "iu" else None
 
 
-def _checked_window(low: Any, high: Any, start: Any, end: Any) -> Window:
+def _finite_window(low: Any, high: Any, start: Any, end: Any) -> Window:
     try:
         window = Window(float(low), float(high), float(start), float(end))
     except (TypeError, ValueError):
         raise ChannelError(f"the window {(low, high, start, end)!r} is not made of numbers: {_SOME_WINDOW}") from None
-    if not (np.isfinite([window.min, window.max, window.start, window.end]).all() and window.start <= window.end):
-        raise ChannelError(
-            f"the window runs from {start} to {end}, within {low} to {high}; "
-            f"give finite numbers, the first no larger than the second: {_SOME_WINDOW}"
-        )
+    if not np.isfinite([window.min, window.max, window.start, window.end]).all():
+        raise _unusable(window)
     return window
+
+
+def _unusable(window: Window) -> ChannelError:
+    return ChannelError(
+        f"the window runs from {window.start:g} to {window.end:g}, within {window.min:g} to {window.max:g}; "
+        f"give finite numbers, the first of each pair no larger than the second: {_SOME_WINDOW}"
+    )

@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -22,7 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.convert import convert as convert_image
-from xomezarr.convert import open_labels, prepared
+from xomezarr.convert import plan_conversion
 from xomezarr.description import as_text, described, description_of
 from xomezarr.errors import (
     AxisError,
@@ -159,7 +160,7 @@ def convert(
     dims: str | None = None,
     channels: str | None = None,
     rgb: bool = False,
-    labels: tuple[str, ...] = (),
+    labels: Annotated[tuple[str, ...], _spelled("labels", metavar="FILE")] = (),
     series: Annotated[int | None, _count("series")] = None,
     shards: str | None = None,
     max_memory: Annotated[str | None, _spelled("max_memory")] = None,
@@ -203,8 +204,8 @@ def convert(
     rgb
         The three channels are red, green and blue; TIFFs of colour images say so themselves.
     labels
-        File of a label image, nuclei.tif, or with another name than the file's, nuclei=segmented.tif; as often as there
-        are labels.
+        File of a label image, nuclei.tif, or with another name than the file's, nuclei=segmented.tif. One each time:
+        --labels nuclei.tif --labels cells.tif.
     series
         Index of the image in a TIFF that holds several.
     shards
@@ -243,8 +244,7 @@ def convert(
     }
     label_files = _parse_labels(labels)
     if dry_run:
-        opened: Any = prepared(src, dst, **image)
-        _show_plan(opened.omezarr.plan(dst, labels=open_labels(src, label_files, opened, dst), **options), as_json=json)
+        _show_plan(plan_conversion(src, dst, labels=label_files, **image, **options)[0], as_json=json)
         return DONE
     with _cluster(scheduler):
         tree = convert_image(src, dst, labels=label_files, progress=True, **image, **options)
@@ -462,14 +462,17 @@ def plate(
         "channels": None if channels is None else [channel.strip() for channel in channels.split(",")],
     }
     folder = scan(src, pattern)
+    written = folder
+    if channels is not None and "channel" in folder.stacked:
+        written = replace(folder, stacked={**folder.stacked, "channel": tuple(image["channels"])})
     if not dry_run:
         wells = open_images(folder, **image)
         with _cluster(scheduler):
             import_module("xomezarr").write_plate(wells, dst, name=name, progress=True, **options)
     if json:
-        print(_json({"store": dst, **folder.to_dict()}))
+        print(_json({"store": dst, **written.to_dict()}))
     else:
-        print(f"{folder}\n{'it would be written' if dry_run else 'written'} to {dst}")
+        print(f"{written}\n{'it would be written' if dry_run else 'written'} to {dst}")
     return DONE
 
 
@@ -674,7 +677,7 @@ def _parse_units(text: str) -> str | dict[str, str]:
 
 
 def _parse_labels(given: Sequence[str]) -> dict[str, str]:
-    """Read ``nuclei=segmented.tif``, or a file that the labels are named by.
+    """Read ``nuclei=segmented.tif``, or a file that the labels are named by, which may have such a name itself.
 
     >>> _parse_labels(["nuclei=segmented.tif", "data/mask.ome.tif"])
     {'nuclei': 'segmented.tif', 'mask': 'data/mask.ome.tif'}
@@ -682,7 +685,7 @@ def _parse_labels(given: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in given:
         name, equals, path = text.partition("=")
-        if not equals:
+        if not equals or Path(text).exists():
             name, path = Path(text.rstrip("/")).name.partition(".")[0], text
         if not name or not path or name in found:
             raise UsageError(

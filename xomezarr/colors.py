@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xomezarr.errors import ColorError, MissingDependencyError
 
-__all__ = ["COLORS", "hex_color", "rgba"]
+__all__ = ["COLORS", "hex_color", "rgba", "stored_color"]
 
 COLORS: Mapping[str, str] = {
     "red": "FF0000",
@@ -92,6 +92,21 @@ def hex_color(color: str | Sequence[float] | NDArray[Any]) -> str:
             f'the colour {color!r} has an opacity, and channels of OME-Zarr have none; leave it out: "#{digits}"'
         )
     return digits
+
+
+def stored_color(text: str) -> str | None:
+    """Return the six hexadecimal digits of a colour in a store, whose writer may have put them in a way of its own.
+
+    A ``#`` before them is left out, and so is an opacity after them, as channels have none; what is no colour by digits
+    is None.
+
+    >>> [stored_color(text) for text in ("00ff00", "#FF0000", "FF000080", "#0f0", "red")]
+    ['00ff00', 'FF0000', 'FF0000', '00ff00', None]
+    """
+    digits = text.removeprefix("#")
+    if digits != text and re.fullmatch(r"[0-9A-Fa-f]{3,4}", digits):
+        digits = "".join(2 * digit for digit in digits)
+    return digits[:6] if re.fullmatch(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?", digits) else None
 
 
 def _named(color: str) -> tuple[int, ...]:

@@ -21,10 +21,11 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import omexml, source, spec
-from xomezarr.channels import RGB, assign_channels, rgb_channels
+from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
     AxisError,
+    LabelError,
     LabelWarning,
     MissingDependencyError,
     NotOmeZarrError,
@@ -33,14 +34,20 @@ from xomezarr.errors import (
     OtherImagesWarning,
     StoreExistsError,
     StoreNotFoundError,
+    raise_all,
     warn,
 )
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
-from xomezarr.model import Channel
+from xomezarr.model import Channel, LabelImage
 from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
+from xomezarr.pixels import Pixels
+from xomezarr.plan import Plan
+from xomezarr.planning import Target, known_options, plan_array, plan_label_image, stored_metadata
 from xomezarr.read import open_tree
+from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import check_array, check_complete, find_member, overlap, resolve
+from xomezarr.write import write_plan
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -140,7 +147,7 @@ def convert(
     series: int | None = None,
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
-    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    channels: Channels | None = None,
     rgb: bool = False,
     labels: Mapping[str, Any] | None = None,
     src_storage_options: Mapping[str, Any] | None = None,
@@ -148,6 +155,8 @@ def convert(
     **options: Any,
 ) -> xr.DataTree:
     """Convert an image file to OME-Zarr.
+
+    Labels that are in OME-Zarr stay labels: their method keeps values, and colours and properties go along.
 
     Parameters
     ----------
@@ -176,6 +185,40 @@ def convert(
     xarray.DataTree
         The written store, opened lazily.
     """
+    compute = options.pop("compute", True)
+    plan, pixels = plan_conversion(
+        src,
+        dst,
+        dims=dims,
+        series=series,
+        scale=scale,
+        units=units,
+        channels=channels,
+        rgb=rgb,
+        labels=labels,
+        src_storage_options=src_storage_options,
+        **options,
+    )
+    tree: xr.DataTree = write_plan(plan, pixels, progress=progress, compute=compute)
+    return tree
+
+
+def plan_conversion(
+    src: str | os.PathLike[str],
+    dst: Any,
+    *,
+    name: str | None = None,
+    labels: Mapping[str, Any] | None = None,
+    dims: str | Sequence[str] | None = None,
+    series: int | None = None,
+    scale: Mapping[str, float] | None = None,
+    units: Mapping[str, str] | str | None = None,
+    channels: Channels | None = None,
+    rgb: bool = False,
+    src_storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> tuple[Plan, Pixels]:
+    """Work out what `convert` writes, of which pixels; parameters are those of `convert`."""
     image = prepared(
         src,
         dst,
@@ -187,9 +230,34 @@ def convert(
         rgb=rgb,
         src_storage_options=src_storage_options,
     )
-    opened = open_labels(src, labels or {}, image, dst, src_storage_options)
-    tree: xr.DataTree = image.omezarr.to_zarr(dst, progress=progress, labels=opened, **options)
-    return tree
+    faults: list[OmeZarrError] = []
+    known_options(Target.split(options)[1], "convert", faults)
+    raise_all(faults, "the image cannot be converted")
+    known = known_labels(src, src_storage_options)
+    if known is None:
+        opened = open_labels(src, labels or {}, image, dst, src_storage_options)
+        return plan_array(image, dst, name=name, labels=opened, **options)
+    if labels:
+        raise LabelError(
+            f'"{os.fspath(src)}" holds labels, and labels are those of an image; convert the image with them: '
+            f"convert(image, dst, labels={{{str(image.name)!r}: {os.fspath(src)!r}}})"
+        )
+    label, properties = known
+    return plan_label_image(image, label, dst, name=name, properties=properties, **options)
+
+
+def known_labels(
+    src: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> tuple[LabelImage, Any] | None:
+    """Return what a store says of the labels that it holds, and of their properties; None if it holds none."""
+    try:
+        tree = open_tree(src, storage_options=storage_options, labels=False)
+    except (OmeZarrError, OSError, ValueError, TypeError):
+        return None
+    known = stored_metadata(tree)
+    if known is None or known.label is None:
+        return None
+    return known.label, tree.encoding.get(PROPERTIES)
 
 
 def labels_of_source(src: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -299,7 +367,7 @@ def prepared(
     series: int | None = None,
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
-    channels: Sequence[Channel | Mapping[str, Any] | str] | None = None,
+    channels: Channels | None = None,
     rgb: bool = False,
     src_storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
@@ -310,8 +378,8 @@ def prepared(
     image = open_image(src, dims=dims, series=series, storage_options=src_storage_options)
     if scale or units:
         image = assign_grid(image, scale=scale, units=units)
-    if channels or rgb:
-        image = assign_channels(image, channels or None, rgb=rgb)
+    if rgb or (channels is not None and len(channels)):
+        image = assign_channels(image, channels, rgb=rgb)
     return image
 
 

@@ -33,7 +33,7 @@ from xomezarr.errors import (
     raise_all,
 )
 from xomezarr.grid import Boundary, Grid
-from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of
+from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of, label_method
 from xomezarr.model import Axis, Channel, Image, LabelImage, Level, Multiscale
 from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, readable_bytes
@@ -51,6 +51,7 @@ __all__ = [
     "plan",
     "plan_array",
     "plan_image",
+    "plan_label_image",
     "plan_labels",
     "plan_tree",
     "rendering",
@@ -250,6 +251,55 @@ def plan_labels(
     raise_all(faults, f"the labels {name!r} cannot be written")
     assert image is not None
     return replace(target.plan(image, level_plans, attributes, arrays, passes), colormap=labels.colormap), pixels
+
+
+def plan_label_image(
+    da: xr.DataArray,
+    label: LabelImage,
+    store: StoreArgument,
+    *,
+    name: str | None = None,
+    properties: Any = None,
+    method: MethodLike | None = None,
+    chunks: Mapping[str, int] | Sequence[int] | None = None,
+    **options: Any,
+) -> tuple[Plan, Pixels]:
+    """Return the plan of labels in a store of their own, together with the pixels.
+
+    Parameters
+    ----------
+    da
+        The labels.
+    label
+        What is known of them; the image that they were made for is not beside them any more.
+    store
+        Where they are to be written.
+    name
+        Of the labels; left out, that of the array, else that of the store.
+    properties
+        What their attribute of xomezarr holds of the properties.
+    method
+        One that keeps values; left out, ``"mode"``.
+    chunks, **options
+        Those of `Target.asked` and `design`.
+    """
+    faults: list[OmeZarrError] = []
+    asked, options = Target.split(options)
+    target = Target.asked(faults, store, replaced=(), **asked)
+    da = _named(dequantify(da), name, faults)
+    made: Pyramid | None = None
+    with collecting(faults):
+        made = design(da, method=label_method(method, da.dtype), chunks=chunks, **options)
+    raise_all(faults, "the labels cannot be written")
+    assert made is not None
+    # they lie on the pixels of the pyramid that they are themselves
+    frame = Frame(da, tuple(dimension.axis for dimension in made.dimensions), made.grids, made.method.sampled)
+    own = target.default_name if da.name is None else str(da.name)
+    plan, pixels = plan_labels(Labels(da, method=made.method), own, frame, target, chunks=chunks)
+    plan = replace(plan, image=replace(plan.image, label=replace(label, source=None, source_extra={})))
+    if properties is not None:
+        plan = replace(plan, attributes={sidecar.KEY: {**plan.attributes[sidecar.KEY], sidecar.PROPERTIES: properties}})
+    return plan, pixels
 
 
 def as_integers(labels: xr.DataArray) -> xr.DataArray:
@@ -561,7 +611,10 @@ def _level_plans(
     chosen = None
     if shards is not None:
         if version in spec.VERSIONS and spec.zarr_format(version) == 2:
-            raise ChunkError(f'shards={shards!r} need Zarr v3, and OME-Zarr {version} is v2; give version="0.5"')
+            raise ChunkError(
+                f"shards={shards!r} need Zarr v3, and OME-Zarr {version} is v2; leave shards out, or write images with "
+                'version="0.5": labels have the version of their image'
+            )
         chosen = shard_shape(shards, order, chunks, sizes[0], dtype.itemsize)
     plans = []
     for number, (level, of_level) in enumerate(zip(grids, sizes, strict=True)):
@@ -662,7 +715,7 @@ def _free(prefix: str, count: int, taken: Collection[str]) -> list[str]:
 
 
 def rendering(da: xr.DataArray, known: Image | None) -> tuple[Channel, ...]:
-    """Return the channels of a level: what its coordinates say, else what the store said under the same label."""
+    """Return the channels of a level: what its coordinates say, else what the store said of the same channel."""
     return _keep_rendering(describe_channels(da), known) or ()
 
 
@@ -780,27 +833,41 @@ def _channels(da: xr.DataArray, dimensions: Sequence[Dimension]) -> tuple[Channe
 
 
 def _keep_rendering(channels: tuple[Channel, ...] | None, known: Image | None) -> tuple[Channel, ...] | None:
-    """Take over, label by label, what the store said of channels and the coordinates do not."""
+    """Take over what the store said of channels and the coordinates do not."""
     if channels is None or known is None or not known.channels:
         return channels
-    by_label = {channel.label: channel for channel in known.channels}
-    merged = []
-    for index, channel in enumerate(channels):
-        same = by_label.get(channel.label) if channel.label is not None else None
-        if same is None and channel.label is None and len(known.channels) == len(channels):
-            same = known.channels[index]
-        merged.append(
-            channel
-            if same is None
-            else Channel(
-                channel.label or same.label,
-                channel.color or same.color,
-                channel.window or same.window,
-                same.active if channel.active is None else channel.active,
-                same.extra,
-            )
-        )
-    return tuple(merged)
+    return tuple(
+        channel if stored is None else _completed(channel, stored)
+        for channel, stored in zip(channels, _counterparts(channels, known.channels), strict=True)
+    )
+
+
+def _counterparts(channels: Sequence[Channel], stored: Sequence[Channel]) -> list[Channel | None]:
+    """Return for each channel the one of the store that it is, None where that cannot be told.
+
+    Where names and their order are those of the store, it is the one at the same place; else the one of the same name,
+    if no other has that, neither here nor there: a stain that is imaged twice is two channels.
+    """
+    labels = [channel.label for channel in channels]
+    names = [channel.label for channel in stored]
+    if len(labels) == len(names) and all(label in (None, name) for label, name in zip(labels, names, strict=True)):
+        return list(stored)
+    by_name = {name: channel for name, channel in zip(names, stored, strict=True) if names.count(name) == 1}
+    return [by_name.get(label) if label and labels.count(label) == 1 else None for label in labels]
+
+
+def _completed(channel: Channel, stored: Channel) -> Channel:
+    """Fill in what a channel does not say from what the store said of it."""
+    window = channel.window or stored.window
+    if window is not None and stored.window is not None:
+        window = replace(window, extra={**stored.window.extra, **window.extra})
+    return Channel(
+        channel.label or stored.label,
+        channel.color or stored.color,
+        window,
+        stored.active if channel.active is None else channel.active,
+        {**stored.extra, **channel.extra},
+    )
 
 
 def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None, name: str) -> Image:

@@ -6,22 +6,26 @@ import math
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xomezarr import sidecar, spec
+from xomezarr.alignment import MEETS_WITHIN, steps_between
 from xomezarr.checks import leads_below
-from xomezarr.convert import open_image
+from xomezarr.convert import known_labels, open_image
 from xomezarr.coords import Irregular, assign_grid
-from xomezarr.downsample import default_method, get_method
+from xomezarr.downsample import default_method, get_method, is_sampled
 from xomezarr.errors import (
     AxisError,
     DtypeError,
     FactorError,
+    LabelError,
+    LabelWarning,
     LevelError,
     MethodError,
     OmeZarrError,
@@ -33,14 +37,14 @@ from xomezarr.errors import (
     raise_all,
     warn,
 )
-from xomezarr.grid import Boundary
+from xomezarr.grid import Boundary, Grid
 from xomezarr.in_place import add_levels
-from xomezarr.labels import label_method
+from xomezarr.labels import SOURCE, label_method
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, Shards, final_image, group_attributes
-from xomezarr.planning import beside, plan_array
+from xomezarr.planning import beside, plan_array, plan_label_image
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
@@ -76,6 +80,9 @@ OWNED = frozenset(
 
 MAX_LAYER = 4
 """Coarser levels, unless another number is asked for."""
+
+type Grids = Sequence[Mapping[str, Grid]]
+"""Pixel centres of each level by dimension, finest first."""
 
 AS_LEVEL_0 = "leave out --in-place, and give another path to write to"
 
@@ -276,7 +283,13 @@ def plan_scaling(
     assert dst is not None
     _warn_of_labels(source)
     version = version or (source.known.version if source.known is not None else None) or "0.4"
-    planned, pixels = plan_array(image, dst, version=version, mode=mode, **options)
+    known = known_labels(source.group) if source.group is not None and _holds_labels(source) else None
+    options |= {"version": version, "mode": mode}
+    if known is not None and method is not None and get_method(method).keeps_values:
+        label, properties = known
+        planned, pixels = plan_label_image(image, label, dst, properties=properties, **options)
+    else:
+        planned, pixels = plan_array(image, dst, **options)
     return Scaling(source, replace(planned, image=replace(planned.image, extra=copied)), pixels, copied)
 
 
@@ -491,9 +504,13 @@ def _check_axes(source: Source, axes: str | Sequence[str] | None) -> None:
         )
 
 
+def _holds_labels(source: Source) -> bool:
+    return source.known is not None and source.known.label is not None
+
+
 def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
     """Say that an image of labels is about to get values that are no labels of it."""
-    if source.known is None or source.known.label is None:
+    if not _holds_labels(source):
         return
     row = default_method(source.image.dtype) if method is None else get_method(method)
     if not row.keeps_values:
@@ -520,16 +537,20 @@ def _label_group(source: Source) -> zarr.Group | None:
     return labels_of(open_group(source.group))
 
 
-def _labels(source: Source) -> Iterator[tuple[str, Image, list[tuple[int, ...]]]]:
-    """Yield the label images of an image: name, metadata, shapes of the levels. Broken ones are passed over."""
+def _labels(source: Source) -> Iterator[tuple[str, Grids]]:
+    """Yield the label images of an image: name, and grids of the levels. Broken ones are passed over."""
     found = _label_group(source)
     for name, group in found.groups() if found is not None else ():
-        attrs = group.attrs.asdict()
-        try:
-            known = spec.parse(attrs)
-            yield name, known, [open_array(group, level.path).shape for level in known.multiscale.levels]
-        except (OmeZarrError, OSError, ValueError):
-            continue
+        with suppress(OmeZarrError, OSError, ValueError):
+            yield name, _grids(group, spec.parse(group.attrs.asdict()))
+
+
+def _grids(group: zarr.Group, image: Image) -> Grids:
+    """Return the pixel centres of each level that is in a group."""
+    dims = image.multiscale.dims
+    shapes = [open_array(group, level.path).shape for level in image.multiscale.levels]
+    sizes = [dict(zip(dims, shape, strict=True)) for shape in shapes]
+    return [level.grid(size) for level, size in zip(image.multiscale.levels, sizes, strict=True)]
 
 
 # --- in place ----------------------------------------------------------------
@@ -562,6 +583,7 @@ def _plan_in_place(
     spec.check(attributes, version)
     _check_beside(source, planned)
     _warn_of_disagreeing_labels(source, planned)
+    _warn_of_disagreeing_image(source, planned)
     return Scaling(source, planned, pixels, copied)
 
 
@@ -691,38 +713,104 @@ def _is_array_below(group: zarr.Group, path: str) -> bool:
 
 
 def _warn_of_disagreeing_labels(source: Source, planned: Plan) -> None:
-    """Say which labels had the levels of their image, and no longer have."""
+    """Say which labels lay on the levels of their image, and no longer do."""
     if source.known is None or source.group is None:
         return
-    group, multiscale = open_group(source.group), source.known.multiscale
-    before: list[tuple[int, ...]] = []
-    for level in multiscale.levels:
-        if not _is_array_below(group, level.path):
-            return
-        before.append(open_array(group, level.path).shape)
-    after = [level.shape for level in planned.levels]
-    for name, known, shapes in _labels(source):
-        dims = known.multiscale.dims
-        if _agree(dims, shapes, multiscale.dims, before) and not _agree(dims, shapes, planned.dims, after):
-            warn(
-                f"the labels {name!r} have {len(shapes)} levels, {_times(shapes[-1])} at the coarsest, and no longer "
-                f"those of the image, {len(after)}, {_times(after[-1])} at the coarsest; scale them alike: "
-                f"xomezarr scale {source.group}/labels/{name} --in-place --labeled",
-                OmeZarrWarning,
-            )
+    group = open_group(source.group)
+    if not all(_is_array_below(group, level.path) for level in source.known.multiscale.levels):
+        return
+    before, after = _grids(group, source.known), [level.grids for level in planned.levels]
+    sampled = is_sampled(planned.image.multiscale.type)
+    for name, own in _labels(source):
+        for differs in (_other_sizes, _other_places):
+            if not differs(own, before) and (told := differs(own, after)):
+                warn(
+                    f"the labels {name!r} no longer lie on the levels of their image: {told}; scale them alike: "
+                    f"{_alike(f'{source.group}/labels/{name}', own, after, sampled=sampled)}",
+                    LabelWarning,
+                )
+                break
 
 
-def _agree(
-    dims: Sequence[str], shapes: Sequence[Sequence[int]], others: Sequence[str], wanted: Sequence[Sequence[int]]
-) -> bool:
-    """Whether two pyramids have the same sizes, level by level, along the dimensions that both have."""
-    if len(shapes) != len(wanted):
-        return False
-    for shape, other in zip(shapes, wanted, strict=True):
-        one, two = dict(zip(dims, shape, strict=True)), dict(zip(others, other, strict=True))
-        if any(one[dim] not in (1, two[dim]) for dim in one.keys() & two.keys()):
-            return False
-    return True
+def _warn_of_disagreeing_image(source: Source, planned: Plan) -> None:
+    """Say that labels are about to lie on other levels than those of the image beside them."""
+    found = _labelled(source)
+    if found is None or source.group is None:
+        return
+    group, image = found
+    try:
+        theirs, own = _grids(group, image), [level.grids for level in planned.levels]
+    except (OmeZarrError, OSError, ValueError):
+        return
+    if told := _other_sizes(own, theirs) or _other_places(own, theirs):
+        sampled = is_sampled(image.multiscale.type)
+        warn(
+            f"{source.group!r} holds labels, which are to lie on the levels of their image, and will not: {told}; "
+            f"scale them alike: {_alike(source.group, own, theirs, sampled=sampled)}",
+            LabelWarning,
+        )
+
+
+def _labelled(source: Source) -> tuple[zarr.Group, Image] | None:
+    """Return the image that the labels of a source are made for, if that is in a group above them."""
+    if source.group is None or source.known is None or source.known.label is None:
+        return None
+    steps = PurePosixPath(source.known.label.source or SOURCE).parts
+    for _, path, group in _groups_above(address(source.group)):
+        attrs = group.attrs.asdict()
+        if steps == ("..",) * len(PurePosixPath(path).parts) and spec.is_image(attrs):
+            return group, spec.parse(attrs)
+    return None
+
+
+def _alike(place: str, own: Grids, image: Grids, *, sampled: bool) -> str:
+    """Return the command that scales labels as their image is scaled."""
+    shared = [dim for dim, grid in own[0].items() if dim in image[0] and grid.size == image[0][dim].size]
+    command = f"xomezarr scale {place} --in-place --labeled --max-layer {len(image) - 1}"
+    steps, boundary = list[dict[str, int]](), "pad"
+    with suppress(LabelError):
+        steps, boundary = steps_between(image, shared, place)
+    factors = {dim: max((step[dim] for step in steps), default=1) for dim in shared}
+    # a dimension of one pixel shrinks no further
+    regular = all(
+        step[dim] == factors[dim] or level[dim].size == 1
+        for step, level in zip(steps, image, strict=False)
+        for dim in shared
+    )
+    if regular and max(factors.values(), default=1) > 1:
+        command += f" --downscale {','.join(f'{dim}={factor}' for dim, factor in factors.items())}"
+    if boundary == "trim":
+        command += " --boundary trim"
+    return f"{command} --method nearest" if sampled else command
+
+
+def _other_sizes(own: Grids, image: Grids) -> str:
+    """Say how the levels of labels differ in number or size from those of an image; empty if they do not."""
+    same = len(own) == len(image) and all(
+        level[dim].size in (1, other[dim].size)
+        for level, other in zip(own, image, strict=True)
+        for dim in level.keys() & other.keys()
+    )
+    return "" if same else f"they have {_told(own)}, and the image has {_told(image)}"
+
+
+def _other_places(own: Grids, image: Grids) -> str:
+    """Say where the pixels of labels lie elsewhere than those of an image; empty if they do not."""
+    for number, (level, other) in enumerate(zip(own, image, strict=False)):
+        for dim in level:
+            if dim not in other or level[dim].size != other[dim].size:
+                continue
+            for index in (0, level[dim].size - 1):
+                at, wanted = level[dim].position(index), other[dim].position(index)
+                if abs(at - wanted) > MEETS_WITHIN * other[dim].scale:
+                    place = f"pixel {index} of level {number} along {dim!r}"
+                    return f"{place} is at {at:g}, and that of the image at {wanted:g}"
+    return ""
+
+
+def _told(levels: Grids) -> str:
+    count = f"{len(levels)} level{'s' if len(levels) > 1 else ''}"
+    return f"{count}, {_times([grid.size for grid in levels[-1].values()])} at the coarsest"
 
 
 def _times(sizes: Collection[int]) -> str:

@@ -24,6 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.indexes import PandasIndex
 
+from xomezarr.channels import EXTRA
 from xomezarr.channels import coordinates as channel_coordinates
 from xomezarr.coords import Dimension, states_spacing
 from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZarrError, collecting, raise_all, warn
@@ -191,6 +192,7 @@ def fingerprint(image: Image) -> dict[str, Any]:
             for coarse in multiscale.levels[1:]
         ],
         "channels": _digest(image.channels),
+        "channel_extra": _digest_of_extra(image.channels),
     }
 
 
@@ -220,7 +222,17 @@ def _digest(channels: Sequence[Channel] | None) -> str | None:
         ]
         for channel in channels
     ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    return _hashed(said)
+
+
+def _digest_of_extra(channels: Sequence[Channel] | None) -> str | None:
+    """Return a short digest of what other tools say of channels; None where they say nothing."""
+    said = [[channel.extra, channel.window.extra if channel.window else {}] for channel in channels or ()]
+    return _hashed(said) if any(map(any, said)) else None
+
+
+def _hashed(said: Any) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _encode_coord(
@@ -415,7 +427,10 @@ def _decode(
     if attribute["written"]["name"] != image.multiscale.name:
         changes.append(f"the name is {image.multiscale.name!r}")
         name = image.multiscale.name
-    if attribute["written"]["channels"] != _digest(image.channels):
+    written = attribute["written"]
+    # what other tools say beside it is looked at where it was kept
+    extra_changed = EXTRA in coords and written.get("channel_extra") != _digest_of_extra(image.channels)
+    if written["channels"] != _digest(image.channels) or extra_changed:
         changes.append("the channels are others")
         coords |= _channels(image, sizes, coords)
     dims = tuple(axes.renamed.get(dim, dim) for dim in attribute["dims"])

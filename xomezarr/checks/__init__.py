@@ -17,6 +17,7 @@ these are xomezarr's own:
 97    a level's shape and scale together cover what level 0 covers
 98    a path leads to an array or group that can be read
 99    ``multiscales`` is a list of at least one object
+100   the window of a channel runs from smaller to larger numbers
 ====  ================================================================================================
 """
 
@@ -28,6 +29,7 @@ from xomezarr.checks.images import (
     IMAGE_RULES,
     LEVEL_RULES,
     MULTISCALE_RULES,
+    ascending_window,
     channel_count,
     check_axes,
     check_image,
@@ -67,6 +69,7 @@ __all__ = [
     "PLATE_WELL_RULES",
     "STRICT_LENIENT",
     "WELL_RULES",
+    "ascending_window",
     "channel_count",
     "check_axes",
     "check_image",

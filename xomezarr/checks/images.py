@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from xomezarr.model import Axis, Image, Level, Multiscale
+from xomezarr.model import Axis, Image, Level, Multiscale, Window
 from xomezarr.report import Finding, Severity
 from xomezarr.units import ALIASES, SPACE_UNITS, TIME_UNITS
 
@@ -16,6 +16,7 @@ __all__ = [
     "IMAGE_RULES",
     "LEVEL_RULES",
     "MULTISCALE_RULES",
+    "ascending_window",
     "channel_count",
     "check_axes",
     "check_image",
@@ -309,6 +310,16 @@ def hex_color(color: str, where: str) -> Iterator[Finding]:
             f"the color is {color!r}",
             'give six hexadecimal digits, such as "00FF00", without "#"',
         )
+
+
+def ascending_window(window: Window, where: str) -> Iterator[Finding]:
+    """100 (own): a channel's window runs from smaller to larger numbers, or viewers show its negative, or nothing."""
+    for low, high in (("min", "max"), ("start", "end")):
+        first, last = getattr(window, low), getattr(window, high)
+        if first > last:
+            yield Finding(
+                "100", "warning", where, f"the window has {low} {first:g} and {high} {last:g}", "exchange the two"
+            )
 
 
 def channel_count(image: Image, size: int, where: str) -> Iterator[Finding]:

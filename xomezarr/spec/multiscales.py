@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xomezarr import checks
+from xomezarr.colors import stored_color
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale, Window
 from xomezarr.spec.notes import Notes, kind_of
 from xomezarr.spec.values import number, optional, present, with_extra
@@ -347,6 +349,7 @@ def _read_channel(raw: Any, where: str, notes: Notes) -> Channel:
         color = None
     else:
         notes.extend(checks.hex_color(color, f"{where}.color"))
+        color = stored_color(color)
     label = optional(raw, "label", str, "94", where, notes)
     active = optional(raw, "active", bool, "94", where, notes)
     optional(raw, "family", str, "94", where, notes)
@@ -367,16 +370,21 @@ def _read_window(raw: Mapping[str, Any], where: str, notes: Notes) -> Window | N
         told = f"the window is {kind_of(window)}" if "window" in raw else "the channel has no window"
         notes.error("43", f"{where}.window", told, "give an object with min, max, start and end")
         return None
+    usable = True
     for key in _WINDOW_KEYS:
-        if number(window.get(key)) is None:
+        bound = number(window.get(key))
+        if bound is None or not math.isfinite(bound):
             told = f"it is {kind_of(window[key])}" if key in window else f"the window has no {key}"
-            notes.error("44" if key in ("min", "max") else "45", f"{where}.window.{key}", told, "give a number")
-    if any(number(window.get(key)) is None for key in _WINDOW_KEYS):
+            notes.error("44" if key in ("min", "max") else "45", f"{where}.window.{key}", told, "give a finite number")
+            usable = False
+    if not usable:
         return None
-    return Window(
+    read = Window(
         **{key: window[key] for key in _WINDOW_KEYS},
         extra={key: value for key, value in window.items() if key not in _WINDOW_KEYS},
     )
+    notes.extend(checks.ascending_window(read, f"{where}.window"))
+    return read
 
 
 # -- writing -----------------------------------------------------------------------------------------------
