@@ -63,10 +63,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
             create_coordinates(place, plan, made)
             coarsest = arrays[-1] if arrays else open_array(group, plan.levels[0].path, "r+")
             plan = with_windows(plan, coarsest)
-        # what other tools have written meanwhile stays
-        group = reopened(plan)
-        if spec.ome_part(group.attrs.asdict()) != said:
-            raise StoreExistsError(f"the image at {plan.store} was changed by another process; scale it again")
+        check_unchanged(reopened(plan), said)
         gather(listings)
         name_dimensions(open_array(group, plan.levels[0].path, "r+"), plan.dims)
     except BaseException as error:
@@ -75,7 +72,11 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
             raise StoreExistsError(f"{error}: another process has written it; scale the image again") from error
         raise
     try:
-        group.update_attributes(group_attributes(plan, final_image(plan)))
+        with alone(resolve(plan.store)):
+            # what other tools have written meanwhile stays
+            group = reopened(plan)
+            check_unchanged(group, said)
+            group.update_attributes(group_attributes(plan, final_image(plan)))
     except BaseException:
         # the write may be done though the caller is told that it was interrupted: then the arrays stay
         with suppress(OSError, ValueError):
@@ -85,6 +86,18 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     gather(listings)
     if obsolete:
         take_away(group, obsolete, listings)
+
+
+def check_unchanged(group: zarr.Group, said: Mapping[str, Any]) -> None:
+    """Make sure that an image's metadata are what they were.
+
+    Raises
+    ------
+    StoreExistsError
+        If another process has changed them.
+    """
+    if spec.ome_part(group.attrs.asdict()) != said:
+        raise StoreExistsError(f"the image at {group.store_path} was changed by another process; scale it again")
 
 
 def reopened(plan: Plan) -> zarr.Group:

@@ -1,26 +1,28 @@
 """Put an image beside others in a store, and let what lists them name it: labels of an image, a field of a plate.
 
 Nothing names it before it is whole. A local folder takes the place of another in one step; elsewhere nothing names the
-one that is replaced until the new one is whole. What fails before all is said is undone.
+one that is replaced until the new one is whole. What fails before all is said is undone, but for an image elsewhere
+that was being replaced already: that is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from xomezarr import spec
 from xomezarr.engine import OnTile
-from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
+from xomezarr.errors import OmeZarrWarning, warn
 from xomezarr.in_place import consolidated, gather
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.store import alone, delete_documents, erase, find_member, member_path, publish
+from xomezarr.store import Building, alone, building, delete_documents, find_member, member_path, open_group
 from xomezarr.write import consolidate, fill, told_of_sources
 
-__all__ = ["Listing", "Said", "join", "leave"]
+__all__ = ["Listing", "Said", "join", "leave", "put_back"]
 
 type Said = tuple[str, Mapping[str, Any] | None]
 """A group, by its path below the one that holds all of it, and the attributes that it is to have; None for any."""
@@ -35,8 +37,13 @@ class Listing(Protocol):
     def withheld(self) -> Sequence[Said]:
         """Return what is said so that nothing names an image that is replaced in its place, or taken away."""
 
-    def named(self) -> Sequence[Said]:
+    def named(self, before: Mapping[str, Mapping[str, Any]]) -> Sequence[Said]:
         """Return what is said, in this order, when the image is whole.
+
+        Parameters
+        ----------
+        before
+            What groups said, by their paths, before the image was withheld, which gets its place in lists back.
 
         Raises
         ------
@@ -48,23 +55,18 @@ class Listing(Protocol):
         """Take away what is empty after a failure."""
 
 
-class _NotUndoneError(Exception):
-    """What was said before cannot be said again: something may name the image."""
+def put_back[T](entries: Sequence[T], before: Sequence[T], is_it: Callable[[T], bool]) -> list[T]:
+    """Return entries with one that was withheld in its place again, unless it is among them.
 
-    def __init__(self, reason: BaseException) -> None:
-        self.reason = reason
-
-
-@contextmanager
-def _told_why() -> Iterator[None]:
-    """Raise what made something fail, rather than that it could not be undone."""
-    try:
-        yield
-    except _NotUndoneError as error:
-        raise error.reason from error
+    >>> put_back(["a", "c"], ["a", "b", "c"], lambda entry: entry == "b")
+    ['a', 'b', 'c']
+    """
+    index = next((number for number, entry in enumerate(before) if is_it(entry)), None)
+    if index is None or any(map(is_it, entries)):
+        return list(entries)
+    return [*entries[:index], before[index], *entries[index:]]
 
 
-@_told_why()
 def join(root: Any, listing: Listing, plan: Plan, pixels: Pixels, on_tile: OnTile | None) -> None:
     """Write an image as planned, and let a listing name it.
 
@@ -79,54 +81,38 @@ def join(root: Any, listing: Listing, plan: Plan, pixels: Pixels, on_tile: OnTil
     """
     pixels.check()
     options, local = plan.storage_options, isinstance(root, Path)
-    stale: list[zarr.Group] = []
-    placed = False
-
-    def name_it(undo: Callable[[], None]) -> None:
-        nonlocal placed
-        placed = False  # from here on it is undone here, unless something may name it
-        try:
-            _say(root, said, plan.zarr_format, options)
-        except _NotUndoneError:
-            raise
-        except BaseException:
-            undo()
-            raise
-        others_wait.close()
-
+    listing.begin()
+    # format 3 keeps gathered metadata in the documents of groups, and the first change writes these without
+    stale = consolidated(root, options)
+    withheld = _Saying(root, plan.zarr_format, options)
     try:
-        listing.begin()
-        # format 3 keeps gathered metadata in the documents of groups, and the first change writes these without
-        stale = consolidated(root, options)
-        if plan.mode == "w" and not local:
-            _withhold(root, listing, stale, plan.zarr_format, options)
+        if plan.mode == "w" and not local and withheld.group.store.supports_deletes:
+            withheld.say(listing.withheld())
+            gather(stale)
         with (
-            ExitStack() as others_wait,
-            publish(
-                plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options, then=name_it
-            ) as group,
-            told_of_sources(pixels),
+            building(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as made,
+            _taken_back(made),
         ):
-            placed = not local
-            fill(group, plan, pixels, on_tile)
+            with told_of_sources(pixels):
+                fill(made.group, plan, pixels, on_tile)
             if not local:
-                consolidate(group, plan.zarr_format)
+                consolidate(made.group, plan.zarr_format)
             # it is put in its place and named, and nobody else changes the listing in between
-            others_wait.enter_context(alone(root))
-            said = listing.named()
-    except BaseException as error:
-        if placed:
-            with suppress(Exception):  # the error that led here counts
-                erase(plan.store, options)
-        if not isinstance(error, StoreExistsError):  # what is there is another's
-            listing.tidy()
-        with suppress(Exception):
+            with alone(root):
+                said, named = listing.named(withheld.before), _Saying(root, plan.zarr_format, options)
+                made.place()
+                with _taken_back(made, named):
+                    named.say(said)
+    except BaseException:
+        if withheld.before and _is_there(plan):  # nothing of it is gone yet
+            withheld.unsay()
+        listing.tidy()
+        with suppress(Exception):  # the error that led here counts
             gather(stale)
         raise
     _renew(stale)
 
 
-@_told_why()
 def leave(
     root: Any, listing: Listing, zarr_format: int, options: Mapping[str, Any] | None, delete: Callable[[], None]
 ) -> None:
@@ -143,69 +129,90 @@ def leave(
     """
     stale = consolidated(root, options)
     with alone(root):
-        _say(root, listing.withheld(), zarr_format, options)
+        _Saying(root, zarr_format, options).say(listing.withheld())
         delete()
     _renew(stale)
 
 
-def _withhold(
-    root: Any, listing: Listing, stale: Sequence[zarr.Group], zarr_format: int, options: Mapping[str, Any] | None
-) -> None:
-    """Let nothing name an image that is about to be replaced in its place; gathered metadata neither."""
-    before = _say(root, listing.withheld(), zarr_format, options)
-    try:
-        gather(stale)
-    except BaseException:
-        _say(root, before, zarr_format, options)
-        raise
+class _Saying:
+    """Lets groups say something, one after the other, and remembers what they said before.
 
-
-def _say(root: Any, said: Iterable[Said], zarr_format: int, options: Mapping[str, Any] | None) -> list[Said]:
-    """Let groups say something, one after the other; if one cannot, all say again what they said before.
-
-    Returns
-    -------
-    list
-        What undoes it.
-
-    Raises
-    ------
-    _NotUndoneError
-        If something could not be said, and not be undone either.
+    Parameters
+    ----------
+    root
+        The group that holds them.
+    zarr_format, options
+        Of the store.
     """
-    group = zarr.open_group(
-        root,
-        mode="a",
-        zarr_format=zarr_format,  # type: ignore[arg-type]
-        use_consolidated=False,
-        storage_options=dict(options) if options else None,
-    )
-    before: list[Said] = []
-    try:
+
+    def __init__(self, root: Any, zarr_format: int, options: Mapping[str, Any] | None) -> None:
+        self.group = zarr.open_group(
+            root,
+            mode="a",
+            zarr_format=zarr_format,  # type: ignore[arg-type]
+            use_consolidated=False,
+            storage_options=dict(options) if options else None,
+        )
+        self.changed: list[Said] = []
+
+    @property
+    def before(self) -> dict[str, Mapping[str, Any]]:
+        """What groups said before, by their paths; nothing of those that were not there."""
+        return {path: attrs for path, attrs in reversed(self.changed) if attrs is not None}
+
+    def say(self, said: Iterable[Said]) -> None:
+        """Let them say it."""
         for path, attrs in said:
-            there = find_member(group, path) if path else group
+            there = self._opened(path)
             if there is None:
-                before.append((path, None))
-                group.create_group(path, attributes=dict(attrs or {}))
-            elif attrs is not None and there.attrs.asdict() != attrs:
-                before.append((path, there.attrs.asdict()))
-                _opened(group, path).attrs.put(dict(attrs))
-    except BaseException as error:
+                self.changed.append((path, None))
+                self.group.create_group(path, attributes=dict(attrs or {}))
+            elif attrs is not None and (known := there.attrs.asdict()) != attrs:
+                self.changed.append((path, known))
+                there.attrs.put(dict(attrs))
+
+    def unsay(self) -> bool:
+        """Let them say again what they said before; False if it cannot be done."""
         try:
-            for path, attrs in reversed(before):
+            while self.changed:
+                path, attrs = self.changed[-1]
+                there = self._opened(path)
                 if attrs is None:
-                    delete_documents(group, path)
-                elif _opened(group, path).attrs.asdict() != attrs:
-                    _opened(group, path).attrs.put(dict(attrs))
-        except Exception as failure:
-            raise _NotUndoneError(error) from failure
+                    delete_documents(self.group, path)
+                elif there is not None and there.attrs.asdict() != attrs:
+                    there.attrs.put(dict(attrs))
+                del self.changed[-1]
+        except Exception:  # the error that led here counts
+            return False
+        return True
+
+    def _opened(self, path: str) -> Any:
+        """Open a group as it is now, to be written; None where there is none."""
+        if path and find_member(self.group, path) is None:
+            return None
+        place = member_path(self.group, path).strip("/")
+        return zarr.open_group(self.group.store, path=place, mode="r+", use_consolidated=False)
+
+
+@contextmanager
+def _taken_back(made: Building, named: _Saying | None = None) -> Iterator[None]:
+    """Where something fails, take an image away again, unless it is still named."""
+    try:
+        yield
+    except BaseException:
+        if named is None or named.unsay():
+            with suppress(Exception):  # the error that led here counts
+                made.take_back()
+        else:
+            made.stays()
         raise
-    return before[::-1]
 
 
-def _opened(group: zarr.Group, path: str) -> Any:
-    """Open a group below another as it is now, to be written."""
-    return zarr.open_group(group.store, path=member_path(group, path).strip("/"), mode="r+", use_consolidated=False)
+def _is_there(plan: Plan) -> bool:
+    """Whether the image that was to be replaced is there as it was: first of all its metadata go."""
+    with suppress(Exception):
+        return spec.is_image(open_group(plan.store, storage_options=plan.storage_options).attrs.asdict())
+    return False
 
 
 def _renew(stale: Iterable[zarr.Group]) -> None:

@@ -26,7 +26,7 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
-from xomezarr.joining import Said, join, leave
+from xomezarr.joining import Said, join, leave, put_back
 from xomezarr.labels import Labels, check_label_name
 from xomezarr.lazy import zarr
 from xomezarr.plan import COMPRESSORS, Shards
@@ -138,7 +138,7 @@ def to_labels(
     with collecting(faults):
         check_names_apart(name, frame)
     with collecting(faults):
-        listing.named()
+        listing.named({})
     with collecting(faults):
         target.check_not_read_from(da)
     with collecting(faults):
@@ -279,10 +279,14 @@ class _Labels:
         listed = self._listed()
         return [self._listing([path for path in listed if path != self.name])] if self.name in listed else []
 
-    def named(self) -> list[Said]:
+    def named(self, before: Mapping[str, Mapping[str, Any]]) -> list[Said]:
         """List these too."""
         listed = self._listed()
-        return [] if self.name in listed else [self._listing([*listed, self.name])]
+        if self.name in listed:
+            return []
+        known = spec.parse_labels(before["labels"]) if "labels" in before else ()
+        paths = put_back(listed, known, lambda path: path == self.name)
+        return [self._listing(paths if self.name in paths else [*listed, self.name])]
 
     def tidy(self) -> None:
         """Remove the folder of labels, where nothing is in it."""

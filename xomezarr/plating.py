@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,11 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
-from xomezarr.joining import Said, join
+from xomezarr.joining import Said, join, put_back
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.members import Member, options_of_each, plan_members, write_members
-from xomezarr.model import Acquisition, Field, Plate, PlateWell, Well
+from xomezarr.model import Acquisition, Plate, Well
 from xomezarr.planning import Target, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
@@ -298,14 +297,6 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """What a plate does not name while it is replaced, and where it stood; None for what it names."""
-
-    field: tuple[int, Field] | None = None
-    well: tuple[int, PlateWell] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Stored:
     """A plate as it is in its store at this moment.
 
@@ -415,7 +406,10 @@ class _Stored:
         )
 
     def with_entry(
-        self, entry: _Entry, taken: _Taken = _Taken(), judged: tuple[Plate, Well] | None = None
+        self,
+        entry: _Entry,
+        before: Mapping[str, Mapping[str, Any]] | None = None,
+        judged: tuple[Plate, Well] | None = None,
     ) -> tuple[Plate | None, Plate, Well]:
         """Say what the metadata are to be with one image more.
 
@@ -423,8 +417,8 @@ class _Stored:
         ----------
         entry
             The image.
-        taken
-            What has been taken away since.
+        before
+            What groups said before the image that it replaces was withheld.
         judged
             What they were to be when they were judged as a whole: of what is the same the judges are not asked again.
 
@@ -443,9 +437,10 @@ class _Stored:
             If the metadata of the plate, or of its well, break the specification.
         """
         faults: list[OmeZarrError] = []
-        place, known = entry.place, self.plate
-        if known is not None:
-            known = replace(known, wells=_put_back(known.wells, taken.well))
+        place, known, before = entry.place, self.plate, before or {}
+        if known is not None and "" in before:
+            wells = spec.parse_plate(before[""]).wells
+            known = replace(known, wells=tuple(put_back(known.wells, wells, lambda well: well.path == place.well)))
         plate = known or Plate((), (), (), entry.name or entry.default_name)
         if self.version not in (None, entry.version):
             faults.append(
@@ -455,11 +450,12 @@ class _Stored:
             )
         if entry.name is not None and plate.name not in (None, entry.name):
             faults.append(PlateError(f"the plate is called {plate.name!r}, and not {entry.name!r}; leave name out"))
-        before = self.fields(place.well)
-        before = replace(before, fields=_put_back(before.fields, taken.field))
-        well = before
+        well = self.fields(place.well)
+        if place.well in before:
+            fields = spec.parse_well(before[place.well]).fields
+            well = replace(well, fields=tuple(put_back(well.fields, fields, lambda field: field.path == place.field)))
         with collecting(faults):
-            well = with_field(before, place)
+            well = with_field(well, place)
         with collecting(faults):
             plate = replace(plate, name=plate.name or entry.name, acquisitions=self._acquisitions(place))
         # an image that takes the place of another must not be counted twice, and its well may name runs by itself
@@ -478,7 +474,8 @@ class _Stored:
                 with collecting(faults):
                     spec.check(spec.dump_well(well, entry.version), entry.version)
         raise_all(faults, f"the plate has no place for the image at {place}")
-        return (None if known is None else first), last, well
+        # 74 (MUST): a plate without wells is none yet
+        return (first if known is not None and known.wells else None), last, well
 
     def _acquisitions(self, place: Place) -> tuple[Acquisition, ...] | None:
         """Return the runs of the plate with that of an image. 81 (MUST): if there are several, each image names one."""
@@ -501,16 +498,6 @@ class _Stored:
                     yield f"well {well.path}, field {field.path}"
 
 
-def _put_back[T](entries: tuple[T, ...], taken: tuple[int, T] | None) -> tuple[T, ...]:
-    """Return entries with one that was taken away, unless it is there again."""
-    if taken is None:
-        return entries
-    index, entry = taken
-    path = attrgetter("path")
-    known = path(entry) in map(path, entries)
-    return entries if known else (*entries[:index], entry, *entries[index:])
-
-
 def _is_begun(target: Any) -> bool:
     """Whether a folder without metadata holds folders of wells alone: its first writer failed, and others go on."""
     if not isinstance(target, Path) or not target.is_dir():
@@ -526,7 +513,7 @@ def _is_begun(target: Any) -> bool:
     return bool(wells) and lines and ours
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Fields:
     """The images of a plate, as they are listed by it and by its wells.
 
@@ -540,8 +527,6 @@ class _Fields:
         The plate as it was when the image was planned.
     judged
         What it and the well were to say then.
-    taken
-        What is not named meanwhile.
     """
 
     store: Any
@@ -549,7 +534,6 @@ class _Fields:
     entry: _Entry
     known: _Stored
     judged: tuple[Plate, Well]
-    taken: _Taken = _Taken()
 
     def begin(self) -> None:
         """Make the group of the plate, with a mark that it is in the making, if there is none."""
@@ -566,25 +550,22 @@ class _Fields:
         """Let the well name its other images; if it has none, the plate its other wells; if it has none, not be one."""
         stored, place = self._found(), self.entry.place
         well = stored.well(place.well)
-        if stored.plate is None or well is None or stored.group is None or not stored.group.store.supports_deletes:
-            return []
-        fields = [number for number, field in enumerate(well.fields) if field.path == place.field]
-        wells = [number for number, named in enumerate(stored.plate.wells) if named.path == place.well]
-        if not fields or not wells:
+        if stored.plate is None or well is None or place.well not in {named.path for named in stored.plate.wells}:
             return []
         version = self.entry.version
-        if left := tuple(field for field in well.fields if field.path != place.field):
-            self.taken = _Taken(field=(fields[0], well.fields[fields[0]]))
+        left = tuple(field for field in well.fields if field.path != place.field)
+        if left == well.fields:
+            return []
+        if left:
             return [(place.well, stored.saying(place.well, spec.dump_well(replace(well, fields=left), version)))]
-        self.taken = _Taken(well=(wells[0], stored.plate.wells[wells[0]]))
         others = tuple(named for named in stored.plate.wells if named.path != place.well)
         said = stored.saying("", spec.dump_plate(replace(stored.plate, wells=others), version))
         return [("", said if others else withhold(said))]
 
-    def named(self) -> list[Said]:
+    def named(self, before: Mapping[str, Mapping[str, Any]]) -> list[Said]:
         """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
         stored, place, version = self._found(), self.entry.place, self.entry.version
-        first, last, well = stored.with_entry(self.entry, self.taken, self.judged)
+        first, last, well = stored.with_entry(self.entry, before, self.judged)
         said: list[Said] = [] if first is None else [("", stored.saying("", spec.dump_plate(first, version)))]
         return [
             *said,

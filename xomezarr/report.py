@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The findings of a validation: a collection of them, true where no rule that is a MUST is broken.
+    """The findings of a validation, true where no rule that is a MUST is broken; going through it gives each.
 
     Parameters
     ----------
@@ -72,9 +72,6 @@ class Report:
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
-
-    def __len__(self) -> int:
-        return len(self.findings)
 
     def __bool__(self) -> bool:
         return self.valid

@@ -9,6 +9,10 @@ Beside a store NAME there may be hidden folders, which TOKEN says the writer of:
 Where the system exchanges two names in one step, NAME is always there. Elsewhere it becomes TOKEN's ``.old``, then
 TOKEN's ``.new`` becomes NAME. While NAME is missing, both are there, and only then: the writer, or whoever opens or
 writes NAME first if the writer was killed, does the second rename.
+
+In a folder whose metadata several processes change there may be ``.xomezarr.lock``, and where the file system has no
+locks ``.xomezarr.lock.held``, in which a file is called after the TOKEN of who holds it, and
+``..xomezarr.lock.TOKEN.held``, which is about to become it.
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ __all__ = [
     "discard",
     "is_lock",
     "locked",
+    "make",
     "put_back",
     "recover",
     "remove",
@@ -55,6 +60,9 @@ __all__ = [
 
 ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
 """A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
+
+MAKE_TRIES = 10
+"""Others who find a folder empty, and remove it, do so once each."""
 
 OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 """What systems say when a folder is renamed to where a file, or a folder that is not empty, is."""
@@ -206,14 +214,22 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
 
 def put_back(old: Path | None, target: Path) -> None:
     """Give a folder that has been put aside its name again, and remove the one that has it; if None, only this."""
-    gone = beside(target, "old")
-    if old is not None and _exchange(old, target):
-        gone = old
-    else:
-        target.rename(gone)
-        if old is not None:
-            old.rename(target)
-    remove(gone)
+    if old is None:
+        discard(target)
+    elif (taken := replace(old, target, lambda _: True)) is not None:
+        remove(taken)
+
+
+def make(folder: Path) -> None:
+    """Make a folder, and those that it lies in: others, who find these empty, may remove them meanwhile."""
+    for left in reversed(range(MAKE_TRIES)):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return folder.mkdir()
+        except FileNotFoundError:
+            if not left:
+                raise
+    return None
 
 
 def _in_the_way(target: Path, may_go: MayGo) -> bool:
@@ -310,10 +326,10 @@ def _lock(file: int) -> bool:
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What systems say where a file system has no locks."""
 
-HELD_WAIT, HELD_TOO_LONG = 0.01, 60.0
+HELD_WAIT, HELD_TOO_LONG = 0.01, 600.0
 """Seconds between two looks at who holds a lock, and until another machine's process is not taken to hold it still.
 
-What is done meanwhile takes some milliseconds.
+What is done meanwhile takes milliseconds, and seconds where the metadata of a large plate are gathered.
 """
 
 
@@ -341,6 +357,9 @@ def _held_by_name(folder: Path) -> Iterator[None]:
         while not _put(own, place):
             holder = next((path for path in _files(place)), None)
             if holder is None:
+                with suppress(OSError):  # not every file system lets a folder take the name of an empty one
+                    place.rmdir()
+                time.sleep(HELD_WAIT)
                 continue
             if holder.name != last:
                 last, since = holder.name, time.monotonic()

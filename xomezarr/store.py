@@ -11,8 +11,8 @@ import os
 import re
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SUFFIXES",
+    "Building",
     "StoreArgument",
     "address",
     "alone",
     "below",
+    "building",
     "check_array",
     "check_complete",
     "check_free",
@@ -330,6 +332,28 @@ def open_group(
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Building:
+    """A group in the making.
+
+    Parameters
+    ----------
+    group
+        To be filled.
+    place
+        Puts it where it is to be; elsewhere than in a local folder it is there already.
+    take_back
+        Takes it away again, and puts what was there before back, if that was a local folder.
+    stays
+        Says that it is not to be taken back any more.
+    """
+
+    group: zarr.Group
+    place: Callable[[], None]
+    take_back: Callable[[], None]
+    stays: Callable[[], None]
+
+
 @contextmanager
 def publish(
     store: StoreArgument,
@@ -337,7 +361,6 @@ def publish(
     zarr_format: int,
     mode: str,
     storage_options: Mapping[str, Any] | None = None,
-    then: Callable[[Callable[[], None]], object] | None = None,
 ) -> Iterator[zarr.Group]:
     """Create a group that becomes visible whole, or not at all where the place is a local folder.
 
@@ -362,9 +385,6 @@ def publish(
         2 or 3.
     mode
         ``"w-"``: an error if something is there; ``"w"``: an existing Zarr store is replaced.
-    then
-        Called when the store is in its place, with what takes it away again, and puts what was there before back if it
-        was a local folder; that is deleted afterwards.
 
     Raises
     ------
@@ -372,56 +392,85 @@ def publish(
         As `check_free` does; and where another process has made the store meanwhile, or something else that is not
         to be replaced.
     """
+    with building(store, zarr_format=zarr_format, mode=mode, storage_options=storage_options) as made:
+        yield made.group
+        made.place()
+
+
+@contextmanager
+def building(
+    store: StoreArgument, *, zarr_format: int, mode: str, storage_options: Mapping[str, Any] | None = None
+) -> Iterator[Building]:
+    """Create a group as `publish` does, of which the caller says when it is to be put in its place."""
     check_free(store, mode=mode, storage_options=storage_options)
     target = resolve(store)
-    if not isinstance(target, Path):
-        try:
-            begun = _begin(target, zarr_format, mode, storage_options)
-        except (zarr.errors.ContainsGroupError, zarr.errors.ContainsArrayError):  # by another process, meanwhile
-            raise
-        except BaseException:
-            if mode == "w-":
-                with suppress(Exception):  # the error that led here counts
-                    erase(store, storage_options)
-            raise
-        yield begun
-        if then is not None:
-            then(partial(erase, store, storage_options))
+    if isinstance(target, Path):
+        with _building_in_a_folder(target.resolve(), zarr_format, mode) as made:
+            yield made
         return
+    try:
+        begun = _begin(target, zarr_format, mode, storage_options)
+    except (zarr.errors.ContainsGroupError, zarr.errors.ContainsArrayError):  # by another process, meanwhile
+        raise
+    except BaseException:
+        if mode == "w-":
+            with suppress(Exception):  # the error that led here counts
+                erase(store, storage_options)
+        raise
+    there = [True]
+
+    def take_back() -> None:
+        if there:
+            erase(store, storage_options)
+
+    yield Building(begun, lambda: None, take_back, there.clear)
+
+
+@contextmanager
+def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator[Building]:
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
-    target = target.resolve()
     folder = stage.Stage(stage.beside(target, "partial"))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         stage.sweep(target)
-        folder.root.mkdir()
+        stage.make(folder.root)
     except OSError as error:
         if isinstance(error, OmeZarrError):
             raise
         # the hidden folder's name says nothing to anybody
         told = f"{error.strerror}; nothing can be written there, give another path"
         raise OSError(error.errno, told, str(target)) from None
+    placed: list[Path | None] = []
+
+    def place() -> None:
+        if mode == "w-":
+            stage.create(folder.root, target)
+            placed.append(None)
+        else:
+            placed.append(stage.replace(folder.root, target, _may_go))
+
+    def take_back() -> None:
+        while placed:
+            stage.put_back(placed.pop(), target)
+
+    def stays() -> None:
+        while placed:
+            if (old := placed.pop()) is not None:
+                stage.remove(old)
+
     try:
         group = direct.created_group(folder, zarr_format, _mark())
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
-        yield group
-        if mode == "w-":
-            stage.create(folder.root, target)
-            old = None
-        else:
-            old = stage.replace(folder.root, target, _may_go)
-        if then is not None:
-            then(partial(stage.put_back, old, target))
-        if old is not None:
-            stage.remove(old)
+        yield Building(group, place, take_back, stays)
     except BaseException as error:
         folder.abandon()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             told = f"{error.strerror}: what was written of the store is removed again; `plan` tells how large it is"
             raise OSError(error.errno, told, str(target)) from error
         raise
+    finally:
+        stays()
 
 
 def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -526,7 +575,8 @@ def warn_of_others(
     told: list[str] = []
     with suppress(Exception):  # what cannot be read may be replaced
         group = open_group(store, storage_options=storage_options)
-        if like in spec.kinds(group.attrs.asdict()):
+        attrs = group.attrs.asdict()
+        if like in spec.kinds(attrs) or (_told(attrs) and withheld(attrs) is None):
             return
         names = [name for name in label_names(labels_of(group)) if name not in but]
         told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(group.attrs.asdict())]
