@@ -417,6 +417,35 @@ def test_one_is_one(tmp_path: Path) -> None:
     assert told in str(scan(tmp_path, "{well}.tif"))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        (
+            "{well}_z{z}.ome.tif",
+            "call what sets them apart {field} or {t} or {acquisition}, or give each image one file",
+        ),
+        ("{well}_{channel}_t{t}.ome.tif", "call what sets them apart {field} or {acquisition}, or give each"),
+        ("{acquisition}/{well}f{field}t{t}_z{z}.ome.tif", ": give each image one file"),
+    ],
+)
+def test_c7_what_stands_for_a_field_that_several_files_hold_by_themselves_is_said_truly(
+    tmp_path: Path, pattern: str, told: str
+) -> None:
+    for number in (1, 2):
+        said = {"well": "A1", "z": number, "t": 1, "channel": "ab"[number - 1], "acquisition": 0, "field": 1}
+        path = tmp_path / pattern.format(**said)
+        path.parent.mkdir(exist_ok=True)
+        stack = pixels(path.name, (2, 3, 8, 8))
+        tifffile.imwrite(path, stack, metadata={"axes": "CZYX"}, photometric="minisblack")
+    with pytest.raises(OmeZarrError, match=rf"by itself, .*2 such files cannot be one image: .*{re.escape(told[2:])}"):
+        open_images(scan(tmp_path, pattern))
+    if "{z}" in pattern and "{field}" not in pattern:
+        for cure in re.findall(r"{\w+}", told):
+            wells = open_images(scan(tmp_path, pattern.replace("{z}", cure)))
+            found = [image.sizes["z"] for image in wells["A", "1"].values()]
+            assert found == [3] * (1 if cure == "{t}" else 2)
+
+
 # --- the command -----------------------------------------------------------------
 
 

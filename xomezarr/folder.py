@@ -87,6 +87,9 @@ STACKED = ("t", "channel", "z")
 DIMENSIONS: Mapping[str, str] = {"t": "t", "channel": "c", "z": "z"}
 """The dimension that each is stacked along."""
 
+APART = ("field", "t", "acquisition")
+"""Fields that may tell files apart of which each is an image with planes and channels."""
+
 EXAMPLE = "{row}{column}_s{field}_{channel}.tif"
 
 LARGEST_BLOCK = 2**25
@@ -644,7 +647,7 @@ class _Asked:
 def _stack(image: PlateImage, folder: Folder, dims: str | Sequence[str] | None, asked: _Asked) -> xr.DataArray:
     """Open the files of an image, and stack them."""
     dimensions = {field: DIMENSIONS[field] for field in folder.stacked}
-    opened = {key: _single(open_image(file.path, dims=dims), file, dimensions) for key, file in image.files.items()}
+    opened = {key: _single(open_image(file.path, dims=dims), file, folder) for key, file in image.files.items()}
     _check_alike([(opened[key], image.files[key]) for key in sorted(opened)], asked)
     first = opened[min(opened)]
     name = f"{image.row}{image.column} {image.field}"
@@ -772,18 +775,29 @@ def _in_blocks(array: xr.DataArray) -> xr.DataArray:
     return array.chunk({dim: size for dim, size in preferred.items() if dim in array.dims})
 
 
-def _single(array: xr.DataArray, file: Found, dimensions: Mapping[str, str]) -> xr.DataArray:
+def _single(array: xr.DataArray, file: Found, folder: Folder) -> xr.DataArray:
     """Return the pixels of a file without the dimensions that files are stacked along, in which it has one pixel."""
+    dimensions = {field: DIMENSIONS[field] for field in folder.stacked}
     for field, dim in dimensions.items():
         if array.sizes.get(dim, 1) > 1:
             raise OmeZarrError(
                 f'"{file.match.string}" holds {array.sizes[dim]} along {dim!r} by itself, and the pattern has '
-                f"{{{field}}}; put {{}} in its place"
+                f"{{{field}}}; {_instead(field, folder)}"
             )
     dropped = array.isel({dim: 0 for dim in dimensions.values() if dim in array.dims}, drop=True)
     if "c" in dimensions.values():
         dropped = dropped.drop_vars([name for name in channel_coordinates(["c"]) if name in dropped.coords])
     return dropped
+
+
+def _instead(field: str, folder: Folder) -> str:
+    """Say what is to stand in a pattern instead of a field that files hold by themselves."""
+    number = len(folder.stacked[field])
+    if number == 1:
+        return "put {} in its place"
+    free = [f"{{{other}}}" for other in APART if other not in folder.pattern.fields]
+    named = f"call what sets them apart {' or '.join(free)}, or " if free else ""
+    return f"{number} such files cannot be one image: {named}give each image one file"
 
 
 def _along(
