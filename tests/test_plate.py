@@ -222,6 +222,56 @@ def test_an_image_of_another_shape_is_an_error_when_it_is_read_and_true_when_all
         checked.omezarr.stack()
 
 
+def renamed(store: Path, path: str, version: str, names: Mapping[str, str]) -> None:
+    """Call the arrays of an image otherwise, as other tools do."""
+    for old, new in names.items():
+        (store / path / new).parent.mkdir(exist_ok=True)
+        (store / path / old).rename(store / path / new)
+    document = document_of(store / path, version)
+    content = json.loads(document.read_text())
+    said = content["attributes"]["ome"] if version == "0.5" else content
+    for dataset in said["multiscales"][0]["datasets"]:
+        dataset["path"] = names[dataset["path"]]
+    overwrite(document, json.dumps(content))
+
+
+@pytest.mark.parametrize("names", [{"0": "s0", "1": "s1"}, {"0": "scale0/image", "1": "scale1/image"}])
+def test_levels_of_an_image_may_be_called_otherwise_than_those_it_is_taken_to_be_like(
+    plate: Path, version: str, names: Mapping[str, str]
+) -> None:
+    renamed(plate, "A/1/0", version, names)
+    renamed(plate, "B/12/0", version, {"0": "fine", "1": "coarse"})
+    tree, true = xomezarr.open_plate(plate), xomezarr.open_plate(plate, check=True)
+    for number in (0, 1):
+        stacked = tree.omezarr.stack(level=number)
+        xr.testing.assert_equal(stacked, true.omezarr.stack(level=number))
+        for well in ("A/1", "A/2", "B/12"):
+            xr.testing.assert_equal(tree[f"{well}/0"].omezarr.level(number), true[f"{well}/0"].omezarr.level(number))
+    sent = pickle.loads(pickle.dumps(xomezarr.open_plate(plate).omezarr.stack()))
+    xr.testing.assert_equal(sent, true.omezarr.stack())
+
+
+def test_an_image_of_fewer_levels_or_other_ones_says_which_it_has(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [image(0)]}, store, levels=2)
+    image(1).omezarr.to_plate(store, row="A", column=2, levels=1)
+    image(2).isel(x=slice(0, 30)).omezarr.to_plate(store, row="A", column=3, levels=2)
+    renamed(store, "A/3/0", "0.4", {"0": "s0", "1": "s1"})
+    tree = xomezarr.open_plate(store)
+    tree["A/2/0"].omezarr.level(0).load()
+    with pytest.raises(
+        PlateError,
+        match=r"well 'A/2', field '0' .* has no level '1' .*; its levels are '0' of shape \(2, 24, 40\) and uint16, "
+        r"and was taken to be like 'A/1/0', with the level '1' of shape \(2, 24, 20\) and uint16; open .*check=True\)$",
+    ):
+        tree["A/2/0"].omezarr.level(1).load()
+    with pytest.raises(PlateError, match=r"'A/3', .* no level '0' .*'s0' of shape \(2, 24, 30\) .*, 's1' of shape"):
+        tree["A/3/0"].omezarr.level(0).load()
+    shutil.rmtree(store / "A" / "2" / "0")
+    with pytest.raises(PlateError, match=r"'A/2', .* its levels are none that can be opened"):
+        tree["A/2/0"].omezarr.level(1).load()
+
+
 def placed(seed: int, x: float = 0.0) -> xr.DataArray:
     return image(seed).assign_coords(x=image(0)["x"] + x)
 

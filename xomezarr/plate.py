@@ -23,6 +23,7 @@ import xarray as xr
 
 from xomezarr import read, sidecar, spec
 from xomezarr.channels import ACTIVE, COLOR, WINDOW
+from xomezarr.checks import leads_below
 from xomezarr.errors import NotOmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Field, Plate, PlateWell
@@ -291,11 +292,23 @@ class _Looks:
             warn(told, PlateWarning)
 
 
+@dataclass(frozen=True, slots=True)
+class _StoredLevel:
+    """A level of an image: path of its array below the image, and what this is as it is stored."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.path!r} of shape {self.shape} and {self.dtype}"
+
+
 class _Model:
     """An image that others are taken to be like."""
 
-    def __init__(self, group: zarr.Group, path: str) -> None:
-        self.group, self.path = group, path
+    def __init__(self, group: zarr.Group, path: str, levels: Sequence[_StoredLevel]) -> None:
+        self.group, self.path, self.levels = group, path, levels
 
     @cached_property
     def said(self) -> list[str]:
@@ -326,28 +339,48 @@ class _Alike:
         if not self._is_true():
             raise PlateError(f"{self._told()}; open all images, and take it from there: {CHECKED}")
 
-    def array(self, level: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> zarr.Array[Any]:
-        """Open an array; warn if the image lies elsewhere than the tree says, or has other channels.
+    def array(self, number: int) -> zarr.Array[Any]:
+        """Open the array of a level; warn if the image lies elsewhere than the tree says, or has other channels.
+
+        Where it is not called as that of the other image, the image's own metadata say what it is called.
 
         Raises
         ------
         PlateError
             If it is not there, or has another shape or dtype.
         """
-        well, _, field = self.path.rpartition("/")
+        wanted = self.model.levels[number]
         try:
-            found = open_array(self.plate, f"{self.path}/{level}")
+            found = open_array(self.plate, f"{self.path}/{wanted.path}")
         except UNREADABLE as error:
-            told = f"has no level {level!r} that can be opened ({type(error).__name__})"
-        else:
-            if found.shape == shape and found.dtype == dtype:
-                if not self.looks.told and not self._is_true():
-                    self.looks.tell(f"{self._told()}; where that matters, open all images: {CHECKED}")
-                return found
-            told = f"has the shape {found.shape} and dtype {found.dtype} at level {level!r}"
-        raise PlateError(
+            own = self._own_arrays()
+            of_own = [_StoredLevel(path, array.shape, array.dtype) for path, array in own.items()]
+            if [(one.shape, one.dtype) for one in of_own] != [(one.shape, one.dtype) for one in self.model.levels]:
+                has = ", ".join(map(str, of_own)) or "none that can be opened"
+                raise self._unlike(
+                    f"has no level {wanted.path!r} ({type(error).__name__}); its levels are {has}", wanted
+                ) from None
+            found = own[of_own[number].path]
+        if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+            raise self._unlike(f"has the shape {found.shape} and {found.dtype} at level {wanted.path!r}", wanted)
+        if not self.looks.told and not self._is_true():
+            self.looks.tell(f"{self._told()}; where that matters, open all images: {CHECKED}")
+        return found
+
+    def _own_arrays(self) -> dict[str, zarr.Array[Any]]:
+        """Return the arrays of the levels that the image's own metadata name; none if one cannot be opened."""
+        try:
+            levels = spec.parse(open_member(self.plate, self.path).attrs.asdict()).multiscale.levels
+            paths = [level.path for level in levels]
+            return {path: open_array(self.plate, f"{self.path}/{path}") for path in paths if leads_below(path)}
+        except UNREADABLE:
+            return {}
+
+    def _unlike(self, told: str, wanted: _StoredLevel) -> PlateError:
+        well, _, field = self.path.rpartition("/")
+        return PlateError(
             f"well {well!r}, field {field!r} of the plate {str(self.plate.store_path)!r} {told}, and was taken to be "
-            f"like {self.model.path!r}, with {shape} and {dtype}; open all images: {CHECKED}"
+            f"like {self.model.path!r}, with the level {wanted}; open all images: {CHECKED}"
         )
 
     def _is_true(self) -> bool:
@@ -408,13 +441,15 @@ class _Likeness:
         image = stored_metadata(first)
         assert image is not None
         nameless = replace(image, multiscales=(replace(image.multiscale, name=None),), extra={})
-        self.plate, self.model, self.looks = plate, _Model(model.group, model.path), looks
+        self.plate, self.looks = plate, looks
         self.attrs = json.dumps(spec.dump(nameless, str(image.version)))
         self.levels = [_without_own(da) for da in levels(first)]
         self.assumed = set(self.levels[0].variables) - RENDERING
         lazily: list[Any] = [da.variable._data for da in levels(first)]
         self.arrays: list[OrderedArray] = [data.array for data in lazily]
-        self.paths = [level.path for level in image.multiscale.levels]
+        stored = [(level.path, array._array) for level, array in zip(image.multiscale.levels, self.arrays, strict=True)]
+        levels_of_model = [_StoredLevel(path, array.shape, array.dtype) for path, array in stored]
+        self.model = _Model(model.group, model.path, levels_of_model)
         self._placed: dict[tuple[str, ...], list[xr.Dataset]] = {}
 
     def image(self, path: str, coords: Mapping[str, Any], source: str) -> xr.DataTree:
@@ -427,8 +462,7 @@ class _Likeness:
         made = {}
         for number, (ds, array) in enumerate(zip(self._with_coords(coords), self.arrays, strict=True)):
             level = xr.DataTree(ds)
-            stored = array._array
-            opens = partial(alike.array, self.paths[number], stored.shape, stored.dtype)
+            opens = partial(alike.array, number)
             variables = level.dataset.variables  # the node's own, which share their values alone with those of others
             variables[VARIABLE].data = LazyArray(UnopenedArray(opens, array.order, array.dtype, array.shape))
             for name in _free(ds, coords):
