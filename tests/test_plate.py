@@ -38,9 +38,9 @@ from xomezarr.errors import (
     PlateWarning,
     StoreExistsError,
 )
-from xomezarr.model import Plate, PlateLine, Well
+from xomezarr.model import Plate, PlateLine, PlateWell, Well
 from xomezarr.read import open_tree
-from xomezarr.wells import PLACES, Layout, Place, counted, line_order, with_field, with_run, with_well
+from xomezarr.wells import PLACES, Layout, Place, counted, line_order, located, with_field, with_run, with_well
 
 SIZES = {"c": 2, "y": 24, "x": 40}
 VERSIONS = spec.VERSIONS
@@ -422,6 +422,54 @@ def test_the_first_image_that_can_be_opened_stands_for_all(plate: Path) -> None:
             shutil.rmtree(plate / well / str(field), ignore_errors=True)
     with pytest.raises(PlateError, match=r"no image.*'A/1/0'.*validate"):
         xomezarr.open_plate(plate)
+
+
+@given(st.data())
+def test_no_two_wells_are_at_one_place_and_each_whose_path_has_names_is_at_one(data: st.DataObject) -> None:
+    names = st.lists(st.sampled_from("ABCD"), unique=True, max_size=4).map(lambda names: tuple(map(PlateLine, names)))
+    paths = st.sampled_from([*(f"{row}/{column}" for row in "ABCD" for column in "ABCD"), "A", "A/B/C"])
+    wells = data.draw(st.lists(st.builds(PlateWell, paths, st.integers(-1, 4), st.integers(-1, 4)), max_size=8))
+    rows, columns = data.draw(names), data.draw(names)
+    plate, places = located(Plate(rows, columns, tuple(wells)))
+    assert (plate.rows[: len(rows)], plate.columns[: len(columns)]) == (rows, columns)
+    assert len(set(places.values())) == len(places)
+    assert {well.path for well in wells if well.path.count("/") == 1} <= set(places)
+    lines = {0: {line.name for line in rows}, 1: {line.name for line in columns}}
+    for path, place in places.items():
+        found = plate.rows[place[0]].name, plate.columns[place[1]].name
+        names = path.split("/") if path.count("/") == 1 else ["", ""]
+        for axis, name in enumerate(names):
+            # of another name only where no path has it, and where an index says so
+            others = {well.path.split("/")[axis] for well in wells if well.path.count("/") == 1}
+            assert found[axis] == name or (name not in lines[axis] and (not name or found[axis] not in others))
+            assert found[axis] == name or any(
+                place[axis] == (well.row_index, well.column_index)[axis]
+                for well in wells
+                if not name or (well.path.count("/") == 1 and well.path.split("/")[axis] == name)
+            )
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_wells_in_rows_and_columns_that_the_plate_does_not_list_are_told_and_stacked(
+    plate: Path, version: str, check: bool
+) -> None:
+    whole = xomezarr.open_plate(plate)
+    expected, picture = whole.omezarr.stack().load(), whole.omezarr.overview()
+    content = json.loads(document_of(plate, version).read_text())
+    said = (content["attributes"]["ome"] if version == "0.5" else content)["plate"]
+    said["rows"], said["columns"] = [{"name": "B"}], [{"name": "1"}, {"name": "12"}]
+    overwrite(document_of(plate, version), json.dumps(content))
+    with pytest.warns(PlateWarning) as told:
+        tree = xomezarr.open_plate(plate, check=check)
+    assert [str(one.message).partition("zarr' ")[2][:60] for one in told] == [
+        "has wells of the row 'A', which it does not list: it comes a",
+        "has wells of the column '2', which it does not list: it come",
+    ]
+    stacked = tree.omezarr.stack()
+    assert (stacked.row.values.tolist(), stacked.column.values.tolist()) == (["B", "A"], ["1", "12", "2"])
+    xr.testing.assert_equal(stacked.sortby("row").sel(column=expected.column), expected)
+    assert tree["A/2/0/0"].coords["row"] == "A"
+    assert tree.omezarr.overview().shape == picture.shape
 
 
 def test_wells_that_are_not_there_are_told_and_left_out(plate: Path) -> None:

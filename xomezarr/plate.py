@@ -26,14 +26,14 @@ from xomezarr.channels import ACTIVE, COLOR, WINDOW
 from xomezarr.checks import leads_below
 from xomezarr.errors import NotOmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
-from xomezarr.model import Field, Plate, PlateWell
+from xomezarr.model import Field, Plate
 from xomezarr.planning import stored_metadata
 from xomezarr.pyramid import VARIABLE, with_name
 from xomezarr.read import OPEN_AT_ONCE, closer, tree_of
 from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray
 from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group, open_member
 from xomezarr.tree import levels
-from xomezarr.wells import TOLD, index_of, is_number
+from xomezarr.wells import TOLD, is_number, located
 
 __all__ = ["UNREADABLE", "is_remote", "node_at", "open_plate"]
 
@@ -94,7 +94,8 @@ def open_plate(
     Warns
     -----
     PlateWarning
-        If wells or images cannot be opened; and, on reading, once, if an image has other coordinates or channels.
+        If wells or images cannot be opened, or lie in rows or columns that the plate does not list; and, on reading,
+        once, if an image has other coordinates or channels.
     """
     dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
     if VARIABLE in dropped:
@@ -191,19 +192,35 @@ class _Opening:
 
     def _wells(self) -> list[_OpenedWell]:
         """Read the metadata of all wells; those that cannot be opened are told and left out."""
-        distinct = list({well.path: well for well in self.plate.wells}.values())
-        opened, faults = self._each(distinct, self._well, lambda well: well.path)
-        _tell(faults, f"of the {len(distinct)} wells of the plate {str(self.group.store_path)!r}")
+        paths = list(dict.fromkeys(well.path for well in self.plate.wells))
+        whole, places = located(self.plate)
+        opened, faults = self._each(paths, lambda path: self._well(path, whole, places), str)
+        _tell(faults, f"of the {len(paths)} wells of the plate {str(self.group.store_path)!r}")
+        self._tell_of_lines(whole)
         return opened
 
-    def _well(self, well: PlateWell) -> _OpenedWell:
-        row, column = _names(self.plate, well)
-        group = find_member(self.group, well.path)
+    def _well(self, path: str, plate: Plate, places: Mapping[str, tuple[int, int]]) -> _OpenedWell:
+        if path not in places:
+            raise PlateError("neither its path nor its indices name row and column")
+        row, column = plate.rows[places[path][0]].name, plate.columns[places[path][1]].name
+        group = find_member(self.group, path)
         if group is None:
             raise PlateError("there is no such group")
         attrs = group.attrs.asdict()
         fields = {field.path: field for field in spec.parse_well(attrs).fields}
-        return _OpenedWell(well.path, row, column, tuple(fields.values()), _own_attrs(attrs))
+        return _OpenedWell(path, row, column, tuple(fields.values()), _own_attrs(attrs))
+
+    def _tell_of_lines(self, plate: Plate) -> None:
+        """Warn of rows and columns that wells have and the plate does not."""
+        for what, lines, known in (("row", plate.rows, self.plate.rows), ("column", plate.columns, self.plate.columns)):
+            if names := [line.name for line in lines[len(known) :]]:
+                several = len(names) > 1
+                warn(
+                    f"the plate {str(self.group.store_path)!r} has wells of the {what}{'s' if several else ''} "
+                    f"{', '.join(map(repr, names))}, which it does not list: {'they come' if several else 'it comes'} "
+                    f"after those that it does; xomezarr.validate(store) lists all that is wrong",
+                    PlateWarning,
+                )
 
     def _image(self, path: str, coords: Mapping[str, Any], *, labels: bool) -> _OpenedImage:
         """Open an image, and give its levels the coordinates of its place."""
@@ -498,14 +515,6 @@ def _free(ds: xr.Dataset, names: Iterable[str]) -> list[str]:
     """Return the names that are free for what is said of a whole image: what lies along pixels is the image's own."""
     variables, dims = ds.variables, ds.sizes
     return [name for name in names if name not in dims and (name not in variables or not variables[name].ndim)]
-
-
-def _names(plate: Plate, well: PlateWell) -> tuple[str, str]:
-    """Return the names of a well's row and column, by its path; by its indices where the path names none."""
-    index = index_of(plate, well)
-    if index is None:
-        raise PlateError(f"neither its path nor its indices {well.row_index}, {well.column_index} name row and column")
-    return plate.rows[index[0]].name, plate.columns[index[1]].name
 
 
 def _coordinates(well: _OpenedWell, field: Field, *, numbered: bool) -> dict[str, Any]:
