@@ -1297,6 +1297,26 @@ def test_c7_what_has_no_place_on_the_plate_is_refused(tmp_path: Path, options: d
     assert list(tmp_path.iterdir()) == [store]
 
 
+@pytest.mark.parametrize("what", ["row", "column", "field"])
+def test_c7_names_that_file_systems_have_no_room_for_are_refused_before_anything_is_written(
+    tmp_path: Path, what: str
+) -> None:
+    def write(length: int, *, whole: bool) -> None:
+        place = {"row": "A", "column": "1", "field": "0"} | {what: "f" * length}
+        if whole:
+            wells = {(place["row"], place["column"]): {place["field"]: image()}}
+            xomezarr.write_plate(wells, tmp_path / f"whole{length}", levels=1)
+        else:
+            image().omezarr.to_plate(tmp_path / f"one{length}", levels=1, **place)
+
+    told = rf"the {what} 'f{{20}}…' has 201 letters and digits, .* more than 200; give {what}="
+    for whole in (True, False):
+        write(200, whole=whole)
+        with pytest.raises(PlateError, match=told):
+            write(201, whole=whole)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == ["one200", "whole200"]
+
+
 def test_what_is_no_plate_takes_no_wells(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "image.zarr")
     (tmp_path / "notes").mkdir()

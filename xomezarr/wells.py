@@ -15,6 +15,7 @@ import xarray as xr
 
 from xomezarr import checks, spec
 from xomezarr.errors import OmeZarrError, PlateError, collecting, raise_all
+from xomezarr.labels import LONGEST_NAME
 from xomezarr.model import Acquisition, Field, Plate, PlateLine, PlateWell, Well
 
 __all__ = [
@@ -40,6 +41,9 @@ PLACES = ("row", "column", "field", "acquisition")
 
 NO_ACQUISITION = -1
 """Where no run is named, in a coordinate of integers: ids of runs are 0 or more."""
+
+SHOWN = 20
+"""Letters that a message shows of a name that is too long."""
 
 TOLD = 5
 """Images that a message names; it counts the others."""
@@ -179,6 +183,11 @@ def _name(given: Any, what: str) -> str:
     name = given if isinstance(given, str) else str(operator.index(given))
     if not checks.ALPHANUMERIC.fullmatch(name):
         raise PlateError(f"the {what} {given!r} is not made of letters and digits; give {what}={_EXAMPLES[what]}, say")
+    if len(name) > LONGEST_NAME:
+        raise PlateError(
+            f"the {what} {f'{name[:SHOWN]}…'!r} has {len(name)} letters and digits, and file systems have no room for "
+            f"more than {LONGEST_NAME}; give {what}={_EXAMPLES[what]}, say"
+        )
     return str(name)
 
 
