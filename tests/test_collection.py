@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -332,7 +334,6 @@ def test_ome_xml_of_another_writer_is_read_as_ome_types_reads_it(tmp_path: Path)
         "zarr.json",
         "µ",
         "a\n",
-        "a" * 300,
         5,
     ],
 )
@@ -348,6 +349,30 @@ def test_c7_a_name_that_no_group_can_have_is_named(tmp_path: Path, name: Any) ->
 def test_c7_names_that_differ_by_case_alone(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match="'Left' and 'left' differ by upper and lower case"):
         write_collection({"Left": cells(), "left": cells()}, tmp_path / "a.ome.zarr")
+
+
+ODD = st.text("aA0_. -ä/\n", max_size=8) | st.sampled_from(["OME", "labels", "zarr.json", "-20", "- a"])
+
+
+@given(st.lists(ODD | st.text(max_size=4) | ODD.map(lambda name: name * 60), min_size=1, max_size=4, unique=True))
+def test_a_name_that_is_suggested_can_be_given(names: list[str]) -> None:
+    with pytest.raises(OmeZarrError) as caught:
+        write_collection(dict.fromkeys([*names, "."]), "nowhere.zarr")  # type: ignore[arg-type]
+    faults = caught.value.exceptions if isinstance(caught.value, MultipleErrors) else [caught.value]
+    suggested = [ast.literal_eval(found[1]) for one in faults if (found := re.search("such as ('.*')$", str(one)))]
+    assert suggested
+    for name in suggested:
+        assert name not in names
+        with pytest.raises(OmeZarrError) as again:
+            write_collection({**dict.fromkeys(names), name: None}, "nowhere.zarr")  # type: ignore[dict-item]
+        assert f"named {name!r}" not in str(again.value)
+        assert f"and {name!r} differ" not in str(again.value)
+
+
+def test_a_name_that_is_too_long_is_told_so() -> None:
+    told = r"named 'a{40}…', which has 201 characters: .* more than 200; .* 'a{40}'$"
+    with pytest.raises(CollectionError, match=told):
+        write_collection({"a" * 201: image("y", "x")}, "nowhere.zarr")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain, count
 from typing import Any
 
 import xarray as xr
@@ -52,6 +53,9 @@ __all__ = [
 
 RESERVED = ("ome", "labels", "zarr.json")
 """Names that mean something else in a collection, on file systems that take cases for the same too."""
+
+SUGGESTED = 40
+"""Characters that a message takes of a name."""
 
 _PLAIN = re.compile(r"(?!__)[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?")
 
@@ -168,7 +172,7 @@ def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
     taken: dict[str, str] = {}
     for name, image in images.items():
         with collecting(faults):
-            _check_name(name, taken)
+            _check_name(name, taken, images)
         if not isinstance(name, str):
             continue
         of_image: list[OmeZarrError] = []
@@ -178,24 +182,51 @@ def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
     return members
 
 
-def _check_name(name: Any, taken: dict[str, str]) -> None:
-    """Make sure that an image can go by a name, on any file system; `taken` holds those before it."""
-    if not isinstance(name, str) or not _PLAIN.fullmatch(name) or len(name) > LONGEST_NAME:
-        plain = re.sub(r"[^A-Za-z0-9_. -]+", "_", str(name)).strip("_. ")[:LONGEST_NAME] or "image 0"
+def _check_name(name: Any, taken: dict[str, str], names: Collection[Any]) -> None:
+    """Make sure that an image can go by a name, on any file system.
+
+    Parameters
+    ----------
+    name
+        Of the image.
+    taken
+        Those before it.
+    names
+        Those of all images, of which none is suggested.
+    """
+    if isinstance(name, str) and len(name) > LONGEST_NAME:
+        raise CollectionError(
+            f"an image cannot be named {f'{name[:SUGGESTED]}…'!r}, which has {len(name)} characters: file systems have "
+            f"no room for more than {LONGEST_NAME}; give a shorter name, such as {_plain(name, names)!r}"
+        )
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name):
         raise CollectionError(
             f"an image cannot be named {name!r}: the name is that of a folder, of letters, digits, spaces, _, - and ., "
-            f"and begins with none of the last two; give a plain one, such as {plain!r}"
+            "begins with a letter, a digit or one _, and ends with no space or dot; give a plain one, such as "
+            f"{_plain(name, names)!r}"
         )
     if name.lower() in RESERVED:
         raise CollectionError(
             f"an image cannot be named {name!r}, which means something else in a collection; "
-            f"give another name, such as {f'{name} image'!r}"
+            f"give another name, such as {_plain(name, names)!r}"
         )
     if (other := taken.setdefault(name.lower(), name)) != name:
         raise CollectionError(
             f"the names {other!r} and {name!r} differ by upper and lower case alone, which not all file systems tell "
-            f"apart; give another name, such as {f'{name} 2'!r}"
+            f"apart; give another name, such as {_plain(name, names)!r}"
         )
+
+
+def _plain(name: Any, names: Collection[Any]) -> str:
+    """Return a name like another that an image can go by, beside others of these names.
+
+    >>> _plain("-20", ()), _plain("Zellen/1", ()), _plain("OME", ()), _plain("a", ["A", "a", "a 2"])
+    ('20', 'Zellen_1', 'OME image', 'a 3')
+    """
+    there = {other.lower() for other in names if isinstance(other, str)}
+    like = re.sub(r"[^A-Za-z0-9_. -]+", "_", str(name)).strip("_. -")[:SUGGESTED].strip("_. -") or "image 0"
+    tried = chain([like] if like.lower() not in RESERVED else [f"{like} image"], (f"{like} {n}" for n in count(2)))
+    return next(plain for plain in tried if plain.lower() not in there)
 
 
 def _in_xml(plan: Plan) -> bool:
