@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from zarr.storage import LocalStore, MemoryStore, StorePath, ZipStore
+from zarr.storage import LocalStore, MemoryStore, StorePath, WrapperStore, ZipStore
 
 import xomezarr
 from xomezarr import omexml, open_collection, spec, write_collection
@@ -823,6 +824,58 @@ def test_a_list_that_leaves_the_store_is_not_followed(tmp_path: Path) -> None:
     with pytest.warns(CollectionWarning, match="cannot be read, and those that are numbered from 0 on are opened"):
         tree = open_collection(store)
     assert list(tree) == ["0", "1"]
+
+
+class Unlisted(WrapperStore[Any]):
+    """A store that cannot list what it holds, and counts how often it is asked."""
+
+    asked = 0
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        Unlisted.asked += 1
+        raise NotImplementedError
+        yield ""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "opened", "told"),
+    [
+        ("012", "012", None),
+        ("02", "0", r"no group '1', and '2' is left out; .*group='2'\)$"),
+        ("0346", "0", r"no group '1', and '3', '4', '6' are left out; .*group='3'\)$"),
+    ],
+)
+def test_numbers_beyond_a_gap_are_told(tmp_path: Path, numbers: str, opened: str, told: str | None) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", dict.fromkeys([*numbers, "x"], SHAPES["1"]), xml=None)
+    (store / "notes").mkdir()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert [*open_collection(store)] == [*opened]
+    assert len(caught) == (told is not None)
+    for warning in caught:
+        assert warning.category is CollectionWarning
+        assert re.search(told or "", str(warning.message))
+        group = re.findall("group='(.)'", str(warning.message))[0]
+        assert group not in opened
+        assert xr.open_datatree(store, engine="omezarr", group=group).omezarr.level(0).size
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Unlisted.asked = 0
+        assert [*open_collection(Unlisted(LocalStore(store)))] == [*opened]
+        assert Unlisted.asked == 1
+        listing = zarr.create_group(store / "OME", zarr_format=2)
+        listing.attrs["series"] = [*numbers]
+        assert [*open_collection(Unlisted(LocalStore(store)))] == [*numbers]
+        assert Unlisted.asked == 1
+
+
+def test_where_the_first_number_is_missing_the_others_are_told(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", {"1": SHAPES["1"]}, xml=None)
+    with (
+        pytest.warns(CollectionWarning, match="there is no group '0', and '1' is left out"),
+        pytest.raises(CollectionError, match="holds none"),
+    ):
+        open_collection(store)
 
 
 def test_c7_a_collection_of_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
@@ -39,9 +39,11 @@ from xomezarr.store import (
     check_complete,
     find_member,
     member_path,
+    names_in,
     open_group,
     wait,
 )
+from xomezarr.wells import TOLD
 
 __all__ = [
     "check_single",
@@ -300,7 +302,8 @@ def open_collection(
     Warns
     -----
     CollectionWarning
-        If some cannot, which are left out; if its OME-XML is needed and cannot be read, or describes other images.
+        If some cannot, which are left out; if the images are not listed, and there is a gap in their numbers; if its
+        OME-XML is needed and cannot be read, or describes other images.
     """
     group = open_group(store, storage_options=storage_options)
     source = os.fspath(store).rstrip("/") if isinstance(store, str | os.PathLike) else ""
@@ -342,6 +345,8 @@ def collection_tree(
         )
     spec.layout(attrs)
     paths, listed = image_paths(group)
+    if not listed:
+        _tell_of_gap(group, paths)
     described = OmeXml(group, paths, listed=listed)
     tree = xr.DataTree(xr.Dataset(attrs=attrs))
     faults: list[str] = []
@@ -375,6 +380,22 @@ def collection_tree(
     if source:
         tree.encoding["source"] = source
     return tree
+
+
+def _tell_of_gap(group: zarr.Group, paths: Sequence[str]) -> None:
+    """Warn of groups with numbers beyond the one that is missing, where the store says what it holds."""
+    try:
+        names = names_in(group)
+    except Exception:  # each kind of server's own way of not listing what it holds
+        return
+    if beyond := sorted((name for name in names if name.isdecimal() and name not in paths), key=int):
+        shown = ", ".join(map(repr, beyond[:TOLD])) + (f" and {len(beyond) - TOLD} more" if beyond[TOLD:] else "")
+        warn(
+            f"{str(group.store_path)!r} does not list its images, which are then those that are numbered from 0 on "
+            f"without a gap: there is no group {str(len(paths))!r}, and {shown} {'is' if len(beyond) == 1 else 'are'} "
+            f'left out; open each by itself: xr.open_datatree(store, engine="omezarr", group={beyond[0]!r})',
+            CollectionWarning,
+        )
 
 
 def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
