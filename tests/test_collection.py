@@ -759,7 +759,9 @@ def test_ome_xml_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
         ("", "cannot be read, and images are opened without"),
         ('<?xml version="1.0" encoding="nonsense"?><OME/>', "cannot be read, and images are opened without"),
         (XML.replace('SizeX="32"', 'SizeX="33"'), "image 0 of the OME-XML .* has 33 along x, not 32: it is not '0'"),
-        (XML[: XML.index('  <Image ID="Image:1"')] + "</OME>", "describes 1 images, and there are 2"),
+        (XML[: XML.index('  <Image ID="Image:1"')] + "</OME>", "describes 1 image, and there are 2: none"),
+        ("<html></html>", "cannot be read, .* its root is 'html', not OME"),
+        (f"{XML[: XML.index('  <Image')]}</OME>", "describes no images, and there are 2: none"),
     ],
 )
 def test_ome_xml_that_is_broken_or_of_other_images_is_told_and_passed_over(tmp_path: Path, xml: str, part: str) -> None:
@@ -911,6 +913,40 @@ def test_90_one_image_is_not_silently_the_first(tmp_path: Path, version: str) ->
         xomezarr.convert(store, tmp_path / "b.ome.zarr")
     da = xr.open_dataarray(store, engine="omezarr", group="view 2")
     xr.testing.assert_identical(da, views()["view 2"])
+
+
+@pytest.mark.parametrize("said", ["junk", "0", "-1", "NaN", "INF", ""])
+def test_a_pixel_size_that_is_none_is_told_and_the_others_are_taken(tmp_path: Path, said: str) -> None:
+    xml = XML.replace('PhysicalSizeX="0.25"', f'PhysicalSizeX="{said}"').replace(
+        'SizeT="1"', 'SizeT="1" TimeIncrement="0"'
+    )
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=xml)
+    with pytest.warns(
+        CollectionWarning, match=f"image 0 of the OME-XML .* has PhysicalSizeX='{said}', which is no"
+    ) as told:
+        scale = open_collection(store)["0"].omezarr.level(0).omezarr.scale
+    assert (scale["x"], scale["y"], len(told)) == (1, 500, 1)
+    found = [str(one) for one in xomezarr.validate(store) if "PhysicalSizeX" in str(one)]
+    assert len(found) == 1
+    assert (
+        f"warning (rule 85) at OME/METADATA.ome.xml: image 0 has PhysicalSizeX='{said}', which is no size" in found[0]
+    )
+    # an image that says it itself is not told of
+    store = bioformats2raw(tmp_path / "b.zarr", SHAPES, xml=xml, unit="micrometer")
+    assert open_collection(store)["0"].omezarr.level(0).omezarr.scale["x"] == 1
+
+
+def test_ome_xml_without_a_namespace_is_read_and_the_report_says_what_it_lacks(tmp_path: Path) -> None:
+    for namespace, told in (
+        ("", "its root has no namespace"),
+        (' xmlns="urn:other"', "is of the namespace 'urn:other'"),
+    ):
+        xml = re.sub(' xmlns="[^"]*"', namespace, XML)
+        store = bioformats2raw(tmp_path / f"{len(namespace)}.zarr", SHAPES, xml=xml)
+        assert open_collection(store)["0"].omezarr.level(0).omezarr.scale["x"] == 0.25
+        (found,) = (str(one) for one in xomezarr.validate(store).errors)
+        assert told in found
+        assert "begins with http://www.openmicroscopy.org/Schemas/OME/" in found
 
 
 def test_a_damaged_document_is_a_fault_of_metadata() -> None:
