@@ -852,6 +852,10 @@ def test_an_overview_that_cannot_be_drawn_says_why(plate: Path) -> None:
         tree.omezarr.overview(field=7)
     with pytest.raises(LevelError, match=r"not one for each of 2 × 3 wells.*max_size="):
         tree.omezarr.overview(max_size=3)
+    for wrong in ("x", None, True, float("nan")):
+        with pytest.raises(LevelError, match=rf"max_size is {wrong!r}; give a number of pixels"):
+            tree.omezarr.overview(max_size=wrong)
+    assert tree.omezarr.overview(max_size=np.int64(64)).shape == tree.omezarr.overview(max_size=64).shape
 
 
 # -- writing a plate at once -------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
     PlateError
         If the tree is no plate, no well has that field, or images differ in the number or names of their channels.
     LevelError
-        If the picture has not a pixel for each well.
+        If the picture has not a pixel for each well, or `max_size` is no number.
     """
     plate, places = located(_plate_of(tree, "overview()"))
     images = [image for image in _images(tree, places) if image.field == str(field)]
@@ -493,6 +493,8 @@ def _tile_side(proportions: tuple[float, float], counts: tuple[int, int], max_si
     LevelError
         If that is less than one.
     """
+    if isinstance(max_size, bool) or not isinstance(max_size, int | np.integer):
+        raise LevelError(f"max_size is {max_size!r}; give a number of pixels: overview(max_size=1024)")
     longer = max(proportions)
     sides = [
         int((max_size - GAP_WIDTH * (count - 1)) / count * longer / length)
