@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from zarr.storage import LocalStore, MemoryStore, StorePath, ZipStore
+from zarr.storage import LocalStore, MemoryStore, StorePath, WrapperStore, ZipStore
 
 import xomezarr
 from xomezarr import omexml, open_collection, spec, write_collection
@@ -332,7 +335,6 @@ def test_ome_xml_of_another_writer_is_read_as_ome_types_reads_it(tmp_path: Path)
         "zarr.json",
         "µ",
         "a\n",
-        "a" * 300,
         5,
     ],
 )
@@ -348,6 +350,30 @@ def test_c7_a_name_that_no_group_can_have_is_named(tmp_path: Path, name: Any) ->
 def test_c7_names_that_differ_by_case_alone(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match="'Left' and 'left' differ by upper and lower case"):
         write_collection({"Left": cells(), "left": cells()}, tmp_path / "a.ome.zarr")
+
+
+ODD = st.text("aA0_. -ä/\n", max_size=8) | st.sampled_from(["OME", "labels", "zarr.json", "-20", "- a"])
+
+
+@given(st.lists(ODD | st.text(max_size=4) | ODD.map(lambda name: name * 60), min_size=1, max_size=4, unique=True))
+def test_a_name_that_is_suggested_can_be_given(names: list[str]) -> None:
+    with pytest.raises(OmeZarrError) as caught:
+        write_collection(dict.fromkeys([*names, "."]), "nowhere.zarr")  # type: ignore[arg-type]
+    faults = caught.value.exceptions if isinstance(caught.value, MultipleErrors) else [caught.value]
+    suggested = [ast.literal_eval(found[1]) for one in faults if (found := re.search("such as ('.*')$", str(one)))]
+    assert suggested
+    for name in suggested:
+        assert name not in names
+        with pytest.raises(OmeZarrError) as again:
+            write_collection({**dict.fromkeys(names), name: None}, "nowhere.zarr")  # type: ignore[dict-item]
+        assert f"named {name!r}" not in str(again.value)
+        assert f"and {name!r} differ" not in str(again.value)
+
+
+def test_a_name_that_is_too_long_is_told_so() -> None:
+    told = r"named 'a{40}…', which has 201 characters: .* more than 200; .* 'a{40}'$"
+    with pytest.raises(CollectionError, match=told):
+        write_collection({"a" * 201: image("y", "x")}, "nowhere.zarr")
 
 
 @pytest.mark.parametrize(
@@ -733,7 +759,9 @@ def test_ome_xml_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
         ("", "cannot be read, and images are opened without"),
         ('<?xml version="1.0" encoding="nonsense"?><OME/>', "cannot be read, and images are opened without"),
         (XML.replace('SizeX="32"', 'SizeX="33"'), "image 0 of the OME-XML .* has 33 along x, not 32: it is not '0'"),
-        (XML[: XML.index('  <Image ID="Image:1"')] + "</OME>", "describes 1 images, and there are 2"),
+        (XML[: XML.index('  <Image ID="Image:1"')] + "</OME>", "describes 1 image, and there are 2: none"),
+        ("<html></html>", "cannot be read, .* its root is 'html', not OME"),
+        (f"{XML[: XML.index('  <Image')]}</OME>", "describes no images, and there are 2: none"),
     ],
 )
 def test_ome_xml_that_is_broken_or_of_other_images_is_told_and_passed_over(tmp_path: Path, xml: str, part: str) -> None:
@@ -800,6 +828,58 @@ def test_a_list_that_leaves_the_store_is_not_followed(tmp_path: Path) -> None:
     assert list(tree) == ["0", "1"]
 
 
+class Unlisted(WrapperStore[Any]):
+    """A store that cannot list what it holds, and counts how often it is asked."""
+
+    asked = 0
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        Unlisted.asked += 1
+        raise NotImplementedError
+        yield ""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "opened", "told"),
+    [
+        ("012", "012", None),
+        ("02", "0", r"no group '1', and '2' is left out; .*group='2'\)$"),
+        ("0346", "0", r"no group '1', and '3', '4', '6' are left out; .*group='3'\)$"),
+    ],
+)
+def test_numbers_beyond_a_gap_are_told(tmp_path: Path, numbers: str, opened: str, told: str | None) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", dict.fromkeys([*numbers, "x"], SHAPES["1"]), xml=None)
+    (store / "notes").mkdir()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert [*open_collection(store)] == [*opened]
+    assert len(caught) == (told is not None)
+    for warning in caught:
+        assert warning.category is CollectionWarning
+        assert re.search(told or "", str(warning.message))
+        group = re.findall("group='(.)'", str(warning.message))[0]
+        assert group not in opened
+        assert xr.open_datatree(store, engine="omezarr", group=group).omezarr.level(0).size
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Unlisted.asked = 0
+        assert [*open_collection(Unlisted(LocalStore(store)))] == [*opened]
+        assert Unlisted.asked == 1
+        listing = zarr.create_group(store / "OME", zarr_format=2)
+        listing.attrs["series"] = [*numbers]
+        assert [*open_collection(Unlisted(LocalStore(store)))] == [*numbers]
+        assert Unlisted.asked == 1
+
+
+def test_where_the_first_number_is_missing_the_others_are_told(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", {"1": SHAPES["1"]}, xml=None)
+    with (
+        pytest.warns(CollectionWarning, match="there is no group '0', and '1' is left out"),
+        pytest.raises(CollectionError, match="holds none"),
+    ):
+        open_collection(store)
+
+
 def test_c7_a_collection_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match="says that it is a collection of images, and holds none"):
         open_collection(bioformats2raw(tmp_path / "a.zarr", {}, xml=None))
@@ -833,6 +913,40 @@ def test_90_one_image_is_not_silently_the_first(tmp_path: Path, version: str) ->
         xomezarr.convert(store, tmp_path / "b.ome.zarr")
     da = xr.open_dataarray(store, engine="omezarr", group="view 2")
     xr.testing.assert_identical(da, views()["view 2"])
+
+
+@pytest.mark.parametrize("said", ["junk", "0", "-1", "NaN", "INF", ""])
+def test_a_pixel_size_that_is_none_is_told_and_the_others_are_taken(tmp_path: Path, said: str) -> None:
+    xml = XML.replace('PhysicalSizeX="0.25"', f'PhysicalSizeX="{said}"').replace(
+        'SizeT="1"', 'SizeT="1" TimeIncrement="0"'
+    )
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=xml)
+    with pytest.warns(
+        CollectionWarning, match=f"image 0 of the OME-XML .* has PhysicalSizeX='{said}', which is no"
+    ) as told:
+        scale = open_collection(store)["0"].omezarr.level(0).omezarr.scale
+    assert (scale["x"], scale["y"], len(told)) == (1, 500, 1)
+    found = [str(one) for one in xomezarr.validate(store) if "PhysicalSizeX" in str(one)]
+    assert len(found) == 1
+    assert (
+        f"warning (rule 85) at OME/METADATA.ome.xml: image 0 has PhysicalSizeX='{said}', which is no size" in found[0]
+    )
+    # an image that says it itself is not told of
+    store = bioformats2raw(tmp_path / "b.zarr", SHAPES, xml=xml, unit="micrometer")
+    assert open_collection(store)["0"].omezarr.level(0).omezarr.scale["x"] == 1
+
+
+def test_ome_xml_without_a_namespace_is_read_and_the_report_says_what_it_lacks(tmp_path: Path) -> None:
+    for namespace, told in (
+        ("", "its root has no namespace"),
+        (' xmlns="urn:other"', "is of the namespace 'urn:other'"),
+    ):
+        xml = re.sub(' xmlns="[^"]*"', namespace, XML)
+        store = bioformats2raw(tmp_path / f"{len(namespace)}.zarr", SHAPES, xml=xml)
+        assert open_collection(store)["0"].omezarr.level(0).omezarr.scale["x"] == 0.25
+        (found,) = (str(one) for one in xomezarr.validate(store).errors)
+        assert told in found
+        assert "begins with http://www.openmicroscopy.org/Schemas/OME/" in found
 
 
 def test_a_damaged_document_is_a_fault_of_metadata() -> None:

@@ -21,7 +21,16 @@ from hypothesis import strategies as st
 import xomezarr
 from xomezarr import cli
 from xomezarr.cli import main
-from xomezarr.errors import CollectionWarning, MultipleErrors, OmeZarrError, PatternError, StoreNotFoundError
+from xomezarr.errors import (
+    ChannelError,
+    CollectionWarning,
+    CoordinateError,
+    MultipleErrors,
+    OmeZarrError,
+    PatternError,
+    StoreNotFoundError,
+    UnitError,
+)
 from xomezarr.folder import FIELDS, Pattern, open_images, scan
 
 PATTERN = "{row}{column}_s{field}_{channel}.tif"
@@ -314,6 +323,127 @@ def test_c7_files_with_channels_of_their_own_are_not_stacked_by_channel(tmp_path
         open_images(scan(tmp_path, "{well}_{channel}.ome.tif"))
     image = open_images(scan(tmp_path, "{well}_{}.ome.tif"))["A", "1"]["0"]
     assert image.sizes["c"] == 2
+
+
+NAMES = ["DAPI", "x"]
+PLANE = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+
+
+def write_planes(place: Path, well: str, *said: Mapping[str, Any]) -> None:
+    for number, metadata in enumerate(said, 1):
+        path = place / f"{well}_z{number}.ome.tif"
+        named = {"axes": "CYX", "Channel": {"Name": NAMES}, **PLANE, **metadata}
+        tifffile.imwrite(path, pixels(path.name, (2, 8, 12)), metadata=named, photometric="minisblack")
+
+
+@pytest.mark.parametrize(
+    ("other", "error", "told", "given"),
+    [
+        (
+            {"PhysicalSizeX": 0.7},
+            CoordinateError,
+            r"other pixel sizes \({'y': 0.5, 'x': 0.7}\) than \"A1_z1.ome.tif\", .* \({'y': 0.5, 'x': 0.5}\); "
+            r".*, or say which count: scale={'y': 0.5, 'x': 0.5}$",
+            {"scale": {"y": 0.25, "x": 0.25}},
+        ),
+        (
+            {"PhysicalSizeXUnit": "nm", "PhysicalSizeYUnit": "nm"},
+            UnitError,
+            r"other units \({'y': 'nm', 'x': 'nm'}\) than .* which count: units={'y': 'µm', 'x': 'µm'}$",
+            {"units": "nm"},
+        ),
+        (
+            {"Channel": {"Name": ["GFP", "x"]}},
+            ChannelError,
+            r"other channels \({'c': \['GFP', 'x'\]}\) than .* which count: channels=\['DAPI', 'x'\]$",
+            {"channels": ["GFP", "y"]},
+        ),
+        (
+            {"Channel": {}},
+            ChannelError,
+            r"other channels \(none\) than .* channels=\['DAPI', 'x'\]$",
+            {"channels": ["GFP", "y"]},
+        ),
+    ],
+)
+def test_c7_files_of_an_image_that_say_otherwise_of_it_are_refused_unless_it_is_said(
+    tmp_path: Path, other: Any, error: Any, told: str, given: Any
+) -> None:
+    write_planes(tmp_path, "A1", {}, other)
+    found = scan(tmp_path, "{well}_z{z}.ome.tif")
+    with pytest.raises(error, match=f'"A1_z2.ome.tif" has {told}'):
+        open_images(found)
+    image = open_images(found, **given)["A", "1"]["0"]
+    said = {"scale": {"y": 0.5, "x": 0.5}, "units": "µm", "channels": NAMES} | given
+    assert {dim: image.omezarr.scale[dim] for dim in "yx"} == said["scale"]
+    assert {image.y.attrs["units"], image.x.attrs["units"]} == {said["units"]}
+    assert list(image.c.values) == said["channels"]
+
+
+def test_what_differs_less_than_a_pixel_can_tell_is_the_same(tmp_path: Path) -> None:
+    write_planes(tmp_path, "A1", {}, {"PhysicalSizeX": 0.5000001, "PhysicalSizeXUnit": "micrometer"})
+    assert open_images(scan(tmp_path, "{well}_z{z}.ome.tif"))["A", "1"]["0"].omezarr.scale["x"] == 0.5
+
+
+def test_images_of_a_plate_may_differ_and_files_by_channel_are_called_by_their_names(tmp_path: Path) -> None:
+    for well, size in (("A1", 0.5), ("A2", 0.7)):
+        for channel in CHANNELS:
+            metadata = {"axes": "CYX", "Channel": {"Name": [f"of {channel}"]}, "PhysicalSizeX": size}
+            path = tmp_path / f"{well}_{channel}.ome.tif"
+            tifffile.imwrite(path, pixels(channel)[None], metadata=metadata, photometric="minisblack")
+    wells = open_images(scan(tmp_path, "{well}_{channel}.ome.tif"))
+    assert [wells["A", column]["0"].omezarr.scale["x"] for column in "12"] == [0.5, 0.7]
+    assert list(wells["A", "1"]["0"].c.values) == list(CHANNELS)
+
+
+def test_c7_what_is_wrong_with_all_images_is_told_of_some(tmp_path: Path) -> None:
+    for column in range(1, 9):
+        write_planes(tmp_path, f"A{column}", {}, {"PhysicalSizeX": 0.7, "Channel": {"Name": ["a", "b"]}})
+    with pytest.raises(MultipleErrors) as caught:
+        open_images(scan(tmp_path, "{well}_z{z}.ome.tif"))
+    assert [type(fault) for fault in caught.value.exceptions] == [CoordinateError, ChannelError] * 5 + [OmeZarrError]
+    assert "11. 6 more faults such as these, of other images" in str(caught.value)
+
+
+def test_channels_that_are_called_alike_are_told(folder: Path) -> None:
+    with pytest.warns(CollectionWarning, match="channels has 'n' more than once"):
+        wells = open_images(scan(folder, PATTERN), channels=["n", "n"])
+    assert list(wells["A", "2"]["1"].c.values) == ["n", "n"]
+
+
+def test_one_is_one(tmp_path: Path) -> None:
+    write(tmp_path, "A1.tif")
+    told = "1 file makes 1 image of a plate of 1 row × 1 column, 1 well with images"
+    assert told in str(scan(tmp_path, "{well}.tif"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        (
+            "{well}_z{z}.ome.tif",
+            "call what sets them apart {field} or {t} or {acquisition}, or give each image one file",
+        ),
+        ("{well}_{channel}_t{t}.ome.tif", "call what sets them apart {field} or {acquisition}, or give each"),
+        ("{acquisition}/{well}f{field}t{t}_z{z}.ome.tif", ": give each image one file"),
+    ],
+)
+def test_c7_what_stands_for_a_field_that_several_files_hold_by_themselves_is_said_truly(
+    tmp_path: Path, pattern: str, told: str
+) -> None:
+    for number in (1, 2):
+        said = {"well": "A1", "z": number, "t": 1, "channel": "ab"[number - 1], "acquisition": 0, "field": 1}
+        path = tmp_path / pattern.format(**said)
+        path.parent.mkdir(exist_ok=True)
+        stack = pixels(path.name, (2, 3, 8, 8))
+        tifffile.imwrite(path, stack, metadata={"axes": "CZYX"}, photometric="minisblack")
+    with pytest.raises(OmeZarrError, match=rf"by itself, .*2 such files cannot be one image: .*{re.escape(told[2:])}"):
+        open_images(scan(tmp_path, pattern))
+    if "{z}" in pattern and "{field}" not in pattern:
+        for cure in re.findall(r"{\w+}", told):
+            wells = open_images(scan(tmp_path, pattern.replace("{z}", cure)))
+            found = [image.sizes["z"] for image in wells["A", "1"].values()]
+            assert found == [3] * (1 if cure == "{t}" else 2)
 
 
 # --- the command -----------------------------------------------------------------

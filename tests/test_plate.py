@@ -38,9 +38,9 @@ from xomezarr.errors import (
     PlateWarning,
     StoreExistsError,
 )
-from xomezarr.model import Plate, PlateLine, Well
+from xomezarr.model import Plate, PlateLine, PlateWell, Well
 from xomezarr.read import open_tree
-from xomezarr.wells import PLACES, Layout, Place, counted, line_order, with_field, with_run, with_well
+from xomezarr.wells import PLACES, Layout, Place, counted, line_order, located, with_field, with_run, with_well
 
 SIZES = {"c": 2, "y": 24, "x": 40}
 VERSIONS = spec.VERSIONS
@@ -222,6 +222,56 @@ def test_an_image_of_another_shape_is_an_error_when_it_is_read_and_true_when_all
         checked.omezarr.stack()
 
 
+def renamed(store: Path, path: str, version: str, names: Mapping[str, str]) -> None:
+    """Call the arrays of an image otherwise, as other tools do."""
+    for old, new in names.items():
+        (store / path / new).parent.mkdir(exist_ok=True)
+        (store / path / old).rename(store / path / new)
+    document = document_of(store / path, version)
+    content = json.loads(document.read_text())
+    said = content["attributes"]["ome"] if version == "0.5" else content
+    for dataset in said["multiscales"][0]["datasets"]:
+        dataset["path"] = names[dataset["path"]]
+    overwrite(document, json.dumps(content))
+
+
+@pytest.mark.parametrize("names", [{"0": "s0", "1": "s1"}, {"0": "scale0/image", "1": "scale1/image"}])
+def test_levels_of_an_image_may_be_called_otherwise_than_those_it_is_taken_to_be_like(
+    plate: Path, version: str, names: Mapping[str, str]
+) -> None:
+    renamed(plate, "A/1/0", version, names)
+    renamed(plate, "B/12/0", version, {"0": "fine", "1": "coarse"})
+    tree, true = xomezarr.open_plate(plate), xomezarr.open_plate(plate, check=True)
+    for number in (0, 1):
+        stacked = tree.omezarr.stack(level=number)
+        xr.testing.assert_equal(stacked, true.omezarr.stack(level=number))
+        for well in ("A/1", "A/2", "B/12"):
+            xr.testing.assert_equal(tree[f"{well}/0"].omezarr.level(number), true[f"{well}/0"].omezarr.level(number))
+    sent = pickle.loads(pickle.dumps(xomezarr.open_plate(plate).omezarr.stack()))
+    xr.testing.assert_equal(sent, true.omezarr.stack())
+
+
+def test_an_image_of_fewer_levels_or_other_ones_says_which_it_has(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [image(0)]}, store, levels=2)
+    image(1).omezarr.to_plate(store, row="A", column=2, levels=1)
+    image(2).isel(x=slice(0, 30)).omezarr.to_plate(store, row="A", column=3, levels=2)
+    renamed(store, "A/3/0", "0.4", {"0": "s0", "1": "s1"})
+    tree = xomezarr.open_plate(store)
+    tree["A/2/0"].omezarr.level(0).load()
+    with pytest.raises(
+        PlateError,
+        match=r"well 'A/2', field '0' .* has no level '1' .*; its levels are '0' of shape \(2, 24, 40\) and uint16, "
+        r"and was taken to be like 'A/1/0', with the level '1' of shape \(2, 24, 20\) and uint16; open .*check=True\)$",
+    ):
+        tree["A/2/0"].omezarr.level(1).load()
+    with pytest.raises(PlateError, match=r"'A/3', .* no level '0' .*'s0' of shape \(2, 24, 30\) .*, 's1' of shape"):
+        tree["A/3/0"].omezarr.level(0).load()
+    shutil.rmtree(store / "A" / "2" / "0")
+    with pytest.raises(PlateError, match=r"'A/2', .* its levels are none that can be opened"):
+        tree["A/2/0"].omezarr.level(1).load()
+
+
 def placed(seed: int, x: float = 0.0) -> xr.DataArray:
     return image(seed).assign_coords(x=image(0)["x"] + x)
 
@@ -372,6 +422,54 @@ def test_the_first_image_that_can_be_opened_stands_for_all(plate: Path) -> None:
             shutil.rmtree(plate / well / str(field), ignore_errors=True)
     with pytest.raises(PlateError, match=r"no image.*'A/1/0'.*validate"):
         xomezarr.open_plate(plate)
+
+
+@given(st.data())
+def test_no_two_wells_are_at_one_place_and_each_whose_path_has_names_is_at_one(data: st.DataObject) -> None:
+    names = st.lists(st.sampled_from("ABCD"), unique=True, max_size=4).map(lambda names: tuple(map(PlateLine, names)))
+    paths = st.sampled_from([*(f"{row}/{column}" for row in "ABCD" for column in "ABCD"), "A", "A/B/C"])
+    wells = data.draw(st.lists(st.builds(PlateWell, paths, st.integers(-1, 4), st.integers(-1, 4)), max_size=8))
+    rows, columns = data.draw(names), data.draw(names)
+    plate, places = located(Plate(rows, columns, tuple(wells)))
+    assert (plate.rows[: len(rows)], plate.columns[: len(columns)]) == (rows, columns)
+    assert len(set(places.values())) == len(places)
+    assert {well.path for well in wells if well.path.count("/") == 1} <= set(places)
+    lines = {0: {line.name for line in rows}, 1: {line.name for line in columns}}
+    for path, place in places.items():
+        found = plate.rows[place[0]].name, plate.columns[place[1]].name
+        names = path.split("/") if path.count("/") == 1 else ["", ""]
+        for axis, name in enumerate(names):
+            # of another name only where no path has it, and where an index says so
+            others = {well.path.split("/")[axis] for well in wells if well.path.count("/") == 1}
+            assert found[axis] == name or (name not in lines[axis] and (not name or found[axis] not in others))
+            assert found[axis] == name or any(
+                place[axis] == (well.row_index, well.column_index)[axis]
+                for well in wells
+                if not name or (well.path.count("/") == 1 and well.path.split("/")[axis] == name)
+            )
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_wells_in_rows_and_columns_that_the_plate_does_not_list_are_told_and_stacked(
+    plate: Path, version: str, check: bool
+) -> None:
+    whole = xomezarr.open_plate(plate)
+    expected, picture = whole.omezarr.stack().load(), whole.omezarr.overview()
+    content = json.loads(document_of(plate, version).read_text())
+    said = (content["attributes"]["ome"] if version == "0.5" else content)["plate"]
+    said["rows"], said["columns"] = [{"name": "B"}], [{"name": "1"}, {"name": "12"}]
+    overwrite(document_of(plate, version), json.dumps(content))
+    with pytest.warns(PlateWarning) as told:
+        tree = xomezarr.open_plate(plate, check=check)
+    assert [str(one.message).partition("zarr' ")[2][:60] for one in told] == [
+        "has wells of the row 'A', which it does not list: it comes a",
+        "has wells of the column '2', which it does not list: it come",
+    ]
+    stacked = tree.omezarr.stack()
+    assert (stacked.row.values.tolist(), stacked.column.values.tolist()) == (["B", "A"], ["1", "12", "2"])
+    xr.testing.assert_equal(stacked.sortby("row").sel(column=expected.column), expected)
+    assert tree["A/2/0/0"].coords["row"] == "A"
+    assert tree.omezarr.overview().shape == picture.shape
 
 
 def test_wells_that_are_not_there_are_told_and_left_out(plate: Path) -> None:
@@ -754,6 +852,10 @@ def test_an_overview_that_cannot_be_drawn_says_why(plate: Path) -> None:
         tree.omezarr.overview(field=7)
     with pytest.raises(LevelError, match=r"not one for each of 2 × 3 wells.*max_size="):
         tree.omezarr.overview(max_size=3)
+    for wrong in ("x", None, True, float("nan")):
+        with pytest.raises(LevelError, match=rf"max_size is {wrong!r}; give a number of pixels"):
+            tree.omezarr.overview(max_size=wrong)
+    assert tree.omezarr.overview(max_size=np.int64(64)).shape == tree.omezarr.overview(max_size=64).shape
 
 
 # -- writing a plate at once -------------------------------------------------------------------------------
@@ -1197,6 +1299,26 @@ def test_c7_what_has_no_place_on_the_plate_is_refused(tmp_path: Path, options: d
         add(store, **{"row": "C", "column": 1, **options})
     assert files(store) == before
     assert list(tmp_path.iterdir()) == [store]
+
+
+@pytest.mark.parametrize("what", ["row", "column", "field"])
+def test_c7_names_that_file_systems_have_no_room_for_are_refused_before_anything_is_written(
+    tmp_path: Path, what: str
+) -> None:
+    def write(length: int, *, whole: bool) -> None:
+        place = {"row": "A", "column": "1", "field": "0"} | {what: "f" * length}
+        if whole:
+            wells = {(place["row"], place["column"]): {place["field"]: image()}}
+            xomezarr.write_plate(wells, tmp_path / f"whole{length}", levels=1)
+        else:
+            image().omezarr.to_plate(tmp_path / f"one{length}", levels=1, **place)
+
+    told = rf"the {what} 'f{{20}}…' has 201 letters and digits, .* more than 200; give {what}="
+    for whole in (True, False):
+        write(200, whole=whole)
+        with pytest.raises(PlateError, match=told):
+            write(201, whole=whole)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == ["one200", "whole200"]
 
 
 def test_what_is_no_plate_takes_no_wells(tmp_path: Path) -> None:

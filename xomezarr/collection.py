@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 import xarray as xr
@@ -38,9 +39,11 @@ from xomezarr.store import (
     check_complete,
     find_member,
     member_path,
+    names_in,
     open_group,
     wait,
 )
+from xomezarr.wells import TOLD
 
 __all__ = [
     "check_single",
@@ -52,6 +55,9 @@ __all__ = [
 
 RESERVED = ("ome", "labels", "zarr.json")
 """Names that mean something else in a collection, on file systems that take cases for the same too."""
+
+SUGGESTED = 40
+"""Characters that a message takes of a name."""
 
 _PLAIN = re.compile(r"(?!__)[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_-])?")
 
@@ -168,7 +174,7 @@ def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
     taken: dict[str, str] = {}
     for name, image in images.items():
         with collecting(faults):
-            _check_name(name, taken)
+            _check_name(name, taken, images)
         if not isinstance(name, str):
             continue
         of_image: list[OmeZarrError] = []
@@ -178,24 +184,51 @@ def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
     return members
 
 
-def _check_name(name: Any, taken: dict[str, str]) -> None:
-    """Make sure that an image can go by a name, on any file system; `taken` holds those before it."""
-    if not isinstance(name, str) or not _PLAIN.fullmatch(name) or len(name) > LONGEST_NAME:
-        plain = re.sub(r"[^A-Za-z0-9_. -]+", "_", str(name)).strip("_. ")[:LONGEST_NAME] or "image 0"
+def _check_name(name: Any, taken: dict[str, str], names: Collection[Any]) -> None:
+    """Make sure that an image can go by a name, on any file system.
+
+    Parameters
+    ----------
+    name
+        Of the image.
+    taken
+        Those before it.
+    names
+        Those of all images, of which none is suggested.
+    """
+    if isinstance(name, str) and len(name) > LONGEST_NAME:
+        raise CollectionError(
+            f"an image cannot be named {f'{name[:SUGGESTED]}…'!r}, which has {len(name)} characters: file systems have "
+            f"no room for more than {LONGEST_NAME}; give a shorter name, such as {_plain(name, names)!r}"
+        )
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name):
         raise CollectionError(
             f"an image cannot be named {name!r}: the name is that of a folder, of letters, digits, spaces, _, - and ., "
-            f"and begins with none of the last two; give a plain one, such as {plain!r}"
+            "begins with a letter, a digit or one _, and ends with no space or dot; give a plain one, such as "
+            f"{_plain(name, names)!r}"
         )
     if name.lower() in RESERVED:
         raise CollectionError(
             f"an image cannot be named {name!r}, which means something else in a collection; "
-            f"give another name, such as {f'{name} image'!r}"
+            f"give another name, such as {_plain(name, names)!r}"
         )
     if (other := taken.setdefault(name.lower(), name)) != name:
         raise CollectionError(
             f"the names {other!r} and {name!r} differ by upper and lower case alone, which not all file systems tell "
-            f"apart; give another name, such as {f'{name} 2'!r}"
+            f"apart; give another name, such as {_plain(name, names)!r}"
         )
+
+
+def _plain(name: Any, names: Collection[Any]) -> str:
+    """Return a name like another that an image can go by, beside others of these names.
+
+    >>> _plain("-20", ()), _plain("Zellen/1", ()), _plain("OME", ()), _plain("a", ["A", "a", "a 2"])
+    ('20', 'Zellen_1', 'OME image', 'a 3')
+    """
+    there = {other.lower() for other in names if isinstance(other, str)}
+    like = re.sub(r"[^A-Za-z0-9_. -]+", "_", str(name)).strip("_. -")[:SUGGESTED].strip("_. -") or "image 0"
+    tried = chain([like] if like.lower() not in RESERVED else [f"{like} image"], (f"{like} {n}" for n in count(2)))
+    return next(plain for plain in tried if plain.lower() not in there)
 
 
 def _in_xml(plan: Plan) -> bool:
@@ -269,7 +302,8 @@ def open_collection(
     Warns
     -----
     CollectionWarning
-        If some cannot, which are left out; if its OME-XML is needed and cannot be read, or describes other images.
+        If some cannot, which are left out; if the images are not listed, and there is a gap in their numbers; if its
+        OME-XML is needed and cannot be read, or describes other images.
     """
     group = open_group(store, storage_options=storage_options)
     source = os.fspath(store).rstrip("/") if isinstance(store, str | os.PathLike) else ""
@@ -311,6 +345,8 @@ def collection_tree(
         )
     spec.layout(attrs)
     paths, listed = image_paths(group)
+    if not listed:
+        _tell_of_gap(group, paths)
     described = OmeXml(group, paths, listed=listed)
     tree = xr.DataTree(xr.Dataset(attrs=attrs))
     faults: list[str] = []
@@ -344,6 +380,22 @@ def collection_tree(
     if source:
         tree.encoding["source"] = source
     return tree
+
+
+def _tell_of_gap(group: zarr.Group, paths: Sequence[str]) -> None:
+    """Warn of groups with numbers beyond the one that is missing, where the store says what it holds."""
+    try:
+        names = names_in(group)
+    except Exception:  # each kind of server's own way of not listing what it holds
+        return
+    if beyond := sorted((name for name in names if name.isdecimal() and name not in paths), key=int):
+        shown = ", ".join(map(repr, beyond[:TOLD])) + (f" and {len(beyond) - TOLD} more" if beyond[TOLD:] else "")
+        warn(
+            f"{str(group.store_path)!r} does not list its images, which are then those that are numbered from 0 on "
+            f"without a gap: there is no group {str(len(paths))!r}, and {shown} {'is' if len(beyond) == 1 else 'are'} "
+            f'left out; open each by itself: xr.open_datatree(store, engine="omezarr", group={beyond[0]!r})',
+            CollectionWarning,
+        )
 
 
 def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:

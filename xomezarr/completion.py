@@ -173,7 +173,9 @@ class OmeXml:
         place = f"{self.group.store_path!s}/{OME_XML}"
         try:
             found = wait(self.group.store.get(member_path(self.group, OME_XML), default_buffer_prototype()))
-            images = () if found is None else omexml.parse(found.to_bytes())
+            if found is None:
+                return ()
+            images = omexml.parse(found.to_bytes())
         except (MetadataError, OSError) as error:
             warn(
                 f"{place!r} cannot be read, and images are opened without the pixel sizes and channels that it may "
@@ -182,10 +184,11 @@ class OmeXml:
             )
             return ()
         # 87 (MUST): the list has the order of the images in the OME-XML
-        if images and (len(images) != len(self.paths) if self.listed else len(images) < len(self.paths)):
+        if len(images) != len(self.paths) if self.listed else len(images) < len(self.paths):
             warn(
-                f"{place!r} describes {len(images)} images, and there are {len(self.paths)}: none is known to be which,"
-                " and pixel sizes and channels are not taken from it; assign them: assign_grid(…), assign_channels(…)",
+                f"{place!r} describes {len(images) or 'no'} {'image' if len(images) == 1 else 'images'}, and there "
+                f"{'is' if len(self.paths) == 1 else 'are'} {len(self.paths)}: none is known to be which, and pixel "
+                "sizes and channels are not taken from it; assign them: assign_grid(…), assign_channels(…)",
                 CollectionWarning,
             )
             return ()
@@ -208,4 +211,10 @@ class OmeXml:
                 CollectionWarning,
             )
             return image
+        if wrong := omexml.unusable(image, known):
+            warn(
+                f"image {index} of the OME-XML of {str(self.group.store_path)!r} has {', '.join(wrong)}, which is no "
+                f"size of the pixels of {self.paths[index]!r}; assign it: assign_grid(…)",
+                CollectionWarning,
+            )
         return omexml.complete(image, sizes, known)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product, zip_longest
 from pathlib import Path
@@ -16,19 +17,25 @@ from typing import Any
 
 import xarray as xr
 
-from xomezarr.channels import assign_channels, channel_coordinates
+from xomezarr.channels import LABEL, assign_channels, channel_coordinates, channel_dim
 from xomezarr.convert import open_image
-from xomezarr.coords import assign_grid
+from xomezarr.coords import assign_grid, infer_axis_type, states_spacing
 from xomezarr.errors import (
+    ChannelError,
     CollectionWarning,
+    CoordinateError,
     OmeZarrError,
     PatternError,
     StoreNotFoundError,
+    UnitError,
     collecting,
     raise_all,
     warn,
 )
+from xomezarr.grid import REGULAR_WITHIN
 from xomezarr.model import Channel
+from xomezarr.units import same_unit
+from xomezarr.wells import TOLD
 
 __all__ = ["Folder", "Found", "Pattern", "PlateImage", "open_images", "scan"]
 
@@ -79,6 +86,9 @@ STACKED = ("t", "channel", "z")
 
 DIMENSIONS: Mapping[str, str] = {"t": "t", "channel": "c", "z": "z"}
 """The dimension that each is stacked along."""
+
+APART = ("field", "t", "acquisition")
+"""Fields that may tell files apart of which each is an image with planes and channels."""
 
 EXAMPLE = "{row}{column}_s{field}_{channel}.tif"
 
@@ -337,9 +347,11 @@ class Folder:
 
     def __str__(self) -> str:
         said = self.to_dict()
-        counted = f"{len(said['rows'])} rows × {len(said['columns'])} columns, {said['wells']} wells with images"
+        rows, columns = _counted(len(said["rows"]), "row"), _counted(len(said["columns"]), "column")
+        files, images = _counted(said["files"], "file"), _counted(said["images"], "image")
         lines = [
-            f"{self.path}: {said['files']} files make {said['images']} images of a plate of {counted}",
+            f"{self.path}: {files} {'makes' if said['files'] == 1 else 'make'} {images} of a plate of {rows} × "
+            f"{columns}, {_counted(said['wells'], 'well')} with images",
             f"rows: {', '.join(said['rows'])}",
             f"columns: {', '.join(said['columns'])}",
             f"fields: {', '.join(said['fields'])}",
@@ -349,6 +361,10 @@ class Folder:
         for name, values in self.stacked.items():
             lines.append(f"{'channels' if name == 'channel' else name}: {', '.join(values)}")
         return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 # -- names -------------------------------------------------------------------------------------------------
@@ -560,34 +576,80 @@ def open_images(
     ------
     OmeZarrError
         If a file cannot be opened, or its shape or dtype is another than that of others of its image; told together.
+    CoordinateError, UnitError, ChannelError
+        If the files of an image say that it has other pixel sizes, units or channels, and none is given.
+
+    Warns
+    -----
+    CollectionWarning
+        If a name of `channels` is there twice.
     """
     faults: list[OmeZarrError] = []
     wells: dict[tuple[str, str], dict[str, xr.DataArray]] = {}
+    asked = _Asked(scale, units, channels)
+    asked.tell()
     for image in folder.images:
         with collecting(faults):
-            array = _stack(image, folder, dims)
-            if scale or units:
-                array = assign_grid(array, scale=scale, units=units)
-            if channels:
-                array = assign_channels(array, channels)
+            array = asked.of(_stack(image, folder, dims, asked))
             if image.acquisition is not None:
                 array = array.assign_coords(acquisition=image.acquisition)
             wells.setdefault((image.row, image.column), {})[image.field] = array
-    raise_all(faults, "the files cannot be put on a plate")
+    raise_all(_first_of_each(faults), "the files cannot be put on a plate")
     return wells
 
 
-def _stack(image: PlateImage, folder: Folder, dims: str | Sequence[str] | None) -> xr.DataArray:
+def _first_of_each(faults: Sequence[OmeZarrError]) -> Iterator[OmeZarrError]:
+    """Yield the first faults of each type, and how many more there are: what is wrong is often so with all images."""
+    counted: Counter[type[OmeZarrError]] = Counter()
+    for fault in faults:
+        counted[type(fault)] += 1
+        if counted[type(fault)] <= TOLD:
+            yield fault
+    if more := sum(max(0, count - TOLD) for count in counted.values()):
+        yield OmeZarrError(f"{_counted(more, 'more fault')} such as these, of other images; mend them alike")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to count instead of what the files say; see `open_images`."""
+
+    scale: Mapping[str, float] | None
+    units: Mapping[str, str] | str | None
+    channels: Sequence[Channel | Mapping[str, Any] | str] | None
+
+    def of(self, array: xr.DataArray) -> xr.DataArray:
+        """Return an image of which it is said."""
+        if self.scale or self.units:
+            array = assign_grid(array, scale=self.scale, units=self.units)
+        return assign_channels(array, self.channels) if self.channels else array
+
+    def tell(self) -> None:
+        """Warn of names that do not tell channels apart."""
+        names = [entry for entry in self.channels or () if isinstance(entry, str)]
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            warn(
+                f"channels has {', '.join(map(repr, twice))} more than once, which does not tell channels apart; give "
+                "each a name of its own",
+                CollectionWarning,
+            )
+
+    def left(self, said: _Said, array: xr.DataArray) -> dict[str, Any]:
+        """Return what a file is asked for: what is not given."""
+        given: Any = {"scale": self.scale, "units": self.units, "channels": self.channels}.get(said.option)
+        found = said.read(array)
+        if isinstance(given, str):  # a unit of all dimensions of space
+            return {dim: value for dim, value in found.items() if infer_axis_type(array, dim, {}) != "space"}
+        if isinstance(given, Mapping):
+            return {dim: value for dim, value in found.items() if dim not in given}
+        return {} if given else {**found}
+
+
+def _stack(image: PlateImage, folder: Folder, dims: str | Sequence[str] | None, asked: _Asked) -> xr.DataArray:
     """Open the files of an image, and stack them."""
     dimensions = {field: DIMENSIONS[field] for field in folder.stacked}
-    opened = {key: _single(open_image(file.path, dims=dims), file, dimensions) for key, file in image.files.items()}
-    (first, file), *others = [(opened[key], image.files[key]) for key in sorted(opened)]
-    for array, other in others:
-        if (array.sizes, array.dtype) != (first.sizes, first.dtype):
-            raise OmeZarrError(
-                f'"{other.match.string}" has the shape {_shape(array)} and {array.dtype}, and '
-                f'"{file.match.string}", of the same image, {_shape(first)} and {first.dtype}; write the files alike'
-            )
+    opened = {key: _single(open_image(file.path, dims=dims), file, folder) for key, file in image.files.items()}
+    _check_alike([(opened[key], image.files[key]) for key in sorted(opened)], asked)
+    first = opened[min(opened)]
     name = f"{image.row}{image.column} {image.field}"
     if not folder.stacked:
         return first.rename(name)
@@ -595,6 +657,114 @@ def _stack(image: PlateImage, folder: Folder, dims: str | Sequence[str] | None) 
     if "channel" in folder.stacked:
         stacked = assign_channels(stacked, folder.stacked["channel"])
     return stacked.rename(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Something that a file says of its pixels, and that is said of an image once.
+
+    Parameters
+    ----------
+    what
+        Its name.
+    option
+        That of `open_images` which says it instead; empty where there is none.
+    error
+        Raised where files differ.
+    read
+        Returns it by dimension, where the file says it.
+    same
+        Whether two values are the same, along so many pixels.
+    """
+
+    what: str
+    option: str
+    error: type[OmeZarrError]
+    read: Callable[[xr.DataArray], Mapping[str, Any]]
+    same: Callable[[Any, Any, int], bool]
+
+    def differ(self, own: Mapping[str, Any], other: Mapping[str, Any], sizes: Mapping[Hashable, int]) -> bool:
+        """Whether two files differ in it."""
+        return own.keys() != other.keys() or not all(self.same(own[dim], other[dim], sizes[dim]) for dim in own)
+
+
+def _spacings(array: xr.DataArray) -> dict[str, float]:
+    """Return the distances of neighbouring pixels."""
+    coords = _numbers(array)
+    return {
+        dim: float(coord[-1] - coord[0]) / (coord.size - 1) if coord.size > 1 else float(coord.attrs["scale"])
+        for dim, coord in coords.items()
+        if coord.size > 1 or ("scale" in coord.attrs and states_spacing(coord.attrs))
+    }
+
+
+def _starts(array: xr.DataArray) -> dict[str, float]:
+    """Return where pixel 0 lies, in pixels."""
+    return {dim: float(_numbers(array)[dim][0]) / spacing for dim, spacing in _spacings(array).items() if spacing}
+
+
+def _numbers(array: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return the coordinates of dimensions that are numbers."""
+    coords = {str(dim): array.coords[dim] for dim in array.dims if dim in array.coords and dim != channel_dim(array)}
+    return {dim: coord for dim, coord in coords.items() if coord.dtype.kind in "iuf"}
+
+
+def _units(array: xr.DataArray) -> dict[str, str]:
+    return {dim: str(coord.attrs["units"]) for dim, coord in _numbers(array).items() if "units" in coord.attrs}
+
+
+def _channels(array: xr.DataArray) -> dict[str, list[Any]]:
+    """Return the names of channels."""
+    dim = channel_dim(array)
+    named = next((array.coords[name] for name in (LABEL, dim) if dim and name in array.coords), None)
+    return {} if dim is None or named is None or named.dims != (dim,) else {dim: named.values.tolist()}
+
+
+def _near(one: float, other: float, size: int) -> bool:
+    """Whether two pixel sizes are the same, as far as the coordinates of a grid may be off."""
+    return abs(one - other) * size <= REGULAR_WITHIN * abs(other)
+
+
+SAID = (
+    _Said("pixel sizes", "scale", CoordinateError, _spacings, _near),
+    _Said("units", "units", UnitError, _units, lambda one, other, _: same_unit(one, other)),
+    _Said("channels", "channels", ChannelError, _channels, lambda one, other, _: one == other),
+    _Said("positions", "", CoordinateError, _starts, lambda one, other, _: abs(one - other) <= REGULAR_WITHIN),
+)
+"""What the files of an image are to agree in."""
+
+
+def _check_alike(files: Sequence[tuple[xr.DataArray, Found]], asked: _Asked) -> None:
+    """Make sure that the files of an image can be stacked, and that what the first says of it is what all say.
+
+    Raises
+    ------
+    OmeZarrError
+        If not; of each kind of difference the first is told.
+    """
+    (first, file), *others = files
+    said = {one.what: asked.left(one, first) for one in SAID}
+    found: dict[str, OmeZarrError] = {}
+    for array, other in others:
+        if (array.sizes, array.dtype) != (first.sizes, first.dtype):
+            raise OmeZarrError(
+                f'"{other.match.string}" has the shape {_shape(array)} and {array.dtype}, and '
+                f'"{file.match.string}", of the same image, {_shape(first)} and {first.dtype}; write the files alike'
+            )
+        for one in SAID:
+            own, of_first = asked.left(one, array), said[one.what]
+            if one.what not in found and one.differ(own, of_first, first.sizes):
+                cure = f", or say which count: {one.option}={_given(one.option, own | of_first)}" if one.option else ""
+                found[one.what] = one.error(
+                    f'"{other.match.string}" has other {one.what} ({own or "none"}) than "{file.match.string}", of the '
+                    f"same image ({of_first or 'none'}); write the files alike{cure}"
+                )
+    raise_all(found.values(), "the files of an image do not say the same of it")
+
+
+def _given(option: str, values: Mapping[str, Any]) -> Any:
+    """Return what is to be given for an option; channels have one dimension."""
+    return next(iter(values.values())) if option == "channels" else values
 
 
 def _in_blocks(array: xr.DataArray) -> xr.DataArray:
@@ -605,18 +775,29 @@ def _in_blocks(array: xr.DataArray) -> xr.DataArray:
     return array.chunk({dim: size for dim, size in preferred.items() if dim in array.dims})
 
 
-def _single(array: xr.DataArray, file: Found, dimensions: Mapping[str, str]) -> xr.DataArray:
+def _single(array: xr.DataArray, file: Found, folder: Folder) -> xr.DataArray:
     """Return the pixels of a file without the dimensions that files are stacked along, in which it has one pixel."""
+    dimensions = {field: DIMENSIONS[field] for field in folder.stacked}
     for field, dim in dimensions.items():
         if array.sizes.get(dim, 1) > 1:
             raise OmeZarrError(
                 f'"{file.match.string}" holds {array.sizes[dim]} along {dim!r} by itself, and the pattern has '
-                f"{{{field}}}; put {{}} in its place"
+                f"{{{field}}}; {_instead(field, folder)}"
             )
     dropped = array.isel({dim: 0 for dim in dimensions.values() if dim in array.dims}, drop=True)
     if "c" in dimensions.values():
         dropped = dropped.drop_vars([name for name in channel_coordinates(["c"]) if name in dropped.coords])
     return dropped
+
+
+def _instead(field: str, folder: Folder) -> str:
+    """Say what is to stand in a pattern instead of a field that files hold by themselves."""
+    number = len(folder.stacked[field])
+    if number == 1:
+        return "put {} in its place"
+    free = [f"{{{other}}}" for other in APART if other not in folder.pattern.fields]
+    named = f"call what sets them apart {' or '.join(free)}, or " if free else ""
+    return f"{number} such files cannot be one image: {named}give each image one file"
 
 
 def _along(

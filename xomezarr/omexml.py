@@ -36,6 +36,8 @@ __all__ = [
     "parse",
     "read_image",
     "required",
+    "root_of",
+    "unusable",
 ]
 
 NOT_PHYSICAL = frozenset({"", "pixel", "pixels", "reference frame", "reference_frame"})
@@ -106,10 +108,13 @@ class XmlImage:
         What it says of its pixels, by the dimensions ``t``, ``c``, ``z``, ``y`` and ``x``.
     sizes
         Number of pixels by dimension, as far as it says them.
+    unusable
+        Attributes that are to say the distance of pixels and do not, by dimension: what stands there.
     """
 
     said: Calibration
     sizes: Mapping[str, int]
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +142,35 @@ class Series:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
+def root_of(text: str | bytes) -> ElementTree.Element:
+    """Return the root of OME-XML, of whatever version of its schema.
+
+    Raises
+    ------
+    ValueError
+        If it is no XML, or another; with what is wrong.
+    """
+    try:
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an encoding that is not known
+        raise ValueError(f"it is no XML ({error})") from error
+    if (name := root.tag.rpartition("}")[2]) != "OME":
+        raise ValueError(f"its root is {name!r}, not OME")
+    return root
+
+
 def parse(text: str | bytes) -> tuple[XmlImage, ...]:
     """Read the images that OME-XML describes, of whatever version of its schema, in their order.
 
     Raises
     ------
     MetadataError
-        If it is no XML.
+        If it is none.
     """
     try:
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an encoding that is not known
-        raise MetadataError(f"the OME-XML cannot be read ({error}); write it again") from error
+        root = root_of(text)
+    except ValueError as error:
+        raise MetadataError(f"the OME-XML cannot be read, as {error}; write it again") from error
     found = [(element, element.find("{*}Pixels")) for element in root.findall("{*}Image")]
     return tuple(read_image(element, pixels) for element, pixels in found if pixels is not None)
 
@@ -157,8 +179,13 @@ def read_image(element: ElementTree.Element, pixels: ElementTree.Element) -> Xml
     """Read sizes, PhysicalSize, TimeIncrement and Channel of an image (2016-06, where units default to µm and s)."""
     scale: dict[str, float] = {}
     units: dict[str, str] = {}
+    unusable: dict[str, str] = {}
     for dim, (attribute, default) in SIZES.items():
-        size = number(pixels.get(attribute))
+        there = pixels.get(attribute)
+        size = number(there)
+        # single times are often said to be 0 s apart
+        if there is not None and not is_size(size) and not (dim == "t" and size == 0):
+            unusable[dim] = f"{attribute}={there!r}"
         if size is not None:
             scale[dim] = size
             unit = pixels.get(f"{attribute}Unit", default)
@@ -168,6 +195,7 @@ def read_image(element: ElementTree.Element, pixels: ElementTree.Element) -> Xml
     return XmlImage(
         Calibration(scale, units, _channels(pixels), element.get("Name")),
         {dim: int(size) for dim, size in sizes.items() if size is not None and np.isfinite(size)},
+        unusable,
     )
 
 
@@ -206,6 +234,11 @@ def number(text: object) -> float | None:
         return None
 
 
+def is_size(size: float | None) -> bool:
+    """Whether a number is the distance of pixels: finite, and above zero."""
+    return size is not None and 0 < size < np.inf
+
+
 # -- what an image lacks -----------------------------------------------------------------------------------
 
 
@@ -228,6 +261,11 @@ def _says_nothing(axis: Axis, level: Level) -> bool:
     return axis.unit is None and level.scale[axis.name] == 1
 
 
+def _counts(axis: Axis, level: Level) -> bool:
+    """Whether an axis has pixels of a size, and counts them."""
+    return axis.type in ("space", "time") and _says_nothing(axis, level)
+
+
 def complete(image: Image, sizes: Mapping[str, int], known: XmlImage) -> Image:
     """Return an image with pixel sizes and channels from OME-XML where its own metadata say nothing of them.
 
@@ -248,14 +286,21 @@ def complete(image: Image, sizes: Mapping[str, int], known: XmlImage) -> Image:
     taken: dict[str, tuple[float, str | None]] = {}
     for axis in multiscale.axes:
         size = said.scale.get(dims.get(axis.name, ""))
-        if axis.type in ("space", "time") and size is not None and _says_nothing(axis, multiscale.levels[0]):
+        if size is not None and is_size(size) and _counts(axis, multiscale.levels[0]):
             unit = said.units.get(dims[axis.name])
-            if np.isfinite(size) and size > 0:
-                taken[axis.name] = size, None if unit is None else ome_unit(unit) or unit
+            taken[axis.name] = size, None if unit is None else ome_unit(unit) or unit
     counted = next((axis.name for axis in multiscale.axes if axis.type == "channel"), None)
     if image.channels is None and counted is not None and len(said.channels) == sizes[counted]:
         image = replace(image, channels=said.channels)
     return _calibrated(image, taken)
+
+
+def unusable(image: Image, known: XmlImage) -> list[str]:
+    """Return what OME-XML says of the pixel sizes that an image lacks, and cannot be used."""
+    multiscale = image.multiscale
+    dims = letters(multiscale.axes)
+    counting = [dims.get(axis.name, "") for axis in multiscale.axes if _counts(axis, multiscale.levels[0])]
+    return [known.unusable[dim] for dim in counting if dim in known.unusable]
 
 
 def complete_labels(

@@ -23,16 +23,17 @@ import xarray as xr
 
 from xomezarr import read, sidecar, spec
 from xomezarr.channels import ACTIVE, COLOR, WINDOW
+from xomezarr.checks import leads_below
 from xomezarr.errors import NotOmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
-from xomezarr.model import Field, Plate, PlateWell
+from xomezarr.model import Field, Plate
 from xomezarr.planning import stored_metadata
 from xomezarr.pyramid import VARIABLE, with_name
 from xomezarr.read import OPEN_AT_ONCE, closer, tree_of
 from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray
 from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group, open_member
 from xomezarr.tree import levels
-from xomezarr.wells import TOLD, index_of, is_number
+from xomezarr.wells import TOLD, is_number, located
 
 __all__ = ["UNREADABLE", "is_remote", "node_at", "open_plate"]
 
@@ -93,7 +94,8 @@ def open_plate(
     Warns
     -----
     PlateWarning
-        If wells or images cannot be opened; and, on reading, once, if an image has other coordinates or channels.
+        If wells or images cannot be opened, or lie in rows or columns that the plate does not list; and, on reading,
+        once, if an image has other coordinates or channels.
     """
     dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
     if VARIABLE in dropped:
@@ -190,19 +192,35 @@ class _Opening:
 
     def _wells(self) -> list[_OpenedWell]:
         """Read the metadata of all wells; those that cannot be opened are told and left out."""
-        distinct = list({well.path: well for well in self.plate.wells}.values())
-        opened, faults = self._each(distinct, self._well, lambda well: well.path)
-        _tell(faults, f"of the {len(distinct)} wells of the plate {str(self.group.store_path)!r}")
+        paths = list(dict.fromkeys(well.path for well in self.plate.wells))
+        whole, places = located(self.plate)
+        opened, faults = self._each(paths, lambda path: self._well(path, whole, places), str)
+        _tell(faults, f"of the {len(paths)} wells of the plate {str(self.group.store_path)!r}")
+        self._tell_of_lines(whole)
         return opened
 
-    def _well(self, well: PlateWell) -> _OpenedWell:
-        row, column = _names(self.plate, well)
-        group = find_member(self.group, well.path)
+    def _well(self, path: str, plate: Plate, places: Mapping[str, tuple[int, int]]) -> _OpenedWell:
+        if path not in places:
+            raise PlateError("neither its path nor its indices name row and column")
+        row, column = plate.rows[places[path][0]].name, plate.columns[places[path][1]].name
+        group = find_member(self.group, path)
         if group is None:
             raise PlateError("there is no such group")
         attrs = group.attrs.asdict()
         fields = {field.path: field for field in spec.parse_well(attrs).fields}
-        return _OpenedWell(well.path, row, column, tuple(fields.values()), _own_attrs(attrs))
+        return _OpenedWell(path, row, column, tuple(fields.values()), _own_attrs(attrs))
+
+    def _tell_of_lines(self, plate: Plate) -> None:
+        """Warn of rows and columns that wells have and the plate does not."""
+        for what, lines, known in (("row", plate.rows, self.plate.rows), ("column", plate.columns, self.plate.columns)):
+            if names := [line.name for line in lines[len(known) :]]:
+                several = len(names) > 1
+                warn(
+                    f"the plate {str(self.group.store_path)!r} has wells of the {what}{'s' if several else ''} "
+                    f"{', '.join(map(repr, names))}, which it does not list: {'they come' if several else 'it comes'} "
+                    f"after those that it does; xomezarr.validate(store) lists all that is wrong",
+                    PlateWarning,
+                )
 
     def _image(self, path: str, coords: Mapping[str, Any], *, labels: bool) -> _OpenedImage:
         """Open an image, and give its levels the coordinates of its place."""
@@ -291,11 +309,23 @@ class _Looks:
             warn(told, PlateWarning)
 
 
+@dataclass(frozen=True, slots=True)
+class _StoredLevel:
+    """A level of an image: path of its array below the image, and what this is as it is stored."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.path!r} of shape {self.shape} and {self.dtype}"
+
+
 class _Model:
     """An image that others are taken to be like."""
 
-    def __init__(self, group: zarr.Group, path: str) -> None:
-        self.group, self.path = group, path
+    def __init__(self, group: zarr.Group, path: str, levels: Sequence[_StoredLevel]) -> None:
+        self.group, self.path, self.levels = group, path, levels
 
     @cached_property
     def said(self) -> list[str]:
@@ -326,28 +356,48 @@ class _Alike:
         if not self._is_true():
             raise PlateError(f"{self._told()}; open all images, and take it from there: {CHECKED}")
 
-    def array(self, level: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> zarr.Array[Any]:
-        """Open an array; warn if the image lies elsewhere than the tree says, or has other channels.
+    def array(self, number: int) -> zarr.Array[Any]:
+        """Open the array of a level; warn if the image lies elsewhere than the tree says, or has other channels.
+
+        Where it is not called as that of the other image, the image's own metadata say what it is called.
 
         Raises
         ------
         PlateError
             If it is not there, or has another shape or dtype.
         """
-        well, _, field = self.path.rpartition("/")
+        wanted = self.model.levels[number]
         try:
-            found = open_array(self.plate, f"{self.path}/{level}")
+            found = open_array(self.plate, f"{self.path}/{wanted.path}")
         except UNREADABLE as error:
-            told = f"has no level {level!r} that can be opened ({type(error).__name__})"
-        else:
-            if found.shape == shape and found.dtype == dtype:
-                if not self.looks.told and not self._is_true():
-                    self.looks.tell(f"{self._told()}; where that matters, open all images: {CHECKED}")
-                return found
-            told = f"has the shape {found.shape} and dtype {found.dtype} at level {level!r}"
-        raise PlateError(
+            own = self._own_arrays()
+            of_own = [_StoredLevel(path, array.shape, array.dtype) for path, array in own.items()]
+            if [(one.shape, one.dtype) for one in of_own] != [(one.shape, one.dtype) for one in self.model.levels]:
+                has = ", ".join(map(str, of_own)) or "none that can be opened"
+                raise self._unlike(
+                    f"has no level {wanted.path!r} ({type(error).__name__}); its levels are {has}", wanted
+                ) from None
+            found = own[of_own[number].path]
+        if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+            raise self._unlike(f"has the shape {found.shape} and {found.dtype} at level {wanted.path!r}", wanted)
+        if not self.looks.told and not self._is_true():
+            self.looks.tell(f"{self._told()}; where that matters, open all images: {CHECKED}")
+        return found
+
+    def _own_arrays(self) -> dict[str, zarr.Array[Any]]:
+        """Return the arrays of the levels that the image's own metadata name; none if one cannot be opened."""
+        try:
+            levels = spec.parse(open_member(self.plate, self.path).attrs.asdict()).multiscale.levels
+            paths = [level.path for level in levels]
+            return {path: open_array(self.plate, f"{self.path}/{path}") for path in paths if leads_below(path)}
+        except UNREADABLE:
+            return {}
+
+    def _unlike(self, told: str, wanted: _StoredLevel) -> PlateError:
+        well, _, field = self.path.rpartition("/")
+        return PlateError(
             f"well {well!r}, field {field!r} of the plate {str(self.plate.store_path)!r} {told}, and was taken to be "
-            f"like {self.model.path!r}, with {shape} and {dtype}; open all images: {CHECKED}"
+            f"like {self.model.path!r}, with the level {wanted}; open all images: {CHECKED}"
         )
 
     def _is_true(self) -> bool:
@@ -408,13 +458,15 @@ class _Likeness:
         image = stored_metadata(first)
         assert image is not None
         nameless = replace(image, multiscales=(replace(image.multiscale, name=None),), extra={})
-        self.plate, self.model, self.looks = plate, _Model(model.group, model.path), looks
+        self.plate, self.looks = plate, looks
         self.attrs = json.dumps(spec.dump(nameless, str(image.version)))
         self.levels = [_without_own(da) for da in levels(first)]
         self.assumed = set(self.levels[0].variables) - RENDERING
         lazily: list[Any] = [da.variable._data for da in levels(first)]
         self.arrays: list[OrderedArray] = [data.array for data in lazily]
-        self.paths = [level.path for level in image.multiscale.levels]
+        stored = [(level.path, array._array) for level, array in zip(image.multiscale.levels, self.arrays, strict=True)]
+        levels_of_model = [_StoredLevel(path, array.shape, array.dtype) for path, array in stored]
+        self.model = _Model(model.group, model.path, levels_of_model)
         self._placed: dict[tuple[str, ...], list[xr.Dataset]] = {}
 
     def image(self, path: str, coords: Mapping[str, Any], source: str) -> xr.DataTree:
@@ -427,8 +479,7 @@ class _Likeness:
         made = {}
         for number, (ds, array) in enumerate(zip(self._with_coords(coords), self.arrays, strict=True)):
             level = xr.DataTree(ds)
-            stored = array._array
-            opens = partial(alike.array, self.paths[number], stored.shape, stored.dtype)
+            opens = partial(alike.array, number)
             variables = level.dataset.variables  # the node's own, which share their values alone with those of others
             variables[VARIABLE].data = LazyArray(UnopenedArray(opens, array.order, array.dtype, array.shape))
             for name in _free(ds, coords):
@@ -464,14 +515,6 @@ def _free(ds: xr.Dataset, names: Iterable[str]) -> list[str]:
     """Return the names that are free for what is said of a whole image: what lies along pixels is the image's own."""
     variables, dims = ds.variables, ds.sizes
     return [name for name in names if name not in dims and (name not in variables or not variables[name].ndim)]
-
-
-def _names(plate: Plate, well: PlateWell) -> tuple[str, str]:
-    """Return the names of a well's row and column, by its path; by its indices where the path names none."""
-    index = index_of(plate, well)
-    if index is None:
-        raise PlateError(f"neither its path nor its indices {well.row_index}, {well.column_index} name row and column")
-    return plate.rows[index[0]].name, plate.columns[index[1]].name
 
 
 def _coordinates(well: _OpenedWell, field: Field, *, numbered: bool) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from xomezarr.resources import Resources
 from xomezarr.source import ASSUMED, OrderedArray, direct_source
 from xomezarr.tree import level as level_of
 from xomezarr.tree import levels
-from xomezarr.wells import NO_ACQUISITION, PLACES, TOLD, index_of, is_number
+from xomezarr.wells import NO_ACQUISITION, PLACES, TOLD, is_number, located
 
 __all__ = ["overview", "stack"]
 
@@ -51,9 +51,10 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
     -------
     xarray.DataArray
         With the dimensions ``row``, ``column``, ``field`` before those of the images; rows and columns are all that
-        the plate names. The coordinate `acquisition` lies along ``field`` if all wells agree, else along the three; -1
-        stands where no run is named. Channels are in the order of the first image, by their names. Coordinates in which
-        the images differ are left out; name and attributes are those of the first image.
+        the plate lists, and after them such as wells alone name. The coordinate `acquisition` lies along ``field`` if
+        all wells agree, else along the three; -1 stands where no run is named. Channels are in the order of the first
+        image, by their names. Coordinates in which the images differ are left out; name and attributes are those of
+        the first image.
         ``chunk(row=1, column=1, field=1)`` makes a dask array of it.
 
     Raises
@@ -63,10 +64,10 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
     LevelError
         If there is no such level.
     """
-    plate = _plate_of(tree, "stack(…)")
-    images = [image for image in _images(tree, plate) if acquisition in (None, image.acquisition)]
+    plate, places = located(_plate_of(tree, "stack(…)"))
+    images = [image for image in _images(tree, places) if acquisition in (None, image.acquisition)]
     if not images:
-        runs = sorted({image.acquisition for image in _images(tree, plate) if image.acquisition is not None})
+        runs = sorted({image.acquisition for image in _images(tree, places) if image.acquisition is not None})
         raise PlateError(
             f"the plate has no image of acquisition {acquisition!r}; "
             f"give {'one of ' + ', '.join(map(str, runs)) if runs else 'none, as its images name no run'}"
@@ -119,12 +120,12 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
     PlateError
         If the tree is no plate, no well has that field, or images differ in the number or names of their channels.
     LevelError
-        If the picture has not a pixel for each well.
+        If the picture has not a pixel for each well, or `max_size` is no number.
     """
-    plate = _plate_of(tree, "overview()")
-    images = [image for image in _images(tree, plate) if image.field == str(field)]
+    plate, places = located(_plate_of(tree, "overview()"))
+    images = [image for image in _images(tree, places) if image.field == str(field)]
     if not images:
-        names, _ = _fields(list(_images(tree, plate)))
+        names, _ = _fields(list(_images(tree, places)))
         raise PlateError(f"no well has a field {field!r}; give one of {', '.join(map(repr, names[: 2 * TOLD]))}")
     counts = (len(plate.rows), len(plate.columns))
     finest = levels(images[0].node)
@@ -179,20 +180,17 @@ def _plate_of(tree: xr.DataTree, asked: str) -> Plate:
     )
 
 
-def _images(tree: xr.DataTree, plate: Plate) -> Iterator[_PlateImage]:
-    """Yield the images of a plate that its tree still has, well by well."""
-    for well in {well.path: well for well in plate.wells}.values():
-        index = index_of(plate, well)
-        node = node_at(tree, well.path)
-        if node is None or index is None:
-            continue
-        for name, child in node.children.items():
+def _images(tree: xr.DataTree, places: Mapping[str, tuple[int, int]]) -> Iterator[_PlateImage]:
+    """Yield the images of a plate that its tree still has, well by well, given the places of wells."""
+    for well, index in places.items():
+        node = node_at(tree, well)
+        for name, child in ({} if node is None else node.children).items():
             if "0" in child.children:
                 variables = child.children["0"].dataset.variables
                 run = variables.get("acquisition")
                 if VARIABLE in variables:
                     yield _PlateImage(
-                        child, well.path, index, name, None if run is None or run.ndim else int(run.values.item())
+                        child, well, index, name, None if run is None or run.ndim else int(run.values.item())
                     )
 
 
@@ -495,6 +493,8 @@ def _tile_side(proportions: tuple[float, float], counts: tuple[int, int], max_si
     LevelError
         If that is less than one.
     """
+    if isinstance(max_size, bool) or not isinstance(max_size, int | np.integer):
+        raise LevelError(f"max_size is {max_size!r}; give a number of pixels: overview(max_size=1024)")
     longer = max(proportions)
     sides = [
         int((max_size - GAP_WIDTH * (count - 1)) / count * longer / length)

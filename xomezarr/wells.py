@@ -15,6 +15,7 @@ import xarray as xr
 
 from xomezarr import checks, spec
 from xomezarr.errors import OmeZarrError, PlateError, collecting, raise_all
+from xomezarr.labels import LONGEST_NAME
 from xomezarr.model import Acquisition, Field, Plate, PlateLine, PlateWell, Well
 
 __all__ = [
@@ -24,10 +25,10 @@ __all__ = [
     "Layout",
     "Place",
     "counted",
-    "index_of",
     "is_number",
     "lacks_run",
     "line_order",
+    "located",
     "named_run",
     "with_field",
     "with_lines",
@@ -40,6 +41,9 @@ PLACES = ("row", "column", "field", "acquisition")
 
 NO_ACQUISITION = -1
 """Where no run is named, in a coordinate of integers: ids of runs are 0 or more."""
+
+SHOWN = 20
+"""Letters that a message shows of a name that is too long."""
 
 TOLD = 5
 """Images that a message names; it counts the others."""
@@ -67,12 +71,45 @@ def is_number(name: str) -> bool:
     return name.isdecimal() and str(int(name)) == name
 
 
-def index_of(plate: Plate, well: PlateWell) -> tuple[int, int] | None:
-    """Return the places of a well's row and column among those of the plate."""
-    if (named := checks.row_and_column(plate, well.path)) is not None:
-        return named
-    row, column = well.row_index, well.column_index
-    return (row, column) if 0 <= row < len(plate.rows) and 0 <= column < len(plate.columns) else None
+def located(plate: Plate) -> tuple[Plate, dict[str, tuple[int, int]]]:
+    """Return where each well is among rows and columns, by its path; and the plate, with those that it lacks.
+
+    A well is in the row and the column of its path's names. A name that the plate does not list is that of the line at
+    the well's index, unless other wells go by the name of that; else it comes after those of the plate. A well whose
+    path has no such names is at its indices, unless another is.
+
+    >>> a1, b1 = PlateWell("A/1", 0, 0), PlateWell("B/1", 1, 0)
+    >>> whole, places = located(Plate((PlateLine("B"),), (PlateLine("1"),), (a1, b1)))
+    >>> [row.name for row in whole.rows], places
+    (['B', 'A'], {'A/1': (1, 0), 'B/1': (0, 0)})
+    """
+    wells = {well.path: well for well in plate.wells}
+    named = {path: names for path in wells if len(names := path.split("/")) == 2 and all(names)}
+    rows, by_row = _numbered(plate.rows, [(names[0], wells[path].row_index) for path, names in named.items()])
+    columns, by_column = _numbered(
+        plate.columns, [(names[1], wells[path].column_index) for path, names in named.items()]
+    )
+    places = {path: (by_row[row], by_column[column]) for path, (row, column) in named.items()}
+    for path, well in wells.items():
+        index = well.row_index, well.column_index
+        inside = 0 <= index[0] < len(plate.rows) and 0 <= index[1] < len(plate.columns)
+        if path not in places and inside and index not in places.values():
+            places[path] = index
+    return replace(plate, rows=rows, columns=columns), {path: places[path] for path in wells if path in places}
+
+
+def _numbered(
+    lines: tuple[PlateLine, ...], named: Sequence[tuple[str, int]]
+) -> tuple[tuple[PlateLine, ...], dict[str, int]]:
+    """Return rows, or columns, with those that they lack, and the number of each by the name that paths have for it."""
+    listed = {line.name: number for number, line in reversed([*enumerate(lines)])}
+    found = {name: listed[name] for name, _ in named if name in listed}
+    for name, index in named:
+        if name not in found:
+            is_free = 0 <= index < len(lines) and index not in found.values()
+            lines = lines if is_free else (*lines, PlateLine(name))
+            found[name] = index if is_free else len(lines) - 1
+    return lines, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +183,11 @@ def _name(given: Any, what: str) -> str:
     name = given if isinstance(given, str) else str(operator.index(given))
     if not checks.ALPHANUMERIC.fullmatch(name):
         raise PlateError(f"the {what} {given!r} is not made of letters and digits; give {what}={_EXAMPLES[what]}, say")
+    if len(name) > LONGEST_NAME:
+        raise PlateError(
+            f"the {what} {f'{name[:SHOWN]}…'!r} has {len(name)} letters and digits, and file systems have no room for "
+            f"more than {LONGEST_NAME}; give {what}={_EXAMPLES[what]}, say"
+        )
     return str(name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from xml.etree import ElementTree
 
 from xomezarr import omexml, spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
@@ -52,12 +51,11 @@ class Described:
         ValueError
             If it is none.
         """
-        try:
-            root = ElementTree.fromstring(content)
-        except ElementTree.ParseError as error:
-            raise ValueError(f"it is not well-formed: {error}") from None
-        if not (root.tag.startswith(NAMESPACE) and root.tag.endswith("}OME")):
-            raise ValueError(f"its root is {root.tag!r}, not OME")
+        root = omexml.root_of(content)
+        if not root.tag.startswith(NAMESPACE):
+            namespace = root.tag.rpartition("}")[0][1:]
+            of = f"is of the namespace {namespace!r}" if namespace else "has no namespace"
+            raise ValueError(f"its root {of}, where that of OME begins with {NAMESPACE[1:]}")
         space = root.tag[: -len("OME")]
         images = root.findall(f"{space}Image")
         found = [image.find(f"{space}Pixels") for image in images]
@@ -128,6 +126,10 @@ def _describe(node: Node) -> Iterator[Finding | Described]:
         if called is not None and called not in omexml.PIXEL_TYPES.values():
             told = f"the Type of the pixels of image {index} is {called!r}, which OME-XML does not know"
             yield Finding("85", "error", path, told, f"give one of {', '.join(omexml.PIXEL_TYPES.values())}")
+    for index, image in enumerate(described.images):
+        if image is not None and image.unusable:
+            told = f"image {index} has {', '.join(image.unusable.values())}, which is no size of pixels"
+            yield Finding("85", "warning", path, told, "give a number above zero, or leave it out")
     yield described
 
 
