@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dask.array
 import numpy as np
@@ -699,6 +699,49 @@ def test_what_lies_above_a_store_is_not_looked_at(tmp_path: Path, monkeypatch: p
     cells().omezarr.to_zarr(tmp_path / "in/ours.zarr/0")
     xr.open_datatree(tmp_path / "in/ours.zarr/0")
     assert asked == [str(store)]  # what is ours lacks nothing
+
+
+class Counting(MemoryStore):
+    """Tells what is asked of any."""
+
+    asked: ClassVar[list[str]] = []
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        self.asked.append(key)
+        return await super().get(key, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("path", "above", "asked"),
+    [
+        ("a/b/c/image", {}, ["a/b/c", "a/b", "a", ""]),
+        ("a/b.zarr/c/image", {}, ["a/b.zarr/c", "a/b.zarr"]),
+        ("a/b/image.ome.zarr", {}, []),
+        ("B/2/0", {"B/2": {"well": {"images": [{"path": "0"}]}}}, ["B/2"]),
+        ("a/b/0", {"a/b": {"bioformats2raw.layout": 3}}, ["a/b"]),
+        ("a/b/0", {"a/b": {"multiscales": [{"axes": [], "datasets": []}]}}, ["a/b"]),
+    ],
+)
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_each_group_above_an_image_that_lacks_units_is_asked_for_once(
+    path: str, above: dict[str, Any], asked: list[str], version: str
+) -> None:
+    store = Counting()
+    multiscale: dict[str, Any] = {
+        "version": version,
+        "axes": [{"name": dim, "type": "space"} for dim in "yx"],
+        "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0]}]}],
+    }
+    zarr_format = spec.zarr_format(version)
+    for place, said in {**above, path: {"multiscales": [multiscale]}}.items():
+        attrs = {"ome": {"version": version, **said}} if version == "0.5" else said
+        zarr.create_group(StorePath(store, place), zarr_format=zarr_format, attributes=attrs)  # type: ignore[arg-type]
+    zarr.open_group(StorePath(store, path)).create_array("0", data=np.zeros((4, 4), "u1"))  # type: ignore[arg-type]
+    documents = {"0.4": [".zgroup", ".zattrs"], "0.5": ["zarr.json"]}[version]
+    store.asked.clear()
+    xr.open_datatree(StorePath(store, path), engine="omezarr")  # type: ignore[arg-type]
+    outside = [key for key in store.asked if not key.startswith((f"{path}/", "a/b/OME/", "a/b/1/"))]
+    assert sorted(outside) == sorted(f"{place}/{name}".lstrip("/") for place in asked for name in documents)
 
 
 def test_what_was_completed_is_written_with_the_tree(tmp_path: Path) -> None:

@@ -677,3 +677,20 @@ def test_c7_labels_are_neither_averaged_nor_labelled(tmp_path: Path) -> None:
     with pytest.raises(OmeZarrError, match=r"convert has no option metod=; give method="):
         convert(source, tmp_path / "b", metod="mode")
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
+@pytest.mark.parametrize("read", ["", "/labels/nuclei"])
+@pytest.mark.parametrize("written", ["", "/labels/nuclei"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_c8_what_is_read_is_not_replaced_by_itself(tmp_path: Path, read: str, written: str, elsewhere: bool) -> None:
+    place = f"memory://{tmp_path.name}/cells.zarr" if elsewhere else str(tmp_path / "cells.zarr")
+    cells(5).omezarr.to_zarr(place, labels={"nuclei": cells(3)}, levels=1)
+    with pytest.raises(StoreExistsError, match="write to another p"):
+        convert(place + read, place + written, mode="w")
+    tree: Any = xr.open_datatree(place, engine="omezarr")
+    assert (tree.omezarr.level(0) == 5).all()
+    assert (tree.omezarr.labels["nuclei"].omezarr.level(0) == 3).all()
+    # what else is there is replaced as ever
+    convert(place + read, f"{place}-copy", mode="w")
+    assert (open_image(f"{place}-copy") == (3 if read else 5)).all()

@@ -401,6 +401,23 @@ def test_a_store_elsewhere_is_not_replaced_while_it_is_read_from() -> None:
     xr.testing.assert_identical(again.omezarr.level(0), cells())
 
 
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
+def test_a_store_elsewhere_is_not_replaced_while_its_labels_are_read_from() -> None:
+    store = zarr.storage.MemoryStore()
+    nuclei = xr.ones_like(cells(), "uint8")
+    cells().omezarr.to_zarr(store, levels=2, labels={"nuclei": nuclei})
+    tree: Any = xr.open_datatree(store, engine="omezarr")  # type: ignore[arg-type]
+    for level in ("0", "1"):
+        tree[f"{level}/image"].load()
+    for of_labels in (tree, tree.omezarr.labels["nuclei"]):
+        with pytest.raises(errors.StoreExistsError, match="load"):
+            of_labels.omezarr.to_zarr(store, mode="w")
+    with pytest.raises(errors.StoreExistsError, match="load"):
+        cells().omezarr.to_zarr(store, mode="w", labels={"nuclei": tree.omezarr.labels["nuclei"].omezarr.level(0)})
+    again: Any = tree.load().omezarr.to_zarr(store, mode="w")
+    xr.testing.assert_equal(again.omezarr.labels["nuclei"].omezarr.level(0), nuclei.rename("nuclei"))
+
+
 @pytest.mark.parametrize(
     ("image", "options", "error"),
     [

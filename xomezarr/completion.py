@@ -27,6 +27,7 @@ from xomezarr.store import (
     open_array,
     open_group,
     parents,
+    read_mode,
     resolve,
     wait,
 )
@@ -45,6 +46,9 @@ OME = "OME"
 OME_XML = f"{OME}/METADATA.ome.xml"
 """What describes them, in the order of that list."""
 
+APART = frozenset({"plate", "well", "multiscales"})
+"""Groups whose images are described by no collection. 84 (MUST): where there is a plate, that counts."""
+
 UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, AttributeError, RecursionError)
 """What happens where metadata are not what they should be."""
 
@@ -52,8 +56,8 @@ UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, AttributeError, Recu
 def completing(store: StoreArgument, group: zarr.Group, storage_options: Mapping[str, Any] | None = None) -> Complete:
     """Return what adds to the metadata of an image that is opened by itself, should it be of a collection.
 
-    That is looked for when the image lacks something: group by group upward, in the store, no further than a folder
-    that is called as stores are (``….zarr``). To labels is added what is added to their image.
+    That is looked for when the image lacks something: group by group upward, no further than one that is called as
+    stores are (``….zarr``), or holds images otherwise. To labels is added what is added to their image.
 
     Parameters
     ----------
@@ -78,6 +82,8 @@ def completing(store: StoreArgument, group: zarr.Group, storage_options: Mapping
                 if path not in places:
                     return image
                 return OmeXml(above, paths, listed=listed).completing(places.index(path))(image, sizes)
+            if spec.kinds(attrs) & APART:
+                return image
         return image
 
     return complete
@@ -100,24 +106,37 @@ def _above(
     store: StoreArgument, group: zarr.Group, storage_options: Mapping[str, Any] | None
 ) -> Iterator[tuple[StoreArgument, zarr.Group, str]]:
     """Yield what the groups above one are opened from, themselves, and the path down; the nearest first."""
-    below: list[str] = []
-    while True:
+    target = resolve(store)
+    here = target.as_posix() if isinstance(target, Path) else target
+    root = here.rstrip("/") if isinstance(here, str) else ""
+    inside, below = group.path, list[str]()
+    while not (inside or root).endswith(SUFFIXES):
         try:
-            if group.path:
-                above, _, name = group.path.rpartition("/")
-                group = open_group(zarr.storage.StorePath(group.store, above))
+            if inside:
+                inside, _, name = inside.rpartition("/")
+                store = zarr.storage.StorePath(group.store, inside)
             else:
-                target = resolve(store)
-                here = target.as_posix() if isinstance(target, Path) else target
-                if not isinstance(here, str) or here.rstrip("/").endswith(SUFFIXES):
-                    return
-                name = here.rstrip("/").rpartition("/")[2]
-                store = next(parents(here.rstrip("/")))
-                group = open_group(store, storage_options=storage_options)
+                name = root.rpartition("/")[2]
+                store = root = next(parents(root))
+            above = _open_alike(store, group, storage_options if isinstance(store, str) else None)
         except Exception:  # no group, or each kind of server's own way of refusing what lies above a public store
             return
         below.insert(0, name)
-        yield store, group, "/".join(below)
+        yield store, above, "/".join(below)
+
+
+def _open_alike(store: StoreArgument, group: zarr.Group, storage_options: Mapping[str, Any] | None) -> zarr.Group:
+    """Open a group of the format of another: elsewhere than in a folder each document takes a request."""
+    target = resolve(store)
+    if isinstance(target, Path):
+        return open_group(target)
+    return zarr.open_group(
+        target,
+        mode=read_mode(target),
+        zarr_format=group.metadata.zarr_format,
+        storage_options=dict(storage_options) if storage_options else None,
+        use_consolidated=False,
+    )
 
 
 def is_collection(attrs: Mapping[str, Any]) -> bool:

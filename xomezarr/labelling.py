@@ -140,8 +140,6 @@ def to_labels(
     with collecting(faults):
         listing.named({})
     with collecting(faults):
-        target.check_not_read_from(da)
-    with collecting(faults):
         plan, pixels = plan_labels(labels, name, frame, target, chunks=chunks)
     raise_all(faults, f"the labels {name!r} cannot be written")
     return write_plan(plan, pixels, progress=progress, compute=compute, how=partial(join, root, listing))

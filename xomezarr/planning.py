@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -185,15 +185,15 @@ def plan_image(
             sidecar.check(da)
         else:
             attributes, arrays = sidecar.dump(da, made.dimensions, image)
-    with collecting(faults):
-        target.check_not_read_from(da, *(label.image for label in given.values()))
     planned: dict[str, tuple[Plan, Pixels]] = {}
     if image is not None and given:
         frame = Frame(da, image.multiscale.axes, made.grids, made.method.sampled)
         planned = _plan_each_label(given, frame, target, faults)
     raise_all(faults, "the array cannot be written as OME-Zarr")
     assert image is not None
-    return target.plan(image, level_plans, attributes, arrays, passes, planned), with_labels(pixels, planned)
+    read_from = [da, *(label.image for label in given.values())]
+    plan = target.plan(image, level_plans, attributes, arrays, passes, read_from, planned)
+    return plan, with_labels(pixels, planned)
 
 
 def known_options(options: Mapping[str, Any], call: str, faults: list[OmeZarrError]) -> dict[str, Any]:
@@ -250,7 +250,8 @@ def plan_labels(
                 attributes[sidecar.PROPERTIES] = kept
     raise_all(faults, f"the labels {name!r} cannot be written")
     assert image is not None
-    return replace(target.plan(image, level_plans, attributes, arrays, passes), colormap=labels.colormap), pixels
+    plan = target.plan(image, level_plans, attributes, arrays, passes, [labels.image])
+    return replace(plan, colormap=labels.colormap), pixels
 
 
 def plan_label_image(
@@ -387,7 +388,8 @@ def plan_tree(
                 check_label_name(label)
             place = replace(target.within(f"labels/{label}"), shards=None if target.shards is None else "auto")
             planned[label] = _plan_tree(node, own, place, [], label, **options)
-    plan, pixels = _plan_tree(tree, levels, target, faults, name, **options)
+    of_labels = [level for _, own in (labels or {}).values() for level in own]
+    plan, pixels = _plan_tree(tree, levels, target, faults, name, of_labels, **options)
     listing = spec.others(group_attrs(tree.children["labels"]), "labels") if labels else {}
     plans = {label: of_label for label, (of_label, _) in planned.items()}
     return replace(plan, labels=plans, listing=listing), with_labels(pixels, planned)
@@ -399,12 +401,16 @@ def _plan_tree(
     target: Target,
     faults: list[OmeZarrError],
     name: str | None,
+    of_labels: Sequence[xr.DataArray] = (),
     *,
     chunks: Mapping[str, int] | Sequence[int] | None,
     axes: Mapping[str, str] | None,
     irregular: Irregular,
 ) -> tuple[Plan, Pixels]:
-    """Work out how to write the levels of an image, or of labels; parameters are those of `plan_tree`."""
+    """Work out how to write the levels of an image, or of labels; `of_labels` are those of an image's labels.
+
+    Other parameters are those of `plan_tree`.
+    """
     known = stored_metadata(tree)
     label = known.label if known is not None else None
     levels = [dequantify(level) for level in levels]
@@ -443,10 +449,8 @@ def _plan_tree(
         attributes, arrays = sidecar.dump(base, described[0], image)
         if (kept := tree.encoding.get(sidecar.PROPERTIES)) is not None:
             attributes[sidecar.PROPERTIES] = kept
-    with collecting(faults):
-        target.check_not_read_from(*levels)
     raise_all(faults, "the tree cannot be written as OME-Zarr")
-    return target.plan(image, level_plans, attributes, arrays, passes), pixels
+    return target.plan(image, level_plans, attributes, arrays, passes, [*levels, *of_labels]), pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -552,6 +556,7 @@ class Target:
         kept: Mapping[str, Any],
         arrays: Mapping[str, NDArray[Any]],
         passes: tuple[Pass, ...],
+        read_from: Iterable[xr.DataArray],
         labels: Mapping[str, tuple[Plan, Pixels]] | None = None,
     ) -> Plan:
         """Return the plan, once the specification's judges have looked at its metadata.
@@ -560,9 +565,17 @@ class Target:
         ----------
         kept
             What the OME metadata cannot say.
+        read_from
+            All that is read where the plan is written, labels included.
         labels
             What has been planned of its labels, by name.
+
+        Raises
+        ------
+        StoreExistsError
+            If the store is replaced and may be what is read, as `check_not_read_from` says.
         """
+        self.check_not_read_from(*read_from)
         result = Plan(
             self.store,
             self.mode,
