@@ -69,8 +69,9 @@ def to_labels(
 ) -> xr.DataTree | Any:
     """Add a label image to an image in a store, on its pixels and with as many levels.
 
-    The image is not touched, and a failure leaves what was there before. Several processes may add labels at once to
-    an image in a local folder.
+    The image is not touched, and a failure leaves what was there before, but for labels elsewhere than in a local
+    folder that were being replaced: they are gone then, and nothing names them. Several processes may add labels at
+    once to an image in a local folder.
 
     Parameters
     ----------
