@@ -45,6 +45,7 @@ __all__ = [
     "ResourceError",
     "StoreExistsError",
     "StoreNotFoundError",
+    "TransformError",
     "UnitError",
     "UnitWarning",
     "VersionError",
@@ -84,6 +85,10 @@ class CoordinateNaNError(CoordinateError):
 
 class EmptyDimensionError(CoordinateError):
     """A dimension has no samples."""
+
+
+class TransformError(OmeZarrError):
+    """A coordinate transformation that maps no such points, or that cannot be undone."""
 
 
 class UnitError(OmeZarrError):

@@ -1,0 +1,266 @@
+"""The JSON of coordinate transformations and coordinate systems, as OME-Zarr has them from 0.6 on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xomezarr.errors import TransformError
+from xomezarr.spec.notes import Notes, kind_of
+from xomezarr.spec.values import integer, number
+from xomezarr.transforms import (
+    Affine,
+    Bijection,
+    ByDimension,
+    Chain,
+    Divided,
+    Identity,
+    MapAxis,
+    Part,
+    ProjectAxis,
+    Rotation,
+    Scale,
+    Transform,
+    Translation,
+)
+
+__all__ = ["KINDS", "dump_transform", "read_transform"]
+
+type Given = Mapping[str, Any]
+
+RULE = "39"
+"""A transformation has what its type asks for (MUST)."""
+
+
+def read_transform(raw: Any, inputs: int, where: str, notes: Notes) -> Transform | None:
+    """Read a transformation.
+
+    Parameters
+    ----------
+    raw
+        JSON.
+    inputs
+        Axes of the system that it leads from.
+    where
+        Its place.
+    notes
+        Takes the findings.
+
+    Returns
+    -------
+    Transform or None
+        None if `notes` names something that prevents reading.
+    """
+    kind = raw.get("type") if isinstance(raw, Mapping) else None
+    if not isinstance(kind, str):
+        # 38 (MUST): a transformation has a type
+        told = f"the transformation is {kind_of(raw)}" if not isinstance(raw, Mapping) else "it has no type"
+        notes.stop("38", where, told, f"give a type: {', '.join(KINDS)}")
+        return None
+    if kind not in KINDS:
+        notes.stop("27", f"{where}.type", f"the type {kind!r} is not known", f"known are {', '.join(KINDS)}")
+        return None
+    try:
+        made = KINDS[kind](raw, inputs, where, notes)
+        if made is not None and made.inputs not in (None, inputs):
+            raise TransformError(f"it maps points of {made.inputs} coordinates, and there are {inputs} axes")
+    except TransformError as error:
+        notes.stop(RULE, where, f"the {kind} cannot be used: {error}")
+        return None
+    return made
+
+
+def _numbers(raw: Given, key: str, where: str, notes: Notes) -> tuple[float, ...] | None:
+    values = raw.get(key)
+    read = [number(value) for value in values] if isinstance(values, list) else [None]
+    found = tuple(value for value in read if value is not None and np.isfinite(value))
+    if len(found) == len(read):
+        return found
+    told = f"it is {kind_of(values)}" if not isinstance(values, list) else "not all of it are finite numbers"
+    notes.stop(RULE, f"{where}.{key}", told if key in raw else "it is missing", "give a number for each axis")
+    return None
+
+
+def _matrix(raw: Given, key: str, where: str, notes: Notes) -> list[tuple[float, ...]] | None:
+    rows = raw.get(key)
+    if not isinstance(rows, list):
+        told = f"it is kept in an array at {raw['path']!r}, which is not read" if "path" in raw else "it is missing"
+        notes.stop(RULE, f"{where}.{key}", told if key not in raw else f"it is {kind_of(rows)}", "give rows of numbers")
+        return None
+    read = [_numbers({"row": row}, "row", f"{where}.{key}[{index}]", notes) for index, row in enumerate(rows)]
+    found = [row for row in read if row is not None]
+    if len({len(row) for row in found}) > 1:
+        notes.stop(RULE, f"{where}.{key}", "its rows are of different lengths", "give each as many numbers")
+        return None
+    return found if len(found) == len(read) else None
+
+
+def _axes(raw: Given, key: str, where: str, notes: Notes, *, old: str = "") -> tuple[int, ...] | None:
+    """Read indices of axes; `old` is how a version under way named the key."""
+    values = raw.get(key, raw.get(old))
+    read = [integer(value) for value in values] if isinstance(values, list) else [None]
+    found = tuple(value for value in read if value is not None)
+    if len(found) == len(read):
+        return found
+    told = f"it is {kind_of(values)}" if values is not None else "it is missing"
+    notes.stop(RULE, f"{where}.{key}", told, "give a list of axes, counted from 0")
+    return None
+
+
+def _identity(raw: Given, inputs: int, where: str, notes: Notes) -> Transform:
+    return Identity()
+
+
+def _scale(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    values = _numbers(raw, "scale", where, notes)
+    if values is not None and any(value <= 0 for value in values):
+        # 91 (own): scales are positive
+        notes.stop("91", f"{where}.scale", f"the scale is {list(values)}", "give numbers above 0")
+        return None
+    return None if values is None else Scale(values)
+
+
+def _translation(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    values = _numbers(raw, "translation", where, notes)
+    return None if values is None else Translation(values)
+
+
+def _map_axis(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    order = _axes(raw, "mapAxis", where, notes)
+    return None if order is None else MapAxis(order)
+
+
+def _project_axis(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    given = [key for key in ("droppedInputs", "createdOutputs") if key in raw]
+    if not given:
+        notes.stop(RULE, where, "it neither drops nor creates an axis", "give droppedInputs or createdOutputs")
+        return None
+    read = {key: _axes(raw, key, where, notes) for key in given}
+    if None in read.values():
+        return None
+    return ProjectAxis(inputs, read.get("droppedInputs") or (), read.get("createdOutputs") or ())
+
+
+def _affine(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    rows = _matrix(raw, "affine", where, notes)
+    return None if rows is None else Affine(np.array(rows))
+
+
+def _rotation(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    rows = _matrix(raw, "rotation", where, notes)
+    return None if rows is None else Rotation(np.array(rows))
+
+
+def _entries(raw: Given, where: str, notes: Notes) -> list[Any] | None:
+    entries = raw.get("transformations")
+    if isinstance(entries, list):
+        return entries
+    told = f"it is {kind_of(entries)}" if "transformations" in raw else "it is missing"
+    notes.stop(RULE, f"{where}.transformations", told, "list transformations")
+    return None
+
+
+def _sequence(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    """40 (MUST): they are applied in their order."""
+    steps: list[Transform] = []
+    for index, entry in enumerate(entries := _entries(raw, where, notes) or []):
+        step = read_transform(entry, inputs, f"{where}.transformations[{index}]", notes)
+        if step is None:
+            return None
+        steps.append(step)
+        inputs = inputs if step.outputs is None else step.outputs
+    return None if entries == [] and "transformations" not in raw else Chain(tuple(steps))
+
+
+def _by_dimension(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    entries = _entries(raw, where, notes)
+    if entries is None:
+        return None
+    parts = []
+    for index, entry in enumerate(entries):
+        place = f"{where}.transformations[{index}]"
+        if not isinstance(entry, Mapping):
+            notes.stop(RULE, place, f"it is {kind_of(entry)}", "give an object with a transformation and its axes")
+            return None
+        before = _axes(entry, "inputAxes", place, notes, old="input_axes")
+        after = _axes(entry, "outputAxes", place, notes, old="output_axes")
+        if before is None or after is None:
+            return None
+        # versions under way had the transformation's keys beside its axes
+        inner = entry.get("transformation", entry)
+        part = read_transform(inner, len(before), f"{place}.transformation", notes)
+        if part is None:
+            return None
+        parts.append(Part(part, before, after))
+    return ByDimension(inputs, tuple(parts))
+
+
+def _bijection(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    forward = read_transform(raw.get("forward"), inputs, f"{where}.forward", notes)
+    if forward is None:
+        return None
+    outputs = inputs if forward.outputs is None else forward.outputs
+    backward = read_transform(raw.get("inverse"), outputs, f"{where}.inverse", notes)
+    return None if backward is None else Bijection(forward, backward)
+
+
+KINDS: Mapping[str, Callable[[Given, int, str, Notes], Transform | None]] = {
+    "identity": _identity,
+    "scale": _scale,
+    "translation": _translation,
+    "mapAxis": _map_axis,
+    "projectAxis": _project_axis,
+    "affine": _affine,
+    "rotation": _rotation,
+    "sequence": _sequence,
+    "byDimension": _by_dimension,
+    "bijection": _bijection,
+}
+"""How each type is read."""
+
+
+def dump_transform(transform: Transform) -> dict[str, Any]:
+    """Return a transformation as JSON.
+
+    Raises
+    ------
+    TransformError
+        If it is of no type that OME-Zarr has.
+    """
+    match transform:
+        case Identity():
+            return {"type": "identity"}
+        case Scale(scale):
+            return {"type": "scale", "scale": list(scale)}
+        case Divided(scale):
+            return {"type": "scale", "scale": [1 / value for value in scale]}
+        case Translation(translation):
+            return {"type": "translation", "translation": list(translation)}
+        case MapAxis(order):
+            return {"type": "mapAxis", "mapAxis": list(order)}
+        case ProjectAxis(_, dropped, created):
+            named: dict[str, Sequence[int]] = {"droppedInputs": dropped, "createdOutputs": created}
+            return {"type": "projectAxis"} | {key: list(axes) for key, axes in named.items() if axes}
+        case Affine():
+            return {"type": "affine", "affine": transform.values.tolist()}
+        case Rotation():
+            return {"type": "rotation", "rotation": transform.values.tolist()}
+        case Chain(steps):
+            return {"type": "sequence", "transformations": [dump_transform(step) for step in steps]}
+        case ByDimension(_, parts):
+            made = [
+                {
+                    "transformation": dump_transform(part.transform),
+                    "inputAxes": list(part.inputs),
+                    "outputAxes": list(part.outputs),
+                }
+                for part in parts
+            ]
+            return {"type": "byDimension", "transformations": made}
+        case Bijection(forward, backward):
+            return {"type": "bijection", "forward": dump_transform(forward), "inverse": dump_transform(backward)}
+    raise TransformError(
+        f"OME-Zarr has no transformation that says what {type(transform).__name__} does; give its matrix as an affine"
+    )
