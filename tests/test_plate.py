@@ -273,7 +273,8 @@ def test_an_image_of_fewer_levels_or_other_ones_says_which_it_has(tmp_path: Path
 
 
 def placed(seed: int, x: float = 0.0) -> xr.DataArray:
-    return image(seed).assign_coords(x=image(0)["x"] + x)
+    at = image(0)["x"]
+    return image(seed).assign_coords(x=(at + x).assign_attrs(at.attrs))
 
 
 def timed(day: str, exposures: int = 3) -> xr.DataArray:

@@ -179,12 +179,20 @@ class _Saying:
                 there = self._opened(path)
                 if attrs is None:
                     delete_documents(self.group, path)
-                elif there is not None and there.attrs.asdict() != attrs:
-                    there.attrs.put(dict(attrs))
+                elif there is not None:
+                    self._say_again(path, there, attrs)
                 del self.changed[-1]
         except Exception:  # the error that led here counts
             return False
         return True
+
+    def _say_again(self, path: str, group: Any, attrs: Mapping[str, Any]) -> None:
+        """Write attributes in any case: what failed may go on writing; a group that says them needs no more."""
+        try:
+            group.attrs.put(dict(attrs))
+        except Exception:
+            if self._opened(path).attrs.asdict() != attrs:
+                raise
 
     def _opened(self, path: str) -> Any:
         """Open a group as it is now, to be written; None where there is none."""
