@@ -231,6 +231,22 @@ def test_numbers_side_by_side_are_told_apart_by_their_widths(
 
 
 @pytest.mark.parametrize(
+    ("pattern", "name", "found"),
+    [
+        ("{well}{}.tif", "A01_DAPI.tif", {"well": "A01"}),
+        ("{well}_{}{z}.tif", "A01_plane12.tif", {"well": "A01", "z": "12"}),
+        ("{well}_{channel:4}{}.tif", "A01_DAPI_x.tif", {"well": "A01", "channel": "DAPI"}),
+        ("{}{row:1}{column}_{}.tif", "dayB7_x.tif", {"row": "B", "column": "7"}),
+        ("{well}{}{}_{z}.tif", "A01_x_3.tif", {"well": "A01", "z": "3"}),
+    ],
+)
+def test_numbers_beside_what_does_not_matter_are_taken_whole(pattern: str, name: str, found: dict[str, str]) -> None:
+    match = Pattern.of(pattern).regex.fullmatch(name)
+    assert match is not None
+    assert match.groupdict() == found
+
+
+@pytest.mark.parametrize(
     ("pattern", "part"),
     [
         ("{row}{col}.tif", r"'{col}', which is not known; the fields are {well}, {row}"),
@@ -245,6 +261,14 @@ def test_numbers_side_by_side_are_told_apart_by_their_widths(
         ("{row}{column:2}{field}{z}.tif", r"{field} and {z} side by side, and digits .*{field:2}"),
         ("{well}_{z}{t:2}{channel}.tif", r"{z} and {channel} side by side, and digits .*{z:2}"),
         ("{row}{field}_{column}.tif", r"{row} and {field} side by side, and letters .*{row:2}"),
+        ("{well}_{channel}{}.tif", r"{channel} and {} side by side, .*{channel:2}"),
+        ("{well}_{}{channel}.tif", r"{} and {channel} side by side, .*{channel:2}"),
+        ("{well}{}{field}.tif", r"{well} and {field} side by side, and digits"),
+        ("{well}{}{z}.tif", r"{well} and {z} side by side, and digits"),
+        ("{well}{*}{z:2}{t}.tif", r"{well} and {t} side by side, and digits"),
+        ("{}{field}_{well}.tif", r"{} and {field} side by side"),
+        ("{}{well}.tif", r"{} and {well} side by side, .*{row:2}{column}"),
+        ("{row}{}_{column}.tif", r"{row} and {} side by side"),
         ("{row}{column:0}.tif", r"'{column:0}', whose width is no number of characters; .*{column:2}"),
         ("{row}{column:2d}.tif", r"'{column:2d}', whose width"),
         ("{well:3}.tif", r"gives a width to {well}.*{row}{column:3}"),

@@ -638,7 +638,7 @@ def test_in_place_refuses_what_would_be_no_valid_image(tmp_path: Path, capsys: A
 
 
 def test_in_place_warns_of_labels_that_no_longer_agree(tmp_path: Path, capsys: Any) -> None:
-    place = tmp_path / "a.zarr"
+    place = tmp_path / "a b.zarr"
     image().omezarr.to_zarr(place, levels=3)
     image((pixels() > 100).astype("u1")).omezarr.to_zarr(place / "labels" / "nuclei", levels=3, method="nearest")
     zarr.open_group(place / "labels", mode="a", zarr_format=2, attributes={"labels": ["nuclei"]})
@@ -646,7 +646,7 @@ def test_in_place_warns_of_labels_that_no_longer_agree(tmp_path: Path, capsys: A
     assert scale(place, "--in-place", "--max-layer", "2") == 0
     assert "nuclei" not in capsys.readouterr().err
     assert scale(place, "--in-place", "--max-layer", "1") == 0
-    assert f"xomezarr scale {place}/labels/nuclei --in-place --labeled" in said_with_output(capsys)
+    assert f"xomezarr scale '{place}/labels/nuclei' --in-place --labeled" in said_with_output(capsys)
     assert files(place / "labels") == before
     scaled(capsys, place / "labels" / "nuclei", "--in-place", "--labeled", "--max-layer", "1")
     assert scale(place, tmp_path / "copy.zarr") == 0

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 import traceback
 import warnings
@@ -519,7 +520,8 @@ def demo(dst: Path = Path("cell.ome.zarr"), /, *, overwrite: bool = False) -> in
     """
     if dst.exists() and not overwrite:
         tree = xr.open_datatree(dst, engine="omezarr")
-        print(f"{dst} exists already, and is left as it is; xomezarr demo {dst} --overwrite writes it afresh.\n")
+        afresh = f"xomezarr demo {shlex.quote(str(dst))} --overwrite"
+        print(f"{dst} exists already, and is left as it is; {afresh} writes it afresh.\n")
     else:
         image: Any = demo_image()
         # one level would do for so small an image; four show what a pyramid is

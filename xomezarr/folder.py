@@ -40,6 +40,9 @@ from xomezarr.wells import TOLD
 __all__ = ["Folder", "Found", "Pattern", "PlateImage", "open_images", "scan"]
 
 
+NUMBER = frozenset({"digits"})
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What may stand in the place of a field.
@@ -53,8 +56,8 @@ class Kind:
     """
 
     regex: str
-    starts: frozenset[str] = frozenset({"digits"})
-    ends: frozenset[str] = frozenset({"digits"})
+    starts: frozenset[str] = NUMBER
+    ends: frozenset[str] = NUMBER
 
     def of_width(self, width: str) -> str:
         """Return what matches as many characters of it."""
@@ -65,6 +68,12 @@ ALL = frozenset({"letters", "digits"})
 
 LETTERS = Kind(r"[A-Za-z]+", frozenset({"letters"}), frozenset({"letters"}))
 """A row that another field follows at once: where it is a number, its width is needed to tell the two apart."""
+
+TEXT = Kind("", frozenset(), frozenset())
+"""What stands in the pattern itself, and is part of nothing else."""
+
+FREE = Kind("", ALL, ALL)
+"""What does not matter, which may be nothing at all."""
 
 FIELDS: Mapping[str, Kind] = {
     "well": Kind(r"[A-Za-z]+\d+", starts=frozenset({"letters"})),
@@ -186,7 +195,7 @@ class _Part:
 
     regex: str
     name: str = ""
-    kind: Kind = LETTERS
+    kind: Kind = TEXT
     fixed: bool = True
 
     @classmethod
@@ -216,7 +225,7 @@ class _Part:
                 f"give it to the column: {{row}}{{column:{width}}}"
             )
         if name in ANYTHING:
-            return cls(f"[^/]{{{width}}}" if colon else "[^/]*?")
+            return cls(f"[^/]{{{width}}}" if colon else "[^/]*?", kind=FREE, fixed=bool(colon))
         kind = FIELDS[name]
         if any(part.name == name for part in before):
             # once more the same text, as where a folder and the files in it are named by their well
@@ -225,21 +234,36 @@ class _Part:
 
 
 def _unclear(parts: Sequence[_Part], text: str) -> Iterator[PatternError]:
-    """Yield an error for each two fields of which nothing tells where one ends and the other begins."""
+    """Yield an error for each two fields of which nothing tells where one ends and the other begins.
+
+    Beside what does not matter a number is taken whole; what is on the two sides of it may meet, as it may be nothing.
+    """
     for index, part in enumerate(parts):
         common = part.kind.ends
-        for after in parts[index + 1 :] if part.name and not part.fixed else ():
-            common &= after.kind.starts & (after.kind.ends if after.fixed else ALL)
-            if not after.name or not common:
+        for after in parts[index + 1 :] if not part.fixed else ():
+            between = common & after.kind.starts
+            free = not (part.name and after.name) and not after.fixed
+            whole = NUMBER in (part.kind.ends, after.kind.starts)
+            if between and not after.fixed and not (free and (whole or part.name == after.name)):
+                yield _side_by_side(part, after, between, text)
                 break
-            if not after.fixed:
-                wide = "{row}{column:2}" if part.name == "well" else f"{{{part.name}:2}}"
-                yield PatternError(
-                    f"the pattern {text!r} has {{{part.name}}} and {{{after.name}}} side by side, and "
-                    f"{' or '.join(sorted(common))} between them may belong to either; say how wide one is, such as "
-                    f"{wide} for two characters"
-                )
+            # through what has a width, or may be nothing, what follows it may be met
+            if after.kind is not FREE or after.fixed:
+                common = between & (after.kind.ends if after.fixed else frozenset())
+            if not common or not part.name:
                 break
+
+
+def _side_by_side(part: _Part, after: _Part, between: frozenset[str], text: str) -> PatternError:
+    """Say of two fields that they are not told apart, and how wide one of them may be said to be."""
+    wide = {"well": "{row}{column:2}"}.get(part.name, f"{{{part.name}:2}}")
+    if not part.name:
+        wide = {"well": "{row:2}{column}"}.get(after.name, f"{{{after.name}:2}}")
+    return PatternError(
+        f"the pattern {text!r} has {{{part.name}}} and {{{after.name}}} side by side, and "
+        f"{' or '.join(sorted(between))} between them may belong to either; say how wide one is, such as "
+        f"{wide} for two characters"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,8 +404,8 @@ def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
     pattern
         How they are named below the folder: ``{row}`` and ``{column}``, or both as ``{well}``; ``{field}``,
         ``{channel}``, ``{z}``, ``{t}`` and ``{acquisition}`` as far as they are said; ``{}`` for what does not matter.
-        ``{column:2}`` is as many characters wide, which tells it from digits beside it. Zeros before numbers are left
-        out.
+        ``{column:2}`` is as many characters wide, which tells it from digits beside it; a number beside ``{}`` is taken
+        whole. Zeros before numbers are left out.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -383,7 +384,7 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
     if isinstance(target, Path) and target.is_file():
         raise OmeZarrError(
             f"{place!r} is a file, and no Zarr array or OME-Zarr image; make an image of it: "
-            f"xomezarr convert {place} image.ome.zarr"
+            f"xomezarr convert {shlex.quote(place)} image.ome.zarr"
         )
     try:
         node = zarr.open(target, mode="r")
@@ -523,10 +524,10 @@ def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
 
 def _warn_of_labels(source: Source) -> None:
     """Say that labels stay behind."""
-    if names := label_names(_label_group(source)):
+    if source.group is not None and (names := label_names(_label_group(source))):
         warn(
             f"{source.group!r} has labels ({', '.join(names)}), which are not copied; "
-            f"scale the image where it is to keep them: xomezarr scale {source.group} --in-place",
+            f"scale the image where it is to keep them: xomezarr scale {shlex.quote(source.group)} --in-place",
             OtherImagesWarning,
         )
 
@@ -766,7 +767,7 @@ def _labelled(source: Source) -> tuple[zarr.Group, Image] | None:
 def _alike(place: str, own: Grids, image: Grids, *, sampled: bool) -> str:
     """Return the command that scales labels as their image is scaled."""
     shared = [dim for dim, grid in own[0].items() if dim in image[0] and grid.size == image[0][dim].size]
-    command = f"xomezarr scale {place} --in-place --labeled --max-layer {len(image) - 1}"
+    command = f"xomezarr scale {shlex.quote(place)} --in-place --labeled --max-layer {len(image) - 1}"
     steps, boundary = list[dict[str, int]](), "pad"
     with suppress(LabelError):
         steps, boundary = steps_between(image, shared, place)
@@ -778,7 +779,7 @@ def _alike(place: str, own: Grids, image: Grids, *, sampled: bool) -> str:
         for dim in shared
     )
     if regular and max(factors.values(), default=1) > 1:
-        command += f" --downscale {','.join(f'{dim}={factor}' for dim, factor in factors.items())}"
+        command += f" --downscale {shlex.quote(','.join(f'{dim}={factor}' for dim, factor in factors.items()))}"
     if boundary == "trim":
         command += " --boundary trim"
     return f"{command} --method nearest" if sampled else command
