@@ -31,6 +31,28 @@ def pixels(add: int = 0, dtype: str = "uint16") -> xr.DataArray:
     return xr.DataArray(np.arange(96, dtype=dtype).reshape(8, 12) % 7 + add, dims=("y", "x"), name="cells")
 
 
+def refusing(monkeypatch: pytest.MonkeyPatch, refuses: Callable[[str], bool]) -> list[str]:
+    """Let nothing be written to files, outside of what is still being built, that are refused; return which were."""
+    put, put_at_once, refused = LocalStore.set, LocalStore.set_sync, []
+
+    def check(inside: str) -> None:
+        if ".partial" not in inside and refuses(inside):
+            refused.append(inside)
+            raise PermissionError(13, "read-only file system", inside)
+
+    async def refuse(self: LocalStore, key: str, value: Any) -> None:
+        check(f"{self.root}/{key}")
+        await put(self, key, value)
+
+    def refuse_at_once(self: LocalStore, key: str, value: Any) -> None:
+        check(f"{self.root}/{key}")
+        put_at_once(self, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", refuse)
+    monkeypatch.setattr(LocalStore, "set_sync", refuse_at_once)
+    return refused
+
+
 class Failing(MemoryStore):
     """Fails at the change of a number, once, or from that one on."""
 
@@ -170,16 +192,7 @@ def test_c8_a_field_that_cannot_be_named_anew_comes_back(
     new_plate(store, version)
     field_joining(store, 3)
     before = {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
-    put, refused = LocalStore.set, []
-
-    async def refuse(self: LocalStore, key: str, value: Any) -> None:
-        inside = f"{self.root}/{key}"
-        if ".partial" not in inside and "/A/1/" in inside and not refused:
-            refused.append(inside)
-            raise PermissionError(13, "read-only file system", inside)
-        await put(self, key, value)
-
-    monkeypatch.setattr(LocalStore, "set", refuse)
+    refused = refusing(monkeypatch, lambda inside: "/A/1/" in inside and not refused)
     if not exchange:
         monkeypatch.setattr("xomezarr.stage._exchange", lambda one, other: False)
     with pytest.raises(PermissionError):  # the well has to say of which run it is
@@ -204,15 +217,7 @@ def test_c8_what_cannot_be_named_on_disk_leaves_what_was_there(
     if mode == "w":
         join(store, 3)
     before = {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
-    put = LocalStore.set
-
-    async def refuse(self: LocalStore, key: str, value: Any) -> None:
-        inside = str(self.root) + "/" + key
-        if ".partial" not in inside:
-            raise PermissionError(13, "read-only file system", inside)
-        await put(self, key, value)
-
-    monkeypatch.setattr(LocalStore, "set", refuse)
+    refusing(monkeypatch, lambda inside: True)
     if mode == "w":
         join(store, 5, mode=mode)  # nothing has to be said
         return

@@ -727,13 +727,13 @@ def test_c8_an_interruption_of_the_one_write_leaves_both(
     """The write may be done, though the caller is told that it was interrupted: no array may go."""
     place = tmp_path / "a.zarr"
     image().omezarr.to_zarr(place, levels=3, version=FORMATS[zarr_format])
-    real = zarr.Group.update_attributes
+    real = in_place.update_attributes
 
-    def interrupted(self: Any, attributes: Any) -> Any:
-        real(self, attributes)
+    def interrupted(group: Any, attributes: Any) -> Any:
+        real(group, attributes)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(zarr.Group, "update_attributes", interrupted)
+    monkeypatch.setattr(in_place, "update_attributes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         scale_image(place, in_place=True, max_layer=1, method="nearest")
     monkeypatch.undo()
@@ -788,7 +788,7 @@ def test_c8_a_failing_write_of_the_metadata_leaves_the_old_image_alone(
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(zarr.Group, "update_attributes", full)
+    monkeypatch.setattr(in_place, "update_attributes", full)
     with pytest.raises(OSError, match="No space left"):
         scale_image(place, in_place=True, max_layer=2)
     assert files(tmp_path) == before

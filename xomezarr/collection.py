@@ -16,6 +16,7 @@ import xarray as xr
 
 from xomezarr import omexml, spec
 from xomezarr.completion import OME, OME_XML, OmeXml, image_paths, is_collection
+from xomezarr.direct import put_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     CollectionError,
@@ -151,7 +152,7 @@ def write_collection(
         group.create_group(OME, attributes=spec.dump_series(tuple(planned), target.version))
         if xml is not None:
             _put(group, OME_XML, xml.encode())
-        group.attrs.put(spec.dump_layout(target.version))
+        put_attributes(group, spec.dump_layout(target.version))
 
     return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
 

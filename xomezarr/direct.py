@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ __all__ = [
     "opened_array",
     "opened_group",
     "opened_member",
+    "put_attributes",
     "update_attributes",
 ]
 
@@ -148,17 +148,34 @@ def created_group(store: Any, zarr_format: int, attributes: Mapping[str, Any]) -
     return made
 
 
-def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
-    """Add attributes to a group, by zarr's event loop where there is no other way."""
-    documents = None
-    if answers_at_once(group.store):
-        with suppress(*CHANGED):
-            updated = replace(group.metadata, attributes={**group.attrs, **attributes})
-            documents = _documents(updated)
-    if documents is None:
-        group.update_attributes(dict(attributes))
+def put_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
+    """Replace the attributes of a group by writing the one document that holds them.
+
+    zarr writes all documents of a group at the same time: where one is refused, another that is still under way would
+    land after what its caller puts back.
+    """
+    known = group.metadata.attributes
+    given = dict(attributes)
+    known.clear()
+    known.update(given)
+    name = "zarr.json" if group.metadata.zarr_format == 3 else ".zattrs"
+    try:
+        document = _documents(group.metadata)[name]
+    except CHANGED:
+        group.attrs.put(given)
         return
-    _write(group.store_path, documents)
+    key = (group.store_path / name).path
+    if answers_at_once(group.store):
+        group.store.set_sync(key, document)  # type: ignore[attr-defined]
+    else:
+        from zarr.core.sync import sync
+
+        sync(group.store.set(key, document))
+
+
+def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
+    """Add attributes to those of a group."""
+    put_attributes(group, {**group.attrs, **attributes})
 
 
 def created_like(

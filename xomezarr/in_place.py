@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from xomezarr import spec
+from xomezarr.direct import update_attributes
 from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
@@ -76,7 +77,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
             # what other tools have written meanwhile stays
             group = reopened(plan)
             check_unchanged(group, said)
-            group.update_attributes(group_attributes(plan, final_image(plan)))
+            update_attributes(group, group_attributes(plan, final_image(plan)))
     except BaseException:
         # the write may be done though the caller is told that it was interrupted: then the arrays stay
         with suppress(OSError, ValueError):

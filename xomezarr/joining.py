@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xomezarr import spec
+from xomezarr.direct import put_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import OmeZarrWarning, warn
 from xomezarr.in_place import consolidated, gather
@@ -169,7 +170,7 @@ class _Saying:
                 self.group.create_group(path, attributes=dict(attrs or {}))
             elif attrs is not None and (known := there.attrs.asdict()) != attrs:
                 self.changed.append((path, known))
-                there.attrs.put(dict(attrs))
+                put_attributes(there, attrs)
 
     def unsay(self) -> bool:
         """Let them say again what they said before; False if it cannot be done."""
@@ -189,7 +190,7 @@ class _Saying:
     def _say_again(self, path: str, group: Any, attrs: Mapping[str, Any]) -> None:
         """Write attributes in any case: what failed may go on writing; a group that says them needs no more."""
         try:
-            group.attrs.put(dict(attrs))
+            put_attributes(group, attrs)
         except Exception:
             if self._opened(path).attrs.asdict() != attrs:
                 raise

@@ -18,7 +18,7 @@ import xarray as xr
 
 from xomezarr import spec
 from xomezarr.checks import ALPHANUMERIC
-from xomezarr.direct import update_attributes
+from xomezarr.direct import put_attributes, update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     NotOmeZarrError,
@@ -152,7 +152,7 @@ def write_plate(
     def finish(group: zarr.Group) -> None:
         for path, well in made.wells.items():
             update_attributes(group[path], spec.dump_well(well, target.version))  # type: ignore[arg-type]
-        group.attrs.put(spec.dump_plate(made.plate, target.version))
+        put_attributes(group, spec.dump_plate(made.plate, target.version))
 
     return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
 

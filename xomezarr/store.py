@@ -740,7 +740,7 @@ def _marked(target: StoreLike, options: dict[str, Any] | None) -> zarr.Group | N
         raise StoreExistsError(
             f"nothing in {str(group.store_path)!r} can be replaced; give a new file, or another path"
         )
-    group.attrs.put(_mark())
+    direct.put_attributes(group, _mark())
     return group
 
 
