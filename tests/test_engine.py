@@ -545,15 +545,25 @@ print(planned, status("VmHWM") - before)
 def test_the_predicted_memory_is_what_is_taken(
     tmp_path: Path, method: str, source: str, chunks: tuple[int, ...], shards: tuple[int, ...] | None, workers: int
 ) -> None:
-    arguments = [str(tmp_path), method, source, "(256, 512, 768)", repr(chunks), repr(shards), str(workers)]
-    answer = subprocess.run([sys.executable, "-c", MEASURE, *arguments], capture_output=True, text=True, timeout=120)
-    assert answer.returncode == 0, answer.stderr
-    planned, taken = map(int, answer.stdout.split())
-    print(f"planned {planned / 1e6:.0f} MB, taken {taken / 1e6:.0f} MB")
-    # what earlier work has left free counts for the write, so that small ones may seem to take nothing
-    assert taken <= 1.5 * planned
+    arguments = [method, source, "(256, 512, 768)", repr(chunks), repr(shards), str(workers)]
     # how many blocks wait for each other is for dask to say: the prediction is of the worst
-    assert planned <= (2 if "dask" in source else 1.5) * taken or planned < 64 * 2**20
+    at_most = 2 if "dask" in source else 1.5
+    taken: list[int] = []
+    # whether the peaks of two workers coincide is chance
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+        command = [sys.executable, "-c", MEASURE, str(tmp_path / str(number)), *arguments]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert answer.returncode == 0, answer.stderr
+        planned, peak = map(int, answer.stdout.split())
+        print(f"planned {planned / 1e6:.0f} MB, taken {peak / 1e6:.0f} MB")
+        taken.append(peak)
+        # what earlier work has left free counts for the write, so that small ones may seem to take nothing
+        if planned <= at_most * peak or planned < 64 * 2**20:
+            break
+        shutil.rmtree(tmp_path / str(number))
+    assert max(taken) <= 1.5 * planned
+    assert planned <= at_most * max(taken) or planned < 64 * 2**20
 
 
 def test_a_threads_executor_is_in_this_process(tmp_path: Path) -> None:

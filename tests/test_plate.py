@@ -363,6 +363,35 @@ def test_what_is_not_true_of_an_image_is_not_written(tmp_path: Path, what: str, 
     xr.testing.assert_equal(open_tree(new).omezarr.level(0), true)
 
 
+def test_what_is_taken_out_of_a_stack_answers_for_its_own_images(tmp_path: Path) -> None:
+    first, other = ALIKE_BUT["place"]
+    counted = Counted(zarr.storage.MemoryStore())
+    wells = {(row, column): [first] for row in "AB" for column in (1, 2, 3)} | {("B", 3): [other]}
+    xomezarr.write_plate(wells, counted, levels=1)
+    stacked = xomezarr.open_plate(counted).omezarr.stack()
+    for number, da in enumerate((stacked[0, 1, 0], stacked.sel(row="A"), stacked[:, :2].mean("field"))):
+        counted.asked.clear()
+        da = da.astype("uint16").isel(dict.fromkeys({"row", "column", "field"} & set(da.dims), 0))
+        da.omezarr.to_zarr(tmp_path / f"{number}.zarr", levels=1)
+        assert not [key for key in counted.asked if key.startswith("B/3")]
+    with pytest.warns(PlateWarning, match="'B/3/0' of"):
+        whole: dict[str, Any] = {
+            "it": stacked[1, 2, 0],
+            "among others": stacked[1, :, 0].max("column", keep_attrs=True),
+            "elsewhere now": stacked[1, 2, 0].assign_coords(row="A", column="2"),
+            "anywhere": stacked[0, 0, 0].drop_vars(["row", "column"]),
+            "sent": pickle.loads(pickle.dumps(stacked[1, 2, 0].load())),
+        }
+    for name, da in whole.items():
+        with pytest.raises(PlateError, match="'B/3/0' of"):
+            da.omezarr.to_zarr(tmp_path / name)
+        assert not (tmp_path / name).exists(), name
+    sent = pickle.loads(pickle.dumps(stacked[0, 1, 0].load()))
+    sent.omezarr.to_plate(tmp_path / "plate.zarr", levels=1)
+    with pytest.raises(PlateError, match="'B/3/0' of"):
+        stacked[1, 2, 0].omezarr.to_plate(tmp_path / "plate.zarr", row="A", column=1, levels=1)
+
+
 def test_fields_that_lie_apart_do_so_in_every_well(tmp_path: Path) -> None:
     store = tmp_path / "plate.zarr"
     fields = [placed(0), placed(1, 100.0), placed(2, 200.0)]

@@ -345,8 +345,13 @@ class _Alike:
     def __deepcopy__(self, memo: Any) -> _Alike:
         return self  # what is copied with an array is not the plate
 
-    def __call__(self) -> None:
-        """Make sure that what it was taken to say of its pixels is what it says.
+    @property
+    def is_remote(self) -> bool:
+        """Whether several are better asked at once."""
+        return is_remote(self.plate.store)
+
+    def __call__(self, da: xr.DataArray) -> None:
+        """Make sure that what it was taken to say of its pixels is what it says, whatever was done to them.
 
         Raises
         ------

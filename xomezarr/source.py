@@ -35,16 +35,18 @@ MAPPED = "memory_mapped"
 ASSUMED = "assumed"
 """Key of the encoding of what was taken from another image, such as coordinates: a call that makes sure of it.
 
-With coordinates it stays through all that is done to the pixels.
+With coordinates it stays through all that is done to the pixels. It is given the array, whose other coordinates may
+say of which images its pixels still are.
 """
 
 
 def check_assumed(*arrays: xr.DataArray) -> None:
     """Make sure that what is said of arrays is true, where it was taken from another image."""
-    variables = (variable for da in arrays for variable in (da.variable, *(c.variable for c in da.coords.values())))
-    checks = {id(check): check for variable in variables if (check := variable.encoding.get(ASSUMED)) is not None}
-    for check in checks.values():
-        check()
+    for da in arrays:
+        variables = (da.variable, *(coord.variable for coord in da.coords.values()))
+        checks = {id(check): check for variable in variables if (check := variable.encoding.get(ASSUMED)) is not None}
+        for check in checks.values():
+            check(da)
 
 
 class Source(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -82,12 +82,19 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
     filled = _fill_value(fill_value, first.dtype)
     placed = {(*image.index, names.index(image.field)): one[VARIABLE] for image, one in zip(images, alike, strict=True)}
     data = indexing.LazilyIndexedArray(_Stacked(placed, (*shape, *first.shape), filled))
-    coords: dict[Hashable, Any] = {
-        "row": [line.name for line in plate.rows],
-        "column": [line.name for line in plate.columns],
-        "field": fields,
-        **_shared_coords(first, alike),
+    lines: tuple[list[Any], ...] = ([row.name for row in plate.rows], [column.name for column in plate.columns], fields)
+    coords: dict[Hashable, Any] = {dim: xr.Variable(dim, line) for dim, line in zip(PLACES, lines, strict=False)}
+    coords |= _shared_coords(first, alike)
+    checks = {
+        tuple(line[index] for line, index in zip(lines, place, strict=True)): check
+        for place, of in zip(placed, alike, strict=True)
+        if (check := _assumed(of)) is not None
     }
+    if checks:
+        of_each = _OfEach(checks)
+        for name, coord in coords.items():
+            key = PLACED if name in PLACES else ASSUMED
+            coord.encoding = {**coord.encoding, key: of_each}
     if (runs_along := _acquisitions(images, shape, names)) is not None:
         coords["acquisition"] = runs_along
     dims = (*PLACES[:3], *first.dims)
@@ -324,34 +331,46 @@ def _fields(images: Sequence[_PlateImage]) -> tuple[list[str], list[Any]]:
     return names, list(names)
 
 
-def _shared_coords(first: xr.DataArray, alike: Sequence[Variables]) -> dict[Hashable, Any]:
+def _shared_coords(first: xr.DataArray, alike: Sequence[Variables]) -> dict[Hashable, xr.Variable]:
     """Return the coordinates along the pixels that all images have in common."""
     shared = {name: coord.variable for name, coord in first.coords.items() if coord.ndim}
     for variables in alike:
         shared = {
             name: coord for name, coord in shared.items() if name in variables and coord.identical(variables[name])
         }
-    assumed = (next((v.encoding[ASSUMED] for v in of.values() if ASSUMED in v.encoding), None) for of in alike)
-    checks = tuple(check for check in assumed if check is not None)
-    coords = {name: coord.copy(deep=False) for name, coord in shared.items() if name not in PLACES}
-    for coord in coords.values() if checks else ():
-        coord.encoding = {**coord.encoding, ASSUMED: _Each(checks)}
-    return {**coords}
+    return {name: coord.copy(deep=False) for name, coord in shared.items() if name not in PLACES}
+
+
+def _assumed(variables: Variables) -> Any:
+    """Return what makes sure of what was taken for granted of an image; None where nothing was."""
+    return next((check for one in variables.values() if (check := one.encoding.get(ASSUMED)) is not None), None)
+
+
+PLACED = "placed"
+"""Key of the encoding of coordinates that say of which images of a stack pixels are; those that users give say less."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Each:
-    """Makes sure of what was taken for granted of each image of a stack."""
+class _OfEach:
+    """Makes sure of what was taken for granted of the images of a stack, by row, column and field."""
 
-    checks: tuple[Callable[[], None], ...]
+    checks: Mapping[tuple[Any, ...], Any]
 
-    def __deepcopy__(self, memo: Any) -> _Each:
+    def __deepcopy__(self, memo: Any) -> _OfEach:
         return self
 
-    def __call__(self) -> None:
-        """Call each."""
-        for check in self.checks:
-            check()
+    def __call__(self, da: xr.DataArray) -> None:
+        """Ask the images that an array has pixels of; all of them where it does not say which."""
+        left = self.checks
+        for axis, dim in enumerate(PLACES[:3]):
+            coord = da.coords.get(dim)
+            if coord is not None and coord.encoding.get(PLACED) is self:
+                named = set(np.ravel(coord.values).tolist())
+                left = {place: check for place, check in left.items() if place[axis] in named}
+        at_once = OPEN_AT_ONCE if any(check.is_remote for check in left.values()) else 1
+        with ThreadPoolExecutor(at_once) as pool:
+            for _ in pool.map(lambda check: check(da), left.values()):
+                pass
 
 
 def _acquisitions(images: Sequence[_PlateImage], shape: tuple[int, ...], names: Sequence[str]) -> xr.Variable | None:

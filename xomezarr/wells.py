@@ -167,7 +167,8 @@ class Place:
             true["acquisition"] = self.acquisition.id
         elif _scalar(da, "acquisition") is not None:
             da = da.drop_vars("acquisition")
-        return da.assign_coords({name: value for name, value in true.items() if _scalar(da, str(name)) is not None})
+        untrue = {name: value for name, value in true.items() if _scalar(da, str(name)) not in (None, value)}
+        return da.assign_coords(untrue)
 
 
 def _scalar(da: xr.DataArray, name: str) -> Any:
