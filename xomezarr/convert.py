@@ -24,6 +24,7 @@ from xomezarr import omexml, source, spec
 from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
+    UNREADABLE_MEMBER,
     AxisError,
     LabelError,
     LabelWarning,
@@ -604,7 +605,7 @@ def _first_below(group: zarr.Group, kind: str) -> str:
     """Return the path of the first image below a group; one that it may have where none can be found."""
     _, path, listed = _HOLDERS[kind]
     member = None
-    with suppress(OmeZarrError, OSError, ValueError, TypeError, KeyError):
+    with suppress(*UNREADABLE_MEMBER):
         path = next(iter(listed(group)), path)
         member = find_member(group, path)
     below = None if member is None else _holder(member)

@@ -14,10 +14,10 @@ import xarray as xr
 from xomezarr import spec
 from xomezarr.alignment import Frame, check_names_apart
 from xomezarr.checks import leads_below
-from xomezarr.completion import UNREADABLE
 from xomezarr.downsample import MethodLike, is_sampled
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
+    UNREADABLE,
     LabelError,
     MetadataError,
     OmeZarrError,

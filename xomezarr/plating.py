@@ -37,6 +37,7 @@ from xomezarr.model import Acquisition, Plate, Well
 from xomezarr.planning import Target, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
+    ALL_DOCUMENTS,
     StoreArgument,
     below,
     check_complete,
@@ -67,9 +68,6 @@ type Image = xr.DataArray | xr.Dataset
 """An image; or a Dataset of an image and its labels."""
 
 OLDEST = spec.VERSIONS[0]
-
-DOCUMENTS = frozenset({".zgroup", ".zattrs", "zarr.json"})
-"""Where the metadata of a group lie."""
 
 
 def write_plate(
@@ -505,11 +503,11 @@ def _is_begun(target: Any) -> bool:
     from xomezarr.stage import is_lock
 
     rows = [path for path in target.iterdir() if not is_lock(path.name)]
-    wells = [path for row in rows if row.is_dir() for path in row.iterdir() if path.name not in DOCUMENTS]
-    images = [path for well in wells if well.is_dir() for path in well.iterdir() if path.name not in DOCUMENTS]
+    wells = [path for row in rows if row.is_dir() for path in row.iterdir() if path.name not in ALL_DOCUMENTS]
+    images = [path for well in wells if well.is_dir() for path in well.iterdir() if path.name not in ALL_DOCUMENTS]
     lines = all(path.is_dir() and ALPHANUMERIC.fullmatch(path.name) for path in (*rows, *wells))
     # folders of a user's own may be called so too
-    ours = all(path.name.startswith(".") or any((path / name).is_file() for name in DOCUMENTS) for path in images)
+    ours = all(path.name.startswith(".") or any((path / name).is_file() for name in ALL_DOCUMENTS) for path in images)
     return bool(wells) and lines and ours
 
 
@@ -600,7 +598,7 @@ def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
                 (store / path).rmdir()
         with stage.locked(store.resolve()):
             left = {path.name for path in store.iterdir() if not stage.is_lock(path.name)}
-            if left <= DOCUMENTS and _Stored.found(store, options).plate is None:
+            if left <= ALL_DOCUMENTS and _Stored.found(store, options).plate is None:
                 for name in left:
                     (store / name).unlink()
         # another writer, which has begun meanwhile, goes on in a folder without documents
@@ -609,4 +607,4 @@ def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
 
 def _is_empty(place: StoreArgument, options: Mapping[str, Any] | None) -> bool:
     """Whether a group has nothing in it but its metadata."""
-    return not set(names_in(open_group(place, storage_options=options))) - DOCUMENTS
+    return not set(names_in(open_group(place, storage_options=options))) - ALL_DOCUMENTS

@@ -16,10 +16,12 @@ from xarray.core import indexing
 
 from xomezarr import omexml, sidecar, spec
 from xomezarr.checks import leads_below
-from xomezarr.completion import UNREADABLE, Complete, completing
+from xomezarr.completion import Complete, completing
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
 from xomezarr.downsample import is_sampled
 from xomezarr.errors import (
+    UNREADABLE,
+    UNREADABLE_ARRAY,
     LabelWarning,
     LevelError,
     MetadataError,
@@ -46,7 +48,7 @@ from xomezarr.store import (
     open_member,
 )
 
-__all__ = ["OPEN_AT_ONCE", "UNREADABLE", "closer", "open_image", "open_level", "open_tree", "tree_of"]
+__all__ = ["OPEN_AT_ONCE", "closer", "open_image", "open_level", "open_tree", "tree_of"]
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -374,7 +376,7 @@ def _open_array(group: zarr.Group, image: Image, index: int) -> zarr.Array[Any]:
         raise MetadataError(f"{where} has no array; the store is incomplete: copy or write it again") from None
     except OmeZarrError:
         raise
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except UNREADABLE_ARRAY as error:
         raise MetadataError(f"{where} cannot be opened: {error}; copy or write it again") from error
     if array.ndim != len(dims):
         raise MetadataError(

@@ -22,6 +22,7 @@ from xomezarr.convert import known_labels, open_image
 from xomezarr.coords import Irregular, assign_grid
 from xomezarr.downsample import default_method, get_method, is_sampled
 from xomezarr.errors import (
+    UNREADABLE_ARRAY,
     AxisError,
     DtypeError,
     FactorError,
@@ -708,7 +709,7 @@ def _is_array_below(group: zarr.Group, path: str) -> bool:
         return False
     try:
         open_array(group, path)
-    except (OSError, ValueError, TypeError, NotImplementedError):
+    except (OSError, *UNREADABLE_ARRAY):
         return False
     return True
 

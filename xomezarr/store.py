@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from zarr.storage import StoreLike
 
 __all__ = [
+    "ALL_DOCUMENTS",
+    "DOCUMENTS",
     "SUFFIXES",
     "Building",
     "StoreArgument",
@@ -77,7 +79,10 @@ SUFFIXES = (".ome.zarr", ".zarr")
 """How the names of OME-Zarr stores end, the longest first."""
 
 DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr.json",)}
-"""Where the metadata of a group lie, by Zarr format."""
+"""Where the metadata of a group lie, by Zarr format; those that make it a group go last where they are deleted."""
+
+ALL_DOCUMENTS = frozenset(name for names in DOCUMENTS.values() for name in names)
+"""Where the metadata of a group lie, of whichever format."""
 
 WITHHELD = "withheld"
 """What a group said before that is in the making again, beside the mark."""
@@ -610,7 +615,7 @@ def _other_images(group: zarr.Group) -> list[str]:
     searched, queue = 0, [""]
     while queue and searched < SEARCHED:
         above = queue.pop(0)
-        names = [name for name in names_in(group, above) if not name.startswith(".") and name != "zarr.json"]
+        names = [name for name in names_in(group, above) if not name.startswith(".") and name not in ALL_DOCUMENTS]
         for path in sorted(f"{above}/{name}".strip("/") for name in names):
             searched += 1
             attrs = None if path == "labels" else _attributes_of_group(group, path)
@@ -893,8 +898,7 @@ def _is_zarr_elsewhere(target: StoreLike, storage_options: Mapping[str, Any] | N
     place, path = _elsewhere(target, storage_options, read_only=True)
 
     async def only_metadata() -> bool:
-        known = {name for names in DOCUMENTS.values() for name in names}
-        return all([name.strip("/") in known async for name in place.list_dir(path)])
+        return all([name.strip("/") in ALL_DOCUMENTS async for name in place.list_dir(path)])
 
     return wait(only_metadata())
 
@@ -934,4 +938,4 @@ def _may_go(path: Path) -> bool:
 
 def _is_zarr(path: Path) -> bool:
     """Whether a folder is the root of a Zarr hierarchy."""
-    return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
+    return path.is_dir() and any((path / name).is_file() for name in (*ALL_DOCUMENTS, ".zarray"))
