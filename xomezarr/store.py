@@ -78,6 +78,9 @@ type StoreArgument = Any
 SUFFIXES = (".ome.zarr", ".zarr")
 """How the names of OME-Zarr stores end, the longest first."""
 
+ZIP = ".zip"
+"""How the names of zip files end, which are written and read as `zarr.storage.ZipStore`."""
+
 DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr.json",)}
 """Where the metadata of a group lie, by Zarr format; those that make it a group go last where they are deleted."""
 
@@ -313,6 +316,11 @@ def open_group(
             'xarray.open_zarr or zarr.open_array reads it, and "xomezarr convert" makes an image of it'
         ) from None
     except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        if isinstance(target, Path) and target.is_file() and target.suffix.lower() == ZIP:
+            raise NotOmeZarrError(
+                f"{_shown(store)} is a file and no folder; open it, and give that: "
+                f"zarr.storage.ZipStore({str(target)!r}, mode='r')"
+            ) from None
         if isinstance(target, Path) and (target / (group or "")).exists():
             raise NotOmeZarrError(
                 f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
@@ -487,7 +495,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         If something is there and `mode` is ``"w-"``; if it is no Zarr store, or a file system is mounted in it, and
         `mode` is ``"w"``; if it is inside an array.
     OmeZarrError
-        If `mode` is neither.
+        If `mode` is neither; if a path is that of a zip file, and a folder would be made there.
     """
     if mode not in ("w-", "w"):
         raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one')
@@ -500,6 +508,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         if blocking is not None and not blocking.is_dir():
             raise StoreExistsError(f"{blocking} is no folder, so that {target} cannot be made; give another path")
         _recovered(target)
+        _check_no_zip_file(target)
         if target.is_symlink():
             try:
                 target.resolve(strict=True)
@@ -536,6 +545,22 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
         )
+
+
+def _check_no_zip_file(target: Path) -> None:
+    """Refuse to make a folder that is called as zip files are; one that is there is as good as any.
+
+    Raises
+    ------
+    OmeZarrError
+        If that would be made, at the place or above it.
+    """
+    for place in (target, *target.parents):
+        if place.suffix.lower() == ZIP and not place.exists():
+            raise OmeZarrError(
+                f"{str(place)!r} is called as zip files are, and would be a folder; give another path, or a zip file "
+                f"that is opened for writing: zarr.storage.ZipStore({str(place)!r}, mode='w')"
+            )
 
 
 def labels_of(image: zarr.Group) -> zarr.Group | None:
