@@ -600,6 +600,20 @@ def test_a_file_of_labels_may_have_any_name(tmp_path: Path, capsys: Any, monkeyp
     assert "--labels FILE " in capsys.readouterr().out
 
 
+def test_c7_labels_that_are_broken_say_so(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = xr.DataArray(np.full((8, 8), 3, "u1"), dims=("y", "x"))
+    labels.omezarr.to_zarr("a.zarr", labels={"nuclei": labels})
+    np.save("cells.npy", labels.values)
+    Path("a.zarr/labels/nuclei/.zattrs").write_text("{")
+    assert main(["convert", "cells.npy", "b.zarr", "--labels", "a.zarr/labels/nuclei"]) == 1
+    message = capsys.readouterr().err
+    assert re.search(r"^xomezarr: the metadata of '.*a.zarr/labels/nuclei' are not JSON .*; mend .zattrs", message)
+    assert not Path("b.zarr").exists()
+    assert main(["convert", "a.zarr", "b.zarr"]) == 0
+    assert re.search(r"warning: the labels '.*a.zarr/labels/nuclei' cannot be opened, .* left", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("labels", [["nuclei="], ["=a.tif"], ["a.tif", "a=b.tif"]])
 def test_labels_that_cannot_be_read_are_a_fault_of_the_call(labels: list[str], tmp_path: Path, capsys: Any) -> None:
     options = [word for text in labels for word in ("--labels", text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import warnings
@@ -28,6 +29,7 @@ from xomezarr.errors import (
     CollectionError,
     CollectionWarning,
     IncompleteStoreError,
+    LabelError,
     MetadataError,
     MissingDependencyError,
     MultipleErrors,
@@ -674,6 +676,28 @@ def test_labels_that_are_added_to_an_image_of_a_collection_lie_on_its_pixels(tmp
     for level, labels in zip(again.omezarr.levels, again["labels/bright"].omezarr.levels, strict=True):
         np.testing.assert_array_equal(labels.x, level.x)
         assert labels.x.units == level.x.units == "micrometer"
+
+
+@pytest.mark.parametrize("changed", ["nothing", "OME-XML", "level"])
+def test_labels_are_refused_where_the_image_has_changed_since_they_were_planned(tmp_path: Path, changed: str) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES)
+    labels = open_collection(store)["0"].omezarr.level(0).isel(c=0, drop=True) > 9
+    planned: Any = labels.omezarr.to_labels(store / "0", "bright", compute=False)
+    said = store / ("OME/METADATA.ome.xml" if changed == "OME-XML" else "0/.zattrs")
+    text = said.read_text()
+    if changed == "OME-XML":
+        said.write_text(re.sub(r'PhysicalSizeX="[^"]*"', 'PhysicalSizeX="7.0"', text))
+    elif changed == "level":
+        document = json.loads(text)
+        del document["multiscales"][0]["datasets"][-1]
+        said.write_text(json.dumps(document))
+    if changed == "nothing":
+        assert planned.compute().omezarr.level(0).dtype == bool
+        return
+    assert said.read_text() != text
+    with pytest.raises(LabelError, match="has changed since its labels 'bright' were planned; plan them anew"):
+        planned.compute()
+    assert "labels" not in zarr.open_group(store)["0"]
 
 
 def test_what_lies_above_a_store_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

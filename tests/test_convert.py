@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import pickle
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -27,6 +28,8 @@ from xomezarr.convert import FileArray, convert, open_image
 from xomezarr.errors import (
     AxisError,
     LabelError,
+    LabelWarning,
+    MetadataError,
     MethodError,
     MissingDependencyError,
     NotOmeZarrError,
@@ -677,6 +680,104 @@ def test_c7_labels_are_neither_averaged_nor_labelled(tmp_path: Path) -> None:
     with pytest.raises(OmeZarrError, match=r"convert has no option metod=; give method="):
         convert(source, tmp_path / "b", metod="mode")
     assert not (tmp_path / "b").exists()
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Five everywhere, with labels that have a colour and a property, and other labels, on two levels."""
+    kept = xomezarr.Labels(cells(3), {3: "red"}, {"label": [3], "area": [5.5]})
+    cells(5).omezarr.to_zarr(tmp_path / "cells", labels={"nuclei": kept, "other": cells(2)}, levels=2)
+    return tmp_path / "cells"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
+    """The OME-Zarr images that `convert` opens, and whether each is closed."""
+    opened: list[list[Any]] = []
+    open_tree = xomezarr.convert.__globals__["open_tree"]
+
+    def spied(place: Any, **options: Any) -> xr.DataTree:
+        tree: xr.DataTree = open_tree(place, **options)
+        close, seen = tree._close, [str(place), False]
+        opened.append(seen)
+
+        def closed() -> None:
+            seen[1] = True
+            close()  # type: ignore[misc]
+
+        tree.set_close(closed)
+        return tree
+
+    monkeypatch.setitem(xomezarr.convert.__globals__, "open_tree", spied)
+    return opened
+
+
+@pytest.mark.parametrize("source", ["cells", "cells/labels/nuclei"])
+@pytest.mark.parametrize("options", [{}, {"method": "no such"}, {"scale": {"q": 1.0}}, {"compute": False}])
+def test_what_is_converted_is_opened_once_and_closed(
+    labelled: Path, opened: list[list[Any]], source: str, options: dict[str, Any]
+) -> None:
+    try:
+        made: Any = convert(labelled.parent / source, labelled.parent / "copy", **options)
+    except OmeZarrError:
+        assert options
+        assert "compute" not in options
+    else:
+        tree = made.compute() if options else made
+        assert (tree.omezarr.level(0) == (5 if source == "cells" else 3)).all()
+    assert opened == [[str(labelled.parent / source), True]]
+
+
+def test_labels_that_are_given_as_files_are_closed_too(labelled: Path, opened: list[list[Any]]) -> None:
+    np.save(labelled.parent / "cells.npy", ramp(8, 8))
+    places = [str(labelled / "labels/nuclei"), str(labelled / "labels/other")]
+    convert(labelled.parent / "cells.npy", labelled.parent / "copy", labels=dict(zip(("a", "b"), places, strict=True)))
+    assert opened == [[place, True] for place in places]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+@pytest.mark.parametrize("compute", [True, False])
+def test_a_zip_file_is_converted_with_its_labels(labelled: Path, opened: list[list[Any]], compute: bool) -> None:
+    tree: Any = xr.open_datatree(labelled, engine="omezarr")
+    with zarr.storage.ZipStore(labelled.parent / "cells.zip", mode="w") as store:
+        tree.omezarr.to_zarr(store)
+    place = f"zip://::{labelled.parent / 'cells.zip'}"
+    made: Any = convert(place, labelled.parent / "copy", compute=compute)
+    copy = made if compute else made.compute()
+    assert opened == [[place, True]]
+    xr.testing.assert_identical(copy.omezarr.level(0), tree.omezarr.level(0))
+    assert copy.omezarr.labels["nuclei"].omezarr.colors == {3: "#ff0000ff"}
+    assert copy.omezarr.labels["nuclei"].omezarr.properties.area.item() == 5.5
+    assert (copy.omezarr.labels["other"].omezarr.level(0) == 2).all()
+
+
+def test_c6_coarser_levels_that_are_missing_take_no_labels_with_them(labelled: Path) -> None:
+    for place in ("1", "labels/nuclei/1"):
+        shutil.rmtree(labelled / place)
+    tree: Any = convert(labelled, labelled.parent / "copy")
+    assert {name: node.omezarr.colors for name, node in tree.omezarr.labels.items()} == {
+        "nuclei": {3: "#ff0000ff"},
+        "other": {},
+    }
+    # labels stay labels: a mean is refused
+    with pytest.raises(MethodError, match="values that level 0 does not have"):
+        convert(labelled / "labels/nuclei", labelled.parent / "mean", method="local_mean")
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [("{", "Expecting"), ('{"multiscales": [{"version": "0.4", "axes": "yx", "datasets": []}]}', "rule 14")],
+)
+def test_c7_labels_that_cannot_be_read_are_named_with_their_cause(labelled: Path, document: str, told: str) -> None:
+    np.save(labelled.parent / "cells.npy", ramp(8, 8))
+    (labelled / "labels/nuclei/.zattrs").write_text(document)
+    # those of the image are left out, those that are asked for are needed
+    with pytest.warns(LabelWarning, match=rf"(?s)labels/nuclei' cannot be opened, and are left out: .*{told}"):
+        tree: Any = convert(labelled, labelled.parent / "copy")
+    assert list(tree.omezarr.labels) == ["other"]
+    with pytest.raises(MetadataError, match=told):
+        convert(labelled.parent / "cells.npy", labelled.parent / "more", labels={"n": labelled / "labels/nuclei"})
+    assert not (labelled.parent / "more").exists()
 
 
 @pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")

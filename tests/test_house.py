@@ -136,6 +136,20 @@ def own_public_names(module: ModuleType) -> list[str]:
     return [n.name for n in ast.parse(source).body if isinstance(n, kinds) and not n.name.startswith("_")]
 
 
+@pytest.mark.parametrize(("what", "home"), [("UNREADABLE", "xomezarr.errors"), ("DOCUMENTS", "xomezarr.store")])
+def test_what_unreadable_metadata_raise_and_where_they_lie_is_said_once(what: str, home: str) -> None:
+    kinds = (ast.Assign, ast.AnnAssign)
+    homes = {
+        name
+        for name in MODULES
+        for statement in ast.parse(inspect.getsource(importlib.import_module(name))).body
+        if isinstance(statement, kinds)
+        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+        if isinstance(target, ast.Name) and what in target.id
+    }
+    assert homes == {home}
+
+
 def as_ruff_sorts(name: str) -> tuple[int, list[Any]]:
     """Return the key of an isort-style order: constants, classes, then the rest; numbers by value."""
     kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import re
 import time
 import warnings
 from pathlib import Path
@@ -16,7 +17,7 @@ import xarray as xr
 import zarr
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
-import xomezarr  # noqa: F401 - registers the accessors
+import xomezarr
 from xomezarr import direct, stage
 from xomezarr.errors import (
     MultipleErrors,
@@ -127,6 +128,50 @@ def test_c7_an_empty_folder_is_free_and_parents_are_made(tmp_path: Path) -> None
     image().omezarr.to_zarr(tmp_path / "empty.zarr")
     image().omezarr.to_zarr(tmp_path / "deep/er/a.zarr")
     assert read(tmp_path / "empty.zarr").shape == read(tmp_path / "deep/er/a.zarr").shape
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+@pytest.mark.parametrize("mode", ["w-", "w"])
+@pytest.mark.parametrize("name", ["a.zip", "cells.ome.zarr.ZIP", "a.zip/cells.zarr"])
+def test_c7_a_path_of_a_zip_file_becomes_no_folder(tmp_path: Path, name: str, mode: str) -> None:
+    one, wells = image(1), {("A", 1): [image(1)]}
+    for write in (
+        lambda: one.omezarr.to_zarr(tmp_path / name, mode=mode),
+        lambda: one.omezarr.to_zarr((tmp_path / name).as_uri(), mode=mode),
+        lambda: one.omezarr.to_zarr(tmp_path / name, mode=mode, compute=False),
+        lambda: one.omezarr.to_plate(tmp_path / name, row="A", column=1, mode=mode),
+        lambda: xomezarr.write_plate(wells, tmp_path / name, mode=mode),
+        lambda: xomezarr.convert(tmp_path / "a.zarr", tmp_path / name, mode=mode),
+    ):
+        if not (tmp_path / "a.zarr").exists():
+            one.omezarr.to_zarr(tmp_path / "a.zarr")
+        with pytest.raises(OmeZarrError, match=r"is called as zip files are") as raised:
+            write()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr"]
+    # what mends it is said, and does
+    cure = re.search(r"zarr\.storage\.ZipStore\('(.*)', mode='w'\)$", str(raised.value))
+    assert cure is not None
+    with zarr.storage.ZipStore(cure[1], mode="w") as store:
+        one.omezarr.to_zarr(store)
+    with pytest.raises(NotOmeZarrError, match=r"is a file and no folder; .*ZipStore\('.*', mode='r'\)$"):
+        read(cure[1])
+    with zarr.storage.ZipStore(cure[1], mode="r") as store:
+        assert (read(store) == 1).all()
+    # a file that is there stays
+    before = Path(cure[1]).read_bytes()
+    with pytest.raises(StoreExistsError):
+        one.omezarr.to_zarr(tmp_path / name, mode=mode)
+    assert Path(cure[1]).read_bytes() == before
+
+
+def test_a_folder_that_is_called_as_zip_files_are_stays_a_store(tmp_path: Path) -> None:
+    image(1).omezarr.to_zarr(tmp_path / "a.zarr")
+    store = (tmp_path / "a.zarr").rename(tmp_path / "a.zip")
+    assert (read(store) == 1).all()
+    image(1).omezarr.to_labels(store, "nuclei")
+    with pytest.warns(OtherImagesWarning, match="nuclei"):
+        image(2).omezarr.to_zarr(store, mode="w")
+    assert (read(store) == 2).all()
 
 
 @pytest.mark.parametrize("mode", ["w-", "w"])

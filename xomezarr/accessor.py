@@ -249,7 +249,8 @@ class OmeZarrArrayAccessor:
         Parameters
         ----------
         store
-            A path, a URL that fsspec knows, or a store of zarr or obstore.
+            A path, a URL that fsspec knows, or a store of zarr or obstore. Zip files are stores of zarr, and no paths:
+            ``zarr.storage.ZipStore("cells.ome.zarr.zip", mode="w")``, to be closed when all is written.
         method
             How coarser levels are made: ``"local_mean"`` (default; exact means of level 0, rounded once),
             ``"nearest"``, ``"mode"`` (for labels; default for bool), ``"median"``, ``"min"``, ``"max"``,

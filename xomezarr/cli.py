@@ -245,7 +245,8 @@ def convert(
     }
     label_files = _parse_labels(labels)
     if dry_run:
-        _show_plan(plan_conversion(src, dst, labels=label_files, **image, **options)[0], as_json=json)
+        with plan_conversion(src, dst, labels=label_files, **image, **options) as (plan, _):
+            _show_plan(plan, as_json=json)
         return DONE
     with _cluster(scheduler):
         tree = convert_image(src, dst, labels=label_files, progress=True, **image, **options)

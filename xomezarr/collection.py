@@ -19,6 +19,7 @@ from xomezarr.completion import OME, OME_XML, OmeXml, image_paths, is_collection
 from xomezarr.direct import put_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
+    UNREADABLE_MEMBER,
     CollectionError,
     CollectionWarning,
     MetadataError,
@@ -33,7 +34,6 @@ from xomezarr.lazy import zarr
 from xomezarr.members import Member, options_of_each, plan_members, write_members
 from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target
-from xomezarr.plate import UNREADABLE
 from xomezarr.read import closer, tree_of
 from xomezarr.store import (
     StoreArgument,
@@ -368,7 +368,7 @@ def collection_tree(
                 complete=described.completing(index),
             )
             opened.append(place)
-        except UNREADABLE as error:
+        except UNREADABLE_MEMBER as error:
             faults.append(f"the image {path!r} of {where!r} cannot be opened: {error}")
     if not opened:
         raise CollectionError(

@@ -15,7 +15,7 @@ from typing import Any
 
 from xomezarr import omexml, spec
 from xomezarr.checks import leads_below
-from xomezarr.errors import CollectionWarning, MetadataError, OmeZarrError, warn
+from xomezarr.errors import UNREADABLE, CollectionWarning, MetadataError, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.omexml import XmlImage
@@ -32,7 +32,7 @@ from xomezarr.store import (
     wait,
 )
 
-__all__ = ["OME", "OME_XML", "UNREADABLE", "Complete", "OmeXml", "completing", "image_paths", "is_collection"]
+__all__ = ["OME", "OME_XML", "Complete", "OmeXml", "completing", "image_paths", "is_collection"]
 
 type Complete = Callable[[Image, Mapping[str, int]], Image]
 """Called with what the metadata of an image say and the sizes of its level 0; returns that with what others add to it.
@@ -48,9 +48,6 @@ OME_XML = f"{OME}/METADATA.ome.xml"
 
 APART = frozenset({"plate", "well", "multiscales"})
 """Groups whose images are described by no collection. 84 (MUST): where there is a plate, that counts."""
-
-UNREADABLE = (OmeZarrError, OSError, ValueError, TypeError, AttributeError, RecursionError)
-"""What happens where metadata are not what they should be."""
 
 
 def completing(store: StoreArgument, group: zarr.Group, storage_options: Mapping[str, Any] | None = None) -> Complete:

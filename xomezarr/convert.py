@@ -9,7 +9,8 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from xomezarr import omexml, source, spec
 from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
+    UNREADABLE_MEMBER,
     AxisError,
     LabelError,
     LabelWarning,
@@ -46,7 +48,8 @@ from xomezarr.plan import Plan
 from xomezarr.planning import Target, known_options, plan_array, plan_label_image, stored_metadata
 from xomezarr.read import open_tree
 from xomezarr.sidecar import PROPERTIES
-from xomezarr.store import check_array, check_complete, find_member, overlap, resolve
+from xomezarr.store import check_array, find_member, overlap, resolve
+from xomezarr.tree import levels
 from xomezarr.write import write_plan
 
 if TYPE_CHECKING:
@@ -74,6 +77,47 @@ MOST_OPEN = 128
 
 
 # --- opening -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An image that has been opened, lazily; whoever opened it closes it.
+
+    Parameters
+    ----------
+    image
+        As `open_image` returns it.
+    tree
+        Level 0 of the OME-Zarr image that it is, and of its labels; None of any other.
+    """
+
+    image: xr.DataArray
+    tree: Any = None
+
+    @property
+    def label(self) -> LabelImage | None:
+        """What an image of labels says of these; None of any other."""
+        known = None if self.tree is None else stored_metadata(self.tree)
+        return None if known is None else known.label
+
+    @property
+    def labels(self) -> dict[str, Labels]:
+        """The labels of an OME-Zarr image, which go along with it, by as short names as tell them apart."""
+        found = {} if self.tree is None else self.tree.omezarr.labels
+        names = Counter(path.rpartition("/")[2] for path in found)
+        return {
+            name if names[name := path.rpartition("/")[2]] == 1 else path: _with_metadata(node)
+            for path, node in found.items()
+        }
+
+    def close(self) -> None:
+        """Close the store; what is read from it later opens it again."""
+        if self.tree is not None:
+            self.tree.close()
+
+    def renamed(self, dims: str | Sequence[str] | None, path: str) -> Opened:
+        """Give the image's dimensions the names that the user gives them."""
+        return self if dims is None else replace(self, image=_renamed(self.image, dims, path))
 
 
 def open_image(
@@ -120,19 +164,36 @@ def open_image(
     OmeZarrError
         If the file is of no known type, or damaged.
     """
+    opened = open_source(path, dims=dims, series=series, storage_options=storage_options, labels=False)
+    opened.image.set_close(opened.close)
+    return opened.image
+
+
+def open_source(
+    path: str | os.PathLike[str],
+    *,
+    dims: str | Sequence[str] | None = None,
+    series: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    labels: bool = True,
+) -> Opened:
+    """Open an image as `open_image` does, and with it what an OME-Zarr image holds besides, unless without its labels.
+
+    Parameters are those of `open_image`.
+    """
     location = os.fspath(path)
     if "://" in location and not location.startswith("file:"):
-        return _open_zarr(location, dims, storage_options)
+        return _open_zarr(location, dims, storage_options, labels=labels)
     local = Path(str(resolve(location)))  # absolute: copies may be read by processes that stand elsewhere
     if not local.exists():
         raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
     if local.is_dir():
-        return _open_zarr(str(local), dims, storage_options)
+        return _open_zarr(str(local), dims, storage_options, labels=labels)
     with local.open("rb") as file:
         head = file.read(8)
     for magic, opener in _OPENERS.items():
         if head.startswith(magic):
-            return opener(str(local), dims, series)
+            return Opened(opener(str(local), dims, series))
     raise OmeZarrError(
         f'"{local}" is of no type that open_image knows: {KNOWN_FILES}; '
         "read it with another library and write the array: xr.DataArray(pixels, dims=…).omezarr.to_zarr(…)"
@@ -186,7 +247,7 @@ def convert(
         The written store, opened lazily.
     """
     compute = options.pop("compute", True)
-    plan, pixels = plan_conversion(
+    with plan_conversion(
         src,
         dst,
         dims=dims,
@@ -198,11 +259,12 @@ def convert(
         labels=labels,
         src_storage_options=src_storage_options,
         **options,
-    )
-    tree: xr.DataTree = write_plan(plan, pixels, progress=progress, compute=compute)
+    ) as (plan, pixels):
+        tree: xr.DataTree = write_plan(plan, pixels, progress=progress, compute=compute)
     return tree
 
 
+@contextmanager
 def plan_conversion(
     src: str | os.PathLike[str],
     dst: Any,
@@ -217,58 +279,43 @@ def plan_conversion(
     rgb: bool = False,
     src_storage_options: Mapping[str, Any] | None = None,
     **options: Any,
-) -> tuple[Plan, Pixels]:
-    """Work out what `convert` writes, of which pixels; parameters are those of `convert`."""
-    image = prepared(
-        src,
-        dst,
-        dims=dims,
-        series=series,
-        scale=scale,
-        units=units,
-        channels=channels,
-        rgb=rgb,
-        src_storage_options=src_storage_options,
-    )
-    faults: list[OmeZarrError] = []
-    known_options(Target.split(options)[1], "convert", faults)
-    raise_all(faults, "the image cannot be converted")
-    known = known_labels(src, src_storage_options)
-    if known is None:
-        opened = open_labels(src, labels or {}, image, dst, src_storage_options)
-        return plan_array(image, dst, name=name, labels=opened, **options)
-    if labels:
-        raise LabelError(
-            f'"{os.fspath(src)}" holds labels, and labels are those of an image; convert the image with them: '
-            f"convert(image, dst, labels={{{str(image.name)!r}: {os.fspath(src)!r}}})"
-        )
-    label, properties = known
-    return plan_label_image(image, label, dst, name=name, properties=properties, **options)
+) -> Iterator[tuple[Plan, Pixels]]:
+    """Work out what `convert` writes, of which pixels, which are open until the block ends.
 
+    Parameters are those of `convert`.
+    """
+    import xomezarr  # noqa: F401 - registers the accessor
 
-def known_labels(
-    src: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
-) -> tuple[LabelImage, Any] | None:
-    """Return what a store says of the labels that it holds, and of their properties; None if it holds none."""
-    try:
-        tree = open_tree(src, storage_options=storage_options, labels=False)
-    except (OmeZarrError, OSError, ValueError, TypeError):
-        return None
-    known = stored_metadata(tree)
-    if known is None or known.label is None:
-        return None
-    return known.label, tree.encoding.get(PROPERTIES)
-
-
-def labels_of_source(src: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the labels of an OME-Zarr image, which go along with it; none of any other source."""
-    try:
-        tree: Any = open_tree(src, storage_options=storage_options)
-    except (OmeZarrError, OSError, ValueError, TypeError):
-        return {}
-    found = {path: _with_metadata(node) for path, node in tree.omezarr.labels.items()}
-    names = Counter(path.rpartition("/")[2] for path in found)
-    return {name if names[name := path.rpartition("/")[2]] == 1 else path: labels for path, labels in found.items()}
+    _refuse_same_place(src, dst)
+    with ExitStack() as opened:
+        source = open_source(src, dims=dims, series=series, storage_options=src_storage_options)
+        opened.enter_context(closing(source))
+        image = source.image
+        if scale or units:
+            image = assign_grid(image, scale=scale, units=units)
+        if rgb or (channels is not None and len(channels)):
+            image = assign_channels(image, channels, rgb=rgb)
+        faults: list[OmeZarrError] = []
+        known_options(Target.split(options)[1], "convert", faults)
+        raise_all(faults, "the image cannot be converted")
+        if source.label is None:
+            along = _labels_of_source(source, image, src)
+            for label, given in (labels or {}).items():
+                along[label] = given
+                if isinstance(given, str | os.PathLike):
+                    _refuse_same_place(given, dst)
+                    file = _open_label(given, image)
+                    opened.enter_context(closing(file))
+                    along[label] = _on_pixels_of(image, file, given, label)
+            yield plan_array(image, dst, name=name, labels=along, **options)
+            return
+        if labels:
+            raise LabelError(
+                f'"{os.fspath(src)}" holds labels, and labels are those of an image; convert the image with them: '
+                f"convert(image, dst, labels={{{str(image.name)!r}: {os.fspath(src)!r}}})"
+            )
+        properties = source.tree.encoding.get(PROPERTIES)
+        yield plan_label_image(image, source.label, dst, name=name, properties=properties, **options)
 
 
 def _with_metadata(node: Any) -> Labels:
@@ -277,59 +324,37 @@ def _with_metadata(node: Any) -> Labels:
     return Labels(node.omezarr.level(0), node.omezarr.colors or None, properties if len(properties) else None)
 
 
-def open_labels(
-    src: str | os.PathLike[str],
-    labels: Mapping[str, Any],
-    image: xr.DataArray,
-    dst: Any,
-    storage_options: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Open label images that are given as files, on the pixels of their image, and those that the source has itself.
-
-    Parameters
-    ----------
-    src, storage_options
-        Of the image.
-    labels
-        By name; what is no path stays as it is.
-    image
-        Its dimensions are those of the labels where a file does not name its own; those of channels and time may be
-        missing.
-    dst
-        Store that is to be written.
-
-    Raises
-    ------
-    AxisError
-        If the dimensions of a file cannot be told.
-    """
-    opened: dict[str, Any] = {}
-    of_source = labels_of_source(src, storage_options)
-    if lost := [name for name, of_label in of_source.items() if not {*of_label.image.dims} <= {*image.dims}]:
+def _labels_of_source(source: Opened, image: xr.DataArray, src: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the labels that go along with an image; those that do not lie on its dimensions are left out."""
+    found = source.labels
+    if lost := [name for name, labels in found.items() if not {*labels.image.dims} <= {*image.dims}]:
         warn(
             f'"{os.fspath(src)}" has labels ({", ".join(lost)}), whose dimensions are not called as those of the image '
             "now are; they are left out: convert them with the names that the image has",
             LabelWarning,
         )
-        of_source = {name: of_label for name, of_label in of_source.items() if name not in lost}
-    for name, given in {**of_source, **labels}.items():
-        if not isinstance(given, str | os.PathLike):
-            opened[name] = given
-            continue
-        _refuse_same_place(given, dst)
-        opened[name] = _open_label(given, name, image)
-    return opened
+    return {name: labels for name, labels in found.items() if name not in lost}
 
 
-def _open_label(path: str | os.PathLike[str], name: str, image: xr.DataArray) -> Any:
-    """Open a label image on the pixels of its image."""
-    with suppress(OmeZarrError, OSError, ValueError, TypeError):
-        node: Any = open_tree(path, labels=False)
-        return _with_metadata(node)
+def _open_label(path: str | os.PathLike[str], image: xr.DataArray) -> Opened:
+    """Open a label image; where its file does not name its dimensions, they are some of those of the image.
+
+    Raises
+    ------
+    AxisError
+        If they cannot be told.
+    """
     try:
-        found = open_image(path)
+        return open_source(path, labels=False)
     except AxisError as error:
-        found = _open_as(path, image, error)
+        return _open_as(path, image, error)
+
+
+def _on_pixels_of(image: xr.DataArray, opened: Opened, path: str | os.PathLike[str], name: str) -> Any:
+    """Return a label image on the pixels of its image: as its store says, where that says so, else on all of them."""
+    if opened.label is not None:
+        return _with_metadata(opened.tree)
+    found = opened.image
     told = {dim: found[dim].values for dim in found.dims if dim in found.coords and dim in image.coords}
     others = [
         dim
@@ -345,42 +370,18 @@ def _open_label(path: str | os.PathLike[str], name: str, image: xr.DataArray) ->
     return found.drop_vars([dim for dim in found.dims if dim in found.coords])
 
 
-def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> xr.DataArray:
+def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> Opened:
     """Open a file that does not name its dimensions, which are some of those of an image."""
     others = [dim for dim in image.dims if infer_axis_type(image, str(dim), {}) in ("channel", "time")]
     for dropped in ([], others[1:], others[:1], others):
         dims = [str(dim) for dim in image.dims if dim not in dropped]
         try:
-            found = open_image(path, dims=dims)
+            found = open_source(path, dims=dims, labels=False)
         except AxisError:
             continue
-        if all(found.sizes[dim] in (1, image.sizes[dim]) for dim in dims):
+        if all(found.image.sizes[dim] in (1, image.sizes[dim]) for dim in dims):
             return found
     raise error
-
-
-def prepared(
-    src: str | os.PathLike[str],
-    dst: Any,
-    *,
-    dims: str | Sequence[str] | None = None,
-    series: int | None = None,
-    scale: Mapping[str, float] | None = None,
-    units: Mapping[str, str] | str | None = None,
-    channels: Channels | None = None,
-    rgb: bool = False,
-    src_storage_options: Mapping[str, Any] | None = None,
-) -> xr.DataArray:
-    """Open an image as `convert` writes it; parameters are those of `convert`."""
-    import xomezarr  # noqa: F401 - registers the accessor
-
-    _refuse_same_place(src, dst)
-    image = open_image(src, dims=dims, series=series, storage_options=src_storage_options)
-    if scale or units:
-        image = assign_grid(image, scale=scale, units=units)
-    if rgb or (channels is not None and len(channels)):
-        image = assign_channels(image, channels, rgb=rgb)
-    return image
 
 
 def _refuse_same_place(src: str | os.PathLike[str], dst: Any) -> None:
@@ -533,8 +534,21 @@ def _nothing_to_close() -> None:
 # --- Zarr --------------------------------------------------------------------
 
 
-def _open_zarr(path: str, dims: str | Sequence[str] | None, storage_options: Mapping[str, Any] | None) -> xr.DataArray:
+def _open_zarr(
+    path: str, dims: str | Sequence[str] | None, storage_options: Mapping[str, Any] | None, *, labels: bool
+) -> Opened:
     options = None if storage_options is None else dict(storage_options)
+    try:
+        tree = open_tree(path, storage_options=options, cache=True, labels=labels, finest=True)
+    except (NotOmeZarrError, StoreNotFoundError) as error:
+        return Opened(_open_plain_zarr(path, dims, options, error))
+    return Opened(levels(tree)[0], tree).renamed(dims, path)
+
+
+def _open_plain_zarr(
+    path: str, dims: str | Sequence[str] | None, options: dict[str, Any] | None, no_image: OmeZarrError
+) -> xr.DataArray:
+    """Open what is in Zarr and no OME-Zarr image, as `no_image` says."""
     try:
         node = zarr.open(path, mode="r", storage_options=options)
     except (FileNotFoundError, zarr.errors.BaseZarrError) as error:
@@ -548,10 +562,8 @@ def _open_zarr(path: str, dims: str | Sequence[str] | None, storage_options: Map
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, "", node, dims, options)
     _check_holds_image(path, node)
-    if {"ome", "multiscales", "bioformats2raw.layout"} & set(node.attrs):
-        remote = {} if options is None else {"storage_options": options}
-        return _renamed(xr.open_dataarray(path, engine="omezarr", backend_kwargs=remote), dims, path)
-    check_complete(node)
+    if spec.is_ome(node.attrs.asdict()):
+        raise no_image
     arrays = dict(node.arrays())
     if arrays and all(_zarr_dimensions(array) is not None for array in arrays.values()):
         return _renamed(_open_xarray(path, node, arrays, options), dims, path)
@@ -604,7 +616,7 @@ def _first_below(group: zarr.Group, kind: str) -> str:
     """Return the path of the first image below a group; one that it may have where none can be found."""
     _, path, listed = _HOLDERS[kind]
     member = None
-    with suppress(OmeZarrError, OSError, ValueError, TypeError, KeyError):
+    with suppress(*UNREADABLE_MEMBER):
         path = next(iter(listed(group)), path)
         member = find_member(group, path)
     below = None if member is None else _holder(member)

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Self
 
 __all__ = [
+    "UNREADABLE",
+    "UNREADABLE_ARRAY",
+    "UNREADABLE_MEMBER",
     "AttributeEncodingError",
     "AxisError",
     "ChannelError",
@@ -188,6 +191,19 @@ class MultipleErrors(ExceptionGroup[OmeZarrError], OmeZarrError):  # noqa: N818 
     def derive(self, excs: Sequence[OmeZarrError], /) -> Self:  # type: ignore[override]
         """Make a group of the same kind, as ``except*`` does."""
         return type(self)(self.message, excs)
+
+
+UNREADABLE = (OSError, ValueError, TypeError, AttributeError, RecursionError)
+"""What is raised where metadata are not what they should be; errors of ours are ValueErrors."""
+
+UNREADABLE_MEMBER = (*UNREADABLE, KeyError)
+"""What is raised where a group or an array below another is not what it should be, or is not there."""
+
+UNREADABLE_ARRAY = (ValueError, TypeError, NotImplementedError)
+"""What zarr raises where the metadata of an array are not what they should be.
+
+Without OSError, on purpose: what the system says, such as that a file may not be read, is no fault of the metadata.
+"""
 
 
 class OmeZarrWarning(UserWarning):

@@ -14,10 +14,10 @@ import xarray as xr
 from xomezarr import spec
 from xomezarr.alignment import Frame, check_names_apart
 from xomezarr.checks import leads_below
-from xomezarr.completion import UNREADABLE
 from xomezarr.downsample import MethodLike, is_sampled
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
+    UNREADABLE,
     LabelError,
     MetadataError,
     OmeZarrError,
@@ -266,7 +266,10 @@ class _Labels:
     frame: Frame | None = None
 
     def begin(self) -> None:
-        """Make sure that the image is what it was when the labels were planned."""
+        """Make sure that the image is what it was when the labels were planned.
+
+        It is opened as it was then: pixel sizes that the OME-XML of its collection says are those of its labels too.
+        """
         with open_tree(self.image, storage_options=self.storage_options, labels=False) as tree:
             if frame_of(tree, self.image).grids != self.frame.grids:  # type: ignore[union-attr]
                 raise LabelError(

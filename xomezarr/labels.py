@@ -59,8 +59,8 @@ SOURCE = "../../"
 LONGEST_NAME = 200
 """Bytes of a name: file systems have room for 255, and hidden folders have longer ones."""
 
-DOCUMENTS = ("zarr.json",)
-"""Names of Zarr's own, beside those that begin with a dot."""
+RESERVED = ("zarr.json",)
+"""Names of Zarr's own that no labels have, but for those that begin with a dot, which are refused anyway."""
 
 VALUE_COLUMNS = ("label-value", "label_value", "label")
 """Columns of a table that hold its label values, as OME-Zarr, ome-zarr-models and scikit-image call them."""
@@ -131,7 +131,7 @@ def check_label_name(name: Any) -> None:
     LabelError
         If they cannot.
     """
-    good = isinstance(name, str) and leads_below(name) and not name.startswith(".") and name not in DOCUMENTS
+    good = isinstance(name, str) and leads_below(name) and not name.startswith(".") and name not in RESERVED
     if not good or "/" in name or not name.isprintable() or len(name.encode()) > LONGEST_NAME:
         raise LabelError(
             f"labels cannot be named {name!r}: the name is that of a folder of the store, and begins with no dot; "

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xomezarr import read, sidecar, spec
+from xomezarr import sidecar, spec
 from xomezarr.channels import ACTIVE, COLOR, WINDOW
 from xomezarr.checks import leads_below
-from xomezarr.errors import NotOmeZarrError, PlateError, PlateWarning, warn
+from xomezarr.errors import UNREADABLE_MEMBER, NotOmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Field, Plate
 from xomezarr.planning import stored_metadata
@@ -35,13 +35,10 @@ from xomezarr.store import StoreArgument, check_complete, find_member, open_arra
 from xomezarr.tree import levels
 from xomezarr.wells import TOLD, is_number, located
 
-__all__ = ["UNREADABLE", "is_remote", "node_at", "open_plate"]
+__all__ = ["is_remote", "node_at", "open_plate"]
 
 EMPTY = xr.Dataset()
 """What nodes without data are copies of: a new one takes several times as long."""
-
-UNREADABLE = (*read.UNREADABLE, KeyError)
-"""What happens where metadata of several images are not what they should be."""
 
 
 def open_plate(
@@ -278,7 +275,7 @@ class _Opening:
             for thing, answer in zip(things, answers, strict=True):
                 try:
                     done.append(answer())
-                except UNREADABLE as error:
+                except UNREADABLE_MEMBER as error:
                     faults.append((name(thing), str(error)))
         return done, faults
 
@@ -374,7 +371,7 @@ class _Alike:
         wanted = self.model.levels[number]
         try:
             found = open_array(self.plate, f"{self.path}/{wanted.path}")
-        except UNREADABLE as error:
+        except UNREADABLE_MEMBER as error:
             own = self._own_arrays()
             of_own = [_StoredLevel(path, array.shape, array.dtype) for path, array in own.items()]
             if [(one.shape, one.dtype) for one in of_own] != [(one.shape, one.dtype) for one in self.model.levels]:
@@ -395,7 +392,7 @@ class _Alike:
             levels = spec.parse(open_member(self.plate, self.path).attrs.asdict()).multiscale.levels
             paths = [level.path for level in levels]
             return {path: open_array(self.plate, f"{self.path}/{path}") for path in paths if leads_below(path)}
-        except UNREADABLE:
+        except UNREADABLE_MEMBER:
             return {}
 
     def _unlike(self, told: str, wanted: _StoredLevel) -> PlateError:
@@ -412,7 +409,7 @@ class _Alike:
         try:
             # of levels that one of them lacks nothing is said
             return all(map(operator.eq, _said_of(open_member(self.plate, self.path)), self.model.said))
-        except UNREADABLE:
+        except UNREADABLE_MEMBER:
             return False
 
     def _told(self) -> str:

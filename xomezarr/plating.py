@@ -37,6 +37,7 @@ from xomezarr.model import Acquisition, Plate, Well
 from xomezarr.planning import Target, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
+    ALL_DOCUMENTS,
     StoreArgument,
     below,
     check_complete,
@@ -53,7 +54,7 @@ from xomezarr.store import (
     withheld,
     withhold,
 )
-from xomezarr.wells import Layout, Place, counted, lacks_run, with_field, with_lines, with_run, with_well
+from xomezarr.wells import Entry, Layout, Listed, Place, with_entry
 from xomezarr.write import write_plan
 
 __all__ = ["to_plate", "write_plate"]
@@ -67,9 +68,6 @@ type Image = xr.DataArray | xr.Dataset
 """An image; or a Dataset of an image and its labels."""
 
 OLDEST = spec.VERSIONS[0]
-
-DOCUMENTS = frozenset({".zgroup", ".zattrs", "zarr.json"})
-"""Where the metadata of a group lie."""
 
 
 def write_plate(
@@ -228,9 +226,9 @@ def to_plate(
     place = Place.of(da, row, column, field, acquisition)
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
-    entry = _Entry(place, name, version or plate.version or OLDEST, default_name(store))
+    entry = Entry(place, name, version or plate.version or OLDEST, default_name(store))
     with collecting(faults):
-        _, last, well = plate.with_entry(entry)
+        listed = plate.with_entry(entry)
     taken = plate.taken(place, mode)
     asked, options = Target.split({**options, "mode": mode, "version": entry.version})
     options = known_options(options, "to_plate", faults)
@@ -246,7 +244,7 @@ def to_plate(
         plan, pixels = plan_image(place.marked(da), target, [], labels=labels, extra=extra, **options)
     raise_all(faults, f"the image cannot be added to the plate at {place}")
     root = resolve(store)
-    add = partial(join, root, _Fields(root, storage_options, entry, replace(plate, group=None), (last, well)))
+    add = partial(join, root, _Fields(root, storage_options, entry, replace(plate, group=None), listed))
     return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
 
 
@@ -284,16 +282,6 @@ def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, Member]:
 
 
 # -- one image more ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """An image that is to be added to a plate: where, and what is asked of the plate."""
-
-    place: Place
-    name: str | None
-    version: str
-    default_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,89 +394,26 @@ class _Stored:
         )
 
     def with_entry(
-        self,
-        entry: _Entry,
-        before: Mapping[str, Mapping[str, Any]] | None = None,
-        judged: tuple[Plate, Well] | None = None,
-    ) -> tuple[Plate | None, Plate, Well]:
-        """Say what the metadata are to be with one image more.
+        self, entry: Entry, before: Mapping[str, Mapping[str, Any]] | None = None, judged: Listed | None = None
+    ) -> Listed:
+        """Return what the metadata are to say with one image more, and raise what `wells.with_entry` does.
 
         Parameters
         ----------
-        entry
-            The image.
+        entry, judged
+            As `wells.with_entry` takes them.
         before
             What groups said before the image that it replaces was withheld.
-        judged
-            What they were to be when they were judged as a whole: of what is the same the judges are not asked again.
-
-        Returns
-        -------
-        Plate or None
-            What the plate says before the image's well does; None while there is no plate.
-        Plate, Well
-            What they say in the end.
-
-        Raises
-        ------
-        PlateError
-            If the plate has no place for the image.
-        MetadataError
-            If the metadata of the plate, or of its well, break the specification.
         """
-        faults: list[OmeZarrError] = []
-        place, known, before = entry.place, self.plate, before or {}
-        if known is not None and "" in before:
-            wells = spec.parse_plate(before[""]).wells
-            known = replace(known, wells=tuple(put_back(known.wells, wells, lambda well: well.path == place.well)))
-        plate = known or Plate((), (), (), entry.name or entry.default_name)
-        if self.version not in (None, entry.version):
-            faults.append(
-                PlateError(
-                    f"the plate is of OME-Zarr {self.version}, and version={entry.version!r} is not; leave it out"
-                )
-            )
-        if entry.name is not None and plate.name not in (None, entry.name):
-            faults.append(PlateError(f"the plate is called {plate.name!r}, and not {entry.name!r}; leave name out"))
+        place, plate, before = entry.place, self.plate, before or {}
         well = self.fields(place.well)
+        if plate is not None and "" in before:
+            wells = spec.parse_plate(before[""]).wells
+            plate = replace(plate, wells=tuple(put_back(plate.wells, wells, lambda one: one.path == place.well)))
         if place.well in before:
             fields = spec.parse_well(before[place.well]).fields
-            well = replace(well, fields=tuple(put_back(well.fields, fields, lambda field: field.path == place.field)))
-        with collecting(faults):
-            well = with_field(well, place)
-        with collecting(faults):
-            plate = replace(plate, name=plate.name or entry.name, acquisitions=self._acquisitions(place))
-        # an image that takes the place of another must not be counted twice, and its well may name runs by itself
-        first = last = counted(plate, [well])
-        with collecting(faults):
-            # rows and columns may be idle, and wells may not be where there are none
-            first = with_lines(first, place.well)
-            last = with_well(first, place.well)
-        if not faults:
-            known_wells = {one.path for one in judged[0].wells} - {place.well} if judged is not None else set()
-            if judged is None or last != judged[0]:
-                new = replace(last, wells=tuple(one for one in last.wells if one.path not in known_wells))
-                with collecting(faults):
-                    spec.check(spec.dump_plate(new, entry.version), entry.version)
-            if judged is None or well != judged[1]:
-                with collecting(faults):
-                    spec.check(spec.dump_well(well, entry.version), entry.version)
-        raise_all(faults, f"the plate has no place for the image at {place}")
-        # 74 (MUST): a plate without wells is none yet
-        return (first if known is not None and known.wells else None), last, well
-
-    def _acquisitions(self, place: Place) -> tuple[Acquisition, ...] | None:
-        """Return the runs of the plate with that of an image. 81 (MUST): if there are several, each image names one."""
-        before = self.plate.acquisitions if self.plate is not None else None
-        after = with_run(before, place.acquisition)
-        if after is not None and len(after) > 1:
-            images = [] if before is not None and len(before) > 1 else list(self._without_run())
-            nameless = [name for name in images if name != str(place)]
-            if place.acquisition is None:
-                nameless.append(str(place))
-            if nameless:
-                raise lacks_run([run.id for run in after], nameless)
-        return after
+            well = replace(well, fields=tuple(put_back(well.fields, fields, lambda one: one.path == place.field)))
+        return with_entry(plate, well, entry, version=self.version, nameless=self._without_run(), judged=judged)
 
     def _without_run(self) -> Iterator[str]:
         """Yield the images of the plate that name no run."""
@@ -505,11 +430,11 @@ def _is_begun(target: Any) -> bool:
     from xomezarr.stage import is_lock
 
     rows = [path for path in target.iterdir() if not is_lock(path.name)]
-    wells = [path for row in rows if row.is_dir() for path in row.iterdir() if path.name not in DOCUMENTS]
-    images = [path for well in wells if well.is_dir() for path in well.iterdir() if path.name not in DOCUMENTS]
+    wells = [path for row in rows if row.is_dir() for path in row.iterdir() if path.name not in ALL_DOCUMENTS]
+    images = [path for well in wells if well.is_dir() for path in well.iterdir() if path.name not in ALL_DOCUMENTS]
     lines = all(path.is_dir() and ALPHANUMERIC.fullmatch(path.name) for path in (*rows, *wells))
     # folders of a user's own may be called so too
-    ours = all(path.name.startswith(".") or any((path / name).is_file() for name in DOCUMENTS) for path in images)
+    ours = all(path.name.startswith(".") or any((path / name).is_file() for name in ALL_DOCUMENTS) for path in images)
     return bool(wells) and lines and ours
 
 
@@ -531,9 +456,9 @@ class _Fields:
 
     store: Any
     storage_options: Mapping[str, Any] | None
-    entry: _Entry
+    entry: Entry
     known: _Stored
-    judged: tuple[Plate, Well]
+    judged: Listed
 
     def begin(self) -> None:
         """Make the group of the plate, with a mark that it is in the making, if there is none."""
@@ -565,48 +490,58 @@ class _Fields:
     def named(self, before: Mapping[str, Mapping[str, Any]]) -> list[Said]:
         """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
         stored, place, version = self._found(), self.entry.place, self.entry.version
-        first, last, well = stored.with_entry(self.entry, before, self.judged)
-        said: list[Said] = [] if first is None else [("", stored.saying("", spec.dump_plate(first, version)))]
+        listed = stored.with_entry(self.entry, before, self.judged)
+        said: list[Said] = (
+            [] if listed.first is None else [("", stored.saying("", spec.dump_plate(listed.first, version)))]
+        )
         return [
             *said,
             (place.row, None),  # a killed writer may have made the group of the well alone
-            (place.well, stored.saying(place.well, spec.dump_well(well, version))),
-            ("", stored.saying("", spec.dump_plate(last, version))),
+            (place.well, stored.saying(place.well, spec.dump_well(listed.well, version))),
+            ("", stored.saying("", spec.dump_plate(listed.plate, version))),
         ]
 
     def tidy(self) -> None:
         """Take away what is empty. 6 (SHOULD): groups of rows and wells do not exist when empty."""
-        _tidy(self.store, self.entry, self.storage_options)
+        if isinstance(self.store, Path):
+            with suppress(OSError, OmeZarrError):  # folders stay where anything is in them
+                self._tidy_folder(self.store)
+        else:
+            with suppress(Exception):  # the error that led here counts
+                self._tidy_elsewhere()
+
+    def _tidy_folder(self, folder: Path) -> None:
+        from xomezarr import stage
+
+        for path in self._above():
+            with suppress(OSError):
+                (folder / path).rmdir()
+        with stage.locked(folder.resolve()):
+            left = {path.name for path in folder.iterdir() if not stage.is_lock(path.name)}
+            if left <= ALL_DOCUMENTS and self._is_none():
+                for name in left:
+                    (folder / name).unlink()
+        # another writer, which has begun meanwhile, goes on in a folder without documents
+        folder.rmdir()
+
+    def _tidy_elsewhere(self) -> None:
+        for path in self._above():
+            self._erase_if_empty(below(self.store, path))
+        if self._is_none():
+            self._erase_if_empty(self.store)
+
+    def _erase_if_empty(self, place: StoreArgument) -> None:
+        """Delete a group that has nothing in it but its metadata."""
+        if set(names_in(open_group(place, storage_options=self.storage_options))) <= ALL_DOCUMENTS:
+            erase(place, self.storage_options)
+
+    def _above(self) -> tuple[str, str]:
+        """Return the paths of the groups between the plate and the image, the nearest to that first."""
+        return self.entry.place.well, self.entry.place.row
+
+    def _is_none(self) -> bool:
+        """Whether there is no plate, as it is now."""
+        return _Stored.found(self.store, self.storage_options).plate is None
 
     def _found(self) -> _Stored:
         return _Stored.found(self.store, self.storage_options, self.known)
-
-
-def _tidy(store: Any, entry: _Entry, options: Mapping[str, Any] | None) -> None:
-    paths = (entry.place.well, entry.place.row)
-    if not isinstance(store, Path):
-        with suppress(Exception):  # the error that led here counts
-            for path in paths:
-                if _is_empty(below(store, path), options):
-                    erase(below(store, path), options)
-            if _Stored.found(store, options).plate is None and _is_empty(store, options):
-                erase(store, options)
-        return
-    from xomezarr import stage
-
-    with suppress(OSError, OmeZarrError):  # folders stay where anything is in them
-        for path in paths:
-            with suppress(OSError):
-                (store / path).rmdir()
-        with stage.locked(store.resolve()):
-            left = {path.name for path in store.iterdir() if not stage.is_lock(path.name)}
-            if left <= DOCUMENTS and _Stored.found(store, options).plate is None:
-                for name in left:
-                    (store / name).unlink()
-        # another writer, which has begun meanwhile, goes on in a folder without documents
-        store.rmdir()
-
-
-def _is_empty(place: StoreArgument, options: Mapping[str, Any] | None) -> bool:
-    """Whether a group has nothing in it but its metadata."""
-    return not set(names_in(open_group(place, storage_options=options))) - DOCUMENTS

@@ -16,10 +16,12 @@ from xarray.core import indexing
 
 from xomezarr import omexml, sidecar, spec
 from xomezarr.checks import leads_below
-from xomezarr.completion import UNREADABLE, Complete, completing
+from xomezarr.completion import Complete, completing
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
 from xomezarr.downsample import is_sampled
 from xomezarr.errors import (
+    UNREADABLE,
+    UNREADABLE_ARRAY,
     LabelWarning,
     LevelError,
     MetadataError,
@@ -46,7 +48,7 @@ from xomezarr.store import (
     open_member,
 )
 
-__all__ = ["OPEN_AT_ONCE", "UNREADABLE", "closer", "open_image", "open_level", "open_tree", "tree_of"]
+__all__ = ["OPEN_AT_ONCE", "closer", "open_image", "open_level", "open_tree", "tree_of"]
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -60,6 +62,7 @@ def open_tree(
     drop_variables: str | Iterable[str] | None = None,
     cache: bool = False,
     labels: bool = True,
+    finest: bool = False,
 ) -> xr.DataTree:
     """Open an image as a tree of its levels and those of its labels; only metadata are read.
 
@@ -79,6 +82,8 @@ def open_tree(
         Whether what has been read stays in memory, as xarray has it for what it opens.
     labels
         Whether its labels are opened too.
+    finest
+        Whether level 0 alone is opened, of the labels too: what is wrong with others is not found then.
 
     Returns
     -------
@@ -100,7 +105,15 @@ def open_tree(
         "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
     )
     complete = completing(store, opened, storage_options)
-    tree = tree_of(opened, source=source, drop_variables=drop_variables, cache=cache, labels=labels, complete=complete)
+    tree = tree_of(
+        opened,
+        source=source,
+        drop_variables=drop_variables,
+        cache=cache,
+        labels=labels,
+        finest=finest,
+        complete=complete,
+    )
     if (close := closer(store, opened)) is not None:
         tree.set_close(close)
     return tree
@@ -113,6 +126,7 @@ def tree_of(
     drop_variables: str | Iterable[str] | None = None,
     cache: bool = False,
     labels: bool = True,
+    finest: bool = False,
     complete: Complete | None = None,
     place: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
@@ -124,14 +138,15 @@ def tree_of(
         Of the image.
     source
         Path or URL of the group; empty where it has none.
-    drop_variables, cache, labels
+    drop_variables, cache, labels, finest
         As in `open_tree`, which also says what is raised.
     complete
         What adds to what its metadata say.
     place
         Scalar coordinates that say where the image belongs; they win over those of the same names that it has itself.
     """
-    opened = _opened(group, complete=complete).placed(place or {})
+    wanted = 0 if finest else None
+    opened = _opened(group, wanted, complete).placed(place or {})
     tree = opened.tree(drop_variables, source, cache=cache)
     listing = _listing(opened.group) if labels else None
     if listing is not None:
@@ -144,7 +159,7 @@ def tree_of(
                 if not leads_below(path):
                     raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
                 member = open_member(listing, path, alike=True)
-                found = _opened(member, complete=opened.completing_labels()).placed(place or {})
+                found = _opened(member, wanted, opened.completing_labels()).placed(place or {})
                 own = source and f"{source}/labels/{path}"
                 tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
             except KeyError:
@@ -247,15 +262,16 @@ class _Opened:
         """Make the tree of the levels."""
         as_stored = self.image is self.stored
         attrs = self.group.attrs.asdict() if as_stored else spec.dump(self.image, str(self.image.version))
-        kept = attrs.pop(sidecar.KEY, None)
+        properties = sidecar.properties_in(attrs)
+        attrs.pop(sidecar.KEY, None)
         levels = [self.without(self.level(index), drop_variables) for index in self.arrays]
         if cache:
             levels = [_cached(level) for level in levels]
         tree = to_tree(levels, attrs=attrs, variable=self.variable)
         if source:
             tree.encoding["source"] = source
-        if isinstance(kept, Mapping) and sidecar.PROPERTIES in kept:
-            tree.encoding[sidecar.PROPERTIES] = kept[sidecar.PROPERTIES]
+        if properties is not None:
+            tree.encoding[sidecar.PROPERTIES] = properties
         return tree
 
     def completing_labels(self) -> Complete | None:
@@ -374,7 +390,7 @@ def _open_array(group: zarr.Group, image: Image, index: int) -> zarr.Array[Any]:
         raise MetadataError(f"{where} has no array; the store is incomplete: copy or write it again") from None
     except OmeZarrError:
         raise
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except UNREADABLE_ARRAY as error:
         raise MetadataError(f"{where} cannot be opened: {error}; copy or write it again") from error
     if array.ndim != len(dims):
         raise MetadataError(

@@ -18,10 +18,11 @@ import xarray as xr
 from xomezarr import sidecar, spec
 from xomezarr.alignment import MEETS_WITHIN, steps_between
 from xomezarr.checks import leads_below
-from xomezarr.convert import known_labels, open_image
+from xomezarr.convert import open_image
 from xomezarr.coords import Irregular, assign_grid
 from xomezarr.downsample import default_method, get_method, is_sampled
 from xomezarr.errors import (
+    UNREADABLE_ARRAY,
     AxisError,
     DtypeError,
     FactorError,
@@ -104,6 +105,8 @@ class Source:
         Path or URL of the group that holds the array, and the array's path in it; None for an array in no group.
     known, level
         What the group says, if it is an OME-Zarr image, and the array's place among its levels.
+    properties
+        What it keeps of the properties of labels.
     """
 
     place: str
@@ -113,6 +116,7 @@ class Source:
     path: str = ""
     known: Image | None = None
     level: int = 0
+    properties: Any = None
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -284,11 +288,10 @@ def plan_scaling(
     assert dst is not None
     _warn_of_labels(source)
     version = version or (source.known.version if source.known is not None else None) or "0.4"
-    known = known_labels(source.group) if source.group is not None and _holds_labels(source) else None
     options |= {"version": version, "mode": mode}
-    if known is not None and method is not None and get_method(method).keeps_values:
-        label, properties = known
-        planned, pixels = plan_label_image(image, label, dst, properties=properties, **options)
+    label = source.known.label if source.known is not None else None
+    if label is not None and method is not None and get_method(method).keeps_values:
+        planned, pixels = plan_label_image(image, label, dst, properties=source.properties, **options)
     else:
         planned, pixels = plan_array(image, dst, **options)
     return Scaling(source, replace(planned, image=replace(planned.image, extra=copied)), pixels, copied)
@@ -406,7 +409,9 @@ def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
         image = open_image(place)
         known = spec.parse(attrs)
         path = known.multiscale.levels[0].path
-        return Source(place, image, open_array(group, path), place, path, known)
+        return Source(
+            place, image, open_array(group, path), place, path, known, properties=sidecar.properties_in(attrs)
+        )
     check_complete(group)
     arrays = dict(group.arrays())
     if len(arrays) != 1:
@@ -430,7 +435,8 @@ def _of_array(place: str, array: zarr.Array[Any], axes: str | Sequence[str] | No
         if path in paths:
             level = paths.index(path)
             image = xr.open_dataarray(above, engine="omezarr", level=level)
-            return Source(place, image, array, _as_given(place, above, path), path, known, level)
+            kept = sidecar.properties_in(attrs)
+            return Source(place, image, array, _as_given(place, above, path), path, known, level, kept)
     named = _names(array)
     if nearest is not None and named is not None and _has_coordinates(nearest[2], named):
         beside = open_image(nearest[0])
@@ -708,7 +714,7 @@ def _is_array_below(group: zarr.Group, path: str) -> bool:
         return False
     try:
         open_array(group, path)
-    except (OSError, ValueError, TypeError, NotImplementedError):
+    except (OSError, *UNREADABLE_ARRAY):
         return False
     return True
 

@@ -46,6 +46,7 @@ __all__ = [
     "fingerprint",
     "foreign",
     "load",
+    "properties_in",
     "unpack",
 ]
 
@@ -368,6 +369,12 @@ def load(
             MetadataChangedWarning,
         )
     return kept
+
+
+def properties_in(attrs: Mapping[str, Any]) -> Any:
+    """Return what is kept of the properties of labels, in the attributes of their group; None if nothing is."""
+    kept = attrs.get(KEY)
+    return kept.get(PROPERTIES) if isinstance(kept, Mapping) else None
 
 
 def foreign(image: Image, sizes: Mapping[str, int], attrs: Mapping[str, Any]) -> Sidecar:

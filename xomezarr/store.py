@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from zarr.storage import StoreLike
 
 __all__ = [
+    "ALL_DOCUMENTS",
+    "DOCUMENTS",
     "SUFFIXES",
     "Building",
     "StoreArgument",
@@ -76,8 +78,14 @@ type StoreArgument = Any
 SUFFIXES = (".ome.zarr", ".zarr")
 """How the names of OME-Zarr stores end, the longest first."""
 
+ZIP = ".zip"
+"""How the names of zip files end, which are written and read as `zarr.storage.ZipStore`."""
+
 DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr.json",)}
-"""Where the metadata of a group lie, by Zarr format."""
+"""Where the metadata of a group lie, by Zarr format; those that make it a group go last where they are deleted."""
+
+ALL_DOCUMENTS = frozenset(name for names in DOCUMENTS.values() for name in names)
+"""Where the metadata of a group lie, of whichever format."""
 
 WITHHELD = "withheld"
 """What a group said before that is in the making again, beside the mark."""
@@ -308,6 +316,11 @@ def open_group(
             'xarray.open_zarr or zarr.open_array reads it, and "xomezarr convert" makes an image of it'
         ) from None
     except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        if isinstance(target, Path) and target.is_file() and target.suffix.lower() == ZIP:
+            raise NotOmeZarrError(
+                f"{_shown(store)} is a file and no folder; open it, and give that: "
+                f"zarr.storage.ZipStore({str(target)!r}, mode='r')"
+            ) from None
         if isinstance(target, Path) and (target / (group or "")).exists():
             raise NotOmeZarrError(
                 f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
@@ -482,7 +495,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         If something is there and `mode` is ``"w-"``; if it is no Zarr store, or a file system is mounted in it, and
         `mode` is ``"w"``; if it is inside an array.
     OmeZarrError
-        If `mode` is neither.
+        If `mode` is neither; if a path is that of a zip file, and a folder would be made there.
     """
     if mode not in ("w-", "w"):
         raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one')
@@ -495,6 +508,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         if blocking is not None and not blocking.is_dir():
             raise StoreExistsError(f"{blocking} is no folder, so that {target} cannot be made; give another path")
         _recovered(target)
+        _check_no_zip_file(target)
         if target.is_symlink():
             try:
                 target.resolve(strict=True)
@@ -531,6 +545,22 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
         )
+
+
+def _check_no_zip_file(target: Path) -> None:
+    """Refuse to make a folder that is called as zip files are; one that is there is as good as any.
+
+    Raises
+    ------
+    OmeZarrError
+        If that would be made, at the place or above it.
+    """
+    for place in (target, *target.parents):
+        if place.suffix.lower() == ZIP and not place.exists():
+            raise OmeZarrError(
+                f"{str(place)!r} is called as zip files are, and would be a folder; give another path, or a zip file "
+                f"that is opened for writing: zarr.storage.ZipStore({str(place)!r}, mode='w')"
+            )
 
 
 def labels_of(image: zarr.Group) -> zarr.Group | None:
@@ -610,7 +640,7 @@ def _other_images(group: zarr.Group) -> list[str]:
     searched, queue = 0, [""]
     while queue and searched < SEARCHED:
         above = queue.pop(0)
-        names = [name for name in names_in(group, above) if not name.startswith(".") and name != "zarr.json"]
+        names = [name for name in names_in(group, above) if not name.startswith(".") and name not in ALL_DOCUMENTS]
         for path in sorted(f"{above}/{name}".strip("/") for name in names):
             searched += 1
             attrs = None if path == "labels" else _attributes_of_group(group, path)
@@ -893,8 +923,7 @@ def _is_zarr_elsewhere(target: StoreLike, storage_options: Mapping[str, Any] | N
     place, path = _elsewhere(target, storage_options, read_only=True)
 
     async def only_metadata() -> bool:
-        known = {name for names in DOCUMENTS.values() for name in names}
-        return all([name.strip("/") in known async for name in place.list_dir(path)])
+        return all([name.strip("/") in ALL_DOCUMENTS async for name in place.list_dir(path)])
 
     return wait(only_metadata())
 
@@ -934,4 +963,4 @@ def _may_go(path: Path) -> bool:
 
 def _is_zarr(path: Path) -> bool:
     """Whether a folder is the root of a Zarr hierarchy."""
-    return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
+    return path.is_dir() and any((path / name).is_file() for name in (*ALL_DOCUMENTS, ".zarray"))

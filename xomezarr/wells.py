@@ -22,7 +22,9 @@ __all__ = [
     "NO_ACQUISITION",
     "PLACES",
     "TOLD",
+    "Entry",
     "Layout",
+    "Listed",
     "Place",
     "counted",
     "is_number",
@@ -30,6 +32,7 @@ __all__ = [
     "line_order",
     "located",
     "named_run",
+    "with_entry",
     "with_field",
     "with_lines",
     "with_run",
@@ -354,6 +357,124 @@ def lacks_run(runs: Iterable[int], images: Sequence[str]) -> PlateError:
         f"{'does' if len(images) == 1 else 'do'} not say of which; give each image its own: "
         "image.assign_coords(acquisition=0)"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image that is to be added to a plate: where, and what is asked of the plate."""
+
+    place: Place
+    name: str | None
+    version: str
+    default_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the metadata of a plate and of one of its wells are to say, in this order, to list an image.
+
+    Parameters
+    ----------
+    first
+        What the plate says before the well does; None while there is no plate.
+    well, plate
+        What they say in the end.
+    """
+
+    first: Plate | None
+    well: Well
+    plate: Plate
+
+    def check(self, path: str, version: str, judged: Listed | None, faults: list[OmeZarrError]) -> None:
+        """Let the specification's judges look at it; what they find is added to `faults`.
+
+        Parameters
+        ----------
+        path
+            Of the well.
+        version
+            Of OME-Zarr.
+        judged
+            What they have been asked of before: of what is the same they are not asked again.
+        """
+        if judged is None or self.plate != judged.plate:
+            known = {one.path for one in judged.plate.wells} - {path} if judged is not None else set()
+            new = replace(self.plate, wells=tuple(one for one in self.plate.wells if one.path not in known))
+            with collecting(faults):
+                spec.check(spec.dump_plate(new, version), version)
+        if judged is None or self.well != judged.well:
+            with collecting(faults):
+                spec.check(spec.dump_well(self.well, version), version)
+
+
+def with_entry(
+    plate: Plate | None,
+    well: Well,
+    entry: Entry,
+    *,
+    version: str | None,
+    nameless: Iterable[str],
+    judged: Listed | None = None,
+) -> Listed:
+    """Return what the metadata are to say with one image more.
+
+    Parameters
+    ----------
+    plate, well
+        What they say; None for a plate that has no image yet.
+    entry
+        The image.
+    version
+        Of OME-Zarr, of the plate; None where nothing of it is there.
+    nameless
+        The images of the plate that name no run, which are asked for only where it comes to have several.
+    judged
+        What they were to say when they were judged as a whole: of what is the same the judges are not asked again.
+
+    Raises
+    ------
+    PlateError
+        If the plate has no place for the image.
+    MetadataError
+        If the metadata of the plate, or of its well, break the specification.
+    """
+    faults: list[OmeZarrError] = []
+    place, made = entry.place, plate or Plate((), (), (), entry.name or entry.default_name)
+    if version not in (None, entry.version):
+        faults.append(
+            PlateError(f"the plate is of OME-Zarr {version}, and version={entry.version!r} is not; leave it out")
+        )
+    if entry.name is not None and made.name not in (None, entry.name):
+        faults.append(PlateError(f"the plate is called {made.name!r}, and not {entry.name!r}; leave name out"))
+    with collecting(faults):
+        well = with_field(well, place)
+    with collecting(faults):
+        made = replace(made, name=made.name or entry.name, acquisitions=_runs_with(made.acquisitions, place, nameless))
+    # an image that takes the place of another must not be counted twice, and its well may name runs by itself
+    first = last = counted(made, [well])
+    with collecting(faults):
+        # rows and columns may be idle, and wells may not be where there are none
+        first = with_lines(first, place.well)
+        last = with_well(first, place.well)
+    # 74 (MUST): a plate without wells is none yet
+    listed = Listed(first if plate is not None and plate.wells else None, well, last)
+    if not faults:
+        listed.check(place.well, entry.version, judged, faults)
+    raise_all(faults, f"the plate has no place for the image at {place}")
+    return listed
+
+
+def _runs_with(
+    runs: tuple[Acquisition, ...] | None, place: Place, nameless: Iterable[str]
+) -> tuple[Acquisition, ...] | None:
+    """Return the runs of a plate with that of an image. 81 (MUST): if there are several, each image names one."""
+    after = with_run(runs, place.acquisition)
+    if after is not None and len(after) > 1:
+        # where there were several, all others name theirs
+        others = [] if runs is not None and len(runs) > 1 else [image for image in nameless if image != str(place)]
+        if found := [*others, *([str(place)] if place.acquisition is None else [])]:
+            raise lacks_run([run.id for run in after], found)
+    return after
 
 
 def with_run(runs: tuple[Acquisition, ...] | None, new: Acquisition | None) -> tuple[Acquisition, ...] | None:

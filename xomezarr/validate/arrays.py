@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xomezarr import checks
+from xomezarr.errors import UNREADABLE_ARRAY, UNREADABLE_MEMBER
 from xomezarr.lazy import zarr
 from xomezarr.model import Level, Multiscale
 from xomezarr.report import Finding, Severity
@@ -63,22 +64,18 @@ class StoredArray:
         )
 
 
-_UNREADABLE = (ValueError, TypeError, NotImplementedError)
-"""What zarr raises where metadata are not what they should be."""
-
-
 def open_level(group: zarr.Group, level: Level) -> StoredArray | Finding:
     """98 (own): the path of each dataset leads to an array that can be read."""
     try:
         return StoredArray.of(open_array(group, level.path), level.path)
-    except (*_UNREADABLE, AttributeError, KeyError, OSError):
+    except (*UNREADABLE_ARRAY, *UNREADABLE_MEMBER):
         pass  # asked again for what it is
     try:
         node = group[level.path]
     except KeyError:
         told = f"there is no array of Zarr v{group.metadata.zarr_format}"
         return Finding("98", "error", level.path, told, "write the level, or remove its dataset from the metadata")
-    except _UNREADABLE as error:
+    except UNREADABLE_ARRAY as error:
         return Finding("98", "error", level.path, f"the array cannot be opened: {error}", "write the level anew")
     if isinstance(node, zarr.Group):
         return Finding("98", "error", level.path, "there is a group, not an array", "name the path of the array in it")

@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xomezarr import spec
+from xomezarr.errors import UNREADABLE, UNREADABLE_MEMBER
 from xomezarr.lazy import zarr
 from xomezarr.report import Finding
 from xomezarr.store import member_path, names_in, open_group, open_member, wait
 
 __all__ = ["Hierarchy", "Node"]
-
-UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, OSError)
-"""What happens where the documents of a group are not what they should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +184,7 @@ class Node:
             return top, True
         try:
             return top.member(joined), True
-        except (KeyError, *UNREADABLE):
+        except UNREADABLE_MEMBER:
             return None, True
 
     def names(self) -> list[str]:
