@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +222,8 @@ def test_c8_what_cannot_be_named_on_disk_leaves_what_was_there(
     refusing(monkeypatch, lambda inside: True)
     if mode == "w":
         join(store, 5, mode=mode)  # nothing has to be said
+        monkeypatch.undo()
+        assert np.array_equal(KINDS[kind][2](store, gathered=False)[KINDS[kind][3]], pixels(5))
         return
     with pytest.raises(PermissionError):
         join(store, 5, mode=mode)
@@ -358,12 +362,13 @@ def test_a_lock_by_name_is_taken_from_the_dead_and_not_from_other_machines(
     prepared = tmp_path / own.name.replace(f"-{os.getpid()}-{started}", f"-{child.pid}-00000000")
     prepared.mkdir()
     inside: list[bool] = []
+    were: list[int] = []
 
     def enter(wait: float) -> None:
         with stage.locked(tmp_path):
             inside.append(True)
             time.sleep(wait)
-            assert len(inside) == 1
+            were.append(len(inside))
             inside.clear()
 
     threads = [threading.Thread(target=enter, args=(0.05,)) for _ in range(4)]
@@ -371,10 +376,190 @@ def test_a_lock_by_name_is_taken_from_the_dead_and_not_from_other_machines(
         thread.start()
     for thread in threads:
         thread.join()
-    assert not inside
+    assert were == [1, 1, 1, 1]
     assert not list(tmp_path.iterdir())
     held.mkdir()
     (held / own.name.replace(host, "0" * len(host))).touch()
     with pytest.raises(OSError, match=r"another machine; .* remove it"), stage.locked(tmp_path):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [held.name]
+
+
+# --- what is cut off ------------------------------------------------------------------------------------------------
+
+watched: list[Callable[[], None]] = []
+"""What is called before each change of the file system; nothing, most of the time, as no hook can be taken away."""
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if watched and (
+        event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
+        or (event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR))
+    ):
+        watched[0]()
+
+
+sys.addaudithook(_watch)
+
+
+class Moments:
+    """Copies of a folder, before each change that is made in it: what a writer leaves that is killed then."""
+
+    def __init__(self, folder: Path, copies: Path) -> None:
+        self.folder, self.copies, self.found = folder, copies, dict[Any, Path]()
+
+    def __call__(self) -> None:
+        hook, watched[:] = list(watched), []
+        try:
+            seen = frozenset(self._seen())
+            if seen not in self.found:
+                self.found[seen] = self.copies / str(len(self.found))
+                shutil.copytree(self.folder, self.found[seen])
+        finally:
+            watched[:] = hook
+
+    def _seen(self) -> Any:
+        """Yield what a reader may find; what is hidden is told apart by whether it is there."""
+        for path in self.folder.rglob("*"):
+            name = str(path.relative_to(self.folder))
+            if ".partial" not in name.rpartition(".partial")[0] and ".partial/" not in name:
+                yield name, path.read_bytes() if path.suffix in (".json", "") and path.is_file() else None
+
+    def __enter__(self) -> Moments:
+        watched[:] = [self]
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        watched.clear()
+        self()
+
+
+def delete(root: Any, add: int, **options: Any) -> Any:
+    return xomezarr.delete_labels(root, "nuclei")
+
+
+def nothing(root: Any, version: str) -> None:
+    pass
+
+
+def image_with_nuclei(root: Any, version: str) -> None:
+    new_labels(root, version)
+    labels_joining(root, 3)
+
+
+def plate_with_field(root: Any, version: str) -> None:
+    new_plate(root, version)
+    field_joining(root, 3)
+
+
+def other_labels_joining(root: Any, add: int) -> Any:
+    return pixels(add).omezarr.to_labels(root, "others", mode="w")
+
+
+def other_field_joining(root: Any, add: int, **options: Any) -> Any:
+    return pixels(add).omezarr.to_plate(root, row="C", column=7, levels=1, mode="w", **options)
+
+
+CUT_OFF: dict[str, tuple[Callable[..., Any], ...]] = {
+    "labels": (new_labels, labels_joining, labels_of, labels_joining, other_labels_joining),
+    "labels anew": (
+        image_with_nuclei,
+        partial(labels_joining, mode="w"),
+        labels_of,
+        labels_joining,
+        other_labels_joining,
+    ),
+    "labels away": (image_with_nuclei, delete, labels_of, labels_joining, other_labels_joining),
+    "field": (new_plate, field_joining, fields_of, field_joining, other_field_joining),
+    "field anew": (plate_with_field, partial(field_joining, mode="w"), fields_of, field_joining, other_field_joining),
+    "only field anew": (lone_plate, partial(field_joining, mode="w"), fields_of, field_joining, other_field_joining),
+    "first field": (nothing, field_joining, fields_of, field_joining, other_field_joining),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be moved there")
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("kind", CUT_OFF)
+def test_c8_whenever_a_writer_is_killed_what_is_named_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, version: str, exchange: bool
+) -> None:
+    make, act, listed, again, other = CUT_OFF[kind]
+    store, name = tmp_path / "live" / "s.ome.zarr", "nuclei" if "labels" in kind else "A/1/1"
+    store.parent.mkdir()
+    options = {"version": version} if make is nothing else {}
+    make(store, version)
+    before = listed(store, gathered=False) if make is not nothing else {}
+    with monkeypatch.context() as patched, Moments(store.parent, tmp_path / "copies") as moments:
+        if not exchange:
+            patched.setattr("xomezarr.stage._exchange", lambda one, other: False)
+        act(store, 5, **options)
+    # writers of this machine that are not there any more
+    monkeypatch.setattr("xomezarr.stage._runs", lambda pid, started: False)
+    assert len(moments.found) > 5
+    allowed = [before[name]] if name in before else [None]
+    allowed.append(None if act is delete else pixels(5).values)
+
+    def judged(place: Path, moment: Any, **found: Any) -> dict[str, Any]:
+        """Return what is named, of which all that was there before, and all that is found now, is as it was."""
+        report = xomezarr.validate(place)  # who opens it finishes what was cut off
+        assert report.valid, (moment, report)
+        now = listed(place, gathered=False)
+        for path, values in {**before, **found}.items():
+            if path != name or path in found:
+                assert np.array_equal(now[path], values), (moment, path)
+        return now
+
+    for number, left in enumerate(moments.found.values()):
+        try:
+            now = judged(left / store.name, number)
+        except (errors.NotOmeZarrError, errors.StoreNotFoundError, errors.IncompleteStoreError):
+            assert make is nothing
+            now = {}
+        assert any(now.get(name) is one or np.array_equal(now.get(name, []), one) for one in allowed), number
+        for joins, new in ((again, name), (other, "others" if "labels" in kind else "C/7/0")):
+            copied = tmp_path / "again" / str(number) / new.replace("/", "-")
+            shutil.copytree(left, copied)
+            try:
+                joins(copied / store.name, 6, **options, **({"mode": "w"} if joins is again else {}))
+            except Exception as error:
+                raise AssertionError((number, new, sorted(map(str, copied.rglob("*"))))) from error
+            judged(copied / store.name, number, **{new: pixels(6).values})
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_half_of_an_image_is_never_named_again(version: str) -> None:
+    class Halving(MemoryStore):
+        """Deletes some, in the order of their names, and is gone then."""
+
+        left = 10**9
+
+        async def delete_dir(self, prefix: str) -> None:
+            for key in sorted(self._store_dict):
+                if key.startswith(f"{prefix.rstrip('/')}/"):
+                    await self.delete(key)
+
+        async def delete(self, key: str) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise ConnectionError("the server is gone")
+            await super().delete(key)
+
+    for act in (partial(labels_joining, add=5, mode="w"), partial(delete, add=0)):
+        for left in range(20):
+            store = Halving()
+            image_with_nuclei(store, version)
+            store.left = left
+            try:
+                act(store)
+            except ConnectionError:
+                pass
+            else:
+                assert left > 3
+                break
+            store.left = 10**9
+            now = labels_of(store, gathered=False)
+            assert now.keys() <= {"cytoplasm", "nuclei"}
+            assert np.array_equal(now.get("nuclei", pixels(3)), pixels(3)), left
+            labels_joining(store, 6, mode="w")
+            assert np.array_equal(labels_of(store, gathered=True)["nuclei"], pixels(6))

@@ -936,17 +936,17 @@ def test_c8_nobody_deletes_labels_between_their_coming_and_their_being_listed(
     place = tmp_path / "a.ome.zarr"
     image().omezarr.to_zarr(place)
     labels().omezarr.to_labels(place, "nuclei")
-    say, deleting = joining._Saying.say, []
+    say, deleting = joining._Steps.say, []
 
     def slow(*args: Any) -> Any:
-        monkeypatch.setattr(joining._Saying, "say", say)
+        monkeypatch.setattr(joining._Steps, "say", say)
         deleting.append(threading.Thread(target=xomezarr.delete_labels, args=(place, "nuclei")))
         deleting[0].start()
         time.sleep(0.5)
         assert (place / "labels" / "nuclei").exists()
         return say(*args)
 
-    monkeypatch.setattr(joining._Saying, "say", slow)
+    monkeypatch.setattr(joining._Steps, "say", slow)
     with contextlib.suppress(errors.StoreNotFoundError):  # opening may come after the deleting
         labels().omezarr.to_labels(place, "nuclei", mode="w")
     deleting[0].join()

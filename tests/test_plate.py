@@ -1240,8 +1240,8 @@ def test_others_do_not_wait_while_a_replaced_image_is_deleted(plate: Path, monke
     locked, remove = stage.locked, stage.remove
 
     @contextmanager
-    def told(folder: Path) -> Iterator[None]:
-        with locked(folder):
+    def told(folder: Path, **options: Any) -> Iterator[None]:
+        with locked(folder, **options):
             held.append(folder)
             try:
                 yield

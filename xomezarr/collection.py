@@ -16,7 +16,7 @@ import xarray as xr
 
 from xomezarr import omexml, spec
 from xomezarr.completion import OME, OME_XML, OmeXml, image_paths, is_collection
-from xomezarr.direct import put_attributes
+from xomezarr.direct import put_attributes, wait
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
@@ -42,7 +42,6 @@ from xomezarr.store import (
     member_path,
     names_in,
     open_group,
-    wait,
 )
 from xomezarr.wells import TOLD
 

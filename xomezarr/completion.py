@@ -15,6 +15,7 @@ from typing import Any
 
 from xomezarr import omexml, spec
 from xomezarr.checks import leads_below
+from xomezarr.direct import wait
 from xomezarr.errors import UNREADABLE, CollectionWarning, MetadataError, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
@@ -29,7 +30,6 @@ from xomezarr.store import (
     parents,
     read_mode,
     resolve,
-    wait,
 )
 
 __all__ = ["OME", "OME_XML", "Complete", "OmeXml", "completing", "image_paths", "is_collection"]

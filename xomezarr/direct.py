@@ -6,8 +6,10 @@ they rely on, and where something is not as expected: then zarr is to be asked, 
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ __all__ = [
     "opened_group",
     "opened_member",
     "put_attributes",
+    "put_group",
     "update_attributes",
+    "wait",
 ]
 
 CHANGED = (ImportError, AttributeError, TypeError, ValueError, KeyError, RecursionError)
@@ -31,6 +35,40 @@ CHANGED = (ImportError, AttributeError, TypeError, ValueError, KeyError, Recursi
 
 ANSWERS = (("get", "get_sync"), ("set", "set_sync"), ("delete", "delete_sync"))
 """Methods of stores, with and without an event loop."""
+
+
+INTERRUPTED_WAIT = 3.0
+"""Seconds for which what is under way may go on when its caller is interrupted."""
+
+
+def wait[T](answer: Coroutine[Any, Any, T]) -> T:
+    """Wait for one of zarr's asynchronous answers; its own way of waiting is the one that its stores are made for.
+
+    Whoever is interrupted while something is written goes on when it is written, or will not be: it would land after
+    what is done to undo it.
+    """
+    from zarr.core.sync import sync
+
+    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+    ended = threading.Event()
+
+    async def noted() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        begun.append((asyncio.get_running_loop(), task))
+        try:
+            return await answer
+        finally:
+            ended.set()
+
+    try:
+        return sync(noted())
+    except BaseException as error:
+        if not isinstance(error, Exception) and not ended.wait(INTERRUPTED_WAIT):
+            for loop, task in begun:
+                loop.call_soon_threadsafe(task.cancel)
+            ended.wait(INTERRUPTED_WAIT)
+        raise
 
 
 def answers_at_once(store: Any) -> bool:
@@ -164,13 +202,22 @@ def put_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
     except CHANGED:
         group.attrs.put(given)
         return
-    key = (group.store_path / name).path
-    if answers_at_once(group.store):
-        group.store.set_sync(key, document)  # type: ignore[attr-defined]
-    else:
-        from zarr.core.sync import sync
+    _put(group.store_path / name, document)
 
-        sync(group.store.set(key, document))
+
+def put_group(store: Any, path: str, zarr_format: int, attributes: Mapping[str, Any]) -> None:
+    """Make a group where there is none; its attributes are there before it is a group."""
+    place = _place(store, path)
+    try:
+        from zarr.core.group import GroupMetadata
+
+        metadata = GroupMetadata(attributes=dict(attributes), zarr_format=zarr_format)  # type: ignore[arg-type]
+        documents = _documents(metadata)
+    except CHANGED:
+        zarr.create_group(store, path=path, zarr_format=zarr_format, attributes=dict(attributes))  # type: ignore[arg-type]
+        return
+    for name in sorted(documents):
+        _put(place / name, documents[name])
 
 
 def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:
@@ -221,6 +268,14 @@ def _documents(metadata: Any) -> dict[str, Any]:
 def _write(place: Any, documents: Mapping[str, Any]) -> None:
     for name, document in documents.items():
         place.store.set_sync((place / name).path, document)
+
+
+def _put(place: Any, document: Any) -> None:
+    """Write a document, without an event loop where that is possible."""
+    if answers_at_once(place.store):
+        place.store.set_sync(place.path, document)
+    else:
+        wait(place.store.set(place.path, document))
 
 
 def _read(place: Any, name: str) -> dict[str, Any] | None:

@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from xomezarr import spec
-from xomezarr.direct import update_attributes
+from xomezarr.direct import update_attributes, wait
 from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image, group_attributes
-from xomezarr.store import StoreArgument, address, alone, member_path, open_array, parents, resolve, wait
+from xomezarr.store import StoreArgument, address, alone, member_path, open_array, parents, resolve
 from xomezarr.write import (
     Made,
     OnTile,
@@ -26,7 +26,7 @@ from xomezarr.write import (
     write_pixels,
 )
 
-__all__ = ["add_levels", "consolidated", "gather"]
+__all__ = ["add_levels", "consolidated", "gather", "renew"]
 
 
 def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on_tile: OnTile | None = None) -> None:
@@ -35,7 +35,8 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     Whatever happens, and were the process killed, the group holds the old image or the new one, whole. The new arrays
     come under paths that the metadata do not name yet. One write of the metadata names them, unless somebody else has
     changed these meanwhile. What only the old metadata named is deleted last. An error before that write takes the new
-    arrays away again. Consolidated metadata list the arrays of both meanwhile.
+    arrays away again; so does an error of that write, unless it is done all the same. Consolidated metadata list the
+    arrays of both meanwhile.
 
     Parameters
     ----------
@@ -80,11 +81,11 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
             update_attributes(group, group_attributes(plan, final_image(plan)))
     except BaseException:
         # the write may be done though the caller is told that it was interrupted: then the arrays stay
-        with suppress(OSError, ValueError):
+        with suppress(Exception):  # the error that led here counts
             if spec.ome_part(reopened(plan).attrs.asdict()) == said:
                 take_away(group, arrived, listings)
         raise
-    gather(listings)
+    renew(listings)
     if obsolete:
         take_away(group, obsolete, listings)
 
@@ -112,9 +113,9 @@ def take_away(group: zarr.Group, paths: Collection[str], listings: Sequence[zarr
     for path in paths:
         try:
             delete(group, path)
-        except OSError as error:
+        except Exception as error:  # each kind of server's own way of refusing
             warn(f"{path!r}, which is not of the image, could not be removed ({error}); remove it", OmeZarrWarning)
-    gather(listings)
+    renew(listings)
 
 
 @contextmanager
@@ -220,6 +221,20 @@ def gather(groups: Iterable[zarr.Group]) -> None:
         place = store.root / member_path(group, "") if isinstance(store, zarr.storage.LocalStore) else store
         with alone(place):
             consolidate(group, group.metadata.zarr_format)
+
+
+def renew(stale: Iterable[zarr.Group]) -> None:
+    """Gather metadata anew that do not know of a change; the change is made, whether or not this is possible."""
+    for group in stale:
+        try:
+            gather([group])
+        except Exception as error:  # each kind of server's own way of refusing what lies above
+            place = str(group.store_path)
+            warn(
+                f"the metadata that are gathered in {place!r} cannot be renewed ({error}), and their readers do not "
+                f"see the change; gather them again: zarr.consolidate_metadata({place!r})",
+                OmeZarrWarning,
+            )
 
 
 def _here_and_above(store: StoreArgument) -> list[Any]:

@@ -1,26 +1,34 @@
 """Put an image beside others in a store, and let what lists them name it: labels of an image, a field of a plate.
 
-Nothing names it before it is whole. A local folder takes the place of another in one step; elsewhere nothing names the
-one that is replaced until the new one is whole. What fails before all is said is undone, but for an image elsewhere
-that was being replaced already: that is gone.
+Nothing names an image before it is whole. A local folder takes the place of another in one step; elsewhere nothing
+names the one that is replaced until the new one is whole. Each step that is taken is kept with what undoes it. What
+fails before all is said is undone, the last step first, but for an image elsewhere that was being replaced already:
+that is gone. Once all is said nothing is undone any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from xomezarr import spec
-from xomezarr.direct import put_attributes
+from xomezarr.direct import put_attributes, put_group
 from xomezarr.engine import OnTile
-from xomezarr.errors import OmeZarrWarning, warn
-from xomezarr.in_place import consolidated, gather
+from xomezarr.in_place import consolidated, gather, renew
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.store import Building, alone, building, delete_documents, find_member, member_path, open_group
+from xomezarr.store import (
+    StoreArgument,
+    alone,
+    building,
+    delete_documents,
+    find_member,
+    member_path,
+    open_group,
+)
 from xomezarr.write import consolidate, fill, told_of_sources
 
 __all__ = ["Listing", "Said", "join", "leave", "put_back"]
@@ -32,8 +40,13 @@ type Said = tuple[str, Mapping[str, Any] | None]
 class Listing(Protocol):
     """What names the images of a store; each answer is of the moment at which it is asked for."""
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the group that holds all of it is made where there is none."""
+        ...
+
     def begin(self) -> None:
-        """Make room for an image, and make sure that it can still be listed."""
+        """Make sure that there is what lists the image, and that it still can: before it is made, and put there."""
 
     def withheld(self) -> Sequence[Said]:
         """Return what is said so that nothing names an image that is replaced in its place, or taken away."""
@@ -82,61 +95,77 @@ def join(root: Any, listing: Listing, plan: Plan, pixels: Pixels, on_tile: OnTil
     """
     pixels.check()
     options, local = plan.storage_options, isinstance(root, Path)
-    listing.begin()
     # format 3 keeps gathered metadata in the documents of groups, and the first change writes these without
     stale = consolidated(root, options)
-    withheld = _Saying(root, plan.zarr_format, options)
+    steps = _Steps(root, plan.zarr_format, options)
     try:
-        if plan.mode == "w" and not local and withheld.group.store.supports_deletes:
-            withheld.say(listing.withheld())
-            gather(stale)
-        with (
-            building(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options) as made,
-            _taken_back(made),
-        ):
+        with ExitStack() as in_the_making:
+            with alone(root, make=listing.is_made):
+                listing.begin()
+                if plan.mode == "w" and not local:
+                    steps.withhold(listing, plan.store)
+                    gather(stale)
+                made = in_the_making.enter_context(
+                    building(plan.store, zarr_format=plan.zarr_format, mode=plan.mode, storage_options=options)
+                )
+            steps.took(made.take_back)
             with told_of_sources(pixels):
                 fill(made.group, plan, pixels, on_tile)
             if not local:
                 consolidate(made.group, plan.zarr_format)
             # it is put in its place and named, and nobody else changes the listing in between
-            with alone(root):
-                said, named = listing.named(withheld.before), _Saying(root, plan.zarr_format, options)
+            with alone(root, make=listing.is_made), steps.undone_where_it_fails():
+                listing.begin()
+                said = listing.named(steps.withheld)
                 made.place()
-                with _taken_back(made, named):
-                    named.say(said)
+                steps.say(said)
+                steps.settle()
     except BaseException:
-        if withheld.before and _is_there(plan):  # nothing of it is gone yet
-            withheld.unsay()
+        steps.undo()
         listing.tidy()
         with suppress(Exception):  # the error that led here counts
             gather(stale)
         raise
-    _renew(stale)
+    renew(stale)
 
 
 def leave(
-    root: Any, listing: Listing, zarr_format: int, options: Mapping[str, Any] | None, delete: Callable[[], None]
+    root: Any,
+    listing: Listing,
+    store: StoreArgument,
+    zarr_format: int,
+    options: Mapping[str, Any] | None,
+    delete: Callable[[], None],
 ) -> None:
-    """Let nothing name an image any more, and delete it.
+    """Let nothing name an image any more, and delete it. It is named still where it could not be deleted.
 
     Parameters
     ----------
     root, listing
         As in `join`.
-    zarr_format, options
-        Of the store.
+    store, zarr_format, options
+        Of the image.
     delete
-        Deletes the image.
+        Deletes the image: at once, or its metadata before all else.
     """
     stale = consolidated(root, options)
-    with alone(root):
-        _Saying(root, zarr_format, options).say(listing.withheld())
-        delete()
-    _renew(stale)
+    steps = _Steps(root, zarr_format, options)
+    try:
+        with alone(root), steps.undone_where_it_fails():
+            steps.withhold(listing, store)
+            if not isinstance(root, Path):
+                gather(stale)
+            delete()
+            steps.settle()
+    except BaseException:
+        with suppress(Exception):  # the error that led here counts
+            gather(stale)
+        raise
+    renew(stale)
 
 
-class _Saying:
-    """Lets groups say something, one after the other, and remembers what they said before.
+class _Steps:
+    """What was done to the groups of a store, each step with what undoes it.
 
     Parameters
     ----------
@@ -144,95 +173,119 @@ class _Saying:
         The group that holds them.
     zarr_format, options
         Of the store.
+
+    Attributes
+    ----------
+    withheld
+        What groups said, by their paths, before an image was withheld.
     """
 
     def __init__(self, root: Any, zarr_format: int, options: Mapping[str, Any] | None) -> None:
-        self.group = zarr.open_group(
-            root,
-            mode="a",
-            zarr_format=zarr_format,  # type: ignore[arg-type]
-            use_consolidated=False,
-            storage_options=dict(options) if options else None,
-        )
-        self.changed: list[Said] = []
+        self.root = root
+        self.zarr_format = zarr_format
+        self.options = options
+        self.withheld: dict[str, Mapping[str, Any]] = {}
+        self.undoing: list[Callable[[], None]] = []
 
-    @property
-    def before(self) -> dict[str, Mapping[str, Any]]:
-        """What groups said before, by their paths; nothing of those that were not there."""
-        return {path: attrs for path, attrs in reversed(self.changed) if attrs is not None}
+    def took(self, undo: Callable[[], None]) -> None:
+        """Keep what undoes a step, which is about to be taken or is taken."""
+        self.undoing.append(undo)
 
-    def say(self, said: Iterable[Said]) -> None:
-        """Let them say it."""
+    def settle(self) -> None:
+        """Let all steps stand."""
+        self.undoing.clear()
+
+    @contextmanager
+    def undone_where_it_fails(self) -> Iterator[None]:
+        """Undo all steps where a block fails."""
+        try:
+            yield
+        except BaseException:
+            self.undo()
+            raise
+
+    def undo(self) -> None:
+        """Undo all steps, the last one first. What cannot be undone stays, with all that it rests on."""
+        while self.undoing:
+            try:
+                self.undoing[-1]()
+            except Exception:  # the error that led here counts
+                self.undoing.clear()
+                return
+            self.undoing.pop()
+
+    def withhold(self, listing: Listing, store: StoreArgument) -> None:
+        """Let nothing name an image; undone as long as that is what it is now: what deletes it says so first."""
+        known = self._attributes(store)
+        said = listing.withheld() if self._group().store.supports_deletes else ()
+        self.say(said, only_if=lambda: known is not None and self._attributes(store) == known, before=self.withheld)
+
+    def say(
+        self,
+        said: Iterable[Said],
+        *,
+        only_if: Callable[[], bool] = lambda: True,
+        before: dict[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Let groups say something, one after the other.
+
+        Parameters
+        ----------
+        said
+            What.
+        only_if
+            Whether it is to be undone.
+        before
+            Takes what they said before, by their paths.
+        """
+        root = self._group()
         for path, attrs in said:
-            there = self._opened(path)
+            there = _opened(root, path)
+            known = None if there is None else there.attrs.asdict()
+            if there is not None and (attrs is None or known == attrs):
+                continue
+            if known is not None and before is not None:
+                before.setdefault(path, known)
+            self.took(partial(_say_again, root, path, known, only_if))
             if there is None:
-                self.changed.append((path, None))
-                self.group.create_group(path, attributes=dict(attrs or {}))
-            elif attrs is not None and (known := there.attrs.asdict()) != attrs:
-                self.changed.append((path, known))
-                put_attributes(there, attrs)
+                put_group(root.store, member_path(root, path), root.metadata.zarr_format, attrs or {})
+            else:
+                put_attributes(there, attrs)  # type: ignore[arg-type]
 
-    def unsay(self) -> bool:
-        """Let them say again what they said before; False if it cannot be done."""
-        try:
-            while self.changed:
-                path, attrs = self.changed[-1]
-                there = self._opened(path)
-                if attrs is None:
-                    delete_documents(self.group, path)
-                elif there is not None:
-                    self._say_again(path, there, attrs)
-                del self.changed[-1]
-        except Exception:  # the error that led here counts
-            return False
-        return True
+    def _group(self) -> zarr.Group:
+        """Open the group that holds all, to be written."""
+        return zarr.open_group(
+            self.root,
+            mode="r+",
+            zarr_format=self.zarr_format,  # type: ignore[arg-type]
+            use_consolidated=False,
+            storage_options=dict(self.options) if self.options else None,
+        )
 
-    def _say_again(self, path: str, group: Any, attrs: Mapping[str, Any]) -> None:
-        """Write attributes in any case: what failed may go on writing; a group that says them needs no more."""
-        try:
-            put_attributes(group, attrs)
+    def _attributes(self, store: StoreArgument) -> dict[str, Any] | None:
+        """Return what an image says of itself; None where there is none that can be read."""
+        with suppress(Exception):
+            return dict(open_group(store, storage_options=self.options).attrs.asdict())
+        return None
+
+
+def _say_again(root: zarr.Group, path: str, attrs: Mapping[str, Any] | None, only_if: Callable[[], bool]) -> None:
+    """Let a group say what it said; or be none again."""
+    if not only_if():
+        return
+    if attrs is None:
+        delete_documents(root, path)
+    elif (there := _opened(root, path)) is not None:
+        try:  # in any case: what failed may have been written
+            put_attributes(there, attrs)
         except Exception:
-            if self._opened(path).attrs.asdict() != attrs:
+            if _opened(root, path).attrs.asdict() != attrs:
                 raise
 
-    def _opened(self, path: str) -> Any:
-        """Open a group as it is now, to be written; None where there is none."""
-        if path and find_member(self.group, path) is None:
-            return None
-        place = member_path(self.group, path).strip("/")
-        return zarr.open_group(self.group.store, path=place, mode="r+", use_consolidated=False)
 
-
-@contextmanager
-def _taken_back(made: Building, named: _Saying | None = None) -> Iterator[None]:
-    """Where something fails, take an image away again, unless it is still named."""
-    try:
-        yield
-    except BaseException:
-        if named is None or named.unsay():
-            with suppress(Exception):  # the error that led here counts
-                made.take_back()
-        else:
-            made.stays()
-        raise
-
-
-def _is_there(plan: Plan) -> bool:
-    """Whether the image that was to be replaced is there as it was: first of all its metadata go."""
-    with suppress(Exception):
-        return spec.is_image(open_group(plan.store, storage_options=plan.storage_options).attrs.asdict())
-    return False
-
-
-def _renew(stale: Iterable[zarr.Group]) -> None:
-    """Gather metadata anew that do not know of a change; the change is made, whether or not this is possible."""
-    for group in stale:
-        try:
-            gather([group])
-        except Exception as error:  # each kind of server's own way of refusing what lies above
-            place = str(group.store_path)
-            warn(
-                f"the metadata that are gathered in {place!r} cannot be renewed ({error}), and their readers do not "
-                f"see the change; gather them again: zarr.consolidate_metadata({place!r})",
-                OmeZarrWarning,
-            )
+def _opened(root: zarr.Group, path: str) -> Any:
+    """Open a group as it is now, to be written; None where there is none."""
+    if path and find_member(root, path) is None:
+        return None
+    place = member_path(root, path).strip("/")
+    return zarr.open_group(root.store, path=place, mode="r+", use_consolidated=False)

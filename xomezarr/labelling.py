@@ -37,6 +37,7 @@ from xomezarr.store import (
     StoreArgument,
     below,
     erase,
+    find_member,
     label_names,
     labels_of,
     open_group,
@@ -172,6 +173,8 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
         raise StoreNotFoundError(
             f"{str(image_store)!r} has no labels {name!r}; it has {', '.join(map(repr, names)) or 'none'}"
         )
+    # labels whose replacing was cut off come back first, and go whole
+    find_member(group, f"labels/{name}")
     if not group.store.supports_deletes:
         raise StoreExistsError(f"nothing in {str(image_store)!r} can be deleted; copy the image without its labels")
 
@@ -183,7 +186,8 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
 
             stage.discard(place)
 
-    leave(target, listing, group.metadata.zarr_format, storage_options, delete)
+    where = below(image_store, f"labels/{name}")
+    leave(target, listing, where, group.metadata.zarr_format, storage_options, delete)
 
 
 def parted(
@@ -264,6 +268,11 @@ class _Labels:
     storage_options: Mapping[str, Any] | None
     name: str
     frame: Frame | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Labels are those of an image that is there."""
+        return False
 
     def begin(self) -> None:
         """Make sure that the image is what it was when the labels were planned.

@@ -17,7 +17,6 @@ from typing import Any
 import xarray as xr
 
 from xomezarr import spec
-from xomezarr.checks import ALPHANUMERIC
 from xomezarr.direct import put_attributes, update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
@@ -37,18 +36,17 @@ from xomezarr.model import Acquisition, Plate, Well
 from xomezarr.planning import Target, known_options, plan_image
 from xomezarr.plate import open_plate
 from xomezarr.store import (
-    ALL_DOCUMENTS,
     StoreArgument,
+    alone,
+    begin_anew,
     below,
-    check_complete,
     default_name,
     erase,
     exists,
     find_member,
-    is_local,
-    names_in,
+    is_bare,
+    is_begun,
     open_group,
-    publish,
     resolve,
     unmarked,
     withheld,
@@ -229,7 +227,6 @@ def to_plate(
     entry = Entry(place, name, version or plate.version or OLDEST, default_name(store))
     with collecting(faults):
         listed = plate.with_entry(entry)
-    taken = plate.taken(place, mode)
     asked, options = Target.split({**options, "mode": mode, "version": entry.version})
     options = known_options(options, "to_plate", faults)
     of_target: list[OmeZarrError] = []
@@ -237,6 +234,7 @@ def to_plate(
         of_target, below(store, place.path), replaced=labels if isinstance(labels, Mapping) else (), **asked
     )
     target = replace(target, path=place.path)
+    taken = plate.taken(place, mode)
     # of a field that is there the plate says more
     faults += [fault for fault in of_target if taken is None or not isinstance(fault, StoreExistsError)]
     faults += [] if taken is None else [taken]
@@ -323,7 +321,7 @@ class _Stored:
         except StoreNotFoundError:
             return nothing
         except NotOmeZarrError as error:
-            if not exists(store, storage_options=storage_options) or _is_begun(resolve(store)):
+            if is_bare(store, storage_options):
                 return nothing
             raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
         said = group.attrs.asdict()
@@ -331,11 +329,9 @@ class _Stored:
         if "plate" in spec.kinds(attrs):
             plate = known.plate if known is not None and known.attrs == attrs else spec.parse_plate(attrs)
             return cls(store, storage_options, group, plate, attrs)
-        if not spec.is_ome(attrs):
-            try:
-                check_complete(group)
-            except OmeZarrError:  # begun by another writer of the same plate
-                return cls(store, storage_options, group, None)
+        # begun by a writer of the same plate; an empty group is as good as nothing
+        if not spec.is_ome(attrs) and (is_begun(group) or is_bare(store, storage_options)):
+            return cls(store, storage_options, group, None, attrs)
         what = "an image" if spec.is_image(attrs) else "something else"
         raise PlateError(f"{str(group.store_path)!r} holds {what} and no plate; give another path")
 
@@ -423,21 +419,6 @@ class _Stored:
                     yield f"well {well.path}, field {field.path}"
 
 
-def _is_begun(target: Any) -> bool:
-    """Whether a folder without metadata holds folders of wells alone: its first writer failed, and others go on."""
-    if not isinstance(target, Path) or not target.is_dir():
-        return False
-    from xomezarr.stage import is_lock
-
-    rows = [path for path in target.iterdir() if not is_lock(path.name)]
-    wells = [path for row in rows if row.is_dir() for path in row.iterdir() if path.name not in ALL_DOCUMENTS]
-    images = [path for well in wells if well.is_dir() for path in well.iterdir() if path.name not in ALL_DOCUMENTS]
-    lines = all(path.is_dir() and ALPHANUMERIC.fullmatch(path.name) for path in (*rows, *wells))
-    # folders of a user's own may be called so too
-    ours = all(path.name.startswith(".") or any((path / name).is_file() for name in ALL_DOCUMENTS) for path in images)
-    return bool(wells) and lines and ours
-
-
 @dataclass(frozen=True, slots=True)
 class _Fields:
     """The images of a plate, as they are listed by it and by its wells.
@@ -460,16 +441,15 @@ class _Fields:
     known: _Stored
     judged: Listed
 
+    @property
+    def is_made(self) -> bool:
+        """A plate is made where there is none."""
+        return True
+
     def begin(self) -> None:
         """Make the group of the plate, with a mark that it is in the making, if there is none."""
-        if self._found().group is not None or (is_local(self.store) and _is_begun(self.store)):
-            return
-        zarr_format, options = spec.zarr_format(self.entry.version), self.storage_options
-        try:
-            with publish(self.store, zarr_format=zarr_format, mode="w-", storage_options=options):
-                pass
-        except StoreExistsError:  # another process was faster
-            self._found()
+        if self._found().group is None:
+            begin_anew(self.store, spec.zarr_format(self.entry.version), self.storage_options)
 
     def withheld(self) -> list[Said]:
         """Let the well name its other images; if it has none, the plate its other wells; if it has none, not be one."""
@@ -491,11 +471,10 @@ class _Fields:
         """Let the plate say what its well will refer to, the well name the image, and the plate the well."""
         stored, place, version = self._found(), self.entry.place, self.entry.version
         listed = stored.with_entry(self.entry, before, self.judged)
-        said: list[Said] = (
-            [] if listed.first is None else [("", stored.saying("", spec.dump_plate(listed.first, version)))]
-        )
+        first = stored.saying("", spec.dump_plate(listed.first, version))
         return [
-            *said,
+            # 74 (MUST): a plate without wells is none yet; who comes next knows of the lines of what was begun in it
+            ("", first if listed.first.wells else withhold(first)),
             (place.row, None),  # a killed writer may have made the group of the well alone
             (place.well, stored.saying(place.well, spec.dump_well(listed.well, version))),
             ("", stored.saying("", spec.dump_plate(listed.plate, version))),
@@ -511,17 +490,16 @@ class _Fields:
                 self._tidy_elsewhere()
 
     def _tidy_folder(self, folder: Path) -> None:
-        from xomezarr import stage
+        from xomezarr.stage import is_lock
 
-        for path in self._above():
-            with suppress(OSError):
-                (folder / path).rmdir()
-        with stage.locked(folder.resolve()):
-            left = {path.name for path in folder.iterdir() if not stage.is_lock(path.name)}
-            if left <= ALL_DOCUMENTS and self._is_none():
-                for name in left:
-                    (folder / name).unlink()
-        # another writer, which has begun meanwhile, goes on in a folder without documents
+        with alone(folder):
+            for path in self._above():
+                with suppress(OSError):
+                    (folder / path).rmdir()
+            if is_bare(folder) and self._is_none():
+                for left in sorted(folder.iterdir()):
+                    if not is_lock(left.name):
+                        left.unlink()
         folder.rmdir()
 
     def _tidy_elsewhere(self) -> None:
@@ -532,7 +510,7 @@ class _Fields:
 
     def _erase_if_empty(self, place: StoreArgument) -> None:
         """Delete a group that has nothing in it but its metadata."""
-        if set(names_in(open_group(place, storage_options=self.storage_options))) <= ALL_DOCUMENTS:
+        if is_bare(place, self.storage_options):
             erase(place, self.storage_options)
 
     def _above(self) -> tuple[str, str]:

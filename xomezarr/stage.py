@@ -223,8 +223,8 @@ def put_back(old: Path | None, target: Path) -> None:
 def make(folder: Path) -> None:
     """Make a folder, and those that it lies in: others, who find these empty, may remove them meanwhile."""
     for left in reversed(range(MAKE_TRIES)):
-        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             return folder.mkdir()
         except FileNotFoundError:
             if not left:
@@ -274,15 +274,35 @@ def is_lock(name: str) -> bool:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, make: bool = False) -> Iterator[None]:
     """Keep all other threads and processes that ask for the same folder out meanwhile.
 
     The lock goes with the process that holds it, however that ends. Where the file system has none, a folder's name
-    stands for it.
+    stands for it, which who comes next takes from a process that has ended. It is given back wherever the folder is
+    by then.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    make
+        Whether it is made if there is none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
     """
     path = folder / LOCK
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = _opened(path)
+        except FileNotFoundError:
+            if not make:
+                raise
+            continue
         try:
             held = _lock(file)
             # whoever had the lock before has removed the file: then another one of that name counts
@@ -295,12 +315,50 @@ def locked(folder: Path) -> Iterator[None]:
             raise
         os.close(file)
     try:
-        with nullcontext() if held else _held_by_name(folder):
-            yield
+        with _found_again(folder) as remove_in:
+            try:
+                with nullcontext() if held else _held_by_name(folder, remove_in):
+                    yield
+            finally:
+                remove_in(os.unlink, LOCK)
     finally:
-        with suppress(OSError):  # a system that does not remove open files
-            path.unlink()
-        os.close(file)
+        # the work is done: what goes wrong here is none of its errors
+        with suppress(OSError):
+            if held:
+                _unlock(file)
+        with suppress(OSError):
+            os.close(file)
+
+
+type RemoveIn = Callable[[Callable[..., None], str], None]
+"""Removes what is in a folder, by a function of `os` and its path below the folder, if that can be done."""
+
+
+@contextmanager
+def _found_again(folder: Path) -> Iterator[RemoveIn]:
+    """Yield what removes things in a folder, were it called otherwise by then."""
+    by_number = {os.unlink, os.rmdir} <= os.supports_dir_fd
+    number = os.open(folder, os.O_RDONLY) if by_number else None
+
+    def remove_in(how: Callable[..., None], path: str) -> None:
+        with suppress(OSError):  # a system that does not remove open files; what the next one has by then
+            how(path, dir_fd=number) if number is not None else how(folder / path)
+
+    try:
+        yield remove_in
+    finally:
+        if number is not None:
+            os.close(number)
+
+
+def _opened(path: Path) -> int:
+    """Open the file of a lock, which may be another user's."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError as error:
+        with suppress(OSError):
+            return os.open(path, os.O_RDONLY)
+        raise error from None
 
 
 def _lock(file: int) -> bool:
@@ -323,6 +381,15 @@ def _lock(file: int) -> bool:
     return True
 
 
+def _unlock(file: int) -> None:
+    """Give a lock back; to close the file is not enough where a process was forked meanwhile, which has it open too."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nothing forks
+        return
+    fcntl.flock(file, fcntl.LOCK_UN)
+
+
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What systems say where a file system has no locks."""
 
@@ -334,7 +401,7 @@ What is done meanwhile takes milliseconds, and seconds where the metadata of a l
 
 
 @contextmanager
-def _held_by_name(folder: Path) -> Iterator[None]:
+def _held_by_name(folder: Path, remove_in: RemoveIn) -> Iterator[None]:
     """Hold a lock that is a folder, in which a file is named by its holder's TOKEN.
 
     A folder takes a name in one step where nothing is, or an empty folder. To take the lock from a process that has
@@ -350,7 +417,7 @@ def _held_by_name(folder: Path) -> Iterator[None]:
             remove(path)
     own = beside(folder / LOCK, "held")
     place = folder / f"{LOCK}.held"
-    own.mkdir()
+    make(own)
     (own / own.name).touch()
     try:
         last, since = "", time.monotonic()
@@ -377,9 +444,8 @@ def _held_by_name(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (place / own.name).unlink(missing_ok=True)
-        with suppress(OSError):  # the next one has it
-            place.rmdir()
+        remove_in(os.unlink, f"{place.name}/{own.name}")
+        remove_in(os.rmdir, place.name)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -579,9 +645,8 @@ def _siblings(target: Path, *purposes: str) -> list[Path]:
 
 def _writer(folder: Path) -> str:
     """Tell from a hidden folder's name whether its writer is ``"alive"``, has ``"ended"``, or is ``"elsewhere"``."""
-    token = TOKEN.fullmatch(folder.name.split(".")[-2])
-    assert token is not None
-    if token["host"] != _host():
+    token = TOKEN.fullmatch(folder.name.rpartition(".")[0].rpartition(".")[2])
+    if token is None or token["host"] != _host():
         return "elsewhere"
     return "alive" if _runs(int(token["pid"]), token["started"]) else "ended"
 

@@ -9,14 +9,15 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from xomezarr import direct, spec
+from xomezarr.direct import wait
 from xomezarr.errors import (
     IncompleteStoreError,
     MetadataError,
@@ -41,6 +42,7 @@ __all__ = [
     "StoreArgument",
     "address",
     "alone",
+    "begin_anew",
     "below",
     "building",
     "check_array",
@@ -51,6 +53,8 @@ __all__ = [
     "erase",
     "exists",
     "find_member",
+    "is_bare",
+    "is_begun",
     "is_local",
     "label_names",
     "labels_of",
@@ -66,7 +70,6 @@ __all__ = [
     "read_mode",
     "resolve",
     "unmarked",
-    "wait",
     "warn_of_others",
     "withheld",
     "withhold",
@@ -86,6 +89,9 @@ DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr
 
 ALL_DOCUMENTS = frozenset(name for names in DOCUMENTS.values() for name in names)
 """Where the metadata of a group lie, of whichever format."""
+
+LEFT_OVER = re.compile(r"(zarr|\.zattrs|\.zgroup)\.[0-9a-f]{32}\.partial")
+"""Documents whose writing in a local folder was cut off, as zarr names them."""
 
 WITHHELD = "withheld"
 """What a group said before that is in the making again, beside the mark."""
@@ -190,11 +196,26 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
 def open_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Group:
     """Open a group below a group, as that is opened; of either format, or of the same only, which is asked sooner.
 
+    One that is missing because its writer was killed while replacing it is put in place first, as `open_group` does.
+
     Raises
     ------
     KeyError
         If there is nothing, or an array.
+    StoreNotFoundError
+        If it is missing so, and cannot be put in place here.
     """
+    try:
+        return _open_member(group, path, alike)
+    except KeyError:
+        root = group.store.root if isinstance(group.store, zarr.storage.LocalStore) else None
+        place = None if root is None else root / member_path(group, path)
+        if place is None or place.exists() or not place.parent.is_dir() or not _recovered(place):
+            raise
+    return _open_member(group, path, alike)
+
+
+def _open_member(group: zarr.Group, path: str, alike: bool) -> zarr.Group:
     if (opened := direct.opened_member(group, path)) is not None:
         return opened
     try:
@@ -280,6 +301,21 @@ def _store(target: StoreLike) -> zarr.abc.store.Store:
     return found
 
 
+def is_bare(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> bool:
+    """Whether at a place there is nothing, but for the metadata of a group, and for what helps to write them."""
+    target = resolve(store)
+    if isinstance(target, Path):
+        from xomezarr.stage import is_lock
+
+        if not target.is_dir():
+            return not target.exists()
+        names = [path.name for path in target.iterdir() if not is_lock(path.name)]
+    else:
+        place, path = _elsewhere(target, storage_options, read_only=True)
+        names = _listed(place, path)
+    return all(name in ALL_DOCUMENTS or LEFT_OVER.fullmatch(name) for name in names)
+
+
 def open_group(
     store: StoreArgument, *, group: str | None = None, storage_options: Mapping[str, Any] | None = None
 ) -> zarr.Group:
@@ -345,26 +381,19 @@ def open_group(
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Building:
-    """A group in the making.
+class Building(Protocol):
+    """A group in the making."""
 
-    Parameters
-    ----------
-    group
-        To be filled.
-    place
-        Puts it where it is to be; elsewhere than in a local folder it is there already.
-    take_back
-        Takes it away again, and puts what was there before back, if that was a local folder.
-    stays
-        Says that it is not to be taken back any more.
-    """
+    @property
+    def group(self) -> zarr.Group:
+        """The group, to be filled."""
+        ...
 
-    group: zarr.Group
-    place: Callable[[], None]
-    take_back: Callable[[], None]
-    stays: Callable[[], None]
+    def place(self) -> None:
+        """Put it where it is to be; elsewhere than in a local folder it is there already."""
+
+    def take_back(self) -> None:
+        """Take it away again, and put what was there before back, if that was a local folder."""
 
 
 @contextmanager
@@ -430,13 +459,81 @@ def building(
             with suppress(Exception):  # the error that led here counts
                 erase(store, storage_options)
         raise
-    there = [True]
+    yield _InPlace(begun, store, storage_options)
 
-    def take_back() -> None:
-        if there:
-            erase(store, storage_options)
 
-    yield Building(begun, lambda: None, take_back, there.clear)
+@dataclass(frozen=True, slots=True)
+class _InPlace:
+    """A group that is made where it is to be."""
+
+    group: zarr.Group
+    store: StoreArgument
+    storage_options: Mapping[str, Any] | None
+
+    def place(self) -> None:
+        """Do nothing: it is there."""
+
+    def take_back(self) -> None:
+        """Delete it."""
+        erase(self.store, self.storage_options)
+
+
+@dataclass(frozen=True, slots=True)
+class _InAFolder:
+    """A group that is made in a hidden folder.
+
+    Parameters
+    ----------
+    group
+        The group.
+    folder
+        Where it is made.
+    target, mode
+        Where it is to be.
+    placed
+        Holds where what it has replaced is now, None if that was nothing, once it is in its place.
+    """
+
+    group: zarr.Group
+    folder: Path
+    target: Path
+    mode: str
+    placed: list[Path | None] = field(default_factory=list)
+
+    def place(self) -> None:
+        """Give it its name. Who changes what lists the images of the one that it replaces is waited for."""
+        from xomezarr import stage
+
+        try:
+            if self.mode == "w-":
+                stage.create(self.folder, self.target)
+                self.placed.append(None)
+                return
+            with stage.locked(self.target) if _is_zarr(self.target) else nullcontext():
+                self.placed.append(stage.replace(self.folder, self.target, _may_go))
+        except FileNotFoundError:
+            if self.folder.exists():
+                raise
+            raise StoreNotFoundError(
+                f"what was written of {str(self.target)!r} is gone: another process has replaced or removed it, or "
+                "the store that it belongs to; write it again"
+            ) from None
+
+    def take_back(self) -> None:
+        """Give what it has replaced its name again."""
+        from xomezarr import stage
+
+        while self.placed:
+            stage.put_back(self.placed[-1], self.target)
+            self.placed.pop()
+
+    def stay(self) -> None:
+        """Remove what it has replaced."""
+        from xomezarr import stage
+
+        while self.placed:
+            if (old := self.placed.pop()) is not None:
+                stage.remove(old)
 
 
 @contextmanager
@@ -453,29 +550,13 @@ def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator
         # the hidden folder's name says nothing to anybody
         told = f"{error.strerror}; nothing can be written there, give another path"
         raise OSError(error.errno, told, str(target)) from None
-    placed: list[Path | None] = []
-
-    def place() -> None:
-        if mode == "w-":
-            stage.create(folder.root, target)
-            placed.append(None)
-        else:
-            placed.append(stage.replace(folder.root, target, _may_go))
-
-    def take_back() -> None:
-        while placed:
-            stage.put_back(placed.pop(), target)
-
-    def stays() -> None:
-        while placed:
-            if (old := placed.pop()) is not None:
-                stage.remove(old)
-
+    made: _InAFolder | None = None
     try:
         group = direct.created_group(folder, zarr_format, _mark())
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
-        yield Building(group, place, take_back, stays)
+        made = _InAFolder(group, folder.root, target, mode)
+        yield made
     except BaseException as error:
         folder.abandon()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -483,7 +564,17 @@ def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator
             raise OSError(error.errno, told, str(target)) from error
         raise
     finally:
-        stays()
+        if made is not None:
+            made.stay()
+
+
+def begin_anew(root: StoreArgument, zarr_format: int, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Make a marked group where there is none, beside what is there."""
+    target = resolve(root)
+    place, path = (
+        (zarr.storage.LocalStore(target), "") if isinstance(target, Path) else _elsewhere(target, storage_options)
+    )
+    direct.put_group(place, path, zarr_format, _mark())
 
 
 def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -666,6 +757,11 @@ def _attributes_of_group(group: zarr.Group, path: str) -> Mapping[str, Any] | No
     return found.attrs.asdict() if isinstance(found, zarr.Group) else None
 
 
+def is_begun(group: zarr.Group) -> bool:
+    """Whether the writing of a group was begun and has not ended: it bears the mark, and no OME metadata yet."""
+    return bool(_told(group.attrs.asdict()))
+
+
 def check_complete(group: zarr.Group) -> None:
     """Refuse a group whose writing was begun and has not ended: that bears the mark, and no OME metadata yet.
 
@@ -776,9 +872,12 @@ def _marked(target: StoreLike, options: dict[str, Any] | None) -> zarr.Group | N
 
 def names_in(group: zarr.Group, path: str = "") -> list[str]:
     """Return the names of all that lies in a group, or below it at a path."""
+    return _listed(group.store, member_path(group, path).rstrip("/"))
 
+
+def _listed(store: zarr.abc.store.Store, path: str) -> list[str]:
     async def listed() -> list[str]:
-        return [name.strip("/") async for name in group.store.list_dir(member_path(group, path).rstrip("/"))]
+        return [name.strip("/") async for name in store.list_dir(path)]
 
     return wait(listed())
 
@@ -841,18 +940,43 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
 
 
 def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
-    """Delete all that is at a place which is no local folder."""
-    store, path = _elsewhere(resolve(place), storage_options)
+    """Delete all that is at a place which is no local folder. What is left of a group meanwhile bears the mark."""
+    target = resolve(place)
+    if (group := _marked(target, dict(storage_options) if storage_options else None)) is not None:
+        documents = DOCUMENTS[group.metadata.zarr_format]
+        _delete(group, [name for name in names_in(group) if name not in documents])
+    store, path = _elsewhere(target, storage_options)
     wait(store.delete_dir(path))
 
 
-def alone(target: StoreLike) -> AbstractContextManager[None]:
-    """Keep other processes from changing what a group lists meanwhile, where that is possible: in a local folder."""
+@contextmanager
+def alone(target: StoreLike, *, make: bool = False) -> Iterator[None]:
+    """Keep other processes from changing what a group lists meanwhile, where that is possible: in a local folder.
+
+    Parameters
+    ----------
+    target
+        Of the group.
+    make
+        Whether its folder is made if there is none.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no folder.
+    """
     if not isinstance(target, Path):
-        return nullcontext()
+        yield
+        return
     from xomezarr import stage
 
-    return stage.locked(target.resolve())
+    target = target.resolve()
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(stage.locked(target, make=make))
+        except FileNotFoundError:
+            raise StoreNotFoundError(f"{str(target)!r} is gone; another process has removed it") from None
+        yield
 
 
 def read_mode(store: StoreLike) -> Literal["r", "r+"]:
@@ -898,13 +1022,6 @@ def _is_array(path: Path) -> bool:
     return isinstance(found, dict) and found.get("node_type") == "array"
 
 
-def wait[T](answer: Coroutine[Any, Any, T]) -> T:
-    """Wait for one of zarr's asynchronous answers; its own way of waiting is the one that its stores are made for."""
-    from zarr.core.sync import sync
-
-    return sync(answer)
-
-
 def _opens(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool:
     """Whether a store that is no local folder is a Zarr hierarchy."""
     try:
@@ -922,10 +1039,7 @@ def _is_zarr_elsewhere(target: StoreLike, storage_options: Mapping[str, Any] | N
         return True
     place, path = _elsewhere(target, storage_options, read_only=True)
 
-    async def only_metadata() -> bool:
-        return all([name.strip("/") in ALL_DOCUMENTS async for name in place.list_dir(path)])
-
-    return wait(only_metadata())
+    return ALL_DOCUMENTS.issuperset(_listed(place, path))
 
 
 def _array_around(target: StoreLike) -> StoreLike | None:

@@ -376,12 +376,12 @@ class Listed:
     Parameters
     ----------
     first
-        What the plate says before the well does; None while there is no plate.
+        What the plate says before the well does; it may have no well yet.
     well, plate
         What they say in the end.
     """
 
-    first: Plate | None
+    first: Plate
     well: Well
     plate: Plate
 
@@ -456,8 +456,7 @@ def with_entry(
         # rows and columns may be idle, and wells may not be where there are none
         first = with_lines(first, place.well)
         last = with_well(first, place.well)
-    # 74 (MUST): a plate without wells is none yet
-    listed = Listed(first if plate is not None and plate.wells else None, well, last)
+    listed = Listed(first, well, last)
     if not faults:
         listed.check(place.well, entry.version, judged, faults)
     raise_all(faults, f"the plate has no place for the image at {place}")

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xomezarr import spec
+from xomezarr.direct import wait
 from xomezarr.errors import UNREADABLE, UNREADABLE_MEMBER
 from xomezarr.lazy import zarr
 from xomezarr.report import Finding
-from xomezarr.store import member_path, names_in, open_group, open_member, wait
+from xomezarr.store import member_path, names_in, open_group, open_member
 
 __all__ = ["Hierarchy", "Node"]
 
