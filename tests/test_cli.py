@@ -464,7 +464,9 @@ def test_ctrl_c_is_one_line_and_130(store: Path, capsys: Any, monkeypatch: pytes
 def test_c8_ctrl_c_while_writing_leaves_no_store_that_looks_whole(tmp_path: Path) -> None:
     source, target = tmp_path / "big.npy", tmp_path / "big.ome.zarr"
     np.lib.format.open_memmap(source, mode="w+", dtype=np.uint16, shape=(256, 1024, 1024)).flush()
-    command = [sys.executable, "-m", "xomezarr.cli", "convert", str(source), str(target), "--dims", "zyx"]
+    # a method that takes its time
+    options = ["--dims", "zyx", "--method", "median"]
+    command = [sys.executable, "-m", "xomezarr.cli", "convert", str(source), str(target), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not [path for path in tmp_path.rglob("*") if path.name in (".zarray", "zarr.json")]:

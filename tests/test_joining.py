@@ -6,12 +6,14 @@ import asyncio
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -563,3 +565,213 @@ def test_c8_half_of_an_image_is_never_named_again(version: str) -> None:
             assert np.array_equal(now.get("nuclei", pixels(3)), pixels(3)), left
             labels_joining(store, 6, mode="w")
             assert np.array_equal(labels_of(store, gathered=True)["nuclei"], pixels(6))
+
+
+@pytest.mark.parametrize("kind", ["labels", "field"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_an_interruption_once_all_is_said_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, kind: str
+) -> None:
+    from xomezarr import joining
+
+    make, join, listed, name = KINDS[kind]
+    store = tmp_path / "a.ome.zarr"
+    make(store, version)
+    join(store, 3)
+    settle, alone = joining._Steps.settle, joining.alone
+    settled: list[bool] = []
+
+    def noted(self: Any) -> None:
+        settle(self)
+        settled.append(True)
+
+    @contextmanager
+    def interrupted(*args: Any, **options: Any) -> Any:
+        with alone(*args, **options):
+            yield
+        if settled:
+            settled.clear()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(joining._Steps, "settle", noted)
+    monkeypatch.setattr(joining, "alone", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        join(store, 5, mode="w", **({"acquisition": 1} if kind == "field" else {}))
+    assert np.array_equal(listed(store, gathered=False)[name], pixels(5))
+    assert xomezarr.validate(store).valid
+    assert not [path for path in store.rglob(".*") if path.is_dir()]
+
+
+class Slow(MemoryStore):
+    """Interrupts the main thread when it is to write a document, and writes it all the same, later."""
+
+    interrupts = ""
+
+    async def set(self, key: str, value: Any, byte_range: Any = None) -> None:
+        if key == self.interrupts:
+            self.interrupts = ""
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.3)
+        await super().set(key, value, byte_range)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_what_is_written_when_ctrl_c_comes_does_not_land_after_its_undoing(version: str) -> None:
+    document = "labels/zarr.json" if version == "0.5" else "labels/.zattrs"
+    for mode, left in (("w-", {"cytoplasm"}), ("w", {"cytoplasm"})):
+        store = Slow()
+        (image_with_nuclei if mode == "w" else new_labels)(store, version)
+        store.interrupts = document
+        with pytest.raises(KeyboardInterrupt):
+            labels_joining(store, 5, mode=mode)
+        time.sleep(0.5)
+        now = labels_of(store, gathered=False)
+        assert now.keys() == left | ({"nuclei"} if mode == "w" else set())
+        assert np.array_equal(now.get("nuclei", pixels(3)), pixels(3))
+    store = Slow()
+    new_plate(store, version)
+    store.interrupts = "zarr.json" if version == "0.5" else ".zattrs"
+    with pytest.raises(KeyboardInterrupt):
+        pixels(5).omezarr.to_plate(store, row="B", column=1, levels=1)
+    time.sleep(0.5)
+    assert fields_of(store, gathered=False).keys() == {"A/1/0"}
+    assert xomezarr.validate(store).valid
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_labels_that_cannot_be_deleted_stay_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    store = tmp_path / "a.ome.zarr"
+    image_with_nuclei(store, version)
+    zarr.consolidate_metadata(store)
+    before = {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+    def refused(target: Path) -> None:
+        raise PermissionError(13, "not yours", str(target))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("xomezarr.stage.discard", refused)
+        with pytest.raises(PermissionError):
+            xomezarr.delete_labels(store, "nuclei")
+    after = {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    assert after == before
+    xomezarr.delete_labels(store, "nuclei")
+    assert labels_of(store, gathered=True).keys() == {"cytoplasm"}
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_a_first_writer_that_fails_takes_nothing_from_another(tmp_path: Path, version: str) -> None:
+    store = tmp_path / "plate.ome.zarr"
+    began, failed = threading.Event(), threading.Event()
+
+    def fail(_: int) -> None:
+        assert began.wait(20)
+        raise ConnectionError("the first one")
+
+    def hold(_: int) -> None:
+        began.set()
+        assert failed.wait(20)
+
+    def first() -> None:
+        try:
+            pixels(1).omezarr.to_plate(store, row="A", column=1, levels=1, version=version, progress=fail, workers=1)
+        except ConnectionError:
+            failed.set()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    pixels(2).omezarr.to_plate(store, row="B", column=2, levels=1, version=version, progress=hold, workers=1)
+    thread.join()
+    assert failed.is_set()
+    assert fields_of(store, gathered=False).keys() == {"B/2/0"}
+    assert xomezarr.validate(store).valid
+    assert sorted(path.name for path in store.iterdir() if path.is_dir()) == ["B"]
+    # and alone it leaves nothing
+    with pytest.raises(ConnectionError):
+        pixels(1).omezarr.to_plate(tmp_path / "other.zarr", row="A", column=1, levels=1, version=version, progress=fail)
+    assert [path.name for path in tmp_path.iterdir()] == [store.name]
+
+
+@pytest.mark.parametrize("left", [".zgroup", ".zattrs", f"zarr.{'0' * 32}.partial", f".zgroup.{'a' * 32}.partial"])
+def test_what_is_left_of_a_group_alone_is_as_good_as_nothing(tmp_path: Path, left: str) -> None:
+    store = tmp_path / "plate.ome.zarr"
+    store.mkdir()
+    (store / left).write_text('{"zarr_format": 2}' if left == ".zgroup" else "{}")
+    pixels(2).omezarr.to_plate(store, row="B", column=2, levels=1)
+    assert fields_of(store, gathered=False).keys() == {"B/2/0"}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    with pytest.raises(errors.PlateError, match="one where nothing is"):
+        pixels(2).omezarr.to_plate(tmp_path / "other", row="B", column=2, levels=1)
+
+
+FORKS = """
+import os, sys, time
+from pathlib import Path
+from xomezarr import stage
+
+folder = Path(sys.argv[1])
+with stage.locked(folder):
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+with stage.locked(folder):
+    print("free", flush=True)
+os.kill(child, 9)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_lock_is_not_kept_by_a_process_that_was_forked_meanwhile(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, str(tmp_path)], capture_output=True, text=True, timeout=50, check=True
+    )
+    assert done.stdout == "free\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_who_replaces_an_image_waits_for_who_changes_its_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: bool
+) -> None:
+    from xomezarr import stage
+
+    def refused(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    if not locks:
+        if sys.platform == "win32":
+            pytest.skip("its locks are the system's")
+        import fcntl
+
+        monkeypatch.setattr(fcntl, "flock", refused)
+    store = tmp_path / "a.ome.zarr"
+    new_labels(store, "0.5")
+    thread = threading.Thread(
+        target=lambda: pixels(9).omezarr.to_zarr(store, mode="w", levels=2, labels={"cytoplasm": pixels(2)})
+    )
+    with stage.locked(store):
+        thread.start()
+        time.sleep(1)
+        assert np.array_equal(zarr.open_array(store / "0", mode="r")[...], pixels())
+    thread.join()
+    assert np.array_equal(zarr.open_array(store / "0", mode="r")[...], pixels(9))
+    assert not [path for path in tmp_path.rglob(".*") if path.name not in (".zattrs", ".zgroup", ".zarray")]
+
+
+def test_what_is_written_into_a_store_that_is_replaced_meanwhile_is_an_error(tmp_path: Path) -> None:
+    store = tmp_path / "a.ome.zarr"
+    new_labels(store, "0.5")
+
+    def replaced(_: int) -> None:
+        if not np.array_equal(zarr.open_array(store / "0", mode="r")[...], pixels(9)):
+            pixels(9).omezarr.to_zarr(store, mode="w", levels=2, labels={"cytoplasm": pixels(2)}, version="0.5")
+
+    with pytest.raises(OmeZarrError, match="another process has replaced or removed it"):
+        labels_joining(store, 5, progress=replaced, workers=1)
+    assert labels_of(store, gathered=False).keys() == {"cytoplasm"}
+    assert not [path for path in tmp_path.rglob(".*") if path.is_dir()]

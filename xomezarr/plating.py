@@ -448,8 +448,9 @@ class _Fields:
 
     def begin(self) -> None:
         """Make the group of the plate, with a mark that it is in the making, if there is none."""
-        if self._found().group is None:
-            begin_anew(self.store, spec.zarr_format(self.entry.version), self.storage_options)
+        found = self._found()
+        if found.plate is None and (found.group is None or not is_begun(found.group)):
+            begin_anew(self.store, spec.zarr_format(self.entry.version), self.storage_options, found.attrs)
 
     def withheld(self) -> list[Said]:
         """Let the well name its other images; if it has none, the plate its other wells; if it has none, not be one."""

@@ -504,20 +504,12 @@ class _InAFolder:
         """Give it its name. Who changes what lists the images of the one that it replaces is waited for."""
         from xomezarr import stage
 
-        try:
-            if self.mode == "w-":
-                stage.create(self.folder, self.target)
-                self.placed.append(None)
-                return
-            with stage.locked(self.target) if _is_zarr(self.target) else nullcontext():
-                self.placed.append(stage.replace(self.folder, self.target, _may_go))
-        except FileNotFoundError:
-            if self.folder.exists():
-                raise
-            raise StoreNotFoundError(
-                f"what was written of {str(self.target)!r} is gone: another process has replaced or removed it, or "
-                "the store that it belongs to; write it again"
-            ) from None
+        if self.mode == "w-":
+            stage.create(self.folder, self.target)
+            self.placed.append(None)
+            return
+        with stage.locked(self.target) if _is_zarr(self.target) else nullcontext():
+            self.placed.append(stage.replace(self.folder, self.target, _may_go))
 
     def take_back(self) -> None:
         """Give what it has replaced its name again."""
@@ -558,7 +550,13 @@ def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator
         made = _InAFolder(group, folder.root, target, mode)
         yield made
     except BaseException as error:
+        gone = not folder.root.exists() and not (made and made.placed)
         folder.abandon()
+        if isinstance(error, FileNotFoundError) and gone:
+            raise StoreNotFoundError(
+                f"what was written of {str(target)!r} is gone: another process has replaced or removed it, or the "
+                "store that it belongs to; write it again"
+            ) from error
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             told = f"{error.strerror}: what was written of the store is removed again; `plan` tells how large it is"
             raise OSError(error.errno, told, str(target)) from error
@@ -568,13 +566,15 @@ def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator
             made.stay()
 
 
-def begin_anew(root: StoreArgument, zarr_format: int, storage_options: Mapping[str, Any] | None = None) -> None:
-    """Make a marked group where there is none, beside what is there."""
+def begin_anew(
+    root: StoreArgument, zarr_format: int, storage_options: Mapping[str, Any] | None, attributes: Mapping[str, Any]
+) -> None:
+    """Make a marked group where there is none, or an empty one with attributes, beside what is there."""
     target = resolve(root)
     place, path = (
         (zarr.storage.LocalStore(target), "") if isinstance(target, Path) else _elsewhere(target, storage_options)
     )
-    direct.put_group(place, path, zarr_format, _mark())
+    direct.put_group(place, path, zarr_format, {**attributes, **_mark()})
 
 
 def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str, Any] | None = None) -> None:
