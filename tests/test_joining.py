@@ -610,7 +610,7 @@ class Slow(MemoryStore):
     async def set(self, key: str, value: Any, byte_range: Any = None) -> None:
         if key == self.interrupts:
             self.interrupts = ""
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
             await asyncio.sleep(0.3)
         await super().set(key, value, byte_range)
 
@@ -708,18 +708,26 @@ def test_what_is_left_of_a_group_alone_is_as_good_as_nothing(tmp_path: Path, lef
 
 
 FORKS = """
-import os, sys, time
+import os, sys, threading, time
 from pathlib import Path
 from xomezarr import stage
 
 folder = Path(sys.argv[1])
+
+def follow():
+    with stage.locked(folder):
+        pass
+
 with stage.locked(folder):
     child = os.fork()
     if not child:
         time.sleep(60)
         os._exit(0)
-with stage.locked(folder):
-    print("free", flush=True)
+    thread = threading.Thread(target=follow)
+    thread.start()
+    time.sleep(0.5)
+thread.join(20)
+print("free" if not thread.is_alive() else "held", flush=True)
 os.kill(child, 9)
 os.waitpid(child, 0)
 """
