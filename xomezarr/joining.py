@@ -1,9 +1,9 @@
 """Put an image beside others in a store, and let what lists them name it: labels of an image, a field of a plate.
 
 Nothing names an image before it is whole. A local folder takes the place of another in one step; elsewhere nothing
-names the one that is replaced until the new one is whole. Each step that is taken is kept with what undoes it. What
-fails before all is said is undone, the last step first, but for an image elsewhere that was being replaced already:
-that is gone. Once all is said nothing is undone any more.
+names the one that is replaced until the new one is whole. Each step is kept with what undoes it. What fails before all
+is said is undone, the last step first, but for an image elsewhere that was being replaced already: that is gone. Once
+all is said nothing is undone any more.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ Beside a store NAME there may be hidden folders, which TOKEN says the writer of:
     .NAME.TOKEN.partial   is being written
     .NAME.TOKEN.new       is whole, and about to take the name
     .NAME.TOKEN.old       had the name, and is being deleted
+    .NAME.TOKEN.kept      had the name and is no store: another's, which an error names
 
 Where the system exchanges two names in one step, NAME is always there. Elsewhere it becomes TOKEN's ``.old``, then
 TOKEN's ``.new`` becomes NAME. While NAME is missing, both are there, and only then: the writer, or whoever opens or
-writes NAME first if the writer was killed, does the second rename.
+writes NAME first if the writer was killed, does the second rename. NAME may be a store, or labels or a field in one.
 
 In a folder whose metadata several processes change there may be ``.xomezarr.lock``, and where the file system has no
 locks ``.xomezarr.lock.held``, in which a file is called after the TOKEN of who holds it, and
