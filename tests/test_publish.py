@@ -48,7 +48,9 @@ def read(store: Any) -> Any:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Return all files, by their paths, but for the lock that a killed process had: the next one takes it."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not stage.is_lock(path.name)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def names(folder: Path) -> list[str]:
