@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -508,7 +508,10 @@ class _InAFolder:
             stage.create(self.folder, self.target)
             self.placed.append(None)
             return
-        with stage.locked(self.target) if _is_zarr(self.target) else nullcontext():
+        with ExitStack() as lock:
+            if _is_zarr(self.target):
+                with suppress(FileNotFoundError, PermissionError):  # another replaces it too; it is another user's
+                    lock.enter_context(stage.locked(self.target))
             self.placed.append(stage.replace(self.folder, self.target, _may_go))
 
     def take_back(self) -> None:
