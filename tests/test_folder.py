@@ -6,7 +6,7 @@ import json
 import re
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xomezarr
@@ -31,7 +31,8 @@ from xomezarr.errors import (
     StoreNotFoundError,
     UnitError,
 )
-from xomezarr.folder import FIELDS, Pattern, open_images, scan
+from xomezarr.folder import open_images, scan
+from xomezarr.naming import FIELDS, Pattern
 
 PATTERN = "{row}{column}_s{field}_{channel}.tif"
 CHANNELS = ("DAPI", "GFP")
@@ -199,9 +200,9 @@ def test_a_field_named_twice_is_the_same_text(tmp_path: Path) -> None:
 def test_what_is_written_into_names_is_read_from_them(places: list[tuple[str, int, int, int]], width: int) -> None:
     pattern = Pattern.of("{row}{column}_f{field}-{*}ch{channel}_z{z}.tif")
     for row, column, field, z in places:
-        match = pattern.regex.fullmatch(f"{row}{column:0{width}d}_f{field:0{width}d}-noise-chGFP 2_z{z:0{width}d}.tif")
-        assert match is not None
-        said: Mapping[str, str] = match.groupdict()
+        reading = pattern.read(f"{row}{column:0{width}d}_f{field:0{width}d}-noise-chGFP 2_z{z:0{width}d}.tif")
+        assert reading is not None
+        said = reading.said
         assert (said["row"], int(said["column"]), int(said["field"]), int(said["z"])) == (row, column, field, z)
         assert said["channel"] == "GFP 2"
 
@@ -215,16 +216,152 @@ def test_what_is_written_into_names_is_read_from_them(places: list[tuple[str, in
 def test_numbers_side_by_side_are_told_apart_by_their_widths(
     drawn: list[tuple[int, ...]], fields: list[str], widths: list[int], open_one: int
 ) -> None:
-    """One of them may go without, as it has what is left; not a row that another follows, which is letters then."""
-    bare = open_one if open_one < 4 and (fields[open_one] != "row" or open_one == 3) else None
+    """One of them may go without, as it has what is left."""
+    bare = open_one if open_one < 4 else None
     said = [f"{{{f}}}" if i == bare else f"{{{f}:{w}}}" for i, (f, w) in enumerate(zip(fields, widths, strict=True))]
     pattern = Pattern.of("".join(said) + "_{:2}.tif")
     for numbers in drawn:
         name = "".join(f"{number:0{width}}" for number, width in zip(numbers, widths, strict=True))
-        match = pattern.regex.fullmatch(f"{name}_xy.tif")
-        assert match is not None
-        assert [int(match[field]) for field in fields] == list(numbers)
-        assert pattern.regex.fullmatch(f"{name}_xyz.tif") is None
+        reading = pattern.read(f"{name}_xy.tif")
+        assert reading is not None
+        assert [int(reading.spelled(field)) for field in fields] == list(numbers)
+        assert pattern.read(f"{name}_xyz.tif") is None
+
+
+TEXTS = {
+    "row": ["A", "AB", "1", "12"],
+    "column": ["1", "12", "03"],
+    "well": ["A1", "AB12", "B03"],
+    "field": ["1", "12", "a", "a1", "1a", "s2"],
+    "z": ["1", "12"],
+    "t": ["3", "45"],
+    "acquisition": ["1", "23"],
+    "channel": ["DAPI", "1", "w1", "a_b", "GFP-2", "_"],
+    "": ["", "x", "x1", "7", "_q"],
+}
+SHAPES = {
+    "row": "[A-Za-z]+|[0-9]+",
+    "well": "[A-Za-z]+[0-9]+",
+    "field": "[A-Za-z0-9]+",
+    "channel": "[^/]+",
+    "": "[^/]*",
+}
+"""What fields may hold; those that are not named are numbers."""
+
+PLACES = ["row", "column"], ["column", "row"], ["well"]
+
+
+@st.composite
+def patterns_and_names(draw: st.DrawFn) -> tuple[list[tuple[str, str, str]], str, dict[str, str]]:
+    """Return literals, fields and widths, and a name that is made of them with what it says."""
+    others = ["field", "z", "t", "channel", "acquisition", "", "", "well again"]
+    fields = [*draw(st.sampled_from(PLACES)), *draw(st.lists(st.sampled_from(others), max_size=3, unique=True))]
+    fields = draw(st.permutations(fields))
+    fields = [
+        "well" if field == "well again" else field for field in fields if field != "well again" or "well" in fields
+    ]
+    literal = st.sampled_from(["", "", "_", "-", "s", "1", ".", "_s"])
+    parts, name, said = [], "", dict[str, str]()
+    for field in fields:
+        between, width = draw(literal), draw(st.sampled_from(["", "", "", "2"])) if field != "well" else ""
+        options = [text for text in TEXTS[field] if not width or len(text) == 2]
+        text = said.get(field) if field else None
+        text = draw(st.sampled_from(options)) if text is None else text
+        name += between + text
+        parts.append((between, field, width))
+        if field:
+            said[field] = text
+    return parts, f"{name}.tif", said
+
+
+def split(parts: list[tuple[str, str, str]], name: str, said: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Yield what a name says, by all ways to take it apart."""
+    if not parts:
+        if name == ".tif":
+            yield said
+        return
+    between, field, width = parts[0]
+    if not name.startswith(between):
+        return
+    left = name.removeprefix(between)
+    for end in range(len(left) + 1):
+        text = left[:end]
+        if (not re.fullmatch(SHAPES.get(field, "[0-9]+"), text)) or (width and end != int(width)):
+            continue
+        if field and said.get(field, text) != text:
+            continue
+        yield from split(parts[1:], left[end:], {**said, field: text} if field else said)
+
+
+@settings(max_examples=1500)
+@given(patterns_and_names())
+def test_a_name_is_read_as_it_was_made_or_not_at_all(
+    drawn: tuple[list[tuple[str, str, str]], str, dict[str, str]],
+) -> None:
+    parts, name, said = drawn
+    text = "".join(f"{between}{{{field}{width and ':'}{width}}}" for between, field, width in parts) + ".tif"
+    ways = {tuple(sorted(way.items())): way for way in split(parts, name, {})}
+    free = any(not field and not width for _, field, width in parts)
+    try:
+        reading = Pattern.of(text).read(name)
+    except PatternError:
+        assert len(ways) > 1, text
+    else:
+        # beside what does not matter numbers are taken whole, which leaves one way, another, or none
+        assert reading is None if not ways else free or reading is not None
+        if reading is not None:
+            assert tuple(sorted(reading.said.items())) in ways, text
+            assert free or (len(ways) == 1 and reading.said == said), text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "found"),
+    [
+        # ImageXpress, with the thumbnails' or the files' identifiers behind
+        ("{}_{well}_s{field}_w{channel:1}{}.tif", "Screen 3_B02_s4_w1A9F-77.tif", ("B", "02", "4", "1")),
+        # CellVoyager
+        (
+            "{}_{well}_T{t}F{field:3}L{acquisition}A{}Z{z}C{channel}.tif",
+            "AS_09125_F12_T0001F003L01A02Z05C02.tif",
+            ("F", "12", "003", "02"),
+        ),
+        # Opera Phenix, Operetta
+        (
+            "r{row:2}c{column:2}f{field}p{z}-ch{channel}sk{t}fk{}fl{}.tiff",
+            "r02c11f07p01-ch3sk1fk1fl1.tiff",
+            ("02", "11", "07", "3"),
+        ),
+        # INCell
+        (
+            "{row} - {column}(fld {field} wv {channel} - {}).tif",
+            "C - 04(fld 2 wv UV - DAPI).tif",
+            ("C", "04", "2", "UV"),
+        ),
+        # ScanR
+        (
+            "{well}--W{}--P{field}--Z{z}--T{t}--{channel}.tif",
+            "B07--W00019--P00002--Z00000--T00000--Cy3.tif",
+            ("B", "07", "00002", "Cy3"),
+        ),
+        # Leica Matrix
+        (
+            "image--L{}--S{}--U{row:2}--V{column:2}--J{}--X{field:2}--Y{}--T{t}--Z{z}--C{channel}.tif",
+            "image--L0--S0--U01--V02--J8--X03--Y01--T0000--Z00--C01.tif",
+            ("01", "02", "03", "01"),
+        ),
+        # the Broad Bioimage Benchmark Collection
+        ("{}_{row}{column}_w{channel}_{}.tif", "IXMtest_A01_w2_B6D1-4F.tif", None),
+        ("{}_{row}{column:2}_s{field}_w{channel:1}{}.tif", "cdp2bioactives_a01_s1_w1d7f.tif", ("a", "01", "1", "1")),
+    ],
+)
+def test_names_of_microscopes(pattern: str, name: str, found: tuple[str, ...] | None) -> None:
+    reading = Pattern.of(pattern).read(name)
+    assert reading is not None
+    said = reading.said
+    if well := said.pop("well", ""):
+        said |= {"row": well.rstrip("0123456789"), "column": well.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")}
+    if found is not None:
+        assert tuple(said[field] for field in ("row", "column", "field", "channel")) == found
 
 
 # --- faults ----------------------------------------------------------------------
@@ -241,9 +378,42 @@ def test_numbers_side_by_side_are_told_apart_by_their_widths(
     ],
 )
 def test_numbers_beside_what_does_not_matter_are_taken_whole(pattern: str, name: str, found: dict[str, str]) -> None:
-    match = Pattern.of(pattern).regex.fullmatch(name)
-    assert match is not None
-    assert match.groupdict() == found
+    reading = Pattern.of(pattern).read(name)
+    assert reading is not None
+    assert reading.said == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "part"),
+    [
+        ("{well}{field}.tif", "A011.tif", r"as well 'A0', field '11'; or as well 'A01', field '1'; .*{row}{column:2}"),
+        (
+            "{row}{column}{field}.tif",
+            "A123.tif",
+            r"as column '1', field '23'; .* how wide {column} is, such as {column:2}",
+        ),
+        ("{row}{column:2}{field}{z}.tif", "A12345.tif", r"as field '3', z '45'; or .*{field:2}"),
+        ("{well}_{z}{t:2}{channel}.tif", "A1_12345.tif", r"as z '1', t '23', channel '45'; or .*{z:2}"),
+        ("{row}{field}_{column}.tif", "ABC_1.tif", r"as row 'A', field 'BC'; or .*{row:2}"),
+        ("{row}{column}.tif", "001012.tif", r"as row '0', column '01012'; or .*{row:2}"),
+        ("{well}_{channel}{}.tif", "A1_DAPI.tif", r"as channel 'D'; or as channel 'DA'; .*{channel:2}"),
+        ("{well}_{}{channel}.tif", "A1_DAPI.tif", r"as channel 'DAPI'; or .*{channel:2}"),
+        ("{}{field}_{well}.tif", "ab_A1.tif", r"as field 'ab'; or as field 'b'; .*{field:2}"),
+        ("{}{well}.tif", "plateA1.tif", r"as well 'plateA1'; or as well 'lateA1'; .*{row}{column:2}"),
+        ("{row}{}_{column}.tif", "AB_1.tif", r"as row 'A'; or as row 'AB'; .*{row:2}"),
+        (
+            "{}_{well}_{channel}.tif",
+            "a_B03_c_B04_x.tif",
+            r"as well 'B03', channel 'c_B04_x'; or as well 'B04', channel 'x'",
+        ),
+        ("{row}_{channel}_{column}_{z}_{}.tif", "A_1_2_3_4_5.tif", r"in two ways"),
+    ],
+)
+def test_c7_a_name_that_can_be_read_in_two_ways_is_an_error(tmp_path: Path, pattern: str, name: str, part: str) -> None:
+    (tmp_path / name).touch()
+    (tmp_path / "others.txt").touch()
+    with pytest.raises(PatternError, match=part):
+        scan(tmp_path, pattern)
 
 
 @pytest.mark.parametrize(
@@ -256,19 +426,6 @@ def test_numbers_beside_what_does_not_matter_are_taken_whole(pattern: str, name:
         ("{well}_{column}.tif", r"has {well}, .* and {column} too"),
         ("{row}{column.tif", r"a brace of the pattern"),
         ("{row}column}.tif", r"a brace of the pattern"),
-        ("{well}{field}.tif", r"{well} and {field} side by side, and digits .* may belong .*{row}{column:2}"),
-        ("{row}{column}{field}.tif", r"{column} and {field} side by side, and digits .*{column:2} for two"),
-        ("{row}{column:2}{field}{z}.tif", r"{field} and {z} side by side, and digits .*{field:2}"),
-        ("{well}_{z}{t:2}{channel}.tif", r"{z} and {channel} side by side, and digits .*{z:2}"),
-        ("{row}{field}_{column}.tif", r"{row} and {field} side by side, and letters .*{row:2}"),
-        ("{well}_{channel}{}.tif", r"{channel} and {} side by side, .*{channel:2}"),
-        ("{well}_{}{channel}.tif", r"{} and {channel} side by side, .*{channel:2}"),
-        ("{well}{}{field}.tif", r"{well} and {field} side by side, and digits"),
-        ("{well}{}{z}.tif", r"{well} and {z} side by side, and digits"),
-        ("{well}{*}{z:2}{t}.tif", r"{well} and {t} side by side, and digits"),
-        ("{}{field}_{well}.tif", r"{} and {field} side by side"),
-        ("{}{well}.tif", r"{} and {well} side by side, .*{row:2}{column}"),
-        ("{row}{}_{column}.tif", r"{row} and {} side by side"),
         ("{row}{column:0}.tif", r"'{column:0}', whose width is no number of characters; .*{column:2}"),
         ("{row}{column:2d}.tif", r"'{column:2d}', whose width"),
         ("{well:3}.tif", r"gives a width to {well}.*{row}{column:3}"),
@@ -283,7 +440,7 @@ def test_c7_a_pattern_that_cannot_be_used_says_why(folder: Path, pattern: str, p
 def test_rows_that_are_numbers_have_a_width(tmp_path: Path) -> None:
     for row, column in product((1, 2), (1, 12)):
         write(tmp_path, f"{row:03}{column:03}_a.tif")
-    with pytest.raises(PatternError, match=r"give a pattern that matches, .* numbers have a width, such as {row:2}"):
+    with pytest.raises(PatternError, match=r"in two ways: as row '0', .* such as {row:2}"):
         scan(tmp_path, "{row}{column}_{channel}.tif")
     found = scan(tmp_path, "{row:3}{column:3}_{channel}.tif")
     assert (found.rows, found.columns) == (("1", "2"), ("1", "12"))

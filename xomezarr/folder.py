@@ -10,8 +10,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise, product, zip_longest
+from dataclasses import dataclass
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -34,61 +34,12 @@ from xomezarr.errors import (
 )
 from xomezarr.grid import REGULAR_WITHIN
 from xomezarr.model import Channel
+from xomezarr.naming import Pattern, Reading
 from xomezarr.units import same_unit
 from xomezarr.wells import TOLD
 
 __all__ = ["Folder", "Found", "Pattern", "PlateImage", "open_images", "scan"]
 
-
-NUMBER = frozenset({"digits"})
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What may stand in the place of a field.
-
-    Parameters
-    ----------
-    regex
-        What matches it.
-    starts, ends
-        What its first and its last character may be: a letter, a digit.
-    """
-
-    regex: str
-    starts: frozenset[str] = NUMBER
-    ends: frozenset[str] = NUMBER
-
-    def of_width(self, width: str) -> str:
-        """Return what matches as many characters of it."""
-        return re.sub(r"\+\??", f"{{{width}}}", self.regex)
-
-
-ALL = frozenset({"letters", "digits"})
-
-LETTERS = Kind(r"[A-Za-z]+", frozenset({"letters"}), frozenset({"letters"}))
-"""A row that another field follows at once: where it is a number, its width is needed to tell the two apart."""
-
-TEXT = Kind("", frozenset(), frozenset())
-"""What stands in the pattern itself, and is part of nothing else."""
-
-FREE = Kind("", ALL, ALL)
-"""What does not matter, which may be nothing at all."""
-
-FIELDS: Mapping[str, Kind] = {
-    "well": Kind(r"[A-Za-z]+\d+", starts=frozenset({"letters"})),
-    "row": Kind(r"[A-Za-z]+|\d+", ALL, ALL),
-    "column": Kind(r"\d+"),
-    "field": Kind(r"\d+|[A-Za-z0-9]+?", ALL, ALL),
-    "acquisition": Kind(r"\d+"),
-    "channel": Kind(r"[^/]+?", ALL, ALL),
-    "z": Kind(r"\d+"),
-    "t": Kind(r"\d+"),
-}
-"""What may stand in a pattern between braces."""
-
-ANYTHING = ("", "*")
-"""What stands between braces for what does not matter."""
 
 STACKED = ("t", "channel", "z")
 """Fields whose files become one image, in the order of its dimensions."""
@@ -99,171 +50,11 @@ DIMENSIONS: Mapping[str, str] = {"t": "t", "channel": "c", "z": "z"}
 APART = ("field", "t", "acquisition")
 """Fields that may tell files apart of which each is an image with planes and channels."""
 
-EXAMPLE = "{row}{column}_s{field}_{channel}.tif"
-
 LARGEST_BLOCK = 2**25
 """Bytes of a file that are read at once: a plane of 4096 × 4096 pixels of 16 bits."""
 
 Place = tuple[str, str, str]
 """The files of an image by ``t``, ``channel`` and ``z``, as they are spelled in the names; empty where none is said."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A naming pattern.
-
-    Parameters
-    ----------
-    text
-        As it was given.
-    regex
-        What matches a name, with a group for each field.
-    fields
-        The fields that it names.
-    """
-
-    text: str
-    regex: re.Pattern[str]
-    fields: frozenset[str]
-
-    @classmethod
-    def of(cls, text: str) -> Pattern:
-        """Read a pattern.
-
-        >>> match = Pattern.of("{row}{column}_s{field}_{channel}.tif").regex.fullmatch("B07_s2_DAPI.tif")
-        >>> match.groupdict()
-        {'row': 'B', 'column': '07', 'field': '2', 'channel': 'DAPI'}
-        >>> Pattern.of("{row:3}{column:3}{field:3}.tif").regex.fullmatch("002012001.tif").groups()
-        ('002', '012', '001')
-
-        Raises
-        ------
-        PatternError
-            If it names a field that is not known, no well, or one in two ways, or does not tell two fields apart.
-        """
-        faults: list[OmeZarrError] = []
-        parts: list[_Part] = []
-        for literal, field in re.findall(r"([^{}]*)(\{[^{}]*\}|$)", text):
-            if literal:
-                parts.append(_Part(re.escape(literal)))
-            if field:
-                with collecting(faults):
-                    parts.append(_Part.of(field, text, parts))
-        parts = [
-            replace(part, regex=f"(?P<row>{LETTERS.regex})", kind=LETTERS)
-            if part.name == "row" and not part.fixed and after is not None and after.name
-            else part
-            for part, after in zip_longest(parts, parts[1:])
-        ]
-        faults += _unclear(parts, text)
-        seen = {part.name for part in parts if part.name}
-        if set("{}") & set(re.sub(r"\{[^{}]*\}", "", text)):
-            faults.append(PatternError(f"a brace of the pattern {text!r} has no other; close each: {EXAMPLE!r}"))
-        if "well" not in seen and not {"row", "column"} <= seen and not faults:
-            faults.append(
-                PatternError(
-                    f"the pattern {text!r} does not say which well a file belongs to; name {{well}}, or {{row}} and "
-                    f"{{column}}: {EXAMPLE!r}"
-                )
-            )
-        if "well" in seen and (twice := [f"{{{name}}}" for name in ("row", "column") if name in seen]):
-            faults.append(
-                PatternError(
-                    f"the pattern {text!r} has {{well}}, row and column in one, and {' and '.join(twice)} too, "
-                    f"which may say another; keep one of both, and put {{}} in the place of the other: {EXAMPLE!r}"
-                )
-            )
-        raise_all(faults, "the pattern cannot be used")
-        return cls(text, re.compile("".join(part.regex for part in parts)), frozenset(seen))
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part of a pattern.
-
-    Parameters
-    ----------
-    regex
-        What matches it.
-    name
-        Of the field; empty for other text, and for what does not matter.
-    kind
-        Of the field.
-    fixed
-        Whether it is known how long it is, or what it is.
-    """
-
-    regex: str
-    name: str = ""
-    kind: Kind = TEXT
-    fixed: bool = True
-
-    @classmethod
-    def of(cls, field: str, text: str, before: Sequence[_Part]) -> _Part:
-        """Read what stands between braces.
-
-        Raises
-        ------
-        PatternError
-            If it is no field, or its width is none.
-        """
-        name, colon, width = (part.strip() for part in field[1:-1].partition(":"))
-        if name not in ANYTHING and name not in FIELDS:
-            known = ", ".join(f"{{{one}}}" for one in FIELDS)
-            raise PatternError(
-                f"the pattern {text!r} has the field {field!r}, which is not known; the fields are {known}, "
-                f"and {{}} for what does not matter: {EXAMPLE!r}"
-            )
-        if colon and not (width.isdecimal() and int(width)):
-            raise PatternError(
-                f"the pattern {text!r} has the field {field!r}, whose width is no number of characters; "
-                f"give one, such as {{{name}:2}}"
-            )
-        if colon and name == "well":
-            raise PatternError(
-                f"the pattern {text!r} gives a width to {{well}}, which is row and column in one; "
-                f"give it to the column: {{row}}{{column:{width}}}"
-            )
-        if name in ANYTHING:
-            return cls(f"[^/]{{{width}}}" if colon else "[^/]*?", kind=FREE, fixed=bool(colon))
-        kind = FIELDS[name]
-        if any(part.name == name for part in before):
-            # once more the same text, as where a folder and the files in it are named by their well
-            return cls(f"(?P={name})", name, kind)
-        return cls(f"(?P<{name}>{kind.of_width(width) if colon else kind.regex})", name, kind, fixed=bool(colon))
-
-
-def _unclear(parts: Sequence[_Part], text: str) -> Iterator[PatternError]:
-    """Yield an error for each two fields of which nothing tells where one ends and the other begins.
-
-    Beside what does not matter a number is taken whole; what is on the two sides of it may meet, as it may be nothing.
-    """
-    for index, part in enumerate(parts):
-        common = part.kind.ends
-        for after in parts[index + 1 :] if not part.fixed else ():
-            between = common & after.kind.starts
-            free = not (part.name and after.name) and not after.fixed
-            whole = NUMBER in (part.kind.ends, after.kind.starts)
-            if between and not after.fixed and not (free and (whole or part.name == after.name)):
-                yield _side_by_side(part, after, between, text)
-                break
-            # through what has a width, or may be nothing, what follows it may be met
-            if after.kind is not FREE or after.fixed:
-                common = between & (after.kind.ends if after.fixed else frozenset())
-            if not common or not part.name:
-                break
-
-
-def _side_by_side(part: _Part, after: _Part, between: frozenset[str], text: str) -> PatternError:
-    """Say of two fields that they are not told apart, and how wide one of them may be said to be."""
-    wide = {"well": "{row}{column:2}"}.get(part.name, f"{{{part.name}:2}}")
-    if not part.name:
-        wide = {"well": "{row:2}{column}"}.get(after.name, f"{{{after.name}:2}}")
-    return PatternError(
-        f"the pattern {text!r} has {{{part.name}}} and {{{after.name}}} side by side, and "
-        f"{' or '.join(sorted(between))} between them may belong to either; say how wide one is, such as "
-        f"{wide} for two characters"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,25 +65,21 @@ class Found:
     ----------
     path
         Of the file.
-    match
-        The parts of its name, below the folder.
+    reading
+        Of its name, below the folder.
     """
 
     path: Path
-    match: re.Match[str]
+    reading: Reading
+
+    @property
+    def name(self) -> str:
+        """Its name below the folder."""
+        return self.reading.name
 
     def spelled(self, field: str) -> str:
         """Return what stands in the name for a field; empty where the pattern does not have it."""
-        said: str = self.match.groupdict().get(field) or ""
-        return said
-
-    def renamed(self, spelled: Mapping[str, str]) -> str:
-        """Return the name of a file beside this one in which other text stands for some fields."""
-        name = self.match.string
-        for field in sorted(spelled, key=lambda field: self.match.start(field), reverse=True):
-            start, end = self.match.span(field)
-            name = name[:start] + spelled[field] + name[end:]
-        return name
+        return self.reading.spelled(field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,12 +192,12 @@ def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
         How they are named below the folder: ``{row}`` and ``{column}``, or both as ``{well}``; ``{field}``,
         ``{channel}``, ``{z}``, ``{t}`` and ``{acquisition}`` as far as they are said; ``{}`` for what does not matter.
         ``{column:2}`` is as many characters wide, which tells it from digits beside it; a number beside ``{}`` is taken
-        whole. Zeros before numbers are left out.
+        whole. Zeros before numbers are left out. A name that can be read in two ways is an error.
 
     Raises
     ------
     PatternError
-        If the pattern cannot be used, or no file is named so.
+        If the pattern cannot be used, no file is named so, or one can be read in two ways.
     StoreNotFoundError
         If there is no such folder.
     OmeZarrError
@@ -425,20 +212,21 @@ def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
     place = Path(folder).expanduser()
     if not place.is_dir():
         raise StoreNotFoundError(f'there is no folder "{place}"; give the one that holds the images')
-    found, others = [], []
+    found: list[Found] = []
+    others: list[str] = []
+    faults: list[OmeZarrError] = []
     for path in _files(place, below="/" in pattern):
         name = path.relative_to(place).as_posix()
-        match = read.regex.fullmatch(name)
-        if match is None:
-            others.append(name)
-        else:
-            found.append(Found(path, match))
+        with collecting(faults):
+            reading = read.read(name)
+            if reading is None:
+                others.append(name)
+            else:
+                found.append(Found(path, reading))
+    raise_all(faults[:1], "the files cannot be told apart")
     if not found:
         seen = f"{len(others)} files, the first of them {others[0]!r}" if others else "no files"
-        digits = ", in which rows that are numbers have a width, such as {row:2}" if "{row}{" in pattern else ""
-        raise PatternError(
-            f'no file in "{place}" is named {pattern!r}; there are {seen}: give a pattern that matches{digits}'
-        )
+        raise PatternError(f'no file in "{place}" is named {pattern!r}; there are {seen}: give a pattern that matches')
     if others:
         warn(
             f'{len(others)} of {len(others) + len(found)} files in "{place}" are not named {pattern!r} and are left '
@@ -498,7 +286,7 @@ def _sorted(place: Path, pattern: Pattern, found: Sequence[Found]) -> Folder:
 def _well(file: Found) -> tuple[str, str]:
     """Return the names of a row and a column.
 
-    >>> _well(Found(Path("b"), Pattern.of("{well}.tif").regex.fullmatch("AA07.tif")))
+    >>> _well(Found(Path("b"), Pattern.of("{well}.tif").read("AA07.tif")))
     ('AA', '7')
     """
     if well := file.spelled("well"):
@@ -559,7 +347,7 @@ def _check_whole(images: Sequence[PlateImage], stacked: Mapping[str, tuple[str, 
     of = ", ".join(f"{field} {value}" for field, value in said.items())
     others = f", and {len(missing) - 1} more are" if len(missing) > 1 else " is"
     raise OmeZarrError(
-        f'"{beside.renamed(said)}" ({image}, {of}){others} missing, and images have one file for each of '
+        f'"{beside.reading.renamed(said)}" ({image}, {of}){others} missing, and images have one file for each of '
         f"{' × '.join(f'{len(values)} {field}' for field, values in stacked.items())}; put in what is missing, or take "
         "out what others have more"
     )
@@ -772,15 +560,15 @@ def _check_alike(files: Sequence[tuple[xr.DataArray, Found]], asked: _Asked) -> 
     for array, other in others:
         if (array.sizes, array.dtype) != (first.sizes, first.dtype):
             raise OmeZarrError(
-                f'"{other.match.string}" has the shape {_shape(array)} and {array.dtype}, and '
-                f'"{file.match.string}", of the same image, {_shape(first)} and {first.dtype}; write the files alike'
+                f'"{other.name}" has the shape {_shape(array)} and {array.dtype}, and '
+                f'"{file.name}", of the same image, {_shape(first)} and {first.dtype}; write the files alike'
             )
         for one in SAID:
             own, of_first = asked.left(one, array), said[one.what]
             if one.what not in found and one.differ(own, of_first, first.sizes):
                 cure = f", or say which count: {one.option}={_given(one.option, own | of_first)}" if one.option else ""
                 found[one.what] = one.error(
-                    f'"{other.match.string}" has other {one.what} ({own or "none"}) than "{file.match.string}", of the '
+                    f'"{other.name}" has other {one.what} ({own or "none"}) than "{file.name}", of the '
                     f"same image ({of_first or 'none'}); write the files alike{cure}"
                 )
     raise_all(found.values(), "the files of an image do not say the same of it")
@@ -805,7 +593,7 @@ def _single(array: xr.DataArray, file: Found, folder: Folder) -> xr.DataArray:
     for field, dim in dimensions.items():
         if array.sizes.get(dim, 1) > 1:
             raise OmeZarrError(
-                f'"{file.match.string}" holds {array.sizes[dim]} along {dim!r} by itself, and the pattern has '
+                f'"{file.name}" holds {array.sizes[dim]} along {dim!r} by itself, and the pattern has '
                 f"{{{field}}}; {_instead(field, folder)}"
             )
     dropped = array.isel({dim: 0 for dim in dimensions.values() if dim in array.dims}, drop=True)
