@@ -1368,3 +1368,18 @@ def test_c6_a_list_of_labels_that_cannot_be_read_is_not_written_over(tmp_path: P
         xomezarr.delete_labels(place, "nuclei")
     assert sorted(place.rglob("*")) == before
     assert (place / "labels" / ".zattrs").read_text() == text
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_labels_that_are_written_as_an_image_get_no_values_of_their_own(tmp_path: Path, version: str) -> None:
+    scattered = labels().copy(data=np.random.default_rng(0).integers(0, 5, labels().shape).astype("u2") * 100)
+    image().omezarr.to_zarr(tmp_path / "a.zarr", labels={"nuclei": scattered}, version=version)
+    level = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")["labels/nuclei"].omezarr.level(0)
+    opened = xr.open_dataarray(tmp_path / "a.zarr" / "labels" / "nuclei", engine="omezarr")
+    for number, da in enumerate((level, level.load(), level.isel(x=slice(2, None)), opened, level.chunk(16))):
+        tree = da.omezarr.to_zarr(tmp_path / f"{number}.zarr", levels=3)
+        for coarser in tree.omezarr.levels[1:]:
+            assert set(np.unique(coarser)) <= set(np.unique(da)), number
+        assert set(np.unique(da.omezarr.pyramid(levels=3).omezarr.level(2))) <= set(np.unique(da))
+        asked = da.omezarr.pyramid(levels=2, method="local_mean").omezarr.level(1)
+        assert set(np.unique(asked)) - set(np.unique(da)), number

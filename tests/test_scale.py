@@ -306,15 +306,17 @@ def test_labeled_refuses_methods_and_dtypes_before_writing(tmp_path: Path, capsy
 @pytest.mark.parametrize("version", FORMATS.values())
 def test_an_image_of_labels_is_not_averaged_in_silence(tmp_path: Path, capsys: Any, version: str) -> None:
     place = tmp_path / "nuclei.zarr"
-    image().omezarr.to_zarr(place, version=version, method="mode")
+    (image() % 3 * 100).omezarr.to_zarr(place, version=version, method="mode")
     attrs = zarr.open_group(place, mode="r+", use_consolidated=False).attrs
     ours = {"image-label": {"colors": []}}
     attrs.update({"ome": attrs["ome"] | ours} if version == "0.5" else ours)  # type: ignore[operator]
     for number, (options, warned) in enumerate(
-        [([], True), (["--method", "gaussian"], True), (["--method", "nearest"], False), (["--labeled"], False)]
+        [([], False), (["--method", "gaussian"], True), (["--method", "nearest"], False), (["--labeled"], False)]
     ):
         assert scale(place, tmp_path / f"{number}.zarr", *options) == 0
         assert ("--labeled" in capsys.readouterr().err) == warned
+        levels = xr.open_datatree(tmp_path / f"{number}.zarr", engine="omezarr").omezarr.levels
+        assert bool(set(np.unique(levels[-1])) - set(np.unique(levels[0]))) == warned
 
 
 @pytest.mark.parametrize("flag", ["--copy-metadata", "--copy_metadata"])

@@ -253,9 +253,9 @@ class OmeZarrArrayAccessor:
             ``zarr.storage.ZipStore("cells.ome.zarr.zip", mode="w")``, to be closed when all is written.
         method
             How coarser levels are made: ``"local_mean"`` (default; exact means of level 0, rounded once),
-            ``"nearest"``, ``"mode"`` (for labels; default for bool), ``"median"``, ``"min"``, ``"max"``,
-            ``"gaussian"``, ``"resize"``, ``"zoom"``, ``"laplacian"``, or a function ``f(blocks, axis)`` that reduces
-            blocks as in `xarray.DataArray.coarsen`.
+            ``"nearest"``, ``"mode"`` (for labels; default for bool, and for labels as they were read from a store),
+            ``"median"``, ``"min"``, ``"max"``, ``"gaussian"``, ``"resize"``, ``"zoom"``, ``"laplacian"``, or a
+            function ``f(blocks, axis)`` that reduces blocks as in `xarray.DataArray.coarsen`.
         factors
             Step from one level to the next: an int for all dimensions of space, a dict by dimension, or a list of
             either. Left out, each step halves the dimensions of space whose spacing is less than √2 × the finest.

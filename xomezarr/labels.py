@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "LABELED",
     "LABEL_METHOD",
     "Labels",
     "check_label_dtype",
@@ -48,6 +49,9 @@ __all__ = [
 ]
 
 LABEL_METHOD = "mode"
+
+LABELED = "labeled"
+"""Key of the encoding of pixels that were read from a label image: by themselves no values are made of them."""
 """Method for labels, unless another is asked for: objects keep their area and their place."""
 
 BACKGROUND = 0

@@ -33,6 +33,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.grid import Boundary, Grid, block_count, is_factor, step_factor
+from xomezarr.labels import LABEL_METHOD, LABELED
 from xomezarr.lazy import installed_version
 from xomezarr.model import Axis
 from xomezarr.units import convert
@@ -162,7 +163,7 @@ def design(
     Parameters are those of `pyramid`, `coords.describe` and `chunking.chunk_shape`.
     """
     faults: list[OmeZarrError] = []
-    row = default_method(da.dtype)
+    row = get_method(LABEL_METHOD) if da.encoding.get(LABELED) else default_method(da.dtype)
     with collecting(faults):
         row = get_method(method) if method is not None else row
     with collecting(faults):
@@ -254,8 +255,8 @@ def pyramid(
         Image of 2 to 5 dimensions, of bool or any integer, float or complex dtype.
     method
         Name of a method (`METHODS`), a row of one's own, or a function ``f(blocks, axis)`` that reduces blocks. Left
-        out, ``"local_mean"``, the exact mean of the level-0 pixels that a pixel covers, rounded once; for bool
-        ``"mode"``.
+        out, ``"local_mean"``, the exact mean of the level-0 pixels that a pixel covers, rounded once; for bool, and
+        for labels as they were read from a store, ``"mode"``.
     factors
         Step from one level to the next: an int for all dimensions of space, a dict by dimension, or a list of either,
         one per step. Left out, each step halves the dimensions of space whose spacing is less than √2 × the finest.

@@ -33,6 +33,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.grid import Grid
+from xomezarr.labels import LABELED
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
@@ -516,4 +517,5 @@ def _encoding(array: zarr.Array[Any], image: Image) -> dict[str, Any]:
         "compressors": array.compressors,
         "dtype": array.dtype,
     }
-    return encoding | ({"axes": unusual} if unusual else {})
+    labeled = {LABELED: True} if image.label is not None else {}
+    return encoding | ({"axes": unusual} if unusual else {}) | labeled

@@ -20,7 +20,7 @@ from xomezarr.alignment import MEETS_WITHIN, steps_between
 from xomezarr.checks import leads_below
 from xomezarr.convert import open_image
 from xomezarr.coords import Irregular, assign_grid
-from xomezarr.downsample import default_method, get_method, is_sampled
+from xomezarr.downsample import get_method, is_sampled
 from xomezarr.errors import (
     UNREADABLE_ARRAY,
     AxisError,
@@ -209,7 +209,7 @@ def plan_scaling(
     axes
         Names of the dimensions in the array's order, where the store does not name them.
     method
-        Row of the table of methods; left out, that of `to_zarr`, and ``"mode"`` if `labeled`.
+        Row of the table of methods; left out, that of `to_zarr`, and ``"mode"`` for labels.
     downscale
         Step from level to level, as `factors` of `to_zarr`.
     max_layer
@@ -258,7 +258,7 @@ def plan_scaling(
     if scale or units:
         image = assign_grid(image, scale=scale, units=units)
     with collecting(faults):
-        if labeled:
+        if labeled or (method is None and _holds_labels(source)):
             method = _label_method(method, image.dtype)
     with collecting(faults):
         if in_place:
@@ -517,10 +517,7 @@ def _holds_labels(source: Source) -> bool:
 
 def _warn_of_averaged_labels(source: Source, method: str | None) -> None:
     """Say that an image of labels is about to get values that are no labels of it."""
-    if not _holds_labels(source):
-        return
-    row = default_method(source.image.dtype) if method is None else get_method(method)
-    if not row.keeps_values:
+    if method is not None and _holds_labels(source) and not (row := get_method(method)).keeps_values:
         warn(
             f"{source.place!r} is an image of labels, and method {row.name!r} makes values that are none of them; "
             "scale it with --labeled",
