@@ -317,10 +317,10 @@ def test_arrays_that_are_missing_do_not_hide_the_others() -> None:
     ("attrs", "zarr_format", "rule", "version", "named"),
     [
         ({"ome": {"version": "0.5"}}, 3, "96", "0.5", "nothing to examine"),
-        ({"plate": {"version": "0.3", "wells": []}}, 2, "73", "0.3", "'0.3'"),
+        ({"plate": {"version": "0.0", "wells": []}}, 2, "73", "0.0", "'0.0'"),
         ({"ome": {"version": "0.6", "well": {"images": []}}}, 3, "0.5b", "0.6", "'0.6'"),
-        ({"image-label": {"version": "0.1"}}, 2, "59", "0.1", "'0.1'"),
-        ({"multiscales": [{"version": "0.1", "datasets": [{"path": "0"}]}]}, 2, "35", "0.1", "'0.1'"),
+        ({"image-label": {"version": "0.0"}}, 2, "59", "0.0", "'0.0'"),
+        ({"multiscales": [{"version": "0.0", "datasets": [{"path": "0"}]}]}, 2, "35", "0.0", "'0.0'"),
         ({"ome": {"version": "0.6", "multiscales": [{}]}}, 3, "0.5b", "0.6", "'0.6'"),
     ],
 )

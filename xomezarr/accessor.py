@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import channels as channels_module
-from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, tree
+from xomezarr import coords, labelling, planning, plating, plot, stacking, tree
 from xomezarr import pyramid as pyramid_module
 from xomezarr.channels import Channels
 from xomezarr.coords import Irregular
@@ -639,7 +639,7 @@ class OmeZarrTreeAccessor:
     @property
     def version(self) -> str | None:
         """Version of OME-Zarr that the tree was read from; None for a tree that was not."""
-        return spec.detect(planning.group_attrs(self._tree))
+        return planning.version_of(self._tree)
 
     @property
     def metadata(self) -> Image | None:

@@ -43,6 +43,7 @@ __all__ = [
     "OtherImagesWarning",
     "PatternError",
     "PixelSizeWarning",
+    "PlacementWarning",
     "PlateError",
     "PlateWarning",
     "ResourceError",
@@ -216,6 +217,10 @@ class OtherImagesWarning(OmeZarrWarning):
 
 class PixelSizeWarning(OmeZarrWarning):
     """A dimension's spacing is not known, and 1.0 is written."""
+
+
+class PlacementWarning(OmeZarrWarning):
+    """It is not known for sure where the pixels of coarser levels lie."""
 
 
 class UnitWarning(OmeZarrWarning):

@@ -30,7 +30,7 @@ from xomezarr.joining import Said, join, leave, put_back
 from xomezarr.labels import Labels, check_label_name
 from xomezarr.lazy import zarr
 from xomezarr.plan import COMPRESSORS, Shards
-from xomezarr.planning import Target, plan_labels, stored_metadata
+from xomezarr.planning import Target, plan_labels, stored_metadata, version_of
 from xomezarr.pyramid import VARIABLE, name_of
 from xomezarr.read import open_tree
 from xomezarr.store import (
@@ -119,14 +119,13 @@ def to_labels(
     labels = Labels.of(Labels(da, colors, properties, method), name)
     faults: list[OmeZarrError] = []
     with open_tree(image_store, storage_options=storage_options, labels=False) as tree:
+        version = str(version_of(tree))
+        spec.check_written(version, store=image_store)
         frame = frame_of(tree, image_store)
-    known = stored_metadata(tree)
-    assert known is not None
-    assert known.version is not None
     target = Target.asked(
         faults,
         below(image_store, f"labels/{name}"),
-        version=known.version,
+        version=version,
         mode=mode,
         shards=shards,
         compressors=compressors,
@@ -166,6 +165,7 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
         check_label_name(name)
     target = resolve(image_store)
     group = open_group(image_store, storage_options=storage_options)
+    spec.check_written(spec.detect(group.attrs.asdict()) or spec.VERSIONS[0], store=image_store)
     listing = _Labels(target, storage_options, name)
     names = label_names(listing.group())
     place = target.resolve() / "labels" / name if isinstance(target, Path) else None

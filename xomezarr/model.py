@@ -96,6 +96,9 @@ class Multiscale:
         What the store says of the method: a JSON object.
     extra
         Unknown keys of the store, kept as they are.
+    placed
+        Whether the store says where the pixels of its levels lie, as it does from 0.4 on. Where it does not, each level
+        counts its own pixels, with scale 1 and translation 0, until their sizes are known (`extents`).
     """
 
     name: str | None
@@ -104,6 +107,7 @@ class Multiscale:
     type: str | None = None
     metadata: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    placed: bool = True
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -269,7 +273,7 @@ class PlateWell:
     path
         Of the well's group below the plate's: the names of its row and its column, as in ``"A/12"``.
     row_index, column_index
-        Places of these among the plate's rows and columns, counted from 0.
+        Places of these among the plate's rows and columns, counted from 0; -1 where nothing tells.
     extra
         Unknown keys of the store, kept as they are.
     """

@@ -44,6 +44,7 @@ from xomezarr.store import StoreArgument, below, check_free, default_name, exist
 from xomezarr.tiling import Pass
 
 __all__ = [
+    "VERSION",
     "Target",
     "beside",
     "group_attrs",
@@ -56,6 +57,7 @@ __all__ = [
     "plan_tree",
     "rendering",
     "stored_metadata",
+    "version_of",
 ]
 
 
@@ -377,7 +379,7 @@ def plan_tree(
     pixels : Pixels
     """
     known = stored_metadata(tree)
-    version = version or (known.version if known and known.version in spec.VERSIONS else "0.4") or "0.4"
+    version = version or spec.written_as(known.version if known else None)
     faults: list[OmeZarrError] = []
     target = Target.asked(faults, store, version=version, replaced=labels or (), **asked)
     options: dict[str, Any] = {"chunks": chunks, "axes": axes, "irregular": irregular}
@@ -508,7 +510,7 @@ class Target:
         """
         resources, empty = Resources(), True
         with collecting(faults):
-            spec.zarr_format(version)
+            spec.check_written(version)
         with collecting(faults):
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w" and replaced is not None:
@@ -730,6 +732,15 @@ def _free(prefix: str, count: int, taken: Collection[str]) -> list[str]:
 def rendering(da: xr.DataArray, known: Image | None) -> tuple[Channel, ...]:
     """Return the channels of a level: what its coordinates say, else what the store said of the same channel."""
     return _keep_rendering(describe_channels(da), known) or ()
+
+
+VERSION = "version"
+"""Where the encoding of a tree names the version that it was read from, if its attributes are of another."""
+
+
+def version_of(tree: xr.DataTree) -> str | None:
+    """Return the version of OME-Zarr that a tree was read from; None for a tree that was not."""
+    return tree.encoding.get(VERSION) or spec.detect(group_attrs(tree))
 
 
 def stored_metadata(tree: xr.DataTree) -> Image | None:

@@ -27,7 +27,7 @@ from xomezarr.checks import leads_below
 from xomezarr.errors import UNREADABLE_MEMBER, NotOmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Field, Plate
-from xomezarr.planning import stored_metadata
+from xomezarr.planning import VERSION, stored_metadata, version_of
 from xomezarr.pyramid import VARIABLE, with_name
 from xomezarr.read import OPEN_AT_ONCE, closer, tree_of
 from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray
@@ -461,7 +461,8 @@ class _Likeness:
         assert image is not None
         nameless = replace(image, multiscales=(replace(image.multiscale, name=None),), extra={})
         self.plate, self.looks = plate, looks
-        self.attrs = json.dumps(spec.dump(nameless, str(image.version)))
+        self.attrs = json.dumps(spec.dump(nameless, spec.written_as(image.version)))
+        self.version = version_of(first)
         self.levels = [_without_own(da) for da in levels(first)]
         self.assumed = set(self.levels[0].variables) - RENDERING
         lazily: list[Any] = [da.variable._data for da in levels(first)]
@@ -478,6 +479,8 @@ class _Likeness:
         alike = _Alike(self.plate, path, self.model, self.looks)
         if source:
             tree.encoding["source"] = f"{source}/{path}"
+        if spec.written_as(self.version) != self.version:
+            tree.encoding[VERSION] = self.version
         made = {}
         for number, (ds, array) in enumerate(zip(self._with_coords(coords), self.arrays, strict=True)):
             level = xr.DataTree(ds)

@@ -224,6 +224,8 @@ def to_plate(
     place = Place.of(da, row, column, field, acquisition)
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
+    if plate.plate is not None:
+        spec.check_written(str(plate.plate.version), store=store)
     entry = Entry(place, name, version or plate.version or OLDEST, default_name(store))
     with collecting(faults):
         listed = plate.with_entry(entry)

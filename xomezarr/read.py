@@ -28,14 +28,17 @@ from xomezarr.errors import (
     NotOmeZarrError,
     OmeZarrError,
     OtherImagesWarning,
+    PlacementWarning,
     collecting,
     raise_all,
     warn,
 )
+from xomezarr.extents import place
 from xomezarr.grid import Grid
 from xomezarr.labels import LABELED
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
+from xomezarr.planning import VERSION
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
 from xomezarr.source import LazyArray, OrderedArray
@@ -90,7 +93,8 @@ def open_tree(
     -------
     xarray.DataTree
         Children ``"0"``, ``"1"``, …: Datasets with the variable ``image``, lazily indexed. The tree's attributes are
-        those of the group. Labels are under ``labels``, by their names, which are those of their variables too.
+        those of the group, in which OME metadata say all that is known, were it from elsewhere or in a later version.
+        Labels are under ``labels``, by their names, which are those of their variables too.
 
     Raises
     ------
@@ -100,6 +104,11 @@ def open_tree(
         If its writing was interrupted, or goes on still.
     VersionError, MetadataError
         If its metadata are not understood, or an array is not what they say.
+
+    Warns
+    -----
+    PlacementWarning
+        If its version does not say where levels lie, and their sizes do not tell either.
     """
     opened = open_group(store, group=group, storage_options=storage_options)
     source = (
@@ -262,7 +271,8 @@ class _Opened:
     def tree(self, drop_variables: str | Iterable[str] | None, source: str, *, cache: bool) -> xr.DataTree:
         """Make the tree of the levels."""
         as_stored = self.image is self.stored
-        attrs = self.group.attrs.asdict() if as_stored else spec.dump(self.image, str(self.image.version))
+        written = spec.written_as(self.image.version)
+        attrs = self.group.attrs.asdict() if as_stored else spec.dump(self.image, written)
         properties = sidecar.properties_in(attrs)
         attrs.pop(sidecar.KEY, None)
         levels = [self.without(self.level(index), drop_variables) for index in self.arrays]
@@ -271,6 +281,8 @@ class _Opened:
         tree = to_tree(levels, attrs=attrs, variable=self.variable)
         if source:
             tree.encoding["source"] = source
+        if not as_stored and written != self.image.version:
+            tree.encoding[VERSION] = self.image.version
         if properties is not None:
             tree.encoding[sidecar.PROPERTIES] = properties
         return tree
@@ -344,14 +356,38 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
             f"opened; the others, {others}, are at the paths of their own datasets: read those with xarray.open_zarr",
             OtherImagesWarning,
         )
-    arrays = _open_arrays(group, image, range(count) if wanted is None else sorted({0, wanted}))
-    stored = image
+    # where only sizes tell where levels lie, all of them tell it
+    every = wanted is None or not image.multiscale.placed
+    arrays = _open_arrays(group, image, range(count) if every else sorted({0, wanted or 0}))
+    stored, image = image, _placed(group, image, arrays)
+    arrays = {index: array for index, array in arrays.items() if wanted is None or index in (0, wanted)}
     if complete is not None and sidecar.KEY not in group.attrs:
         image = complete(image, _sizes(image, arrays[0]))
     kept = _kept(group, image, arrays[0])
     grids = image.multiscale.levels[0].grid(_sizes(image, arrays[0]))
     dimensions = tuple(_dimension(axis, grids[axis.name], kept) for axis in image.multiscale.axes)
     return _Opened(group, image, arrays, kept, dimensions, stored)
+
+
+def _placed(group: zarr.Group, image: Image, arrays: Mapping[int, zarr.Array[Any]]) -> Image:
+    """Return an image whose levels lie somewhere, which up to OME-Zarr 0.3 is told by their sizes alone."""
+    if image.multiscale.placed:
+        return image
+    found, doubts = place(image, [_sizes(image, array) for array in arrays.values()])
+    where = f"{str(group.store_path)!r} is of OME-Zarr {image.version}, which does not say where levels lie"
+    if doubts:
+        warn(
+            f"{where}, and not all of their sizes tell it: {'; '.join(doubts)}. Level 0 is not in question: write it "
+            "anew to have levels that are not either: tree.omezarr.level(0).omezarr.to_zarr(…)",
+            PlacementWarning,
+        )
+    if any("coordinateTransformations" in level.extra for level in image.multiscale.levels):
+        warn(
+            f"{where}: coordinateTransformations are there all the same, and are not read. If they are meant, assign "
+            "what they say: assign_grid(…), or name the version 0.4 in the metadata",
+            PlacementWarning,
+        )
+    return found
 
 
 def _check_names(image: Image) -> None:
@@ -395,7 +431,7 @@ def _open_array(group: zarr.Group, image: Image, index: int) -> zarr.Array[Any]:
         raise MetadataError(f"{where} cannot be opened: {error}; copy or write it again") from error
     if array.ndim != len(dims):
         raise MetadataError(
-            f"{where} has {array.ndim} dimensions, and the metadata name {len(dims)} axes {dims}; "
+            f"{where} has {array.ndim} dimensions, and the image {len(dims)} axes {dims} by OME-Zarr {image.version}; "
             "xomezarr.validate(store) lists all that is wrong"
         )
     return array

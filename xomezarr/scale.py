@@ -39,6 +39,7 @@ from xomezarr.errors import (
     raise_all,
     warn,
 )
+from xomezarr.extents import place_in
 from xomezarr.grid import Boundary, Grid
 from xomezarr.in_place import add_levels
 from xomezarr.labels import SOURCE, label_method
@@ -287,7 +288,7 @@ def plan_scaling(
         return _plan_in_place(source, image, version or "", copied, options)
     assert dst is not None
     _warn_of_labels(source)
-    version = version or (source.known.version if source.known is not None else None) or "0.4"
+    version = version or spec.written_as(source.known.version if source.known is not None else None)
     options |= {"version": version, "mode": mode}
     label = source.known.label if source.known is not None else None
     if label is not None and method is not None and get_method(method).keeps_values:
@@ -551,6 +552,7 @@ def _labels(source: Source) -> Iterator[tuple[str, Grids]]:
 
 def _grids(group: zarr.Group, image: Image) -> Grids:
     """Return the pixel centres of each level that is in a group."""
+    image = place_in(group, image)
     dims = image.multiscale.dims
     shapes = [open_array(group, level.path).shape for level in image.multiscale.levels]
     sizes = [dict(zip(dims, shape, strict=True)) for shape in shapes]
@@ -638,7 +640,14 @@ def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, versio
                 f"{source.group!r} has OME metadata already, of which {source.place!r} is no level; {AS_LEVEL_0}"
             )
         )
-    if source.known is not None and source.known.version != found:
+    if source.known is not None and spec.written_as(source.known.version) != source.known.version:
+        faults.append(
+            VersionError(
+                f"{source.group!r} is of OME-Zarr {source.known.version}, which xomezarr reads and does not write; "
+                f"{AS_LEVEL_0}"
+            )
+        )
+    elif source.known is not None and source.known.version != found:
         faults.append(
             VersionError(
                 f"{source.group!r} is of OME-Zarr {source.known.version} in Zarr "

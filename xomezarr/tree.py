@@ -334,7 +334,7 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict
         numbers = np.arange(len(channels))[cuts[0][channel]]
         channels = tuple(channels[number] for number in numbers) if numbers.ndim else None
     cropped = replace(image, multiscales=(replace(multiscale, axes=axes, levels=levels),), channels=channels)
-    return spec.dump(cropped, str(image.version))
+    return spec.dump(cropped, spec.written_as(image.version))
 
 
 def _cut(level: Level, axes: Sequence[Axis], cut: Mapping[Hashable, Any]) -> Level:

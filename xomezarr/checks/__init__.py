@@ -4,8 +4,16 @@ Each function yields what breaks its rule; its docstring is the demand, with the
 name it. MUST gives an error, SHOULD a warning. The rules of JSON alone (types, required keys) live in `spec`,
 those that need the store in `validate`.
 
-Numbers up to 90 are those of the list of rules of OME-Zarr 0.4, ``"0.5a"`` and the like came with 0.5, and
-these are xomezarr's own:
+Numbers up to 90 are those of the list of rules of OME-Zarr 0.4, ``"0.5a"`` and the like came with 0.5. These are
+of 0.3, and went with it:
+
+====  ================================================================================================
+0.3a  axes are names, each of t, c, z, y, x
+0.3b  they stand in this order
+0.3c  the group's attribute ``_ARRAY_DIMENSIONS`` repeats them
+====  ================================================================================================
+
+And these are xomezarr's own:
 
 ====  ================================================================================================
 91    scales are positive, scales and translations finite
@@ -29,17 +37,19 @@ from xomezarr.checks.images import (
     IMAGE_RULES,
     LEVEL_RULES,
     MULTISCALE_RULES,
+    NAMED_AXIS_RULES,
     ascending_window,
     channel_count,
     check_axes,
     check_image,
     check_level,
     check_multiscale,
+    check_named_axes,
     coarser_by,
     hex_color,
     leads_below,
 )
-from xomezarr.checks.labels import LABEL_RULES, distinct_colors, repeated_colors
+from xomezarr.checks.labels import LABEL_RULES, distinct_colors, distinct_rows, repeated_colors
 from xomezarr.checks.plates import (
     ACQUISITION_RULES,
     ALPHANUMERIC,
@@ -65,6 +75,7 @@ __all__ = [
     "LEVEL_RULES",
     "LINE_RULES",
     "MULTISCALE_RULES",
+    "NAMED_AXIS_RULES",
     "PLATE_RULES",
     "PLATE_WELL_RULES",
     "STRICT_LENIENT",
@@ -75,10 +86,12 @@ __all__ = [
     "check_image",
     "check_level",
     "check_multiscale",
+    "check_named_axes",
     "coarser_by",
     "distinct_acquisitions",
     "distinct_colors",
     "distinct_lines",
+    "distinct_rows",
     "escalate",
     "hex_color",
     "leads_below",

@@ -16,12 +16,14 @@ __all__ = [
     "IMAGE_RULES",
     "LEVEL_RULES",
     "MULTISCALE_RULES",
+    "NAMED_AXIS_RULES",
     "ascending_window",
     "channel_count",
     "check_axes",
     "check_image",
     "check_level",
     "check_multiscale",
+    "check_named_axes",
     "coarser_by",
     "hex_color",
     "leads_below",
@@ -178,6 +180,20 @@ def zyx_order(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
             "warning",
             f"{where}.axes",
             f"the axes of space are in the order {', '.join(names)}",
+            f"transpose to {', '.join(ordered)}",
+        )
+
+
+def early_order(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """0.3b (MUST, 0.3): the axes stand in the order t, c, z, y, x."""
+    names = [axis.name for axis in axes]
+    ordered = sorted(names, key="tczyx".index)
+    if names != ordered:
+        yield Finding(
+            "0.3b",
+            "error",
+            f"{where}.axes",
+            f"the axes are in the order {', '.join(names)}",
             f"transpose to {', '.join(ordered)}",
         )
 
@@ -352,6 +368,9 @@ AXIS_RULES: tuple[AxisRule, ...] = (
     type_order,
     zyx_order,
 )
+NAMED_AXIS_RULES: tuple[AxisRule, ...] = (unique_names, axis_count, early_order)
+"""Those of 0.3, where axes are names alone."""
+
 LEVEL_RULES: tuple[LevelRule, ...] = (usable_numbers, path_inside)
 MULTISCALE_RULES: tuple[MultiscaleRule, ...] = (finest_first, named, method_given, metadata_given)
 IMAGE_RULES: tuple[ImageRule, ...] = (distinct_names,)
@@ -360,6 +379,12 @@ IMAGE_RULES: tuple[ImageRule, ...] = (distinct_names,)
 def check_axes(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
     """Apply every rule of axes; `where` is the multiscale's place."""
     for rule in AXIS_RULES:
+        yield from rule(axes, where)
+
+
+def check_named_axes(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """Apply every rule of axes that are names alone, as in 0.3; `where` is the multiscale's place."""
+    for rule in NAMED_AXIS_RULES:
         yield from rule(axes, where)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from xomezarr.model import LabelImage
 from xomezarr.report import Finding, Severity
 
-__all__ = ["LABEL_RULES", "distinct_colors", "repeated_colors"]
+__all__ = ["LABEL_RULES", "distinct_colors", "distinct_rows", "repeated_colors"]
 
 
 def colors_given(label: LabelImage, where: str) -> Iterator[Finding]:
@@ -75,4 +75,4 @@ def _repeated(values: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
 type LabelRule = Callable[[LabelImage, str], Iterator[Finding]]
 
 LABEL_RULES: tuple[LabelRule, ...] = (colors_given, distinct_rows)
-"""Those of every version; of `distinct_colors` and `repeated_colors` each version has one."""
+"""Those of every version from 0.4 on; of `distinct_colors` and `repeated_colors` each version has one."""

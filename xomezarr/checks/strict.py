@@ -8,10 +8,11 @@ from xomezarr.report import Finding
 
 __all__ = ["STRICT_LENIENT", "escalate"]
 
-STRICT_LENIENT = frozenset({"11", "70", "0.5f"})
+STRICT_LENIENT = frozenset({"11", "70", "0.3c", "0.5f"})
 """SHOULDs that stay warnings under strict validation, as the official strict examples break them.
 
-They have a time axis without a unit, plates without ``field_count``, and plates of 0.5 that do not name the version.
+They have a time axis without a unit, plates without ``field_count``, images of 0.3 without ``_ARRAY_DIMENSIONS``, and
+plates of 0.5 that do not name the version.
 """
 
 

@@ -6,7 +6,8 @@ The only place that sees OME-Zarr's JSON or ome-zarr-models. A version is a valu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,9 +23,13 @@ from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, besid
 
 __all__ = [
     "KEYS",
+    "READ",
     "SIDECAR",
     "VERSIONS",
+    "asks",
     "check",
+    "check_written",
+    "claimed",
     "detect",
     "dump",
     "dump_labels",
@@ -46,13 +51,19 @@ __all__ = [
     "parse_well",
     "place",
     "readable",
+    "separator",
+    "since",
     "without_image",
+    "written_as",
     "zarr_format",
 ]
 
 
-VERSIONS: tuple[str, ...] = tuple(TABLE)
-"""The versions of OME-Zarr that are read and written, the oldest first."""
+VERSIONS: tuple[str, ...] = tuple(version.name for version in TABLE.values() if version.is_written)
+"""The versions of OME-Zarr that are written, the oldest first."""
+
+READ: tuple[str, ...] = tuple(TABLE)
+"""Those that are read."""
 
 SIDECAR = "xomezarr"
 """The attribute beside the OME metadata that is xomezarr's own: no business of OME-Zarr."""
@@ -72,14 +83,72 @@ KEYS = frozenset(OWN_KEYS)
 
 
 def zarr_format(version: str) -> int:
-    """Return the Zarr format of a version: 2 for 0.4, 3 for 0.5.
+    """Return the Zarr format of a version that is read: 2 up to 0.4, 3 from 0.5 on.
 
     Raises
     ------
     VersionError
         If the version is not known; it names those that are.
     """
-    return _version(version).zarr_format
+    return _known_version(version).zarr_format
+
+
+def separator(version: str) -> str:
+    """Return what stands between the numbers of chunk keys in Zarr v2: ``"."`` in 0.1, ``"/"`` from 0.2 on.
+
+    Raises
+    ------
+    VersionError
+        As `zarr_format` does.
+    """
+    return _known_version(version).separator
+
+
+def since(version: str | None, other: str) -> bool:
+    """Whether a version that is read is another one, or came after it.
+
+    >>> since("0.5", "0.5"), since("0.4", "0.5"), since(None, "0.5")
+    (True, False, False)
+    """
+    return version in READ and READ.index(version) >= READ.index(other)
+
+
+def written_as(version: str | None) -> str:
+    """Return in which version that is written what was read from one: the same, unless that is read alone.
+
+    >>> written_as("0.5"), written_as("0.2"), written_as(None)
+    ('0.5', '0.4', '0.4')
+    """
+    return TABLE[version].written_as if version is not None and version in TABLE else VERSIONS[0]
+
+
+def check_written(version: str, *, store: Any = None) -> None:
+    """Make sure that a version is one that is written.
+
+    Parameters
+    ----------
+    version
+        Its name.
+    store
+        What is of that version, and was to be changed; None where something new is written.
+
+    Raises
+    ------
+    VersionError
+        If it is not; the message names those that are.
+    """
+    if store is not None and version in TABLE and not TABLE[version].is_written:
+        raise VersionError(
+            f"{str(store)!r} is of OME-Zarr {version}, which xomezarr reads and does not write; make a store of "
+            f"{TABLE[version].written_as} of it first, and change that: "
+            f"xomezarr convert {shlex.quote(str(store))} new.ome.zarr"
+        )
+    _version(version)
+
+
+def asks(version: str | None, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield what of the findings breaks a rule that a version has, with the severity that it gives it."""
+    return iter(findings) if version is None or version not in TABLE else TABLE[version].asks(findings)
 
 
 def detect(attrs: Mapping[str, Any]) -> str | None:
@@ -93,25 +162,32 @@ def detect(attrs: Mapping[str, Any]) -> str | None:
     Returns
     -------
     str or None
-        Any version, known or not. An image of the layout up to 0.4 that names none is ``"0.4"`` or ``"0.3"`` by
-        the form of its axes; anything else of that layout is ``"0.4"``. None if there are no OME metadata, or if they
-        name no version and nothing else tells.
+        Any version, known or not. An image of the layout up to 0.4 that names none is ``"0.4"``, ``"0.3"`` or
+        ``"0.2"`` by the form of its axes (0.1 has the same); anything else of that layout is ``"0.4"``. None if there
+        are no OME metadata, or if they name no version and nothing else tells.
     """
+    if (claim := claimed(attrs)) is not None:
+        return claim
+    where, metadata = _locate(attrs)
+    if where:
+        return None
+    if "multiscales" in metadata:
+        return next((_by_form(multiscale) for multiscale in _objects(metadata.get("multiscales"))), None)
+    return VERSIONS[0] if any(kind in metadata for kind in _KINDS) else None
+
+
+def claimed(attrs: Mapping[str, Any]) -> str | None:
+    """Return the version that group attributes name, known or not; None where they name none."""
     where, metadata = _locate(attrs)
     if where:  # 0.5 and later: once for the group
         return _claim(metadata.get("version"))
     multiscales = _objects(metadata.get("multiscales"))
     parts = [*multiscales, *_objects([metadata.get(kind) for kind in ("plate", "well", "image-label")])]
-    claims = [claim for part in parts if (claim := _claim(part.get("version"))) is not None]
-    if claims:
-        return claims[0]
-    if "multiscales" in metadata:
-        return next((_by_form(multiscale) for multiscale in multiscales), None)
-    return VERSIONS[0] if any(kind in metadata for kind in _KINDS) else None
+    return next((claim for part in parts if (claim := _claim(part.get("version"))) is not None), None)
 
 
 def readable(attrs: Mapping[str, Any]) -> str | None:
-    """Return the version by which group attributes are read; None if they hold nothing, or by none of `VERSIONS`."""
+    """Return the version by which group attributes are read; None if they hold nothing, or are of none of `READ`."""
     version = _read_by(attrs) if kinds(attrs) else None
     return None if version is None else version.name
 
@@ -170,7 +246,7 @@ def parse(attrs: Mapping[str, Any]) -> Image:
     NotOmeZarrError
         If there is no image; the message names what there is.
     VersionError
-        If the version is not one of `VERSIONS`, or cannot be told.
+        If the version is not one of `READ`, or cannot be told.
     MetadataError
         If something prevents reading; the message lists each fault with its place.
     """
@@ -380,7 +456,7 @@ def without_image(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in attrs.items() if key != where}, where: kept} if where else kept
 
 
-def findings(attrs: Mapping[str, Any], *, strict: bool = False) -> list[Finding]:
+def findings(attrs: Mapping[str, Any], *, strict: bool = False, version: str | None = None) -> list[Finding]:
     """Return what is wrong with group attributes, by every rule that needs no store.
 
     Parameters
@@ -389,8 +465,10 @@ def findings(attrs: Mapping[str, Any], *, strict: bool = False) -> list[Finding]
         Attributes of a Zarr group.
     strict
         Turn each broken SHOULD into an error (see `checks.STRICT_LENIENT` for the exception).
+    version
+        That of the groups above, by which a group is judged that names none and shows none by its form.
     """
-    found = list(_findings(attrs))
+    found = list(_findings(attrs, version))
     return checks.escalate(found) if strict else found
 
 
@@ -438,14 +516,16 @@ def _read[T](read: Callable[[Version, Mapping[str, Any], Notes], T | None], kind
     return found
 
 
-def _findings(attrs: Mapping[str, Any]) -> Iterator[Finding]:
+def _findings(attrs: Mapping[str, Any], above: str | None) -> Iterator[Finding]:
     where, _ = _locate(attrs)
     found = kinds(attrs)
     if not found:
         message = f"the group holds {_kind(attrs)}, so that there is nothing to examine"
         yield Finding("96", "error", where or "attributes", message, "validate the group of an image or a plate")
         return
-    version = _read_by(attrs)
+    version, taken = _read_by(attrs), TABLE.get(above or "")
+    if taken is not None and taken.namespace == where and claimed(attrs) is None and "multiscales" not in found:
+        version = taken
     if version is None:
         yield _version_finding(attrs)
         return
@@ -463,7 +543,9 @@ def _findings(attrs: Mapping[str, Any]) -> Iterator[Finding]:
         # an image is read together with its image-label, and 0.5 looks at the version once
         if kind in found and not (kind == "image-label" and "multiscales" in found):
             groups.READERS[kind](version, _without_sidecar(attrs), notes)
-    yield from dict.fromkeys(notes.findings)
+    told = dict.fromkeys(notes.findings)
+    # what prevents reading does so by any rule
+    yield from (found for one in told for found in ([one] if one in notes.stops else version.asks([one])))
 
 
 def _version_finding(attrs: Mapping[str, Any]) -> Finding:
@@ -477,12 +559,12 @@ def _version_finding(attrs: Mapping[str, Any]) -> Finding:
         return Finding("99", "error", "multiscales", "it is empty", "an image has a list of at least one multiscale")
     cure = f'write "{example}" if that is what the metadata are'
     if version is None:
-        told = f"no version is named, and nothing else tells it; xomezarr reads {_known()}"
+        told = f"no version is named, and nothing else tells it; xomezarr reads {_listed(READ)}"
     elif version in TABLE:
         home = "under ome" if TABLE[version].namespace else "at the top of the attributes"
         told = f"the version is {version!r}, whose metadata stand {home}, not here"
     else:
-        told = f"the version is {version!r}, which xomezarr does not read; it reads {_known()}"
+        told = f"the version is {version!r}, which xomezarr does not read; it reads {_listed(READ)}"
         cure = f"convert it to one of these with a tool that knows {version}"
     return Finding(rule, "error", at, told, cure)
 
@@ -564,8 +646,13 @@ def _claim(version: Any) -> str | None:
 
 
 def _by_form(multiscale: Mapping[str, Any]) -> str | None:
-    """Tell the version of a multiscale that names none: 0.3 brought axes as strings, 0.4 made objects of them."""
-    axes = multiscale.get("axes")
+    """Tell the version of a multiscale that names none.
+
+    0.3 brought axes as strings; 0.4 made objects of them, and brought transformations.
+    """
+    axes, datasets = multiscale.get("axes"), _objects(multiscale.get("datasets"))
+    if "axes" not in multiscale and datasets:
+        return "0.4" if any("coordinateTransformations" in part for part in (multiscale, *datasets)) else "0.2"
     if not isinstance(axes, list) or not axes:
         return None
     if all(isinstance(axis, str) for axis in axes):
@@ -589,12 +676,23 @@ def _read_by(attrs: Mapping[str, Any]) -> Version | None:
 
 
 def _version(name: str) -> Version:
+    """Return a version that is written."""
+    version = _known_version(name)
+    if not version.is_written:
+        raise VersionError(
+            f"OME-Zarr {name!r} is read, and not written; xomezarr writes {_listed(VERSIONS)}: "
+            f"give version={version.written_as!r}"
+        )
+    return version
+
+
+def _known_version(name: str) -> Version:
     if name not in TABLE:
         raise VersionError(
-            f"xomezarr does not know OME-Zarr {name!r}; it knows {_known()}: give version={VERSIONS[0]!r}"
+            f"xomezarr does not know OME-Zarr {name!r}; it writes {_listed(VERSIONS)}: give version={VERSIONS[0]!r}"
         )
     return TABLE[name]
 
 
-def _known() -> str:
-    return " and ".join(VERSIONS)
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

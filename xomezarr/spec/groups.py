@@ -38,7 +38,7 @@ def read(version: Version, attrs: Mapping[str, Any], notes: Notes) -> Image | No
     """Read an image. A version in a part that has none there has no meaning, and stays as an unknown key."""
     metadata = version.metadata(attrs, notes)
     where, raw = version.place("multiscales"), metadata.get("multiscales")
-    multiscales = read_multiscales(raw, where, notes, known=_named(version, "multiscales"))
+    multiscales = read_multiscales(raw, where, notes, version.form, known=_named(version, "multiscales"))
     for index, multiscale in enumerate(raw if isinstance(raw, list) else []):
         version.check_part("multiscales", multiscale, f"{where}[{index}]", notes)
     channels: tuple[Channel, ...] | None = None
@@ -50,7 +50,10 @@ def read(version: Version, attrs: Mapping[str, Any], notes: Notes) -> Image | No
     if multiscales is None:
         return None
     taken = ("multiscales", "omero", *(("image-label",) if label is not None else ()))
-    return Image(multiscales, channels, version.name, omero, version.extra(attrs, *taken), label)
+    image = Image(multiscales, channels, version.name, omero, version.extra(attrs, *taken), label)
+    for rule in version.group_rules:
+        notes.extend(rule(image, attrs))
+    return image
 
 
 def read_image_label(version: Version, attrs: Mapping[str, Any], notes: Notes) -> LabelImage | None:
@@ -72,7 +75,7 @@ def read_plate(version: Version, attrs: Mapping[str, Any], notes: Notes) -> Plat
     """Read a plate."""
     raw, where = version.metadata(attrs, notes)["plate"], version.place("plate")
     version.check_part("plate", raw, where, notes)
-    plate = plates.read_plate(raw, where, notes)
+    plate = plates.read_plate(raw, where, notes, indexed=version.indexed)
     return None if plate is None else replace(plate, version=version.name, extra=version.extra(attrs, "plate"))
 
 

@@ -1,4 +1,4 @@
-"""The JSON of ``plate`` and ``well``, which OME-Zarr 0.4 and 0.5 share."""
+"""The JSON of ``plate`` and ``well``, alike in all versions but for where wells say that they are."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _VERSION = {"version": True}
 # -- reading plates ----------------------------------------------------------------------------------------
 
 
-def read_plate(raw: Any, where: str, notes: Notes) -> Plate | None:
+def read_plate(raw: Any, where: str, notes: Notes, *, indexed: bool) -> Plate | None:
     """Read a plate, so far as it can be; None if `notes` names something that prevents it.
 
     Rows, columns and wells are needed, and the paths of the wells, which decide where the wells are: indices that
-    are missing are taken from them.
+    are missing are taken from them. Versions in which wells are not `indexed` know no indices, and allow for groups
+    above those of the rows.
     """
     if not isinstance(raw, Mapping):
         notes.stop("74", where, f"the plate is {kind_of(raw)}", "it must be an object with rows, columns and wells")
@@ -36,7 +37,7 @@ def read_plate(raw: Any, where: str, notes: Notes) -> Plate | None:
     count = optional(raw, "field_count", int, "70", where, notes)
     acquisitions, unknown = _read_acquisitions(raw, where, notes)
     lines = Plate(rows or (), columns or (), ())
-    wells = _read_wells(raw, lines, where, notes)
+    wells = _read_wells(raw, lines, where, notes, indexed=indexed)
     if rows is None or columns is None or wells is None:
         return None
     read = {"rows": rows, "columns": columns, "wells": wells, "name": name, "field_count": count}
@@ -131,16 +132,21 @@ def _read_acquisition(raw: Any, where: str, notes: Notes) -> Acquisition | None:
     return acquisition
 
 
-def _read_wells(raw: Mapping[str, Any], lines: Plate, where: str, notes: Notes) -> tuple[PlateWell, ...] | None:
+def _read_wells(
+    raw: Mapping[str, Any], lines: Plate, where: str, notes: Notes, *, indexed: bool
+) -> tuple[PlateWell, ...] | None:
     entries = _entries(raw, "wells", "74", where, notes)
     if entries is None:
         return None
-    read = [_read_plate_well(entry, lines, f"{where}.wells[{index}]", notes) for index, entry in enumerate(entries)]
+    read = [
+        _read_plate_well(entry, lines, f"{where}.wells[{index}]", notes, indexed=indexed)
+        for index, entry in enumerate(entries)
+    ]
     wells = tuple(well for well in read if well is not None)
     return wells if len(wells) == len(read) else None
 
 
-def _read_plate_well(raw: Any, lines: Plate, where: str, notes: Notes) -> PlateWell | None:
+def _read_plate_well(raw: Any, lines: Plate, where: str, notes: Notes, *, indexed: bool) -> PlateWell | None:
     if not isinstance(raw, Mapping):
         notes.stop("74", where, f"the well is {kind_of(raw)}", "it must be an object with a path")
         return None
@@ -157,7 +163,9 @@ def _read_plate_well(raw: Any, lines: Plate, where: str, notes: Notes) -> PlateW
         return None
     if not path_inside(path, f"{where}.path", notes):
         return None
-    named = checks.row_and_column(lines, path)
+    named = checks.row_and_column(lines, path if indexed else "/".join(path.split("/")[-2:]))
+    if not indexed:
+        named = named or (-1, -1)
     indices = []
     for number, key in enumerate(("rowIndex", "columnIndex")):
         # 76 (MUST): rowIndex and columnIndex are there, integers

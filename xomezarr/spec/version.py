@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xomezarr import checks
 from xomezarr.checks.labels import LabelRule
+from xomezarr.model import Image
+from xomezarr.report import Finding, Severity
+from xomezarr.spec.form import Form
+from xomezarr.spec.forms import FIVE, NAMED, OBJECTS
 from xomezarr.spec.notes import Notes, kind_of
 from xomezarr.spec.values import with_extra
 
@@ -21,6 +25,21 @@ OWN_KEYS = (
 
 VERSION_RULES: Mapping[str, str] = {"multiscales": "35", "plate": "73", "well": "82", "image-label": "59"}
 """By which rule each part of the metadata names the version that it is in."""
+
+
+type GroupRule = Callable[[Image, Mapping[str, Any]], Iterator[Finding]]
+
+
+def dimensions_repeated(image: Image, attrs: Mapping[str, Any]) -> Iterator[Finding]:
+    """0.3c (MUST, 0.3): the attribute _ARRAY_DIMENSIONS of the group repeats the axes.
+
+    It warns, as the official examples lack it, and tools never wrote it; other names are an error.
+    """
+    told, dims = attrs.get("_ARRAY_DIMENSIONS"), list(image.multiscale.dims)
+    if told != dims:
+        said = "is missing" if told is None else f"is {told!r}, and the axes are {', '.join(dims)}"
+        severity: Severity = "warning" if told is None else "error"
+        yield Finding("0.3c", severity, "_ARRAY_DIMENSIONS", f"it {said}", "list the names of the axes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +59,22 @@ class Version:
         Parts of the metadata that name the version too when they are written.
     asked_of
         Those that should name it, by the rule that says so.
+    form
+        In which a multiscale says what its axes are, and where its levels lie.
     label_rules
         What is demanded of an ``image-label``.
     models
-        Package of ome-zarr-models that judges it.
+        Package of ome-zarr-models that judges it; empty for a version that is read alone.
+    written_as
+        Version in which that is written what was read from it: itself, unless it is read alone.
+    separator
+        What stands between the numbers of a chunk's key in Zarr v2.
+    indexed
+        Whether the wells of a plate name the places of their row and column.
+    group_rules
+        What is demanded of the attributes of an image's group as a whole.
+    eased
+        Rules that it does not have (None), or has as another demand than the versions after it, by number.
     """
 
     name: str
@@ -51,12 +82,33 @@ class Version:
     namespace: str
     named_in: frozenset[str]
     asked_of: Mapping[str, str]
+    form: Form
     label_rules: tuple[LabelRule, ...]
-    models: str
+    models: str = ""
+    written_as: str = ""
+    separator: str = "/"
+    indexed: bool = True
+    group_rules: tuple[GroupRule, ...] = ()
+    eased: Mapping[str, Severity | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "written_as", self.written_as or self.name)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether stores of it are written, and changed where they are."""
+        return self.written_as == self.name
 
     def place(self, key: str) -> str:
         """Return where a key of the metadata stands, as findings write it."""
         return f"{self.namespace}.{key}" if self.namespace else key
+
+    def asks(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """Yield what of the findings breaks a rule that this version has, with the severity that it gives it."""
+        for finding in findings:
+            severity = self.eased.get(finding.rule, finding.severity)
+            if severity is not None:
+                yield finding if severity == finding.severity else replace(finding, severity=severity)
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -111,15 +163,47 @@ def beside(attrs: Mapping[str, Any], namespace: str, taken: Sequence[str]) -> di
     return {**others, "ome": inside} if inside else others
 
 
+EARLY_RULES: Mapping[str, Severity | None] = {
+    # of labels and plates their texts demand less: names of rows and columns may be anything, and lie anywhere
+    **dict.fromkeys(("6", "53", "66", "67", "69", "70", "71", "75", "76", "77")),
+    "64": "warning",
+    "81": "warning",
+}
+"""What versions up to 0.3 do not ask, or not as strictly."""
+
+
+def _early(name: str, form: Form, *, separator: str = "/", group_rules: tuple[GroupRule, ...] = ()) -> Version:
+    """Return a version up to 0.3; they are read, and not written."""
+    return Version(
+        name,
+        zarr_format=2,
+        namespace="",
+        named_in=frozenset({*VERSION_RULES, "omero"}),
+        # the schemas ask it of plates, the texts of images alone
+        asked_of={kind: VERSION_RULES[kind] for kind in ("multiscales", "plate")},
+        form=form,
+        label_rules=(checks.distinct_rows, checks.distinct_colors),
+        written_as="0.4",
+        separator=separator,
+        indexed=False,
+        group_rules=group_rules,
+        eased=EARLY_RULES,
+    )
+
+
 TABLE: Mapping[str, Version] = {
     version.name: version
     for version in (
+        _early("0.1", FIVE, separator="."),
+        _early("0.2", FIVE),
+        _early("0.3", NAMED, group_rules=(dimensions_repeated,)),
         Version(
             "0.4",
             zarr_format=2,
             namespace="",
             named_in=frozenset({*VERSION_RULES, "omero"}),
             asked_of=VERSION_RULES,
+            form=OBJECTS,
             label_rules=(*checks.LABEL_RULES, checks.distinct_colors),
             models="v04",
         ),
@@ -131,9 +215,10 @@ TABLE: Mapping[str, Version] = {
             # others should; schemas and examples have it once for the group: with both all are content
             named_in=frozenset({"plate", "well", "image-label"}),
             asked_of={"plate": "0.5f"},
+            form=OBJECTS,
             label_rules=(*checks.LABEL_RULES, checks.repeated_colors),
             models="v05",
         ),
     )
 }
-"""The versions that are read and written, the oldest first."""
+"""The versions that are read, the oldest first."""

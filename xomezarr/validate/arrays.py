@@ -105,16 +105,19 @@ def same_ndim(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator
             )
 
 
-def nested_chunks(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
-    """2 (the layout in the text of 0.4): chunks of Zarr v2 lie in nested folders, which "/" in their keys makes."""
+def chunk_keys(arrays: Sequence[StoredArray], separator: str) -> Iterator[Finding]:
+    """2 (the layout in the text up to 0.4): chunks of Zarr v2 lie in nested folders, which "/" in their keys makes.
+
+    In 0.1 they lie side by side, by ".".
+    """
     for array in arrays:
-        if array.separator != "/":
+        if array.zarr_format == 2 and array.separator != separator:
             yield Finding(
                 "2",
                 "warning",
                 array.path,
                 f'the numbers of chunk keys are separated by "{array.separator}"',
-                'write with the dimension separator "/"',
+                f'write with the dimension separator "{separator}"',
             )
 
 
@@ -177,7 +180,7 @@ def same_extent(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterat
     """
     levels = {level.path: level for level in multiscale.levels}
     first, *others = arrays
-    if first.path != multiscale.levels[0].path:
+    if not multiscale.placed or first.path != multiscale.levels[0].path:
         return
     for array in others:
         if not len(array.shape) == len(first.shape) == len(multiscale.axes):
@@ -204,7 +207,6 @@ type ArrayRule = Callable[[Multiscale, Sequence[StoredArray]], Iterator[Finding]
 
 ARRAY_RULES: tuple[ArrayRule, ...] = (
     same_ndim,
-    nested_chunks,
     dimension_names,
     array_dimensions,
     largest_first,
@@ -212,9 +214,15 @@ ARRAY_RULES: tuple[ArrayRule, ...] = (
 )
 
 
-def check_arrays(multiscale: Multiscale, arrays: Sequence[StoredArray | None]) -> Iterator[Finding]:
-    """Apply every rule of arrays to those that are there; None stands for one that could not be opened."""
+def check_arrays(
+    multiscale: Multiscale, arrays: Sequence[StoredArray | None], *, separator: str = "/"
+) -> Iterator[Finding]:
+    """Apply every rule of arrays to those that are there; None stands for one that could not be opened.
+
+    `separator` is that of the version.
+    """
     present = [array for array in arrays if array is not None]
+    yield from chunk_keys(present, separator)
     if present:
         for rule in ARRAY_RULES:
             yield from rule(multiscale, present)

@@ -72,7 +72,7 @@ def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
     for index, (multiscale, found) in enumerate(zip(pixels.image.multiscales, pixels.arrays, strict=True)):
         yield from (array for array in found if isinstance(array, Finding))
         arrays = [None if isinstance(array, Finding) else array for array in found]
-        yield from check_arrays(multiscale, arrays)
+        yield from check_arrays(multiscale, arrays, separator=spec.separator(str(pixels.image.version)))
         if index == 0 and arrays[0] is not None and len(arrays[0].shape) == len(multiscale.axes):
             count = _channels(multiscale, arrays[0])
             yield from checks.channel_count(pixels.image, count, node.place("omero"))
@@ -104,7 +104,7 @@ def _examine_group(node: Node, image: Node) -> Iterator[Finding]:
 
 def _unlisted(node: Node) -> Iterator[Finding]:
     """47 (the layout in the text of 0.4): the group of labels lists them. 0.5e (MUST): it does."""
-    new = node.version == "0.5"
+    new = spec.since(node.version, "0.5")
     yield Finding(
         "0.5e" if new else "47",
         "error" if new else "warning",
@@ -132,7 +132,7 @@ def _examine_listed(node: Node, image: Node | None) -> Iterator[Finding]:
 def _bare_groups(node: Node, path: str) -> Iterator[Finding]:
     """0.5e (MUST): groups between that of the labels and a label image contain no metadata."""
     parts = path.strip("/").split("/")
-    for count in range(1, len(parts)) if node.version == "0.5" else ():
+    for count in range(1, len(parts)) if spec.since(node.version, "0.5") else ():
         between = "/".join(parts[:count])
         found = node.named(between, "0.5e", between)
         if isinstance(found, Node) and spec.is_ome(found.attrs):
@@ -153,7 +153,7 @@ def _examine_label(node: Node, image: Node | None) -> Iterator[Finding]:
     if pixels is None:
         return
     yield from node.locate(_check_pixels(node, pixels))
-    if "image-label" not in node.kinds and node.version == "0.5":
+    if "image-label" not in node.kinds and spec.since(node.version, "0.5"):
         told = "nothing says that this is an image of labels"
         cure = 'write "image-label": {…}'
         yield from node.locate([Finding("0.5e", "warning", node.place("image-label"), told, cure)])
@@ -191,7 +191,7 @@ def _unresolved(node: Node, source: str, inside: bool) -> Finding:
 
 def integer_pixels(label: Pixels, image: Pixels | None) -> Iterator[Finding]:
     """50 (the layout in the text of 0.4): pixels of labels are integers. 0.5e (MUST): of 8, 16, 32 or 64 bits."""
-    new = label.image.version == "0.5"
+    new = spec.since(label.image.version, "0.5")
     for found in label.levels():
         dtype = found[0].dtype if found is not None else None
         if found is not None and dtype is not None and dtype.newbyteorder("=") not in LABEL_DTYPES:

@@ -84,30 +84,40 @@ class Node:
 
     @property
     def version(self) -> str | None:
-        """The version that the group claims, or where it claims none the root."""
-        return spec.detect(self.attrs) or self.hierarchy.version
+        """The version that the group names, or where it names none the root."""
+        return spec.claimed(self.attrs) or self.hierarchy.version
 
     def place(self, key: str) -> str:
         """Return where a key of the metadata stands."""
         return spec.place(self.attrs, key)
 
     def locate(self, findings: Iterable[Finding]) -> Iterator[Finding]:
-        """Say of findings in which group they are; those of the root keep their location."""
-        for finding in findings:
-            yield replace(finding, location=f"{self.path}: {finding.location}") if self.path else finding
+        """Say of findings in which group they are; those of the root keep their location.
+
+        What breaks a rule that the version of the group does not have is left out.
+        """
+        for finding in spec.asks(self.version, findings):
+            yield self._located(finding)
+
+    def _located(self, finding: Finding) -> Finding:
+        return replace(finding, location=f"{self.path}: {finding.location}") if self.path else finding
 
     def metadata(self) -> Iterator[Finding]:
         """Yield what is wrong with the group, by all rules that need nothing beside it but the root."""
-        yield from self.locate(spec.findings(self.attrs))
+        for finding in spec.findings(self.attrs, version=self.hierarchy.version):
+            yield self._located(finding)
         yield from self.locate([*self._same_version(), *self._zarr_format()])
 
     def _same_version(self) -> Iterator[Finding]:
-        """0.5b (MUST): the version is the same in the whole hierarchy."""
+        """0.5b (MUST): the version is the same in the whole hierarchy. Up to 0.4 no text asks for it: it warns."""
         version, wanted = spec.detect(self.attrs), self.hierarchy.version
-        if version != wanted and version in spec.VERSIONS and wanted in spec.VERSIONS:
+        new = spec.since(version, "0.5") or spec.since(wanted, "0.5")
+        # up to 0.4, what names no version may be of any
+        named = spec.claimed(self.attrs) is not None and spec.claimed(self.hierarchy.root.attrs.asdict()) is not None
+        if version != wanted and version in spec.READ and wanted in spec.READ and (new or named):
             yield Finding(
                 "0.5b",
-                "error",
+                "error" if new else "warning",
                 self.place("version"),
                 f"the version is {version!r}, and that of the group above {wanted!r}",
                 "write all groups of a hierarchy in one version",
