@@ -191,8 +191,8 @@ def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
     pattern
         How they are named below the folder: ``{row}`` and ``{column}``, or both as ``{well}``; ``{field}``,
         ``{channel}``, ``{z}``, ``{t}`` and ``{acquisition}`` as far as they are said; ``{}`` for what does not matter.
-        ``{column:2}`` is as many characters wide, which tells it from digits beside it; a number beside ``{}`` is taken
-        whole. Zeros before numbers are left out. A name that can be read in two ways is an error.
+        ``{column:2}`` is as many characters wide, which tells it from digits beside it; ``{}`` takes no digits from
+        a number beside it. Zeros before numbers are left out. A name that can be read in two ways is an error.
 
     Raises
     ------

@@ -9,6 +9,7 @@ import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 from xomezarr.errors import OmeZarrError, PatternError, collecting, raise_all
 
@@ -25,7 +26,7 @@ class Kind:
         What matches the longest of each sort that it may be. What it has at least is the group; a longest one may end
         anywhere behind that.
     begins, ends
-        Whether it begins, and ends, with a number. Beside what does not matter that is taken whole.
+        Whether it begins, and ends, with a number, which what does not matter beside it takes no digits from.
     """
 
     ways: tuple[re.Pattern[str], ...]
@@ -151,7 +152,7 @@ class Pattern:
                 )
             )
         raise_all(faults, "the pattern cannot be used")
-        return cls(text, tuple(_beside_what_is_free(parts)))
+        return cls(text, tuple(_beside_numbers(parts)))
 
     @property
     def fields(self) -> frozenset[str]:
@@ -203,7 +204,9 @@ class Pattern:
             ", ".join(f"{field} {reading.spelled(field)!r}" for field in differ) for reading in (one, other)
         )
         open_ones = [part.name for part in self.parts if part.name in differ and part.is_open and part.name != "well"]
-        cures = [f"how wide {{{name}}} is, such as {{{name}:2}} for two characters" for name in open_ones[:1]]
+        # where all that differ have a width, it is what does not matter that has none
+        first = (open_ones or [""])[0]
+        cures = [f"how wide {{{first}}} is, such as {{{first}:2}} for two characters"]
         if "well" in differ:
             cures.insert(0, "{row}{column:2} instead of {well}, for columns of two digits")
         return PatternError(
@@ -232,8 +235,8 @@ class _Part:
         How many characters it has; None where that is not said.
     again
         Whether it is a field once more, as where a folder and the files in it are named by their well.
-    whole_before, whole_after
-        Whether no digit may stand before it, and behind it.
+    after_number, before_number
+        Whether it may not begin, and not end, with a digit, which would be one of the number beside it.
     """
 
     literal: str = ""
@@ -241,8 +244,8 @@ class _Part:
     kind: Kind | None = None
     width: int | None = None
     again: bool = False
-    whole_before: bool = False
-    whole_after: bool = False
+    after_number: bool = False
+    before_number: bool = False
 
     @classmethod
     def of(cls, field: str, text: str, before: Sequence[_Part]) -> _Part:
@@ -281,6 +284,21 @@ class _Part:
         """Whether it is not known how long it is."""
         return self.kind is not None and self.width is None and not self.again
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it is what does not matter, of any length."""
+        return self.kind is FREE and self.is_open
+
+    @property
+    def begins_with_number(self) -> bool:
+        """Whether it begins with a number that may have more digits."""
+        return self.is_open and self.kind is not None and self.kind.begins
+
+    @property
+    def ends_with_number(self) -> bool:
+        """Whether it ends with a number that may have more digits."""
+        return self.is_open and self.kind is not None and self.kind.ends
+
     def ends(self, name: str, start: int, known: Sequence[tuple[str, str]]) -> Iterator[int]:
         """Yield where it may end in a name if it begins at an index.
 
@@ -296,23 +314,30 @@ class _Part:
             if name.startswith(text, start):
                 yield start + len(text)
             return
-        if self.whole_before and DIGIT.match(name, max(start - 1, 0), start):
-            return
         for way in self.kind.ways:
             match = way.match(name, start)
             if match is None:
                 continue
             least, most = match.end(1), match.end()
             for end in range(least, most + 1) if self.width is None else (start + self.width,):
-                if least <= end <= most and not (self.whole_after and DIGIT.match(name, end)):
+                if least <= end <= most and not self._cuts_a_number(name[start:end]):
                     yield end
 
+    def _cuts_a_number(self, text: str) -> bool:
+        """Whether a text that it would be begins or ends with digits of the number beside it."""
+        first, last = text[:1], text[-1:]
+        return bool((self.after_number and DIGIT.match(first)) or (self.before_number and DIGIT.match(last)))
 
-def _beside_what_is_free(parts: Sequence[_Part]) -> Iterator[_Part]:
-    """Yield the parts, of which numbers beside what does not matter are taken whole."""
-    free = [part.kind is FREE and part.is_open for part in parts]
-    for part, before, after in zip(parts, [False, *free], [*free[1:], False], strict=False):
-        if part.kind is None or not part.is_open:
-            yield part
+
+def _beside_numbers(parts: Sequence[_Part]) -> Iterator[_Part]:
+    """Yield the parts; what does not matter is told of numbers beside it, and is one part where it was two.
+
+    Where it is nothing, what it stood between is side by side, and a digit there may belong to either.
+    """
+    nothing = _Part()
+    merged = [part for before, part in pairwise([nothing, *parts]) if not (before.is_free and part.is_free)]
+    for before, part, after in zip([nothing, *merged], merged, [*merged[1:], nothing], strict=False):
+        if part.is_free:
+            yield replace(part, after_number=before.ends_with_number, before_number=after.begins_with_number)
         else:
-            yield replace(part, whole_before=part.kind.begins and before, whole_after=part.kind.ends and after)
+            yield part
