@@ -25,6 +25,7 @@ from xarray.testing import assert_identical
 
 import xomezarr
 from xomezarr import cli, spec
+from xomezarr.description import description_of
 from xomezarr.errors import (
     MetadataError,
     PlacementWarning,
@@ -290,6 +291,9 @@ def test_levels_whose_factor_is_not_known_are_told(tmp_path: Path) -> None:
     assert tree.omezarr.level(1)["x"].values[0] == 0.5
     with warnings.catch_warnings():
         warnings.simplefilter("error", PlacementWarning)
+        # of level 0 there is no doubt
+        level = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr")
+        assert level["y"].values[:2].tolist() == [0, 1]
         write(tmp_path / "b.zarr", "0.3", shapes=[(100, 100), (50, 50)], dims="yx", omero=False)
         xr.open_datatree(tmp_path / "b.zarr", engine="omezarr").close()
 
@@ -472,6 +476,7 @@ def test_collections_give_pixels_their_size(version: str, tmp_path: Path) -> Non
         assert level["z"].values[:2].tolist() == [0, 1]
         assert level["x"].attrs == {"units": "micrometer", "scale": 0.5}
     assert xomezarr.validate(path).valid
+    assert description_of(str(path))["version"] == version
 
 
 # -- validation --------------------------------------------------------------------------------------------

@@ -63,11 +63,14 @@ def _collection(store: str, tree: xr.DataTree) -> dict[str, Any]:
         for node in tree.subtree
         if spec.is_image(group_attrs(node)) and "labels" not in node.path.split("/")
     }
+    told = {path: described(f"{store.rstrip('/')}/{path}", node) for path, node in images.items()}
+    attrs = group_attrs(tree)
     return {
         "kind": "collection",
         "store": store,
-        "version": spec.detect(group_attrs(tree)),
-        "images": {path: described(f"{store.rstrip('/')}/{path}", node) for path, node in images.items()},
+        # up to 0.4 the group of a collection names none
+        "version": spec.claimed(attrs) or next((image["version"] for image in told.values()), spec.detect(attrs)),
+        "images": told,
     }
 
 

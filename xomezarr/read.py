@@ -356,8 +356,8 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
             f"opened; the others, {others}, are at the paths of their own datasets: read those with xarray.open_zarr",
             OtherImagesWarning,
         )
-    # where only sizes tell where levels lie, all of them tell it
-    every = wanted is None or not image.multiscale.placed
+    # where only sizes tell where coarser levels lie, all of them tell it
+    every = wanted is None or (wanted > 0 and not image.multiscale.placed)
     arrays = _open_arrays(group, image, range(count) if every else sorted({0, wanted or 0}))
     stored, image = image, _placed(group, image, arrays)
     arrays = {index: array for index, array in arrays.items() if wanted is None or index in (0, wanted)}
@@ -373,7 +373,10 @@ def _placed(group: zarr.Group, image: Image, arrays: Mapping[int, zarr.Array[Any
     """Return an image whose levels lie somewhere, which up to OME-Zarr 0.3 is told by their sizes alone."""
     if image.multiscale.placed:
         return image
-    found, doubts = place(image, [_sizes(image, array) for array in arrays.values()])
+    # of level 0 alone no other is known
+    multiscale = replace(image.multiscale, levels=image.multiscale.levels[: len(arrays)])
+    sizes = [_sizes(image, array) for array in arrays.values()]
+    found, doubts = place(replace(image, multiscales=(multiscale,)), sizes)
     where = f"{str(group.store_path)!r} is of OME-Zarr {image.version}, which does not say where levels lie"
     if doubts:
         warn(

@@ -84,8 +84,9 @@ class Node:
 
     @property
     def version(self) -> str | None:
-        """The version that the group names, or where it names none the root."""
-        return spec.claimed(self.attrs) or self.hierarchy.version
+        """The version that the group names or an image shows, or where there is none that of the root."""
+        own = spec.detect(self.attrs) if "multiscales" in self.kinds else spec.claimed(self.attrs)
+        return own or self.hierarchy.version
 
     def place(self, key: str) -> str:
         """Return where a key of the metadata stands."""
