@@ -783,3 +783,24 @@ def test_what_is_written_into_a_store_that_is_replaced_meanwhile_is_an_error(tmp
         labels_joining(store, 5, progress=replaced, workers=1)
     assert labels_of(store, gathered=False).keys() == {"cytoplasm"}
     assert not [path for path in tmp_path.rglob(".*") if path.is_dir()]
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_not_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "a.ome.zarr"
+    new_labels(store, "0.4")
+    opened = os.open
+
+    def refused(path: Any, flags: int, *args: Any, **options: Any) -> int:
+        if flags & os.O_CREAT and str(path).startswith(str(store)):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    for act in (lambda: labels_joining(store, 5), lambda: xomezarr.delete_labels(store, "cytoplasm")):
+        with pytest.raises(PermissionError, match="nothing can be written there, give another path") as caught:
+            act()
+        assert caught.value.filename == str(store.resolve())
+    monkeypatch.undo()
+    assert labels_of(store, gathered=False).keys() == {"cytoplasm"}

@@ -542,9 +542,7 @@ def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator
     except OSError as error:
         if isinstance(error, OmeZarrError):
             raise
-        # the hidden folder's name says nothing to anybody
-        told = f"{error.strerror}; nothing can be written there, give another path"
-        raise OSError(error.errno, told, str(target)) from None
+        raise _not_writable(error, target) from None
     made: _InAFolder | None = None
     try:
         group = direct.created_group(folder, zarr_format, _mark())
@@ -567,6 +565,16 @@ def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator
     finally:
         if made is not None:
             made.stay()
+
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What systems say where nothing may be written."""
+
+
+def _not_writable(error: OSError, target: Path) -> OSError:
+    """Say that nothing can be written at a place: names of hidden folders, and of locks, say nothing to anybody."""
+    told = f"{error.strerror}; nothing can be written there, give another path"
+    return OSError(error.errno, told, str(target))
 
 
 def begin_anew(
@@ -979,6 +987,10 @@ def alone(target: StoreLike, *, make: bool = False) -> Iterator[None]:
             lock.enter_context(stage.locked(target, make=make))
         except FileNotFoundError:
             raise StoreNotFoundError(f"{str(target)!r} is gone; another process has removed it") from None
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            raise _not_writable(error, target) from None
         yield
 
 
