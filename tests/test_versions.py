@@ -262,6 +262,8 @@ def unplaced(dims: tuple[str, ...], count: int) -> Image:
         # z shrinks less than the others, and by what only it tells
         ([{"z": 100, "x": 512}, {"z": 50, "x": 128}], [{"z": 2, "x": 4}], []),
         ([{"z": 3, "x": 512}, {"z": 1, "x": 256}], [{"z": 2, "x": 2}], []),
+        # a block of 4 is larger than what there is along z
+        ([{"z": 3, "x": 512}, {"z": 1, "x": 128}], [{"z": 4, "x": 4}], []),
         ([{"x": 5}, {"x": 2}], [{"x": 2}], ["a factor from 2 to 4, of which 2 is taken"]),
         ([{"x": 7}, {"x": 1}], [{"x": 7}], ["a factor from 4 to 7, of which 7 is taken"]),
         ([{"x": 1000}, {"x": 300}], [{"x": 1000 / 300}], ["by no whole factor, so that 3.33333, the ratio"]),

@@ -8,6 +8,7 @@ other dimensions and levels tell decides, if it fits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -134,7 +135,11 @@ def _steps(sizes: Sequence[Sizes]) -> list[dict[str, _Step]]:
         for dim in sorted(step, key=lambda dim: -step[dim].fine):
             one = step[dim]
             possible = possible_factors(one.fine, one.coarse)
-            agreeing = (factor for factor in _known_elsewhere(steps, number, dim) if factor in possible)
+            # a block that is larger than what is left of an image makes one pixel too
+            larger = one.fine if one.coarse == 1 else math.inf
+            agreeing = (
+                factor for factor in _known_elsewhere(steps, number, dim) if factor in possible or factor > larger
+            )
             if not one.known and (factor := next(agreeing, None)) is not None:
                 step[dim] = replace(one, factor=factor, known=True)
     return steps
