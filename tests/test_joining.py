@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from zarr.storage import LocalStore, MemoryStore, StorePath
 import xomezarr
 from xomezarr import errors, spec
 from xomezarr.errors import OmeZarrError, OmeZarrWarning
+from xomezarr.store import withhold
 
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
 
@@ -606,9 +607,11 @@ class Slow(MemoryStore):
     """Interrupts the main thread when it is to write a document, and writes it all the same, later."""
 
     interrupts = ""
+    skip = 0
 
     async def set(self, key: str, value: Any, byte_range: Any = None) -> None:
-        if key == self.interrupts:
+        self.skip -= key == self.interrupts
+        if key == self.interrupts and self.skip < 0:
             self.interrupts = ""
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
             await asyncio.sleep(0.3)
@@ -804,3 +807,115 @@ def test_a_folder_that_cannot_be_written_is_named_and_not_its_lock(
         assert caught.value.filename == str(store.resolve())
     monkeypatch.undo()
     assert labels_of(store, gathered=False).keys() == {"cytoplasm"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+@pytest.mark.parametrize("skip", range(4))
+def test_c8_metadata_that_are_gathered_when_ctrl_c_comes_do_not_land_later(skip: int) -> None:
+    store = Slow()
+    xomezarr.write_plate({("A", 1): {1: pixels(9)}, ("B", 2): [pixels(3)]}, store, levels=1, version="0.5")
+    store.interrupts, store.skip = "zarr.json", skip
+    with pytest.raises(KeyboardInterrupt):
+        field_joining(store, 5, mode="w")
+    at_once = dict(store._store_dict)
+    time.sleep(0.5)
+    assert dict(store._store_dict) == at_once
+    assert fields_of(store, gathered=False).keys() | {"A/1/1"} == {"A/1/1", "B/2/0"}
+
+
+def test_what_was_withheld_counts_no_more_once_others_have_written_the_plate() -> None:
+    store = MemoryStore()
+    lone_plate(store, "0.4")
+    said = zarr.open_group(store, mode="r").attrs.asdict()
+    attrs = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
+    attrs.put(withhold({**said, "plate": {**said["plate"], "wells": []}}))  # killed here
+    attrs["plate"] = {**said["plate"], "name": "mended"}
+    pixels(5).omezarr.to_plate(store, row="B", column=1, levels=1)
+    assert fields_of(store, gathered=False).keys() == {"A/1/1", "B/1/0"}
+    assert spec.parse_plate(zarr.open_group(store, mode="r").attrs.asdict()).name == "mended"
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_an_empty_group_is_as_it_was_when_its_first_image_fails(
+    tmp_path: Path, version: str, elsewhere: bool
+) -> None:
+    store: Any = MemoryStore() if elsewhere else tmp_path / "plate.zarr"
+    attributes = {"mine": {"lab": 1}}
+    zarr.create_group(store, zarr_format=2 if version == "0.4" else 3, attributes=attributes)
+
+    def fail(_: int) -> None:
+        raise ConnectionError("the first one")
+
+    with pytest.raises(ConnectionError):
+        field_joining(store, 5, version=version, progress=fail)
+    assert zarr.open_group(store, mode="r").attrs.asdict() == attributes
+    assert not [*zarr.open_group(store, mode="r", use_consolidated=False).members()]
+    field_joining(store, 5)
+    assert fields_of(store, gathered=False).keys() == {"A/1/1"}
+    assert zarr.open_group(store, mode="r", use_consolidated=False).attrs["mine"] == {"lab": 1}
+
+
+def test_what_a_killed_process_has_left_of_its_lock_is_as_good_as_nothing(tmp_path: Path) -> None:
+    from xomezarr import stage
+
+    for mode in ("w-", "w"):
+        store = tmp_path / mode
+        store.mkdir()
+        (store / stage.LOCK).touch()
+        pixels().omezarr.to_zarr(store, levels=1, mode=mode)
+        assert sorted(path.name for path in store.iterdir()) == [".zattrs", ".zgroup", "0"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_of_a_field_do_not_come_into_another_plate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    from xomezarr import joining
+
+    store = tmp_path / "plate.zarr"
+    new_plate(store, version)
+    say, replacing = joining._Steps.say, []
+
+    def replaced() -> None:
+        xomezarr.write_plate({("A", 1): [pixels(9)]}, store, levels=1, version=version, mode="w")
+
+    def slow(self: Any, said: Any, **options: Any) -> None:
+        if not replacing:
+            replacing.append(threading.Thread(target=replaced))
+            replacing[0].start()
+            time.sleep(1)
+        say(self, said, **options)
+
+    monkeypatch.setattr(joining._Steps, "say", slow)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OmeZarrWarning)  # it had labels by then
+        with suppress(errors.StoreNotFoundError, errors.MetadataError):  # replaced before they were opened
+            pixels(3).omezarr.to_labels(store / "A" / "1" / "0", "nuclei")
+        replacing[0].join()
+    assert xomezarr.validate(store).valid
+    assert np.array_equal(fields_of(store, gathered=False)["A/1/0"], pixels(9))
+    assert not (store / "A" / "1" / "0" / "labels").exists()
+
+
+def test_a_member_that_another_process_puts_back_meanwhile_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xomezarr import store as stores
+
+    place = tmp_path / "a.zarr"
+    new_labels(place, "0.4")
+    inside, aside = place / "labels" / "cytoplasm", tmp_path / "aside"
+    inside.rename(aside)
+    look, looked = stores._open_member, []
+
+    def late(group: Any, path: str, alike: bool) -> Any:
+        try:
+            return look(group, path, alike)
+        except KeyError:
+            if not looked:
+                looked.append(aside.rename(inside))
+            raise
+
+    monkeypatch.setattr(stores, "_open_member", late)
+    assert stores.find_member(zarr.open_group(place, mode="r"), "labels/cytoplasm") is not None

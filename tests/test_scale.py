@@ -1030,3 +1030,34 @@ def test_labels_that_are_scaled_as_labels_stay_labels(tmp_path: Path, capsys: An
         assert tree.omezarr.colors == {1: "#ff0000ff"}
         assert tree.omezarr.properties.to_dict("index") == {1: {"area": 5.5}}
         assert tree.omezarr.validate().valid
+
+
+@pytest.mark.parametrize("what", ["replaced", "renamed"])
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_c8_an_image_that_changes_before_its_levels_are_named_gets_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zarr_format: int, what: str
+) -> None:
+    place, version = tmp_path / "a.zarr", FORMATS[zarr_format]
+    da = image(pixels((3, 20, 12)))
+    da.omezarr.to_zarr(place, levels=1, version=version)
+    alone, changed = in_place.alone, []
+
+    def late(target: Any) -> Any:
+        if not changed:
+            changed.append(True)
+            if what == "replaced":
+                da.omezarr.to_zarr(place, levels=1, version=version, mode="w")
+            else:
+                group = zarr.open_group(place, mode="r+")
+                said = group.attrs.asdict()
+                (said if version == "0.4" else said["ome"])["multiscales"][0]["name"] = "mine"
+                group.attrs.put(said)
+        return alone(target)
+
+    monkeypatch.setattr(in_place, "alone", late)
+    with pytest.raises(errors.StoreExistsError, match="by another process; scale it again"):
+        scale_image(place, in_place=True, max_layer=1)
+    assert xomezarr.validate(place).valid
+    assert [path.name for path in place.iterdir() if path.is_dir()] == ["0"]
+    scale_image(place, in_place=True, max_layer=1)
+    assert len(xr.open_datatree(place, engine="omezarr").omezarr.levels) == 2

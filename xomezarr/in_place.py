@@ -73,16 +73,19 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
         if isinstance(error, zarr.errors.ContainsArrayError):
             raise StoreExistsError(f"{error}: another process has written it; scale the image again") from error
         raise
+    naming = False
     try:
         with alone(resolve(plan.store)):
             # what other tools have written meanwhile stays
             group = reopened(plan)
             check_unchanged(group, said)
+            check_there(group, plan)
+            naming = True
             update_attributes(group, group_attributes(plan, final_image(plan)))
     except BaseException:
         # the write may be done though the caller is told that it was interrupted: then the arrays stay
         with suppress(Exception):  # the error that led here counts
-            if spec.ome_part(reopened(plan).attrs.asdict()) == said:
+            if not naming or spec.ome_part(reopened(plan).attrs.asdict()) == said:
                 take_away(group, arrived, listings)
         raise
     renew(listings)
@@ -100,6 +103,23 @@ def check_unchanged(group: zarr.Group, said: Mapping[str, Any]) -> None:
     """
     if spec.ome_part(group.attrs.asdict()) != said:
         raise StoreExistsError(f"the image at {group.store_path} was changed by another process; scale it again")
+
+
+def check_there(group: zarr.Group, plan: Plan) -> None:
+    """Make sure that the levels are in the group still.
+
+    Raises
+    ------
+    StoreExistsError
+        If another process has replaced the image by one that says the same.
+    """
+    try:
+        for level in plan.levels:
+            open_array(group, level.path)
+    except (zarr.errors.ArrayNotFoundError, zarr.errors.NodeNotFoundError, FileNotFoundError, KeyError):
+        raise StoreExistsError(
+            f"the image at {group.store_path} was replaced by another process; scale it again"
+        ) from None
 
 
 def reopened(plan: Plan) -> zarr.Group:

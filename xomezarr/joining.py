@@ -205,14 +205,14 @@ class _Steps:
             raise
 
     def undo(self) -> None:
-        """Undo all steps, the last one first. What cannot be undone stays, with all that it rests on."""
-        while self.undoing:
-            try:
-                self.undoing[-1]()
-            except Exception:  # the error that led here counts
-                self.undoing.clear()
-                return
-            self.undoing.pop()
+        """Undo all steps, the last one first. What cannot be undone stays, with all that it rests on, for good."""
+        try:
+            with suppress(Exception):  # the error that led here counts
+                while self.undoing:
+                    self.undoing[-1]()
+                    self.undoing.pop()
+        finally:
+            self.undoing.clear()
 
     def withhold(self, listing: Listing, store: StoreArgument) -> None:
         """Let nothing name an image; undone as long as that is what it is now: what deletes it says so first."""

@@ -327,7 +327,8 @@ class _Stored:
                 return nothing
             raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
         said = group.attrs.asdict()
-        attrs: Mapping[str, Any] = withheld(said) or said
+        kept = withheld(said)
+        attrs: Mapping[str, Any] = said if kept is None else kept
         if "plate" in spec.kinds(attrs):
             plate = known.plate if known is not None and known.attrs == attrs else spec.parse_plate(attrs)
             return cls(store, storage_options, group, plate, attrs)
@@ -452,7 +453,8 @@ class _Fields:
         """Make the group of the plate, with a mark that it is in the making, if there is none."""
         found = self._found()
         if found.plate is None and (found.group is None or not is_begun(found.group)):
-            begin_anew(self.store, spec.zarr_format(self.entry.version), self.storage_options, found.attrs)
+            kept = None if found.group is None else found.attrs
+            begin_anew(self.store, spec.zarr_format(self.entry.version), self.storage_options, kept)
 
     def withheld(self) -> list[Said]:
         """Let the well name its other images; if it has none, the plate its other wells; if it has none, not be one."""
@@ -500,6 +502,8 @@ class _Fields:
                 with suppress(OSError):
                     (folder / path).rmdir()
             if is_bare(folder) and self._is_none():
+                if self._given_back():
+                    return
                 for left in sorted(folder.iterdir()):
                     if not is_lock(left.name):
                         left.unlink()
@@ -508,13 +512,26 @@ class _Fields:
     def _tidy_elsewhere(self) -> None:
         for path in self._above():
             self._erase_if_empty(below(self.store, path))
-        if self._is_none():
-            self._erase_if_empty(self.store)
+        if self._is_none() and is_bare(self.store, self.storage_options) and not self._given_back():
+            erase(self.store, self.storage_options)
 
     def _erase_if_empty(self, place: StoreArgument) -> None:
         """Delete a group that has nothing in it but its metadata."""
         if is_bare(place, self.storage_options):
             erase(place, self.storage_options)
+
+    def _given_back(self) -> bool:
+        """Whether the group was there before, and has its attributes again."""
+        group = zarr.open_group(
+            self.store,
+            mode="r+",
+            use_consolidated=False,
+            storage_options=dict(self.storage_options) if self.storage_options else None,
+        )
+        kept = withheld(group.attrs.asdict())
+        if kept is not None:
+            put_attributes(group, kept)
+        return kept is not None
 
     def _above(self) -> tuple[str, str]:
         """Return the paths of the groups between the plate and the image, the nearest to that first."""

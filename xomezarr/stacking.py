@@ -91,10 +91,10 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
         if (check := _assumed(of)) is not None
     }
     if checks:
-        of_each = _OfEach(checks)
+        of_each = _OfEach(checks, lines)
         for name, coord in coords.items():
-            key = PLACED if name in PLACES else ASSUMED
-            coord.encoding = {**coord.encoding, key: of_each}
+            placed_by = {PLACED: of_each} if name in PLACES else {}
+            coord.encoding = {**coord.encoding, ASSUMED: of_each, **placed_by}
     if (runs_along := _acquisitions(images, shape, names)) is not None:
         coords["acquisition"] = runs_along
     dims = (*PLACES[:3], *first.dims)
@@ -355,6 +355,7 @@ class _OfEach:
     """Makes sure of what was taken for granted of the images of a stack, by row, column and field."""
 
     checks: Mapping[tuple[Any, ...], Any]
+    lines: tuple[Sequence[Any], ...]
 
     def __deepcopy__(self, memo: Any) -> _OfEach:
         return self
@@ -366,6 +367,8 @@ class _OfEach:
             coord = da.coords.get(dim)
             if coord is not None and coord.encoding.get(PLACED) is self:
                 named = set(np.ravel(coord.values).tolist())
+                if not named <= {*self.lines[axis]}:  # a user's own names, which do not tell
+                    continue
                 left = {place: check for place, check in left.items() if place[axis] in named}
         at_once = OPEN_AT_ONCE if any(check.is_remote for check in left.values()) else 1
         with ThreadPoolExecutor(at_once) as pool:

@@ -2,7 +2,7 @@
 
 Beside a store NAME there may be hidden folders, which TOKEN says the writer of::
 
-    .NAME.TOKEN.partial   is being written
+    .NAME.TOKEN.partial   is being written, or had the name and is being deleted
     .NAME.TOKEN.new       is whole, and about to take the name
     .NAME.TOKEN.old       had the name, and is being deleted
     .NAME.TOKEN.kept      had the name and is no store: another's, which an error names
@@ -208,9 +208,7 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
             if _put(stage, target):
                 break
         raise _appeared(target)
-    old = beside(target, "old")
-    stage.rename(old)
-    return old
+    return stage
 
 
 def put_back(old: Path | None, target: Path) -> None:
@@ -296,7 +294,7 @@ def locked(folder: Path, *, make: bool = False) -> Iterator[None]:
     """
     path = folder / LOCK
     while True:
-        if make:
+        if make and not recover(folder):
             folder.mkdir(parents=True, exist_ok=True)
         try:
             file = _opened(path)
@@ -558,7 +556,7 @@ def _put_in_two_renames(stage: Path, target: Path, may_go: MayGo) -> tuple[bool,
                 new.rename(stage)
             shutil.rmtree(old, ignore_errors=True)
         raise
-    if not done:
+    if not done and may_go(target):  # else it may be all that there is
         remove(old)
     return done, old if old.exists() else None
 

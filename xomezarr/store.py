@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -210,7 +211,8 @@ def open_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Gr
     except KeyError:
         root = group.store.root if isinstance(group.store, zarr.storage.LocalStore) else None
         place = None if root is None else root / member_path(group, path)
-        if place is None or place.exists() or not place.parent.is_dir() or not _recovered(place):
+        # it may be there by now: another process has put it there
+        if place is None or not place.parent.is_dir() or not (place.exists() or _recovered(place)):
             raise
     return _open_member(group, path, alike)
 
@@ -277,11 +279,18 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
     """Whether anything at all is at that place: a folder that is not empty, a file or a device, or objects."""
     target = resolve(store)
     if isinstance(target, Path):
-        return any(target.iterdir()) if target.is_dir() else target.exists()
+        return not _is_empty(target) if target.is_dir() else target.exists()
     if _opens(target, storage_options):
         return True
     place, path = _elsewhere(target, storage_options, read_only=True)
     return not wait(place.is_empty(path))
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether nothing is in a folder, but for locks."""
+    from xomezarr.stage import is_lock
+
+    return all(is_lock(path.name) for path in folder.iterdir())
 
 
 def _elsewhere(
@@ -504,6 +513,9 @@ class _InAFolder:
         """Give it its name. Who changes what lists the images of the one that it replaces is waited for."""
         from xomezarr import stage
 
+        if self.target.is_dir() and _is_empty(self.target):
+            with stage.locked(self.target):  # which removes what a killed process has left of its lock
+                pass
         if self.mode == "w-":
             stage.create(self.folder, self.target)
             self.placed.append(None)
@@ -578,14 +590,17 @@ def _not_writable(error: OSError, target: Path) -> OSError:
 
 
 def begin_anew(
-    root: StoreArgument, zarr_format: int, storage_options: Mapping[str, Any] | None, attributes: Mapping[str, Any]
+    root: StoreArgument,
+    zarr_format: int,
+    storage_options: Mapping[str, Any] | None,
+    attributes: Mapping[str, Any] | None,
 ) -> None:
-    """Make a marked group where there is none, or an empty one with attributes, beside what is there."""
+    """Make a marked group beside what is there; of an empty group the mark keeps the attributes, None where is none."""
     target = resolve(root)
     place, path = (
         (zarr.storage.LocalStore(target), "") if isinstance(target, Path) else _elsewhere(target, storage_options)
     )
-    direct.put_group(place, path, zarr_format, {**attributes, **_mark()})
+    direct.put_group(place, path, zarr_format, _mark() if attributes is None else withhold(attributes))
 
 
 def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -804,7 +819,7 @@ def withhold(attrs: Mapping[str, Any]) -> dict[str, Any]:
 def withheld(attrs: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the attributes that a group had which is in the making again; None for any other group."""
     kept = attrs.get(spec.SIDECAR)
-    return kept.get(WITHHELD) if isinstance(kept, Mapping) else None
+    return kept.get(WITHHELD) if isinstance(kept, Mapping) and not spec.is_ome(attrs) else None
 
 
 def unmarked(attrs: Mapping[str, Any]) -> dict[str, Any]:
@@ -964,6 +979,8 @@ def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None
 def alone(target: StoreLike, *, make: bool = False) -> Iterator[None]:
     """Keep other processes from changing what a group lists meanwhile, where that is possible: in a local folder.
 
+    Groups around it are kept too, the outermost first: whoever replaces one of them, or deletes it, waits.
+
     Parameters
     ----------
     target
@@ -983,6 +1000,9 @@ def alone(target: StoreLike, *, make: bool = False) -> Iterator[None]:
 
     target = target.resolve()
     with ExitStack() as lock:
+        for around in reversed([*takewhile(_is_zarr, target.parents)]):
+            with suppress(FileNotFoundError, PermissionError):  # it is gone; it is another user's
+                lock.enter_context(stage.locked(around))
         try:
             lock.enter_context(stage.locked(target, make=make))
         except FileNotFoundError:
@@ -1087,7 +1107,7 @@ def _mounted_in(folder: Path) -> Path | None:
 
 def _may_go(path: Path) -> bool:
     """Whether ``mode="w"`` may replace what is at a path: a Zarr store, or an empty folder."""
-    return not path.is_symlink() and (_is_zarr(path) or (path.is_dir() and not any(path.iterdir())))
+    return not path.is_symlink() and (_is_zarr(path) or (path.is_dir() and _is_empty(path)))
 
 
 def _is_zarr(path: Path) -> bool:

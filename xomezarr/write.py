@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xomezarr import spec
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, reachable_elsewhere
-from xomezarr.direct import created_group, created_like, update_attributes
+from xomezarr.direct import created_group, created_like, update_attributes, wait
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, keep_freed_memory, run_in_threads
 from xomezarr.errors import CodecError, LabelWarning, OmeZarrError, warn
@@ -560,10 +560,12 @@ def consolidate(group: zarr.Group, zarr_format: int) -> None:
 
     Local stores go without: nothing is saved there, and tools that add a label later would leave it stale.
     """
+    from zarr.api.asynchronous import consolidate_metadata
+
     with warnings.catch_warnings():
         # zarr warns that format 3 has no such thing in its specification yet; readers that do not know it pass it over
         warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(group.store, path=group.path or None, zarr_format=zarr_format)  # type: ignore[arg-type]
+        wait(consolidate_metadata(group.store, path=group.path or None, zarr_format=zarr_format))  # type: ignore[arg-type]
 
 
 def _zero(dtype: np.dtype[Any]) -> Any:
