@@ -380,8 +380,8 @@ def test_what_is_taken_out_of_a_stack_answers_for_its_own_images(tmp_path: Path)
             "among others": stacked[1, :, 0].max("column", keep_attrs=True),
             "elsewhere now": stacked[1, 2, 0].assign_coords(row="A", column="2"),
             "anywhere": stacked[0, 0, 0].drop_vars(["row", "column"]),
-            "renamed": stacked.assign_coords(row=stacked["row"].copy(data=["A", "x"]))[1, 0, 0],
-            "the other way round": stacked.rename(row="column", column="row")[0, 0, 0],
+            "renamed": stacked.assign_coords(row=stacked["row"].copy(data=["A", "x"]))[1, 2, 0],
+            "the other way round": stacked.rename(row="column", column="row")[1, 2, 0],
             "sent": pickle.loads(pickle.dumps(stacked[1, 2, 0].load())),
         }
     for name, da in whole.items():

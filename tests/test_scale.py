@@ -1032,6 +1032,7 @@ def test_labels_that_are_scaled_as_labels_stay_labels(tmp_path: Path, capsys: An
         assert tree.omezarr.validate().valid
 
 
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.MetadataChangedWarning")
 @pytest.mark.parametrize("what", ["replaced", "renamed"])
 @pytest.mark.parametrize("zarr_format", FORMATS)
 def test_c8_an_image_that_changes_before_its_levels_are_named_gets_none(
