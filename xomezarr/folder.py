@@ -214,16 +214,13 @@ def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
         raise StoreNotFoundError(f'there is no folder "{place}"; give the one that holds the images')
     found: list[Found] = []
     others: list[str] = []
-    faults: list[OmeZarrError] = []
     for path in _files(place, below="/" in pattern):
         name = path.relative_to(place).as_posix()
-        with collecting(faults):
-            reading = read.read(name)
-            if reading is None:
-                others.append(name)
-            else:
-                found.append(Found(path, reading))
-    raise_all(faults[:1], "the files cannot be told apart")
+        reading = read.read(name)
+        if reading is None:
+            others.append(name)
+        else:
+            found.append(Found(path, reading))
     if not found:
         seen = f"{len(others)} files, the first of them {others[0]!r}" if others else "no files"
         raise PatternError(f'no file in "{place}" is named {pattern!r}; there are {seen}: give a pattern that matches')

@@ -14,7 +14,7 @@ from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image, group_attributes
-from xomezarr.store import StoreArgument, address, alone, member_path, open_array, parents, resolve
+from xomezarr.store import StoreArgument, address, alone, member_path, open_array, parents, resolve, writable_group
 from xomezarr.write import (
     Made,
     OnTile,
@@ -124,8 +124,7 @@ def check_there(group: zarr.Group, plan: Plan) -> None:
 
 def reopened(plan: Plan) -> zarr.Group:
     """Open the group of a plan as it is now."""
-    options = dict(plan.storage_options) if plan.storage_options else None
-    return zarr.open_group(resolve(plan.store), mode="r+", use_consolidated=False, storage_options=options)
+    return writable_group(plan.store, plan.storage_options)
 
 
 def take_away(group: zarr.Group, paths: Collection[str], listings: Sequence[zarr.Group]) -> None:

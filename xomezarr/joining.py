@@ -28,6 +28,7 @@ from xomezarr.store import (
     find_member,
     member_path,
     open_group,
+    writable_group,
 )
 from xomezarr.write import consolidate, fill, told_of_sources
 
@@ -137,7 +138,7 @@ def leave(
     options: Mapping[str, Any] | None,
     delete: Callable[[], None],
 ) -> None:
-    """Let nothing name an image any more, and delete it. It is named still where it could not be deleted.
+    """Let nothing name an image any more, and delete it. It is named still where nothing of it could be changed.
 
     Parameters
     ----------
@@ -218,15 +219,9 @@ class _Steps:
         """Let nothing name an image; undone as long as that is what it is now: what deletes it says so first."""
         known = self._attributes(store)
         said = listing.withheld() if self._group().store.supports_deletes else ()
-        self.say(said, only_if=lambda: known is not None and self._attributes(store) == known, before=self.withheld)
+        self.withheld = self.say(said, only_if=lambda: known is not None and self._attributes(store) == known)
 
-    def say(
-        self,
-        said: Iterable[Said],
-        *,
-        only_if: Callable[[], bool] = lambda: True,
-        before: dict[str, Mapping[str, Any]] | None = None,
-    ) -> None:
+    def say(self, said: Iterable[Said], *, only_if: Callable[[], bool] = lambda: True) -> dict[str, Mapping[str, Any]]:
         """Let groups say something, one after the other.
 
         Parameters
@@ -235,32 +230,31 @@ class _Steps:
             What.
         only_if
             Whether it is to be undone.
-        before
-            Takes what they said before, by their paths.
+
+        Returns
+        -------
+        dict
+            What they said before, by their paths.
         """
         root = self._group()
+        before: dict[str, Mapping[str, Any]] = {}
         for path, attrs in said:
             there = _opened(root, path)
             known = None if there is None else there.attrs.asdict()
             if there is not None and (attrs is None or known == attrs):
                 continue
-            if known is not None and before is not None:
+            if known is not None:
                 before.setdefault(path, known)
             self.took(partial(_say_again, root, path, known, only_if))
             if there is None:
                 put_group(root.store, member_path(root, path), root.metadata.zarr_format, attrs or {})
             else:
                 put_attributes(there, attrs)  # type: ignore[arg-type]
+        return before
 
     def _group(self) -> zarr.Group:
         """Open the group that holds all, to be written."""
-        return zarr.open_group(
-            self.root,
-            mode="r+",
-            zarr_format=self.zarr_format,  # type: ignore[arg-type]
-            use_consolidated=False,
-            storage_options=dict(self.options) if self.options else None,
-        )
+        return writable_group(self.root, self.options, zarr_format=self.zarr_format)
 
     def _attributes(self, store: StoreArgument) -> dict[str, Any] | None:
         """Return what an image says of itself; None where there is none that can be read."""

@@ -11,8 +11,6 @@ import json
 import operator
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from threading import Lock
@@ -29,7 +27,7 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Field, Plate
 from xomezarr.planning import VERSION, stored_metadata, version_of
 from xomezarr.pyramid import VARIABLE, with_name
-from xomezarr.read import OPEN_AT_ONCE, closer, tree_of
+from xomezarr.read import asked_at_once, closer, tree_of
 from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray
 from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group, open_member
 from xomezarr.tree import levels
@@ -53,8 +51,9 @@ def open_plate(
 
     The metadata of the plate, of each well and of one image of each field are read: fields lie apart, and do so in each
     well again. All other images are taken to be like that of the same field and run, with its levels, shape, dtype,
-    coordinates along dimensions and channels, and are opened when they are first read; of their own names, attributes,
-    scalar coordinates and labels nothing is known then.
+    coordinates along dimensions and channels, and are opened when they are first read; of their own names, attributes
+    and scalar coordinates nothing is known then. No labels are opened, those of the images that were read included:
+    they are in the tree with `check`, and a copy of an image has them only then.
 
     Parameters
     ----------
@@ -270,8 +269,7 @@ class _Opening:
         """Do something with each, in threads where that is quicker; and return what went wrong, by name."""
         asked: list[Callable[[], R]] = [partial(do, thing) for thing in things]
         done, faults = [], []
-        with ThreadPoolExecutor(OPEN_AT_ONCE) if is_remote(self.group.store) else nullcontext() as pool:
-            answers = asked if pool is None else [pool.submit(one).result for one in asked]
+        with asked_at_once(asked, remote=is_remote(self.group.store)) as answers:
             for thing, answer in zip(things, answers, strict=True):
                 try:
                     done.append(answer())

@@ -44,6 +44,7 @@ from xomezarr.store import (
     erase,
     exists,
     find_member,
+    held_in,
     is_bare,
     is_begun,
     open_group,
@@ -51,6 +52,7 @@ from xomezarr.store import (
     unmarked,
     withheld,
     withhold,
+    writable_group,
 )
 from xomezarr.wells import Entry, Layout, Listed, Place, with_entry
 from xomezarr.write import write_plan
@@ -495,24 +497,19 @@ class _Fields:
                 self._tidy_elsewhere()
 
     def _tidy_folder(self, folder: Path) -> None:
-        from xomezarr.stage import is_lock
-
         with alone(folder):
             for path in self._above():
                 with suppress(OSError):
                     (folder / path).rmdir()
-            if is_bare(folder) and self._is_none():
-                if self._given_back():
-                    return
-                for left in sorted(folder.iterdir()):
-                    if not is_lock(left.name):
-                        left.unlink()
+            if self._is_left():
+                for left in sorted(held_in(folder)):
+                    left.unlink()
         folder.rmdir()
 
     def _tidy_elsewhere(self) -> None:
         for path in self._above():
             self._erase_if_empty(below(self.store, path))
-        if self._is_none() and is_bare(self.store, self.storage_options) and not self._given_back():
+        if self._is_left():
             erase(self.store, self.storage_options)
 
     def _erase_if_empty(self, place: StoreArgument) -> None:
@@ -520,14 +517,13 @@ class _Fields:
         if is_bare(place, self.storage_options):
             erase(place, self.storage_options)
 
+    def _is_left(self) -> bool:
+        """Whether the group of the plate is all that is left; one that was there before gets its attributes again."""
+        return is_bare(self.store, self.storage_options) and self._is_none() and not self._given_back()
+
     def _given_back(self) -> bool:
         """Whether the group was there before, and has its attributes again."""
-        group = zarr.open_group(
-            self.store,
-            mode="r+",
-            use_consolidated=False,
-            storage_options=dict(self.storage_options) if self.storage_options else None,
-        )
+        group = writable_group(self.store, self.storage_options)
         kept = withheld(group.attrs.asdict())
         if kept is not None:
             put_attributes(group, kept)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -52,7 +53,7 @@ from xomezarr.store import (
     open_member,
 )
 
-__all__ = ["OPEN_AT_ONCE", "closer", "open_image", "open_level", "open_tree", "tree_of"]
+__all__ = ["OPEN_AT_ONCE", "asked_at_once", "closer", "open_image", "open_level", "open_tree", "tree_of"]
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -403,6 +404,13 @@ def _check_names(image: Image) -> None:
             )
 
 
+@contextmanager
+def asked_at_once[T](asked: Iterable[Callable[[], T]], *, remote: bool) -> Iterator[list[Callable[[], T]]]:
+    """Yield what returns the answer of each call; a remote store gives all of them in the time of one."""
+    with ThreadPoolExecutor(OPEN_AT_ONCE) if remote else nullcontext() as pool:
+        yield list(asked) if pool is None else [pool.submit(one).result for one in asked]
+
+
 def _open_arrays(group: zarr.Group, image: Image, indices: Iterable[int]) -> dict[int, zarr.Array[Any]]:
     """Open the arrays of levels, and make sure that they fit the metadata; all faults are reported together."""
     faults: list[OmeZarrError] = []
@@ -410,13 +418,10 @@ def _open_arrays(group: zarr.Group, image: Image, indices: Iterable[int]) -> dic
     opening: dict[int, Callable[[], zarr.Array[Any]]] = {
         index: partial(_open_array, group, image, index) for index in indices
     }
-    if not isinstance(group.store, zarr.storage.LocalStore):
-        # a remote store answers all of them in the time of one
-        with ThreadPoolExecutor(OPEN_AT_ONCE) as pool:
-            opening = {index: pool.submit(one).result for index, one in opening.items()}
-    for index, opened in opening.items():
-        with collecting(faults):
-            arrays[index] = opened()
+    with asked_at_once(opening.values(), remote=not isinstance(group.store, zarr.storage.LocalStore)) as answers:
+        for index, opened in zip(opening, answers, strict=True):
+            with collecting(faults):
+                arrays[index] = opened()
     raise_all(faults, "the image cannot be opened")
     return arrays
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
 from xomezarr.plate import is_remote, node_at
 from xomezarr.pyramid import VARIABLE
-from xomezarr.read import OPEN_AT_ONCE
+from xomezarr.read import OPEN_AT_ONCE, asked_at_once
 from xomezarr.resources import Resources
 from xomezarr.source import ASSUMED, OrderedArray, direct_source
 from xomezarr.tree import level as level_of
@@ -370,10 +371,10 @@ class _OfEach:
                 if not named <= {*self.lines[axis]}:  # a user's own names, which do not tell
                     continue
                 left = {place: check for place, check in left.items() if place[axis] in named}
-        at_once = OPEN_AT_ONCE if any(check.is_remote for check in left.values()) else 1
-        with ThreadPoolExecutor(at_once) as pool:
-            for _ in pool.map(lambda check: check(da), left.values()):
-                pass
+        remote = any(check.is_remote for check in left.values())
+        with asked_at_once([partial(check, da) for check in left.values()], remote=remote) as answers:
+            for answer in answers:
+                answer()
 
 
 def _acquisitions(images: Sequence[_PlateImage], shape: tuple[int, ...], names: Sequence[str]) -> xr.Variable | None:

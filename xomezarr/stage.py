@@ -48,6 +48,7 @@ __all__ = [
     "beside",
     "create",
     "discard",
+    "in_the_way",
     "is_lock",
     "locked",
     "make",
@@ -195,7 +196,7 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
     StoreExistsError
         If there is what may not be replaced: it stays there.
     """
-    if _in_the_way(target, may_go):
+    if in_the_way(target, may_go):
         raise _appeared(target)
     while not _exchange(stage, target):
         if _put(stage, target):
@@ -231,7 +232,7 @@ def make(folder: Path) -> None:
     return None
 
 
-def _in_the_way(target: Path, may_go: MayGo) -> bool:
+def in_the_way(target: Path, may_go: MayGo) -> bool:
     """Whether there is something that may not be replaced, and not just what another writer puts there or away."""
     while True:
         there = _identity(target)
@@ -276,9 +277,9 @@ def is_lock(name: str) -> bool:
 def locked(folder: Path, *, make: bool = False) -> Iterator[None]:
     """Keep all other threads and processes that ask for the same folder out meanwhile.
 
-    The lock goes with the process that holds it, however that ends. Where the file system has none, a folder's name
-    stands for it, which who comes next takes from a process that has ended. It is given back wherever the folder is
-    by then.
+    The lock goes with the process that holds it, however that ends, and where it is killed with those that it has
+    forked meanwhile. Where the file system has none, a folder's name stands for it, which who comes next takes from a
+    process that has ended. It is given back wherever the folder is by then.
 
     Parameters
     ----------

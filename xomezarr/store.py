@@ -54,6 +54,7 @@ __all__ = [
     "erase",
     "exists",
     "find_member",
+    "held_in",
     "is_bare",
     "is_begun",
     "is_local",
@@ -74,6 +75,7 @@ __all__ = [
     "warn_of_others",
     "withheld",
     "withhold",
+    "writable_group",
 ]
 
 type StoreArgument = Any
@@ -279,18 +281,21 @@ def exists(store: StoreArgument, *, storage_options: Mapping[str, Any] | None = 
     """Whether anything at all is at that place: a folder that is not empty, a file or a device, or objects."""
     target = resolve(store)
     if isinstance(target, Path):
-        return not _is_empty(target) if target.is_dir() else target.exists()
+        return bool(held_in(target)) if target.is_dir() else target.exists()
     if _opens(target, storage_options):
         return True
     place, path = _elsewhere(target, storage_options, read_only=True)
     return not wait(place.is_empty(path))
 
 
-def _is_empty(folder: Path) -> bool:
-    """Whether nothing is in a folder, but for locks."""
+def held_in(folder: Path) -> list[Path]:
+    """Return all that is in a folder, but for locks."""
     from xomezarr.stage import is_lock
 
-    return all(is_lock(path.name) for path in folder.iterdir())
+    try:
+        return [path for path in folder.iterdir() if not is_lock(path.name)]
+    except FileNotFoundError:  # another process has put it away
+        return []
 
 
 def _elsewhere(
@@ -314,11 +319,9 @@ def is_bare(store: StoreArgument, storage_options: Mapping[str, Any] | None = No
     """Whether at a place there is nothing, but for the metadata of a group, and for what helps to write them."""
     target = resolve(store)
     if isinstance(target, Path):
-        from xomezarr.stage import is_lock
-
         if not target.is_dir():
             return not target.exists()
-        names = [path.name for path in target.iterdir() if not is_lock(path.name)]
+        names = [path.name for path in held_in(target)]
     else:
         place, path = _elsewhere(target, storage_options, read_only=True)
         names = _listed(place, path)
@@ -471,6 +474,19 @@ def building(
     yield _InPlace(begun, store, storage_options)
 
 
+def writable_group(
+    store: StoreArgument, storage_options: Mapping[str, Any] | None = None, *, zarr_format: int | None = None
+) -> zarr.Group:
+    """Open a group as it is now, to be written; consolidated metadata are not asked."""
+    return zarr.open_group(
+        resolve(store),
+        mode="r+",
+        zarr_format=zarr_format,  # type: ignore[arg-type]
+        use_consolidated=False,
+        storage_options=dict(storage_options) if storage_options else None,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _InPlace:
     """A group that is made where it is to be."""
@@ -513,8 +529,9 @@ class _InAFolder:
         """Give it its name. Who changes what lists the images of the one that it replaces is waited for."""
         from xomezarr import stage
 
-        if self.target.is_dir() and _is_empty(self.target):
-            with stage.locked(self.target):  # which removes what a killed process has left of its lock
+        if self.target.is_dir() and not held_in(self.target):
+            # which removes what a killed process has left of its lock, if nobody else does
+            with suppress(FileNotFoundError), stage.locked(self.target):
                 pass
         if self.mode == "w-":
             stage.create(self.folder, self.target)
@@ -658,10 +675,19 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
             f"{_shown(store)} holds {str(mounted)!r}, where a file system is mounted, which would be emptied; "
             f"give another path, or take it away first: umount {str(mounted)!r}"
         )
-    if not (_is_zarr(target) if isinstance(target, Path) else _is_zarr_elsewhere(target, storage_options)):
+    if _in_the_way(target, storage_options):
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
         )
+
+
+def _in_the_way(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool:
+    """Whether something is there that is no Zarr store."""
+    if not isinstance(target, Path):
+        return not _is_zarr_elsewhere(target, storage_options)
+    from xomezarr import stage
+
+    return stage.in_the_way(target, _is_zarr)
 
 
 def _check_no_zip_file(target: Path) -> None:
@@ -855,18 +881,16 @@ def _begin(target: StoreLike, zarr_format: int, mode: str, storage_options: Mapp
     In a zip file, whose entries cannot be replaced, the mark costs nothing: the attributes that follow are a second
     entry of their name with or without it.
     """
-    options = dict(storage_options) if storage_options else None
-    old = _marked(target, options) if mode == "w" else None
+    old = _marked(target, storage_options) if mode == "w" else None
     if old is None:
         return zarr.create_group(
             target,
             zarr_format=zarr_format,  # type: ignore[arg-type]
             overwrite=mode == "w",
             attributes=_mark(),
-            storage_options=options,
+            storage_options=dict(storage_options) if storage_options else None,
         )
-    documents = DOCUMENTS[old.metadata.zarr_format]
-    _delete(old, [name for name in names_in(old) if name not in documents])
+    _empty(old)
     if old.metadata.zarr_format == zarr_format:
         return old
     group = zarr.create_group(
@@ -875,17 +899,17 @@ def _begin(target: StoreLike, zarr_format: int, mode: str, storage_options: Mapp
         zarr_format=zarr_format,  # type: ignore[arg-type]
         attributes=_mark(),
     )
-    _delete(old, documents)
+    _delete(old, DOCUMENTS[old.metadata.zarr_format])
     return group
 
 
-def _marked(target: StoreLike, options: dict[str, Any] | None) -> zarr.Group | None:
+def _marked(target: StoreLike, storage_options: Mapping[str, Any] | None) -> zarr.Group | None:
     """Put the mark in the place of an old group's attributes, before anything of it is deleted; None if there is none.
 
     Whatever remains of the old image when the process is killed is no image any more.
     """
     try:
-        group = zarr.open_group(target, mode="r+", storage_options=options, use_consolidated=False)
+        group = writable_group(target, storage_options)
     except (ValueError, FileNotFoundError):  # an array, or nothing
         return None
     if not group.store.supports_deletes:
@@ -914,6 +938,12 @@ def _delete(group: zarr.Group, names: Iterable[str]) -> None:
         with suppress(ValueError):  # a local file
             wait(group.store.delete_dir(member_path(group, name)))
         wait(group.store.delete(member_path(group, name)))
+
+
+def _empty(group: zarr.Group) -> None:
+    """Delete all that lies in a group but the documents of its metadata."""
+    documents = DOCUMENTS[group.metadata.zarr_format]
+    _delete(group, [name for name in names_in(group) if name not in documents])
 
 
 def delete_documents(group: zarr.Group, path: str) -> None:
@@ -968,9 +998,8 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
 def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
     """Delete all that is at a place which is no local folder. What is left of a group meanwhile bears the mark."""
     target = resolve(place)
-    if (group := _marked(target, dict(storage_options) if storage_options else None)) is not None:
-        documents = DOCUMENTS[group.metadata.zarr_format]
-        _delete(group, [name for name in names_in(group) if name not in documents])
+    if (group := _marked(target, storage_options)) is not None:
+        _empty(group)
     store, path = _elsewhere(target, storage_options)
     wait(store.delete_dir(path))
 
@@ -1107,7 +1136,7 @@ def _mounted_in(folder: Path) -> Path | None:
 
 def _may_go(path: Path) -> bool:
     """Whether ``mode="w"`` may replace what is at a path: a Zarr store, or an empty folder."""
-    return not path.is_symlink() and (_is_zarr(path) or (path.is_dir() and _is_empty(path)))
+    return not path.is_symlink() and (_is_zarr(path) or (path.is_dir() and not held_in(path)))
 
 
 def _is_zarr(path: Path) -> bool:

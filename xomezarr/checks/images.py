@@ -23,7 +23,6 @@ __all__ = [
     "check_image",
     "check_level",
     "check_multiscale",
-    "check_named_axes",
     "coarser_by",
     "hex_color",
     "leads_below",
@@ -376,15 +375,9 @@ MULTISCALE_RULES: tuple[MultiscaleRule, ...] = (finest_first, named, method_give
 IMAGE_RULES: tuple[ImageRule, ...] = (distinct_names,)
 
 
-def check_axes(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
-    """Apply every rule of axes; `where` is the multiscale's place."""
-    for rule in AXIS_RULES:
-        yield from rule(axes, where)
-
-
-def check_named_axes(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
-    """Apply every rule of axes that are names alone, as in 0.3; `where` is the multiscale's place."""
-    for rule in NAMED_AXIS_RULES:
+def check_axes(axes: Sequence[Axis], where: str, *, rules: Sequence[AxisRule] = AXIS_RULES) -> Iterator[Finding]:
+    """Apply every rule of axes, or `rules`; `where` is the multiscale's place."""
+    for rule in rules:
         yield from rule(axes, where)
 
 

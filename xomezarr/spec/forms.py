@@ -64,7 +64,7 @@ def _named_axes(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[Axis,
     if unknown:
         return None
     axes = tuple(map(_axis, names))
-    return axes if _named_apart(notes, checks.check_named_axes(axes, where)) else None
+    return axes if _named_apart(notes, checks.check_axes(axes, where, rules=checks.NAMED_AXIS_RULES)) else None
 
 
 NAMED = Form(axes=_named_axes, levels=None, keys=frozenset({"axes"}), level_keys=frozenset())
