@@ -1956,6 +1956,15 @@ def test_c6_what_a_plate_says_survives_another_version_and_the_way_back(tmp_path
     assert found == expected
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_elsewhere_a_plate_is_written_as_it_is(tmp_path: Path, version: str) -> None:
+    store, copy = (f"memory://{tmp_path.name}-{version}/{name}.zarr" for name in ("plate", "copy"))
+    xomezarr.write_plate({("A", column): [full(column), full(2)] for column in (1, 2, 3)}, store, version=version)
+    xomezarr.open_plate(store).omezarr.to_zarr(copy)
+    check_same_stores(store, copy)
+    check_same_trees(*(xomezarr.open_plate(place, check=True) for place in (store, copy)))
+
+
 LABEL_DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64)))
 
 

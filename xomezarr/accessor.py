@@ -730,7 +730,7 @@ class OmeZarrTreeAccessor:
         >>> del plate["A"]
         >>> copy = plate.omezarr.to_zarr(folder + "/copy.ome.zarr", version="0.5")
         >>> list(copy), copy.omezarr.version, copy["B/2/0"].omezarr.name
-        (['B'], '0.5', None)
+        (['B'], '0.5', 'cells')
         """
         options = {
             "progress": progress,
