@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import re
 import sys
@@ -19,8 +20,10 @@ import pytest
 import tifffile
 import xarray as xr
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import check_same_stores, check_same_trees, group_attributes
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore, StorePath, WrapperStore, ZipStore
 
 import xomezarr
@@ -1019,3 +1022,201 @@ def test_ome_xml_without_a_namespace_is_read_and_the_report_says_what_it_lacks(t
 def test_a_damaged_document_is_a_fault_of_metadata() -> None:
     with pytest.raises(MetadataError, match="the OME-XML cannot be read"):
         omexml.parse(b"\xff\xfe no xml")
+
+
+# --- a tree, written ---------------------------------------------------------------
+
+
+def labelled(da: xr.DataArray) -> xr.Dataset:
+    nuclei = (da.isel(t=0, c=0, drop=True) > 50).astype("uint16")
+    return xr.Dataset({"image": da, "nuclei": nuclei}, attrs={"of_image": 1})
+
+
+@settings(max_examples=12)
+@given(
+    names=st.lists(st.sampled_from(["b", "a", "0", "10", "9", "view 1"]), min_size=1, max_size=4, unique=True),
+    gone=st.sets(st.integers(0, 3)),
+    version=st.sampled_from(VERSIONS),
+)
+def test_c6_the_tree_of_a_collection_is_the_collection_of_what_it_holds(
+    names: list[str], gone: set[int], version: str
+) -> None:
+    made = {name: cells().isel(t=slice(1)).assign_attrs(number=number) for number, name in enumerate(names)}
+    images: dict[str, Any] = {name: labelled(da) if name < "b" else da for name, da in made.items()}
+    store, copy, expected = MemoryStore(), MemoryStore(), MemoryStore()
+    options: dict[str, Any] = {"version": version, "levels": 2}
+    write_collection(images, store, **options)
+    tree = open_collection(store)
+    left = [name for number, name in enumerate(names) if number not in gone] or names[:1]
+    for name in {*names} - {*left}:
+        del tree[name]
+    tree.omezarr.to_zarr(copy)
+    write_collection({name: images[name] for name in left}, expected, **options)
+    assert list(open_collection(copy)) == left
+    check_same_trees(open_collection(expected), open_collection(copy))
+    check_same_stores(expected, copy)
+    documents = [asyncio.run(one.get("OME/METADATA.ome.xml", default_buffer_prototype())) for one in (expected, copy)]
+    assert all(documents)
+    assert len({document.to_bytes() for document in documents if document is not None}) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_c6_a_collection_is_written_with_what_other_tools_say(tmp_path: Path, version: str, chunks: Any) -> None:
+    store, copy, there = (tmp_path / name for name in ("a.zarr", "b.zarr", "c.zarr"))
+    write_collection({"x": cells(), "a": labelled(cells()), "m": cells()}, store, version=version, levels=2)
+    for path in ("", "OME", "a"):
+        group = zarr.open_group(store, path=path, mode="r+")
+        said = dict(group.attrs)
+        inside = {"ome": {**said["ome"], "inside": path}} if version == "0.5" else {}
+        group.attrs.put({**said, **inside, "beside": {"of": path}})
+    tree = xr.open_datatree(store, engine="omezarr", chunks=chunks)
+    assert list(tree.omezarr.to_zarr(copy)) == ["x", "a", "m"]
+    check_same_stores(store, copy)
+    check_same_trees(open_collection(store), open_collection(copy))
+    assert (copy / "OME/METADATA.ome.xml").read_bytes() == (store / "OME/METADATA.ome.xml").read_bytes()
+    assert xomezarr.validate(copy).valid
+    (other,) = set(VERSIONS) - {version}
+    written = tree.omezarr.to_zarr(there, version=other)
+    assert (written.omezarr.version, written["m"].omezarr.version) == (other, other)
+    check_same_trees(open_collection(store), open_collection(there), attrs=False)
+    assert group_attributes(there)["OME"]["beside"] == {"of": "OME"}
+    assert xomezarr.validate(there).valid
+
+
+MORE = XML.replace(
+    "</OME>",
+    '  <StructuredAnnotations><CommentAnnotation ID="Annotation:0"><Value>theirs</Value></CommentAnnotation>'
+    "</StructuredAnnotations>\n</OME>",
+)
+
+
+def test_c6_ome_xml_of_other_tools_is_kept_as_long_as_it_is_true(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=MORE, series=["0", "1"])
+    tree = open_collection(store)
+    tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert (tmp_path / "b.zarr/OME/METADATA.ome.xml").read_text() == MORE
+    check_same_trees(tree, open_collection(tmp_path / "b.zarr"), attrs=False)
+    # once more, from a tree that names pixel sizes and channels itself
+    again = open_collection(tmp_path / "b.zarr")
+    again.omezarr.to_zarr(tmp_path / "c.zarr", version="0.5")
+    assert (tmp_path / "c.zarr/OME/METADATA.ome.xml").read_text() == MORE
+
+    def without_one(tree: xr.DataTree) -> None:
+        del tree["1"]
+
+    def cropped(tree: xr.DataTree) -> None:
+        tree["0"] = tree["0"].omezarr.isel(x=slice(16))
+
+    def moved(tree: xr.DataTree) -> None:
+        da = tree["0"].omezarr.level(0)
+        tree["0"] = da.omezarr.assign_grid(scale={"x": 3.0}, units="um").omezarr.pyramid(levels=1)
+
+    def dyed(tree: xr.DataTree) -> None:
+        da = tree["0"].omezarr.level(0)
+        tree["0"] = da.omezarr.assign_channels(["other", "GFP"]).omezarr.pyramid(levels=1)
+
+    def more(tree: xr.DataTree) -> None:
+        tree["2"] = cells().omezarr.pyramid(levels=1)
+
+    for change in (without_one, cropped, moved, dyed, more):
+        changed, new = open_collection(store), tmp_path / f"{change.__name__}.zarr"
+        change(changed)
+        told = "OME-XML is written anew.*left out: StructuredAnnotations, CommentAnnotation, Value; where it matters"
+        with pytest.warns(CollectionWarning, match=told):
+            changed.omezarr.to_zarr(new)
+        written = omexml.parse((new / "OME/METADATA.ome.xml").read_bytes())
+        assert len(written) == len(changed)
+        for known, name in zip(written, changed, strict=True):
+            base = changed[name].omezarr.level(0)
+            assert (known.sizes["x"], known.said.scale["x"]) == (base.sizes["x"], base.omezarr.scale["x"])
+        assert xomezarr.validate(new).valid
+
+
+def test_a_collection_that_lists_nothing_gets_a_list(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=None)
+    tree = open_collection(store)
+    tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert group_attributes(tmp_path / "b.zarr")["OME"] == {"series": ["0", "1"]}
+    check_same_trees(tree, open_collection(tmp_path / "b.zarr"), attrs=False)
+
+
+def test_images_keep_the_paths_and_the_order_in_which_they_were_listed(tmp_path: Path) -> None:
+    paths = ["b/1", "a", "b/0", "-20"]
+    store = bioformats2raw(tmp_path / "a.zarr", dict.fromkeys(paths, SHAPES["1"]), xml=None, series=paths)
+    tree = open_collection(store)
+    tree["view 3"] = cells().omezarr.pyramid(levels=2)
+    tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert group_attributes(tmp_path / "b.zarr")["OME"]["series"] == [*paths, "view 3"]
+    xr.testing.assert_identical(open_collection(tmp_path / "b.zarr")["view 3"].omezarr.level(0), cells())
+    tree["über"] = tree["A"] = cells().omezarr.pyramid(levels=1)
+    with pytest.raises(MultipleErrors, match=r"(?s)cannot be named 'über'.*the names 'a' and 'A' differ by"):
+        tree.omezarr.to_zarr(tmp_path / "c.zarr")
+    assert not (tmp_path / "c.zarr").exists()
+
+
+def test_c7_what_has_no_place_in_a_collection_is_named(tmp_path: Path) -> None:
+    write_collection({"a": cells()}, tmp_path / "a.zarr", levels=1)
+    tree = open_collection(tmp_path / "a.zarr")
+    tree["table"] = xr.Dataset({"counts": ("n", [1, 2])})
+    with pytest.raises(OmeZarrError, match=r"the node 'table' has the variables 'counts' beside its images"):
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    del tree["table"]
+    with pytest.raises(OmeZarrError, match="name= is said of one image"):
+        tree.omezarr.to_zarr(tmp_path / "b.zarr", name="all")
+    del tree["a"]
+    with pytest.raises(CollectionError, match="the tree has no images; open it again"):
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_trees_are_written_beside_arrays_and_over_the_store_that_they_are_read_from(tmp_path: Path) -> None:
+    tree = cells().omezarr.pyramid(method="nearest", levels=2)
+    written = write_collection({"tree": tree, "array": cells()}, tmp_path / "a.zarr", version="0.5")
+    for number, level in enumerate(tree.omezarr.levels):
+        xr.testing.assert_identical(written["tree"].omezarr.level(number), level)
+    assert spec.parse(written["tree"].attrs).multiscale.type == tree.encoding.get("method")
+    options: dict[str, Any] = {"mode": "w", "compute": False, "version": "0.4"}
+    later = open_collection(tmp_path / "a.zarr").omezarr.to_zarr(tmp_path / "a.zarr", **options)
+    assert open_collection(tmp_path / "a.zarr").omezarr.version == "0.5"
+    later.compute()
+    assert open_collection(tmp_path / "a.zarr").omezarr.version == "0.4"
+    xr.testing.assert_identical(open_collection(tmp_path / "a.zarr")["array"].omezarr.level(0), cells())
+    with pytest.raises(
+        OmeZarrError, match=r"image 'tree': its levels are written as they stand, and factors= says how"
+    ):
+        write_collection({"tree": tree}, tmp_path / "b.zarr", factors=2)
+
+
+def test_without_ome_types_what_was_read_is_written_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_collection(views(), tmp_path / "a.zarr")
+    monkeypatch.setitem(sys.modules, "ome_types", None)
+    open_collection(tmp_path / "a.zarr").omezarr.to_zarr(tmp_path / "b.zarr")
+    check_same_stores(tmp_path / "a.zarr", tmp_path / "b.zarr")
+    tree = open_collection(tmp_path / "a.zarr")
+    del tree["view 0"]
+    with pytest.raises(MissingDependencyError):
+        tree.omezarr.to_zarr(tmp_path / "c.zarr")
+
+
+class Unreadable(WrapperStore[Any]):
+    """A store that refuses to give the OME-XML."""
+
+    def with_read_only(self, read_only: bool = False) -> Any:
+        return type(self)(self._store.with_read_only(read_only))
+
+    async def get(self, key: str, *args: Any, **options: Any) -> Any:
+        if key.endswith(".xml"):
+            raise PermissionError("it is another's")
+        return await super().get(key, *args, **options)
+
+
+def test_ome_xml_that_cannot_be_read_is_not_lost(tmp_path: Path) -> None:
+    store = MemoryStore()
+    write_collection({"a": cells()}, store, levels=1)
+    told = r"OME/METADATA.ome.xml cannot be read \(it is another's\).*write_collection\(dict\(tree.children\), store\)$"
+    tree = open_collection(Unreadable(store))
+    with pytest.raises(CollectionError, match=told):
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    write_collection(dict(tree.children), tmp_path / "b.zarr")
+    check_same_stores(store, tmp_path / "b.zarr")

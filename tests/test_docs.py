@@ -36,10 +36,10 @@ def blocks(page: str, language: str) -> list[str]:
     ("page", "stores"),
     [
         ("methods.md", ["cells.ome.zarr", "photons.ome.zarr", "spread.ome.zarr"]),
-        ("collections.md", ["embryo.ome.zarr"]),
+        ("collections.md", ["embryo.ome.zarr", "two-views.ome.zarr"]),
         ("migration.md", ["cells.ome.zarr", "levels.ome.zarr"]),
         ("labels.md", ["both.ome.zarr", "cells.ome.zarr", "copy.ome.zarr"]),
-        ("plates.md", ["screen.ome.zarr"]),
+        ("plates.md", ["part.ome.zarr", "screen.ome.zarr"]),
     ],
 )
 def test_the_pages_run(page: str, stores: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

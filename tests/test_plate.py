@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import check_same_stores, check_same_trees, group_attributes
 from zarr.storage import MemoryStore
 
 import xomezarr
@@ -39,7 +41,9 @@ from xomezarr.errors import (
     StoreExistsError,
 )
 from xomezarr.model import Plate, PlateLine, PlateWell, Well
+from xomezarr.pyramid import NAME_ATTR
 from xomezarr.read import open_tree
+from xomezarr.store import below
 from xomezarr.wells import PLACES, Layout, Place, counted, line_order, located, with_field, with_run, with_well
 
 SIZES = {"c": 2, "y": 24, "x": 40}
@@ -938,7 +942,7 @@ def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None
         ("B", 2): {"f 1": image()},
         "B3": [image()],
         ("B", 4): [np.zeros((4, 4))],
-        ("B", 7): [image().omezarr.pyramid(levels=2)],
+        ("B", 7): [xr.DataTree()],
     }
     with pytest.raises(MultipleErrors) as raised:
         xomezarr.write_plate(wells, store)  # type: ignore[arg-type]
@@ -954,7 +958,7 @@ def test_faults_are_told_together_and_nothing_is_written(tmp_path: Path) -> None
         "the field 'f 1' is not made of letters and digits",
         "the well 'B3' is no pair",
         "it is a ndarray; give a DataArray",
-        "it is a DataTree; give its finest level, of which the others are made: tree.omezarr.level(0)",
+        "well B/7, field 0: the tree has no levels of an image",
     ):
         assert expected in told, expected
     assert list(tmp_path.iterdir()) == []
@@ -1866,3 +1870,420 @@ def test_a_report_is_true_where_no_must_is_broken(plate: Path, version: str) -> 
     attrs["plate"]["wells"][0]["rowIndex"] = 9
     document.write_text(json.dumps(content))
     assert not xomezarr.validate(plate)
+
+
+# -- a tree, written ---------------------------------------------------------------------------------------
+
+
+def table(values: Iterable[int]) -> pd.DataFrame:
+    index = pd.Index(list(values), name="label", dtype="uint16")
+    return pd.DataFrame({"area": np.arange(len(index), dtype="float32"), "kind": ["round"] * len(index)}, index=index)
+
+
+def full(seed: int, run: int | None = None) -> xr.Dataset:
+    """An image with all that it may say of itself, and labels."""
+    da = image(seed, name=f"cells {seed}", exposure=seed).assign_coords(stage=0.5 * seed)
+    if run is not None:
+        da = da.assign_coords(acquisition=run)
+    da = da.omezarr.assign_channels([{"label": "DNA", "color": f"0000{seed:02X}"}, {"label": "ER", "color": "green"}])
+    nuclei = (image(seed).isel(c=0, drop=True) > 3000).astype("uint16")
+    attrs = {"of_image": {"seed": seed}, NAME_ATTR: da.name}
+    return xr.Dataset({"image": da, "nuclei": nuclei}, attrs=attrs)
+
+
+def full_plate(store: Any, version: str) -> None:
+    """Write a plate with all that plates may hold, from other tools too."""
+    wells: dict[Any, Any] = {
+        ("B", 2): {"left": full(0, 3), "7": full(1, 5)},
+        ("A", 12): {"up": full(2, 5), "7": full(4, 5)},
+        ("A", 1): [image(3).assign_coords(acquisition=3)],
+    }
+    runs = {3: {"name": "first", "start_time": 5}, 5: Acquisition(5, description="second", extra={"lamp": "on"})}
+    lines: dict[str, Any] = {"rows": "ABC", "columns": [1, 2, 3, 12]}
+    xomezarr.write_plate(wells, store, name="screen", acquisitions=runs, version=version, levels=3, **lines)
+    labels = full(9)["nuclei"]
+    labels.omezarr.to_labels(below(store, "A/12/7"), "cells", colors={1: "red"}, properties=table([1]))
+    for path in ("", "B/2"):
+        group = zarr.open_group(below(store, path), mode="r+", use_consolidated=False)
+        said = dict(group.attrs)
+        inside = said["ome"] if version == "0.5" else said
+        kind = "plate" if "plate" in inside else "well"
+        inside[kind] = {**inside[kind], "theirs": [kind]}
+        if kind == "plate":
+            inside[kind]["rows"][0]["colour"] = "red"
+        else:
+            inside[kind]["images"][0]["focus"] = 1.5
+            inside[kind]["images"].reverse()
+        if version == "0.5":
+            inside["inside"] = kind
+        group.attrs.put({**said, "beside": {"of": kind}})
+
+
+OPENERS: Mapping[str, Any] = {
+    "as it is opened": xomezarr.open_plate,
+    "all checked": lambda store: xomezarr.open_plate(store, check=True),
+    "by the engine": lambda store: xr.open_datatree(store, engine="omezarr"),
+    "by dask": lambda store: xr.open_datatree(store, engine="omezarr", chunks={}),
+    "copied": lambda store: xomezarr.open_plate(store).copy(deep=True),
+    "loaded": lambda store: xr.open_datatree(store, engine="omezarr").load(),
+}
+
+
+@pytest.mark.parametrize("how", OPENERS)
+def test_c6_the_tree_of_a_plate_is_written_as_it_is(tmp_path: Path, version: str, how: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    full_plate(store, version)
+    written = OPENERS[how](store).omezarr.to_zarr(copy)
+    assert written.omezarr.version == version
+    check_same_stores(store, copy)
+    for check in (False, True):
+        check_same_trees(*(xomezarr.open_plate(place, check=check) for place in (store, copy)))
+    check_agrees(copy)
+    judge(copy, version)
+
+
+def test_c6_what_a_plate_says_survives_another_version_and_the_way_back(tmp_path: Path, version: str) -> None:
+    store, there, back = (tmp_path / name for name in ("plate.zarr", "there.zarr", "back.zarr"))
+    full_plate(store, version)
+    (other,) = set(VERSIONS) - {version}
+    tree = xomezarr.open_plate(store).omezarr.to_zarr(there, version=other)
+    assert tree.omezarr.version == other
+    check_same_trees(*(xomezarr.open_plate(place, check=True) for place in (store, there)), attrs=False)
+    check_agrees(there)
+    judge(there, other)
+    tree.omezarr.to_zarr(back, version=version)
+    expected, found = group_attributes(store), group_attributes(back)
+    for path in ("", "B/2") if version == "0.5" else ():  # 0.4 has no place for what stands among the metadata
+        expected[path]["inside"] = expected[path]["ome"].pop("inside")
+    assert found == expected
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_elsewhere_a_plate_is_written_as_it_is(tmp_path: Path, version: str) -> None:
+    store, copy = (f"memory://{tmp_path.name}-{version}/{name}.zarr" for name in ("plate", "copy"))
+    xomezarr.write_plate({("A", column): [full(column), full(2)] for column in (1, 2, 3)}, store, version=version)
+    xomezarr.open_plate(store).omezarr.to_zarr(copy)
+    check_same_stores(store, copy)
+    check_same_trees(*(xomezarr.open_plate(place, check=True) for place in (store, copy)))
+
+
+LABEL_DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64)))
+
+
+@settings(max_examples=12)
+@given(
+    wells=st.dictionaries(
+        st.tuples(st.sampled_from("ABG"), st.integers(1, 12)),
+        st.dictionaries(st.sampled_from(["0", "1", "left"]), st.sampled_from([None, *LABEL_DTYPES]), min_size=1),
+        min_size=1,
+        max_size=3,
+    ),
+    taken=st.sets(st.integers(0, 8), max_size=4),
+    version=st.sampled_from(VERSIONS),
+    check=st.booleans(),
+)
+def test_a_tree_of_which_images_were_taken_away_is_the_plate_of_the_others(
+    wells: dict[Any, dict[str, str | None]], taken: set[int], version: str, check: bool
+) -> None:
+    def one(number: int, dtype: str | None) -> Any:
+        da = small_image(number % 3).rename(f"image {number}").assign_attrs(number=number)
+        labels = {} if dtype is None else {"labels": (da > 2).astype(dtype)}
+        return xr.Dataset({"image": da, **labels}, attrs={"number": number})
+
+    numbers = iter(range(99))
+    given = {well: {field: one(next(numbers), dtype) for field, dtype in of.items()} for well, of in wells.items()}
+    options: dict[str, Any] = {
+        "rows": "ABCG",
+        "columns": range(1, 13),
+        "name": "screen",
+        "version": version,
+        "levels": 2,
+    }
+    store, copy, expected = MemoryStore(), MemoryStore(), MemoryStore()
+    xomezarr.write_plate(given, store, **options)
+    tree = xomezarr.open_plate(store, check=check)
+    places = [(well, field) for well, of in given.items() for field in of]
+    gone = {place for number, place in enumerate(places) if number in taken}
+    if len(gone) == len(places):
+        gone.pop()
+    for (row, column), field in gone:
+        del tree[f"{row}/{column}"][field]
+    left = {well: {f: da for f, da in of.items() if (well, f) not in gone} for well, of in given.items()}
+    tree.omezarr.to_zarr(copy)
+    xomezarr.write_plate({well: of for well, of in left.items() if of}, expected, **options)
+    check_same_trees(*(xomezarr.open_plate(place, check=True) for place in (expected, copy)))
+    check_same_stores(expected, copy)
+
+
+def test_a_filtered_tree_is_written_as_it_is(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    full_plate(store, version)
+    tree = xomezarr.open_plate(store).filter(lambda node: not node.path.startswith(("/B", "/A/1/")))
+    tree.omezarr.to_zarr(copy)
+    plate = check_agrees(copy)
+    assert [well.path for well in plate.wells] == ["A/12"]
+    assert [row.name for row in plate.rows] == list("ABC")
+    assert (plate.field_count, len(plate.acquisitions or ())) == (2, 2)
+    before, after = (xomezarr.open_plate(place, check=True)["A/12"] for place in (store, copy))
+    check_same_trees(before, after)
+
+
+def test_a_part_of_the_levels_is_written_where_all_images_were_opened(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    full_plate(store, version)
+    tree = xomezarr.open_plate(store, check=True)
+    for path in images_of(tree):
+        for node in (tree[path], *tree[path].omezarr.labels.values()):
+            del node["2"]
+    tree.omezarr.to_zarr(copy)
+    found = xomezarr.open_plate(copy, check=True)
+    check_same_trees(tree, found, attrs=False)
+    check_agrees(copy)
+    assert xomezarr.validate(copy).valid
+
+
+def test_images_that_are_put_into_a_tree_are_listed(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    full_plate(store, version)
+    tree = xomezarr.open_plate(store)
+    tree["G/5/new"] = image(7).assign_coords(acquisition=9).omezarr.pyramid(levels=2)
+    tree["B/2/8"] = xomezarr.open_plate(store)["A/12/7"]
+    tree.omezarr.to_zarr(copy)
+    plate = check_agrees(copy)
+    assert [row.name for row in plate.rows] == list("ABCG")
+    assert [column.name for column in plate.columns] == ["1", "2", "3", "5", "12"]
+    assert [run.id for run in plate.acquisitions or ()] == [3, 5, 9]
+    found = xomezarr.open_plate(copy, check=True)
+    testing.assert_identical(without_place(found["G/5/new"].omezarr.level(0)), image(7))
+    assert found["B/2/8/0"].coords["acquisition"].item() == 5
+    assert found["B/2/8"].omezarr.name == "cells 4"
+    assert list(found["B/2/8"].omezarr.labels) == ["nuclei", "cells"]
+    tree["Z/9/0"] = image(7).omezarr.pyramid(levels=1)
+    with pytest.raises(PlateError, match=r"acquisitions 3, 5, 9, and well Z/9, field 0 does not say of which"):
+        tree.omezarr.to_zarr(tmp_path / "other.zarr")
+
+
+def test_arrays_datasets_and_trees_make_one_plate(tmp_path: Path, version: str) -> None:
+    store, plate = tmp_path / "full.zarr", tmp_path / "plate.zarr"
+    full_plate(store, version)
+    one, three = (image(seed).assign_coords(acquisition=5) for seed in (0, 2))
+    tree = three.omezarr.pyramid(method="nearest", levels=3)
+    well = xomezarr.open_plate(store)["B/2"]
+    xomezarr.write_plate({("A", 1): [one, full(5, 3), tree], ("C", 3): well}, plate, version=version)
+    found = xomezarr.open_plate(plate, check=True)
+    for number, level in enumerate(tree.omezarr.levels):
+        testing.assert_identical(found["A/1/2"].omezarr.level(number).drop_vars(PLACES[:3]), level)
+    assert [len(found[f"A/1/{number}"].omezarr.levels) for number in range(3)] == [1, 1, 3]
+    assert list(found["C/3"]) == ["7", "left"]
+    for field in ("left", "7"):
+        before = xomezarr.open_plate(store, check=True)[f"B/2/{field}"]
+        for dim in ("row", "column"):
+            assert found[f"C/3/{field}/0"].coords[dim].item() == {"row": "C", "column": "3"}[dim]
+        for level, own in zip(before.omezarr.levels, found[f"C/3/{field}"].omezarr.levels, strict=True):
+            testing.assert_identical(without_place(own), without_place(level))
+        assert found[f"C/3/{field}"].attrs["of_image"] == before.attrs["of_image"]
+        assert list(found[f"C/3/{field}"].omezarr.labels) == ["nuclei"]
+    with pytest.raises(
+        OmeZarrError, match=r"well A/1, field 0: its levels are .* method= and levels= say how.*level\(0\)$"
+    ):
+        xomezarr.write_plate({("A", 1): [tree]}, tmp_path / "other.zarr", method="nearest", levels=2)
+    with pytest.raises(PlateError, match=r"the well \('A', 1\) has a DataTree for images; give a list of them"):
+        xomezarr.write_plate({("A", 1): tree}, tmp_path / "other.zarr")
+    with pytest.raises(LevelError, match="holds 2 images; take one of them"):
+        xomezarr.write_plate({("A", 1): [well]}, tmp_path / "other.zarr")
+
+
+def test_one_image_of_a_plate_is_written_with_all_that_it_says(tmp_path: Path, version: str) -> None:
+    store = tmp_path / "plate.zarr"
+    full_plate(store, version)
+    for number, path in enumerate(("B/2/7", "A/12/7")):  # one that was opened, and one that was taken to be like it
+        tree = xomezarr.open_plate(store)[path]
+        copy = tree.omezarr.to_zarr(tmp_path / f"{number}.zarr")
+        check_same_trees(xomezarr.open_plate(store, check=True)[path].copy(), copy)
+    assert {*tree.omezarr.labels} == set()  # nothing is put into the tree that was given
+
+
+def test_what_is_not_known_of_a_changed_image_is_told_once(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    full_plate(store, "0.4")
+    tree = xomezarr.open_plate(store)
+    cut = tree.isel(c=slice(1))
+    with pytest.warns(PlateWarning, match=r"'A/1/0' .* was changed since .*check=True\)$") as told:
+        cut.omezarr.to_zarr(tmp_path / "cut.zarr")
+    assert len(told) == 1
+    true = xomezarr.open_plate(store, check=True).isel(c=slice(1))
+    true.omezarr.to_zarr(tmp_path / "true.zarr")
+    found = xomezarr.open_plate(tmp_path / "true.zarr", check=True)
+    assert found["A/12/7"].omezarr.name == "cells 4"
+    np.testing.assert_array_equal(found["A/12/7/0"]["image"], full(4)["image"][:1])
+
+
+def test_other_pixels_are_written_with_what_the_images_say(tmp_path: Path) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    full_plate(store, "0.5")
+    tree = xomezarr.open_plate(store)
+    for path in images_of(tree):
+        for node in tree[path].children.values():
+            node["image"].variable.data = node["image"].variable.values + np.uint16(1)
+    tree.omezarr.to_zarr(copy)
+    check_same_stores(store, copy)
+    np.testing.assert_array_equal(xomezarr.open_plate(copy)["A/12/7/0"]["image"], full(4)["image"] + 1)
+
+
+@pytest.mark.parametrize("what", ["place", "day", "channels"])
+def test_a_tree_that_is_not_true_of_an_image_is_not_written(tmp_path: Path, what: str, version: str) -> None:
+    first, other = ALIKE_BUT[what]
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    wells = {("A", column): [first if column < 3 else other] for column in range(1, 10)}
+    xomezarr.write_plate(wells, store, levels=1, irregular="keep", version=version)
+    for tree in (xomezarr.open_plate(store), xr.open_datatree(store, engine="omezarr")):
+        with pytest.raises(MultipleErrors) as raised:
+            tree.omezarr.to_zarr(new, irregular="keep")
+        told = [str(error) for error in raised.value.exceptions]
+        assert len(told) == 6
+        assert told[0].startswith("the image 'A/3/0' of the tree: 'A/3/0' of the plate")
+        assert all(message.endswith("take it from there: open_plate(store, check=True)") for message in told[:5])
+        assert told[5] == "2 more of the 9 images cannot be written either"
+        assert not new.exists()
+    xomezarr.open_plate(store, check=True).omezarr.to_zarr(new, irregular="keep")
+    check_same_stores(store, new)
+
+
+def test_an_image_of_other_levels_than_it_was_taken_to_have_is_not_written(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [image()], ("A", 2): [image()]}, store, levels=2)
+    xomezarr.to_plate(image(), store, row="A", column=3, levels=3)
+    tree = xomezarr.open_plate(store)
+    with pytest.raises(PlateError, match=r"well 'A/3', field '0' of the plate .* has 3 levels, and not 2.*check=True"):
+        tree.omezarr.to_zarr(tmp_path / "new.zarr")
+    shutil.rmtree(store / "A" / "2" / "0")
+    del tree["A"]["3"]
+    with pytest.raises(PlateError, match=r"'A/2/0' of the plate .* cannot be opened any more"):
+        tree.omezarr.to_zarr(tmp_path / "new.zarr")
+    assert not (tmp_path / "new.zarr").exists()
+
+
+def test_c7_a_part_of_a_plate_is_none(plate: Path, tmp_path: Path) -> None:
+    tree = xomezarr.open_plate(plate)
+    told = r"^the tree is a well, and holds 2 images; write the whole.*tree\.root.*write_plate\({\('A', '1'\): tree}"
+    with pytest.raises(LevelError, match=told):
+        tree["A/1"].omezarr.to_zarr(tmp_path / "new.zarr")
+    xomezarr.write_plate({("A", "1"): tree["A/1"]}, tmp_path / "well.zarr")
+    assert list(xomezarr.open_plate(tmp_path / "well.zarr")["A/1"]) == ["0", "1"]
+    told = r"^the tree is neither .*, and holds 4 images; write the whole .*, or one image: tree\['1/0'\]\.omezarr"
+    with pytest.raises(LevelError, match=told):
+        tree["A"].omezarr.to_zarr(tmp_path / "new.zarr")
+    # one whose root was filtered away says nothing of a plate any more
+    with pytest.raises(LevelError, match="neither an image nor a plate nor a collection"):
+        tree.filter(lambda node: "/A/" in node.path).omezarr.to_zarr(tmp_path / "new.zarr")
+    with pytest.raises(PlateError, match="has no image of a plate"):
+        tree.filter(lambda node: node.path == "/").omezarr.to_zarr(tmp_path / "new.zarr")
+    assert not (tmp_path / "new.zarr").exists()
+
+
+def test_c7_what_has_no_place_in_the_store_is_named(plate: Path, tmp_path: Path) -> None:
+    tree = xomezarr.open_plate(plate)
+    tree["A/1"].dataset = tree["A/1"].dataset.assign(counts=("field", [1, 2]))
+    tree["A"].attrs["medium"] = "agar"
+    tree["far/too/deep/0"] = image().omezarr.pyramid(levels=1)
+    tree["B/12/a b"] = image().omezarr.pyramid(levels=1)
+    with pytest.raises(MultipleErrors) as raised:
+        tree.omezarr.to_zarr(tmp_path / "new.zarr")
+    told = str(raised.value)
+    for part in (
+        "the node 'A/1' has the variables 'counts' beside its images, and there is no place for them in the store; "
+        "take them out: tree['A/1'].dataset = tree['A/1'].to_dataset().drop_vars(['counts'])",
+        "the node 'A' has the attributes 'medium' beside its images",
+        "the image 'far/too/deep/0' of the tree: it is no row, column and field",
+        "the image 'B/12/a b' of the tree: the field 'a b' is not made of letters and digits",
+    ):
+        assert part in told, told
+    assert not (tmp_path / "new.zarr").exists()
+    del tree["far"], tree["B/12"]["a b"]
+    tree["A/1"].dataset = tree["A/1"].to_dataset().drop_vars(["counts"])
+    tree["A"].attrs.clear()
+    tree["A/1"].attrs["medium"] = "agar"  # a well has attributes of its own
+    tree["A/2"].attrs = {"medium": "broth"}
+    tree.omezarr.to_zarr(tmp_path / "new.zarr")
+    check_agrees(tmp_path / "new.zarr")
+    assert [attrs_of(tmp_path / "new.zarr", well)["medium"] for well in ("A/1", "A/2")] == ["agar", "broth"]
+
+
+def test_wells_get_the_paths_that_they_are_to_have(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    xomezarr.write_plate({("A", 1): [image(0)], ("B", 2): [image(1)]}, store, version=version)
+    (store / "A" / "1").rename(store / "first")
+    document = document_of(store, version)
+    overwrite(document, document.read_text().replace('"A/1"', '"first"'))
+    tree = xomezarr.open_plate(store)
+    with pytest.warns(
+        PlateWarning, match=r"the paths of their rows and columns.*: 'first' is 'A/1'; validate\(store\)"
+    ):
+        tree.omezarr.to_zarr(copy)
+    check_agrees(copy)
+    found = xomezarr.open_plate(copy, check=True)
+    testing.assert_identical(without_place(found["A/1/0"].omezarr.level(0)), image(0))
+
+
+def test_coordinates_of_a_place_that_an_image_has_itself_stay_its_own(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    own = image(1).assign_coords(row="A", field=0)
+    xomezarr.write_plate({("A", 1): [image(0)], ("A", 2): [own]}, store, version=version)
+    for check in (False, True):
+        xomezarr.open_plate(store, check=check).omezarr.to_zarr(copy, mode="w")
+        check_same_stores(store, copy)
+        assert "row" not in open_tree(copy, group="A/1/0").omezarr.level(0).coords
+        assert open_tree(copy, group="A/2/0").omezarr.level(0).coords["row"].item() == "A"
+
+
+def test_coordinates_that_were_left_out_stay_out(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    full_plate(store, "0.4")
+    tree = xomezarr.open_plate(store, drop_variables=["stage", "row"])
+    tree.omezarr.to_zarr(tmp_path / "copy.zarr")
+    for path in images_of(tree):
+        assert "stage" not in open_tree(tmp_path / "copy.zarr", group=path).omezarr.level(0).coords
+
+
+def test_a_plate_is_written_later_with_progress_and_over_itself(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    full_plate(store, version)
+    told: list[int] = []
+    later = xomezarr.open_plate(store).omezarr.to_zarr(copy, compute=False, progress=told.append)
+    assert not copy.exists()
+    later.compute()
+    levels = [node["image"] for node in xomezarr.open_plate(store).leaves]
+    true = xomezarr.open_plate(store, check=True)
+    labels = [node for path in images_of(true) for node in true[path].omezarr.labels.values()]
+    levels += [level for node in labels for level in node.omezarr.levels]
+    assert sum(told) == sum(da.nbytes for da in levels)
+    with pytest.raises(StoreExistsError):
+        xomezarr.open_plate(store).omezarr.to_zarr(copy)
+    xomezarr.open_plate(copy).omezarr.to_zarr(copy, mode="w", name="renamed")
+    plate = check_agrees(copy)
+    assert plate.name == "renamed"
+    check_same_trees(*(xomezarr.open_plate(place, check=True)["B"] for place in (store, copy)))
+    tree = xomezarr.open_plate(store)
+    with pytest.raises(OmeZarrError, match="max_memory"):
+        tree.omezarr.to_zarr(tmp_path / "new.zarr", max_memory="much")
+
+
+@pytest.mark.parametrize("dtype", LABEL_DTYPES)
+def test_elsewhere_what_is_in_memory_replaces_a_plate(dtype: str, version: str) -> None:
+    store = MemoryStore()
+    da = small_image(1)
+    ds = xr.Dataset({"image": da, "nuclei": (da > 2).astype(dtype)})
+    xomezarr.write_plate({("A", 1): [ds]}, store, version=version, levels=1)
+    xomezarr.write_plate({("A", 1): [ds], ("A", 2): [ds]}, store, version=version, levels=1, mode="w")
+    tree = xomezarr.open_plate(store, check=True)
+    with pytest.raises(StoreExistsError, match="read them first"):
+        tree.omezarr.to_zarr(store, mode="w")
+    tree.load().omezarr.to_zarr(store, mode="w")
+    found = xomezarr.open_plate(store, check=True)["A/2/0"].omezarr.labels["nuclei"].omezarr.level(0)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, ds["nuclei"])
+
+
+def images_of(tree: xr.DataTree) -> list[str]:
+    """Return the paths of images of a plate's tree."""
+    return [f"{row}/{column}/{field}" for row in tree for column in tree[row] for field in tree[row][column]]

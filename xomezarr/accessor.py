@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +10,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import channels as channels_module
-from xomezarr import coords, labelling, planning, plating, plot, stacking, tree
+from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, tree
 from xomezarr import pyramid as pyramid_module
 from xomezarr.channels import Channels
+from xomezarr.collection import write_collection_tree
 from xomezarr.coords import Irregular
 from xomezarr.downsample import MethodLike
-from xomezarr.errors import OmeZarrError
+from xomezarr.errors import LevelError, OmeZarrError
 from xomezarr.grid import Boundary
 from xomezarr.labels import Labels, colors_of, properties_of
 from xomezarr.model import Acquisition, Axis, Channel, Image
 from xomezarr.plan import COMPRESSORS, Plan, Shards
+from xomezarr.plate import opened
 from xomezarr.progress import OnTile
 from xomezarr.pyramid import Factors, own_attrs
 from xomezarr.report import Report
@@ -568,6 +570,39 @@ class OmeZarrDatasetAccessor:
         return da.omezarr.to_plate(store, labels=labels, extra=own_attrs(self._ds), **options)
 
 
+_WRITERS: Mapping[str, Callable[..., Any]] = {
+    "plate": plating.write_plate_tree,
+    "bioformats2raw.layout": write_collection_tree,
+}
+"""What writes a tree of several images, by what its attributes describe. 84 (MUST): a plate comes first."""
+
+
+def _writer_of(dt: xr.DataTree) -> Callable[..., Any] | None:
+    """Return what writes a tree of several images; None where it is that of one.
+
+    Raises
+    ------
+    LevelError
+        If it is a part of such a tree, which no store holds by itself.
+    """
+    attrs = planning.group_attrs(dt)
+    kinds, finest = spec.kinds(attrs), dt.children.get("0")
+    is_image = spec.is_image(attrs) or (finest is not None and tree.variable_of(finest.dataset) is not None)
+    write = None if is_image else next((write for kind, write in _WRITERS.items() if kind in kinds), None)
+    if is_image or write is not None or not (paths := tree.images(dt)):
+        return write
+    held = f"{len(paths)} images" if len(paths) > 1 else "an image"
+    if "well" in kinds:
+        well = tuple(dt.path.split("/")[-2:])
+        told, alone = "is a well", f"a plate of this well alone: xomezarr.write_plate({{{well}: tree}}, store)"
+    else:
+        told = "is neither an image nor a plate nor a collection"
+        alone = f"one image: tree[{paths[0]!r}].omezarr.to_zarr(…)"
+    raise LevelError(
+        f"the tree {told}, and holds {held}; write the whole that it is of, tree.root.omezarr.to_zarr(…), or {alone}"
+    )
+
+
 @xr.register_datatree_accessor("omezarr")
 class OmeZarrTreeAccessor:
     """OME-Zarr on a DataTree whose children ``"0"``, ``"1"``, … are the levels of an image."""
@@ -672,29 +707,51 @@ class OmeZarrTreeAccessor:
     ) -> Any:
         """Write the levels as they stand, and those of labels; no pixel is computed anew.
 
+        The tree of a plate, or of a collection, is written with all images that it holds; see
+        `plating.write_plate_tree` and `collection.write_collection_tree`.
+
         Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` left out is the one that the tree was read
-        from, else 0.4. Metadata of other tools are kept.
+        from, else 0.4. `name` is that of the image, or of the plate. Metadata of other tools are kept.
+
+        Raises
+        ------
+        LevelError
+            If the tree is a part of a plate or a collection, and no image.
+        OmeZarrError
+            If something of it cannot be written; independent faults are raised together.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import xomezarr
+        >>> folder = tempfile.mkdtemp()
+        >>> cells = xr.DataArray(np.ones((64, 64), "uint8"), dims=("y", "x"), name="cells")
+        >>> plate = xomezarr.write_plate({("A", 1): [cells], ("B", 2): [cells]}, folder + "/plate.ome.zarr")
+        >>> del plate["A"]
+        >>> copy = plate.omezarr.to_zarr(folder + "/copy.ome.zarr", version="0.5")
+        >>> list(copy), copy.omezarr.version, copy["B/2/0"].omezarr.name
+        (['B'], '0.5', 'cells')
         """
-        return write_tree(
-            self._tree,
-            self.levels,
-            store,
-            labels={name: (node, tree.levels(node)) for name, node in self.labels.items()},
-            progress=progress,
-            compute=compute,
-            version=version,
-            mode=mode,
-            chunks=chunks,
-            shards=shards,
-            compressors=compressors,
-            write_empty_chunks=write_empty_chunks,
-            axes=axes,
-            name=name,
-            irregular=irregular,
-            storage_options=storage_options,
-            max_memory=max_memory,
-            workers=workers,
-        )
+        options = {
+            "progress": progress,
+            "compute": compute,
+            "version": version,
+            "mode": mode,
+            "chunks": chunks,
+            "shards": shards,
+            "compressors": compressors,
+            "write_empty_chunks": write_empty_chunks,
+            "axes": axes,
+            "irregular": irregular,
+            "storage_options": storage_options,
+            "max_memory": max_memory,
+            "workers": workers,
+        }
+        if (write := _writer_of(self._tree)) is not None:
+            return write(self._tree, store, **options, **({} if name is None else {"name": name}))
+        image = opened(self._tree)
+        of_labels = {label: (node, tree.levels(node)) for label, node in tree.labels(image).items()}
+        return write_tree(image, tree.levels(image), store, labels=of_labels, name=name, **options)
 
     def validate(self, *, strict: bool = False) -> Report:
         """Validate the store that the tree was opened from; see `validate.validate`."""

@@ -9,6 +9,7 @@ import os
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, count
 from typing import Any
 
@@ -31,9 +32,19 @@ from xomezarr.errors import (
 )
 from xomezarr.labels import LONGEST_NAME
 from xomezarr.lazy import zarr
-from xomezarr.members import Member, options_of_each, plan_members, write_members
+from xomezarr.members import (
+    Image,
+    Member,
+    Planned,
+    check_nothing_else,
+    members_in,
+    options_of_each,
+    plan_members,
+    write_members,
+    written_version,
+)
 from xomezarr.plan import Plan, final_image
-from xomezarr.planning import Target
+from xomezarr.planning import Target, group_attrs
 from xomezarr.read import closer, tree_of
 from xomezarr.store import (
     StoreArgument,
@@ -43,6 +54,7 @@ from xomezarr.store import (
     names_in,
     open_group,
 )
+from xomezarr.tree import images as images_in
 from xomezarr.wells import TOLD
 
 __all__ = [
@@ -51,7 +63,11 @@ __all__ = [
     "is_collection",
     "open_collection",
     "write_collection",
+    "write_collection_tree",
 ]
+
+DESCRIBED = "described"
+"""Key of the encoding of a collection's tree: what its store says of the images, beside what they say themselves."""
 
 RESERVED = ("ome", "labels", "zarr.json")
 """Names that mean something else in a collection, on file systems that take cases for the same too."""
@@ -72,7 +88,7 @@ _OF_ONE_IMAGE: Mapping[str, str] = {
 
 
 def write_collection(
-    images: Mapping[str, xr.DataArray | xr.Dataset],
+    images: Mapping[str, Image],
     store: StoreArgument,
     *,
     mode: str = "w-",
@@ -89,8 +105,8 @@ def write_collection(
     Parameters
     ----------
     images
-        By name, which is that of the image's group: letters, digits, ``_``, ``-``, ``.`` and spaces. Arrays, or
-        Datasets of an image and its labels. Their order is kept.
+        By name, which is that of the image's group: letters, digits, ``_``, ``-``, ``.`` and spaces. Arrays, Datasets
+        of an image and its labels, or trees of images, whose levels are written as they stand. Their order is kept.
     store
         A path, a URL that fsspec knows, or a store of zarr or obstore.
     mode
@@ -130,30 +146,167 @@ def write_collection(
     asked, options = Target.split({**options, "mode": mode})
     target = Target.asked(faults, store, replaced=(), like="bioformats2raw.layout", **asked)
     options = options_of_each(options, "write_collection", _OF_ONE_IMAGE, faults)
-    planned = plan_members(_members(images, faults), target, options, faults, _called)
+    return _write(_members(images, faults), {}, None, target, options, faults, progress=progress, compute=compute)
+
+
+def write_collection_tree(
+    tree: xr.DataTree,
+    store: StoreArgument,
+    *,
+    version: str | None = None,
+    mode: str = "w-",
+    progress: bool | OnTile | None = None,
+    compute: bool = True,
+    **options: Any,
+) -> xr.DataTree | Any:
+    """Write the tree of a collection as it stands: all images that it holds, and what its store said of them.
+
+    Its OME-XML is kept as it is, as long as it is true of the images and there are no others; else it is written anew.
+
+    Parameters
+    ----------
+    tree
+        As `open_collection` opens it. Images keep the order in which they were listed; new ones follow.
+    version
+        Left out, that of the collection.
+    store, mode, progress, compute, **options
+        As in `write_collection`.
+
+    Returns
+    -------
+    xarray.DataTree or dask.delayed.Delayed
+        The written store, opened lazily.
+
+    Raises
+    ------
+    CollectionError
+        If the tree has no image, or one that cannot be named as it is.
+    OmeZarrError
+        If the tree holds what has no place in the store, or an image cannot be written; independent faults are raised
+        together.
+
+    Warns
+    -----
+    CollectionWarning
+        If the OME-XML is written anew, and said more than what is written; or cannot be written, as in
+        `write_collection`.
+    """
+    faults: list[OmeZarrError] = []
+    asked, options = Target.split({**options, "mode": mode, "version": version or written_version(tree)})
+    target = Target.asked(faults, store, replaced=(), like="bioformats2raw.layout", **asked)
+    options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
+    described: OmeXml | None = tree.encoding.get(DESCRIBED)
+    extra = spec.others(group_attrs(tree), "bioformats2raw.layout")
+    members = _members_in(tree, described, faults)
+    return _write(members, extra, described, target, options, faults, progress=progress, compute=compute)
+
+
+def _write(
+    members: Mapping[str, Member],
+    extra: Mapping[str, Any],
+    described: OmeXml | None,
+    target: Target,
+    options: Mapping[str, Any],
+    faults: list[OmeZarrError],
+    *,
+    progress: bool | OnTile | None,
+    compute: bool,
+) -> xr.DataTree | Any:
+    """Write a collection; what is wrong is told with the faults that have been found.
+
+    Parameters
+    ----------
+    members
+        By name.
+    extra
+        Attributes of the collection's group, beside what says that it is one.
+    described
+        What the store that they were read from says of them; None where they were not read from a collection.
+    target, options, progress, compute
+        As in `plan_members` and `write_members`.
+    """
+    planned = plan_members(members, target, options, faults, _called)
+    xml = None
+    if not faults:
+        with collecting(faults):
+            xml = _kept_xml(described, planned)
     unknown = {name: plan.levels[0].dtype for name, (plan, _) in planned.items() if not _in_xml(plan)}
-    if not unknown:
+    if xml is None and not unknown:
         with collecting(faults):
             omexml.required()
     raise_all(faults, "the collection cannot be written")
-    xml = None
-    if unknown:
+    if xml is None and unknown:
         name, dtype = next(iter(unknown.items()))
         warn(
             f"the collection is written without OME-XML, which has no pixels of type {dtype}, as {_called(name)} has"
             f"{_others(len(unknown) - 1)}; for those who need it, convert them: astype({_near(dtype)!r})",
             CollectionWarning,
         )
-    else:
-        xml = omexml.dump([_series(name, plan) for name, (plan, _) in planned.items()])
+    elif xml is None:
+        xml = omexml.dump([_series(name, plan) for name, (plan, _) in planned.items()]).encode()
+    listing = spec.dump_series(tuple(planned), target.version, {} if described is None else described.others)
 
     def finish(group: zarr.Group) -> None:
-        group.create_group(OME, attributes=spec.dump_series(tuple(planned), target.version))
+        group.create_group(OME, attributes=listing)
         if xml is not None:
-            _put(group, OME_XML, xml.encode())
-        put_attributes(group, spec.dump_layout(target.version))
+            _put(group, OME_XML, xml)
+        put_attributes(group, spec.dump_layout(target.version, extra))
 
     return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
+
+
+def _kept_xml(described: OmeXml | None, planned: Planned) -> bytes | None:
+    """Return the OME-XML that images were read with, if it is true of what is written; else None.
+
+    What it says beside that is told, as it is lost.
+
+    Raises
+    ------
+    CollectionError
+        If it is there, and cannot be read.
+    """
+    try:
+        document = None if described is None else described.document
+    except OSError as error:
+        raise CollectionError(
+            f"{OME_XML} cannot be read ({error}), and would be lost; make it readable, or write the images without it: "
+            "write_collection(dict(tree.children), store)"
+        ) from error
+    if described is None or document is None:
+        return None
+    with suppress(MetadataError):
+        known = omexml.parse(document)
+        series = [_series(name, plan) for name, (plan, _) in planned.items()]
+        if [*planned] == described.places and len(known) == len(series) and all(map(omexml.is_true_of, known, series)):
+            return document
+        if more := omexml.beyond(document):
+            warn(
+                f"the OME-XML is written anew, as that of {str(described.group.store_path)!r} is not true of the "
+                f"images any more; what it says beside sizes and channels is left out: {', '.join(more[:TOLD])}"
+                f"{_others(len(more[TOLD:]))}; where it matters, copy {OME_XML} by hand",
+                CollectionWarning,
+            )
+    return None
+
+
+def _members_in(tree: xr.DataTree, described: OmeXml | None, faults: list[OmeZarrError]) -> dict[str, Member]:
+    """Return the images of a collection's tree by their paths, those that were listed first and in that order."""
+    there, listed = images_in(tree), [] if described is None else described.places
+    if not there:
+        faults.append(CollectionError("the tree has no images; open it again: xomezarr.open_collection(store)"))
+    paths = [*(path for path in listed if path in there), *(path for path in there if path not in listed)]
+    check_nothing_else(tree, [""], faults)
+    members: dict[str, Member] = {}
+    taken: dict[str, str] = {path.lower(): path for path in listed}
+    for path, known in members_in(tree, paths, CollectionError):
+        if path not in listed:  # what was read has the names that it has
+            with collecting(faults):
+                _check_name(path, taken, paths)
+        of_image: list[OmeZarrError] = []
+        with collecting(of_image):
+            members[path] = known()
+        faults += [type(fault)(f"{_called(path)}: {fault}") for fault in of_image]
+    return members
 
 
 def _opened(target: Target) -> xr.DataTree:
@@ -349,6 +502,7 @@ def collection_tree(
         _tell_of_gap(group, paths)
     described = OmeXml(group, paths, listed=listed)
     tree = xr.DataTree(xr.Dataset(attrs=attrs))
+    tree.encoding[DESCRIBED] = described
     faults: list[str] = []
     opened: list[str] = []
     for index, path in enumerate(paths):

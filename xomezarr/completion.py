@@ -181,17 +181,45 @@ class OmeXml:
     def __init__(self, group: zarr.Group, paths: Sequence[str], *, listed: bool) -> None:
         self.group, self.paths, self.listed = group, paths, listed
 
+    def __deepcopy__(self, memo: Any) -> OmeXml:
+        return self  # what is copied with a tree is not the collection
+
+    @property
+    def places(self) -> list[str]:
+        """Where the images are in the tree of the collection."""
+        return [posixpath.normpath(path) for path in self.paths]
+
+    @property
+    def document(self) -> bytes | None:
+        """The document as it stands; None where there is none.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        """
+        from zarr.core.buffer import default_buffer_prototype
+
+        found = wait(self.group.store.get(member_path(self.group, OME_XML), default_buffer_prototype()))
+        return None if found is None else found.to_bytes()
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """What the group ``OME`` says beside the list of images; nothing where it cannot be read."""
+        with suppress(*UNREADABLE):
+            listing = find_member(self.group, OME, alike=True)
+            return {} if listing is None else spec.others(listing.attrs.asdict(), "series")
+        return {}
+
     @cached_property
     def images(self) -> tuple[XmlImage, ...]:
         """What it says of each image; nothing where it is missing, cannot be read, or is of other images."""
-        from zarr.core.buffer import default_buffer_prototype
-
         place = f"{self.group.store_path!s}/{OME_XML}"
         try:
-            found = wait(self.group.store.get(member_path(self.group, OME_XML), default_buffer_prototype()))
-            if found is None:
+            document = self.document
+            if document is None:
                 return ()
-            images = omexml.parse(found.to_bytes())
+            images = omexml.parse(document)
         except (MetadataError, OSError) as error:
             warn(
                 f"{place!r} cannot be read, and images are opened without the pixel sizes and channels that it may "

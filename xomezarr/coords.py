@@ -434,7 +434,7 @@ def dequantify(da: xr.DataArray) -> xr.DataArray:
     """
     if not isinstance(da, xr.DataArray):
         raise OmeZarrError(f"{type(da).__name__} is not a DataArray; make one: xr.DataArray(image, dims=('y', 'x'))")
-    variables = [da.variable, *(coord.variable for coord in da.coords.values())]
+    variables = [da.variable, *da.coords.variables.values()]
     quantified = any(hasattr(variable._data, "magnitude") for variable in variables)
     if not quantified and all(type(index).__name__ != "PintIndex" for index in da.xindexes.values()):
         return da

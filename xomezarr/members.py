@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import xarray as xr
@@ -16,58 +18,205 @@ from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.planning import Target, known_options, plan_image
+from xomezarr.planning import Target, group_attrs, known_options, plan_as_it_stands, plan_image
+from xomezarr.plate import is_unopened_elsewhere, node_at, opened
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
+from xomezarr.read import asked_at_once
 from xomezarr.store import is_local, publish, resolve
+from xomezarr.tree import images, labels, levels
+from xomezarr.wells import without_added
 from xomezarr.write import check_codecs, consolidate, deferred, fill, told_of_sources
 
-__all__ = ["Member", "Planned", "options_of_each", "plan_members", "write_members"]
+__all__ = [
+    "Image",
+    "Member",
+    "Planned",
+    "check_nothing_else",
+    "members_in",
+    "options_of_each",
+    "plan_members",
+    "write_members",
+    "written_version",
+]
+
+type Image = xr.DataArray | xr.Dataset | xr.DataTree
+"""An image of which levels are made; a Dataset of one and its labels; or an image's tree, which is written as it is."""
 
 type Planned = Mapping[str, tuple[Plan, Pixels]]
 """What is written of each image, by its path in the store."""
 
+OF_LEVELS = frozenset({"method", "factors", "levels", "boundary", "skipna"})
+"""Options that say how levels are made, where they are not there yet."""
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One of the images, with its labels and the attributes of its group."""
 
-    image: xr.DataArray
-    labels: Mapping[str, Labels]
-    attrs: Mapping[Any, Any]
+class Member(ABC):
+    """One of the images, and all that is written with it."""
 
     @classmethod
-    def of(cls, given: Any, error: type[OmeZarrError]) -> Self:
-        """Return a DataArray, or a Dataset of an image and its labels, as what is written of it.
+    def of(cls, given: Any, error: type[OmeZarrError]) -> Member:
+        """Return a DataArray, a Dataset of an image and its labels, or an image's tree as what is written of it.
 
         Parameters
         ----------
         given
             What the user gave.
         error
-            Raised if it is neither.
+            Raised if it is none of these.
 
         Raises
         ------
         LabelError
             If it cannot be told which variable is the image: nobody can be asked for each of many.
+        LevelError
+            If the tree is not an image's.
+        PlateError
+            If it is an image of a plate that was taken to be like another, and is not.
         """
         if isinstance(given, xr.DataArray):
-            return cls(given, {}, {})
+            return _Array(given, {}, {})
         if isinstance(given, xr.DataTree):
-            raise error("it is a DataTree; give its finest level, of which the others are made: tree.omezarr.level(0)")
+            levels(given)
+            tree = opened(given)
+            return _Tree(tree, levels(tree), {name: (node, levels(node)) for name, node in labels(tree).items()})
         if not isinstance(given, xr.Dataset):
             raise error(
-                f"it is a {type(given).__name__}; give a DataArray, or a Dataset of an image and its labels: "
-                "xr.DataArray(pixels, dims=('y', 'x'))"
+                f"it is a {type(given).__name__}; give a DataArray, a Dataset of an image and its labels, or an "
+                "image's tree, such as xr.DataArray(pixels, dims=('y', 'x'))"
             )
         names = list(given.data_vars)
         try:
-            da, labels = parted(given, None, {}, {})
+            da, of_image = parted(given, None, {}, {})
         except LabelError:
             cure = f"name the image so: ds.rename({{{names[0]!r}: {VARIABLE!r}}})" if names else "give it an image"
             raise LabelError(f"it cannot be told which is the image among the variables {names}; {cure}") from None
-        return cls(da, labels, own_attrs(given))
+        return _Array(da, of_image, own_attrs(given))
+
+    @property
+    @abstractmethod
+    def image(self) -> xr.DataArray:
+        """Its finest level."""
+
+    @property
+    @abstractmethod
+    def read(self) -> Iterator[xr.DataArray]:
+        """All that is read when it is written."""
+
+    @abstractmethod
+    def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
+        """Return it with what is said of its place on a plate, at each level."""
+
+    @abstractmethod
+    def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
+        """Return how it is written; `options` are those of `plan_image`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Array(Member):
+    """An image of which levels are made, with its labels and the attributes of its group."""
+
+    da: xr.DataArray
+    labels: Mapping[str, Labels]
+    attrs: Mapping[Any, Any]
+
+    @property
+    def image(self) -> xr.DataArray:
+        return self.da
+
+    @property
+    def read(self) -> Iterator[xr.DataArray]:
+        yield self.da
+        for of_label in self.labels.values():
+            yield of_label.image
+
+    def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
+        return replace(self, da=mark(self.da))
+
+    def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
+        return plan_image(self.da, target, [], labels=self.labels, extra=self.attrs, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree(Member):
+    """An image whose levels are there, and those of its labels."""
+
+    tree: xr.DataTree
+    levels: Sequence[xr.DataArray]
+    labels: Mapping[str, tuple[xr.DataTree, Sequence[xr.DataArray]]]
+
+    @property
+    def image(self) -> xr.DataArray:
+        return self.levels[0]
+
+    @property
+    def read(self) -> Iterator[xr.DataArray]:
+        yield from self.levels
+        for _, of_label in self.labels.values():
+            yield from of_label
+
+    def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
+        def marked(levels: Sequence[xr.DataArray]) -> tuple[xr.DataArray, ...]:
+            return tuple(mark(without_added(level)) for level in levels)
+
+        of_labels = {name: (node, marked(own)) for name, (node, own) in self.labels.items()}
+        return replace(self, levels=marked(self.levels), labels=of_labels)
+
+    def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
+        if making := [name for name in options if name in OF_LEVELS and options[name] is not None]:
+            said = " and ".join(f"{name}=" for name in making)
+            raise OmeZarrError(
+                f"its levels are written as they stand, and {said} {'say' if len(making) > 1 else 'says'} how levels "
+                "are made; leave that out, or give the finest level, of which others are made: tree.omezarr.level(0)"
+            )
+        asked = {name: value for name, value in options.items() if name not in OF_LEVELS}
+        return plan_as_it_stands(self.tree, self.levels, target, [], labels=self.labels, **asked)
+
+
+def members_in(
+    tree: xr.DataTree, paths: Iterable[str], error: type[OmeZarrError]
+) -> Iterator[tuple[str, Callable[[], Member]]]:
+    """Yield the images of a tree that are at some paths, each as what returns it, or raises what `Member.of` does."""
+    nodes = {path: node for path in paths if (node := node_at(tree, path)) is not None}
+    asked: dict[str, Callable[[], Member]] = {path: partial(Member.of, node, error) for path, node in nodes.items()}
+    with asked_at_once(asked.values(), remote=any(map(is_unopened_elsewhere, nodes.values()))) as answers:
+        yield from zip(asked, answers, strict=True)
+
+
+def check_nothing_else(tree: xr.DataTree, said: Iterable[str], faults: list[OmeZarrError]) -> None:
+    """Make sure that a tree holds nothing that is not written: variables beside images, and attributes between them.
+
+    Parameters
+    ----------
+    tree
+        Of a plate or a collection.
+    said
+        The paths of nodes whose attributes are written.
+    faults
+        What is not written is added to them.
+    """
+    of_images, known = {*images(tree)}, {*said}
+    nodes = [("", tree)]
+    while nodes:
+        path, node = nodes.pop()
+        held = list(map(str, node.to_dataset(inherit=False).variables))
+        told = "variables" if held else "attributes"
+        if held := held or ([] if path in known else list(map(str, node.attrs))):
+            where, what = (f"the node {path!r}", f"tree[{path!r}]") if path else ("the tree", "tree")
+            kept = f"{what}.dataset = {what}.to_dataset().drop_vars({held!r})"
+            cure = kept if told == "variables" else f"{what}.attrs.clear()"
+            faults.append(
+                OmeZarrError(
+                    f"{where} has the {told} {', '.join(map(repr, held))} beside its images, and there is no place for "
+                    f"them in the store; take them out: {cure}"
+                )
+            )
+        below = [(f"{path}/{name}".strip("/"), child) for name, child in node.children.items()]
+        nodes += [(path, child) for path, child in below if path not in of_images][::-1]
+
+
+def written_version(tree: xr.DataTree) -> str:
+    """Return the version that a tree is written in if nobody asks for one: that which it was read from, or the next."""
+    return spec.written_as(spec.readable(group_attrs(tree)))
 
 
 def options_of_each(
@@ -121,9 +270,7 @@ def plan_members(
     for path, member in members.items():
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
-            planned[path] = plan_image(
-                member.image, target.within(path), [], labels=member.labels, extra=member.attrs, **options
-            )
+            planned[path] = member.plan(target.within(path), options)
         for fault in of_image:
             if str(fault) in known:
                 continue
@@ -133,15 +280,8 @@ def plan_members(
         others = f" (and {more} other {'images' if more > 1 else 'image'})" if more else ""
         faults.append(kind(f"{called(paths[0])}{others}: {told}"))
     with collecting(faults):
-        target.check_not_read_from(*(level for _, pixels in planned.values() for level in _levels(pixels)))
+        target.check_not_read_from(*(da for path in planned for da in members[path].read))
     return planned
-
-
-def _levels(pixels: Pixels) -> Iterator[xr.DataArray]:
-    """Yield what is written of an image and of its labels."""
-    yield from pixels.levels
-    for of_label in pixels.labels.values():
-        yield from of_label.levels
 
 
 def write_members(

@@ -7,6 +7,7 @@ it keeps to its schema (2016-06).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,10 +26,12 @@ __all__ = [
     "Calibration",
     "Series",
     "XmlImage",
+    "beyond",
     "complete",
     "complete_labels",
     "differing",
     "dump",
+    "is_true_of",
     "knows",
     "lacks",
     "may_count",
@@ -167,12 +170,15 @@ def parse(text: str | bytes) -> tuple[XmlImage, ...]:
     MetadataError
         If it is none.
     """
+    found = [(element, element.find("{*}Pixels")) for element in _root(text).findall("{*}Image")]
+    return tuple(read_image(element, pixels) for element, pixels in found if pixels is not None)
+
+
+def _root(text: str | bytes) -> ElementTree.Element:
     try:
-        root = root_of(text)
+        return root_of(text)
     except ValueError as error:
         raise MetadataError(f"the OME-XML cannot be read, as {error}; write it again") from error
-    found = [(element, element.find("{*}Pixels")) for element in root.findall("{*}Image")]
-    return tuple(read_image(element, pixels) for element, pixels in found if pixels is not None)
 
 
 def read_image(element: ElementTree.Element, pixels: ElementTree.Element) -> XmlImage:
@@ -412,6 +418,61 @@ def dump(series: Sequence[Series]) -> str:
 
     document = OME.model_validate({"images": [_dump_image(index, one) for index, one in enumerate(series)]})
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + to_xml(document)
+
+
+def is_true_of(known: XmlImage, series: Series) -> bool:
+    """Whether what OME-XML says of an image is what would be written of it, names of images aside."""
+    axes, said = series.image.multiscale.axes, known.said
+    if differing(axes, series.sizes, known):
+        return False
+    level, channels = series.image.multiscale.levels[0], series.image.channels
+    for axis in axes:
+        dim = letters(axes)[axis.name]
+        unit = said.units.get(dim)
+        other_size = is_size(said.scale.get(dim)) and not math.isclose(said.scale[dim], level.scale[axis.name])
+        if other_size or (unit is not None and (ome_unit(unit) or unit) != axis.unit):
+            return False
+    if not said.channels or channels is None:
+        return True
+    names = [one.label for one in said.channels], [one.label and _text(one.label) for one in channels]
+    colors = [one.color for one in said.channels], [one.color and one.color.upper() for one in channels]
+    return all(
+        len(known) == len(own) and all(one in (None, other) for one, other in zip(known, own, strict=True))
+        for known, own in (names, colors)
+    )
+
+
+WRITTEN: Mapping[str, frozenset[str]] = {
+    "OME": frozenset({"Creator", "UUID", "schemaLocation"}),
+    "Image": frozenset({"ID", "Name"}),
+    "Pixels": frozenset(
+        {"ID", "DimensionOrder", "Type", "BigEndian", "Interleaved", "SignificantBits"}
+        | {f"Size{dim.upper()}" for dim in LETTERS}
+        | {key for size, _ in SIZES.values() for key in (size, f"{size}Unit")}
+    ),
+    "Channel": frozenset({"ID", "Name", "Color", "SamplesPerPixel"}),
+    "MetadataOnly": frozenset(),
+}
+"""The elements that are written of images, or that say how pixels lay in a file, and their attributes."""
+
+
+def beyond(text: str | bytes) -> list[str]:
+    """Return what OME-XML says that is not written of images: elements, and attributes of those that are.
+
+    Raises
+    ------
+    MetadataError
+        If it is none.
+    """
+    found: dict[str, None] = {}
+    for element in _root(text).iter():
+        name = str(element.tag).rpartition("}")[2]
+        if name not in WRITTEN:
+            found[name] = None
+            continue
+        own = (key.rpartition("}")[2] for key in element.attrib)
+        found |= dict.fromkeys(f"{name}/@{key}" for key in own if key not in WRITTEN[name])
+    return list(found)
 
 
 def _dump_image(index: int, series: Series) -> dict[str, Any]:

@@ -51,6 +51,7 @@ __all__ = [
     "known_options",
     "plan",
     "plan_array",
+    "plan_as_it_stands",
     "plan_image",
     "plan_label_image",
     "plan_labels",
@@ -382,6 +383,33 @@ def plan_tree(
     version = version or spec.written_as(known.version if known else None)
     faults: list[OmeZarrError] = []
     target = Target.asked(faults, store, version=version, replaced=labels or (), **asked)
+    options: dict[str, Any] = {"chunks": chunks, "axes": axes, "irregular": irregular}
+    return plan_as_it_stands(tree, levels, target, faults, labels=labels, name=name, **options)
+
+
+def plan_as_it_stands(
+    tree: xr.DataTree,
+    levels: Sequence[xr.DataArray],
+    target: Target,
+    faults: list[OmeZarrError],
+    *,
+    labels: Mapping[str, tuple[xr.DataTree, Sequence[xr.DataArray]]] | None = None,
+    name: str | None = None,
+    chunks: Mapping[str, int] | Sequence[int] | None = None,
+    axes: Mapping[str, str] | None = None,
+    irregular: Irregular = "raise",
+) -> tuple[Plan, Pixels]:
+    """Return the plan of an image whose levels are there, and of its labels, together with the pixels.
+
+    Parameters
+    ----------
+    target
+        Where and how it is to be written.
+    faults
+        What has been found at fault already; all is told together.
+    tree, levels, labels, name, chunks, axes, irregular
+        As in `plan_tree`.
+    """
     options: dict[str, Any] = {"chunks": chunks, "axes": axes, "irregular": irregular}
     planned = {}
     for label, (node, own) in (labels or {}).items():

@@ -22,21 +22,18 @@ import xarray as xr
 from xomezarr import sidecar, spec
 from xomezarr.channels import ACTIVE, COLOR, WINDOW
 from xomezarr.checks import leads_below
-from xomezarr.errors import UNREADABLE_MEMBER, NotOmeZarrError, PlateError, PlateWarning, warn
+from xomezarr.errors import UNREADABLE_MEMBER, LevelError, NotOmeZarrError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Field, Plate
 from xomezarr.planning import VERSION, stored_metadata, version_of
-from xomezarr.pyramid import VARIABLE, with_name
-from xomezarr.read import asked_at_once, closer, tree_of
+from xomezarr.pyramid import EMPTY, VARIABLE, attach, with_name
+from xomezarr.read import asked_at_once, closer, tree_of, with_own
 from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray
 from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group, open_member
 from xomezarr.tree import levels
-from xomezarr.wells import TOLD, is_number, located
+from xomezarr.wells import ADDED, PLACES, TOLD, is_number, located
 
-__all__ = ["is_remote", "node_at", "open_plate"]
-
-EMPTY = xr.Dataset()
-"""What nodes without data are copies of: a new one takes several times as long."""
+__all__ = ["is_remote", "is_unopened_elsewhere", "node_at", "open_plate", "opened"]
 
 
 def open_plate(
@@ -127,6 +124,48 @@ def node_at(tree: xr.DataTree, path: str) -> xr.DataTree | None:
 def is_remote(store: Any) -> bool:
     """Whether requests take longer than to read what they bring: neither on this machine's disks nor in memory."""
     return not isinstance(store, zarr.storage.LocalStore | zarr.storage.MemoryStore)
+
+
+def opened(image: xr.DataTree) -> xr.DataTree:
+    """Return an image's tree with all that the image says: what `open_plate` left out of it is read now.
+
+    Its pixels stay those of the tree. Where the tree says something else than when it was opened, as it was cropped or
+    given other coordinates, it stays as it is.
+
+    Parameters
+    ----------
+    image
+        Any image's tree.
+
+    Raises
+    ------
+    PlateError
+        If it was taken to be like another, and is not.
+
+    Warns
+    -----
+    PlateWarning
+        If not all of it was read, and it was changed since.
+    """
+    alike = _assumption(image)
+    if alike is None:
+        return image
+    if alike.model.taken.is_said_by(image):
+        return alike.completed(image)
+    alike.tell_of_own()
+    return image
+
+
+def is_unopened_elsewhere(image: xr.DataTree) -> bool:
+    """Whether `opened` has to ask for an image, where several are better asked for at once."""
+    alike = _assumption(image)
+    return alike is not None and alike.is_remote
+
+
+def _assumption(image: xr.DataTree) -> _Alike | None:
+    """Return what completes an image of a plate of which not all was read; None for any other."""
+    found = image.encoding.get(UNOPENED)
+    return found if isinstance(found, _Alike) else None
 
 
 # -- opening -----------------------------------------------------------------------------------------------
@@ -250,7 +289,7 @@ class _Opening:
             first = [paths[0] for paths in waiting.values()]
             found, wrong = self._each(first, lambda path: self._image(path, coords[path], labels=False), str)
             opened |= {image.path: image.tree for image in found}
-            models |= {kinds[image.path]: _Likeness(image, self.group, looks) for image in found}
+            models |= {kinds[image.path]: _Likeness(image, self.group, looks, self.dropped) for image in found}
             faults.update(wrong)
             waiting = {kind: paths[1:] for kind, paths in waiting.items() if kind not in models and paths[1:]}
         told = [(path, faults[path]) for path in kinds if path in faults]
@@ -281,11 +320,11 @@ class _Opening:
 class _Looks:
     """What has been found since a plate was opened: which images are what they were taken for, and whether it was told.
 
-    Of images that are not it is told once, as they may be all.
+    Of images that are not it is told once, as they may be all; and so of what is not written of them.
     """
 
     def __init__(self) -> None:
-        self._lock, self._found, self.told = Lock(), dict[str, bool](), False
+        self._lock, self._found, self._told = Lock(), dict[str, bool](), set[str]()
 
     def __reduce__(self) -> Any:
         return (_Looks, ())  # another process looks by itself
@@ -296,10 +335,15 @@ class _Looks:
             self._found[image] = look()
         return self._found[image]
 
-    def tell(self, told: str) -> None:
+    def is_told(self, what: str) -> bool:
+        """Whether was warned of something."""
+        return what in self._told
+
+    def tell(self, what: str, told: str) -> None:
         """Warn, unless that was done."""
         with self._lock:
-            is_known, self.told = self.told, True
+            is_known = self.is_told(what)
+            self._told.add(what)
         if not is_known:
             warn(told, PlateWarning)
 
@@ -316,11 +360,53 @@ class _StoredLevel:
         return f"{self.path!r} of shape {self.shape} and {self.dtype}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What images are taken to say: the attributes of their groups, as JSON, and their levels.
+
+    `dropped` are the coordinates that nobody asks for.
+    """
+
+    attrs: str
+    levels: Sequence[xr.Dataset]
+    dropped: frozenset[str] = frozenset()
+
+    def is_said_by(self, image: xr.DataTree) -> bool:
+        """Whether an image's tree says this still, whatever its pixels are."""
+        nodes = image.children
+        return (
+            image.attrs == json.loads(self.attrs)
+            and list(nodes) == list(map(str, range(len(self.levels))))
+            and all(_says(node.dataset, level) for node, level in zip(nodes.values(), self.levels, strict=True))
+        )
+
+
+def _says(ds: xr.Dataset, taken: xr.Dataset) -> bool:
+    """Whether a level says what it was taken to say: all but its pixels, and its place on the plate."""
+    own, known = ds.variables, taken.variables
+    places = {*_scalars(ds), *_scalars(taken)}.intersection(PLACES)
+    if own.keys() - places != known.keys() - places or ds.attrs != taken.attrs:
+        return False
+    pixels, others = own[VARIABLE], known.keys() - places - {VARIABLE}
+    kind = pixels.dims, pixels.shape, pixels.dtype, pixels.attrs
+    of_taken = known[VARIABLE]
+    return kind == (of_taken.dims, of_taken.shape, of_taken.dtype, of_taken.attrs) and all(
+        own[name] is known[name] or own[name].identical(known[name]) for name in others
+    )
+
+
+def _scalars(ds: xr.Dataset) -> list[Hashable]:
+    return [name for name, variable in ds.variables.items() if not variable.ndim]
+
+
 class _Model:
     """An image that others are taken to be like."""
 
-    def __init__(self, group: zarr.Group, path: str, levels: Sequence[_StoredLevel]) -> None:
-        self.group, self.path, self.levels = group, path, levels
+    def __init__(self, group: zarr.Group, path: str, levels: Sequence[_StoredLevel], taken: _Taken) -> None:
+        self.group, self.path, self.levels, self.taken = group, path, levels, taken
+
+    def __reduce__(self) -> Any:
+        return (_Model, (self.group, self.path, self.levels, _Taken("{}", ())))  # other processes only read
 
     @cached_property
     def said(self) -> list[str]:
@@ -353,6 +439,9 @@ class _Alike:
         PlateError
             If it is not.
         """
+        self._check()
+
+    def _check(self) -> None:
         if not self._is_true():
             raise PlateError(f"{self._told()}; open all images, and take it from there: {CHECKED}")
 
@@ -380,9 +469,40 @@ class _Alike:
             found = own[of_own[number].path]
         if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             raise self._unlike(f"has the shape {found.shape} and {found.dtype} at level {wanted.path!r}", wanted)
-        if not self.looks.told and not self._is_true():
-            self.looks.tell(f"{self._told()}; where that matters, open all images: {CHECKED}")
+        if not self.looks.is_told(UNLIKE) and not self._is_true():
+            self.looks.tell(UNLIKE, f"{self._told()}; where that matters, open all images: {CHECKED}")
         return found
+
+    def completed(self, image: xr.DataTree) -> xr.DataTree:
+        """Return its tree with all that it says of itself, and the pixels that the tree has.
+
+        Raises
+        ------
+        PlateError
+            If it is not what it was taken for.
+        """
+        self._check()
+        own = image.children["0"].dataset.variables
+        place = {name: own[name].values.item() for name in PLACES if name in own and not own[name].ndim}
+        try:
+            group = open_member(self.plate, self.path)
+            return with_own(image, group, RENDERING, drop_variables=self.model.taken.dropped, place=place)
+        except LevelError as error:
+            raise self._unlike(str(error), self.model.levels[0]) from None
+        except UNREADABLE_MEMBER as error:
+            raise PlateError(
+                f"{self.path!r} of the plate {str(self.plate.store_path)!r} cannot be opened any more ({error}); leave "
+                f"it out, or open all images: {CHECKED}"
+            ) from error
+
+    def tell_of_own(self) -> None:
+        """Warn that what an image says of itself alone is not written with what has been made of it."""
+        self.looks.tell(
+            OWN,
+            f"{self.path!r} of the plate {str(self.plate.store_path)!r} was changed since it was opened, and not all "
+            "of it was read then: its labels, and the name and attributes of one that was taken to be like another, "
+            f"are not known and not written; where that matters, open all images: {CHECKED}",
+        )
 
     def _own_arrays(self) -> dict[str, zarr.Array[Any]]:
         """Return the arrays of the levels that the image's own metadata name; none if one cannot be opened."""
@@ -419,6 +539,12 @@ class _Alike:
 
 CHECKED = "open_plate(store, check=True)"
 
+UNOPENED = "unopened"
+"""Key of the encoding of the tree of an image of which not all was read: an `_Alike`, which reads it."""
+
+UNLIKE, OWN = "unlike", "own"
+"""Of what is told once: of images that are not what they were taken for, and of what is not known of them."""
+
 RENDERING = frozenset({COLOR, ACTIVE, *WINDOW.values()})
 """Coordinates that say how channels are shown: in that images may differ."""
 
@@ -451,9 +577,11 @@ class _Likeness:
         The plate's group.
     looks
         At images of the plate since it was opened.
+    dropped
+        Coordinates that are left out.
     """
 
-    def __init__(self, model: _OpenedImage, plate: zarr.Group, looks: _Looks) -> None:
+    def __init__(self, model: _OpenedImage, plate: zarr.Group, looks: _Looks, dropped: frozenset[str]) -> None:
         first = model.tree
         image = stored_metadata(first)
         assert image is not None
@@ -467,14 +595,19 @@ class _Likeness:
         self.arrays: list[OrderedArray] = [data.array for data in lazily]
         stored = [(level.path, array._array) for level, array in zip(image.multiscale.levels, self.arrays, strict=True)]
         levels_of_model = [_StoredLevel(path, array.shape, array.dtype) for path, array in stored]
-        self.model = _Model(model.group, model.path, levels_of_model)
+        self.model = _Model(model.group, model.path, levels_of_model, _Taken(self.attrs, self.levels, dropped))
         self._placed: dict[tuple[str, ...], list[xr.Dataset]] = {}
+        # of the model itself all but its labels was read
+        own = _Taken(json.dumps(first.attrs), [node.to_dataset() for node in first.children.values()], dropped)
+        itself = _Model(model.group, model.path, levels_of_model, own)
+        first.encoding[UNOPENED] = _Alike(plate, model.path, itself, looks)
 
     def image(self, path: str, coords: Mapping[str, Any], source: str) -> xr.DataTree:
         """Make the tree of another image."""
         tree = xr.DataTree(EMPTY)
         tree.attrs = json.loads(self.attrs)  # each its own, with all that is in them
         alike = _Alike(self.plate, path, self.model, self.looks)
+        tree.encoding[UNOPENED] = alike
         if source:
             tree.encoding["source"] = f"{source}/{path}"
         if spec.written_as(self.version) != self.version:
@@ -490,7 +623,7 @@ class _Likeness:
             for of_image in self.assumed.intersection(variables):
                 variables[of_image].encoding[ASSUMED] = alike
             made[str(number)] = level
-        _attach(tree, made)
+        attach(tree, made)
         return tree
 
     def _with_coords(self, coords: Mapping[str, Any]) -> list[xr.Dataset]:
@@ -511,7 +644,7 @@ def _without_own(da: xr.DataArray) -> xr.Dataset:
 
 def _with_place(ds: xr.Dataset, coords: Mapping[str, Any]) -> xr.Dataset:
     """Return a level with the coordinates that say where on the plate it is."""
-    return ds.assign_coords({name: xr.Variable((), coords[name]) for name in _free(ds, coords)})
+    return ds.assign_coords({name: xr.Variable((), coords[name], encoding={ADDED: True}) for name in _free(ds, coords)})
 
 
 def _free(ds: xr.Dataset, names: Iterable[str]) -> list[str]:
@@ -565,18 +698,4 @@ def _graft(tree: xr.DataTree, images: Mapping[str, xr.DataTree]) -> None:
         children[head] = xr.DataTree(EMPTY) if child is None else child
         if inner:
             _graft(children[head], inner)
-    _attach(tree, children)
-
-
-def _attach(tree: xr.DataTree, children: Mapping[str, xr.DataTree]) -> None:
-    """Put children under a node without coordinates, with which nothing has to agree.
-
-    xarray makes sure of that for each node below, each time: for the 17 000 levels of a plate of 384 wells, 9 fields
-    and 5 levels that takes several times as long as all else together.
-    """
-    if not all(hasattr(xr.DataTree, name) for name in ("_name", "_parent", "_children")):
-        tree.children = {**tree.children, **children}
-        return
-    for name, child in children.items():
-        child._name, child._parent = name, tree
-        tree._children[name] = child
+    attach(tree, children)

@@ -23,18 +23,29 @@ from xomezarr.errors import (
     NotOmeZarrError,
     OmeZarrError,
     PlateError,
+    PlateWarning,
     StoreExistsError,
     StoreNotFoundError,
     collecting,
     raise_all,
+    warn,
 )
 from xomezarr.joining import Said, join, put_back
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
-from xomezarr.members import Member, options_of_each, plan_members, write_members
+from xomezarr.members import (
+    Image,
+    Member,
+    check_nothing_else,
+    members_in,
+    options_of_each,
+    plan_members,
+    write_members,
+    written_version,
+)
 from xomezarr.model import Acquisition, Plate, Well
-from xomezarr.planning import Target, known_options, plan_image
-from xomezarr.plate import open_plate
+from xomezarr.planning import Target, group_attrs, known_options, plan_image
+from xomezarr.plate import node_at, open_plate
 from xomezarr.store import (
     StoreArgument,
     alone,
@@ -54,18 +65,16 @@ from xomezarr.store import (
     withhold,
     writable_group,
 )
-from xomezarr.wells import Entry, Layout, Listed, Place, with_entry
+from xomezarr.tree import images
+from xomezarr.wells import TOLD, Entry, Layout, Listed, Place, relocated, with_entry
 from xomezarr.write import write_plan
 
-__all__ = ["to_plate", "write_plate"]
+__all__ = ["to_plate", "write_plate", "write_plate_tree"]
 
 _OF_ONE_IMAGE: Mapping[str, str] = {
     "labels": "give each image with its labels as a Dataset: xr.Dataset({'image': image, 'nuclei': labels})",
 }
 """Options of `to_zarr` that are said of one image, and what to do instead."""
-
-type Image = xr.DataArray | xr.Dataset
-"""An image; or a Dataset of an image and its labels."""
 
 OLDEST = spec.VERSIONS[0]
 
@@ -91,8 +100,9 @@ def write_plate(
     ----------
     wells
         By row and column, such as ``("A", "1")``: the images of the well, as a list (fields 0, 1, …) or by the names
-        of fields. An image is a DataArray, or a Dataset of an image and its labels. A scalar coordinate `acquisition`
-        is the id of the run that took it.
+        of fields; or the tree of a well. An image is a DataArray, a Dataset of an image and its labels, or an image's
+        tree, whose levels are written as they stand. A scalar coordinate `acquisition` is the id of the run that took
+        it.
     store
         A path, a URL that fsspec knows, or a store of zarr or obstore.
     name
@@ -136,10 +146,88 @@ def write_plate(
     asked, options = Target.split({**options, "mode": mode})
     target = Target.asked(faults, store, replaced=(), like="plate", **asked)
     options = options_of_each(options, "write_plate", _OF_ONE_IMAGE, faults)
-    images = _images_of(wells, faults)
-    made = Layout.of(images, rows, columns, acquisitions, default_name(store) if name is None else name, faults)
-    places = {place.path: place for place in images}
-    members = {place.path: image for place, image in images.items()}
+    found = _images_of(wells, faults)
+    made = Layout.of(found, rows, columns, acquisitions, default_name(store) if name is None else name, faults)
+    return _write(found, made, target, options, faults, progress=progress, compute=compute)
+
+
+def write_plate_tree(
+    tree: xr.DataTree,
+    store: StoreArgument,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    mode: str = "w-",
+    progress: bool | OnTile | None = None,
+    compute: bool = True,
+    **options: Any,
+) -> xr.DataTree | Any:
+    """Write the tree of a plate as it stands: all images that it holds, with what plate and wells say.
+
+    Images of which others were taken to be like one that was opened are opened now, as `plate.opened` does. Of images
+    that were taken away plate and wells say nothing; rows and columns stay.
+
+    Parameters
+    ----------
+    tree
+        As `open_plate` opens it.
+    name
+        Of the plate; left out, the one that it has.
+    version
+        Left out, that of the plate.
+    store, mode, progress, compute, **options
+        As in `write_plate`.
+
+    Returns
+    -------
+    xarray.DataTree or dask.delayed.Delayed
+        The plate, opened lazily.
+
+    Raises
+    ------
+    PlateError
+        If the tree has no image, one that has no place on a plate, or one that is not what it was taken for.
+    OmeZarrError
+        If the tree holds what has no place in the store, or an image cannot be written; independent faults are raised
+        together.
+
+    Warns
+    -----
+    PlateWarning
+        If wells get other paths, as theirs are not the names of their rows and columns; and as `plate.opened` does.
+    """
+    faults: list[OmeZarrError] = []
+    asked, options = Target.split({**options, "mode": mode, "version": version or written_version(tree)})
+    target = Target.asked(faults, store, replaced=(), like="plate", **asked)
+    options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
+    plate, paths = relocated(spec.parse_plate(group_attrs(tree)))
+    found, wells = _images_in(tree, paths, faults)
+    if moved := [path for path, place in paths.items() if path != place and place in wells]:
+        told = ", ".join(f"{path!r} is {paths[path]!r}" for path in moved[:TOLD])
+        warn(
+            f"wells get the paths of their rows and columns, which they are to have: {told}"
+            f"{f' and {len(moved) - TOLD} more' if moved[TOLD:] else ''}; validate(store) says what was wrong",
+            PlateWarning,
+        )
+    made = Layout.left(plate if name is None else replace(plate, name=name), wells, found, faults)
+    if made is None and not faults:
+        faults.append(PlateError("the tree has no image of a plate; open it again: xomezarr.open_plate(store)"))
+    return _write(found, made, target, options, faults, progress=progress, compute=compute)
+
+
+def _write(
+    found: Mapping[Place, Member],
+    made: Layout | None,
+    target: Target,
+    options: Mapping[str, Any],
+    faults: list[OmeZarrError],
+    *,
+    progress: bool | OnTile | None,
+    compute: bool,
+) -> xr.DataTree | Any:
+    """Write a plate of images at their places; what is wrong is told with the faults that have been found."""
+    places = {place.path: place for place in found}
+    members = {place.path: image for place, image in found.items()}
     planned = plan_members(members, target, options, faults, lambda path: str(places[path]))
     if made is not None and not faults:
         with collecting(faults):
@@ -264,8 +352,10 @@ def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, Member]:
         if not isinstance(well, tuple) or len(well) != 2:
             faults.append(PlateError(f'the well {well!r} is no pair of row and column; give ("A", "1"), say'))
             continue
-        # a Dataset is a mapping, and a single image
-        if isinstance(given, xr.Dataset | str) or not isinstance(given, Mapping | Sequence) or not given:
+        if isinstance(given, xr.DataTree) and images(given):
+            given = given.children
+        # a Dataset is a mapping, and a single image, as are trees of such
+        if isinstance(given, xr.Dataset | xr.DataTree | str) or not isinstance(given, Mapping | Sequence) or not given:
             held = f"an empty {type(given).__name__}" if isinstance(given, Sequence) else f"a {type(given).__name__}"
             faults.append(PlateError(f"the well {well!r} has {held} for images; give a list of them: [image]"))
             continue
@@ -277,10 +367,51 @@ def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, Member]:
                 if place.path in paths:
                     raise PlateError("there are two of that name; name each differently")
                 paths.add(place.path)
-                found[place] = replace(member, image=place.marked(member.image))
+                found[place] = member.marked(place.marked)
             where = f"well {'/'.join(map(str, well))}, field {field}"
             faults += [type(fault)(f"{where}: {fault}") for fault in of_image]
     return found
+
+
+def _images_in(
+    tree: xr.DataTree, paths: Mapping[str, str], faults: list[OmeZarrError]
+) -> tuple[dict[Place, Member], dict[str, Well]]:
+    """Return the images of a plate's tree by their places, and what its wells say by their paths.
+
+    Parameters
+    ----------
+    tree
+        The plate.
+    paths
+        Where wells belong, by the paths that they have in the tree.
+    faults
+        What is wrong is added to them.
+    """
+    wells: dict[str, Well] = {}
+    for path, own in paths.items():
+        if (node := node_at(tree, path)) is not None:
+            attrs = group_attrs(node)
+            is_said = "well" in spec.kinds(attrs)
+            wells[own] = spec.parse_well(attrs) if is_said else Well((), extra=spec.others(attrs))
+    check_nothing_else(tree, ["", *paths], faults)
+    found: dict[Place, Member] = {}
+    wrong: list[OmeZarrError] = []
+    there = images(tree)
+    for path, known in members_in(tree, there, PlateError):
+        well, _, field = path.rpartition("/")
+        names = paths.get(well, well).split("/")
+        of_image: list[OmeZarrError] = []
+        with collecting(of_image):
+            if len(names) != 2:
+                raise PlateError("it is no row, column and field; move the image to one, such as tree['A/1/0']")
+            member = known()
+            place = Place.of(member.image, names[0], names[1], field, None)
+            found[place] = member.marked(place.marked)
+        wrong += [type(fault)(f"the image {path!r} of the tree: {fault}") for fault in of_image]
+    faults += wrong[:TOLD]
+    if wrong[TOLD:]:
+        faults.append(PlateError(f"{len(wrong) - TOLD} more of the {len(there)} images cannot be written either"))
+    return found, wells
 
 
 # -- one image more ----------------------------------------------------------------------------------------

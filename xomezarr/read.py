@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -52,8 +52,9 @@ from xomezarr.store import (
     open_group,
     open_member,
 )
+from xomezarr.wells import ADDED
 
-__all__ = ["OPEN_AT_ONCE", "asked_at_once", "closer", "open_image", "open_level", "open_tree", "tree_of"]
+__all__ = ["OPEN_AT_ONCE", "asked_at_once", "closer", "open_image", "open_level", "open_tree", "tree_of", "with_own"]
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -159,28 +160,89 @@ def tree_of(
     wanted = 0 if finest else None
     opened = _opened(group, wanted, complete).placed(place or {})
     tree = opened.tree(drop_variables, source, cache=cache)
-    listing = _listing(opened.group) if labels else None
-    if listing is not None:
-        dropped = {drop_variables} if isinstance(drop_variables, str) else {*(drop_variables or ())}
-        for path in dict.fromkeys(listed_labels(listing)):
-            where = f"{listing.store_path!s}/{path}"
-            if path.rpartition("/")[2] in dropped:
-                continue
-            try:
-                if not leads_below(path):
-                    raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
-                member = open_member(listing, path, alike=True)
-                found = _opened(member, wanted, opened.completing_labels()).placed(place or {})
-                own = source and f"{source}/labels/{path}"
-                tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
-            except KeyError:
-                told = f"there is no such group; take it from the list: xomezarr.delete_labels(store, {path!r})"
-                warn(f"the labels {where!r} cannot be opened, and are left out: {told}", LabelWarning)
-            except UNREADABLE as error:  # the image is there all the same
-                warn(f"the labels {where!r} cannot be opened, and are left out: {error}", LabelWarning)
-        if "labels" in tree.children:
-            tree["labels"].attrs = listing.attrs.asdict()
+    if labels:
+        _add_labels(tree, opened, wanted, drop_variables, source, cache=cache, place=place or {})
     return tree
+
+
+def with_own(
+    tree: xr.DataTree,
+    group: zarr.Group,
+    rendering: Collection[str],
+    *,
+    drop_variables: Iterable[str],
+    place: Mapping[str, Any],
+) -> xr.DataTree:
+    """Return an image's tree with all that the image says, and the pixels and coordinates along them that it has.
+
+    Parameters
+    ----------
+    tree
+        Of the image, without labels.
+    group
+        Of the image.
+    rendering
+        Names of coordinates along pixels that are to be the image's own too.
+    drop_variables, place
+        As in `tree_of`.
+
+    Raises
+    ------
+    LevelError
+        If the image has another number of levels.
+    """
+    opened = _opened(group, 0).placed(place)
+    kept, nodes = opened.kept, tree.children
+    if (count := len(opened.image.multiscale.levels)) != len(nodes):
+        raise LevelError(f"has {count} levels, and not {len(nodes)}")
+    own = {name: coord for name, coord in kept.coords.items() if not coord.ndim or name in rendering}
+    levels = []
+    for node in nodes.values():
+        ds, indexes = node.dataset, node.dataset.xindexes
+        along = {name: coord for name, coord in ds.coords.variables.items() if coord.ndim and name not in rendering}
+        coords = xr.Coordinates({**along, **own}, {name: index for name, index in indexes.items() if name in along})
+        pixels = ds.variables[VARIABLE].transpose(*kept.dims)
+        level = xr.DataArray(xr.Variable(pixels.dims, pixels._data, kept.attrs), coords, name=kept.name)
+        level.encoding = pixels.encoding
+        levels.append(opened.without(level, drop_variables))
+    source = tree.encoding.get("source", "")
+    result = opened.tree_of(levels, source)
+    _add_labels(result, opened, None, drop_variables, source, cache=False, place=place)
+    return result
+
+
+def _add_labels(
+    tree: xr.DataTree,
+    image: _Opened,
+    wanted: int | None,
+    drop_variables: str | Iterable[str] | None,
+    source: str,
+    *,
+    cache: bool,
+    place: Mapping[str, Any],
+) -> None:
+    """Put the labels of an image into its tree; those that cannot be opened are told and left out."""
+    if (listing := _listing(image.group)) is None:
+        return
+    dropped = {drop_variables} if isinstance(drop_variables, str) else {*(drop_variables or ())}
+    for path in dict.fromkeys(listed_labels(listing)):
+        where = f"{listing.store_path!s}/{path}"
+        if path.rpartition("/")[2] in dropped:
+            continue
+        try:
+            if not leads_below(path):
+                raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
+            member = open_member(listing, path, alike=True)
+            found = _opened(member, wanted, image.completing_labels()).placed(place)
+            own = source and f"{source}/labels/{path}"
+            tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
+        except KeyError:
+            told = f"there is no such group; take it from the list: xomezarr.delete_labels(store, {path!r})"
+            warn(f"the labels {where!r} cannot be opened, and are left out: {told}", LabelWarning)
+        except UNREADABLE as error:  # the image is there all the same
+            warn(f"the labels {where!r} cannot be opened, and are left out: {error}", LabelWarning)
+    if "labels" in tree.children:
+        tree["labels"].attrs = listing.attrs.asdict()
 
 
 def _listing(image: zarr.Group) -> zarr.Group | None:
@@ -271,14 +333,18 @@ class _Opened:
 
     def tree(self, drop_variables: str | Iterable[str] | None, source: str, *, cache: bool) -> xr.DataTree:
         """Make the tree of the levels."""
+        levels = [self.without(self.level(index), drop_variables) for index in self.arrays]
+        if cache:
+            levels = [_cached(level) for level in levels]
+        return self.tree_of(levels, source)
+
+    def tree_of(self, levels: Sequence[xr.DataArray], source: str) -> xr.DataTree:
+        """Make a tree of levels, with what its group says."""
         as_stored = self.image is self.stored
         written = spec.written_as(self.image.version)
         attrs = self.group.attrs.asdict() if as_stored else spec.dump(self.image, written)
         properties = sidecar.properties_in(attrs)
         attrs.pop(sidecar.KEY, None)
-        levels = [self.without(self.level(index), drop_variables) for index in self.arrays]
-        if cache:
-            levels = [_cached(level) for level in levels]
         tree = to_tree(levels, attrs=attrs, variable=self.variable)
         if source:
             tree.encoding["source"] = source
@@ -301,7 +367,9 @@ class _Opened:
         free = [name for name in place if name not in dims and (name not in known or not known[name].ndim)]
         if not free:
             return self
-        coords = {**known, **{name: xr.Variable((), place[name]) for name in free}}
+        # those that the image has itself are written with it again
+        added = {name: xr.Variable((), place[name], encoding={} if name in known else {ADDED: True}) for name in free}
+        coords = {**known, **added}
         return replace(self, kept=replace(self.kept, coords=coords))
 
     def without(self, level: xr.DataArray, drop_variables: str | Iterable[str] | None) -> xr.DataArray:

@@ -43,7 +43,7 @@ say of which images its pixels still are.
 def check_assumed(*arrays: xr.DataArray) -> None:
     """Make sure that what is said of arrays is true, where it was taken from another image."""
     for da in arrays:
-        variables = (da.variable, *(coord.variable for coord in da.coords.values()))
+        variables = (da.variable, *da.coords.variables.values())
         checks = {id(check): check for variable in variables if (check := variable.encoding.get(ASSUMED)) is not None}
         for check in checks.values():
             check(da)

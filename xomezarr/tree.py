@@ -17,7 +17,7 @@ from xomezarr.model import Axis, LabelImage, Level
 from xomezarr.planning import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, to_tree
 
-__all__ = ["at", "isel", "label_metadata", "labels", "level", "levels", "sel"]
+__all__ = ["at", "images", "isel", "label_metadata", "labels", "level", "levels", "sel"]
 
 ROUNDING = 1e-6
 """Ratios of scales that are this near to a whole number of pixels are one."""
@@ -43,7 +43,7 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
             break
         found.append(ds[variable].rename(name_of(ds, variable)))
     if not found or numbers[: len(found)] != list(range(len(found))):
-        if below := _images(tree):
+        if below := images(tree):
             many = f"{len(below)} images" if len(below) > 1 else "an image"
             raise LevelError(
                 f"the tree has no levels of an image of its own, and holds {many}; take one of them: tree[{below[0]!r}]"
@@ -55,7 +55,7 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
     return tuple(found)
 
 
-def _images(tree: xr.DataTree) -> list[str]:
+def images(tree: xr.DataTree) -> list[str]:
     """Return the paths of the images that a tree holds below itself, and not of their labels."""
     paths = []
     nodes = [*tree.children.values()][::-1]

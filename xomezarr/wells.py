@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from xomezarr.labels import LONGEST_NAME
 from xomezarr.model import Acquisition, Field, Plate, PlateLine, PlateWell, Well
 
 __all__ = [
+    "ADDED",
     "NO_ACQUISITION",
     "PLACES",
     "TOLD",
@@ -32,15 +33,20 @@ __all__ = [
     "line_order",
     "located",
     "named_run",
+    "relocated",
     "with_entry",
     "with_field",
     "with_lines",
     "with_run",
     "with_well",
+    "without_added",
 ]
 
 PLACES = ("row", "column", "field", "acquisition")
 """Scalar coordinates that say where on a plate an image is, and in which run it was taken."""
+
+ADDED = "added"
+"""Key of the encoding of such coordinates that the image itself does not have: opening a plate adds them again."""
 
 NO_ACQUISITION = -1
 """Where no run is named, in a coordinate of integers: ids of runs are 0 or more."""
@@ -115,6 +121,24 @@ def _numbered(
     return lines, found
 
 
+def relocated(plate: Plate) -> tuple[Plate, dict[str, str]]:
+    """Return a plate whose wells go by the names of their rows and columns, and the path of each by the one it had.
+
+    >>> plate, paths = relocated(Plate((PlateLine("B"),), (PlateLine("1"),), (PlateWell("first", 0, 0),)))
+    >>> plate.wells[0].path, paths
+    ('B/1', {'first': 'B/1'})
+    """
+    whole, places = located(plate)
+    paths = {path: f"{whole.rows[row].name}/{whole.columns[column].name}" for path, (row, column) in places.items()}
+    wells = {
+        well.path: replace(well, path=paths[well.path], row_index=row, column_index=column)
+        for well in plate.wells
+        if well.path in places
+        for row, column in [places[well.path]]
+    }
+    return replace(whole, wells=tuple(wells.values())), paths
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where on a plate an image is, and in which run it was taken."""
@@ -171,12 +195,18 @@ class Place:
         elif _scalar(da, "acquisition") is not None:
             da = da.drop_vars("acquisition")
         untrue = {name: value for name, value in true.items() if _scalar(da, str(name)) not in (None, value)}
-        return da.assign_coords(untrue)
+        return da.assign_coords(untrue) if untrue else da
+
+
+def without_added(da: xr.DataArray) -> xr.DataArray:
+    """Return an array of a plate's tree without the coordinates that opening the plate adds."""
+    coords = da.coords.variables
+    return da.drop_vars([name for name in PLACES if name in coords and coords[name].encoding.get(ADDED)])
 
 
 def _scalar(da: xr.DataArray, name: str) -> Any:
     """Return the value of a scalar coordinate; None where there is none."""
-    coord = da.coords[name] if name in da.coords else None
+    coord = da.coords.variables.get(name)
     return None if coord is None or coord.ndim else coord.values.item()
 
 
@@ -263,6 +293,56 @@ class Layout:
         plate = Plate(lines["row"], lines["column"], ordered, name, runs)
         return cls(counted(plate, wells.values()), wells)
 
+    @classmethod
+    def left(
+        cls, plate: Plate, wells: Mapping[str, Well], images: Iterable[Place], faults: list[OmeZarrError]
+    ) -> Layout | None:
+        """Derive it from what a plate and its wells say, and the places of the images that there are.
+
+        What is said stays. Images that are gone are left out, and wells that have no other; those that nothing is said
+        of are added. What is wrong is added to `faults`.
+
+        Parameters
+        ----------
+        plate
+            What the plate says.
+        wells
+            What its wells say, by their paths.
+        images
+            Where there are images.
+        """
+        places = {place.path: place for place in images}
+        if not places:
+            return None
+        left = {path: _with_fields(well, path, places) for path, well in wells.items()}
+        said = {f"{path}/{field.path}": field.acquisition for path, well in left.items() for field in well.fields}
+        for path, place in places.items():
+            run = None if place.acquisition is None else place.acquisition.id
+            if path in said and run in (None, said[path]):
+                continue
+            with collecting(faults):
+                left[place.well] = with_field(left.get(place.well, Well(())), place)
+        left = {path: well for path, well in left.items() if well.fields}
+        made = replace(plate, wells=tuple(well for well in plate.wells if well.path in left))
+        listed = {well.path for well in made.wells}
+        for path in (path for path in left if path not in listed):
+            with collecting(faults):
+                made = with_well(made, path)
+        if left != wells:
+            runs = made.acquisitions
+            for place in places.values():
+                runs = with_run(runs, place.acquisition)
+            made = counted(replace(made, field_count=None, acquisitions=runs), left.values())
+        nameless = [
+            f"well {path}, field {field.path}"
+            for path, well in left.items()
+            for field in well.fields
+            if field.acquisition is None
+        ]
+        if len(made.acquisitions or ()) > 1 and nameless:
+            faults.append(lacks_run([run.id for run in made.acquisitions or ()], nameless))
+        return cls(made, left)
+
     def check(self, version: str) -> None:
         """Let the specification's judges look at it.
 
@@ -275,6 +355,11 @@ class Layout:
         # wells differ in what their fields are called
         for well in dict.fromkeys(tuple(well.fields) for well in self.wells.values()):
             spec.check(spec.dump_well(Well(well), version), version)
+
+
+def _with_fields(well: Well, path: str, images: Container[str]) -> Well:
+    """Return a well with those of its images that there are, by their paths below the plate."""
+    return replace(well, fields=tuple(field for field in well.fields if f"{path}/{field.path}" in images))
 
 
 def _lines(occurring: Iterable[str], asked: Any, what: str, faults: list[OmeZarrError]) -> tuple[PlateLine, ...]:

@@ -403,7 +403,7 @@ def dump_labels(paths: Sequence[str], version: str, extra: Mapping[str, Any] | N
     return groups.dump_labels(_version(version), paths, extra or {})
 
 
-def dump_series(paths: Sequence[str], version: str) -> dict[str, Any]:
+def dump_series(paths: Sequence[str], version: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the attributes of the group ``OME`` of a collection.
 
     Parameters
@@ -412,13 +412,15 @@ def dump_series(paths: Sequence[str], version: str) -> dict[str, Any]:
         Of the images below the collection's group, in the order of its OME-XML.
     version
         One of `VERSIONS`.
+    extra
+        Unknown keys of the group, as in `Image`.
 
     Raises
     ------
     VersionError
         If the version is not known.
     """
-    return groups.dump_series(_version(version), paths)
+    return groups.dump_series(_version(version), paths, extra or {})
 
 
 def dump_layout(version: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:

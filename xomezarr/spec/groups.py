@@ -144,9 +144,9 @@ def dump_labels(version: Version, paths: Sequence[str], extra: Mapping[str, Any]
     return version.placed({"labels": list(paths)}, extra)
 
 
-def dump_series(version: Version, paths: Sequence[str]) -> dict[str, Any]:
+def dump_series(version: Version, paths: Sequence[str], extra: Mapping[str, Any]) -> dict[str, Any]:
     """List the images of a collection."""
-    return version.placed({"series": list(paths)}, {})
+    return version.placed({"series": list(paths)}, extra)
 
 
 def dump_collection(version: Version, extra: Mapping[str, Any]) -> dict[str, Any]:
