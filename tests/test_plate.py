@@ -2216,9 +2216,7 @@ def test_wells_get_the_paths_that_they_are_to_have(tmp_path: Path, version: str)
     document = document_of(store, version)
     overwrite(document, document.read_text().replace('"A/1"', '"first"'))
     tree = xomezarr.open_plate(store)
-    with pytest.warns(
-        PlateWarning, match=r"the paths of their rows and columns.*: 'first' is 'A/1'; validate\(store\)"
-    ):
+    with pytest.warns(PlateWarning, match=r"the paths of their rows and columns.*: 'first' is 'A/1'"):
         tree.omezarr.to_zarr(copy)
     check_agrees(copy)
     found = xomezarr.open_plate(copy, check=True)

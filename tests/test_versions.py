@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -436,6 +437,25 @@ def test_plates_open(version: str, above: str, check: bool, tmp_path: Path) -> N
     assert {found.location for found in xomezarr.validate(tmp_path / "a.zarr")} == set()
 
 
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("above", ["", "2020-10-10/"])
+@pytest.mark.parametrize("version", EARLY)
+def test_plates_are_written_whole_in_0_4(version: str, above: str, check: bool, tmp_path: Path) -> None:
+    write_plate(tmp_path / "a.zarr", version, above=above, acquisitions=bool(above))
+    tree: Any = xomezarr.open_plate(tmp_path / "a.zarr", check=check)
+    told = pytest.warns(PlateWarning, match=f"'{above}A/1' is 'A/1'") if above else nullcontext()
+    with told:
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    written: Any = xomezarr.open_plate(tmp_path / "b.zarr", check=check)
+    assert written.omezarr.version == "0.4"
+    for well in ("A/1", "B/2"):
+        before, after = tree[f"{above}{well}/0"].omezarr, written[f"{well}/0"].omezarr
+        assert [channel.label for channel in after.channels] == ["DAPI", "GFP"]
+        for index in range(len(SHAPES)):
+            xr.testing.assert_identical(after.level(index), before.level(index))
+    assert {found.rule for found in xomezarr.validate(tmp_path / "b.zarr", strict=True)} == {"11"}  # no units
+
+
 def test_wells_in_lines_that_the_plate_does_not_list(tmp_path: Path) -> None:
     """As in an official example of 0.1, whose wells are A/3 of a plate with the column 1 alone."""
     write_plate(tmp_path / "a.zarr", "0.1")
@@ -470,7 +490,7 @@ def test_collections_give_pixels_their_size(version: str, tmp_path: Path) -> Non
     zarr.create_group(path, path="OME", zarr_format=2, attributes={"series": ["0"]})
     (path / "OME/METADATA.ome.xml").write_text(XML)
     write(path, version, path="0")
-    tree = xomezarr.open_collection(path)
+    tree: Any = xomezarr.open_collection(path)
     for opened in (tree["0"], xr.open_datatree(path / "0", engine="omezarr")):
         level = opened.omezarr.level(1)
         assert level["x"].values[:2].tolist() == [0.125, 0.625]
@@ -479,6 +499,11 @@ def test_collections_give_pixels_their_size(version: str, tmp_path: Path) -> Non
         assert level["x"].attrs == {"units": "micrometer", "scale": 0.5}
     assert xomezarr.validate(path).valid
     assert description_of(str(path))["version"] == version
+    written = tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert written.omezarr.version == "0.4"
+    for index in range(len(SHAPES)):
+        xr.testing.assert_identical(written["0"].omezarr.level(index), tree["0"].omezarr.level(index))
+    assert (tmp_path / "b.zarr/OME/METADATA.ome.xml").read_text() == XML
 
 
 # -- validation --------------------------------------------------------------------------------------------

@@ -205,8 +205,8 @@ def write_plate_tree(
     if moved := [path for path, place in paths.items() if path != place and place in wells]:
         told = ", ".join(f"{path!r} is {paths[path]!r}" for path in moved[:TOLD])
         warn(
-            f"wells get the paths of their rows and columns, which they are to have: {told}"
-            f"{f' and {len(moved) - TOLD} more' if moved[TOLD:] else ''}; validate(store) says what was wrong",
+            f"wells get the paths of their rows and columns, as OME-Zarr {target.version} asks: {told}"
+            f"{f' and {len(moved) - TOLD} more' if moved[TOLD:] else ''}",
             PlateWarning,
         )
     made = Layout.left(plate if name is None else replace(plate, name=name), wells, found, faults)

@@ -191,7 +191,10 @@ def with_own(
     LevelError
         If the image has another number of levels.
     """
-    opened = _opened(group, 0).placed(place)
+    opened = _opened(group, 0)
+    if not opened.stored.multiscale.placed:  # the sizes of all levels tell where they lie
+        opened = _opened(group)
+    opened = opened.placed(place)
     kept, nodes = opened.kept, tree.children
     if (count := len(opened.image.multiscale.levels)) != len(nodes):
         raise LevelError(f"has {count} levels, and not {len(nodes)}")
