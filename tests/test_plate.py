@@ -299,9 +299,8 @@ ALIKE_BUT: Mapping[str, tuple[xr.DataArray, xr.DataArray]] = {
     "exposure in an array": (timed("2020-01-01", 300), timed("2020-01-01", 300) * 1),
     "irregular": (irregular(0), irregular(1)),
     "unit": (placed(0), placed(1).omezarr.to_units("nm").assign_coords(x=placed(1)["x"].values)),
-    "channels": (image(0), image(1).isel(c=[1, 0])),
 }
-"""Images whose arrays are alike, and that say different things of them; and in what."""
+"""Images whose arrays are alike, and that lie elsewhere; and in what."""
 ALIKE_BUT["exposure in an array"][1]["exposure"][2, 299] = 0
 
 
@@ -316,7 +315,7 @@ def test_an_image_unlike_what_it_was_taken_for_is_told_when_it_is_read(tmp_path:
         tree = xomezarr.open_plate(store)
         for well in ("A/1", "A/2"):
             testing.assert_identical(without_place(tree[f"{well}/0"].omezarr.level(0)).rename("cells"), first)
-        with pytest.warns(PlateWarning, match=r"^'A/3/0' .* has coordinates or channels .*'A/1/0'.*check=True\)$"):
+        with pytest.warns(PlateWarning, match=r"^'A/3/0' .* has coordinates of its own.*'A/1/0'.*check=True\)$"):
             np.testing.assert_array_equal(tree["A/3/0"].omezarr.level(0), other)
         tree["A/3/0"].omezarr.level(1).load()
         tree["A/4/0"].omezarr.level(0).load()  # one is enough
@@ -328,8 +327,35 @@ def test_an_image_unlike_what_it_was_taken_for_is_told_when_it_is_read(tmp_path:
         testing.assert_identical(without_place(true[f"{well}/0"].omezarr.level(0)), other)
 
 
-@pytest.mark.filterwarnings("ignore:.*has coordinates or channels:xomezarr.errors.PlateWarning")
-@pytest.mark.parametrize("what", ["place", "day", "channels"])
+NAMED_OTHERWISE: Mapping[str, tuple[xr.DataArray, xr.DataArray]] = {
+    "order": (image(0), image(1).isel(c=[1, 0])),
+    "labels": (image(0), image(1).assign_coords(c=["DAPI", "Cy5"])),
+    "numbers": (image(0).assign_coords(c=[405.0, 488.0]), image(1).assign_coords(c=[488.0, 405.0])),
+    "axes": (image(0).drop_vars("c").rename(c="z"), image(1).drop_vars("c").rename(c="t")),
+}
+"""Images whose arrays are alike, and whose channels or axes are others; and in what."""
+
+
+@pytest.mark.parametrize("what", NAMED_OTHERWISE)
+def test_c5_pixels_are_never_read_under_the_names_of_others(tmp_path: Path, what: str, version: str) -> None:
+    first, other = NAMED_OTHERWISE[what]
+    store = tmp_path / "plate.zarr"
+    wells = {("A", 1): [first], ("A", 2): [first + 1], ("A", 3): [other], ("A", 4): [other]}
+    xomezarr.write_plate(wells, store, version=version, levels=2)
+    tree = xomezarr.open_plate(store)
+    for well in ("A/3", "A/4", "A/3"):
+        with pytest.raises(PlateError, match=rf"^'{well}/0' of .* has axes or channels of its own, .*'A/1/0'.*check="):
+            tree[f"{well}/0"].omezarr.level(1).load()
+    stacked = tree.omezarr.stack()
+    with pytest.raises(PlateError, match="'A/4/0'"):
+        stacked[0, 3].load()
+    np.testing.assert_array_equal(stacked[0, 1, 0], first + 1)
+    true = xomezarr.open_plate(store, check=True)
+    np.testing.assert_array_equal(true["A/3/0"].omezarr.level(0), other)
+
+
+@pytest.mark.filterwarnings("ignore:.*has coordinates of its own:xomezarr.errors.PlateWarning")
+@pytest.mark.parametrize("what", ["place", "day"])
 @pytest.mark.parametrize(
     "done",
     [
@@ -2130,7 +2156,7 @@ def test_other_pixels_are_written_with_what_the_images_say(tmp_path: Path) -> No
     np.testing.assert_array_equal(xomezarr.open_plate(copy)["A/12/7/0"]["image"], full(4)["image"] + 1)
 
 
-@pytest.mark.parametrize("what", ["place", "day", "channels"])
+@pytest.mark.parametrize("what", ["place", "day"])
 def test_a_tree_that_is_not_true_of_an_image_is_not_written(tmp_path: Path, what: str, version: str) -> None:
     first, other = ALIKE_BUT[what]
     store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"

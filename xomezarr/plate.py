@@ -10,7 +10,7 @@ import hashlib
 import json
 import operator
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from threading import Lock
@@ -81,14 +81,14 @@ def open_plate(
     VersionError, MetadataError
         If its metadata are not understood.
     PlateError
-        If none of its images can be opened; on reading, if an image has another shape or dtype than was taken for
-        granted; and on writing one again, if it has other coordinates or channels.
+        If none of its images can be opened; on reading, if an image has another shape or dtype, or other axes or
+        channels than was taken for granted; and on writing one again, if it has other coordinates.
 
     Warns
     -----
     PlateWarning
         If wells or images cannot be opened, or lie in rows or columns that the plate does not list; and, on reading,
-        once, if an image has other coordinates or channels.
+        once, if an image has other coordinates.
     """
     dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
     if VARIABLE in dropped:
@@ -324,13 +324,13 @@ class _Looks:
     """
 
     def __init__(self) -> None:
-        self._lock, self._found, self._told = Lock(), dict[str, bool](), set[str]()
+        self._lock, self._found, self._told = Lock(), dict[str, frozenset[str]](), set[str]()
 
     def __reduce__(self) -> Any:
         return (_Looks, ())  # another process looks by itself
 
-    def is_true(self, image: str, look: Callable[[], bool]) -> bool:
-        """Whether an image is what it was taken for; each is looked at once."""
+    def at(self, image: str, look: Callable[[], frozenset[str]]) -> frozenset[str]:
+        """Return in what an image is not what it was taken for; each is looked at once."""
         if image not in self._found:
             self._found[image] = look()
         return self._found[image]
@@ -409,7 +409,7 @@ class _Model:
         return (_Model, (self.group, self.path, self.levels, _Taken("{}", ())))  # other processes only read
 
     @cached_property
-    def said(self) -> list[str]:
+    def said(self) -> dict[str, list[str]]:
         """What is compared with others."""
         return _said_of(self.group)
 
@@ -442,18 +442,18 @@ class _Alike:
         self._check()
 
     def _check(self) -> None:
-        if not self._is_true():
-            raise PlateError(f"{self._told()}; open all images, and take it from there: {CHECKED}")
+        if unlike := self._looked():
+            raise PlateError(f"{self._told(unlike)}; open all images, and take it from there: {CHECKED}")
 
     def array(self, number: int) -> zarr.Array[Any]:
-        """Open the array of a level; warn if the image lies elsewhere than the tree says, or has other channels.
+        """Open the array of a level; warn if the image lies elsewhere than the tree says.
 
         Where it is not called as that of the other image, the image's own metadata say what it is called.
 
         Raises
         ------
         PlateError
-            If it is not there, or has another shape or dtype.
+            If it is not there, has another shape or dtype, or its axes or channels are others than the tree says.
         """
         wanted = self.model.levels[number]
         try:
@@ -469,8 +469,11 @@ class _Alike:
             found = own[of_own[number].path]
         if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             raise self._unlike(f"has the shape {found.shape} and {found.dtype} at level {wanted.path!r}", wanted)
-        if not self.looks.is_told(UNLIKE) and not self._is_true():
-            self.looks.tell(UNLIKE, f"{self._told()}; where that matters, open all images: {CHECKED}")
+        unlike = self._looked()
+        if NAMES in unlike:
+            raise PlateError(f"{self._told({NAMES})}; open all images: {CHECKED}")
+        if unlike:
+            self.looks.tell(PLACE, f"{self._told(unlike)}; where that matters, open all images: {CHECKED}")
         return found
 
     def completed(self, image: xr.DataTree) -> xr.DataTree:
@@ -520,20 +523,23 @@ class _Alike:
             f"like {self.model.path!r}, with the level {wanted}; open all images: {CHECKED}"
         )
 
-    def _is_true(self) -> bool:
-        return self.looks.is_true(self.path, self._look)
+    def _looked(self) -> frozenset[str]:
+        """Return in what the image is not what it was taken for."""
+        return self.looks.at(self.path, self._look)
 
-    def _look(self) -> bool:
+    def _look(self) -> frozenset[str]:
         try:
-            # of levels that one of them lacks nothing is said
-            return all(map(operator.eq, _said_of(open_member(self.plate, self.path)), self.model.said))
+            own = _said_of(open_member(self.plate, self.path))
         except UNREADABLE_MEMBER:
-            return False
+            return frozenset({UNREAD})
+        # of levels that one of them lacks nothing is said
+        return frozenset(what for what, said in self.model.said.items() if not all(map(operator.eq, own[what], said)))
 
-    def _told(self) -> str:
+    def _told(self, unlike: Collection[str]) -> str:
+        has = "metadata that cannot be read" if UNREAD in unlike else f"{' and '.join(sorted(unlike))} of its own"
         return (
-            f"{self.path!r} of the plate {str(self.plate.store_path)!r} has coordinates or channels of its own, and "
-            f"was taken to be like {self.model.path!r}, as are all of that field whose metadata were not read"
+            f"{self.path!r} of the plate {str(self.plate.store_path)!r} has {has}, and was taken to be like "
+            f"{self.model.path!r}, as are all of that field whose metadata were not read"
         )
 
 
@@ -542,28 +548,32 @@ CHECKED = "open_plate(store, check=True)"
 UNOPENED = "unopened"
 """Key of the encoding of the tree of an image of which not all was read: an `_Alike`, which reads it."""
 
-UNLIKE, OWN = "unlike", "own"
-"""Of what is told once: of images that are not what they were taken for, and of what is not known of them."""
+NAMES, PLACE, UNREAD = "axes or channels", "coordinates", "unread"
+"""In what images are not what they were taken for: which pixels are which, where these lie, or nobody can tell."""
+
+OWN = "own"
+"""What is told once, as `PLACE` is: that what an image says of itself alone is not known."""
 
 RENDERING = frozenset({COLOR, ACTIVE, *WINDOW.values()})
 """Coordinates that say how channels are shown: in that images may differ."""
 
 
-def _said_of(group: zarr.Group) -> list[str]:
-    """Return what an image says of where its pixels lie and what its channels are called, level by level."""
+def _said_of(group: zarr.Group) -> dict[str, list[str]]:
+    """Return what an image says of its pixels: which are which, and where they lie, level by level."""
     attrs = group.attrs.asdict()
     image = spec.parse(attrs)
     said = sidecar.fingerprint(image)
     coords = sidecar.along_dims(attrs.get(sidecar.KEY))
-    kept = {name: entry for name, entry in coords.items() if name not in RENDERING}
-    digests = {
-        name: hashlib.sha256(np.ascontiguousarray(open_array(group, entry["array"])[...]).tobytes()).hexdigest()
-        for name, entry in kept.items()
-        if "array" in entry
-    }
-    labels = [channel.label for channel in image.channels or ()]
+    kept: dict[str, list[Any]] = {name: [entry] for name, entry in coords.items() if name not in RENDERING}
+    for entries in kept.values():
+        if "array" in entries[0]:
+            values = np.ascontiguousarray(open_array(group, entries[0]["array"])[...])
+            entries.append(hashlib.sha256(values.tobytes()).hexdigest())
+    named = {axis.name: kept.pop(axis.name, None) for axis in image.multiscale.axes if axis.type == "channel"}
+    names = [image.multiscale.dims, named, [channel.label for channel in image.channels or ()]]
     coarser = [[image.multiscale.type, level] for level in said["levels"]]
-    return [json.dumps(of, sort_keys=True) for of in ([said["axes"], labels, kept, digests], *coarser)]
+    compared = {NAMES: [names], PLACE: [[said["axes"], kept], *coarser]}
+    return {what: [json.dumps(of, sort_keys=True) for of in levels] for what, levels in compared.items()}
 
 
 class _Likeness:
