@@ -795,14 +795,111 @@ def test_acquisitions_lie_along_wells_where_these_differ(tmp_path: Path) -> None
     assert stacked["acquisition"].values.tolist() == [[[0, 1], [1, -1]]]
 
 
-def test_coordinates_in_which_images_differ_are_left_out(tmp_path: Path) -> None:
+def apart(field: int, **scalars: Any) -> xr.DataArray:
+    """An image that lies where its field does."""
+    da = image(field)
+    moved = {dim: da[dim].copy(data=da[dim].values + 50.0 * field) for dim in ("y", "x")}
+    return da.assign_coords({**moved, **scalars})
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_c1_what_is_taken_out_of_a_stack_lies_where_it_did(tmp_path: Path, check: bool) -> None:
+    fields = [apart(number) for number in range(3)]
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    wells = {("A", 1): fields, ("A", 2): fields, ("C", 1): fields[:2]}
+    xomezarr.write_plate(wells, store, levels=2)
+    tree = xomezarr.open_plate(store, check=check)
+    for level in (0, 1):
+        stacked = tree.omezarr.stack(level=level)
+        assert [stacked[dim].dims for dim in "cyx"] == [("c",), ("field", "y"), ("field", "x")]
+        for number in range(len(fields)):
+            own = tree[f"A/2/{number}"].omezarr.level(level)
+            for taken in (stacked.sel(row="A", column="2", field=number), stacked.chunk(field=1)[0, 1, number]):
+                for dim in "yx":
+                    np.testing.assert_array_equal(taken[dim], own[dim])
+                    assert taken[dim].attrs == own[dim].attrs
+                written = taken.omezarr.to_zarr(new, mode="w", levels=1).omezarr.level(0)
+                testing.assert_identical(
+                    written.drop_vars(["row", "column", "field"]),
+                    without_place(own).rename(written.name).drop_attrs(deep=False),
+                )
+        converted = stacked.omezarr.to_units({"y": "nm", "x": "nm"})
+        for number in range(3):
+            own = tree[f"A/1/{number}"].omezarr.level(level).omezarr.to_units("nm")
+            np.testing.assert_array_equal(converted[0, 0, number]["x"], own["x"])
+            assert converted[0, 0, number]["x"].attrs == own["x"].attrs
+    stacked.chunk(field=1)[0, 0, 2].omezarr.to_plate(store, row="A", column=1, field=2, mode="w", levels=1)
+    again = xomezarr.open_plate(store, check=True)["A/1/2"].omezarr.level(0)
+    np.testing.assert_array_equal(again["y"], stacked[0, 0, 2]["y"])
+
+
+def test_pixels_that_lie_apart_are_not_one_image(tmp_path: Path) -> None:
+    xomezarr.write_plate({("A", 1): [apart(0).isel(c=0), apart(1).isel(c=0)]}, tmp_path / "plate.zarr", levels=1)
+    da = xomezarr.open_plate(tmp_path / "plate.zarr").omezarr.stack()[0, 0]
+    told = r"coordinate 'y' lies along 'field' too.*take what lies in one place: isel\(field=0\)"
+    for call in (
+        lambda: da.omezarr.to_zarr(tmp_path / "new.zarr", axes={"field": "time"}),
+        lambda: da.omezarr.pyramid(axes={"field": "z"}),
+        lambda: da.omezarr.assign_grid(scale={"y": 2.0}),
+        lambda: da.omezarr.assign_grid(units={"y": "um"}),
+    ):
+        with pytest.raises(OmeZarrError, match=told):
+            call()
+    assert not (tmp_path / "new.zarr").exists()
+
+
+def test_coordinates_of_a_stack_lie_along_what_they_differ_by(tmp_path: Path) -> None:
+    def taken(well: int, field: int) -> xr.DataArray:
+        coords = {
+            "stage": 10.0 * well + field,
+            "day": np.datetime64("2020-01-01", "ns") + np.timedelta64(well, "D"),
+            "dose": ("low", "high")[well % 2],
+            "cells": well + field,
+            "laser": 7,
+            "exposure": ("c", [0.5 * field, 1.0]),
+        }
+        return image(field).assign_coords(coords if (well, field) != (2, 1) else coords | {"odd": 1})
+
     store = tmp_path / "plate.zarr"
-    moved = image(1).assign_coords(x=image(1)["x"] + 100.0)
-    xomezarr.write_plate({("A", 1): [image(0), moved]}, store, levels=1)
+    wells = [("A", 1), ("A", 2), ("B", 2)]
+    xomezarr.write_plate({well: [taken(n, 0), taken(n, 1)] for n, well in enumerate(wells)}, store, levels=1)
+    tree = xomezarr.open_plate(store, check=True)
+    stacked = tree.omezarr.stack()
+    assert {name: stacked[name].dims for name in ("stage", "day", "dose", "laser", "exposure")} == {
+        "stage": ("row", "column", "field"),
+        "day": ("row", "column"),
+        "dose": ("row", "column"),
+        "laser": (),
+        "exposure": ("field", "c"),
+    }
+    for (row, column), n in zip(wells, range(3), strict=True):
+        for field in (0, 1):
+            one, own = stacked.sel(row=row, column=str(column), field=field), taken(n, field)
+            for name in ("stage", "day", "dose", "laser", "exposure"):
+                np.testing.assert_array_equal(one[name], own[name])
+                assert one[name].dtype.kind == own[name].dtype.kind
+    gap = stacked.sel(row="B", column="1")
+    assert np.isnan(gap["stage"]).all()
+    assert np.isnat(gap["day"])
+    assert gap["dose"] == ""
+    # of integers nothing could stand where no image is; and not all have the other
+    assert not {"cells", "odd"} & set(stacked.coords)
+    assert tree.omezarr.stack()["y"].dims == ("y",)
+    counted = {well: [taken(n, 0), taken(n, 1)] for n, well in enumerate(wells[:2])}
+    xomezarr.write_plate(counted, store, mode="w", levels=1)
+    stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
+    np.testing.assert_array_equal(stacked["cells"], [[[0, 1], [1, 2]]])
+    assert stacked["cells"].dtype == "int64"
+
+
+def test_coordinates_of_other_units_or_attributes_are_none_of_a_stack(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    other = image(1).omezarr.to_units("nm").assign_coords(y=apart(1)["y"])
+    xomezarr.write_plate({("A", 1): [image(0), other]}, store, levels=1)
     stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
     assert "x" not in stacked.coords
-    np.testing.assert_array_equal(stacked["y"], image(0)["y"])
-    np.testing.assert_array_equal(stacked[0, 0, 1], moved)
+    assert stacked["y"].dims == ("field", "y")
+    np.testing.assert_array_equal(stacked[0, 0, 1], other)
 
 
 def dyed(names: Iterable[str], seed: int = 0) -> xr.DataArray:

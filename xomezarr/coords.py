@@ -30,6 +30,7 @@ from xomezarr.errors import (
     PixelSizeWarning,
     UnitError,
     UnitWarning,
+    collecting,
     raise_all,
     warn,
 )
@@ -391,8 +392,10 @@ def assign_grid(
     ]
     for dim in named:
         only_scale = dim not in translation and dim not in asked
-        if dim in da.dims and dim in da.coords and not (only_scale and da.sizes[dim] == 1):
-            faults += _not_numbers(da.coords[dim].variable, dim)
+        if dim in da.dims and dim in da.coords:
+            with collecting(faults):
+                variable = _row(da, dim)
+                faults += [] if only_scale and da.sizes[dim] == 1 else _not_numbers(variable, dim)
     raise_all(faults, "the grid cannot be assigned")
     assigned = {dim: _assigned(da, dim, scale.get(dim), translation.get(dim), asked.get(dim)) for dim in named}
     return da.assign_coords(assigned)
@@ -446,13 +449,30 @@ def dequantify(da: xr.DataArray) -> xr.DataArray:
     return plain
 
 
+def _row(da: xr.DataArray, dim: str) -> xr.Variable:
+    """Return the coordinate of a dimension, which lies along that alone.
+
+    Raises
+    ------
+    CoordinateError
+        If it lies along others too, as where several images that lie apart are one array.
+    """
+    variable: xr.Variable = da.coords[dim].variable
+    if others := [str(other) for other in variable.dims if other != dim]:
+        raise CoordinateError(
+            f"coordinate {dim!r} lies along {' and '.join(map(repr, others))} too, so that pixels of an index lie "
+            f"apart; take what lies in one place: isel({', '.join(f'{other}=0' for other in others)})"
+        )
+    return variable
+
+
 def _describe_one(da: xr.DataArray, dim: str, axis_type: str, irregular: Irregular) -> Dimension:
     size = da.sizes[dim]
     by_index = Grid(1.0, 0.0, size)
     if dim not in da.coords:
         check_ascending(np.arange(size), dim)
         return Dimension(Axis(dim, axis_type), by_index, "index")
-    variable = da.coords[dim].variable
+    variable = _row(da, dim)
     kind = _kind(variable, axis_type, dim)
     axis = Axis(dim, axis_type, _ome_unit(variable, kind, dim, axis_type))
     check_ascending(np.arange(size) if kind == "label" else variable.values, dim)
@@ -483,7 +503,7 @@ def _describe_coarser_one(
     if dim not in da.coords:
         check_ascending(np.arange(size), dim)
         return Dimension(Axis(dim, level0.axis.type), Grid(1.0, 0.0, size), "index")
-    variable = da.coords[dim].variable
+    variable = _row(da, dim)
     kind = _kind(variable, level0.axis.type or "", dim)
     axis = level0.axis
     before = level0.coordinate
@@ -932,7 +952,9 @@ def _converted(coord: xr.DataArray | None, dim: str, target: str) -> xr.Variable
     attrs = dict(coord.attrs) | {"units": target}
     if _is_positive(attrs.get("scale")):
         attrs["scale"] = _tidy_product(float(attrs["scale"]), factor)
-    return xr.Variable(dim, _multiplied(coord.values, factor), attrs)
+    # of images that lie apart, each has a row of its own
+    multiplied = np.apply_along_axis(_multiplied, coord.dims.index(dim), coord.values, factor)
+    return xr.Variable(coord.dims, multiplied, attrs)
 
 
 def _multiplied(values: NDArray[Any], factor: float) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,8 +55,10 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
         With the dimensions ``row``, ``column``, ``field`` before those of the images; rows and columns are all that
         the plate lists, and after them such as wells alone name. The coordinate `acquisition` lies along ``field`` if
         all wells agree, else along the three; -1 stands where no run is named. Channels are in the order of the first
-        image, by their names. Coordinates in which the images differ are left out; name and attributes are those of
-        the first image.
+        image, by their names. Coordinates in which images differ lie along ``field``, or ``row`` and ``column``, or
+        all three too, as ``y`` and ``x`` do where fields lie apart, so that what is taken out lies where it was; NaN
+        stands where no image is. Those that not all have are left out. Name and attributes are those of the first
+        image.
         ``chunk(row=1, column=1, field=1)`` makes a dask array of it.
 
     Raises
@@ -81,14 +84,17 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
     names, fields = _fields(images)
     shape = (len(plate.rows), len(plate.columns), len(names))
     filled = _fill_value(fill_value, first.dtype)
-    placed = {(*image.index, names.index(image.field)): one[VARIABLE] for image, one in zip(images, alike, strict=True)}
-    data = indexing.LazilyIndexedArray(_Stacked(placed, (*shape, *first.shape), filled))
+    placed: dict[tuple[int, ...], Variables] = {
+        (*image.index, names.index(image.field)): one for image, one in zip(images, alike, strict=True)
+    }
+    pixels = {place: variables[VARIABLE] for place, variables in placed.items()}
+    data = indexing.LazilyIndexedArray(_Stacked(pixels, (*shape, *first.shape), filled))
     lines: tuple[list[Any], ...] = ([row.name for row in plate.rows], [column.name for column in plate.columns], fields)
     coords: dict[Hashable, Any] = {dim: xr.Variable(dim, line) for dim, line in zip(PLACES, lines, strict=False)}
-    coords |= _shared_coords(first, alike)
+    coords |= _coords(first, placed, shape)
     checks = {
         tuple(line[index] for line, index in zip(lines, place, strict=True)): check
-        for place, of in zip(placed, alike, strict=True)
+        for place, of in placed.items()
         if (check := _assumed(of)) is not None
     }
     if checks:
@@ -332,14 +338,65 @@ def _fields(images: Sequence[_PlateImage]) -> tuple[list[str], list[Any]]:
     return names, list(names)
 
 
-def _shared_coords(first: xr.DataArray, alike: Sequence[Variables]) -> dict[Hashable, xr.Variable]:
-    """Return the coordinates along the pixels that all images have in common."""
-    shared = {name: coord.variable for name, coord in first.coords.items() if coord.ndim}
-    for variables in alike:
-        shared = {
-            name: coord for name, coord in shared.items() if name in variables and coord.identical(variables[name])
-        }
-    return {name: coord.copy(deep=False) for name, coord in shared.items() if name not in PLACES}
+ALONG: tuple[tuple[int, ...], ...] = ((), (2,), (0, 1), (0, 1, 2))
+"""By what coordinates may differ, as positions in row, column and field: by nothing, by field, by well, by image."""
+
+
+GAPS: Mapping[str, Any] = {**dict.fromkeys("fc", np.nan), **dict.fromkeys("mM", "NaT"), "U": ""}
+"""What stands in a coordinate where no image is, by the kind of its dtype."""
+
+KINDS: Mapping[str, Any] = {**GAPS, **dict.fromkeys("biu", 0)}
+"""What a coordinate may hold that differs, and what it is made of first."""
+
+
+def _coords(
+    first: xr.DataArray, placed: Mapping[tuple[int, ...], Variables], shape: tuple[int, ...]
+) -> dict[Hashable, xr.Variable]:
+    """Return the coordinates that all images have, each along what it differs by.
+
+    Parameters
+    ----------
+    first
+        The image whose coordinates are asked for.
+    placed
+        The variables of each image, by its position in rows, columns and fields.
+    shape
+        How many there are of those.
+    """
+    found = {}
+    for name in first.coords:
+        own = {place: variables[name] for place, variables in placed.items() if name in variables}
+        if name not in PLACES and len(own) == len(placed):
+            found[name] = next(filter(lambda coord: coord is not None, (_along(own, by, shape) for by in ALONG)), None)
+    return {name: coord for name, coord in found.items() if coord is not None}
+
+
+def _along(
+    own: Mapping[tuple[int, ...], xr.Variable], by: tuple[int, ...], shape: tuple[int, ...]
+) -> xr.Variable | None:
+    """Return a coordinate of all images along some of row, column and field; None if these do not tell it.
+
+    Where no image is stands NaN, NaT, or an empty text; of integers and truth values there is no coordinate then.
+    """
+    differing: dict[tuple[int, ...], xr.Variable] = {}
+    for place, variable in own.items():
+        known = differing.setdefault(tuple([place[axis] for axis in by]), variable)
+        if known is not variable and not known.identical(variable):
+            return None
+    first = next(iter(differing.values()))
+    if not by:
+        return first.copy(deep=False)
+    counts = [shape[axis] for axis in by]
+    kinds = {getattr(variable.dtype, "kind", "O") for variable in differing.values()}
+    told = GAPS if len(differing) < math.prod(counts) else KINDS
+    alike = all((one.dims, one.attrs) == (first.dims, first.attrs) for one in differing.values())
+    if not alike or len(kinds) > 1 or not kinds <= told.keys():
+        return None
+    dtype = np.result_type(*(one.dtype for one in differing.values()))
+    values = np.full((*counts, *first.shape), told[kinds.pop()], dtype)
+    for place, variable in differing.items():
+        values[place] = variable.values
+    return xr.Variable((*(PLACES[axis] for axis in by), *first.dims), values, first.attrs)
 
 
 def _assumed(variables: Variables) -> Any:
@@ -425,9 +482,7 @@ class _Stacked(BackendArray):
 
     __slots__ = ("dtype", "fill_value", "images", "shape")
 
-    def __init__(
-        self, images: Mapping[tuple[int, int, int], xr.Variable], shape: tuple[int, ...], fill_value: Any
-    ) -> None:
+    def __init__(self, images: Mapping[tuple[int, ...], xr.Variable], shape: tuple[int, ...], fill_value: Any) -> None:
         self.images, self.shape, self.fill_value = images, shape, fill_value
         self.dtype = np.asarray(fill_value).dtype
 
