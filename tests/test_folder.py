@@ -462,7 +462,8 @@ def test_c7_a_name_that_can_be_read_in_two_ways_is_an_error(tmp_path: Path, patt
         ("{row}{column:0}.tif", r"'{column:0}', whose width is no number of characters; .*{column:2}"),
         ("{row}{column:2d}.tif", r"'{column:2d}', whose width"),
         ("{well:3}.tif", r"gives a width to {well}.*{row}{column:3}"),
-        ("{row}-{column}.tif", r"no file in .* there are 16 files, the first of them 'A02_s1_DAPI.tif'"),
+        ("{row}-{column}.tif", r"no file in .* there are 16 files, the first of them 'A02_s1_DAPI.tif': give"),
+        ("{well}_s{field}_{channel}.TIF", r"there are 16 files, .*, and \.tif is not \.TIF: give a pattern"),
     ],
 )
 def test_c7_a_pattern_that_cannot_be_used_says_why(folder: Path, pattern: str, part: str) -> None:

@@ -568,6 +568,63 @@ def test_c8_half_of_an_image_is_never_named_again(version: str) -> None:
             assert np.array_equal(labels_of(store, gathered=True)["nuclei"], pixels(6))
 
 
+@pytest.mark.filterwarnings("ignore:.*are replaced by what is written:xomezarr.errors.OtherImagesWarning")
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_where_nothing_may_be_deleted_all_is_as_it_was(version: str) -> None:
+    class Keeping(MemoryStore):
+        """Takes what is put, and lets nothing be deleted."""
+
+        keeps = False
+
+        async def delete(self, key: str) -> None:
+            if self.keeps:
+                raise PermissionError("s3:DeleteObject is denied")
+            await super().delete(key)
+
+        async def delete_dir(self, prefix: str) -> None:
+            if self.keeps:
+                raise PermissionError("s3:DeleteObject is denied")
+            await super().delete_dir(prefix)
+
+    plate, only = partial(field_joining, add=5, mode="w"), partial(xomezarr.delete_labels, name="nuclei")
+    whole = lambda store: pixels(5).omezarr.to_zarr(store, mode="w", levels=1, version=version)  # noqa: E731
+    for make, act in (
+        (image_with_nuclei, partial(labels_joining, add=5, mode="w")),
+        (image_with_nuclei, only),
+        (image_with_nuclei, whole),
+        (lone_plate, plate),
+    ):
+        store = Keeping()
+        make(store, version)
+        before = {key: value.to_bytes() for key, value in store._store_dict.items()}
+        store.keeps = True
+        with pytest.raises(PermissionError, match="denied"):
+            act(store)
+        assert {key: value.to_bytes() for key, value in store._store_dict.items()} == before
+        store.keeps = False
+        act(store)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c8_what_other_tools_say_of_a_well_outlives_a_failure(version: str) -> None:
+    store = MemoryStore()
+    lone_plate(store, version)
+    for path in ("A", "A/1"):
+        zarr.open_group(store, path=path, mode="r+").attrs["mine"] = path
+
+    def stopped(*_: Any) -> None:
+        raise OSError("enough of it")
+
+    with pytest.raises(OSError, match="enough of it"):
+        field_joining(store, 5, mode="w", progress=stopped)
+    for path in ("A", "A/1"):
+        assert dict(zarr.open_group(store, path=path, mode="r").attrs) == {"mine": path}
+    assert fields_of(store, gathered=False) == {}
+    field_joining(store, 6)
+    assert zarr.open_group(store, path="A/1", mode="r").attrs["mine"] == "A/1"
+    assert np.array_equal(fields_of(store, gathered=False)["A/1/1"], pixels(6))
+
+
 @pytest.mark.parametrize("kind", ["labels", "field"])
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_c8_an_interruption_once_all_is_said_takes_nothing_away(

@@ -1383,3 +1383,20 @@ def test_labels_that_are_written_as_an_image_get_no_values_of_their_own(tmp_path
         assert set(np.unique(da.omezarr.pyramid(levels=3).omezarr.level(2))) <= set(np.unique(da))
         asked = da.omezarr.pyramid(levels=2, method="local_mean").omezarr.level(1)
         assert set(np.unique(asked)) - set(np.unique(da)), number
+
+
+def test_names_that_differ_by_case_alone_are_one_folder_on_some_systems(tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((4, 4), "uint16"), dims=("y", "x"))
+    with pytest.raises(errors.LabelError, match="'Nuclei' and 'nuclei' differ by upper and lower case alone"):
+        da.omezarr.to_zarr(tmp_path / "a.zarr", labels={"Nuclei": da, "nuclei": da})
+    assert not (tmp_path / "a.zarr").exists()
+    da.omezarr.to_zarr(tmp_path / "a.zarr", labels={"Nuclei": da}, levels=1)
+    with pytest.raises(errors.LabelError, match="'Nuclei' and 'nuclei' differ by upper and lower case alone"):
+        da.omezarr.to_labels(tmp_path / "a.zarr", "nuclei")
+    assert [path.name for path in (tmp_path / "a.zarr/labels").iterdir() if path.is_dir()] == ["Nuclei"]
+
+
+def test_labels_of_another_dtype_are_named(tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((4, 4), "uint16"), dims=("y", "x"))
+    with pytest.raises(errors.DtypeError, match="the pixels of 'bad' are float32"):
+        da.omezarr.to_zarr(tmp_path / "a.zarr", labels={"good": da, "bad": da.astype("float32")})

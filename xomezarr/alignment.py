@@ -98,7 +98,7 @@ def aligned(
     """
     faults: list[OmeZarrError] = []
     with collecting(faults):
-        label_method(method, da.dtype)
+        label_method(method, da.dtype, name)
     with collecting(faults):
         da = adopted(da, name, frame)
     raise_all(faults, f"the labels {name!r} cannot be written")

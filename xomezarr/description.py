@@ -122,14 +122,23 @@ def as_text(description: Mapping[str, Any]) -> str:
     return _LAYOUTS.get(description["kind"], _image_text)(description)
 
 
+def _counted(count: int, what: str) -> str:
+    """Say how many there are.
+
+    >>> _counted(1, "well"), _counted(2, "well")
+    ('1 well', '2 wells')
+    """
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def _plate_text(description: Mapping[str, Any]) -> str:
     rows, columns, wells = description["rows"], description["columns"], description["wells"]
     runs = [f"{run['id']} {run['name'] or ''}".strip() for run in description["acquisitions"]]
     images = sum(map(len, wells.values()))
     lines = [
         f"{description['store']}: plate {description['name'] or ''}, OME-Zarr {description['version']}, "
-        f"{len(rows)} rows ({_some(rows)}) × {len(columns)} columns ({_some(columns)}), {len(wells)} wells, "
-        f"{images} images",
+        f"{_counted(len(rows), 'row')} ({_some(rows)}) × {_counted(len(columns), 'column')} ({_some(columns)}), "
+        f"{_counted(len(wells), 'well')}, {_counted(images, 'image')}",
         *([f"acquisitions: {', '.join(runs)}"] if runs else []),
         "fields of each well:",
         _table(("", *columns), [(row, *(_count(wells, row, column) for column in columns)) for row in rows]),
@@ -169,7 +178,7 @@ def _collection_text(description: Mapping[str, Any]) -> str:
         )
         for path, image in images.items()
     ]
-    head = f"{description['store']}: collection of {len(images)} images, OME-Zarr {description['version']}"
+    head = f"{description['store']}: collection of {_counted(len(images), 'image')}, OME-Zarr {description['version']}"
     return "\n".join(
         [head, _table(("image", "name", "shape", "levels", "dtype", "scale", "translation", "labels"), rows)]
     )
@@ -186,7 +195,7 @@ def _image_text(description: Mapping[str, Any]) -> str:
     total = readable_bytes(sum(level["bytes"] for level in levels))
     blocks = [
         f"{description['store']}: {description['name'] or 'image'}, OME-Zarr {description['version']}{made_by}, "
-        f"{len(levels)} {'level' if len(levels) == 1 else 'levels'}, {total} decoded",
+        f"{_counted(len(levels), 'level')}, {total} decoded",
         f"axes: {', '.join(axes)}",
         _table(
             ("level", "shape", "chunks", "dtype", "scale", "translation", "bytes"),
@@ -236,7 +245,7 @@ def _label_row(name: str, label: Mapping[str, Any]) -> tuple[str, ...]:
         label["levels"][0]["dtype"],
         label["method"] or "",
         str(len(label.get("colors", ())) or "none"),
-        f"{columns} of {label['described']} labels" if columns else "none",
+        f"{columns} of {_counted(label['described'], 'label')}" if columns else "none",
     )
 
 

@@ -223,6 +223,9 @@ def scan(folder: str | os.PathLike[str], pattern: str) -> Folder:
             found.append(Found(path, reading))
     if not found:
         seen = f"{len(others)} files, the first of them {others[0]!r}" if others else "no files"
+        ending, other = Path(pattern).suffix, Path(others[0] if others else "").suffix
+        if other != ending and other.lower() == ending.lower():
+            seen += f", and {other} is not {ending}"
         raise PatternError(f'no file in "{place}" is named {pattern!r}; there are {seen}: give a pattern that matches')
     if others:
         warn(

@@ -296,6 +296,7 @@ class _Labels:
         listed = self._listed()
         if self.name in listed:
             return []
+        check_label_name(self.name, listed)
         known = spec.parse_labels(before["labels"]) if "labels" in before else ()
         paths = put_back(listed, known, lambda path: path == self.name)
         return [self._listing(paths if self.name in paths else [*listed, self.name])]

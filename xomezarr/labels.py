@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +127,8 @@ class Labels:
         return self.colors if isinstance(self.colors, str) else None
 
 
-def check_label_name(name: Any) -> None:
-    """Make sure that labels can go by a name: a group in a store, a variable of a Dataset.
+def check_label_name(name: Any, others: Iterable[str] = ()) -> None:
+    """Make sure that labels can go by a name, beside others: a group in a store, a variable of a Dataset.
 
     Raises
     ------
@@ -141,10 +141,17 @@ def check_label_name(name: Any) -> None:
             f"labels cannot be named {name!r}: the name is that of a folder of the store, and begins with no dot; "
             'give a short one of letters and digits, such as "nuclei"'
         )
+    if (
+        other := next((other for other in others if other != name and other.lower() == name.lower()), None)
+    ) is not None:
+        raise LabelError(
+            f"the labels {other!r} and {name!r} differ by upper and lower case alone, which not all file systems tell "
+            "apart; give them another name"
+        )
 
 
-def check_label_dtype(dtype: np.dtype[Any]) -> None:
-    """Make sure that pixels are labels: integers or bool.
+def check_label_dtype(dtype: np.dtype[Any], name: str = "") -> None:
+    """Make sure that pixels, of labels of that name, are labels: integers or bool.
 
     Raises
     ------
@@ -153,12 +160,13 @@ def check_label_dtype(dtype: np.dtype[Any]) -> None:
     """
     if dtype.kind not in "biu":
         raise DtypeError(
-            f"labels are integers or bool, and the pixels are {dtype}; convert them first: astype('int32')"
+            f"labels are integers or bool, and the pixels {f'of {name!r} ' if name else ''}are {dtype}; convert them "
+            "first: astype('int32')"
         )
 
 
-def label_method(method: MethodLike | None, dtype: np.dtype[Any]) -> Any:
-    """Return the row of the table by which labels are scaled.
+def label_method(method: MethodLike | None, dtype: np.dtype[Any], name: str = "") -> Any:
+    """Return the row of the table by which labels, of that name, are scaled.
 
     Raises
     ------
@@ -167,7 +175,7 @@ def label_method(method: MethodLike | None, dtype: np.dtype[Any]) -> Any:
     MethodError
         If the method makes values that the level above does not have.
     """
-    check_label_dtype(dtype)
+    check_label_dtype(dtype, name)
     row = get_method(LABEL_METHOD if method is None else method)
     if not row.keeps_values:
         keeping = [name for name, known in METHODS.items() if known.keeps_values]

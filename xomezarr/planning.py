@@ -323,10 +323,10 @@ def _checked_labels(asked: Any, faults: list[OmeZarrError]) -> dict[str, Labels]
     given: dict[str, Labels] = {}
     for name, array in (asked or {}).items():
         with collecting(faults):
-            check_label_name(name)
+            check_label_name(name, given)
             labels = Labels.of(array, name)
             with collecting(faults):
-                check_label_dtype(labels.image.dtype)
+                check_label_dtype(labels.image.dtype, name)
             with collecting(faults):
                 described(labels)
             given[name] = labels

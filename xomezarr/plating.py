@@ -639,13 +639,18 @@ class _Fields:
 
     def _tidy_elsewhere(self) -> None:
         for path in self._above():
-            self._erase_if_empty(below(self.store, path))
+            self._emptied(below(self.store, path))
         if self._is_left():
             erase(self.store, self.storage_options)
 
-    def _erase_if_empty(self, place: StoreArgument) -> None:
-        """Delete a group that has nothing in it but its metadata."""
-        if is_bare(place, self.storage_options):
+    def _emptied(self, place: StoreArgument) -> None:
+        """Delete a group that has nothing in it but its metadata; what other tools say there stays."""
+        if not is_bare(place, self.storage_options):
+            return
+        group = writable_group(place, self.storage_options)
+        if left := spec.others(unmarked(group.attrs.asdict()), "well"):
+            put_attributes(group, left)
+        else:
             erase(place, self.storage_options)
 
     def _is_left(self) -> bool:

@@ -390,8 +390,8 @@ def _unlock(file: int) -> None:
     fcntl.flock(file, fcntl.LOCK_UN)
 
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What systems say where a file system has no locks."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
+"""What systems say where a file system has no locks, or none for a file that is opened for reading only."""
 
 HELD_WAIT, HELD_TOO_LONG = 0.01, 600.0
 """Seconds between two looks at who holds a lock, and until another machine's process is not taken to hold it still.

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -90,6 +91,9 @@ ZIP = ".zip"
 DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr.json",)}
 """Where the metadata of a group lie, by Zarr format; those that make it a group go last where they are deleted."""
 
+FIRST_DELETED = (".zarray", ".zgroup", "zarr.json")
+"""Documents of arrays and groups that lie in a group, of which one is deleted before all else."""
+
 ALL_DOCUMENTS = frozenset(name for names in DOCUMENTS.values() for name in names)
 """Where the metadata of a group lie, of whichever format."""
 
@@ -128,8 +132,9 @@ def resolve(store: StoreArgument) -> StoreLike:
         path = path.absolute()
         # the folder before ".." may be a link, or may not be there
         return path.resolve() if ".." in path.parts else path
-    if type(store) is zarr.storage.LocalStore and not store.read_only:
-        return Path(store.root).absolute()  # a folder, however it is named
+    whole, inside = (store.store, store.path) if isinstance(store, zarr.storage.StorePath) else (store, "")
+    if type(whole) is zarr.storage.LocalStore and not whole.read_only:
+        return Path(whole.root, inside).absolute()  # a folder, however it is named
     if isinstance(store, zarr.abc.store.Store | zarr.storage.StorePath):
         return store
     if type(store).__module__.partition(".")[0] == "obstore":
@@ -881,32 +886,39 @@ def _begin(target: StoreLike, zarr_format: int, mode: str, storage_options: Mapp
     In a zip file, whose entries cannot be replaced, the mark costs nothing: the attributes that follow are a second
     entry of their name with or without it.
     """
-    old = _marked(target, storage_options) if mode == "w" else None
+    old = _emptied(target, storage_options) if mode == "w" else None
     if old is None:
-        return zarr.create_group(
-            target,
-            zarr_format=zarr_format,  # type: ignore[arg-type]
-            overwrite=mode == "w",
-            attributes=_mark(),
-            storage_options=dict(storage_options) if storage_options else None,
-        )
-    _empty(old)
+        return _created(target, zarr_format, overwrite=mode == "w", storage_options=storage_options)
     if old.metadata.zarr_format == zarr_format:
         return old
-    group = zarr.create_group(
-        old.store,
-        path=old.path,
-        zarr_format=zarr_format,  # type: ignore[arg-type]
-        attributes=_mark(),
-    )
+    group = _created(zarr.storage.StorePath(old.store, old.path), zarr_format)
     _delete(old, DOCUMENTS[old.metadata.zarr_format])
     return group
 
 
-def _marked(target: StoreLike, storage_options: Mapping[str, Any] | None) -> zarr.Group | None:
-    """Put the mark in the place of an old group's attributes, before anything of it is deleted; None if there is none.
+def _created(
+    target: StoreLike,
+    zarr_format: int,
+    *,
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> zarr.Group:
+    """Make a marked group."""
+    made = zarr.api.asynchronous.create_group(
+        store=target,
+        zarr_format=zarr_format,  # type: ignore[arg-type]
+        overwrite=overwrite,
+        attributes=_mark(),
+        storage_options=dict(storage_options) if storage_options else None,
+    )
+    return zarr.Group(wait(made))
 
-    Whatever remains of the old image when the process is killed is no image any more.
+
+def _emptied(target: StoreLike, storage_options: Mapping[str, Any] | None) -> zarr.Group | None:
+    """Delete all that lies in an old group but the documents of its metadata; None if there is none.
+
+    The mark takes the place of its attributes before: whatever remains of the old image when the process is killed is
+    no image any more. Where nothing may be deleted, all is as it was.
     """
     try:
         group = writable_group(target, storage_options)
@@ -916,8 +928,28 @@ def _marked(target: StoreLike, storage_options: Mapping[str, Any] | None) -> zar
         raise StoreExistsError(
             f"nothing in {str(group.store_path)!r} can be replaced; give a new file, or another path"
         )
+    store, documents = group.store, DOCUMENTS[group.metadata.zarr_format]
+    places = [member_path(group, name) for name in documents]
+    before = {place: wait(store.get(place, zarr.core.buffer.default_buffer_prototype())) for place in places}
+    names = [name for name in names_in(group) if name not in documents]
+    first = next(filter(partial(_is_there, group), (f"{name}/{of}" for name in names for of in FIRST_DELETED)), None)
     direct.put_attributes(group, _mark())
+    try:
+        if first is not None:  # at once or not at all, unlike what lies below a name
+            wait(store.delete(member_path(group, first)))
+    except BaseException:
+        if _is_there(group, first):  # type: ignore[arg-type]
+            for place, document in before.items():
+                if document is not None:
+                    wait(store.set(place, document))
+        raise
+    _delete(group, names)
     return group
+
+
+def _is_there(group: zarr.Group, name: str) -> bool:
+    """Whether an object lies in a group."""
+    return wait(group.store.exists(member_path(group, name)))
 
 
 def names_in(group: zarr.Group, path: str = "") -> list[str]:
@@ -938,12 +970,6 @@ def _delete(group: zarr.Group, names: Iterable[str]) -> None:
         with suppress(ValueError):  # a local file
             wait(group.store.delete_dir(member_path(group, name)))
         wait(group.store.delete(member_path(group, name)))
-
-
-def _empty(group: zarr.Group) -> None:
-    """Delete all that lies in a group but the documents of its metadata."""
-    documents = DOCUMENTS[group.metadata.zarr_format]
-    _delete(group, [name for name in names_in(group) if name not in documents])
 
 
 def delete_documents(group: zarr.Group, path: str) -> None:
@@ -996,10 +1022,12 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
 
 
 def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:
-    """Delete all that is at a place which is no local folder. What is left of a group meanwhile bears the mark."""
+    """Delete all that is at a place which is no local folder. What is left of a group meanwhile bears the mark.
+
+    Where nothing may be deleted, all is as it was.
+    """
     target = resolve(place)
-    if (group := _marked(target, storage_options)) is not None:
-        _empty(group)
+    _emptied(target, storage_options)
     store, path = _elsewhere(target, storage_options)
     wait(store.delete_dir(path))
 
