@@ -47,7 +47,10 @@ class Listing(Protocol):
         ...
 
     def begin(self) -> None:
-        """Make sure that there is what lists the image, and that it still can: before it is made, and put there."""
+        """Make what lists the image where there is none, and make sure that it is what the image was planned for.
+
+        Before the image is made, and again before it is put in its place.
+        """
 
     def withheld(self) -> Sequence[Said]:
         """Return what is said so that nothing names an image that is replaced in its place, or taken away."""
