@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -334,6 +334,51 @@ NAMED_OTHERWISE: Mapping[str, tuple[xr.DataArray, xr.DataArray]] = {
     "axes": (image(0).drop_vars("c").rename(c="z"), image(1).drop_vars("c").rename(c="t")),
 }
 """Images whose arrays are alike, and whose channels or axes are others; and in what."""
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (image(1).assign_coords(c=np.array(["DNA", "ER"], object)), "coordinates"),
+        (image(1).assign_coords(c=image(1)["c"].assign_attrs(long_name="dye")), "coordinates"),
+        ("no sidecar", "coordinates"),
+        ("no names", "coordinates"),
+        ("later sidecar", "coordinates"),
+    ],
+    ids=["objects", "attributes", "no sidecar", "no names", "later sidecar"],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_channels_of_the_same_names_are_read_whoever_wrote_them(
+    tmp_path: Path, other: Any, told: str, first: bool, version: str
+) -> None:
+    store = tmp_path / "plate.zarr"
+    given = image(1) if isinstance(other, str) else other
+    ours, theirs = ("A/2", "A/1") if first else ("A/1", "A/2")
+    xomezarr.write_plate(
+        {tuple(ours.split("/")): [image(0)], tuple(theirs.split("/")): [given]}, store, version=version
+    )
+    if isinstance(other, str):
+        group = zarr.open_group(store / theirs / "0", mode="r+")
+        attrs = group.attrs.asdict()
+        if other == "no names":
+            (attrs if version == "0.4" else attrs["ome"]).pop("omero")
+        attrs.pop("xomezarr")
+        group.attrs.put(attrs | ({"xomezarr": {"format": 2}} if other == "later sidecar" else {}))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="the attribute 'xomezarr'")
+        tree = xomezarr.open_plate(store)
+        with pytest.warns(PlateWarning, match=f"'A/2/0' .* has {told} of its own"):
+            np.testing.assert_array_equal(tree["A/2/0"].omezarr.level(0), given if ours == "A/1" else image(0))
+        tree.omezarr.overview()
+
+
+def test_c5_an_image_whose_metadata_cannot_be_read_is_not_read_as_another(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [image(0)], ("A", 2): [image(1).isel(c=[1, 0])]}, store)
+    (store / "A" / "2" / "0" / ".zattrs").write_text("{")
+    tree = xomezarr.open_plate(store)
+    with pytest.raises(PlateError, match=r"'A/2/0' .* has metadata that cannot be read.*check=True"):
+        tree["A/2/0"].omezarr.level(0).load()
 
 
 @pytest.mark.parametrize("what", NAMED_OTHERWISE)
@@ -854,7 +899,8 @@ def test_coordinates_of_a_stack_lie_along_what_they_differ_by(tmp_path: Path) ->
             "stage": 10.0 * well + field,
             "day": np.datetime64("2020-01-01", "ns") + np.timedelta64(well, "D"),
             "dose": ("low", "high")[well % 2],
-            "cells": well + field,
+            "is_control": (well + field) % 2 == 1,
+            "cells": 2**60 + well + field,
             "laser": 7,
             "exposure": ("c", [0.5 * field, 1.0]),
         }
@@ -882,24 +928,47 @@ def test_coordinates_of_a_stack_lie_along_what_they_differ_by(tmp_path: Path) ->
     assert np.isnan(gap["stage"]).all()
     assert np.isnat(gap["day"])
     assert gap["dose"] == ""
-    # of integers nothing could stand where no image is; and not all have the other
-    assert not {"cells", "odd"} & set(stacked.coords)
+    # of these nothing could stand where no image is; and not all have the last
+    assert not {"cells", "is_control", "odd"} & set(stacked.coords)
     assert tree.omezarr.stack()["y"].dims == ("y",)
     counted = {well: [taken(n, 0), taken(n, 1)] for n, well in enumerate(wells[:2])}
     xomezarr.write_plate(counted, store, mode="w", levels=1)
     stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
-    np.testing.assert_array_equal(stacked["cells"], [[[0, 1], [1, 2]]])
+    np.testing.assert_array_equal(stacked["cells"] - 2**60, [[[0, 1], [1, 2]]])
+    np.testing.assert_array_equal(stacked["is_control"], [[[False, True], [True, False]]])
     assert stacked["cells"].dtype == "int64"
 
 
-def test_coordinates_of_other_units_or_attributes_are_none_of_a_stack(tmp_path: Path) -> None:
+def test_positions_that_no_coordinate_of_a_stack_can_tell_are_told(tmp_path: Path) -> None:
     store = tmp_path / "plate.zarr"
     other = image(1).omezarr.to_units("nm").assign_coords(y=apart(1)["y"])
     xomezarr.write_plate({("A", 1): [image(0), other]}, store, levels=1)
-    stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
+    with pytest.warns(PlateWarning, match=r"the coordinates 'x' of the images are of other units.*has none"):
+        stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
     assert "x" not in stacked.coords
     assert stacked["y"].dims == ("field", "y")
     np.testing.assert_array_equal(stacked[0, 0, 1], other)
+
+
+def test_spacings_gaps_and_texts_of_a_stack(tmp_path: Path) -> None:
+    def placed_at(step: float, start: int, dose: str) -> xr.DataArray:
+        coords = {"y": step * np.arange(24), "x": np.arange(start, start + 40), "dose": np.array(dose, object)}
+        return xr.DataArray(np.full((24, 40), start, "uint8"), dims=("y", "x"), coords=coords)
+
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    wells = {("A", 1): [placed_at(0.5, 10, "low")], ("B", 2): [placed_at(0.6, 100, "high")]}
+    xomezarr.write_plate(wells, store, levels=1)
+    stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
+    assert "scale" not in stacked["y"].attrs
+    for (row, column), (da,) in wells.items():
+        taken = stacked.sel(row=row, column=str(column), field=0)
+        written = taken.omezarr.to_zarr(new, mode="w", levels=1).omezarr.level(0)
+        for dim in "yx":
+            np.testing.assert_array_equal(written[dim], da[dim])
+        assert written["y"].attrs["scale"] == da["y"].values[1]
+        assert taken["dose"] == da["dose"]
+        assert taken.set_xindex("x").sel(x=da["x"].values[3])["y"].size == 24
+    assert np.isnan(stacked.sel(row="A", column="2")["x"]).all()
 
 
 def dyed(names: Iterable[str], seed: int = 0) -> xr.DataArray:
@@ -2277,7 +2346,7 @@ def test_an_image_of_other_levels_than_it_was_taken_to_have_is_not_written(tmp_p
     xomezarr.write_plate({("A", 1): [image()], ("A", 2): [image()]}, store, levels=2)
     xomezarr.to_plate(image(), store, row="A", column=3, levels=3)
     tree = xomezarr.open_plate(store)
-    with pytest.raises(PlateError, match=r"well 'A/3', field '0' of the plate .* has 3 levels, and not 2.*check=True"):
+    with pytest.raises(PlateError, match=r"A/3/0' has 3 levels, and its tree 2; open it again.*check=True"):
         tree.omezarr.to_zarr(tmp_path / "new.zarr")
     shutil.rmtree(store / "A" / "2" / "0")
     del tree["A"]["3"]
@@ -2408,3 +2477,40 @@ def test_elsewhere_what_is_in_memory_replaces_a_plate(dtype: str, version: str) 
 def images_of(tree: xr.DataTree) -> list[str]:
     """Return the paths of images of a plate's tree."""
     return [f"{row}/{column}/{field}" for row in tree for column in tree[row] for field in tree[row][column]]
+
+
+CALLS: Mapping[str, Callable[[xr.DataTree], xr.DataTree]] = {
+    "fillna": lambda tree: tree.map_over_datasets(lambda ds: ds.fillna(0)),
+    "astype": lambda tree: tree.map_over_datasets(lambda ds: ds.astype(ds["image"].dtype) if "image" in ds else ds),
+    "clip": lambda tree: tree.map_over_datasets(lambda ds: ds.clip(0, 60000, keep_attrs=True)),
+    "copy": lambda tree: tree.copy(deep=True),
+    "load": lambda tree: tree.load(),
+    "plus": lambda tree: tree + 0,
+    "crop": lambda tree: tree.isel(x=slice(0, 16)),
+    "filter": lambda tree: tree.filter(lambda node: True),
+    "from_dict": lambda tree: xr.DataTree.from_dict(tree.to_dict()),
+    "pickle": lambda tree: pickle.loads(pickle.dumps(tree)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_c6_what_was_not_read_of_images_is_written_or_told(tmp_path: Path, call: str) -> None:
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    labels = (image(0)[0].drop_vars("c") > 50).astype("uint8")
+    wells = {
+        ("A", column): [image(column).rename(f"image {column}").assign_attrs(column=column).to_dataset(name="image")]
+        for column in (1, 2)
+    }
+    xomezarr.write_plate({well: [ds.assign(nuclei=labels) for ds in images] for well, images in wells.items()}, store)
+    tree: Any = CALLS[call](xomezarr.open_plate(store))
+    tree.attrs = xomezarr.open_plate(store).attrs
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        tree.omezarr.to_zarr(new)
+    written = xomezarr.open_plate(new, check=True)
+    kept = all(
+        [*written[f"A/{column}/0"].omezarr.labels] == ["nuclei"]
+        and written[f"A/{column}/0"].omezarr.level(0).attrs.get("column") == column
+        for column in (1, 2)
+    )
+    assert kept != any("labels" in str(warning.message) for warning in told)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import operator
 import os
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from threading import Lock
@@ -150,7 +150,7 @@ def opened(image: xr.DataTree) -> xr.DataTree:
     alike = _assumption(image)
     if alike is None:
         return image
-    if alike.model.taken.is_said_by(image):
+    if alike.taken is not None and alike.taken.is_said_by(image):
         return alike.completed(image)
     alike.tell_of_own()
     return image
@@ -163,9 +163,14 @@ def is_unopened_elsewhere(image: xr.DataTree) -> bool:
 
 
 def _assumption(image: xr.DataTree) -> _Alike | None:
-    """Return what completes an image of a plate of which not all was read; None for any other."""
-    found = image.encoding.get(UNOPENED)
-    return found if isinstance(found, _Alike) else None
+    """Return what completes an image of a plate of which not all was read; None for any other.
+
+    Coordinates that opening added keep it through what xarray does to a tree; nodes do not.
+    """
+    finest = image.children.get("0")
+    variables = {} if finest is None else finest.dataset.variables
+    marks = [variables[name].encoding.get(ADDED) for name in PLACES if name in variables]
+    return next((mark for mark in (*marks, image.encoding.get(UNOPENED)) if isinstance(mark, _Alike)), None)
 
 
 # -- opening -----------------------------------------------------------------------------------------------
@@ -362,14 +367,17 @@ class _StoredLevel:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What images are taken to say: the attributes of their groups, as JSON, and their levels.
+    """What an image is taken to say: the attributes of its group, as JSON, and its levels.
 
-    `dropped` are the coordinates that nobody asks for.
+    `dropped` are the coordinates that nobody asks for. None in another process, which only reads.
     """
 
     attrs: str
     levels: Sequence[xr.Dataset]
     dropped: frozenset[str] = frozenset()
+
+    def __reduce__(self) -> Any:
+        return (_nothing, ())
 
     def is_said_by(self, image: xr.DataTree) -> bool:
         """Whether an image's tree says this still, whatever its pixels are."""
@@ -379,6 +387,10 @@ class _Taken:
             and list(nodes) == list(map(str, range(len(self.levels))))
             and all(_says(node.dataset, level) for node, level in zip(nodes.values(), self.levels, strict=True))
         )
+
+
+def _nothing() -> None:
+    return None
 
 
 def _says(ds: xr.Dataset, taken: xr.Dataset) -> bool:
@@ -402,25 +414,38 @@ def _scalars(ds: xr.Dataset) -> list[Hashable]:
 class _Model:
     """An image that others are taken to be like."""
 
-    def __init__(self, group: zarr.Group, path: str, levels: Sequence[_StoredLevel], taken: _Taken) -> None:
-        self.group, self.path, self.levels, self.taken = group, path, levels, taken
+    def __init__(self, group: zarr.Group, path: str, levels: Sequence[_StoredLevel]) -> None:
+        self.group, self.path, self.levels = group, path, levels
 
     def __reduce__(self) -> Any:
-        return (_Model, (self.group, self.path, self.levels, _Taken("{}", ())))  # other processes only read
+        return (_Model, (self.group, self.path, self.levels))
 
     @cached_property
-    def said(self) -> dict[str, list[str]]:
+    def said(self) -> _Said:
         """What is compared with others."""
-        return _said_of(self.group)
+        return _Said.of(self.group)
 
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
-    """An image of a plate that was taken to be like another; called, it makes sure that it is."""
+    """An image of a plate of which not all was read; called, it makes sure that it is like the one it was taken for.
+
+    Parameters
+    ----------
+    plate, path
+        Where it is.
+    model
+        The image that it was taken to be like; None where it was opened itself, but for its labels.
+    taken
+        What it was taken to say.
+    looks
+        At images of the plate.
+    """
 
     plate: zarr.Group
     path: str
-    model: _Model
+    model: _Model | None
+    taken: _Taken | None
     looks: _Looks
 
     def __deepcopy__(self, memo: Any) -> _Alike:
@@ -455,13 +480,15 @@ class _Alike:
         PlateError
             If it is not there, has another shape or dtype, or its axes or channels are others than the tree says.
         """
-        wanted = self.model.levels[number]
+        model = self.model
+        assert model is not None
+        wanted = model.levels[number]
         try:
             found = open_array(self.plate, f"{self.path}/{wanted.path}")
         except UNREADABLE_MEMBER as error:
             own = self._own_arrays()
             of_own = [_StoredLevel(path, array.shape, array.dtype) for path, array in own.items()]
-            if [(one.shape, one.dtype) for one in of_own] != [(one.shape, one.dtype) for one in self.model.levels]:
+            if [(one.shape, one.dtype) for one in of_own] != [(one.shape, one.dtype) for one in model.levels]:
                 has = ", ".join(map(str, of_own)) or "none that can be opened"
                 raise self._unlike(
                     f"has no level {wanted.path!r} ({type(error).__name__}); its levels are {has}", wanted
@@ -470,8 +497,8 @@ class _Alike:
         if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             raise self._unlike(f"has the shape {found.shape} and {found.dtype} at level {wanted.path!r}", wanted)
         unlike = self._looked()
-        if NAMES in unlike:
-            raise PlateError(f"{self._told({NAMES})}; open all images: {CHECKED}")
+        if unlike & {NAMES, UNREAD}:
+            raise PlateError(f"{self._told(unlike & {NAMES, UNREAD})}; open all images: {CHECKED}")
         if unlike:
             self.looks.tell(PLACE, f"{self._told(unlike)}; where that matters, open all images: {CHECKED}")
         return found
@@ -485,13 +512,14 @@ class _Alike:
             If it is not what it was taken for.
         """
         self._check()
+        assert self.taken is not None
         own = image.children["0"].dataset.variables
         place = {name: own[name].values.item() for name in PLACES if name in own and not own[name].ndim}
         try:
             group = open_member(self.plate, self.path)
-            return with_own(image, group, RENDERING, drop_variables=self.model.taken.dropped, place=place)
+            return with_own(image, group, RENDERING, drop_variables=self.taken.dropped, place=place)
         except LevelError as error:
-            raise self._unlike(str(error), self.model.levels[0]) from None
+            raise PlateError(f"{error}: {CHECKED}") from None
         except UNREADABLE_MEMBER as error:
             raise PlateError(
                 f"{self.path!r} of the plate {str(self.plate.store_path)!r} cannot be opened any more ({error}); leave "
@@ -500,11 +528,12 @@ class _Alike:
 
     def tell_of_own(self) -> None:
         """Warn that what an image says of itself alone is not written with what has been made of it."""
+        done = "was opened in another process" if self.taken is None else "was changed since it was opened"
         self.looks.tell(
             OWN,
-            f"{self.path!r} of the plate {str(self.plate.store_path)!r} was changed since it was opened, and not all "
-            "of it was read then: its labels, and the name and attributes of one that was taken to be like another, "
-            f"are not known and not written; where that matters, open all images: {CHECKED}",
+            f"{self.path!r} of the plate {str(self.plate.store_path)!r} {done}, and not all of it was read then: its "
+            "labels, and the name and attributes of one that was taken to be like another, are not known and not "
+            f"written; where that matters, open all images: {CHECKED}",
         )
 
     def _own_arrays(self) -> dict[str, zarr.Array[Any]]:
@@ -517,6 +546,7 @@ class _Alike:
             return {}
 
     def _unlike(self, told: str, wanted: _StoredLevel) -> PlateError:
+        assert self.model is not None
         well, _, field = self.path.rpartition("/")
         return PlateError(
             f"well {well!r}, field {field!r} of the plate {str(self.plate.store_path)!r} {told}, and was taken to be "
@@ -528,15 +558,18 @@ class _Alike:
         return self.looks.at(self.path, self._look)
 
     def _look(self) -> frozenset[str]:
+        if self.model is None:
+            return frozenset()
         try:
-            own = _said_of(open_member(self.plate, self.path))
+            return _Said.of(open_member(self.plate, self.path)).unlike(self.model.said)
         except UNREADABLE_MEMBER:
             return frozenset({UNREAD})
-        # of levels that one of them lacks nothing is said
-        return frozenset(what for what, said in self.model.said.items() if not all(map(operator.eq, own[what], said)))
 
-    def _told(self, unlike: Collection[str]) -> str:
-        has = "metadata that cannot be read" if UNREAD in unlike else f"{' and '.join(sorted(unlike))} of its own"
+    def _told(self, unlike: frozenset[str]) -> str:
+        assert self.model is not None
+        has = f"{' and '.join(sorted(unlike - {UNREAD}))} of its own"
+        if UNREAD in unlike:
+            has = f"metadata that cannot be read, or {self.model.path!r} has"
         return (
             f"{self.path!r} of the plate {str(self.plate.store_path)!r} has {has}, and was taken to be like "
             f"{self.model.path!r}, as are all of that field whose metadata were not read"
@@ -546,7 +579,10 @@ class _Alike:
 CHECKED = "open_plate(store, check=True)"
 
 UNOPENED = "unopened"
-"""Key of the encoding of the tree of an image of which not all was read: an `_Alike`, which reads it."""
+"""Key of the encoding of the tree of an image of which not all was read: an `_Alike`, which reads it.
+
+It is for images without the coordinates of their place, which are marked with it too.
+"""
 
 NAMES, PLACE, UNREAD = "axes or channels", "coordinates", "unread"
 """In what images are not what they were taken for: which pixels are which, where these lie, or nobody can tell."""
@@ -558,22 +594,60 @@ RENDERING = frozenset({COLOR, ACTIVE, *WINDOW.values()})
 """Coordinates that say how channels are shown: in that images may differ."""
 
 
-def _said_of(group: zarr.Group) -> dict[str, list[str]]:
-    """Return what an image says of its pixels: which are which, and where they lie, level by level."""
-    attrs = group.attrs.asdict()
-    image = spec.parse(attrs)
-    said = sidecar.fingerprint(image)
-    coords = sidecar.along_dims(attrs.get(sidecar.KEY))
-    kept: dict[str, list[Any]] = {name: [entry] for name, entry in coords.items() if name not in RENDERING}
-    for entries in kept.values():
-        if "array" in entries[0]:
-            values = np.ascontiguousarray(open_array(group, entries[0]["array"])[...])
-            entries.append(hashlib.sha256(values.tobytes()).hexdigest())
-    named = {axis.name: kept.pop(axis.name, None) for axis in image.multiscale.axes if axis.type == "channel"}
-    names = [image.multiscale.dims, named, [channel.label for channel in image.channels or ()]]
-    coarser = [[image.multiscale.type, level] for level in said["levels"]]
-    compared = {NAMES: [names], PLACE: [[said["axes"], kept], *coarser]}
-    return {what: [json.dumps(of, sort_keys=True) for of in levels] for what, levels in compared.items()}
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an image says of its pixels, as JSON.
+
+    Parameters
+    ----------
+    dims
+        Of the arrays.
+    names
+        Of the channels: their labels, what stands along them, and how these are counted; None where nothing is said.
+    places
+        Where pixels lie, level by level.
+    """
+
+    dims: tuple[str, ...]
+    names: tuple[str | None, ...]
+    places: tuple[str, ...]
+
+    @classmethod
+    def of(cls, group: zarr.Group) -> _Said:
+        """Read it from an image's group."""
+        attrs = group.attrs.asdict()
+        image = spec.parse(attrs)
+        said = sidecar.fingerprint(image)
+        coords = sidecar.along_dims(attrs.get(sidecar.KEY))
+        kept = {name: entry for name, entry in coords.items() if name not in RENDERING}
+        values = {
+            name: hashlib.sha256(np.ascontiguousarray(open_array(group, entry["array"])[...]).tobytes()).hexdigest()
+            if "array" in entry
+            else entry.pop("values", None)
+            for name, entry in kept.items()
+        }
+        along = next((index for index, axis in enumerate(image.multiscale.axes) if axis.type == "channel"), None)
+        dims = image.multiscale.dims
+        labels = [channel.label for channel in image.channels or ()]
+        names: list[Any] = [labels if any(labels) else None]
+        if along is not None:
+            names += [values.pop(dims[along], None), said["axes"][along]]
+        finest = [said["axes"], kept, values, bool(labels)]
+        places = [finest, *([image.multiscale.type, level] for level in said["levels"])]
+        return cls(
+            dims,
+            tuple(None if known is None else json.dumps(known) for known in names),
+            tuple(json.dumps(place, sort_keys=True) for place in places),
+        )
+
+    def unlike(self, other: _Said) -> frozenset[str]:
+        """Return in what it is unlike another. Of levels, and names, that one of them lacks nothing is said."""
+        named = [(one, two) for one, two in zip(self.names, other.names, strict=False) if None not in (one, two)]
+        found = {
+            NAMES: self.dims != other.dims or any(one != two for one, two in named),
+            PLACE: any(map(operator.ne, self.places, other.places)),
+        }
+        return frozenset(what for what, is_so in found.items() if is_so)
 
 
 class _Likeness:
@@ -605,19 +679,18 @@ class _Likeness:
         self.arrays: list[OrderedArray] = [data.array for data in lazily]
         stored = [(level.path, array._array) for level, array in zip(image.multiscale.levels, self.arrays, strict=True)]
         levels_of_model = [_StoredLevel(path, array.shape, array.dtype) for path, array in stored]
-        self.model = _Model(model.group, model.path, levels_of_model, _Taken(self.attrs, self.levels, dropped))
+        self.model = _Model(model.group, model.path, levels_of_model)
+        self.taken = _Taken(self.attrs, self.levels, dropped)
         self._placed: dict[tuple[str, ...], list[xr.Dataset]] = {}
         # of the model itself all but its labels was read
         own = _Taken(json.dumps(first.attrs), [node.to_dataset() for node in first.children.values()], dropped)
-        itself = _Model(model.group, model.path, levels_of_model, own)
-        first.encoding[UNOPENED] = _Alike(plate, model.path, itself, looks)
+        _mark(first, _Alike(plate, model.path, None, own, looks))
 
     def image(self, path: str, coords: Mapping[str, Any], source: str) -> xr.DataTree:
         """Make the tree of another image."""
         tree = xr.DataTree(EMPTY)
         tree.attrs = json.loads(self.attrs)  # each its own, with all that is in them
-        alike = _Alike(self.plate, path, self.model, self.looks)
-        tree.encoding[UNOPENED] = alike
+        alike = _Alike(self.plate, path, self.model, self.taken, self.looks)
         if source:
             tree.encoding["source"] = f"{source}/{path}"
         if spec.written_as(self.version) != self.version:
@@ -634,6 +707,7 @@ class _Likeness:
                 variables[of_image].encoding[ASSUMED] = alike
             made[str(number)] = level
         attach(tree, made)
+        _mark(tree, alike)
         return tree
 
     def _with_coords(self, coords: Mapping[str, Any]) -> list[xr.Dataset]:
@@ -642,6 +716,16 @@ class _Likeness:
         if names not in self._placed:
             self._placed[names] = [_with_place(ds, coords) for ds in self.levels]
         return self._placed[names]
+
+
+def _mark(image: xr.DataTree, alike: _Alike) -> None:
+    """Mark an image as one of which not all was read: at its node, and at the coordinates that opening added."""
+    image.encoding[UNOPENED] = alike
+    for level in image.children.values():
+        variables = level.dataset.variables
+        for name in PLACES:
+            if name in variables and ADDED in variables[name].encoding:
+                variables[name].encoding[ADDED] = alike
 
 
 def _without_own(da: xr.DataArray) -> xr.Dataset:

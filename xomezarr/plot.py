@@ -169,6 +169,8 @@ def _spacing(image: xr.DataArray, dim: str) -> float:
     if dim not in image.coords:
         return 1.0
     coordinate = image.coords[dim]
+    # of images that lie apart, each has a row of its own
+    coordinate = coordinate.isel(dict.fromkeys(set(coordinate.dims) - {dim}, 0))
     if coordinate.dtype.kind not in "iuf":
         return 1.0
     if coordinate.size < 2:

@@ -197,7 +197,10 @@ def with_own(
     opened = opened.placed(place)
     kept, nodes = opened.kept, tree.children
     if (count := len(opened.image.multiscale.levels)) != len(nodes):
-        raise LevelError(f"has {count} levels, and not {len(nodes)}")
+        raise LevelError(
+            f"the image {str(group.store_path)!r} has {count} levels, and its tree {len(nodes)}; open it again, with "
+            "all that it says"
+        )
     own = {name: coord for name, coord in kept.coords.items() if not coord.ndim or name in rendering}
     levels = []
     for node in nodes.values():

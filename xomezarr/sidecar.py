@@ -201,11 +201,15 @@ def along_dims(attribute: Any) -> dict[str, Any]:
     """Return what the attribute says of the coordinates along dimensions, by name, to be compared with another image's.
 
     Values that lie in an array have its path under ``"array"``. Under no name stands what else decides about them.
+    Nothing is said by an attribute that `load` leaves out.
     """
-    if not isinstance(attribute, Mapping):
+    try:
+        if attribute["format"] != FORMAT:
+            return {}
+        coords = {name: dict(entry) for name, entry in attribute["coords"].items() if entry["dims"]}
+        return coords | {"": {"dims": attribute["dims"], "axes": attribute["written"]["axes"]}}
+    except (KeyError, TypeError, AttributeError, ValueError):
         return {}
-    coords = {name: entry for name, entry in attribute["coords"].items() if entry["dims"]}
-    return coords | {"": {"dims": attribute["dims"], "axes": attribute["written"]["axes"]}}
 
 
 def _digest(channels: Sequence[Channel] | None) -> str | None:

@@ -17,7 +17,7 @@ from xarray.core import indexing
 
 from xomezarr import plot, spec
 from xomezarr.channels import LABEL, channel_dim
-from xomezarr.errors import LevelError, OmeZarrError, PlateError, collecting, raise_all
+from xomezarr.errors import LevelError, OmeZarrError, PlateError, PlateWarning, collecting, raise_all, warn
 from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
 from xomezarr.plate import is_remote, node_at
@@ -56,9 +56,9 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
         the plate lists, and after them such as wells alone name. The coordinate `acquisition` lies along ``field`` if
         all wells agree, else along the three; -1 stands where no run is named. Channels are in the order of the first
         image, by their names. Coordinates in which images differ lie along ``field``, or ``row`` and ``column``, or
-        all three too, as ``y`` and ``x`` do where fields lie apart, so that what is taken out lies where it was; NaN
-        stands where no image is. Those that not all have are left out. Name and attributes are those of the first
-        image.
+        all three too, as ``y`` and ``x`` do where fields lie apart, so that what is taken out lies where it was; to
+        select by them ask for an index: ``stack[0, 0, 1].set_xindex("y")``. NaN stands where no image is. Those that
+        not all have are left out. Name and attributes are those of the first image.
         ``chunk(row=1, column=1, field=1)`` makes a dask array of it.
 
     Raises
@@ -67,6 +67,11 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
         If the tree is no plate, or its images differ in shape, dtype or the names of their channels.
     LevelError
         If there is no such level.
+
+    Warns
+    -----
+    PlateWarning
+        If images differ in the units of their coordinates, so that one cannot tell where all of them lie.
     """
     plate, places = located(_plate_of(tree, "stack(…)"))
     images = [image for image in _images(tree, places) if acquisition in (None, image.acquisition)]
@@ -342,11 +347,8 @@ ALONG: tuple[tuple[int, ...], ...] = ((), (2,), (0, 1), (0, 1, 2))
 """By what coordinates may differ, as positions in row, column and field: by nothing, by field, by well, by image."""
 
 
-GAPS: Mapping[str, Any] = {**dict.fromkeys("fc", np.nan), **dict.fromkeys("mM", "NaT"), "U": ""}
-"""What stands in a coordinate where no image is, by the kind of its dtype."""
-
-KINDS: Mapping[str, Any] = {**GAPS, **dict.fromkeys("biu", 0)}
-"""What a coordinate may hold that differs, and what it is made of first."""
+GAPS: Mapping[str, Any] = {**dict.fromkeys("iufc", np.nan), **dict.fromkeys("mM", "NaT"), "U": "", "b": None}
+"""What stands in a coordinate where no image is, by the kind of its dtype; None where nothing can."""
 
 
 def _coords(
@@ -362,13 +364,31 @@ def _coords(
         The variables of each image, by its position in rows, columns and fields.
     shape
         How many there are of those.
+
+    Warns
+    -----
+    PlateWarning
+        If the positions along a dimension cannot be told by one coordinate.
     """
-    found = {}
+    coords = {}
     for name in first.coords:
         own = {place: variables[name] for place, variables in placed.items() if name in variables}
-        if name not in PLACES and len(own) == len(placed):
-            found[name] = next(filter(lambda coord: coord is not None, (_along(own, by, shape) for by in ALONG)), None)
-    return {name: coord for name, coord in found.items() if coord is not None}
+        if name in PLACES or len(own) < len(placed):
+            continue
+        for by in ALONG:
+            if (coord := _along(own, by, shape)) is not None:
+                coords[name] = coord
+                break
+    positions = [dim for dim in first.dims if dim in first.coords and dim != channel_dim(first)]
+    if lost := [dim for dim in positions if dim not in coords]:
+        named = ", ".join(map(repr, lost))
+        warn(
+            f"the coordinates {named} of the images are of other units, dtypes or attributes, and not those of the "
+            "stack: what is taken out of it has none; take such images from the tree, or convert them first: "
+            f"tree.map_over_datasets(lambda ds: ds.assign_coords({lost[0]}=…))",
+            PlateWarning,
+        )
+    return coords
 
 
 def _along(
@@ -376,7 +396,8 @@ def _along(
 ) -> xr.Variable | None:
     """Return a coordinate of all images along some of row, column and field; None if these do not tell it.
 
-    Where no image is stands NaN, NaT, or an empty text; of integers and truth values there is no coordinate then.
+    Where no image is stands NaN, NaT, or an empty text: integers become floats. Spacings that differ are told by the
+    positions alone.
     """
     differing: dict[tuple[int, ...], xr.Variable] = {}
     for place, variable in own.items():
@@ -386,17 +407,36 @@ def _along(
     first = next(iter(differing.values()))
     if not by:
         return first.copy(deep=False)
-    counts = [shape[axis] for axis in by]
-    kinds = {getattr(variable.dtype, "kind", "O") for variable in differing.values()}
-    told = GAPS if len(differing) < math.prod(counts) else KINDS
-    alike = all((one.dims, one.attrs) == (first.dims, first.attrs) for one in differing.values())
-    if not alike or len(kinds) > 1 or not kinds <= told.keys():
+    attrs = [dict(one.attrs) for one in differing.values()]
+    if any(of_one.get("scale") != attrs[0].get("scale") for of_one in attrs):
+        attrs = [{key: value for key, value in of_one.items() if key != "scale"} for of_one in attrs]
+    rows = {place: _plain(one) for place, one in differing.items()}
+    kinds = {row.dtype.kind for row in rows.values()}
+    if len(kinds) > 1 or not kinds <= GAPS.keys() or any(of_one != attrs[0] for of_one in attrs):
         return None
-    dtype = np.result_type(*(one.dtype for one in differing.values()))
-    values = np.full((*counts, *first.shape), told[kinds.pop()], dtype)
-    for place, variable in differing.items():
-        values[place] = variable.values
-    return xr.Variable((*(PLACES[axis] for axis in by), *first.dims), values, first.attrs)
+    dtype, gap = np.result_type(*(row.dtype for row in rows.values())), GAPS[kinds.pop()]
+    counts = [shape[axis] for axis in by]
+    values = np.empty((*counts, *first.shape), dtype)
+    if len(rows) < math.prod(counts):
+        if gap is None or (dtype.kind in "iu" and not all(_are_exact(row) for row in rows.values())):
+            return None
+        values = np.full(values.shape, gap, np.float64 if dtype.kind in "iu" else dtype)
+    for place, row in rows.items():
+        values[place] = row
+    return xr.Variable((*(PLACES[axis] for axis in by), *first.dims), values, attrs[0])
+
+
+def _plain(variable: xr.Variable) -> NDArray[Any]:
+    """Return the values of a coordinate, texts as texts of a width."""
+    values = np.asarray(variable.values)
+    if values.dtype.kind in "OT" and all(isinstance(text, str) for text in values.ravel().tolist()):
+        return values.astype(str)
+    return values
+
+
+def _are_exact(integers: NDArray[Any]) -> bool:
+    """Whether floats hold them all."""
+    return bool((integers.astype(np.float64).astype(integers.dtype) == integers).all())
 
 
 def _assumed(variables: Variables) -> Any:
