@@ -16,6 +16,7 @@ import dask.array
 import numpy as np
 import ome_types
 import ome_types.model
+import pandas as pd
 import pytest
 import tifffile
 import xarray as xr
@@ -29,6 +30,7 @@ from zarr.storage import LocalStore, MemoryStore, StorePath, WrapperStore, ZipSt
 import xomezarr
 from xomezarr import omexml, open_collection, spec, write_collection
 from xomezarr.errors import (
+    AttributeEncodingError,
     CollectionError,
     CollectionWarning,
     IncompleteStoreError,
@@ -1220,3 +1222,23 @@ def test_ome_xml_that_cannot_be_read_is_not_lost(tmp_path: Path) -> None:
         tree.omezarr.to_zarr(tmp_path / "b.zarr")
     write_collection(dict(tree.children), tmp_path / "b.zarr")
     check_same_stores(store, tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("value", [pd.Timestamp("2020"), np.float32(1), {1}, b"x", float("nan"), np.arange(2), {1: 2}])
+def test_c8_attributes_that_json_cannot_hold_take_nothing_away(tmp_path: Path, value: Any) -> None:
+    image = xr.DataArray(np.full((16, 16), 7, "uint8"), dims=("y", "x"))
+    store = MemoryStore()
+    labelled = image.to_dataset(name="image").assign(nuclei=image)
+    xomezarr.write_collection({"a": labelled}, tmp_path / "a.zarr", levels=1)
+    xomezarr.write_plate({("A", 1): [labelled]}, tmp_path / "p.zarr", levels=1)
+    for path, place in (("a", ""), ("a", "a/labels"), ("p", ""), ("p", "A/1"), ("p", "A/1/0/labels")):
+        if path == "a":
+            tree: Any = xomezarr.open_collection(tmp_path / "a.zarr").load()
+        else:
+            tree = xomezarr.open_plate(tmp_path / "p.zarr", check=True).load()
+        image.omezarr.to_zarr(store, mode="w", levels=1)
+        before = {key: kept.to_bytes() for key, kept in store._store_dict.items()}
+        tree[place or "."].attrs["acquired"] = value
+        with pytest.raises(AttributeEncodingError, match=rf"{place}'\]\.attrs\['acquired'\]"):
+            tree.omezarr.to_zarr(store, mode="w")
+        assert {key: kept.to_bytes() for key, kept in store._store_dict.items()} == before

@@ -44,7 +44,7 @@ from xomezarr.members import (
     written_version,
 )
 from xomezarr.plan import Plan, final_image
-from xomezarr.planning import Target, group_attrs
+from xomezarr.planning import Target, written_attrs
 from xomezarr.read import closer, tree_of
 from xomezarr.store import (
     StoreArgument,
@@ -196,7 +196,7 @@ def write_collection_tree(
     target = Target.asked(faults, store, replaced=(), like="bioformats2raw.layout", **asked)
     options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
     described: OmeXml | None = tree.encoding.get(DESCRIBED)
-    extra = spec.others(group_attrs(tree), "bioformats2raw.layout")
+    extra = spec.others(written_attrs(tree), "bioformats2raw.layout")
     members = _members_in(tree, described, faults)
     return _write(members, extra, described, target, options, faults, progress=progress, compute=compute)
 

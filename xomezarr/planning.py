@@ -59,6 +59,7 @@ __all__ = [
     "rendering",
     "stored_metadata",
     "version_of",
+    "written_attrs",
 ]
 
 
@@ -420,7 +421,11 @@ def plan_as_it_stands(
             planned[label] = _plan_tree(node, own, place, [], label, **options)
     of_labels = [level for _, own in (labels or {}).values() for level in own]
     plan, pixels = _plan_tree(tree, levels, target, faults, name, of_labels, **options)
-    listing = spec.others(group_attrs(tree.children["labels"]), "labels") if labels else {}
+    listing: dict[str, Any] = {}
+    if labels:
+        with collecting(faults):
+            listing = spec.others(written_attrs(tree.children["labels"]), "labels")
+    raise_all(faults, "the tree cannot be written as OME-Zarr")
     plans = {label: of_label for label, (of_label, _) in planned.items()}
     return replace(plan, labels=plans, listing=listing), with_labels(pixels, planned)
 
@@ -780,6 +785,18 @@ def stored_metadata(tree: xr.DataTree) -> Image | None:
 def group_attrs(tree: xr.DataTree) -> dict[str, Any]:
     """Return the attributes of the image's group."""
     return {str(key): value for key, value in tree.attrs.items()}
+
+
+def written_attrs(tree: xr.DataTree) -> dict[str, Any]:
+    """Return the attributes of a group that is written.
+
+    Raises
+    ------
+    AttributeEncodingError
+        If JSON cannot hold them.
+    """
+    sidecar.check_plain(tree.attrs, (), where=f"tree[{tree.path!r}].attrs")
+    return group_attrs(tree)
 
 
 def _named(da: xr.DataArray, name: str | None, faults: list[OmeZarrError]) -> xr.DataArray:

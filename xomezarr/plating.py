@@ -44,7 +44,7 @@ from xomezarr.members import (
     written_version,
 )
 from xomezarr.model import Acquisition, Plate, Well
-from xomezarr.planning import Target, group_attrs, known_options, plan_image
+from xomezarr.planning import Target, known_options, plan_image, written_attrs
 from xomezarr.plate import node_at, open_plate
 from xomezarr.store import (
     StoreArgument,
@@ -200,7 +200,7 @@ def write_plate_tree(
     asked, options = Target.split({**options, "mode": mode, "version": version or written_version(tree)})
     target = Target.asked(faults, store, replaced=(), like="plate", **asked)
     options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
-    plate, paths = relocated(spec.parse_plate(group_attrs(tree)))
+    plate, paths = relocated(spec.parse_plate(written_attrs(tree)))
     found, wells = _images_in(tree, paths, faults)
     if moved := [path for path, place in paths.items() if path != place and place in wells]:
         told = ", ".join(f"{path!r} is {paths[path]!r}" for path in moved[:TOLD])
@@ -390,7 +390,7 @@ def _images_in(
     wells: dict[str, Well] = {}
     for path, own in paths.items():
         if (node := node_at(tree, path)) is not None:
-            attrs = group_attrs(node)
+            attrs = written_attrs(node)
             is_said = "well" in spec.kinds(attrs)
             wells[own] = spec.parse_well(attrs) if is_said else Well((), extra=spec.others(attrs))
     check_nothing_else(tree, ["", *paths], faults)

@@ -137,7 +137,7 @@ def check(da: xr.DataArray) -> None:
     _encode_all(da, {})
 
 
-def check_plain(attrs: Mapping[Any, Any], reserved: Collection[str]) -> None:
+def check_plain(attrs: Mapping[Any, Any], reserved: Collection[str], *, where: str = "attrs") -> None:
     """Make sure that attributes can stand beside OME metadata in a group, as JSON has them.
 
     Raises
@@ -149,11 +149,11 @@ def check_plain(attrs: Mapping[Any, Any], reserved: Collection[str]) -> None:
     for key, value in attrs.items():
         with collecting(faults):
             if key in (*reserved, KEY):
-                raise AttributeEncodingError(f"attrs[{key!r}] has a name of OME-Zarr's or xomezarr's; rename it")
-            if not is_plain({_checked_key(key, "attrs"): value}):
-                encode(value, f"attrs[{key!r}]")  # which says what JSON cannot hold
+                raise AttributeEncodingError(f"{where}[{key!r}] has a name of OME-Zarr's or xomezarr's; rename it")
+            if not is_plain({_checked_key(key, where): value}):
+                encode(value, f"{where}[{key!r}]")  # which says what JSON cannot hold
                 raise AttributeEncodingError(
-                    f"attrs[{key!r}] is {_short(repr(value))}, which JSON does not give back as it is; turn it into "
+                    f"{where}[{key!r}] is {_short(repr(value))}, which JSON does not give back as it is; turn it into "
                     "text, numbers, lists or dicts, or give it to the image variable, whose attributes may hold it"
                 )
     raise_all(faults, "the attributes cannot be kept")
