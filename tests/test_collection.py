@@ -1119,10 +1119,13 @@ def test_c6_ome_xml_of_other_tools_is_kept_as_long_as_it_is_true(tmp_path: Path)
     def more(tree: xr.DataTree) -> None:
         tree["2"] = cells().omezarr.pyramid(levels=1)
 
-    for change in (without_one, cropped, moved, dyed, more):
+    def converted(tree: xr.DataTree) -> None:
+        tree["0"] = tree["0"].omezarr.level(0).astype("float32").omezarr.pyramid(levels=1)
+
+    for change in (without_one, cropped, moved, dyed, more, converted):
         changed, new = open_collection(store), tmp_path / f"{change.__name__}.zarr"
         change(changed)
-        told = "OME-XML is written anew.*left out: StructuredAnnotations, CommentAnnotation, Value; where it matters"
+        told = "OME-XML .* is not kept.*left out: StructuredAnnotations, CommentAnnotation, Value; where it matters"
         with pytest.warns(CollectionWarning, match=told):
             changed.omezarr.to_zarr(new)
         written = omexml.parse((new / "OME/METADATA.ome.xml").read_bytes())
@@ -1130,7 +1133,34 @@ def test_c6_ome_xml_of_other_tools_is_kept_as_long_as_it_is_true(tmp_path: Path)
         for known, name in zip(written, changed, strict=True):
             base = changed[name].omezarr.level(0)
             assert (known.sizes["x"], known.said.scale["x"]) == (base.sizes["x"], base.omezarr.scale["x"])
+            assert known.type == omexml.PIXEL_TYPES[base.dtype.name]
         assert xomezarr.validate(new).valid
+
+
+def test_ome_xml_is_not_kept_where_it_has_no_such_pixels(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=MORE, series=["0", "1"])
+    tree = open_collection(store)
+    tree["0"] = tree["0"].omezarr.level(0).astype("int64").omezarr.pyramid(levels=1)
+    with pytest.warns(CollectionWarning) as told:
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    left_out, without = (str(warning.message) for warning in told)
+    assert re.search("is not kept, .* is left out: StructuredAnnotations", left_out)
+    assert "written without OME-XML, which has no pixels of type int64, as image '0' has" in without
+    assert not (tmp_path / "b.zarr/OME/METADATA.ome.xml").exists()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_85_the_type_of_the_pixels_is_that_of_the_image(tmp_path: Path, version: str) -> None:
+    write_collection({"a": image("y", "x"), "b": image("y", "x", dtype=">f4")}, tmp_path / "a.zarr", version=version)
+    path = tmp_path / "a.zarr/OME/METADATA.ome.xml"
+    text = path.read_text()
+    for said in ("uint16", "bit", "double"):
+        path.write_text(text.replace('Type="uint16"', f'Type="{said}"'))
+        found = [str(one) for one in xomezarr.validate(tmp_path / "a.zarr") if "Type" in str(one)]
+        assert len(found) == (said != "uint16")
+        for one in found:
+            assert "warning (rule 85) at OME/METADATA.ome.xml: image 0 has" in one
+            assert f"Type {said!r}, not 'uint16' as level 0 of 'a'; describe each image as it is" in one
 
 
 def test_a_collection_that_lists_nothing_gets_a_list(tmp_path: Path) -> None:

@@ -281,8 +281,8 @@ def _kept_xml(described: OmeXml | None, planned: Planned) -> bytes | None:
             return document
         if more := omexml.beyond(document):
             warn(
-                f"the OME-XML is written anew, as that of {str(described.group.store_path)!r} is not true of the "
-                f"images any more; what it says beside sizes and channels is left out: {', '.join(more[:TOLD])}"
+                f"the OME-XML of {str(described.group.store_path)!r} is not kept, as it is not true of the images any "
+                f"more; what it says beside sizes, type and channels of pixels is left out: {', '.join(more[:TOLD])}"
                 f"{_others(len(more[TOLD:]))}; where it matters, copy {OME_XML} by hand",
                 CollectionWarning,
             )
