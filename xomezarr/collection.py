@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
 import xarray as xr
 
 from xomezarr import omexml, spec
-from xomezarr.completion import OME, OME_XML, OmeXml, image_paths, is_collection
+from xomezarr.completion import OME, OME_XML, Described, Listing, is_collection
 from xomezarr.direct import put_attributes, wait
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
@@ -45,6 +45,7 @@ from xomezarr.members import (
 )
 from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target, group_attrs
+from xomezarr.plate import node_at
 from xomezarr.read import closer, tree_of
 from xomezarr.store import (
     StoreArgument,
@@ -67,7 +68,7 @@ __all__ = [
 ]
 
 DESCRIBED = "described"
-"""Key of the encoding of a collection's tree: what its store says of the images, beside what they say themselves."""
+"""Key of encodings, of a collection's tree and of the variables of its images: what its store says beside these."""
 
 RESERVED = ("ome", "labels", "zarr.json")
 """Names that mean something else in a collection, on file systems that take cases for the same too."""
@@ -161,7 +162,8 @@ def write_collection_tree(
 ) -> xr.DataTree | Any:
     """Write the tree of a collection as it stands: all images that it holds, and what its store said of them.
 
-    Its OME-XML is kept as it is, as long as it is true of the images and there are no others; else it is written anew.
+    What the store said when it was opened counts. Its OME-XML is kept as it is, as long as it is true of the images and
+    there are no others; else it is written anew.
 
     Parameters
     ----------
@@ -180,7 +182,8 @@ def write_collection_tree(
     Raises
     ------
     CollectionError
-        If the tree has no image, or one that cannot be named as it is.
+        If the tree has no image, or one that cannot be named as it is; if its OME-XML, or the group that it lies in,
+        was there and could not be read.
     OmeZarrError
         If the tree holds what has no place in the store, or an image cannot be written; independent faults are raised
         together.
@@ -189,13 +192,13 @@ def write_collection_tree(
     -----
     CollectionWarning
         If the OME-XML is written anew, and said more than what is written; or cannot be written, as in
-        `write_collection`.
+        `write_collection`; or if nothing tells any more what the store said beside the images.
     """
     faults: list[OmeZarrError] = []
     asked, options = Target.split({**options, "mode": mode, "version": version or written_version(tree)})
     target = Target.asked(faults, store, replaced=(), like="bioformats2raw.layout", **asked)
     options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
-    described: OmeXml | None = tree.encoding.get(DESCRIBED)
+    described = _described(tree)
     extra = spec.others(group_attrs(tree), "bioformats2raw.layout")
     members = _members_in(tree, described, faults)
     return _write(members, extra, described, target, options, faults, progress=progress, compute=compute)
@@ -204,7 +207,7 @@ def write_collection_tree(
 def _write(
     members: Mapping[str, Member],
     extra: Mapping[str, Any],
-    described: OmeXml | None,
+    described: Described | None,
     target: Target,
     options: Mapping[str, Any],
     faults: list[OmeZarrError],
@@ -244,7 +247,7 @@ def _write(
         )
     elif xml is None:
         xml = omexml.dump([_series(name, plan) for name, (plan, _) in planned.items()]).encode()
-    listing = spec.dump_series(tuple(planned), target.version, {} if described is None else described.others)
+    listing = spec.dump_series(tuple(planned), target.version, {} if described is None else described.listing.others)
 
     def finish(group: zarr.Group) -> None:
         group.create_group(OME, attributes=listing)
@@ -255,7 +258,7 @@ def _write(
     return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
 
 
-def _kept_xml(described: OmeXml | None, planned: Planned) -> bytes | None:
+def _kept_xml(described: Described | None, planned: Planned) -> bytes | None:
     """Return the OME-XML that images were read with, if it is true of what is written; else None.
 
     What it says beside that is told, as it is lost.
@@ -263,35 +266,96 @@ def _kept_xml(described: OmeXml | None, planned: Planned) -> bytes | None:
     Raises
     ------
     CollectionError
-        If it is there, and cannot be read.
+        If it is there and cannot be read, or the group that it lies in.
     """
-    try:
-        document = None if described is None else described.document
-    except OSError as error:
-        raise CollectionError(
-            f"{OME_XML} cannot be read ({error}), and would be lost; make it readable, or write the images without it: "
-            "write_collection(dict(tree.children), store)"
-        ) from error
-    if described is None or document is None:
+    if described is None:
         return None
-    with suppress(MetadataError):
-        known = omexml.parse(document)
-        series = [_series(name, plan) for name, (plan, _) in planned.items()]
-        if [*planned] == described.places and len(known) == len(series) and all(map(omexml.is_true_of, known, series)):
-            return document
-        if more := omexml.beyond(document):
-            warn(
-                f"the OME-XML of {str(described.group.store_path)!r} is not kept, as it is not true of the images any "
-                f"more; what it says beside sizes, type and channels of pixels is left out: {', '.join(more[:TOLD])}"
-                f"{_others(len(more[TOLD:]))}; where it matters, copy {OME_XML} by hand",
-                CollectionWarning,
-            )
+    if lost := described.unreadable:
+        told = " and ".join(f"{path} cannot be read ({fault})" for path, fault in lost.items())
+        raise CollectionError(
+            f"{told}, and what it says would be lost; mend it and open the collection again, or write the images "
+            f"without it: {_anew([*planned])}"
+        )
+    document = described.document
+    if document is None:
+        return None
+    known = omexml.parse(document)
+    series = [_series(name, plan) for name, (plan, _) in planned.items()]
+    is_same = [*planned] == described.listing.places and len(known) == len(series)
+    if is_same and all(map(omexml.is_true_of, known, series)):
+        return document
+    if more := omexml.beyond(document):
+        warn(
+            f"the OME-XML of {described.store!r} is not kept, as it is not true of the images any more; what it says "
+            f"beside sizes, type and channels of pixels is left out: {', '.join(more[:TOLD])}"
+            f"{_others(len(more[TOLD:]))}; where it matters, copy {OME_XML} by hand",
+            CollectionWarning,
+        )
     return None
 
 
-def _members_in(tree: xr.DataTree, described: OmeXml | None, faults: list[OmeZarrError]) -> dict[str, Member]:
+def _anew(paths: Collection[str]) -> str:
+    """Return the call that writes the images of a tree as a collection of which nothing else is said.
+
+    >>> _anew(["a", "b"]), _anew(["v/b"])
+    ('write_collection(dict(tree.children), store)', "write_collection({'v_b': tree['v/b']}, store)")
+    """
+    faults: list[OmeZarrError] = []
+    taken: dict[str, str] = {}
+    for path in paths:
+        with collecting(faults):
+            _check_name(path, taken, paths)
+    if not faults:
+        return "write_collection(dict(tree.children), store)"
+    names: dict[str, str] = {}
+    for path in paths:
+        names[_plain(path, names)] = path
+    return f"write_collection({{{', '.join(f'{name!r}: tree[{path!r}]' for name, path in names.items())}}}, store)"
+
+
+def _described(tree: xr.DataTree) -> Described | None:
+    """Return what the store of a collection says beside its images, by the encoding of its tree, else of variables.
+
+    xarray's calls that make nodes anew forget the encodings of nodes and pixels, and keep those of coordinates. Where
+    images of several collections are in the tree, that counts of which most are, at the places that they had there.
+
+    Warns
+    -----
+    CollectionWarning
+        If there is nothing that tells it.
+    """
+    known: Described | None = tree.encoding.get(DESCRIBED)
+    if known is not None:
+        return known
+    carried: Counter[Described] = Counter()
+    for path in images_in(tree):
+        if (node := node_at(tree, path)) is not None:
+            found = {variable.encoding.get(DESCRIBED) for variable in _variables(node)}
+            carried.update(one for one in found if one is not None and path in one.listing.places)
+    match carried.most_common(2):
+        case [(described, _)]:
+            return described
+        case [(described, most), (_, others)] if most > others:
+            return described
+    warn(
+        "nothing tells what the store of the tree says beside its images, neither the tree nor their coordinates: "
+        f"the list, the OME-XML and the group {OME} are written of the images alone; to keep the others, change the "
+        "images of the tree that was opened, as in tree['0'] = image; for a collection of these images alone, "
+        f"{_anew(images_in(tree))}",
+        CollectionWarning,
+    )
+    return None
+
+
+def _variables(tree: xr.DataTree) -> Iterator[xr.Variable]:
+    """Yield all variables of a tree's nodes."""
+    for node in tree.subtree:
+        yield from node.dataset.variables.values()
+
+
+def _members_in(tree: xr.DataTree, described: Described | None, faults: list[OmeZarrError]) -> dict[str, Member]:
     """Return the images of a collection's tree by their paths, those that were listed first and in that order."""
-    there, listed = images_in(tree), [] if described is None else described.places
+    there, listed = images_in(tree), [] if described is None else described.listing.places
     if not there:
         faults.append(CollectionError("the tree has no images; open it again: xomezarr.open_collection(store)"))
     paths = [*(path for path in listed if path in there), *(path for path in there if path not in listed)]
@@ -497,15 +561,15 @@ def collection_tree(
             'xr.open_datatree(store, engine="omezarr")'
         )
     spec.layout(attrs)
-    paths, listed = image_paths(group)
-    if not listed:
-        _tell_of_gap(group, paths)
-    described = OmeXml(group, paths, listed=listed)
+    listing = Listing.of(group)
+    if not listing.listed:
+        _tell_of_gap(group, listing.paths)
+    described = Described.of(group, listing)
     tree = xr.DataTree(xr.Dataset(attrs=attrs))
     tree.encoding[DESCRIBED] = described
     faults: list[str] = []
     opened: list[str] = []
-    for index, path in enumerate(paths):
+    for index, path in enumerate(listing.paths):
         place = posixpath.normpath(path)
         try:
             if other := next((one for one in opened if _overlap(one, place)), None):
@@ -513,13 +577,16 @@ def collection_tree(
             member = find_member(group, path, alike=True)
             if member is None:
                 raise MetadataError("there is no such group; the store is incomplete: copy or write it again")
-            tree[place] = tree_of(
+            image = tree_of(
                 member,
                 source=source and f"{source}/{place}",
                 drop_variables=drop_variables,
                 cache=cache,
                 complete=described.completing(index),
             )
+            for variable in _variables(image):
+                variable.encoding[DESCRIBED] = described
+            tree[place] = image
             opened.append(place)
         except UNREADABLE_MEMBER as error:
             faults.append(f"the image {path!r} of {where!r} cannot be opened: {error}")
@@ -563,7 +630,7 @@ def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None
     group = open_group(store, storage_options=storage_options)
     if not is_collection(group.attrs.asdict()):
         return
-    paths, _ = image_paths(group)
+    paths = Listing.of(group).paths
     raise NotOmeZarrError(
         f"{str(group.store_path)!r} is a collection of {len(paths)} images ({', '.join(map(repr, paths))}); "
         f"open one of them, by its own path or with group={next(iter(paths), '0')!r}, or all: "
