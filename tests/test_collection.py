@@ -245,7 +245,7 @@ def test_each_dtype_that_ome_xml_has_is_one_of_its_schema(tmp_path: Path, dtype:
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "float16"])
 def test_a_dtype_that_ome_xml_lacks_is_told_and_nothing_else_is_lost(tmp_path: Path, dtype: str) -> None:
     images = {"a": image("y", "x"), "b": image("y", "x").astype(dtype), "c": image("y", "x").astype(dtype)}
-    with pytest.warns(CollectionWarning, match=rf"type {dtype}, as image 'b' has and 1 more; .*astype\("):
+    with pytest.warns(CollectionWarning, match=rf"type {dtype} \(image 'b' and 1 more\); .*astype\("):
         write_collection(images, tmp_path / "a.ome.zarr")
     assert not (tmp_path / "a.ome.zarr/OME/METADATA.ome.xml").exists()
     tree = open_collection(tmp_path / "a.ome.zarr")
@@ -412,6 +412,28 @@ def test_c7_all_faults_are_told_together_by_image_before_anything_is_written(tmp
         assert sum(part in message for message in told) == 1, (part, told)
     assert len(told) == 5
     assert not list(tmp_path.iterdir())
+
+
+def test_c7_of_many_images_the_first_faults_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    names = [f"-{number}" for number in range(20)]
+    backwards = image("y", "x", coords={"x": np.arange(7.0)[::-1]})
+    tree = xr.DataTree(xr.Dataset(attrs={"bioformats2raw.layout": 3}))
+    for name in names:
+        tree[name] = cells().omezarr.pyramid(levels=1)
+    tree["-0/labels/nuclei/0"] = xr.Dataset({"nuclei": backwards})
+    for write in (
+        lambda: write_collection(dict.fromkeys(names, backwards), tmp_path / "a.zarr"),
+        lambda: write_collection(dict.fromkeys(names), tmp_path / "a.zarr"),
+        lambda: tree.omezarr.to_zarr(tmp_path / "a.zarr"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CollectionWarning)
+            with pytest.raises(OmeZarrError) as caught:
+                write()
+        message = str(caught.value)
+        assert message.count("cannot be named") == 5
+        assert "15 more faults such as these, of other images; mend them alike" in message
+        assert len(message) < 5000
 
 
 def test_c7_what_is_wrong_with_the_whole_is_told_once(tmp_path: Path) -> None:
@@ -1147,7 +1169,7 @@ def test_ome_xml_is_not_kept_where_it_has_no_such_pixels(tmp_path: Path) -> None
         tree.omezarr.to_zarr(tmp_path / "b.zarr")
     left_out, without = (str(warning.message) for warning in told)
     assert re.search("is not kept, .* is left out: StructuredAnnotations", left_out)
-    assert "written without OME-XML, which has no pixels of type int64, as image '0' has" in without
+    assert "written without OME-XML, which has no pixels of type int64 (image '0'); for" in without
     assert not (tmp_path / "b.zarr/OME/METADATA.ome.xml").exists()
 
 

@@ -9,7 +9,8 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, count
 from typing import Any
 
@@ -27,7 +28,9 @@ from xomezarr.errors import (
     NotOmeZarrError,
     OmeZarrError,
     collecting,
+    first_of_each,
     raise_all,
+    told,
     warn,
 )
 from xomezarr.labels import LONGEST_NAME
@@ -56,7 +59,6 @@ from xomezarr.store import (
     open_group,
 )
 from xomezarr.tree import images as images_in
-from xomezarr.wells import TOLD
 
 __all__ = [
     "check_single",
@@ -239,10 +241,10 @@ def _write(
             omexml.required()
     raise_all(faults, "the collection cannot be written")
     if xml is None and unknown:
-        name, dtype = next(iter(unknown.items()))
+        dtype = next(iter(unknown.values()))
         warn(
-            f"the collection is written without OME-XML, which has no pixels of type {dtype}, as {_called(name)} has"
-            f"{_others(len(unknown) - 1)}; for those who need it, convert them: astype({_near(dtype)!r})",
+            f"the collection is written without OME-XML, which has no pixels of type {dtype} "
+            f"({told([*map(_called, unknown)], 1)}); for those who need it, convert them: astype({_near(dtype)!r})",
             CollectionWarning,
         )
     elif xml is None:
@@ -271,9 +273,9 @@ def _kept_xml(described: Described | None, planned: Planned) -> bytes | None:
     if described is None:
         return None
     if lost := described.unreadable:
-        told = " and ".join(f"{path} cannot be read ({fault})" for path, fault in lost.items())
+        where = " and ".join(f"{path} cannot be read ({fault})" for path, fault in lost.items())
         raise CollectionError(
-            f"{told}, and what it says would be lost; mend it and open the collection again, or write the images "
+            f"{where}, and what it says would be lost; mend it and open the collection again, or write the images "
             f"without it: {_anew([*planned])}"
         )
     document = described.document
@@ -287,8 +289,8 @@ def _kept_xml(described: Described | None, planned: Planned) -> bytes | None:
     if more := omexml.beyond(document):
         warn(
             f"the OME-XML of {described.store!r} is not kept, as it is not true of the images any more; what it says "
-            f"beside sizes, type and channels of pixels is left out: {', '.join(more[:TOLD])}"
-            f"{_others(len(more[TOLD:]))}; where it matters, copy {OME_XML} by hand",
+            f"beside sizes, type and channels of pixels is left out: {told(more)}; where it matters, copy {OME_XML} by "
+            "hand",
             CollectionWarning,
         )
     return None
@@ -301,10 +303,7 @@ def _anew(paths: Collection[str]) -> str:
     ('write_collection(dict(tree.children), store)', "write_collection({'v_b': tree['v/b']}, store)")
     """
     faults: list[OmeZarrError] = []
-    taken: dict[str, str] = {}
-    for path in paths:
-        with collecting(faults):
-            _check_name(path, taken, paths)
+    _check_names(paths, {}, paths, faults)
     if not faults:
         return "write_collection(dict(tree.children), store)"
     names: dict[str, str] = {}
@@ -360,17 +359,10 @@ def _members_in(tree: xr.DataTree, described: Described | None, faults: list[Ome
         faults.append(CollectionError("the tree has no images; open it again: xomezarr.open_collection(store)"))
     paths = [*(path for path in listed if path in there), *(path for path in there if path not in listed)]
     check_nothing_else(tree, [""], faults)
-    members: dict[str, Member] = {}
-    taken: dict[str, str] = {path.lower(): path for path in listed}
-    for path, known in members_in(tree, paths, CollectionError):
-        if path not in listed:  # what was read has the names that it has
-            with collecting(faults):
-                _check_name(path, taken, paths)
-        of_image: list[OmeZarrError] = []
-        with collecting(of_image):
-            members[path] = known()
-        faults += [type(fault)(f"{_called(path)}: {fault}") for fault in of_image]
-    return members
+    taken = {path.lower(): path for path in listed}
+    # what was read has the names that it has
+    _check_names([path for path in paths if path not in listed], taken, paths, faults)
+    return _known(members_in(tree, paths, CollectionError), faults)
 
 
 def _opened(target: Target) -> xr.DataTree:
@@ -384,21 +376,36 @@ def _called(name: str) -> str:
 def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
     """Return the images by their names; what is wrong with names and kinds is added to `faults`."""
     if not isinstance(images, Mapping) or not images:
-        told = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
-        faults.append(CollectionError(f"{told}; give images by name: {{'view 0': image, 'view 1': other}}"))
+        there = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
+        faults.append(CollectionError(f"{there}; give images by name: {{'view 0': image, 'view 1': other}}"))
         return {}
+    _check_names(images, {}, images, faults)
+    named = ((name, image) for name, image in images.items() if isinstance(name, str))
+    return _known(((name, partial(Member.of, image, CollectionError)) for name, image in named), faults)
+
+
+def _known(images: Iterable[tuple[str, Callable[[], Member]]], faults: list[OmeZarrError]) -> dict[str, Member]:
+    """Return images by their names, each given as what returns it; why some cannot be is added to `faults`."""
     members: dict[str, Member] = {}
-    taken: dict[str, str] = {}
-    for name, image in images.items():
-        with collecting(faults):
-            _check_name(name, taken, images)
-        if not isinstance(name, str):
-            continue
+    wrong: list[OmeZarrError] = []
+    for name, known in images:
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
-            members[name] = Member.of(image, CollectionError)
-        faults += [type(fault)(f"{_called(name)}: {fault}") for fault in of_image]
+            members[name] = known()
+        wrong += [type(fault)(f"{_called(name)}: {fault}") for fault in of_image]
+    faults += first_of_each(wrong)
     return members
+
+
+def _check_names(
+    names: Iterable[Any], taken: dict[str, str], others: Collection[Any], faults: list[OmeZarrError]
+) -> None:
+    """Add to `faults` which images cannot go by their names; see `_check_name`."""
+    wrong: list[OmeZarrError] = []
+    for name in names:
+        with collecting(wrong):
+            _check_name(name, taken, others)
+    faults += first_of_each(wrong)
 
 
 def _check_name(name: Any, taken: dict[str, str], names: Collection[Any]) -> None:
@@ -455,10 +462,6 @@ def _in_xml(plan: Plan) -> bool:
 def _near(dtype: Any) -> str:
     """Name a dtype of OME-XML that is likely to hold the pixels of one that it lacks."""
     return {"i": "int32", "u": "uint32"}.get(dtype.kind, "float32")
-
-
-def _others(number: int) -> str:
-    return f" and {number} more" if number else ""
 
 
 def _series(name: str, plan: Plan) -> omexml.Series:
@@ -610,11 +613,11 @@ def _tell_of_gap(group: zarr.Group, paths: Sequence[str]) -> None:
     except Exception:  # each kind of server's own way of not listing what it holds
         return
     if beyond := sorted((name for name in names if name.isdecimal() and name not in paths), key=int):
-        shown = ", ".join(map(repr, beyond[:TOLD])) + (f" and {len(beyond) - TOLD} more" if beyond[TOLD:] else "")
         warn(
             f"{str(group.store_path)!r} does not list its images, which are then those that are numbered from 0 on "
-            f"without a gap: there is no group {str(len(paths))!r}, and {shown} {'is' if len(beyond) == 1 else 'are'} "
-            f'left out; open each by itself: xr.open_datatree(store, engine="omezarr", group={beyond[0]!r})',
+            f"without a gap: there is no group {str(len(paths))!r}, and {told([*map(repr, beyond)])} "
+            f"{'is' if len(beyond) == 1 else 'are'} left out; "
+            f'open each by itself: xr.open_datatree(store, engine="omezarr", group={beyond[0]!r})',
             CollectionWarning,
         )
 
@@ -632,7 +635,7 @@ def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None
         return
     paths = Listing.of(group).paths
     raise NotOmeZarrError(
-        f"{str(group.store_path)!r} is a collection of {len(paths)} images ({', '.join(map(repr, paths))}); "
+        f"{str(group.store_path)!r} is a collection of {len(paths)} images ({told([*map(repr, paths)])}); "
         f"open one of them, by its own path or with group={next(iter(paths), '0')!r}, or all: "
         "xomezarr.open_collection(store)"
     )
