@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import pickle
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import AsyncIterator, Mapping
@@ -245,7 +247,7 @@ def test_each_dtype_that_ome_xml_has_is_one_of_its_schema(tmp_path: Path, dtype:
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "float16"])
 def test_a_dtype_that_ome_xml_lacks_is_told_and_nothing_else_is_lost(tmp_path: Path, dtype: str) -> None:
     images = {"a": image("y", "x"), "b": image("y", "x").astype(dtype), "c": image("y", "x").astype(dtype)}
-    with pytest.warns(CollectionWarning, match=rf"type {dtype}, as image 'b' has and 1 more; .*astype\("):
+    with pytest.warns(CollectionWarning, match=rf"type {dtype} \(image 'b' and 1 more\); .*astype\("):
         write_collection(images, tmp_path / "a.ome.zarr")
     assert not (tmp_path / "a.ome.zarr/OME/METADATA.ome.xml").exists()
     tree = open_collection(tmp_path / "a.ome.zarr")
@@ -412,6 +414,28 @@ def test_c7_all_faults_are_told_together_by_image_before_anything_is_written(tmp
         assert sum(part in message for message in told) == 1, (part, told)
     assert len(told) == 5
     assert not list(tmp_path.iterdir())
+
+
+def test_c7_of_many_images_the_first_faults_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    names = [f"-{number}" for number in range(20)]
+    backwards = image("y", "x", coords={"x": np.arange(7.0)[::-1]})
+    tree = xr.DataTree(xr.Dataset(attrs={"bioformats2raw.layout": 3}))
+    for name in names:
+        tree[name] = cells().omezarr.pyramid(levels=1)
+    tree["-0/labels/nuclei/0"] = xr.Dataset({"nuclei": backwards})
+    for write in (
+        lambda: write_collection(dict.fromkeys(names, backwards), tmp_path / "a.zarr"),
+        lambda: write_collection(dict.fromkeys(names), tmp_path / "a.zarr"),
+        lambda: tree.omezarr.to_zarr(tmp_path / "a.zarr"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CollectionWarning)
+            with pytest.raises(OmeZarrError) as caught:
+                write()
+        message = str(caught.value)
+        assert message.count("cannot be named") == 5
+        assert "15 more faults such as these, of other images; mend them alike" in message
+        assert len(message) < 5000
 
 
 def test_c7_what_is_wrong_with_the_whole_is_told_once(tmp_path: Path) -> None:
@@ -816,7 +840,7 @@ def test_the_order_of_the_list_tells_which_image_is_which(tmp_path: Path) -> Non
     assert list(tree["left"].omezarr.level(0).c.values) == ["phase"]
 
 
-def test_ome_xml_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
+def test_ome_xml_that_is_not_needed_is_not_looked_into(tmp_path: Path) -> None:
     write_collection({"a": cells(), "b": image("y", "x")}, tmp_path / "a.ome.zarr")
     (tmp_path / "a.ome.zarr/OME/METADATA.ome.xml").write_text("<broken")
     tree = open_collection(tmp_path / "a.ome.zarr")
@@ -1121,10 +1145,13 @@ def test_c6_ome_xml_of_other_tools_is_kept_as_long_as_it_is_true(tmp_path: Path)
     def more(tree: xr.DataTree) -> None:
         tree["2"] = cells().omezarr.pyramid(levels=1)
 
-    for change in (without_one, cropped, moved, dyed, more):
+    def converted(tree: xr.DataTree) -> None:
+        tree["0"] = tree["0"].omezarr.level(0).astype("float32").omezarr.pyramid(levels=1)
+
+    for change in (without_one, cropped, moved, dyed, more, converted):
         changed, new = open_collection(store), tmp_path / f"{change.__name__}.zarr"
         change(changed)
-        told = "OME-XML is written anew.*left out: StructuredAnnotations, CommentAnnotation, Value; where it matters"
+        told = "OME-XML .* is not kept.*left out: StructuredAnnotations, CommentAnnotation, Value; where it matters"
         with pytest.warns(CollectionWarning, match=told):
             changed.omezarr.to_zarr(new)
         written = omexml.parse((new / "OME/METADATA.ome.xml").read_bytes())
@@ -1132,7 +1159,34 @@ def test_c6_ome_xml_of_other_tools_is_kept_as_long_as_it_is_true(tmp_path: Path)
         for known, name in zip(written, changed, strict=True):
             base = changed[name].omezarr.level(0)
             assert (known.sizes["x"], known.said.scale["x"]) == (base.sizes["x"], base.omezarr.scale["x"])
+            assert known.type == omexml.PIXEL_TYPES[base.dtype.name]
         assert xomezarr.validate(new).valid
+
+
+def test_ome_xml_is_not_kept_where_it_has_no_such_pixels(tmp_path: Path) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=MORE, series=["0", "1"])
+    tree = open_collection(store)
+    tree["0"] = tree["0"].omezarr.level(0).astype("int64").omezarr.pyramid(levels=1)
+    with pytest.warns(CollectionWarning) as told:
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    left_out, without = (str(warning.message) for warning in told)
+    assert re.search("is not kept, .* is left out: StructuredAnnotations", left_out)
+    assert "written without OME-XML, which has no pixels of type int64 (image '0'); for" in without
+    assert not (tmp_path / "b.zarr/OME/METADATA.ome.xml").exists()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_85_the_type_of_the_pixels_is_that_of_the_image(tmp_path: Path, version: str) -> None:
+    write_collection({"a": image("y", "x"), "b": image("y", "x", dtype=">f4")}, tmp_path / "a.zarr", version=version)
+    path = tmp_path / "a.zarr/OME/METADATA.ome.xml"
+    text = path.read_text()
+    for said in ("uint16", "bit", "double"):
+        path.write_text(text.replace('Type="uint16"', f'Type="{said}"'))
+        found = [str(one) for one in xomezarr.validate(tmp_path / "a.zarr") if "Type" in str(one)]
+        assert len(found) == (said != "uint16")
+        for one in found:
+            assert "warning (rule 85) at OME/METADATA.ome.xml: image 0 has" in one
+            assert f"Type {said!r}, not 'uint16' as level 0 of 'a'; describe each image as it is" in one
 
 
 def test_a_collection_that_lists_nothing_gets_a_list(tmp_path: Path) -> None:
@@ -1201,6 +1255,111 @@ def test_without_ome_types_what_was_read_is_written_as_it_was(tmp_path: Path, mo
         tree.omezarr.to_zarr(tmp_path / "c.zarr")
 
 
+CALLS: dict[str, Any] = {
+    "as it is": lambda tree: tree,
+    "fillna": lambda tree: tree.map_over_datasets(lambda ds: ds.fillna(0)),
+    "apply_ufunc": lambda tree: tree.map_over_datasets(lambda ds: xr.apply_ufunc(np.abs, ds, dask="allowed")),
+    "abs": lambda tree: abs(tree),
+    "an image assigned": lambda tree: tree.assign({"1": tree["1"].map_over_datasets(lambda ds: ds.clip(0, 255))}),
+    "a tree of its images": lambda tree: xr.DataTree(xr.Dataset(attrs=tree.attrs), children=dict(tree.children)),
+    "copy": lambda tree: tree.copy(deep=True),
+    "to_dict": lambda tree: xr.DataTree.from_dict(tree.to_dict()),
+    "chunk": lambda tree: tree.chunk().map_over_datasets(lambda ds: ds.fillna(0)),
+    "pickle": lambda tree: pickle.loads(pickle.dumps(tree)).map_over_datasets(lambda ds: ds.fillna(0)),
+}
+"""What makes a collection's tree anew without changing what is true of its images."""
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "opened", [open_collection, lambda store: xr.open_datatree(store, engine="omezarr", chunks={})]
+)
+def test_c6_what_a_store_says_beside_its_images_is_kept_through_the_calls_of_xarray(
+    tmp_path: Path, call: str, opened: Any
+) -> None:
+    images = {"1": SHAPES["0"], "0": SHAPES["1"]}
+    store = bioformats2raw(tmp_path / "a.zarr", images, xml=MORE, series=list(images))
+    zarr.open_group(store / "OME").attrs["their"] = 1
+    CALLS[call](opened(store)).omezarr.to_zarr(tmp_path / "b.zarr")
+    assert (tmp_path / "b.zarr/OME/METADATA.ome.xml").read_text() == MORE
+    assert group_attributes(tmp_path / "b.zarr")["OME"] == {"series": ["1", "0"], "their": 1}
+
+
+def test_c6_where_nothing_tells_what_a_store_says_a_warning_does(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    write_collection({"a": image("y", "x"), "b": image("y", "x")}, store, levels=1)
+    tree = open_collection(store).map_over_datasets(lambda ds: ds.clip(0, 9))
+    assert not tree["a/0"].coords
+    with pytest.warns(CollectionWarning, match="nothing tells what the store of the tree says beside its") as told:
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    call = str(told[0].message).rpartition("alone, ")[2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        eval(call, {"write_collection": write_collection, "tree": tree, "store": tmp_path / "c.zarr"})
+    check_same_stores(tmp_path / "b.zarr", tmp_path / "c.zarr")
+
+
+def test_of_several_collections_that_counts_of_which_most_images_are(tmp_path: Path) -> None:
+    names = {"a": ["p", "q", "r"], "b": ["q", "s"]}
+    opened = {}
+    for store, paths in names.items():
+        write_collection({path: cells() for path in paths}, tmp_path / store, levels=1)
+        zarr.open_group(tmp_path / store / "OME").attrs["of"] = store
+        opened[store] = open_collection(tmp_path / store)
+
+    def written(**images: xr.DataTree) -> Any:
+        tree = xr.DataTree(xr.Dataset(attrs=opened["a"].attrs), children=images)
+        tree.omezarr.to_zarr(tmp_path / "c", mode="w")
+        return group_attributes(tmp_path / "c")["OME"].get("of")
+
+    a, b = opened["a"], opened["b"]
+    assert written(p=a["p"], r=a["r"], q=b["q"]) == "a"
+    assert written(s=b["s"], q=b["q"], p=a["p"]) == "b"
+    assert written(p=a["p"], other=b["q"]) == "a"  # which lies where none of its own does
+    with pytest.warns(CollectionWarning, match="nothing tells"):
+        assert written(p=a["p"], q=b["q"]) is None
+
+
+@pytest.mark.parametrize("after", ["nothing", "gone", "replaced", "damaged"])
+def test_what_a_collection_says_is_that_which_was_there_when_it_was_opened(tmp_path: Path, after: str) -> None:
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=MORE, series=["0", "1"])
+    zarr.open_group(store / "OME").attrs["their"] = 1
+    tree = open_collection(store).load()
+    if after in ("gone", "replaced"):
+        shutil.rmtree(store)
+    if after == "replaced":
+        write_collection({"0": cells(), "1": cells()}, store)
+    if after == "damaged":
+        (store / "OME/.zattrs").write_text("{")
+        (store / "OME/METADATA.ome.xml").write_text("<OME")
+    tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert (tmp_path / "b.zarr/OME/METADATA.ome.xml").read_text() == MORE
+    assert group_attributes(tmp_path / "b.zarr")["OME"]["their"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [("METADATA.ome.xml", ["0", "1"]), ("METADATA.ome.xml", ["v/0", "v_0"]), (".zattrs", ["0", "1"])],
+)
+def test_c7_what_cannot_be_read_of_a_collection_is_not_replaced_without_a_word(
+    tmp_path: Path, name: str, paths: list[str]
+) -> None:
+    images = dict(zip(paths, SHAPES.values(), strict=True))
+    store = bioformats2raw(tmp_path / "a.zarr", images, xml=MORE, series=paths)
+    damaged = store / "OME" / name
+    text = damaged.read_text()
+    damaged.write_text(text.replace("{", "", 1).replace("</Image>", "", 1))
+    with pytest.warns(CollectionWarning, match="cannot be read, and"):
+        tree = open_collection(store)
+    with pytest.raises(CollectionError, match=r"OME.* cannot be read .*, and what it says would be lost; ") as caught:
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+    call = str(caught.value).rpartition("without it: ")[2]
+    written = eval(call, {"write_collection": write_collection, "tree": tree, "store": tmp_path / "b.zarr"})
+    for path, expected in zip(written, paths, strict=True):
+        xr.testing.assert_identical(written[path].omezarr.level(0), tree[expected].omezarr.level(0))
+
+
 class Unreadable(WrapperStore[Any]):
     """A store that refuses to give the OME-XML."""
 
@@ -1216,7 +1375,7 @@ class Unreadable(WrapperStore[Any]):
 def test_ome_xml_that_cannot_be_read_is_not_lost(tmp_path: Path) -> None:
     store = MemoryStore()
     write_collection({"a": cells()}, store, levels=1)
-    told = r"OME/METADATA.ome.xml cannot be read \(it is another's\).*write_collection\(dict\(tree.children\), store\)$"
+    told = r"METADATA.ome.xml cannot be read \(it is another's\), .*: write_collection\(dict\(tree.children\), store\)$"
     tree = open_collection(Unreadable(store))
     with pytest.raises(CollectionError, match=told):
         tree.omezarr.to_zarr(tmp_path / "b.zarr")

@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, count
 from typing import Any
 
 import xarray as xr
 
 from xomezarr import omexml, spec
-from xomezarr.completion import OME, OME_XML, OmeXml, image_paths, is_collection
+from xomezarr.completion import OME, OME_XML, Described, Listing, is_collection
 from xomezarr.direct import put_attributes, wait
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
@@ -27,7 +28,9 @@ from xomezarr.errors import (
     NotOmeZarrError,
     OmeZarrError,
     collecting,
+    first_of_each,
     raise_all,
+    told,
     warn,
 )
 from xomezarr.labels import LONGEST_NAME
@@ -45,6 +48,7 @@ from xomezarr.members import (
 )
 from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target, written_attrs
+from xomezarr.plate import node_at
 from xomezarr.read import closer, tree_of
 from xomezarr.store import (
     StoreArgument,
@@ -55,7 +59,6 @@ from xomezarr.store import (
     open_group,
 )
 from xomezarr.tree import images as images_in
-from xomezarr.wells import TOLD
 
 __all__ = [
     "check_single",
@@ -67,7 +70,7 @@ __all__ = [
 ]
 
 DESCRIBED = "described"
-"""Key of the encoding of a collection's tree: what its store says of the images, beside what they say themselves."""
+"""Key of encodings, of a collection's tree and of the variables of its images: what its store says beside these."""
 
 RESERVED = ("ome", "labels", "zarr.json")
 """Names that mean something else in a collection, on file systems that take cases for the same too."""
@@ -161,7 +164,8 @@ def write_collection_tree(
 ) -> xr.DataTree | Any:
     """Write the tree of a collection as it stands: all images that it holds, and what its store said of them.
 
-    Its OME-XML is kept as it is, as long as it is true of the images and there are no others; else it is written anew.
+    What the store said when it was opened counts. Its OME-XML is kept as it is, as long as it is true of the images and
+    there are no others; else it is written anew.
 
     Parameters
     ----------
@@ -180,7 +184,8 @@ def write_collection_tree(
     Raises
     ------
     CollectionError
-        If the tree has no image, or one that cannot be named as it is.
+        If the tree has no image, or one that cannot be named as it is; if its OME-XML, or the group that it lies in,
+        was there and could not be read.
     OmeZarrError
         If the tree holds what has no place in the store, or an image cannot be written; independent faults are raised
         together.
@@ -189,13 +194,13 @@ def write_collection_tree(
     -----
     CollectionWarning
         If the OME-XML is written anew, and said more than what is written; or cannot be written, as in
-        `write_collection`.
+        `write_collection`; or if nothing tells any more what the store said beside the images.
     """
     faults: list[OmeZarrError] = []
     asked, options = Target.split({**options, "mode": mode, "version": version or written_version(tree)})
     target = Target.asked(faults, store, replaced=(), like="bioformats2raw.layout", **asked)
     options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
-    described: OmeXml | None = tree.encoding.get(DESCRIBED)
+    described = _described(tree)
     extra = spec.others(written_attrs(tree), "bioformats2raw.layout")
     members = _members_in(tree, described, faults)
     return _write(members, extra, described, target, options, faults, progress=progress, compute=compute)
@@ -204,7 +209,7 @@ def write_collection_tree(
 def _write(
     members: Mapping[str, Member],
     extra: Mapping[str, Any],
-    described: OmeXml | None,
+    described: Described | None,
     target: Target,
     options: Mapping[str, Any],
     faults: list[OmeZarrError],
@@ -236,15 +241,15 @@ def _write(
             omexml.required()
     raise_all(faults, "the collection cannot be written")
     if xml is None and unknown:
-        name, dtype = next(iter(unknown.items()))
+        dtype = next(iter(unknown.values()))
         warn(
-            f"the collection is written without OME-XML, which has no pixels of type {dtype}, as {_called(name)} has"
-            f"{_others(len(unknown) - 1)}; for those who need it, convert them: astype({_near(dtype)!r})",
+            f"the collection is written without OME-XML, which has no pixels of type {dtype} "
+            f"({told([*map(_called, unknown)], 1)}); for those who need it, convert them: astype({_near(dtype)!r})",
             CollectionWarning,
         )
     elif xml is None:
         xml = omexml.dump([_series(name, plan) for name, (plan, _) in planned.items()]).encode()
-    listing = spec.dump_series(tuple(planned), target.version, {} if described is None else described.others)
+    listing = spec.dump_series(tuple(planned), target.version, {} if described is None else described.listing.others)
 
     def finish(group: zarr.Group) -> None:
         group.create_group(OME, attributes=listing)
@@ -255,7 +260,7 @@ def _write(
     return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
 
 
-def _kept_xml(described: OmeXml | None, planned: Planned) -> bytes | None:
+def _kept_xml(described: Described | None, planned: Planned) -> bytes | None:
     """Return the OME-XML that images were read with, if it is true of what is written; else None.
 
     What it says beside that is told, as it is lost.
@@ -263,50 +268,101 @@ def _kept_xml(described: OmeXml | None, planned: Planned) -> bytes | None:
     Raises
     ------
     CollectionError
-        If it is there, and cannot be read.
+        If it is there and cannot be read, or the group that it lies in.
     """
-    try:
-        document = None if described is None else described.document
-    except OSError as error:
-        raise CollectionError(
-            f"{OME_XML} cannot be read ({error}), and would be lost; make it readable, or write the images without it: "
-            "write_collection(dict(tree.children), store)"
-        ) from error
-    if described is None or document is None:
+    if described is None:
         return None
-    with suppress(MetadataError):
-        known = omexml.parse(document)
-        series = [_series(name, plan) for name, (plan, _) in planned.items()]
-        if [*planned] == described.places and len(known) == len(series) and all(map(omexml.is_true_of, known, series)):
-            return document
-        if more := omexml.beyond(document):
-            warn(
-                f"the OME-XML is written anew, as that of {str(described.group.store_path)!r} is not true of the "
-                f"images any more; what it says beside sizes and channels is left out: {', '.join(more[:TOLD])}"
-                f"{_others(len(more[TOLD:]))}; where it matters, copy {OME_XML} by hand",
-                CollectionWarning,
-            )
+    if lost := described.unreadable:
+        where = " and ".join(f"{path} cannot be read ({fault})" for path, fault in lost.items())
+        raise CollectionError(
+            f"{where}, and what it says would be lost; mend it and open the collection again, or write the images "
+            f"without it: {_anew([*planned])}"
+        )
+    document = described.document
+    if document is None:
+        return None
+    known = omexml.parse(document)
+    series = [_series(name, plan) for name, (plan, _) in planned.items()]
+    is_same = [*planned] == described.listing.places and len(known) == len(series)
+    if is_same and all(map(omexml.is_true_of, known, series)):
+        return document
+    if more := omexml.beyond(document):
+        warn(
+            f"the OME-XML of {described.store!r} is not kept, as it is not true of the images any more; what it says "
+            f"beside sizes, type and channels of pixels is left out: {told(more)}; where it matters, copy {OME_XML} by "
+            "hand",
+            CollectionWarning,
+        )
     return None
 
 
-def _members_in(tree: xr.DataTree, described: OmeXml | None, faults: list[OmeZarrError]) -> dict[str, Member]:
+def _anew(paths: Collection[str]) -> str:
+    """Return the call that writes the images of a tree as a collection of which nothing else is said.
+
+    >>> _anew(["a", "b"]), _anew(["v/b"])
+    ('write_collection(dict(tree.children), store)', "write_collection({'v_b': tree['v/b']}, store)")
+    """
+    faults: list[OmeZarrError] = []
+    _check_names(paths, {}, paths, faults)
+    if not faults:
+        return "write_collection(dict(tree.children), store)"
+    names: dict[str, str] = {}
+    for path in paths:
+        names[_plain(path, names)] = path
+    return f"write_collection({{{', '.join(f'{name!r}: tree[{path!r}]' for name, path in names.items())}}}, store)"
+
+
+def _described(tree: xr.DataTree) -> Described | None:
+    """Return what the store of a collection says beside its images, by the encoding of its tree, else of variables.
+
+    xarray's calls that make nodes anew forget the encodings of nodes and pixels, and keep those of coordinates. Where
+    images of several collections are in the tree, that counts of which most are, at the places that they had there.
+
+    Warns
+    -----
+    CollectionWarning
+        If there is nothing that tells it.
+    """
+    known: Described | None = tree.encoding.get(DESCRIBED)
+    if known is not None:
+        return known
+    carried: Counter[Described] = Counter()
+    for path in images_in(tree):
+        if (node := node_at(tree, path)) is not None:
+            found = {variable.encoding.get(DESCRIBED) for variable in _variables(node)}
+            carried.update(one for one in found if one is not None and path in one.listing.places)
+    match carried.most_common(2):
+        case [(described, _)]:
+            return described
+        case [(described, most), (_, others)] if most > others:
+            return described
+    warn(
+        "nothing tells what the store of the tree says beside its images, neither the tree nor their coordinates: "
+        f"the list, the OME-XML and the group {OME} are written of the images alone; to keep the others, change the "
+        "images of the tree that was opened, as in tree['0'] = image; for a collection of these images alone, "
+        f"{_anew(images_in(tree))}",
+        CollectionWarning,
+    )
+    return None
+
+
+def _variables(tree: xr.DataTree) -> Iterator[xr.Variable]:
+    """Yield all variables of a tree's nodes."""
+    for node in tree.subtree:
+        yield from node.dataset.variables.values()
+
+
+def _members_in(tree: xr.DataTree, described: Described | None, faults: list[OmeZarrError]) -> dict[str, Member]:
     """Return the images of a collection's tree by their paths, those that were listed first and in that order."""
-    there, listed = images_in(tree), [] if described is None else described.places
+    there, listed = images_in(tree), [] if described is None else described.listing.places
     if not there:
         faults.append(CollectionError("the tree has no images; open it again: xomezarr.open_collection(store)"))
     paths = [*(path for path in listed if path in there), *(path for path in there if path not in listed)]
     check_nothing_else(tree, [""], faults)
-    members: dict[str, Member] = {}
-    taken: dict[str, str] = {path.lower(): path for path in listed}
-    for path, known in members_in(tree, paths, CollectionError):
-        if path not in listed:  # what was read has the names that it has
-            with collecting(faults):
-                _check_name(path, taken, paths)
-        of_image: list[OmeZarrError] = []
-        with collecting(of_image):
-            members[path] = known()
-        faults += [type(fault)(f"{_called(path)}: {fault}") for fault in of_image]
-    return members
+    taken = {path.lower(): path for path in listed}
+    # what was read has the names that it has
+    _check_names([path for path in paths if path not in listed], taken, paths, faults)
+    return _known(members_in(tree, paths, CollectionError), faults)
 
 
 def _opened(target: Target) -> xr.DataTree:
@@ -320,21 +376,36 @@ def _called(name: str) -> str:
 def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
     """Return the images by their names; what is wrong with names and kinds is added to `faults`."""
     if not isinstance(images, Mapping) or not images:
-        told = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
-        faults.append(CollectionError(f"{told}; give images by name: {{'view 0': image, 'view 1': other}}"))
+        there = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
+        faults.append(CollectionError(f"{there}; give images by name: {{'view 0': image, 'view 1': other}}"))
         return {}
+    _check_names(images, {}, images, faults)
+    named = ((name, image) for name, image in images.items() if isinstance(name, str))
+    return _known(((name, partial(Member.of, image, CollectionError)) for name, image in named), faults)
+
+
+def _known(images: Iterable[tuple[str, Callable[[], Member]]], faults: list[OmeZarrError]) -> dict[str, Member]:
+    """Return images by their names, each given as what returns it; why some cannot be is added to `faults`."""
     members: dict[str, Member] = {}
-    taken: dict[str, str] = {}
-    for name, image in images.items():
-        with collecting(faults):
-            _check_name(name, taken, images)
-        if not isinstance(name, str):
-            continue
+    wrong: list[OmeZarrError] = []
+    for name, known in images:
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
-            members[name] = Member.of(image, CollectionError)
-        faults += [type(fault)(f"{_called(name)}: {fault}") for fault in of_image]
+            members[name] = known()
+        wrong += [type(fault)(f"{_called(name)}: {fault}") for fault in of_image]
+    faults += first_of_each(wrong)
     return members
+
+
+def _check_names(
+    names: Iterable[Any], taken: dict[str, str], others: Collection[Any], faults: list[OmeZarrError]
+) -> None:
+    """Add to `faults` which images cannot go by their names; see `_check_name`."""
+    wrong: list[OmeZarrError] = []
+    for name in names:
+        with collecting(wrong):
+            _check_name(name, taken, others)
+    faults += first_of_each(wrong)
 
 
 def _check_name(name: Any, taken: dict[str, str], names: Collection[Any]) -> None:
@@ -391,10 +462,6 @@ def _in_xml(plan: Plan) -> bool:
 def _near(dtype: Any) -> str:
     """Name a dtype of OME-XML that is likely to hold the pixels of one that it lacks."""
     return {"i": "int32", "u": "uint32"}.get(dtype.kind, "float32")
-
-
-def _others(number: int) -> str:
-    return f" and {number} more" if number else ""
 
 
 def _series(name: str, plan: Plan) -> omexml.Series:
@@ -497,15 +564,15 @@ def collection_tree(
             'xr.open_datatree(store, engine="omezarr")'
         )
     spec.layout(attrs)
-    paths, listed = image_paths(group)
-    if not listed:
-        _tell_of_gap(group, paths)
-    described = OmeXml(group, paths, listed=listed)
+    listing = Listing.of(group)
+    if not listing.listed:
+        _tell_of_gap(group, listing.paths)
+    described = Described.of(group, listing)
     tree = xr.DataTree(xr.Dataset(attrs=attrs))
     tree.encoding[DESCRIBED] = described
     faults: list[str] = []
     opened: list[str] = []
-    for index, path in enumerate(paths):
+    for index, path in enumerate(listing.paths):
         place = posixpath.normpath(path)
         try:
             if other := next((one for one in opened if _overlap(one, place)), None):
@@ -513,13 +580,16 @@ def collection_tree(
             member = find_member(group, path, alike=True)
             if member is None:
                 raise MetadataError("there is no such group; the store is incomplete: copy or write it again")
-            tree[place] = tree_of(
+            image = tree_of(
                 member,
                 source=source and f"{source}/{place}",
                 drop_variables=drop_variables,
                 cache=cache,
                 complete=described.completing(index),
             )
+            for variable in _variables(image):
+                variable.encoding[DESCRIBED] = described
+            tree[place] = image
             opened.append(place)
         except UNREADABLE_MEMBER as error:
             faults.append(f"the image {path!r} of {where!r} cannot be opened: {error}")
@@ -543,11 +613,11 @@ def _tell_of_gap(group: zarr.Group, paths: Sequence[str]) -> None:
     except Exception:  # each kind of server's own way of not listing what it holds
         return
     if beyond := sorted((name for name in names if name.isdecimal() and name not in paths), key=int):
-        shown = ", ".join(map(repr, beyond[:TOLD])) + (f" and {len(beyond) - TOLD} more" if beyond[TOLD:] else "")
         warn(
             f"{str(group.store_path)!r} does not list its images, which are then those that are numbered from 0 on "
-            f"without a gap: there is no group {str(len(paths))!r}, and {shown} {'is' if len(beyond) == 1 else 'are'} "
-            f'left out; open each by itself: xr.open_datatree(store, engine="omezarr", group={beyond[0]!r})',
+            f"without a gap: there is no group {str(len(paths))!r}, and {told([*map(repr, beyond)])} "
+            f"{'is' if len(beyond) == 1 else 'are'} left out; "
+            f'open each by itself: xr.open_datatree(store, engine="omezarr", group={beyond[0]!r})',
             CollectionWarning,
         )
 
@@ -563,9 +633,9 @@ def check_single(store: StoreArgument, storage_options: Mapping[str, Any] | None
     group = open_group(store, storage_options=storage_options)
     if not is_collection(group.attrs.asdict()):
         return
-    paths, _ = image_paths(group)
+    paths = Listing.of(group).paths
     raise NotOmeZarrError(
-        f"{str(group.store_path)!r} is a collection of {len(paths)} images ({', '.join(map(repr, paths))}); "
+        f"{str(group.store_path)!r} is a collection of {len(paths)} images ({told([*map(repr, paths)])}); "
         f"open one of them, by its own path or with group={next(iter(paths), '0')!r}, or all: "
         "xomezarr.open_collection(store)"
     )

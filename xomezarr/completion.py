@@ -1,4 +1,4 @@
-"""What images of other tools lack, and the collection that they are in says: pixel sizes and channels of its OME-XML.
+"""What a collection says beside its images, and what images of other tools lack: sizes and channels of its OME-XML.
 
 The collection is looked for above an image that lacks something, so that it is the same however it is opened.
 """
@@ -6,8 +6,9 @@ The collection is looked for above an image that lacks something, so that it is 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from xomezarr import omexml, spec
 from xomezarr.checks import leads_below
 from xomezarr.direct import wait
-from xomezarr.errors import UNREADABLE, CollectionWarning, MetadataError, warn
+from xomezarr.errors import UNREADABLE, CollectionWarning, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.omexml import XmlImage
@@ -32,7 +33,7 @@ from xomezarr.store import (
     resolve,
 )
 
-__all__ = ["OME", "OME_XML", "Complete", "OmeXml", "completing", "image_paths", "is_collection"]
+__all__ = ["OME", "OME_XML", "Complete", "Described", "Listing", "completing", "is_collection"]
 
 type Complete = Callable[[Image, Mapping[str, int]], Image]
 """Called with what the metadata of an image say and the sizes of its level 0; returns that with what others add to it.
@@ -74,11 +75,10 @@ def completing(store: StoreArgument, group: zarr.Group, storage_options: Mapping
                     return _of_labels(image, sizes, above, completing(place, above, storage_options))
                 return image
             if is_collection(attrs):
-                paths, listed = image_paths(above)
-                places = [posixpath.normpath(one) for one in paths]
-                if path not in places:
+                listing = Listing.of(above)
+                if path not in listing.places:
                     return image
-                return OmeXml(above, paths, listed=listed).completing(places.index(path))(image, sizes)
+                return Described.of(above, listing).completing(listing.places.index(path))(image, sizes)
             if spec.kinds(attrs) & APART:
                 return image
         return image
@@ -142,97 +142,128 @@ def is_collection(attrs: Mapping[str, Any]) -> bool:
     return "bioformats2raw.layout" in found and not found & {"plate", "multiscales"}
 
 
-def image_paths(group: zarr.Group) -> tuple[tuple[str, ...], bool]:
-    """Return the paths of the images, and whether they are listed.
-
-    87 (MUST): the group ``OME`` lists them. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
-    """
-    try:
-        listing = find_member(group, OME, alike=True)
-        attrs = {} if listing is None else listing.attrs.asdict()
-        if "series" in spec.kinds(attrs):
-            return spec.parse_series(attrs), True
-    except UNREADABLE as error:
-        warn(
-            f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
-            f"on are opened: {error}",
-            CollectionWarning,
-        )
-    paths: list[str] = []
-    for number in count():
-        with suppress(*UNREADABLE):  # it is there, and whoever opens it is told what is wrong
-            if find_member(group, str(number), alike=True) is None:
-                break
-        paths.append(str(number))
-    return tuple(paths), False
-
-
-class OmeXml:
-    """The OME-XML of a collection, which is read when an image lacks what it may say.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which images a collection has, and what its group ``OME`` says beside.
 
     Parameters
     ----------
-    group
-        Of the collection.
-    paths, listed
-        Of its images, as `image_paths` returns them.
+    paths
+        Of the images, in their order.
+    listed
+        Whether the group lists them.
+    others
+        What it says beside the list.
+    fault
+        Why it cannot be read; empty where it can, or is not there.
     """
 
-    def __init__(self, group: zarr.Group, paths: Sequence[str], *, listed: bool) -> None:
-        self.group, self.paths, self.listed = group, paths, listed
-
-    def __deepcopy__(self, memo: Any) -> OmeXml:
-        return self  # what is copied with a tree is not the collection
+    paths: tuple[str, ...]
+    listed: bool
+    others: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    fault: str = ""
 
     @property
     def places(self) -> list[str]:
         """Where the images are in the tree of the collection."""
         return [posixpath.normpath(path) for path in self.paths]
 
-    @property
-    def document(self) -> bytes | None:
-        """The document as it stands; None where there is none.
+    @classmethod
+    def of(cls, group: zarr.Group) -> Listing:
+        """Read the list of a collection.
 
-        Raises
-        ------
-        OSError
-            If it cannot be read.
+        87 (MUST): the group ``OME`` lists the images. 88 (MUST): where it does not, they are 0, 1, 2 and so on.
         """
+        others: dict[str, Any] | None = None
+        fault = ""
+        try:
+            listing = find_member(group, OME, alike=True)
+            attrs = {} if listing is None else listing.attrs.asdict()
+            others = spec.others(attrs, "series")
+            if "series" in spec.kinds(attrs):
+                return cls(spec.parse_series(attrs), listed=True, others=others)
+        except UNREADABLE as error:
+            fault = str(error) if others is None else ""
+            warn(
+                f"the list of images of {str(group.store_path)!r} cannot be read, and those that are numbered from 0 "
+                f"on are opened: {error}",
+                CollectionWarning,
+            )
+        paths: list[str] = []
+        for number in count():
+            with suppress(*UNREADABLE):  # it is there, and whoever opens it is told what is wrong
+                if find_member(group, str(number), alike=True) is None:
+                    break
+            paths.append(str(number))
+        return cls(tuple(paths), listed=False, others=others or {}, fault=fault)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the store of a collection says of its images beside what they say themselves, as it was when it was read.
+
+    Parameters
+    ----------
+    store
+        What messages call it.
+    listing
+        Its images, and its group ``OME``.
+    document
+        The OME-XML; None where there is none, or none that can be read.
+    fault
+        Why it cannot be read; empty where it can, or is not there.
+    """
+
+    store: str
+    listing: Listing
+    document: bytes | None = None
+    fault: str = ""
+
+    def __deepcopy__(self, memo: Any) -> Described:
+        return self
+
+    @classmethod
+    def of(cls, group: zarr.Group, listing: Listing) -> Described:
+        """Read what the store of a collection says; what cannot be read costs nothing but itself."""
         from zarr.core.buffer import default_buffer_prototype
 
-        found = wait(self.group.store.get(member_path(self.group, OME_XML), default_buffer_prototype()))
-        return None if found is None else found.to_bytes()
+        store = str(group.store_path)
+        try:
+            found = wait(group.store.get(member_path(group, OME_XML), default_buffer_prototype()))
+        except Exception as error:  # each kind of server's own way of refusing
+            return cls(store, listing, fault=str(error) or type(error).__name__)
+        return cls(store, listing, None if found is None else found.to_bytes())
 
     @property
-    def others(self) -> dict[str, Any]:
-        """What the group ``OME`` says beside the list of images; nothing where it cannot be read."""
-        with suppress(*UNREADABLE):
-            listing = find_member(self.group, OME, alike=True)
-            return {} if listing is None else spec.others(listing.attrs.asdict(), "series")
-        return {}
+    def unreadable(self) -> dict[str, str]:
+        """Why what is there cannot be read, by its path."""
+        faults = {OME: self.listing.fault, OME_XML: self.fault}
+        if self.document is not None:
+            try:
+                omexml.root_of(self.document)
+            except ValueError as error:
+                faults[OME_XML] = str(error)
+        return {path: fault for path, fault in faults.items() if fault}
 
     @cached_property
     def images(self) -> tuple[XmlImage, ...]:
         """What it says of each image; nothing where it is missing, cannot be read, or is of other images."""
-        place = f"{self.group.store_path!s}/{OME_XML}"
-        try:
-            document = self.document
-            if document is None:
-                return ()
-            images = omexml.parse(document)
-        except (MetadataError, OSError) as error:
+        place = f"{self.store}/{OME_XML}"
+        if fault := self.unreadable.get(OME_XML):
             warn(
                 f"{place!r} cannot be read, and images are opened without the pixel sizes and channels that it may "
-                f"hold: {error}",
+                f"hold: {fault}",
                 CollectionWarning,
             )
+        if fault or self.document is None:
             return ()
+        images, there = omexml.parse(self.document), len(self.listing.paths)
         # 87 (MUST): the list has the order of the images in the OME-XML
-        if len(images) != len(self.paths) if self.listed else len(images) < len(self.paths):
+        if len(images) != there if self.listing.listed else len(images) < there:
             warn(
                 f"{place!r} describes {len(images) or 'no'} {'image' if len(images) == 1 else 'images'}, and there "
-                f"{'is' if len(self.paths) == 1 else 'are'} {len(self.paths)}: none is known to be which, and pixel "
-                "sizes and channels are not taken from it; assign them: assign_grid(…), assign_channels(…)",
+                f"{'is' if there == 1 else 'are'} {there}: none is known to be which, and pixel sizes and channels are "
+                "not taken from it; assign them: assign_grid(…), assign_channels(…)",
                 CollectionWarning,
             )
             return ()
@@ -249,16 +280,16 @@ class OmeXml:
         if differing := omexml.differing(image.multiscale.axes, sizes, known):
             told = ", ".join(f"{size} along {dim}, not {own}" for dim, (own, size) in differing.items())
             warn(
-                f"image {index} of the OME-XML of {str(self.group.store_path)!r} has {told}: it is not "
-                f"{self.paths[index]!r}, and pixel sizes and channels are not taken from it; assign them: "
+                f"image {index} of the OME-XML of {self.store!r} has {told}: it is not "
+                f"{self.listing.paths[index]!r}, and pixel sizes and channels are not taken from it; assign them: "
                 "assign_grid(…), assign_channels(…)",
                 CollectionWarning,
             )
             return image
         if wrong := omexml.unusable(image, known):
             warn(
-                f"image {index} of the OME-XML of {str(self.group.store_path)!r} has {', '.join(wrong)}, which is no "
-                f"size of the pixels of {self.paths[index]!r}; assign it: assign_grid(…)",
+                f"image {index} of the OME-XML of {self.store!r} has {', '.join(wrong)}, which is no "
+                f"size of the pixels of {self.listing.paths[index]!r}; assign it: assign_grid(…)",
                 CollectionWarning,
             )
         return omexml.complete(image, sizes, known)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 __all__ = [
+    "TOLD",
     "UNREADABLE",
     "UNREADABLE_ARRAY",
     "UNREADABLE_MEMBER",
@@ -54,7 +56,9 @@ __all__ = [
     "UnitWarning",
     "VersionError",
     "collecting",
+    "first_of_each",
     "raise_all",
+    "told",
     "warn",
 ]
 
@@ -207,6 +211,10 @@ Without OSError, on purpose: what the system says, such as that a file may not b
 """
 
 
+TOLD = 5
+"""How many images, or names, a message tells; it counts the others."""
+
+
 class OmeZarrWarning(UserWarning):
     """Base of every warning that xomezarr gives itself."""
 
@@ -293,6 +301,32 @@ def raise_all(errors: Iterable[OmeZarrError], doing: str) -> None:
     if any(isinstance(error, StoreExistsError) for error in found):
         raise StoreExistsError(message)  # which ``except FileExistsError`` is to find; no group can be both
     raise MultipleErrors(message, found)
+
+
+def first_of_each(faults: Iterable[OmeZarrError]) -> Iterator[OmeZarrError]:
+    """Yield the first faults of each type, and how many more there are: what is wrong is often so with all images.
+
+    >>> [str(fault) for fault in first_of_each([UnitError(str(number)) for number in range(7)])][-2:]
+    ['4', '2 more faults such as these, of other images; mend them alike']
+    """
+    counted: Counter[type[OmeZarrError]] = Counter()
+    for fault in faults:
+        counted[type(fault)] += 1
+        if counted[type(fault)] <= TOLD:
+            yield fault
+    if more := sum(max(0, count - TOLD) for count in counted.values()):
+        others = "1 more fault" if more == 1 else f"{more} more faults"
+        yield OmeZarrError(f"{others} such as these, of other images; mend them alike")
+
+
+def told(names: Sequence[str], most: int = TOLD) -> str:
+    """Return the first of several names for a message, which counts the others.
+
+    >>> told(["a", "b"]), told(["a", "b", "c"], 1)
+    ('a, b', 'a and 2 more')
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def warn(message: str, category: type[OmeZarrWarning]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -29,6 +28,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
     UnitError,
     collecting,
+    first_of_each,
     raise_all,
     warn,
 )
@@ -36,7 +36,6 @@ from xomezarr.grid import REGULAR_WITHIN
 from xomezarr.model import Channel
 from xomezarr.naming import Pattern, Reading
 from xomezarr.units import same_unit
-from xomezarr.wells import TOLD
 
 __all__ = ["Folder", "Found", "Pattern", "PlateImage", "open_images", "scan"]
 
@@ -406,19 +405,8 @@ def open_images(
             if image.acquisition is not None:
                 array = array.assign_coords(acquisition=image.acquisition)
             wells.setdefault((image.row, image.column), {})[image.field] = array
-    raise_all(_first_of_each(faults), "the files cannot be put on a plate")
+    raise_all(first_of_each(faults), "the files cannot be put on a plate")
     return wells
-
-
-def _first_of_each(faults: Sequence[OmeZarrError]) -> Iterator[OmeZarrError]:
-    """Yield the first faults of each type, and how many more there are: what is wrong is often so with all images."""
-    counted: Counter[type[OmeZarrError]] = Counter()
-    for fault in faults:
-        counted[type(fault)] += 1
-        if counted[type(fault)] <= TOLD:
-            yield fault
-    if more := sum(max(0, count - TOLD) for count in counted.values()):
-        yield OmeZarrError(f"{_counted(more, 'more fault')} such as these, of other images; mend them alike")
 
 
 @dataclass(frozen=True, slots=True)

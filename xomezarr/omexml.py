@@ -31,6 +31,7 @@ __all__ = [
     "complete_labels",
     "differing",
     "dump",
+    "is_of_dtype",
     "is_true_of",
     "knows",
     "lacks",
@@ -113,11 +114,14 @@ class XmlImage:
         Number of pixels by dimension, as far as it says them.
     unusable
         Attributes that are to say the distance of pixels and do not, by dimension: what stands there.
+    type
+        What it calls the dtype of its pixels; None where it says nothing.
     """
 
     said: Calibration
     sizes: Mapping[str, int]
     unusable: Mapping[str, str] = field(default_factory=dict)
+    type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,7 @@ def _root(text: str | bytes) -> ElementTree.Element:
 
 
 def read_image(element: ElementTree.Element, pixels: ElementTree.Element) -> XmlImage:
-    """Read sizes, PhysicalSize, TimeIncrement and Channel of an image (2016-06, where units default to µm and s)."""
+    """Read sizes, Type, PhysicalSize, TimeIncrement and Channel of an image (2016-06; units default to µm and s)."""
     scale: dict[str, float] = {}
     units: dict[str, str] = {}
     unusable: dict[str, str] = {}
@@ -202,6 +206,7 @@ def read_image(element: ElementTree.Element, pixels: ElementTree.Element) -> Xml
         Calibration(scale, units, _channels(pixels), element.get("Name")),
         {dim: int(size) for dim, size in sizes.items() if size is not None and np.isfinite(size)},
         unusable,
+        pixels.get("Type"),
     )
 
 
@@ -367,6 +372,11 @@ def differing(axes: Sequence[Axis], sizes: Mapping[str, int], known: XmlImage) -
     return {letter: (own[letter], size) for letter, size in known.sizes.items() if own[letter] != size}
 
 
+def is_of_dtype(known: XmlImage, dtype: np.dtype[Any]) -> bool:
+    """Whether what OME-XML says of the pixels of an image, if it says anything, is what it calls a dtype."""
+    return known.type in (None, PIXEL_TYPES.get(dtype.name))
+
+
 def letters(axes: Sequence[Axis]) -> dict[str, str]:
     """Return what OME-XML calls axes: by their names, else those of space by their order, and any others by their type.
 
@@ -423,7 +433,7 @@ def dump(series: Sequence[Series]) -> str:
 def is_true_of(known: XmlImage, series: Series) -> bool:
     """Whether what OME-XML says of an image is what would be written of it, names of images aside."""
     axes, said = series.image.multiscale.axes, known.said
-    if differing(axes, series.sizes, known):
+    if differing(axes, series.sizes, known) or not is_of_dtype(known, series.dtype):
         return False
     level, channels = series.image.multiscale.levels[0], series.image.channels
     for axis in axes:

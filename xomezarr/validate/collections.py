@@ -5,6 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from xomezarr import omexml, spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
@@ -33,14 +36,11 @@ class Described:
         Whether it describes wells of a plate.
     pixels
         How many images have their pixels elsewhere than in the collection.
-    types
-        What it calls the pixels of each image; None where it says nothing.
     """
 
     images: tuple[omexml.XmlImage | None, ...]
     wells: bool
     pixels: int
-    types: tuple[str | None, ...]
 
     @classmethod
     def of(cls, content: bytes) -> Described:
@@ -66,7 +66,6 @@ class Described:
             ),
             root.find(f"{space}Plate/{space}Well") is not None,
             bare.count(False),
-            tuple(None if one is None else one.get("Type") for one in found),
         )
 
 
@@ -96,7 +95,7 @@ def examine_collection(node: Node) -> Iterator[Finding]:
     if described is not None and paths is not None:
         yield from node.locate(_as_many(described, paths, listed=series is not None))
         # the images of a plate have the order of its series alone
-        yield from node.locate(_same_sizes(node, described, paths if "plate" not in node.kinds else series or ()))
+        yield from node.locate(_same_pixels(node, described, paths if "plate" not in node.kinds else series or ()))
 
 
 def _series(ome: Node) -> tuple[str, ...] | None:
@@ -122,9 +121,9 @@ def _describe(node: Node) -> Iterator[Finding | Described]:
     if described.pixels:
         told = f"{described.pixels} of {len(described.images)} images have no MetadataOnly element"
         yield Finding("85", "error", path, told, "their pixels are here: put <MetadataOnly/> in place of the others")
-    for index, called in enumerate(described.types):
-        if called is not None and called not in omexml.PIXEL_TYPES.values():
-            told = f"the Type of the pixels of image {index} is {called!r}, which OME-XML does not know"
+    for index, image in enumerate(described.images):
+        if image is not None and image.type not in (None, *omexml.PIXEL_TYPES.values()):
+            told = f"the Type of the pixels of image {index} is {image.type!r}, which OME-XML does not know"
             yield Finding("85", "error", path, told, f"give one of {', '.join(omexml.PIXEL_TYPES.values())}")
     for index, image in enumerate(described.images):
         if image is not None and image.unusable:
@@ -207,27 +206,31 @@ def _unlisted(node: Node, paths: Iterable[str], *, listed: bool) -> Iterator[Fin
             yield Finding("89", "warning", name, told, cure)
 
 
-def _same_sizes(node: Node, described: Described, paths: Sequence[str]) -> Iterator[Finding]:
-    """85 (SHOULD, of what is told): the OME-XML describes the images that are there, each with its number of pixels."""
+def _same_pixels(node: Node, described: Described, paths: Sequence[str]) -> Iterator[Finding]:
+    """85 (SHOULD, of what is told): the OME-XML describes the images that are there: how many pixels, of which type."""
     if len(described.images) != len(paths):
         return
     for index, (path, known) in enumerate(zip(paths, described.images, strict=True)):
-        own = _level_0(node, path) if known is not None and known.sizes else None
+        own = _level_0(node, path) if known is not None and (known.sizes or known.type) else None
         if known is None or own is None:
             continue
-        if differing := omexml.differing(*own, known):
-            told = ", ".join(f"Size{dim.upper()} {size}, not {there}" for dim, (there, size) in differing.items())
+        axes, sizes, dtype = own
+        differing = omexml.differing(axes, sizes, known)
+        told = [f"Size{dim.upper()} {size}, not {there}" for dim, (there, size) in differing.items()]
+        if dtype is not None and known.type in omexml.PIXEL_TYPES.values() and not omexml.is_of_dtype(known, dtype):
+            told.append(f"Type {known.type!r}, not {omexml.PIXEL_TYPES.get(dtype.name, dtype.name)!r}")
+        if told:
             yield Finding(
                 "85",
                 "warning",
                 f"OME/{XML}",
-                f"image {index} has {told} as level 0 of {path!r}",
+                f"image {index} has {', '.join(told)} as level 0 of {path!r}",
                 "describe each image as it is, in the order of the series",
             )
 
 
-def _level_0(node: Node, path: str) -> tuple[Sequence[Axis], Mapping[str, int]] | None:
-    """Return the axes of an image and the sizes of its level 0; None if they cannot be read."""
+def _level_0(node: Node, path: str) -> tuple[Sequence[Axis], Mapping[str, int], np.dtype[Any] | None] | None:
+    """Return the axes of an image, and the sizes and the dtype of its level 0; None if they cannot be read."""
     found = node.named(path, "87", path)
     try:
         image = spec.parse(found.attrs).multiscale if isinstance(found, Node) else None
@@ -238,7 +241,7 @@ def _level_0(node: Node, path: str) -> tuple[Sequence[Axis], Mapping[str, int]] 
     array = open_level(found.group, image.levels[0])
     if not isinstance(array, StoredArray) or len(array.shape) != len(image.axes):
         return None
-    return image.axes, dict(zip(image.dims, array.shape, strict=True))
+    return image.axes, dict(zip(image.dims, array.shape, strict=True)), array.dtype
 
 
 def _as_many(described: Described, paths: Sequence[str], *, listed: bool) -> Iterator[Finding]:
