@@ -1,4 +1,4 @@
-"""The official suites and examples of OME-Zarr 0.4 and 0.5, case by case; the schemas as second judge."""
+"""The official suites and examples of OME-Zarr 0.4 to 0.6, case by case; the schemas as second judge."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from xomezarr import spec
+from xomezarr.errors import NotOmeZarrError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CONFORMANCE = SHARED / "conformance"
@@ -299,3 +301,137 @@ def test_a_null_type_is_read_though_the_schemas_refuse_it(version: str) -> None:
     assert not schema(version, "image").is_valid(attrs)
     assert errors(attrs) == []
     assert spec.parse(attrs).multiscale.axes[0].type is None
+
+
+# -- 0.6, which has a file for each case ---------------------------------------------------------------------
+
+ATTRIBUTES = CONFORMANCE / "0.6" / "tests" / "attributes"
+OF_A_KIND = ("image", "label", "plate", "well", "transforms")
+
+NOT_YET = ("scene",)
+"""What is not read yet."""
+
+BREAK_THE_TEXT: Mapping[str, Sequence[str]] = {
+    # 39: a scale has a number for each axis; here 2 for 3
+    "spec/valid/image/mismatch_axes_units.json": ["39"],
+    # 39: a byDimension gives each axis of its output; here one is left out
+    "spec/valid/image/multiscales_transform_additional_transforms.json": ["39"],
+    # 0.6c: further transformations lead from the system of the levels, here "physical", and not from "intrinsic"
+    "strict/valid/image/image_omero.json": ["0.6c"],
+    # 0.6b: the input of a level is its path, here "1" and not "s1"; 0.6c: from "intrinsic", here the other way round
+    "strict/valid/image/multiscales_example.json": ["0.6b", "0.6c", "0.6c"],
+    # 75: the path of a well is the name of a row, a slash, and the name of a column; here the other way round
+    "spec/valid/plate/minimal_acquisitions.json": ["75"],
+    "spec/valid/plate/minimal_no_acquisitions.json": ["75"],
+    "spec/valid/plate/non_alphanumeric_row.json": ["75"],
+    "strict/valid/plate/strict_acquisitions.json": ["75"],
+    "strict/valid/plate/strict_no_acquisitions.json": ["75"],
+    # 51: the group of an image-label holds multiscales, too
+    "spec/valid/label/minimal.json": ["51"],
+    "spec/valid/label/minimal_properties.json": ["51"],
+}
+"""Cases of 0.6 that are called valid, and the rules of the text that they break."""
+
+
+def files(*kinds: str) -> list[Any]:
+    paths = [path for kind in kinds for path in sorted(ATTRIBUTES.glob(f"*/*/{kind}/*.json"))]
+    return [pytest.param(path, id=place_of(path)) for path in paths]
+
+
+def place_of(path: Path) -> str:
+    return path.relative_to(ATTRIBUTES).as_posix()
+
+
+def load_file(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the attributes, and the name of the schema that judges them."""
+    attrs = json.loads(path.read_text())
+    return attrs, attrs.pop("_conformance")["schema"]["id"].removeprefix("schemas/").removesuffix(".schema")
+
+
+def read_files() -> list[Any]:
+    """Return the valid images, but those of which the text forbids what is to be read."""
+    return [
+        file
+        for file in files("image", "transforms")
+        if "/valid/" in file.id and "39" not in BREAK_THE_TEXT.get(file.id, ())
+    ]
+
+
+def test_no_file_of_06_is_passed_over(shared: Path) -> None:
+    found = {place_of(path) for path in ATTRIBUTES.rglob("*.json")}
+    assert found == {file.id for file in files(*OF_A_KIND, *NOT_YET)}
+    assert set(BREAK_THE_TEXT) <= found
+
+
+@pytest.mark.parametrize("path", files(*OF_A_KIND))
+def test_official_file_of_06(path: Path) -> None:
+    attrs, name = load_file(path)
+    valid = path.parent.parent.name == "valid"
+    found = errors(attrs, strict=place_of(path).startswith("strict/"))
+    assert schema("0.6", name).is_valid(attrs) == valid
+    if valid:
+        assert found == BREAK_THE_TEXT.get(place_of(path), [])
+        return
+    if path.parent.name == "label":
+        # the invalid ones break more than that they are fragments
+        found.remove("51")
+    if path.parent.name == "plate":
+        # and these more than that rows and columns are the other way round
+        found = [rule for rule in found if rule != "75"] or ["75"]
+    assert found
+
+
+@pytest.mark.parametrize("path", files(*NOT_YET))
+def test_what_is_not_read_yet_is_named(path: Path) -> None:
+    attrs = json.loads(path.read_text())
+    assert errors(attrs) == ["96"]
+    with pytest.raises(NotOmeZarrError):
+        spec.parse(attrs)
+
+
+@pytest.mark.parametrize("path", read_files())
+def test_c6_official_image_of_06_is_read_and_written(path: Path) -> None:
+    attrs, name = load_file(path)
+    image = spec.parse(attrs)
+    written = spec.dump(image, "0.6")
+    assert spec.parse(written) == image
+    assert written == as_written(attrs)
+    assert schema("0.6", name).is_valid(written)
+    if place_of(path) not in BREAK_THE_TEXT:
+        spec.check(written, "0.6")
+
+
+def as_written(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Return what comes back: all that was there, but
+
+    - the version by the name that it came to have,
+    - where a level lies as a scale, or as a scale and a translation in a sequence, from the path of the level.
+
+    Keys that are not known, and the names of transformations, are where they were.
+    """
+    attrs = json.loads(json.dumps(attrs))
+    attrs["ome"]["version"] = "0.6"
+    for multiscale in attrs["ome"]["multiscales"]:
+        for dataset in multiscale["datasets"]:
+            (given,) = dataset["coordinateTransformations"]
+            ends = {"input": {"path": dataset["path"]}, "output": {"name": given["output"]["name"]}}
+            axes = next(
+                one["axes"] for one in multiscale["coordinateSystems"] if one["name"] == given["output"]["name"]
+            )
+            if given["type"] == "identity":
+                given |= {"type": "scale", "scale": [1] * len(axes)}
+            if given["type"] == "sequence" and not any(given["transformations"][-1]["translation"]):
+                given |= given.pop("transformations")[0]
+            dataset["coordinateTransformations"] = [{**given, **ends}]
+    return attrs
+
+
+@pytest.mark.parametrize("path", [file for file in files("plate", "well") if "/valid/" in file.id])
+def test_c6_official_plates_and_wells_of_06_are_read_and_written(path: Path) -> None:
+    attrs, name = load_file(path)
+    parse, dump = READ[path.parent.name]
+    written = dump(parse(attrs), "0.6")  # type: ignore[operator]
+    assert written == {"ome": {**attrs["ome"], "version": "0.6"}}
+    assert schema("0.6", name).is_valid(written)
+    if place_of(path) not in BREAK_THE_TEXT:
+        spec.check(written, "0.6")

@@ -303,11 +303,11 @@ def test_versions_that_are_not_known_are_refused_by_name(tmp_path: Path, version
     where = tmp_path / "a.zarr" / (".zattrs" if version == "0.4" else "zarr.json")
     said = json.loads(where.read_text())
     if version == "0.4":
-        said["multiscales"][0]["version"] = "0.6"
+        said["multiscales"][0]["version"] = "0.7"
     else:
-        said["attributes"]["ome"]["version"] = "0.6"
+        said["attributes"]["ome"]["version"] = "0.7"
     where.write_text(json.dumps(said))
-    with pytest.raises(errors.VersionError, match=r"0\.6"):
+    with pytest.raises(errors.VersionError, match=r"0\.7"):
         xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
 
 

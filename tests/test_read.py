@@ -441,7 +441,7 @@ def test_c7_an_array_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         xr.open_dataset(tmp_path / "a.zarr", engine="omezarr")
 
 
-@pytest.mark.parametrize("version", ["0.0", "0.6", "0.6.dev1", "9"])
+@pytest.mark.parametrize("version", ["0.0", "0.6.dev1", "0.7", "9"])
 def test_c7_other_versions_are_claimed_and_refused_by_name(tmp_path: Path, version: str) -> None:
     old = version < "0.4"
     group = zarr.create_group(tmp_path / "a.zarr", zarr_format=2 if old else 3)
@@ -449,7 +449,7 @@ def test_c7_other_versions_are_claimed_and_refused_by_name(tmp_path: Path, versi
     ome = {"version": version, "multiscales": multiscales}
     group.attrs.update({"multiscales": multiscales} if old else {"ome": ome})
     assert guess(tmp_path / "a.zarr")
-    with pytest.raises(VersionError, match=f"'{version}'.*reads 0.1, 0.2, 0.3, 0.4 and 0.5"):
+    with pytest.raises(VersionError, match=f"'{version}'.*reads 0.1, 0.2, 0.3, 0.4, 0.5 and 0.6"):
         xr.open_datatree(tmp_path / "a.zarr")
 
 

@@ -443,14 +443,18 @@ def test_a_scale_that_was_rounded_is_not_finer() -> None:
 
 
 def test_versions_and_their_zarr_formats() -> None:
-    assert spec.VERSIONS == VERSIONS
-    assert [spec.zarr_format(version) for version in VERSIONS] == [2, 3]
-    with pytest.raises(VersionError, match=r"'0\.7'; it writes 0\.4 and 0\.5"):
+    assert (*VERSIONS, "0.6") == spec.VERSIONS
+    assert [spec.zarr_format(version) for version in spec.VERSIONS] == [2, 3, 3]
+    with pytest.raises(VersionError, match=r"'0\.7'; it writes 0\.4, 0\.5 and 0\.6"):
         spec.zarr_format("0.7")
-    with pytest.raises(VersionError, match=r"'0\.1' is read, and not written.*0\.4 and 0\.5: give version='0\.4'"):
+    with pytest.raises(VersionError, match=r"'0\.1' is read, and not written.*0\.5 and 0\.6: give version='0\.4'"):
         spec.dump(spec.parse(group_attrs(flawless(), "0.4")), "0.1")
-    with pytest.raises(VersionError, match=r"'0\.6'"):
+    with pytest.raises(VersionError, match=r"'0\.7'"):
+        spec.check(group_attrs(flawless(), "0.4"), "0.7")
+    # metadata of one version are none of another, and versions are read by what they were called under way
+    with pytest.raises(MetadataError, match=r"of version 0\.4, not 0\.6"):
         spec.check(group_attrs(flawless(), "0.4"), "0.6")
+    assert spec.detect({"ome": {"version": "0.6rc0", "multiscales": [{}]}}) == "0.6"
 
 
 OLD = {"axes": ["y", "x"], "datasets": [{"path": "0"}]}
@@ -462,7 +466,8 @@ OLD = {"axes": ["y", "x"], "datasets": [{"path": "0"}]}
         ({"multiscales": [{"version": "0.0", "datasets": [{"path": "0"}]}]}, "0.0", "'0.0'"),
         ({"multiscales": [{"axes": [], "datasets": [{"path": "0"}]}]}, None, "no version is named"),
         ({"multiscales": [{"name": "cells"}]}, None, "no version is named"),
-        ({"ome": {"version": "0.6", "multiscales": [{}]}}, "0.6", "'0.6'"),
+        ({"ome": {"version": "0.6.dev1", "multiscales": [{}]}}, "0.6.dev1", "'0.6.dev1'"),
+        ({"ome": {"version": "0.7", "multiscales": [{}]}}, "0.7", "'0.7'"),
         ({"ome": {"version": "1.0rc1", "multiscales": [{}]}}, "1.0rc1", "'1.0rc1'"),
         ({"ome": {"multiscales": [OLD]}}, None, "no version is named"),
         ({"ome": {"version": None, "multiscales": [OLD]}}, None, "no version is named"),

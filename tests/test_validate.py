@@ -318,10 +318,10 @@ def test_arrays_that_are_missing_do_not_hide_the_others() -> None:
     [
         ({"ome": {"version": "0.5"}}, 3, "96", "0.5", "nothing to examine"),
         ({"plate": {"version": "0.0", "wells": []}}, 2, "73", "0.0", "'0.0'"),
-        ({"ome": {"version": "0.6", "well": {"images": []}}}, 3, "0.5b", "0.6", "'0.6'"),
+        ({"ome": {"version": "0.7", "well": {"images": []}}}, 3, "0.5b", "0.7", "'0.7'"),
         ({"image-label": {"version": "0.0"}}, 2, "59", "0.0", "'0.0'"),
         ({"multiscales": [{"version": "0.0", "datasets": [{"path": "0"}]}]}, 2, "35", "0.0", "'0.0'"),
-        ({"ome": {"version": "0.6", "multiscales": [{}]}}, 3, "0.5b", "0.6", "'0.6'"),
+        ({"ome": {"version": "0.6.dev1", "multiscales": [{}]}}, 3, "0.5b", "0.6.dev1", "'0.6.dev1'"),
     ],
 )
 def test_c7_what_is_not_examined_is_named(

@@ -268,20 +268,20 @@ class OmeZarrArrayAccessor:
         skipna
             Whether NaN is left out; left out, it is. An error where the method always does otherwise.
         version
-            ``"0.4"`` (Zarr v2) or ``"0.5"`` (Zarr v3).
+            ``"0.4"`` (Zarr v2), ``"0.5"`` or ``"0.6"`` (Zarr v3).
         mode
             ``"w-"``: an error if the store exists; ``"w"``: replace it.
         chunks
             By dimension, or one number for each dimension in the array's order; clipped to each level's shape. Left
             out, 1 to 4 MiB decoded.
         shards
-            For version 0.5: ``"auto"`` for files of about 32 MiB that hold several chunks each, or pixels as for
+            For Zarr v3: ``"auto"`` for files of about 32 MiB that hold several chunks each, or pixels as for
             `chunks`, multiples of these. Left out, each chunk is a file.
         compressors
             As `zarr.create_array` takes them; left out, Blosc with zstd, measured on real images. None for none. Codecs
             with losses are refused: what is read is what was written. Round the pixels themselves instead.
         write_empty_chunks
-            Whether chunks of zeros are written too; left out, not in version 0.5.
+            Whether chunks of zeros are written too; left out, not in Zarr v3.
         axes
             Axis types of dimensions whose name and coordinate do not tell, such as ``{"row": "space"}``.
         name

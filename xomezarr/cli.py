@@ -151,7 +151,7 @@ def convert(
     method: str | None = None,
     levels: Annotated[int | None, _count("levels")] = None,
     factors: str | None = None,
-    version: Literal["0.4", "0.5"] = "0.4",
+    version: Literal["0.4", "0.5", "0.6"] = "0.4",
     overwrite: bool = False,
     chunks: str | None = None,
     name: str | None = None,
@@ -210,7 +210,7 @@ def convert(
     series
         Index of the image in a TIFF that holds several.
     shards
-        For version 0.5: auto, for files of several chunks, or pixels of a file as for --chunks.
+        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks.
     max_memory
         Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
     workers
@@ -267,7 +267,7 @@ def scale(
     copy_metadata: Annotated[bool, _spelled("copy_metadata")] = False,
     in_place: Annotated[bool, _spelled("in_place")] = False,
     overwrite: bool = False,
-    version: Literal["0.4", "0.5"] | None = None,
+    version: Literal["0.4", "0.5", "0.6"] | None = None,
     chunks: str | None = None,
     boundary: Literal["pad", "trim"] = "pad",
     name: str | None = None,
@@ -319,7 +319,7 @@ def scale(
     units
         Unit of all pixel sizes, um, or by dimension: z=um,t=s.
     shards
-        For version 0.5: auto, for files of several chunks, or pixels of a file as for --chunks.
+        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks.
     max_memory
         Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
     workers
@@ -382,7 +382,7 @@ def plate(
     method: str | None = None,
     levels: Annotated[int | None, _count("levels")] = None,
     factors: str | None = None,
-    version: Literal["0.4", "0.5"] = "0.4",
+    version: Literal["0.4", "0.5", "0.6"] = "0.4",
     chunks: str | None = None,
     boundary: Literal["pad", "trim"] = "pad",
     scale: str | None = None,
@@ -433,7 +433,7 @@ def plate(
     channels
         Channel names, in the order of those in the files' names: "DAPI,GFP".
     shards
-        For version 0.5: auto, for files of several chunks, or pixels of a file as for --chunks.
+        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks.
     max_memory
         Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
     workers

@@ -291,6 +291,7 @@ def plan_conversion(
         source = open_source(src, dims=dims, series=series, storage_options=src_storage_options)
         opened.enter_context(closing(source))
         image = source.image
+        _warn_of_systems(source, src)
         if scale or units:
             image = assign_grid(image, scale=scale, units=units)
         if rgb or (channels is not None and len(channels)):
@@ -316,6 +317,18 @@ def plan_conversion(
             )
         properties = source.tree.encoding.get(PROPERTIES)
         yield plan_label_image(image, source.label, dst, name=name, properties=properties, **options)
+
+
+def _warn_of_systems(source: Opened, src: str | os.PathLike[str]) -> None:
+    """Say that coordinate systems of an OME-Zarr image stay behind."""
+    known = None if source.tree is None else stored_metadata(source.tree)
+    if known is not None and known.multiscale.other_systems:
+        warn(
+            f'"{os.fspath(src)}" has the coordinate systems {", ".join(map(repr, known.multiscale.other_systems))}, '
+            "which are not converted; write the image as it stands to keep them: "
+            f'xr.open_datatree({os.fspath(src)!r}, engine="omezarr").omezarr.to_zarr(…)',
+            OmeZarrWarning,
+        )
 
 
 def _with_metadata(node: Any) -> Labels:

@@ -16,6 +16,7 @@ __all__ = [
     "Acquisition",
     "Axis",
     "Channel",
+    "CoordinateSystem",
     "Field",
     "Image",
     "LabelColor",
@@ -26,6 +27,7 @@ __all__ = [
     "Plate",
     "PlateLine",
     "PlateWell",
+    "Systems",
     "Well",
     "Window",
 ]
@@ -79,6 +81,43 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class CoordinateSystem:
+    """Axes by which points are told, under a name.
+
+    `extra` holds unknown keys of the store, kept as they are.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Systems:
+    """The coordinate systems of an image, which has them from 0.6 on.
+
+    Parameters
+    ----------
+    name
+        Of that in which the levels lie; its axes are those of the image.
+    others
+        All others, in their order.
+    transforms
+        What leads from the first to others, as the store says it.
+    extra
+        Unknown keys of the first.
+    before
+        How many of the others are listed before it.
+    """
+
+    name: str
+    others: tuple[CoordinateSystem, ...] = ()
+    transforms: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Multiscale:
     """A pyramid of levels over the same axes.
 
@@ -99,6 +138,8 @@ class Multiscale:
     placed
         Whether the store says where the pixels of its levels lie, as it does from 0.4 on. Where it does not, each level
         counts its own pixels, with scale 1 and translation 0, until their sizes are known (`extents`).
+    systems
+        Its coordinate systems; None where the store names none, as up to 0.5.
     """
 
     name: str | None
@@ -108,11 +149,17 @@ class Multiscale:
     metadata: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     placed: bool = True
+    systems: Systems | None = None
 
     @property
     def dims(self) -> tuple[str, ...]:
         """Axis names in file order."""
         return tuple(axis.name for axis in self.axes)
+
+    @property
+    def other_systems(self) -> tuple[str, ...]:
+        """Names of the coordinate systems beside that of its levels."""
+        return () if self.systems is None else tuple(system.name for system in self.systems.others)
 
 
 @dataclass(frozen=True, slots=True)

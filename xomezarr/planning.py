@@ -42,6 +42,7 @@ from xomezarr.resources import Resources
 from xomezarr.source import check_assumed
 from xomezarr.store import StoreArgument, below, check_free, default_name, exists, is_local, warn_of_others
 from xomezarr.tiling import Pass
+from xomezarr.units import same_unit
 
 __all__ = [
     "VERSION",
@@ -468,15 +469,19 @@ def _plan_tree(
     pixels = of_levels([as_integers(level) for level in levels] if label is not None else levels, dims)
     level_plans = _level_plans(grids, chosen, target, pixels.levels[0])
     passes = _passes(pixels, level_plans, target.resources)
+    found_axes = _axes(described[0], first)
+    with collecting(faults):
+        _check_systems(found_axes, first)
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
         else (first.name if first and first.name else target.default_name),
-        _axes(described[0], first),
+        found_axes,
         _levels(level_plans, first),
         first.type if first else remembered,
         first.metadata if first else tree.encoding.get("metadata"),
         first.extra if first else {},
+        systems=first.systems if first else None,
     )
     channels = _keep_rendering(_channels(base, described[0]) if label is None else None, known)
     image = Image((multiscale,), channels, None, known.omero if known else {}, known.extra if known else {}, label)
@@ -719,6 +724,11 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
     -------
     Plan
         With the other levels and the coordinates under paths at which nothing is.
+
+    Raises
+    ------
+    AxisError
+        If the image has other coordinate systems, to which nothing leads from these axes.
     """
     paths = [path, *_free("", len(plan.levels) - 1, taken)]
     moved = dict(zip(plan.arrays, _free(f"{sidecar.KEY}/", len(plan.arrays), taken), strict=True))
@@ -727,9 +737,14 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
     image = replace(plan.image, multiscales=(replace(multiscale, levels=tuple(levels)),))
     if known is not None:
         first = known.multiscale
+        _check_systems(multiscale.axes, first)
         levels[0] = replace(levels[0], extra=first.levels[0].extra)
         merged = replace(
-            image.multiscale, axes=_known_keys(multiscale.axes, first), levels=tuple(levels), extra=first.extra
+            image.multiscale,
+            axes=_known_keys(multiscale.axes, first),
+            levels=tuple(levels),
+            extra=first.extra,
+            systems=first.systems,
         )
         # channels that no axis counts are those of a single one
         channels = known.channels if image.channels is None else _keep_rendering(image.channels, known)
@@ -958,6 +973,26 @@ def is_token(da: xr.DataArray) -> bool:
 def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Axis, ...]:
     """Return the axes, with the unknown keys that the store had for axes of the same name."""
     return _known_keys([dimension.axis for dimension in dimensions], known)
+
+
+def _check_systems(axes: Sequence[Axis], known: Multiscale | None) -> None:
+    """Make sure that what leads to other coordinate systems still does so.
+
+    Raises
+    ------
+    AxisError
+        If the axes from which it leads are not what they were.
+    """
+    if known is None or not known.other_systems:
+        return
+    named = [axis.name for axis in axes] == [axis.name for axis in known.axes]
+    if not named or not all(same_unit(old.unit, new.unit) for old, new in zip(known.axes, axes, strict=True)):
+        told = ", ".join(f"{axis.name} in {axis.unit}" if axis.unit else axis.name for axis in known.axes)
+        raise AxisError(
+            f"the image has the coordinate systems {', '.join(map(repr, known.other_systems))}, to which lead "
+            f"transformations from {told}; its axes are others now: convert them back, such as to_units(…), or write "
+            "level 0 alone, without these systems: tree.omezarr.level(0).omezarr.to_zarr(…)"
+        )
 
 
 def _known_keys(axes: Sequence[Axis], known: Multiscale | None) -> tuple[Axis, ...]:

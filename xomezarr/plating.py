@@ -76,8 +76,6 @@ _OF_ONE_IMAGE: Mapping[str, str] = {
 }
 """Options of `to_zarr` that are said of one image, and what to do instead."""
 
-OLDEST = spec.VERSIONS[0]
-
 
 def write_plate(
     wells: Mapping[tuple[Any, Any], Sequence[Image] | Mapping[Any, Image]],
@@ -316,7 +314,7 @@ def to_plate(
     plate = _Stored.found(store, storage_options)
     if plate.plate is not None:
         spec.check_written(str(plate.plate.version), store=store)
-    entry = Entry(place, name, version or plate.version or OLDEST, default_name(store))
+    entry = Entry(place, name, version or plate.versions[0], default_name(store))
     with collecting(faults):
         listed = plate.with_entry(entry)
     asked, options = Target.split({**options, "mode": mode, "version": entry.version})
@@ -472,13 +470,11 @@ class _Stored:
         raise PlateError(f"{str(group.store_path)!r} holds {what} and no plate; give another path")
 
     @property
-    def version(self) -> str | None:
-        """Version of OME-Zarr that it is in; None where there is none yet."""
+    def versions(self) -> tuple[str, ...]:
+        """Versions of OME-Zarr that it may be in: its own, where there is none yet all those of the group's format."""
         if self.plate is not None:
-            return self.plate.version
-        if self.group is None:
-            return None
-        return next(v for v in spec.VERSIONS if spec.zarr_format(v) == self.group.metadata.zarr_format)
+            return (str(self.plate.version),)
+        return spec.VERSIONS if self.group is None else spec.of_format(self.group.metadata.zarr_format)
 
     def well(self, path: str) -> Well | None:
         """Read the metadata of a well; None where there are none."""
@@ -545,7 +541,7 @@ class _Stored:
         if place.well in before:
             fields = spec.parse_well(before[place.well]).fields
             well = replace(well, fields=tuple(put_back(well.fields, fields, lambda one: one.path == place.field)))
-        return with_entry(plate, well, entry, version=self.version, nameless=self._without_run(), judged=judged)
+        return with_entry(plate, well, entry, versions=self.versions, nameless=self._without_run(), judged=judged)
 
     def _without_run(self) -> Iterator[str]:
         """Yield the images of the plate that name no run."""

@@ -288,6 +288,7 @@ def plan_scaling(
         return _plan_in_place(source, image, version or "", copied, options)
     assert dst is not None
     _warn_of_labels(source)
+    _warn_of_systems(source)
     version = version or spec.written_as(source.known.version if source.known is not None else None)
     options |= {"version": version, "mode": mode}
     label = source.known.label if source.known is not None else None
@@ -536,6 +537,17 @@ def _warn_of_labels(source: Source) -> None:
         )
 
 
+def _warn_of_systems(source: Source) -> None:
+    """Say that coordinate systems stay behind."""
+    others = source.known.multiscale.other_systems if source.known is not None else ()
+    if source.group is not None and others:
+        warn(
+            f"{source.group!r} has the coordinate systems {', '.join(map(repr, others))}, which are not copied; scale "
+            f"the image where it is to keep them: xomezarr scale {shlex.quote(source.group)} --in-place",
+            OmeZarrWarning,
+        )
+
+
 def _label_group(source: Source) -> zarr.Group | None:
     if source.group is None or source.known is None:
         return None
@@ -616,7 +628,9 @@ def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, versio
             f"the pixels of {source.place!r} are packed by its attributes {', '.join(packed)}, of which the levels of "
             f"an image know nothing; {AS_LEVEL_0}"
         )
-    found = "0.4" if source.array.metadata.zarr_format == 2 else "0.5"
+    fitting = spec.of_format(source.array.metadata.zarr_format)
+    stated = source.known.version if source.known is not None else version
+    found = stated if stated in fitting else fitting[0]
     faults: list[OmeZarrError] = []
     if dst is not None and address(dst) != address(source.group):
         faults.append(_elsewhere(os.fspath(dst)))

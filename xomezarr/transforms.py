@@ -30,6 +30,7 @@ __all__ = [
     "ProjectAxis",
     "Rotation",
     "Scale",
+    "Stored",
     "Systems",
     "Transform",
     "Translation",
@@ -672,6 +673,48 @@ class Field(Transform):
     @override
     def matrix(self, ndim: int) -> None:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Transform):
+    """Maps points by what lies in an array of a store, which has not been read.
+
+    Parameters
+    ----------
+    kind
+        Type by which OME-Zarr calls it, such as ``"affine"`` or ``"displacements"``.
+    path
+        Of the array.
+    extra
+        What else the store says of it.
+    """
+
+    kind: str
+    path: str
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    @override
+    def inputs(self) -> None:
+        return None
+
+    @override
+    def _map(self, points: Points) -> Points:
+        raise self._unread()
+
+    @override
+    def inverse(self) -> Transform:
+        raise self._unread()
+
+    @override
+    def matrix(self, ndim: int) -> None:
+        return None
+
+    def _unread(self) -> TransformError:
+        return TransformError(
+            f"the numbers of the {self.kind} lie in an array at {self.path!r}, which is not read; read it, and make a "
+            "transformation of it: xomezarr.transforms.Affine(numbers)"
+        )
 
 
 ORDERS: Mapping[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}

@@ -497,7 +497,7 @@ def with_entry(
     well: Well,
     entry: Entry,
     *,
-    version: str | None,
+    versions: Sequence[str],
     nameless: Iterable[str],
     judged: Listed | None = None,
 ) -> Listed:
@@ -509,8 +509,8 @@ def with_entry(
         What they say; None for a plate that has no image yet.
     entry
         The image.
-    version
-        Of OME-Zarr, of the plate; None where nothing of it is there.
+    versions
+        Of OME-Zarr, that the plate may be in.
     nameless
         The images of the plate that name no run, which are asked for only where it comes to have several.
     judged
@@ -525,9 +525,10 @@ def with_entry(
     """
     faults: list[OmeZarrError] = []
     place, made = entry.place, plate or Plate((), (), (), entry.name or entry.default_name)
-    if version not in (None, entry.version):
+    if entry.version in spec.VERSIONS and entry.version not in versions:
+        told = " or ".join(versions)
         faults.append(
-            PlateError(f"the plate is of OME-Zarr {version}, and version={entry.version!r} is not; leave it out")
+            PlateError(f"the plate is of OME-Zarr {told}, and version={entry.version!r} is not; leave it out")
         )
     if entry.name is not None and made.name not in (None, entry.name):
         faults.append(PlateError(f"the plate is called {made.name!r}, and not {entry.name!r}; leave name out"))

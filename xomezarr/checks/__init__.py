@@ -13,6 +13,14 @@ of 0.3, and went with it:
 0.3c  the group's attribute ``_ARRAY_DIMENSIONS`` repeats them
 ====  ================================================================================================
 
+These came with 0.6:
+
+====  ================================================================================================
+0.6a  there are coordinate systems with names of their own and axes, among them that of the levels
+0.6b  one scale, with one translation after it at most, leads from each level to the same system
+0.6c  what else leads somewhere leads from that system to another one that is listed
+====  ================================================================================================
+
 And these are xomezarr's own:
 
 ====  ================================================================================================
@@ -38,6 +46,8 @@ from xomezarr.checks.images import (
     LEVEL_RULES,
     MULTISCALE_RULES,
     NAMED_AXIS_RULES,
+    SYSTEM_AXIS_RULES,
+    AxisRule,
     ascending_window,
     channel_count,
     check_axes,
@@ -54,9 +64,11 @@ from xomezarr.checks.plates import (
     ALPHANUMERIC,
     FIELD_RULES,
     LINE_RULES,
+    PLAIN_FIELD_RULES,
     PLATE_RULES,
     PLATE_WELL_RULES,
     WELL_RULES,
+    FieldRule,
     distinct_acquisitions,
     distinct_lines,
     row_and_column,
@@ -75,10 +87,14 @@ __all__ = [
     "LINE_RULES",
     "MULTISCALE_RULES",
     "NAMED_AXIS_RULES",
+    "PLAIN_FIELD_RULES",
     "PLATE_RULES",
     "PLATE_WELL_RULES",
     "STRICT_LENIENT",
+    "SYSTEM_AXIS_RULES",
     "WELL_RULES",
+    "AxisRule",
+    "FieldRule",
     "ascending_window",
     "channel_count",
     "check_axes",

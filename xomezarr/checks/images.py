@@ -349,6 +349,16 @@ def channel_count(image: Image, size: int, where: str) -> Iterator[Finding]:
         )
 
 
+def _of_arrays(rule: Callable[[Sequence[Axis], str], Iterator[Finding]]) -> Callable[..., Iterator[Finding]]:
+    """Return a rule that is not asked where all axes are of type array, as they may be in 0.6."""
+
+    def asked(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+        if any(axis.type != "array" for axis in axes):
+            yield from rule(axes, where)
+
+    return asked
+
+
 type AxisRule = Callable[[Sequence[Axis], str], Iterator[Finding]]
 type LevelRule = Callable[[Level, str], Iterator[Finding]]
 type MultiscaleRule = Callable[[Multiscale, str], Iterator[Finding]]
@@ -369,6 +379,11 @@ AXIS_RULES: tuple[AxisRule, ...] = (
 )
 NAMED_AXIS_RULES: tuple[AxisRule, ...] = (unique_names, axis_count, early_order)
 """Those of 0.3, where axes are names alone."""
+
+SYSTEM_AXIS_RULES: tuple[AxisRule, ...] = tuple(
+    _of_arrays(rule) if rule in (known_type, space_count, other_count) else rule for rule in AXIS_RULES
+)
+"""Those of 0.6, where axes may count the pixels of an array."""
 
 LEVEL_RULES: tuple[LevelRule, ...] = (usable_numbers, path_inside)
 MULTISCALE_RULES: tuple[MultiscaleRule, ...] = (finest_first, named, method_given, metadata_given)

@@ -13,6 +13,7 @@ __all__ = [
     "ALPHANUMERIC",
     "FIELD_RULES",
     "LINE_RULES",
+    "PLAIN_FIELD_RULES",
     "PLATE_RULES",
     "PLATE_WELL_RULES",
     "WELL_RULES",
@@ -222,6 +223,16 @@ def alphanumeric_field(field: Field, where: str) -> Iterator[Finding]:
         )
 
 
+PLAIN = re.compile(r"(?!__|\.+$)[A-Za-z0-9_.-]+")
+
+
+def plain_field(field: Field, where: str) -> Iterator[Finding]:
+    """79 (MUST, 0.6): it consists of letters, digits, _, - and ., does not begin with __, and is not of dots alone."""
+    if not PLAIN.fullmatch(field.path):
+        cure = 'give letters, digits, _, - and ., such as "0"'
+        yield Finding("79", "error", f"{where}.path", f"the path is {field.path!r}", cure)
+
+
 def fields_given(well: Well, where: str) -> Iterator[Finding]:
     """78 (MUST): a well lists its images, at least one."""
     if not well.fields:
@@ -260,4 +271,6 @@ ACQUISITION_RULES: tuple[AcquisitionRule, ...] = (
 PLATE_WELL_RULES: tuple[PlateWellRule, ...] = (well_path, well_indices, well_agrees)
 PLATE_RULES: tuple[PlateRule, ...] = (plate_named, lines_given, wells_given, fields_of_plate)
 FIELD_RULES: tuple[FieldRule, ...] = (alphanumeric_field,)
+PLAIN_FIELD_RULES: tuple[FieldRule, ...] = (plain_field,)
+"""Those of 0.6, where images of a well may have more names."""
 WELL_RULES: tuple[WellRule, ...] = (fields_given, distinct_fields)

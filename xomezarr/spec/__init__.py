@@ -42,6 +42,7 @@ __all__ = [
     "is_ome",
     "kinds",
     "layout",
+    "of_format",
     "ome_part",
     "others",
     "parse",
@@ -64,6 +65,9 @@ VERSIONS: tuple[str, ...] = tuple(version.name for version in TABLE.values() if 
 
 READ: tuple[str, ...] = tuple(TABLE)
 """Those that are read."""
+
+SPELLED: Mapping[str, str] = {other: version.name for version in TABLE.values() for other in version.spelled}
+"""What versions were called while they were under way."""
 
 SIDECAR = "xomezarr"
 """The attribute beside the OME metadata that is xomezarr's own: no business of OME-Zarr."""
@@ -91,6 +95,15 @@ def zarr_format(version: str) -> int:
         If the version is not known; it names those that are.
     """
     return _known_version(version).zarr_format
+
+
+def of_format(zarr_format: int) -> tuple[str, ...]:
+    """Return the versions that are written in a Zarr format, the oldest first.
+
+    >>> of_format(2), of_format(3)
+    (('0.4',), ('0.5', '0.6'))
+    """
+    return tuple(version for version in VERSIONS if TABLE[version].zarr_format == zarr_format)
 
 
 def separator(version: str) -> str:
@@ -581,6 +594,8 @@ def _second_opinion(attrs: Mapping[str, Any], version: Version) -> list[Finding]
             {**multiscale, "name": ""} if isinstance(multiscale.get("name"), str) else multiscale
             for multiscale in judged["multiscales"]
         ]
+        if any(axis.get("type") == "array" for axis in _axes(judged["multiscales"])):
+            del judged["multiscales"]  # which it refuses, though axes may count pixels from 0.6 on
     if isinstance(judged.get("image-label"), Mapping):
         judged["image-label"] = as_models_ask(judged["image-label"])
     if "plate" in judged:
@@ -588,6 +603,13 @@ def _second_opinion(attrs: Mapping[str, Any], version: Version) -> list[Finding]
     document = json.dumps(judged)
     found = [_judged(version.models, where, kind, document) for kind in MODELS if kind in judged]
     return list(dict.fromkeys(fault for faults in found for fault in faults))
+
+
+def _axes(multiscales: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the axes of all coordinate systems."""
+    for multiscale in _objects(multiscales):
+        for system in _objects(multiscale.get("coordinateSystems")):
+            yield from _objects(system.get("axes"))
 
 
 @lru_cache(maxsize=64)
@@ -602,6 +624,8 @@ def _judged(package: str, where: str, kind: str, metadata: str) -> tuple[Finding
             Finding("95", "error", _fault_place(where, fault["loc"]), f"ome-zarr-models says: {fault['msg']}")
             for fault in error.errors()
         )
+    except NotImplementedError:  # it does not judge matrices that lie in arrays
+        return ()
     return ()
 
 
@@ -641,10 +665,10 @@ def _kind(attrs: Mapping[str, Any], wanted: str = "") -> str:
 
 
 def _claim(version: Any) -> str | None:
-    """Return a version as a string; some tools write 0.4 as a number."""
+    """Return a version as a string, by the name that it has; some tools write 0.4 as a number."""
     if isinstance(version, bool) or not isinstance(version, str | int | float):
         return None
-    return str(version)
+    return SPELLED.get(str(version), str(version))
 
 
 def _by_form(multiscale: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xomezarr.model import Axis
+from xomezarr.model import Axis, Level, Multiscale, Systems
 from xomezarr.spec.notes import Notes
 
 __all__ = ["Form", "Placing"]
@@ -53,9 +53,22 @@ class Form:
         not say where levels lie: each counts its own pixels then.
     keys, level_keys
         Keys of a multiscale, and of a dataset, that are read here: all others are kept as they are.
+    level_kept
+        Called with a dataset: returns what is kept as it is of keys that are read here, as `extra` of the level holds
+        it. None where that is nothing.
+    systems
+        Called with the multiscale, its place and the notes: reads its coordinate systems. None where there are none.
+    dump
+        Called with a multiscale: returns the keys that say what axes there are. None where none is written.
+    dump_place
+        Called with a level and its multiscale: returns the transformations that say where it lies.
     """
 
     axes: Callable[[Given, str, Notes], Axes | None]
     levels: Callable[[Given, Axes | None, str, Notes], Callable[[Given, str], Placing | None]] | None
     keys: frozenset[str]
     level_keys: frozenset[str]
+    level_kept: Callable[[Given], dict[str, Any]] | None = None
+    systems: Callable[[Given, str, Notes], Systems | None] | None = None
+    dump: Callable[[Multiscale], dict[str, Any]] | None = None
+    dump_place: Callable[[Level, Multiscale], list[dict[str, Any]]] | None = None

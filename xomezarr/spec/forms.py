@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from xomezarr import checks
-from xomezarr.model import Axis
+from xomezarr.errors import MetadataError
+from xomezarr.model import Axis, Level, Multiscale
 from xomezarr.report import Finding
 from xomezarr.spec.form import Form, Placing
 from xomezarr.spec.notes import Notes, kind_of
-from xomezarr.spec.values import number
+from xomezarr.spec.values import number, present, with_extra
 
-__all__ = ["FIVE", "NAMED", "OBJECTS"]
+__all__ = ["FIVE", "NAMED", "OBJECTS", "dump_axis", "read_axes"]
 
 ORDER = "tczyx"
 """The axes that there are up to 0.3, in their order."""
@@ -74,8 +75,10 @@ NAMED = Form(axes=_named_axes, levels=None, keys=frozenset({"axes"}), level_keys
 # -- axes that are objects, from 0.4 on -----------------------------------------------------------------------
 
 
-def _read_axes(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[Axis, ...] | None:
-    """Read the axes; None if they cannot name dimensions."""
+def read_axes(
+    raw: Mapping[str, Any], where: str, notes: Notes, *, rules: Sequence[checks.AxisRule] = checks.AXIS_RULES
+) -> tuple[Axis, ...] | None:
+    """Read the axes; None if they cannot name dimensions. `rules` are those that they are to obey."""
     if "axes" not in raw:
         # 14 (MUST): "axes" is present
         notes.stop("14", where, "there are no axes", "list one object with a name and a type for each dimension")
@@ -87,7 +90,7 @@ def _read_axes(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[Axis, 
     axes = tuple(axis for axis in read if axis is not None)
     if len(axes) < len(read):
         return None
-    return axes if _named_apart(notes, checks.check_axes(axes, where)) else None
+    return axes if _named_apart(notes, checks.check_axes(axes, where, rules=rules)) else None
 
 
 def _read_axis(raw: Any, where: str, notes: Notes) -> Axis | None:
@@ -237,10 +240,41 @@ def _numbers(value: Any) -> tuple[float, ...] | None:
     return found if len(found) == len(numbers) else None
 
 
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def dump_axis(axis: Axis) -> dict[str, Any]:
+    """Return an axis as JSON."""
+    return with_extra(present({"name": axis.name, "type": axis.type, "unit": axis.unit}), axis.extra)
+
+
+def _dump(multiscale: Multiscale) -> dict[str, Any]:
+    """Every level has a scale and a translation, by which no transformation is needed for the whole."""
+    systems = multiscale.systems
+    if systems is not None and (systems.others or systems.transforms):
+        names = ", ".join(map(repr, multiscale.other_systems)) or "others"
+        raise MetadataError(
+            f"the image {multiscale.name!r} has coordinate systems beside that of its pixels ({names}), which no "
+            'version before 0.6 can hold; give version="0.6", or write level 0 alone: '
+            "tree.omezarr.level(0).omezarr.to_zarr(…)"
+        )
+    return {"axes": [dump_axis(axis) for axis in multiscale.axes]}
+
+
+def _dump_place(level: Level, multiscale: Multiscale) -> list[dict[str, Any]]:
+    dims = multiscale.dims
+    return [
+        {"type": "scale", "scale": [float(level.scale[dim]) for dim in dims]},
+        {"type": "translation", "translation": [float(level.translation[dim]) for dim in dims]},
+    ]
+
+
 OBJECTS = Form(
-    axes=_read_axes,
+    axes=read_axes,
     levels=_read_placings,
     keys=frozenset({"axes", "coordinateTransformations"}),
     level_keys=frozenset({"coordinateTransformations"}),
+    dump=_dump,
+    dump_place=_dump_place,
 )
 """0.4 and 0.5: axes are objects, and each level has a scale."""

@@ -83,7 +83,7 @@ def read_well(version: Version, attrs: Mapping[str, Any], notes: Notes) -> Well 
     """Read a well."""
     raw, where = version.metadata(attrs, notes)["well"], version.place("well")
     version.check_part("well", raw, where, notes)
-    well = plates.read_well(raw, where, notes)
+    well = plates.read_well(raw, where, notes, field_rules=version.field_rules)
     return None if well is None else replace(well, version=version.name, extra=version.extra(attrs, "well"))
 
 
@@ -120,7 +120,7 @@ READERS: Mapping[str, Callable[[Version, Mapping[str, Any], Notes], Any]] = {
 
 def dump(version: Version, image: Image) -> dict[str, Any]:
     """Say what an image says."""
-    multiscales = [version.naming("multiscales", dump_multiscale(one)) for one in image.multiscales]
+    multiscales = [version.naming("multiscales", dump_multiscale(one, version.form)) for one in image.multiscales]
     known: dict[str, Any] = {"multiscales": multiscales}
     if image.channels is not None:
         known["omero"] = version.naming("omero", dump_omero(image.channels, image.omero))

@@ -75,7 +75,9 @@ def _read_multiscale(raw: Any, where: str, notes: Notes, form: Form, known: Sequ
     levels = _read_levels(raw, axes, form, where, notes)
     if axes is None or levels is None:
         return None
-    multiscale = Multiscale(name, axes, levels, method, metadata, extra, placed=form.levels is not None)
+    systems = None if form.systems is None else form.systems(raw, where, notes)
+    placed = form.levels is not None
+    multiscale = Multiscale(name, axes, levels, method, metadata, extra, placed=placed, systems=systems)
     notes.extend(
         finding
         for finding in checks.check_multiscale(multiscale, where)
@@ -122,12 +124,13 @@ def _read_level(
     if not isinstance(path, str) or placing is None or axes is None:
         return None
     names = [axis.name for axis in axes]
+    extra = {key: value for key, value in raw.items() if key not in ("path", *form.level_keys)}
     level = Level(
         path,
         dict(zip(names, placing.scale, strict=True)),
         # 29 (MUST): no translation is one of zero
         dict(zip(names, placing.translation, strict=True)),
-        {key: value for key, value in raw.items() if key not in ("path", *form.level_keys)},
+        extra if form.level_kept is None else extra | form.level_kept(raw),
     )
     notes.extend(checks.check_level(level, where), stops={"92"})
     return level
@@ -213,34 +216,33 @@ def _read_window(raw: Mapping[str, Any], where: str, notes: Notes) -> Window | N
 # -- writing -----------------------------------------------------------------------------------------------
 
 
-def dump_multiscale(multiscale: Multiscale) -> dict[str, Any]:
-    """Return a multiscale as JSON: every level with a scale and a translation, no transformation for the whole."""
+def dump_multiscale(multiscale: Multiscale, form: Form) -> dict[str, Any]:
+    """Return a multiscale as JSON, in the form of a version that is written.
+
+    Raises
+    ------
+    MetadataError
+        If the version cannot hold it, or it is not known where its levels lie.
+    """
     if not multiscale.placed:
         raise MetadataError(
             f"it is not known where the levels of {multiscale.name!r} lie, which is written with each: open the image, "
             "which tells it by their sizes"
         )
-    dims = multiscale.dims
+    assert form.dump is not None
+    assert form.dump_place is not None
+    datasets = [
+        with_extra({"path": level.path, "coordinateTransformations": form.dump_place(level, multiscale)}, level.extra)
+        for level in multiscale.levels
+    ]
     known: dict[str, Any] = {
         "name": multiscale.name,
-        "axes": [_dump_axis(axis) for axis in multiscale.axes],
-        "datasets": [_dump_level(level, dims) for level in multiscale.levels],
+        **form.dump(multiscale),
+        "datasets": datasets,
         "type": multiscale.type,
         "metadata": None if multiscale.metadata is None else dict(multiscale.metadata),
     }
     return with_extra(present(known), multiscale.extra)
-
-
-def _dump_axis(axis: Axis) -> dict[str, Any]:
-    return with_extra(present({"name": axis.name, "type": axis.type, "unit": axis.unit}), axis.extra)
-
-
-def _dump_level(level: Level, dims: Sequence[str]) -> dict[str, Any]:
-    transforms = [
-        {"type": "scale", "scale": [float(level.scale[dim]) for dim in dims]},
-        {"type": "translation", "translation": [float(level.translation[dim]) for dim in dims]},
-    ]
-    return with_extra({"path": level.path, "coordinateTransformations": transforms}, level.extra)
 
 
 def dump_omero(channels: Sequence[Channel], omero: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xomezarr import checks
@@ -185,7 +185,9 @@ def _read_plate_well(raw: Any, lines: Plate, where: str, notes: Notes, *, indexe
 # -- reading wells -----------------------------------------------------------------------------------------
 
 
-def read_well(raw: Any, where: str, notes: Notes) -> Well | None:
+def read_well(
+    raw: Any, where: str, notes: Notes, *, field_rules: Sequence[checks.FieldRule] = checks.FIELD_RULES
+) -> Well | None:
     """Read a well, so far as it can be; None if `notes` names something that prevents it."""
     if not isinstance(raw, Mapping):
         notes.stop("78", where, f"the well is {kind_of(raw)}", "it must be an object that lists images")
@@ -193,7 +195,7 @@ def read_well(raw: Any, where: str, notes: Notes) -> Well | None:
     entries = _entries(raw, "images", "78", where, notes)
     if entries is None:
         return None
-    read = [_read_field(entry, f"{where}.images[{index}]", notes) for index, entry in enumerate(entries)]
+    read = [_read_field(entry, f"{where}.images[{index}]", notes, field_rules) for index, entry in enumerate(entries)]
     fields = tuple(field for field in read if field is not None)
     if len(fields) < len(read):
         return None
@@ -203,7 +205,7 @@ def read_well(raw: Any, where: str, notes: Notes) -> Well | None:
     return well
 
 
-def _read_field(raw: Any, where: str, notes: Notes) -> Field | None:
+def _read_field(raw: Any, where: str, notes: Notes, rules: Sequence[checks.FieldRule]) -> Field | None:
     if not isinstance(raw, Mapping):
         notes.stop("78", where, f"the image is {kind_of(raw)}", "it must be an object with a path")
         return None
@@ -218,7 +220,7 @@ def _read_field(raw: Any, where: str, notes: Notes) -> Field | None:
     # 81 (MUST): the acquisition is an integer
     acquisition = optional(raw, "acquisition", int, "81", where, notes)
     field = Field(path, acquisition, unread(raw, {"path": path, "acquisition": acquisition}))
-    for rule in checks.FIELD_RULES:
+    for rule in rules:
         notes.extend(rule(field, where))
     return field
 

@@ -22,6 +22,7 @@ from xomezarr.transforms import (
     ProjectAxis,
     Rotation,
     Scale,
+    Stored,
     Transform,
     Translation,
 )
@@ -86,8 +87,8 @@ def _numbers(raw: Given, key: str, where: str, notes: Notes) -> tuple[float, ...
 def _matrix(raw: Given, key: str, where: str, notes: Notes) -> list[tuple[float, ...]] | None:
     rows = raw.get(key)
     if not isinstance(rows, list):
-        told = f"it is kept in an array at {raw['path']!r}, which is not read" if "path" in raw else "it is missing"
-        notes.stop(RULE, f"{where}.{key}", told if key not in raw else f"it is {kind_of(rows)}", "give rows of numbers")
+        told = "it is missing" if key not in raw else f"it is {kind_of(rows)}"
+        notes.stop(RULE, f"{where}.{key}", told, "give rows of numbers, or the path of an array that holds them")
         return None
     read = [_numbers({"row": row}, "row", f"{where}.{key}[{index}]", notes) for index, row in enumerate(rows)]
     found = [row for row in read if row is not None]
@@ -143,12 +144,27 @@ def _project_axis(raw: Given, inputs: int, where: str, notes: Notes) -> Transfor
     return ProjectAxis(inputs, read.get("droppedInputs") or (), read.get("createdOutputs") or ())
 
 
+def _stored(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    """Numbers lie in an array; where they stand in the metadata too, those of the array count."""
+    path = raw.get("path")
+    if not isinstance(path, str):
+        told = f"the path is {kind_of(path)}" if "path" in raw else "there is no path"
+        notes.stop(RULE, f"{where}.path", told, "give that of the array that holds its numbers")
+        return None
+    own = ("type", "path", "name", "input", "output")
+    return Stored(raw["type"], path, {key: value for key, value in raw.items() if key not in own})
+
+
 def _affine(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    if "path" in raw:
+        return _stored(raw, inputs, where, notes)
     rows = _matrix(raw, "affine", where, notes)
     return None if rows is None else Affine(np.array(rows))
 
 
 def _rotation(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
+    if "path" in raw:
+        return _stored(raw, inputs, where, notes)
     rows = _matrix(raw, "rotation", where, notes)
     return None if rows is None else Rotation(np.array(rows))
 
@@ -217,6 +233,8 @@ KINDS: Mapping[str, Callable[[Given, int, str, Notes], Transform | None]] = {
     "sequence": _sequence,
     "byDimension": _by_dimension,
     "bijection": _bijection,
+    "displacements": _stored,
+    "coordinates": _stored,
 }
 """How each type is read."""
 
@@ -247,6 +265,8 @@ def dump_transform(transform: Transform) -> dict[str, Any]:
             return {"type": "affine", "affine": transform.values.tolist()}
         case Rotation():
             return {"type": "rotation", "rotation": transform.values.tolist()}
+        case Stored(kind, path, extra):
+            return {"type": kind, "path": path, **extra}
         case Chain(steps):
             return {"type": "sequence", "transformations": [dump_transform(step) for step in steps]}
         case ByDimension(_, parts):

@@ -8,11 +8,13 @@ from typing import Any
 
 from xomezarr import checks
 from xomezarr.checks.labels import LabelRule
+from xomezarr.checks.plates import FieldRule
 from xomezarr.model import Image
 from xomezarr.report import Finding, Severity
 from xomezarr.spec.form import Form
 from xomezarr.spec.forms import FIVE, NAMED, OBJECTS
 from xomezarr.spec.notes import Notes, kind_of
+from xomezarr.spec.systems import SYSTEMS
 from xomezarr.spec.values import with_extra
 
 __all__ = ["OWN_KEYS", "TABLE", "VERSION_RULES", "Version", "beside"]
@@ -75,6 +77,10 @@ class Version:
         What is demanded of the attributes of an image's group as a whole.
     eased
         Rules that it does not have (None), or has as another demand than the versions after it, by number.
+    spelled
+        What else it was called while it was under way, and is read as.
+    field_rules
+        What is demanded of the images of a well.
     """
 
     name: str
@@ -90,6 +96,8 @@ class Version:
     indexed: bool = True
     group_rules: tuple[GroupRule, ...] = ()
     eased: Mapping[str, Severity | None] = field(default_factory=dict)
+    spelled: frozenset[str] = frozenset()
+    field_rules: tuple[FieldRule, ...] = checks.FIELD_RULES
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "written_as", self.written_as or self.name)
@@ -117,7 +125,7 @@ class Version:
         if not self.namespace:
             return attrs
         found: Mapping[str, Any] = attrs[self.namespace]
-        if found.get("version") != self.name:
+        if found.get("version") not in (self.name, *self.spelled):
             told = f"the version is {kind_of(found.get('version'))}"
             notes.error("0.5b", self.place("version"), told, f'write "{self.name}"')
         return found
@@ -218,6 +226,18 @@ TABLE: Mapping[str, Version] = {
             form=OBJECTS,
             label_rules=(*checks.LABEL_RULES, checks.repeated_colors),
             models="v05",
+        ),
+        Version(
+            "0.6",
+            zarr_format=3,
+            namespace="ome",
+            named_in=frozenset(),
+            asked_of={},
+            form=SYSTEMS,
+            label_rules=(*checks.LABEL_RULES, checks.repeated_colors),
+            models="v06",
+            spelled=frozenset({"0.6rc0"}),
+            field_rules=checks.PLAIN_FIELD_RULES,
         ),
     )
 }

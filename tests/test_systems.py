@@ -1,0 +1,534 @@
+"""Coordinate systems, as images have them in OME-Zarr 0.6: read, kept, written, and refused where they cannot be."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from stores import check_same_stores, check_same_trees, group_attributes
+from test_conformance import schema
+from test_spec import BREAKS, finite, flawless, images, json_values, names, positive, unknown
+from zarr.storage import MemoryStore
+
+import xomezarr
+from xomezarr import spec
+from xomezarr.cli import main
+from xomezarr.errors import AxisError, MetadataError, MultipleErrors
+from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale, Systems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+YX = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+AFFINE = {
+    "type": "affine",
+    "affine": [[1.0, 0.25, 3.0], [0.0, 1.0, -2.0]],
+    "input": {"name": "intrinsic"},
+    "output": {"name": "world"},
+    "name": "registered",
+    "theirs": [1],
+}
+
+
+def described(*transforms: dict[str, Any], axes: list[dict[str, Any]] = YX) -> dict[str, Any]:
+    """Return metadata of an image that break no rule, with a system "world" beside that of its levels."""
+    scale = {"type": "scale", "scale": [0.5, 0.25]}
+    coarse = [{"type": "scale", "scale": [1.0, 0.5]}, {"type": "translation", "translation": [0.25, 0.125]}]
+    return {
+        "name": "cells",
+        "coordinateSystems": [
+            {"name": "world", "axes": YX, "of": "stage"},
+            {"name": "intrinsic", "axes": axes, "theirs": 1},
+        ],
+        **({"coordinateTransformations": list(transforms)} if transforms else {}),
+        "datasets": [
+            {"path": "0", "coordinateTransformations": [{**scale, **ends("0"), "name": "finest"}]},
+            {
+                "path": "1",
+                "coordinateTransformations": [{"type": "sequence", "transformations": coarse, **ends("1")}],
+                "theirs": 2,
+            },
+        ],
+        "type": "local_mean",
+        "metadata": {"method": "xomezarr.local_mean"},
+    }
+
+
+def ends(path: str) -> dict[str, Any]:
+    return {"input": {"path": path}, "output": {"name": "intrinsic"}}
+
+
+def build(store: Any, multiscale: dict[str, Any] | None = None, *, version: str = "0.6", dims: str = "yx") -> Any:
+    """Make a store of an image with two levels."""
+    multiscale = described(AFFINE) if multiscale is None else multiscale
+    attrs = {"ome": {"version": version, "multiscales": [multiscale]}}
+    group = zarr.create_group(store, zarr_format=3, attributes=attrs)
+    for path, size in (("0", 32), ("1", 16)):
+        pixels = np.arange(size * size, dtype="uint16").reshape(size, size)
+        group.create_array(path, data=pixels, dimension_names=list(dims))
+    return store
+
+
+def said(store: Any) -> dict[str, Any]:
+    """Return what a store says of its image."""
+    return dict(zarr.open_group(store, mode="r", use_consolidated=False).attrs)["ome"]["multiscales"][0]  # type: ignore[no-any-return, index, call-overload]
+
+
+def opened(store: Any) -> xr.DataTree:
+    return xr.open_datatree(store, engine="omezarr")
+
+
+# -- JSON --------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def systems(draw: st.DrawFn, multiscale: Multiscale) -> Systems:
+    """Draw systems beside that of a multiscale, and what leads to them."""
+    count = len(multiscale.axes)
+    own, *others = draw(st.lists(names, min_size=1, max_size=3, unique=True))
+    kinds: list[dict[str, Any]] = [
+        {"type": "identity"},
+        {"type": "mapAxis", "mapAxis": [*range(1, count), 0]},
+        {"type": "affine", "path": "matrix"},
+        {"type": "displacements", "path": "field", "interpolation": "linear"},
+        {"type": "scale", "scale": [draw(positive) for _ in range(count)]},
+        {"type": "sequence", "transformations": [{"type": "translation", "translation": [draw(finite)] * count}]},
+    ]
+    transforms = [
+        {**draw(st.sampled_from(kinds)), "input": {"name": own}, "output": {"name": other}, **draw(unknown)}
+        for other in others
+    ]
+    made = tuple(
+        CoordinateSystem(
+            other,
+            tuple(Axis(f"{axis.name}'", axis.type, draw(st.none() | names)) for axis in multiscale.axes),
+            draw(unknown),
+        )
+        for other in others
+    )
+    return Systems(own, made, tuple(transforms), draw(unknown), draw(st.integers(0, len(made))))
+
+
+@st.composite
+def placed_images(draw: st.DrawFn) -> Image:
+    """Draw images of 0.6, whose transformations of levels may have keys of their own."""
+    image = draw(images())
+    told = [replace(one, systems=draw(systems(one))) for one in image.multiscales]
+    for index, one in enumerate(told):
+        kept = [draw(unknown) for _ in one.levels]
+        levels = [
+            replace(level, extra=level.extra | ({"coordinateTransformations": [others]} if others else {}))
+            for level, others in zip(one.levels, kept, strict=True)
+        ]
+        told[index] = replace(one, levels=tuple(levels))
+    return replace(image, multiscales=tuple(told))
+
+
+@given(placed_images())
+def test_c6_what_is_written_is_read(image: Image) -> None:
+    written = spec.dump(image, "0.6")
+    assert spec.parse(written) == replace(image, version="0.6")
+    assert spec.parse(json.loads(json.dumps(written))) == replace(image, version="0.6")
+    # findings name nothing of coordinate systems
+    assert not {finding.rule for finding in spec.findings(written)} & {"0.6a", "0.6b", "0.6c", "38", "39"}
+
+
+@given(images())
+def test_c6_an_image_without_systems_comes_back_from_06(image: Image) -> None:
+    there = spec.parse(spec.dump(image, "0.6"))
+    assert {one.systems for one in there.multiscales} == {Systems("physical")}
+    for version in ("0.4", "0.5"):
+        assert spec.parse(spec.dump(there, version)) == spec.parse(spec.dump(image, version))
+
+
+@given(placed_images())
+def test_c7_versions_before_06_refuse_what_they_cannot_hold(image: Image) -> None:
+    more = [one for one in image.multiscales if one.systems is not None and one.systems.others]
+    for version in ("0.4", "0.5"):
+        if not more:
+            spec.dump(image, version)
+            continue
+        with pytest.raises(MetadataError, match=r'coordinate systems beside .*; give version="0\.6"'):
+            spec.dump(image, version)
+
+
+@given(st.data())
+def test_c7_any_json_in_any_place_gives_findings_and_no_other_error(data: st.DataObject) -> None:
+    """Fuzzing: one value anywhere in good metadata is replaced by any JSON, or removed."""
+    attrs = {"ome": {"version": "0.6", "multiscales": [deepcopy(described(AFFINE))]}}
+    node: Any = attrs["ome"]["multiscales"]
+    while True:
+        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+        if isinstance(node[key], dict | list) and node[key] and data.draw(st.booleans()):
+            node = node[key]
+            continue
+        if data.draw(st.booleans()):
+            del node[key]
+        else:
+            node[key] = data.draw(json_values)
+        break
+    found = spec.findings(attrs)
+    try:
+        image = spec.parse(attrs)
+    except MetadataError:
+        assert any(finding.severity == "error" for finding in found)
+    else:
+        assert spec.parse(spec.dump(image, "0.6")) == image
+
+
+def in_systems(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata of 0.5 in the form of 0.6."""
+    for multiscale in metadata["multiscales"]:
+        multiscale["coordinateSystems"] = [{"name": "intrinsic", "axes": multiscale.pop("axes")}]
+        for dataset in multiscale["datasets"]:
+            steps = dataset["coordinateTransformations"]
+            (scale, *moved) = steps
+            made = {"type": "sequence", "transformations": steps} if moved else scale
+            dataset["coordinateTransformations"] = [{**made, **ends(dataset.get("path"))}]
+    return {"ome": {"version": "0.6", **metadata}}
+
+
+# what breaks the axes, the name, the method and the rendering does so by the same rules
+ALIKE = [
+    case
+    for case in BREAKS
+    if case[2].startswith(("multiscales[0].axes[", "omero")) or case[0] in ("8", "19", "20", "34", "36", "37")
+]
+
+
+def test_flawless_metadata_of_05_are_so_in_06() -> None:
+    assert spec.findings(in_systems(flawless()), strict=True) == []
+
+
+@pytest.mark.parametrize(("rule", "severity", "place", "read", "change"), ALIKE)
+def test_rules_of_axes_and_channels_are_those_of_05(
+    rule: str, severity: str, place: str, read: bool, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    metadata = flawless()
+    change(metadata)
+    found = spec.findings(in_systems(metadata))
+    where = place.replace("multiscales[0].axes", "multiscales[0].coordinateSystems[0].axes")
+    assert (rule, severity, f"ome.{where}") in {(one.rule, one.severity, one.location) for one in found}
+
+
+# -- the rules of 0.6, each broken alone by a store -------------------------------------------------------------
+
+
+def put(*path: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what puts a value at a place in a multiscale: keys and indices, then the value."""
+    *keys, last, value = path
+
+    def change(multiscale: Any) -> None:
+        for key in keys:
+            multiscale = multiscale[key]
+        if isinstance(multiscale, list) and last == len(multiscale):
+            multiscale.append(value)
+        else:
+            multiscale[last] = value
+
+    return change
+
+
+LEVEL = ("datasets", 1, "coordinateTransformations")
+WHOLE = ("coordinateTransformations", 0)
+WORLD = {"name": "world", "axes": YX}
+
+# rule, place, whether the image is read nevertheless, what breaks the rule
+BROKEN: list[tuple[str, str, bool, Callable[[dict[str, Any]], None]]] = [
+    ("0.6a", "coordinateSystems", False, put("coordinateSystems", {})),
+    ("0.6a", "coordinateSystems", False, put("coordinateSystems", [WORLD])),
+    ("0.6a", "coordinateSystems[2].name", False, put("coordinateSystems", 2, WORLD)),
+    ("0.6a", "coordinateSystems[2].name", False, put("coordinateSystems", 2, {"axes": YX})),
+    ("0.6a", "coordinateSystems[2].name", False, put("coordinateSystems", 2, {"name": 1, "axes": YX})),
+    ("0.6a", "coordinateSystems[2]", False, put("coordinateSystems", 2, "stage")),
+    ("14", "coordinateSystems[2]", False, put("coordinateSystems", 2, {"name": "stage"})),
+    ("0.6b", "datasets[1].coordinateTransformations", False, put(*LEVEL, [])),
+    ("0.6b", "datasets[1].coordinateTransformations", False, put(*LEVEL, {})),
+    ("0.6b", "datasets[1].coordinateTransformations", True, put(*LEVEL, 1, {"type": "identity", **ends("1")})),
+    ("0.6b", "datasets[1].coordinateTransformations[0].input.path", True, put(*LEVEL, 0, "input", {"path": "2"})),
+    ("0.6b", "datasets[1].coordinateTransformations[0].input", True, put(*LEVEL, 0, "input", {"name": "1"})),
+    ("0.6b", "datasets[1].coordinateTransformations[0].input", True, put(*LEVEL, 0, "input", "1")),
+    ("0.6b", "datasets[1].coordinateTransformations[0].output.name", False, put(*LEVEL, 0, "output", WORLD)),
+    ("0.6b", "datasets[1].coordinateTransformations[0].output", True, put(*LEVEL, 0, "output", {})),
+    (
+        "0.6b",
+        "datasets[1].coordinateTransformations[0]",
+        False,
+        put(*LEVEL, 0, {"type": "mapAxis", "mapAxis": [1, 0], **ends("1")}),
+    ),
+    (
+        "0.6b",
+        "datasets[1].coordinateTransformations[0]",
+        True,
+        put(*LEVEL, 0, "transformations", [{"type": "scale", "scale": [1.0, 0.5]}, {"type": "identity"}]),
+    ),
+    (
+        "39",
+        "datasets[1].coordinateTransformations[0]",
+        False,
+        put(*LEVEL, 0, {"type": "scale", "scale": [1.0], **ends("1")}),
+    ),
+    ("0.6c", "coordinateTransformations[0].input", True, put(*WHOLE, "input", {"name": "world"})),
+    ("0.6c", "coordinateTransformations[0].input", True, put(*WHOLE, "input", "intrinsic")),
+    ("0.6c", "coordinateTransformations[0].output", True, put(*WHOLE, "output", {"name": "intrinsic"})),
+    ("0.6c", "coordinateTransformations[0].output", True, put(*WHOLE, "output", {"name": "stage"})),
+    ("0.6c", "coordinateTransformations", False, put("coordinateTransformations", {})),
+    ("38", "coordinateTransformations[1]", True, put("coordinateTransformations", 1, {**AFFINE, "type": None})),
+    ("27", "coordinateTransformations[0].type", True, put(*WHOLE, "type", "warp")),
+    ("39", "coordinateTransformations[0].affine", True, put(*WHOLE, "affine", "matrix")),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "place", "read", "change"), BROKEN, ids=[f"{n}-{case[0]}" for n, case in enumerate(BROKEN)]
+)
+def test_breaking_one_rule_gives_that_finding_alone(
+    rule: str, place: str, read: bool, change: Callable[[dict[str, Any]], None]
+) -> None:
+    multiscale = deepcopy(described(AFFINE))
+    change(multiscale)
+    store = build(MemoryStore(), multiscale)
+    (finding,) = xomezarr.validate(store)
+    assert (finding.rule, finding.severity, finding.location) == (rule, "error", f"ome.multiscales[0].{place}")
+    if read:
+        assert opened(store).omezarr.version == "0.6"
+    else:
+        with pytest.raises(MetadataError, match=f"rule {rule}"):
+            opened(store)
+
+
+def test_nothing_is_wrong_with_what_breaks_no_rule() -> None:
+    assert list(xomezarr.validate(build(MemoryStore()), strict=True)) == []
+    assert xomezarr.validate(build(MemoryStore(), version="0.6rc0"), strict=True).version == "0.6"
+
+
+def test_rule_79_images_of_wells_have_more_names() -> None:
+    for path, rules in {"a_b-c.d": [], "é": ["79"], "__a": ["79"], "...": ["92"], "a b": ["79"]}.items():
+        attrs = {"ome": {"version": "0.6", "well": {"images": [{"path": path}]}}}
+        assert [finding.rule for finding in spec.findings(attrs)] == rules, path
+        assert schema("0.6", "well").is_valid(attrs) == (not rules)
+
+
+# -- images ------------------------------------------------------------------------------------------------
+
+
+def test_levels_lie_where_their_transformations_say(tmp_path: Path) -> None:
+    tree = opened(build(tmp_path / "a.zarr"))
+    assert [axis.unit for axis in tree.omezarr.axes] == ["micrometer"] * 2
+    np.testing.assert_array_equal(tree.omezarr.level(0).x, np.arange(32) * 0.25)
+    np.testing.assert_array_equal(tree.omezarr.level(1).y, np.arange(16) * 1.0 + 0.25)
+
+
+PATHED = {**{key: value for key, value in AFFINE.items() if key != "affine"}, "path": "matrix"}
+FIELD = {**PATHED, "type": "displacements"}
+
+
+@pytest.mark.parametrize(
+    "multiscale",
+    [described(AFFINE), described(PATHED), described(FIELD), described()],
+    ids=["affine", "in an array", "field", "none"],
+)
+@pytest.mark.parametrize("version", ["0.6", "0.6rc0"])
+def test_c6_systems_are_kept(tmp_path: Path, multiscale: dict[str, Any], version: str) -> None:
+    """Matrices in arrays are judged by our rules alone: ome-zarr-models does not read them."""
+    store, copy = build(tmp_path / "a.zarr", multiscale, version=version), tmp_path / "b.zarr"
+    written = opened(store).omezarr.to_zarr(copy)
+    assert written.omezarr.version == "0.6"
+    assert said(copy) == multiscale
+    check_same_trees(opened(copy), opened(store), attrs=version == "0.6")
+    assert xomezarr.validate(copy, strict=True).valid
+
+
+def test_c6_systems_are_kept_where_pixels_are_taken_out(tmp_path: Path) -> None:
+    tree = opened(build(tmp_path / "a.zarr")).omezarr.isel(x=slice(4, 20))
+    tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    found, expected = said(tmp_path / "b.zarr"), described(AFFINE)
+    assert found["coordinateSystems"] == expected["coordinateSystems"]
+    assert found["coordinateTransformations"] == expected["coordinateTransformations"]
+    assert opened(tmp_path / "b.zarr").omezarr.level(0).x[0] == 1.0
+
+
+def test_axes_that_count_pixels_are_read_and_written_as_axes_of_space(tmp_path: Path) -> None:
+    array = [{"name": name, "type": "array"} for name in "ij"]
+    tree = opened(build(tmp_path / "a.zarr", described(AFFINE, axes=array), dims="ij"))
+    assert [axis.type for axis in tree.omezarr.axes] == ["array", "array"]
+    spec.check({"ome": tree.attrs["ome"]}, "0.6")
+    with pytest.raises(MultipleErrors, match="say which others are"):
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    tree.omezarr.to_zarr(tmp_path / "b.zarr", axes={"i": "space", "j": "space"})
+    assert said(tmp_path / "b.zarr")["coordinateTransformations"] == [AFFINE]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c7_systems_are_refused_before_06(tmp_path: Path, version: str) -> None:
+    tree = opened(build(tmp_path / "a.zarr"))
+    with pytest.raises(MetadataError, match=r"'cells' has .*\('world'\).*version=\"0\.6\".*level\(0\)"):
+        tree.omezarr.to_zarr(tmp_path / "b.zarr", version=version)
+    assert not (tmp_path / "b.zarr").exists()
+    tree.omezarr.level(0).omezarr.to_zarr(tmp_path / "b.zarr", version=version)  # the cure
+    assert opened(tmp_path / "b.zarr").omezarr.version == version
+
+
+def test_c7_other_units_and_axes_are_refused(tmp_path: Path) -> None:
+    tree = opened(build(tmp_path / "a.zarr"))
+
+    def in_nanometers(level: xr.Dataset) -> xr.Dataset:
+        converted = {name: da.omezarr.to_units("nm") for name, da in level.data_vars.items()}
+        return xr.Dataset(converted, attrs=level.attrs)
+
+    changed = tree.map_over_datasets(in_nanometers)
+    with pytest.raises(AxisError, match=r"'world', to which lead transformations from y in micrometer, x in micro"):
+        changed.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+    # one unit may be spelled in several ways
+    spelled = build(tmp_path / "c.zarr", described(AFFINE, axes=[{**axis, "unit": "µm"} for axis in YX]))
+    opened(spelled).omezarr.to_zarr(tmp_path / "d.zarr")
+    assert said(tmp_path / "d.zarr")["coordinateTransformations"] == [AFFINE]
+
+
+def test_c6_systems_are_kept_by_what_changes_a_store(tmp_path: Path) -> None:
+    store = build(tmp_path / "a.zarr")
+    labels = (opened(store).omezarr.level(0) > 9).astype("uint8").rename("nuclei")
+    labels.omezarr.to_labels(store, "nuclei")
+    assert said(store) == described(AFFINE)
+    assert xomezarr.validate(store).valid
+    assert opened(store / "labels/nuclei").omezarr.version == "0.6"
+    assert main(["scale", str(store), "--in-place", "--downscale", "2", "--max-layer", "1"]) == 0
+    found = said(store)
+    for key in ("coordinateSystems", "coordinateTransformations", "name"):
+        assert found[key] == described(AFFINE)[key]
+    assert xomezarr.validate(store).valid
+
+
+def test_c7_what_changes_a_store_refuses_other_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = build(tmp_path / "a.zarr")
+    before = group_attributes(store)
+    assert main(["scale", str(store), "--in-place", "--units", "nm"]) != 0
+    assert "to which lead transformations from y in micrometer" in capsys.readouterr().err
+    assert group_attributes(store) == before
+
+
+def test_a_plain_array_gets_the_version_that_is_asked(tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "a.zarr", zarr_format=3)
+    group.create_array("raw", data=np.zeros((32, 32), "uint8"), chunks=(16, 16))
+    asked = ["scale", str(tmp_path / "a.zarr/raw"), "--axes", "yx", "--in-place", "--version"]
+    assert main([*asked, "0.4"]) != 0
+    assert main([*asked, "0.6"]) == 0
+    assert xomezarr.validate(tmp_path / "a.zarr").version == "0.6"
+    assert xomezarr.validate(tmp_path / "a.zarr").valid
+    # then it is that of the image
+    assert main([*asked, "0.5"]) != 0
+    assert main(asked[:-1]) == 0
+    assert opened(tmp_path / "a.zarr").omezarr.version == "0.6"
+
+
+def test_scaling_and_converting_into_another_store_say_what_stays_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = build(tmp_path / "a.zarr")
+    assert main(["scale", str(store), str(tmp_path / "b.zarr")]) == 0
+    assert "coordinate systems 'world', which are not copied" in capsys.readouterr().err
+    assert [system["name"] for system in said(tmp_path / "b.zarr")["coordinateSystems"]] == ["physical"]
+    assert main(["convert", str(store), str(tmp_path / "c.zarr")]) == 0
+    assert "coordinate systems 'world', which are not converted" in capsys.readouterr().err
+
+
+# -- what is written ---------------------------------------------------------------------------------------
+
+
+def cells(**attrs: Any) -> xr.DataArray:
+    pixels = np.random.default_rng(6).integers(0, 4000, (2, 40, 48), dtype="uint16")
+    da = xr.DataArray(pixels, dims=("c", "y", "x"), name="cells", attrs=attrs)
+    da = da.omezarr.assign_grid(scale={"y": 0.5, "x": 0.25}, translation={"x": 3.0}, units="um")
+    return da.omezarr.assign_channels(["DNA", "ER"])  # type: ignore[no-any-return]
+
+
+def with_labels() -> xr.Dataset:
+    image = cells(beside=1)
+    return xr.Dataset({"cells": image, "nuclei": (image[0] > 2000).astype("int32").drop_vars("c", errors="ignore")})
+
+
+def write_image(store: Path) -> None:
+    with_labels().omezarr.to_zarr(store, version="0.6", levels=2, image="cells", colors={"nuclei": {1: "red"}})
+
+
+def write_plate(store: Path) -> None:
+    wells = {("A", 1): [cells(), cells()], ("B", 2): [cells()]}
+    xomezarr.write_plate(wells, store, name="screen", version="0.6", levels=2)
+
+
+def write_collection(store: Path) -> None:
+    xomezarr.write_collection({"a": cells(), "b": cells()}, store, version="0.6", levels=2)
+
+
+WRITERS = {"image": write_image, "plate": write_plate, "collection": write_collection}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_the_judges_find_nothing_wrong_with_what_is_written(tmp_path: Path, kind: str) -> None:
+    store, copy = tmp_path / "a.zarr", tmp_path / "b.zarr"
+    WRITERS[kind](store)
+    report = xomezarr.validate(store, strict=True)
+    assert report.valid, report
+    assert report.version == "0.6"
+    judged = 0
+    for path, group in [("", zarr.open_group(store, mode="r")), *zarr.open_group(store, mode="r").members(None)]:
+        attrs = dict(group.attrs)
+        for key, name in {"multiscales": "image", "image-label": "label", "plate": "plate", "well": "well"}.items():
+            if key in attrs.get("ome", {}):
+                judged += 1
+                told = [error.message for error in schema("0.6", name).iter_errors(attrs)]
+                assert not told, (path, told)
+        if isinstance(group, zarr.Array) and "xomezarr" not in path:
+            assert group.metadata.dimension_names is not None
+    assert judged
+    # and another version holds it too, from where it comes back
+    tree = opened(store)
+    tree.omezarr.to_zarr(copy)
+    check_same_stores(store, copy)
+    check_same_trees(opened(store), opened(copy))
+    for version in ("0.4", "0.5"):
+        tree.omezarr.to_zarr(copy, version=version, mode="w")
+        opened(copy).omezarr.to_zarr(tmp_path / f"{version}.zarr", version="0.6")
+        check_same_stores(store, tmp_path / f"{version}.zarr")
+        check_same_trees(opened(store), opened(tmp_path / f"{version}.zarr"))
+
+
+def test_c6_an_image_comes_back_as_it_was(tmp_path: Path) -> None:
+    image = cells(beside=1)
+    image.omezarr.to_zarr(tmp_path / "a.zarr", version="0.6", levels=2)
+    found = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr").load()
+    for dim in ("y", "x"):
+        del found[dim].attrs["scale"]
+        image[dim].attrs.pop("scale", None)
+    xr.testing.assert_identical(found, image)
+
+
+def test_a_translation_of_zero_is_left_out(tmp_path: Path) -> None:
+    cells().omezarr.to_zarr(tmp_path / "a.zarr", version="0.6", levels=1)
+    (dataset,) = said(tmp_path / "a.zarr")["datasets"]
+    moved = dataset["coordinateTransformations"]
+    assert [one["type"] for one in moved] == ["sequence"]
+    assert moved[0]["transformations"][1] == {"type": "translation", "translation": [0.0, 0.0, 3.0]}
+    placed = cells().omezarr.assign_grid(translation={"x": 0.0})
+    placed.omezarr.to_zarr(tmp_path / "b.zarr", version="0.6", levels=1)
+    (dataset,) = said(tmp_path / "b.zarr")["datasets"]
+    assert dataset["coordinateTransformations"] == [
+        {"type": "scale", "scale": [1.0, 0.5, 0.25], "input": {"path": "0"}, "output": {"name": "physical"}}
+    ]
+
+
+def test_the_command_line_writes_06(tmp_path: Path) -> None:
+    cells().omezarr.to_zarr(tmp_path / "a.zarr", levels=1)
+    assert main(["convert", str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), "--version", "0.6"]) == 0
+    assert opened(tmp_path / "b.zarr").omezarr.version == "0.6"
+    assert main(["validate", str(tmp_path / "b.zarr")]) == 0
