@@ -295,7 +295,7 @@ def _members_in(tree: xr.DataTree, described: OmeXml | None, faults: list[OmeZar
     if not there:
         faults.append(CollectionError("the tree has no images; open it again: xomezarr.open_collection(store)"))
     paths = [*(path for path in listed if path in there), *(path for path in there if path not in listed)]
-    check_nothing_else(tree, [""], faults)
+    check_nothing_else(tree, there, [""], faults)
     members: dict[str, Member] = {}
     taken: dict[str, str] = {path.lower(): path for path in listed}
     for path, known in members_in(tree, paths, CollectionError):

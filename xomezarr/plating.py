@@ -393,10 +393,10 @@ def _images_in(
             attrs = group_attrs(node)
             is_said = "well" in spec.kinds(attrs)
             wells[own] = spec.parse_well(attrs) if is_said else Well((), extra=spec.others(attrs))
-    check_nothing_else(tree, ["", *paths], faults)
+    there = images(tree)
+    check_nothing_else(tree, there, ["", *paths], faults)
     found: dict[Place, Member] = {}
     wrong: list[OmeZarrError] = []
-    there = images(tree)
     for path, known in members_in(tree, there, PlateError):
         well, _, field = path.rpartition("/")
         names = paths.get(well, well).split("/")
