@@ -25,7 +25,6 @@ from xomezarr.pyramid import VARIABLE, own_attrs
 from xomezarr.read import asked_at_once
 from xomezarr.store import is_local, publish, resolve
 from xomezarr.tree import check_image, labels, levels, without_place
-from xomezarr.wells import without_added
 from xomezarr.write import check_codecs, consolidate, deferred, fill, told_of_sources
 
 __all__ = [
@@ -132,7 +131,8 @@ class _Array(Member):
             yield of_label.image
 
     def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
-        return replace(self, da=mark(self.da))
+        of_labels = {name: replace(of_label, image=mark(of_label.image)) for name, of_label in self.labels.items()}
+        return replace(self, da=mark(self.da), labels=of_labels)
 
     def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
         return plan_image(self.da, target, [], labels=self.labels, extra=self.attrs, **options)
@@ -157,11 +157,8 @@ class _Tree(Member):
             yield from of_label
 
     def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
-        def marked(levels: Sequence[xr.DataArray]) -> tuple[xr.DataArray, ...]:
-            return tuple(mark(without_added(level)) for level in levels)
-
-        of_labels = {name: (node, marked(own)) for name, (node, own) in self.labels.items()}
-        return replace(self, levels=marked(self.levels), labels=of_labels)
+        of_labels = {name: (node, [*map(mark, own)]) for name, (node, own) in self.labels.items()}
+        return replace(self, levels=[*map(mark, self.levels)], labels=of_labels)
 
     def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
         if making := [name for name in options if name in OF_LEVELS and options[name] is not None]:

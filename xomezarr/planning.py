@@ -448,7 +448,8 @@ def _plan_tree(
     with collecting(faults):
         check_assumed(*levels)
     with collecting(faults):
-        sidecar.check_plain({key: value for key, value in extra.items() if key != "ome"}, spec.KEYS)
+        if known is None:  # what was read is as JSON has it
+            sidecar.check_plain({key: value for key, value in extra.items() if key != "ome"}, spec.KEYS)
     base = _named(levels[0], name, faults)
     if label is not None:  # what is asked of the image's dimensions counts where the labels have them
         axes = axes and {dim: kind for dim, kind in axes.items() if dim in base.dims}
@@ -469,7 +470,8 @@ def _plan_tree(
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
-        else (first.name if first and first.name else target.default_name),
+        # what is a part of something else is called by where it is now
+        else (first.name if first and first.name and not target.path else target.default_name),
         _axes(described[0], first),
         _levels(level_plans, first),
         first.type if first else remembered,
