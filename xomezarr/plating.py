@@ -101,9 +101,10 @@ def write_plate(
     ----------
     wells
         By row and column, such as ``("A", "1")``: the images of the well, as a list (fields 0, 1, …) or by the names
-        of fields; or the tree of a well. An image is a DataArray, a Dataset of an image and its labels, or an image's
-        tree, whose levels are written as they stand. A scalar coordinate `acquisition` is the id of the run that took
-        it.
+        of fields; or the tree of a well, with what the well says. An image is a DataArray, a Dataset of an image and
+        its labels, or an image's tree, whose levels are written as they stand. A scalar coordinate `acquisition` is
+        the id of the run that took it. The coordinates `row`, `column` and `field` that `open_plate` adds are not
+        written.
     store
         A path, a URL that fsspec knows, or a store of zarr or obstore.
     name
@@ -168,7 +169,7 @@ def write_plate_tree(
     """Write the tree of a plate as it stands: all images that it holds, with what plate and wells say.
 
     Images of which others were taken to be like one that was opened are opened now, as `plate.opened` does. Of images
-    that were taken away plate and wells say nothing; rows and columns stay.
+    that were taken away plate and wells say nothing, and fields are counted anew; rows, columns and runs stay.
 
     Parameters
     ----------
