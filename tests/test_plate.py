@@ -1403,13 +1403,12 @@ def test_an_opened_image_goes_back_to_its_place(plate: Path, tmp_path: Path) -> 
     for store in (plate, tmp_path / "other.zarr"):
         found = xomezarr.open_plate(store)["A/2/1"].omezarr.levels[0]
         np.testing.assert_array_equal(found, image(4) + 1)
-    # what the array says of its place is made true
-    done.omezarr.to_plate(plate, row="H", field="x", levels=2)
-    for found in (
-        xomezarr.open_plate(plate, check=True)["H/2/x"].omezarr.levels[0],
-        open_tree(plate, group="H/2/x").omezarr.levels[0],
-    ):
-        assert [found.coords[name].item() for name in PLACES[:3]] == ["H", "2", "x"]
+    # what the array itself says of its place is made true, and what opening the plate added is not written
+    done.assign_coords(row="A", field=1).omezarr.to_plate(plate, row="H", field="x", levels=2)
+    found = xomezarr.open_plate(plate, check=True)["H/2/x"].omezarr.levels[0]
+    assert [found.coords[name].item() for name in PLACES[:3]] == ["H", "2", "x"]
+    found = open_tree(plate, group="H/2/x").omezarr.levels[0]
+    assert {name: found.coords[name].item() for name in PLACES if name in found.coords} == {"row": "H", "field": "x"}
     check_agrees(plate)
 
 
@@ -2175,15 +2174,17 @@ LABEL_DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("uint", "int") for bits i
         min_size=1,
         max_size=3,
     ),
+    runs=st.none() | st.lists(st.sampled_from([2, 4]), min_size=9, max_size=9),
     taken=st.sets(st.integers(0, 8), max_size=4),
     version=st.sampled_from(VERSIONS),
     check=st.booleans(),
 )
 def test_a_tree_of_which_images_were_taken_away_is_the_plate_of_the_others(
-    wells: dict[Any, dict[str, str | None]], taken: set[int], version: str, check: bool
+    wells: dict[Any, dict[str, str | None]], runs: list[int] | None, taken: set[int], version: str, check: bool
 ) -> None:
     def one(number: int, dtype: str | None) -> Any:
         da = small_image(number % 3).rename(f"image {number}").assign_attrs(number=number)
+        da = da if runs is None else da.assign_coords(acquisition=runs[number])
         labels = {} if dtype is None else {"labels": (da > 2).astype(dtype)}
         return xr.Dataset({"image": da, **labels}, attrs={"number": number})
 
@@ -2195,6 +2196,7 @@ def test_a_tree_of_which_images_were_taken_away_is_the_plate_of_the_others(
         "name": "screen",
         "version": version,
         "levels": 2,
+        "acquisitions": runs and {2: {"name": "before"}, 4: {"name": "after"}},
     }
     store, copy, expected = MemoryStore(), MemoryStore(), MemoryStore()
     xomezarr.write_plate(given, store, **options)
@@ -2203,9 +2205,12 @@ def test_a_tree_of_which_images_were_taken_away_is_the_plate_of_the_others(
     gone = {place for number, place in enumerate(places) if number in taken}
     if len(gone) == len(places):
         gone.pop()
-    for (row, column), field in gone:
-        del tree[f"{row}/{column}"][field]
     left = {well: {f: da for f, da in of.items() if (well, f) not in gone} for well, of in given.items()}
+    for (row, column), field in gone:
+        if left[row, column]:
+            del tree[f"{row}/{column}"][field]
+    for row, column in (well for well, of in left.items() if not of):
+        del tree[row][str(column)]
     tree.omezarr.to_zarr(copy)
     xomezarr.write_plate({well: of for well, of in left.items() if of}, expected, **options)
     check_same_trees(*(xomezarr.open_plate(place, check=True) for place in (expected, copy)))
@@ -2215,12 +2220,15 @@ def test_a_tree_of_which_images_were_taken_away_is_the_plate_of_the_others(
 def test_a_filtered_tree_is_written_as_it_is(tmp_path: Path, version: str) -> None:
     store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
     full_plate(store, version)
+    for field in (8, 9):  # a well of three images, which is left out
+        image(8).assign_coords(acquisition=5).omezarr.to_plate(store, row="A", column=1, field=field, levels=1)
     tree = xomezarr.open_plate(store).filter(lambda node: not node.path.startswith(("/B", "/A/1/")))
     tree.omezarr.to_zarr(copy)
-    plate = check_agrees(copy)
+    plate = check_agrees(copy, strict=False)  # a run without images has no number of them
     assert [well.path for well in plate.wells] == ["A/12"]
     assert [row.name for row in plate.rows] == list("ABC")
-    assert (plate.field_count, len(plate.acquisitions or ())) == (2, 2)
+    assert plate.field_count == 2
+    assert {run.id: run.maximum_field_count for run in plate.acquisitions or ()} == {3: None, 5: 2}
     before, after = (xomezarr.open_plate(place, check=True)["A/12"] for place in (store, copy))
     check_same_trees(before, after)
 
@@ -2271,7 +2279,7 @@ def test_arrays_datasets_and_trees_make_one_plate(tmp_path: Path, version: str) 
     for number, level in enumerate(tree.omezarr.levels):
         testing.assert_identical(found["A/1/2"].omezarr.level(number).drop_vars(PLACES[:3]), level)
     assert [len(found[f"A/1/{number}"].omezarr.levels) for number in range(3)] == [1, 1, 3]
-    assert list(found["C/3"]) == ["7", "left"]
+    assert list(found["C/3"]) == list(well) == ["left", "7"]
     for field in ("left", "7"):
         before = xomezarr.open_plate(store, check=True)[f"B/2/{field}"]
         for dim in ("row", "column"):
@@ -2519,3 +2527,165 @@ def test_c6_what_was_not_read_of_images_is_written_or_told(tmp_path: Path, call:
         for column in (1, 2)
     )
     assert kept != any("labels" in str(warning.message) for warning in told)
+
+
+def small_plate(store: Any, version: str = "0.4", **options: Any) -> None:
+    """Write a plate of two wells, the first of them of two fields."""
+    wells = {("A", 1): [small_image(0), small_image(1)], ("B", 2): [small_image(2)]}
+    xomezarr.write_plate(wells, store, version=version, levels=1, **options)
+
+
+def test_an_image_that_is_moved_to_another_run_is_counted_there(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    images = [small_image(seed).assign_coords(acquisition=seed) for seed in (0, 1)]
+    xomezarr.write_plate({("A", 1): images}, store, version=version, levels=1)
+    tree = xomezarr.open_plate(store)
+    level = tree["A/1/1/0"]
+    level.dataset = level.to_dataset().assign_coords(acquisition=0)
+    tree.omezarr.to_zarr(copy)
+    plate = check_agrees(copy, strict=False)
+    assert {run.id: run.maximum_field_count for run in plate.acquisitions or ()} == {0: 2, 1: None}
+
+
+def test_c6_the_tree_of_a_well_is_written_with_what_the_well_says(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    full_plate(store, version)
+    well = xomezarr.open_plate(store)["B/2"]
+    well.attrs["medium"] = "agar"
+    xomezarr.write_plate({("B", "2"): well, ("C", 3): well}, copy, version=version)
+    check_agrees(copy)
+    expected, found = attrs_of(store, "B/2"), [attrs_of(copy, path) for path in ("B/2", "C/3")]
+    assert found == [{**expected, "medium": "agar"}] * 2
+    one = xomezarr.open_plate(copy, check=True)
+    for path in ("B/2", "C/3"):
+        for field in ("left", "7"):
+            before = xomezarr.open_plate(store, check=True)[f"B/2/{field}"].omezarr
+            assert one[f"{path}/{field}"].omezarr.name == before.name
+            assert [*one[f"{path}/{field}"].omezarr.labels] == [*before.labels]
+
+
+def test_c7_what_a_well_has_no_place_for_is_named(plate: Path, tmp_path: Path) -> None:
+    well = xomezarr.open_plate(plate)["A/1"]
+    well.dataset = well.to_dataset().assign(counts=("field", [1, 2]))
+    well["deep/er"] = small_image(0).omezarr.pyramid(levels=1)
+    well["0/table"] = xr.Dataset({"counts": ("field", [1, 2])})
+    with pytest.raises(MultipleErrors) as raised:
+        xomezarr.write_plate({("A", 1): well, ("A", 2): xomezarr.open_plate(plate)["A/2"]}, tmp_path / "new.zarr")
+    told = str(raised.value)
+    for part in (
+        "well A/1: the tree has the variables 'counts' beside its images, and there is no place for them in the store; "
+        "take them out: tree.dataset = tree.to_dataset().drop_vars(['counts'])",
+        "well A/1, field deep/er: it is no row, column and field",
+        "well A/1, field 0: the node 'table' belongs to no level and to no labels of the image",
+    ):
+        assert part in told, told
+    assert len(raised.value.exceptions) == 3
+    assert not (tmp_path / "new.zarr").exists()
+
+
+def test_a_run_that_only_a_well_names_is_one_of_the_plate(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    full_plate(store, version)
+    tree = xomezarr.open_plate(store, drop_variables="acquisition")
+    xomezarr.write_plate({("B", 2): tree["B/2"]}, copy, version=version)
+    assert [run.id for run in check_agrees(copy).acquisitions or ()] == [3, 5]
+
+
+def test_c6_two_images_at_one_place_are_an_error(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    small_plate(store, version)
+    (store / "A" / "1").rename(store / "first")
+    document = document_of(store, version)
+    overwrite(document, document.read_text().replace('"A/1"', '"first"'))
+    tree = xomezarr.open_plate(store)
+    tree["A/1/0"] = small_image(7).omezarr.pyramid(levels=1)
+    with (
+        pytest.warns(PlateWarning, match="'first' is 'A/1'"),
+        pytest.raises(PlateError, match="there is another image at 'A/1/0'; give one of them another field"),
+    ):
+        tree.omezarr.to_zarr(copy)
+    assert not copy.exists()
+    tree["A/1/7"] = tree["A/1/0"]
+    del tree["A/1"]["0"]
+    with pytest.warns(PlateWarning, match="'first' is 'A/1'"):
+        tree.omezarr.to_zarr(copy)
+    found = xomezarr.open_plate(copy, check=True)
+    assert [*found["A/1"]] == ["0", "1", "7"]
+    for field, seed in (("0", 0), ("7", 7)):
+        np.testing.assert_array_equal(found[f"A/1/{field}/0"]["image"], small_image(seed))
+    with pytest.raises(PlateError, match="there is another image at 'A/1/0'"):
+        xomezarr.write_plate({("A", 1): [small_image(0)], ("A", "1"): [small_image(1)]}, tmp_path / "other.zarr")
+
+
+@pytest.mark.parametrize("own", ["monday", 7])
+@pytest.mark.parametrize("check", [False, True])
+def test_c6_a_coordinate_of_the_image_is_no_run_where_its_well_names_none(
+    tmp_path: Path, version: str, own: Any, check: bool
+) -> None:
+    store, copy, well = (tmp_path / f"{name}.zarr" for name in ("plate", "copy", "well"))
+    small_plate(store, version)
+    named = small_image(0).assign_coords(acquisition=own)
+    for path in ("A/1/0", "B/2/0"):
+        shutil.rmtree(store / path)
+        named.omezarr.to_zarr(store / path, levels=1, version=version)
+    tree = xomezarr.open_plate(store, check=check)
+    tree.omezarr.to_zarr(copy)
+    check_same_stores(store, copy)
+    assert check_agrees(copy).acquisitions is None
+    xomezarr.write_plate({("B", 2): tree["B/2"]}, well, version=version)
+    assert check_agrees(well).acquisitions is None
+    assert open_tree(well, group="B/2/0").omezarr.level(0).coords["acquisition"].item() == own
+
+
+def test_an_image_without_a_name_is_called_by_the_place_that_it_is_moved_to(tmp_path: Path, version: str) -> None:
+    store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
+    images = [small_image(0).rename(None), small_image(1).rename("cells")]
+    xomezarr.write_plate({("A", 1): images}, store, version=version, levels=1)
+    tree = xomezarr.open_plate(store)
+    tree["B/2/5"], tree["B/2/6"] = tree["A/1/0"], tree["A/1/1"]
+    tree.omezarr.to_zarr(copy)
+    found = xomezarr.open_plate(copy, check=True)
+    paths = ("A/1/0", "A/1/1", "B/2/5", "B/2/6")
+    names = [image.multiscale.name for path in paths if (image := found[path].omezarr.metadata) is not None]
+    assert names == ["A/1/0", "cells", "B/2/5", "cells"]
+    assert [found[path].omezarr.name for path in paths] == [None, "cells", None, "cells"]
+
+
+def test_what_opening_a_plate_adds_is_not_written_to_a_plate(tmp_path: Path, version: str) -> None:
+    store, arrays, added = (tmp_path / f"{name}.zarr" for name in ("plate", "arrays", "added"))
+    full_plate(store, version)
+    image = xomezarr.open_plate(store, check=True)["B/2/7"]
+    level, nuclei = image.omezarr.level(0), image.omezarr.labels["nuclei"].omezarr.level(0)
+    ds = xr.Dataset({"image": level, "nuclei": nuclei})
+    given = {("C", 3): [level, ds, image]}
+    xomezarr.write_plate(given, arrays, version=version)
+    ds.omezarr.to_plate(added, row="C", column=3, field=1, version=version)
+    level.omezarr.to_plate(added, row="C", column=3, field=0, labels={"nuclei": nuclei})
+    for plate, fields in ((arrays, "012"), (added, "01")):
+        for field in fields:
+            one = open_tree(plate, group=f"C/3/{field}")
+            for node in (one, *one.omezarr.labels.values()):
+                assert not {*PLACES[:3]}.intersection(node.omezarr.level(0).coords)
+        runs = [run.id for run in check_agrees(plate).acquisitions or ()]
+        assert runs == [5]
+    # elsewhere nothing else would say it
+    alone = level.omezarr.to_zarr(tmp_path / "alone.zarr", version=version)
+    assert [alone["0"].coords[name].item() for name in PLACES] == ["B", "2", "7", 5]
+
+
+def test_the_tree_of_an_image_is_no_well(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    full_plate(store, "0.4")
+    image = xomezarr.open_plate(store, check=True)["B/2/7"]
+    assert [*image.omezarr.labels] == ["nuclei"]
+    with pytest.raises(PlateError, match=r"^the well \('A', 1\) has a DataTree for images; give a list of them"):
+        xomezarr.write_plate({("A", 1): image}, tmp_path / "new.zarr")
+
+
+def test_of_images_that_are_all_wrong_the_first_are_named(tmp_path: Path) -> None:
+    images = {f"a b {number}": small_image(0).assign_coords(acquisition="monday") for number in range(7)}
+    with pytest.raises(MultipleErrors) as raised:
+        xomezarr.write_plate({("A", 1): images, ("B", 1): [small_image(1)]}, tmp_path / "new.zarr")
+    told = [str(error) for error in raised.value.exceptions]
+    assert len(told) == 11  # two of each
+    assert told[-1] == "2 more of the 8 images cannot be written either"

@@ -14,8 +14,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import xomezarr
 from xomezarr import errors
 from xomezarr.planning import plan_tree
+from xomezarr.tree import images
 
 
 def tree(sizes: dict[str, int], factors: Any = 2, levels: int | None = 3, method: str = "local_mean") -> xr.DataTree:
@@ -306,3 +308,84 @@ def test_default_chunks_of_a_tree_are_those_of_its_array(tmp_path: Path, factors
     tree = da.omezarr.pyramid(factors=factors, levels=2)
     made, _ = plan_tree(tree, tree.omezarr.levels, tmp_path / "b.ome.zarr")
     assert [level.chunks for level in made.levels] == [level.chunks for level in planned.levels]
+
+
+def put(image: xr.DataTree, what: str) -> None:
+    """Put something into an image's tree that has no place in the store."""
+    match what:
+        case "variable of a level":
+            image["0"]["extra"] = image["0"]["image"] * 2
+        case "coordinate of no pixels":
+            image["1"].coords["far"] = ("far", [1, 2])
+        case "attribute of a level":
+            image["1"].attrs["theirs"] = 1
+        case "attribute of a level of labels":
+            image["labels/nuclei/1"].attrs["theirs"] = 1
+        case "coordinate of the image":
+            image.coords["stage"] = 3.0
+        case "table":
+            image["tables/counts"] = xr.Dataset({"counts": ("n", [1, 2])})
+        case "image":
+            image["extra"] = image["labels/nuclei"].copy()
+        case "attribute between":
+            image["labels/deep/er"] = image["labels/nuclei"].copy()
+            image["labels/deep"].attrs["theirs"] = 1
+        case "table among labels":
+            image["labels/table"] = xr.Dataset({"counts": ("n", [1, 2])})
+        case "below a level":
+            image["0/counts"] = xr.Dataset(attrs={"theirs": 1})
+
+
+PUT = {
+    "variable of a level": r"the node '0' has the variables 'extra' beside its pixels",
+    "coordinate of no pixels": r"the node '1' has the variables 'far' beside its pixels",
+    "attribute of a level": r"the node '1' has the attributes 'theirs' beside its pixels",
+    "attribute of a level of labels": r"the node 'labels/nuclei/1' has the attributes 'theirs' beside its pixels",
+    "coordinate of the image": r"the image has the variables 'stage' beside its levels",
+    "table": r"the node 'tables' belongs to no level and to no labels",
+    "image": r"the node 'extra' belongs to no level and to no labels",
+    "attribute between": r"the node 'labels/deep' has the attributes 'theirs'",
+    "table among labels": r"the node 'labels/table' belongs to no level and to no labels",
+    "below a level": r"the node '0/counts' belongs to no level and to no labels",
+}
+
+
+def labelled(store: Path, version: str) -> xr.DataTree:
+    da = tree({"y": 16, "x": 16}, levels=2).omezarr.level(0)
+    ds = xr.Dataset({"image": da, "nuclei": (da > 9).astype("uint16")}, attrs={"theirs": 1})
+    return ds.omezarr.to_zarr(store, levels=2, version=version)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("what", PUT)
+def test_c6_what_an_image_has_no_place_for_is_an_error_whose_cure_helps(
+    tmp_path: Path, version: str, what: str
+) -> None:
+    image, copy = labelled(tmp_path / "image.zarr", version), tmp_path / "copy.zarr"
+    image["labels"].attrs["listed by"] = "them"
+    put(image, what)
+    for write in (image.omezarr.to_zarr, lambda store: xomezarr.write_plate({("A", 1): [image]}, store)):
+        with pytest.raises(errors.LevelError, match=PUT[what]) as raised:
+            write(copy)
+        assert not copy.exists()
+    exec(str(raised.value).split("; take ")[1].split(": ", 1)[1], {"image": image})
+    written = image.omezarr.to_zarr(copy)
+    assert written.attrs["theirs"] == 1
+    assert written["labels"].attrs["listed by"] == "them"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c6_attributes_of_a_tree_that_was_made_are_kept(tmp_path: Path, version: str) -> None:
+    made = tree({"y": 16, "x": 16}, levels=2)
+    made.attrs = {"theirs": {"a": [1]}}
+    assert made.omezarr.to_zarr(tmp_path / "made.zarr", version=version).attrs["theirs"] == {"a": [1]}
+    made.attrs["when"] = np.datetime64("2026-01-01")
+    with pytest.raises(errors.AttributeEncodingError, match="attrs\\['when'\\]"):
+        made.omezarr.to_zarr(tmp_path / "other.zarr", version=version)
+
+
+def test_an_image_holds_no_images_and_its_labels_are_none(tmp_path: Path) -> None:
+    image = labelled(tmp_path / "image.zarr", "0.4")
+    assert images(image) == []
+    assert images(xr.DataTree(children={"one": image})) == ["one"]
+    assert images(image["labels"]) == ["nuclei"]

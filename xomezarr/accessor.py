@@ -716,7 +716,7 @@ class OmeZarrTreeAccessor:
         Raises
         ------
         LevelError
-            If the tree is a part of a plate or a collection, and no image.
+            If the tree is a part of a plate or a collection, and no image; or holds what has no place in the store.
         OmeZarrError
             If something of it cannot be written; independent faults are raised together.
 
@@ -749,6 +749,8 @@ class OmeZarrTreeAccessor:
         }
         if (write := _writer_of(self._tree)) is not None:
             return write(self._tree, store, **options, **({} if name is None else {"name": name}))
+        tree.levels(self._tree)
+        tree.check_image(self._tree)
         image = opened(self._tree)
         of_labels = {label: (node, tree.levels(node)) for label, node in tree.labels(image).items()}
         return write_tree(image, tree.levels(image), store, labels=of_labels, name=name, **options)

@@ -358,7 +358,7 @@ def _members_in(tree: xr.DataTree, described: Described | None, faults: list[Ome
     if not there:
         faults.append(CollectionError("the tree has no images; open it again: xomezarr.open_collection(store)"))
     paths = [*(path for path in listed if path in there), *(path for path in there if path not in listed)]
-    check_nothing_else(tree, [""], faults)
+    check_nothing_else(tree, there, [""], faults)
     taken = {path.lower(): path for path in listed}
     # what was read has the names that it has
     _check_names([path for path in paths if path not in listed], taken, paths, faults)

@@ -24,8 +24,7 @@ from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
 from xomezarr.read import asked_at_once
 from xomezarr.store import is_local, publish, resolve
-from xomezarr.tree import images, labels, levels
-from xomezarr.wells import without_added
+from xomezarr.tree import check_image, labels, levels, without_place
 from xomezarr.write import check_codecs, consolidate, deferred, fill, told_of_sources
 
 __all__ = [
@@ -69,16 +68,18 @@ class Member(ABC):
         LabelError
             If it cannot be told which variable is the image: nobody can be asked for each of many.
         LevelError
-            If the tree is not an image's.
+            If the tree is not an image's, or holds what is not written.
         PlateError
             If it is an image of a plate that was taken to be like another, and is not.
         """
         if isinstance(given, xr.DataArray):
             return _Array(given, {}, {})
         if isinstance(given, xr.DataTree):
-            levels(given)
+            found = levels(given)
+            check_image(given)
             tree = opened(given)
-            return _Tree(tree, levels(tree), {name: (node, levels(node)) for name, node in labels(tree).items()})
+            of_labels = {name: (node, levels(node)) for name, node in labels(tree).items()}
+            return _Tree(tree, found if tree is given else levels(tree), of_labels)
         if not isinstance(given, xr.Dataset):
             raise error(
                 f"it is a {type(given).__name__}; give a DataArray, a Dataset of an image and its labels, or an "
@@ -130,7 +131,8 @@ class _Array(Member):
             yield of_label.image
 
     def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
-        return replace(self, da=mark(self.da))
+        of_labels = {name: replace(of_label, image=mark(of_label.image)) for name, of_label in self.labels.items()}
+        return replace(self, da=mark(self.da), labels=of_labels)
 
     def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
         return plan_image(self.da, target, [], labels=self.labels, extra=self.attrs, **options)
@@ -155,11 +157,8 @@ class _Tree(Member):
             yield from of_label
 
     def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
-        def marked(levels: Sequence[xr.DataArray]) -> tuple[xr.DataArray, ...]:
-            return tuple(mark(without_added(level)) for level in levels)
-
-        of_labels = {name: (node, marked(own)) for name, (node, own) in self.labels.items()}
-        return replace(self, levels=marked(self.levels), labels=of_labels)
+        of_labels = {name: (node, [*map(mark, own)]) for name, (node, own) in self.labels.items()}
+        return replace(self, levels=[*map(mark, self.levels)], labels=of_labels)
 
     def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
         if making := [name for name in options if name in OF_LEVELS and options[name] is not None]:
@@ -182,34 +181,30 @@ def members_in(
         yield from zip(asked, answers, strict=True)
 
 
-def check_nothing_else(tree: xr.DataTree, said: Iterable[str], faults: list[OmeZarrError]) -> None:
-    """Make sure that a tree holds nothing that is not written: variables beside images, and attributes between them.
+def check_nothing_else(
+    tree: xr.DataTree, images: Iterable[str], said: Iterable[str], faults: list[OmeZarrError]
+) -> None:
+    """Make sure that a tree holds nothing beside its images that is not written: variables, and attributes of nodes.
+
+    What lies in an image's own tree `Member.of` looks at.
 
     Parameters
     ----------
     tree
-        Of a plate or a collection.
+        Of a plate, of a well or of a collection.
+    images
+        The paths of its images.
     said
         The paths of nodes whose attributes are written.
     faults
         What is not written is added to them.
     """
-    of_images, known = {*images(tree)}, {*said}
+    of_images, known = {*images}, {*said}
     nodes = [("", tree)]
     while nodes:
         path, node = nodes.pop()
-        held = list(map(str, node.to_dataset(inherit=False).variables))
-        told = "variables" if held else "attributes"
-        if held := held or ([] if path in known else list(map(str, node.attrs))):
-            where, what = (f"the node {path!r}", f"tree[{path!r}]") if path else ("the tree", "tree")
-            kept = f"{what}.dataset = {what}.to_dataset().drop_vars({held!r})"
-            cure = kept if told == "variables" else f"{what}.attrs.clear()"
-            faults.append(
-                OmeZarrError(
-                    f"{where} has the {told} {', '.join(map(repr, held))} beside its images, and there is no place for "
-                    f"them in the store; take them out: {cure}"
-                )
-            )
+        held = [*node.to_dataset(inherit=False).variables]
+        faults += without_place("tree", path, "its images", held, [] if path in known else [*node.attrs])
         below = [(f"{path}/{name}".strip("/"), child) for name, child in node.children.items()]
         nodes += [(path, child) for path, child in below if path not in of_images][::-1]
 

@@ -449,9 +449,13 @@ def _plan_tree(
     """
     known = stored_metadata(tree)
     label = known.label if known is not None else None
+    extra = known.extra if known is not None else spec.others(group_attrs(tree))
     levels = [dequantify(level) for level in levels]
     with collecting(faults):
         check_assumed(*levels)
+    with collecting(faults):
+        if known is None:  # what was read is as JSON has it
+            sidecar.check_plain({key: value for key, value in extra.items() if key != "ome"}, spec.KEYS)
     base = _named(levels[0], name, faults)
     if label is not None:  # what is asked of the image's dimensions counts where the labels have them
         axes = axes and {dim: kind for dim, kind in axes.items() if dim in base.dims}
@@ -475,7 +479,8 @@ def _plan_tree(
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
-        else (first.name if first and first.name else target.default_name),
+        # what is a part of something else is called by where it is now
+        else (first.name if first and first.name and not target.path else target.default_name),
         found_axes,
         _levels(level_plans, first),
         first.type if first else remembered,
@@ -484,7 +489,7 @@ def _plan_tree(
         systems=first.systems if first else None,
     )
     channels = _keep_rendering(_channels(base, described[0]) if label is None else None, known)
-    image = Image((multiscale,), channels, None, known.omero if known else {}, known.extra if known else {}, label)
+    image = Image((multiscale,), channels, None, known.omero if known else {}, extra, label)
     with collecting(faults):
         attributes, arrays = sidecar.dump(base, described[0], image)
         if (kept := tree.encoding.get(sidecar.PROPERTIES)) is not None:

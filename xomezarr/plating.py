@@ -6,11 +6,12 @@ before the plate names the well; what a well may refer to, runs and a number of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from xomezarr.members import (
     write_members,
     written_version,
 )
-from xomezarr.model import Acquisition, Plate, Well
+from xomezarr.model import Acquisition, Field, Plate, Well
 from xomezarr.planning import Target, known_options, plan_image, written_attrs
 from xomezarr.plate import node_at, open_plate
 from xomezarr.store import (
@@ -66,7 +67,7 @@ from xomezarr.store import (
     writable_group,
 )
 from xomezarr.tree import images
-from xomezarr.wells import TOLD, Entry, Layout, Listed, Place, relocated, with_entry
+from xomezarr.wells import TOLD, Entry, Layout, Listed, Place, relocated, with_entry, without_own_run
 from xomezarr.write import write_plan
 
 __all__ = ["to_plate", "write_plate", "write_plate_tree"]
@@ -98,9 +99,10 @@ def write_plate(
     ----------
     wells
         By row and column, such as ``("A", "1")``: the images of the well, as a list (fields 0, 1, …) or by the names
-        of fields; or the tree of a well. An image is a DataArray, a Dataset of an image and its labels, or an image's
-        tree, whose levels are written as they stand. A scalar coordinate `acquisition` is the id of the run that took
-        it.
+        of fields; or the tree of a well, with what the well says. An image is a DataArray, a Dataset of an image and
+        its labels, or an image's tree, whose levels are written as they stand. A scalar coordinate `acquisition` is
+        the id of the run that took it. The coordinates `row`, `column` and `field` that `open_plate` adds are not
+        written.
     store
         A path, a URL that fsspec knows, or a store of zarr or obstore.
     name
@@ -144,8 +146,10 @@ def write_plate(
     asked, options = Target.split({**options, "mode": mode})
     target = Target.asked(faults, store, replaced=(), like="plate", **asked)
     options = options_of_each(options, "write_plate", _OF_ONE_IMAGE, faults)
-    found = _images_of(wells, faults)
-    made = Layout.of(found, rows, columns, acquisitions, default_name(store) if name is None else name, faults)
+    said: dict[str, Well] = {}
+    found = _placed(_images_of(wells, said, faults), faults)
+    name = default_name(store) if name is None else name
+    made = Layout.of(found, rows, columns, acquisitions, name, faults, said)
     return _write(found, made, target, options, faults, progress=progress, compute=compute)
 
 
@@ -163,7 +167,7 @@ def write_plate_tree(
     """Write the tree of a plate as it stands: all images that it holds, with what plate and wells say.
 
     Images of which others were taken to be like one that was opened are opened now, as `plate.opened` does. Of images
-    that were taken away plate and wells say nothing; rows and columns stay.
+    that were taken away plate and wells say nothing, and fields are counted anew; rows, columns and runs stay.
 
     Parameters
     ----------
@@ -199,15 +203,18 @@ def write_plate_tree(
     target = Target.asked(faults, store, replaced=(), like="plate", **asked)
     options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
     plate, paths = relocated(spec.parse_plate(written_attrs(tree)))
-    found, wells = _images_in(tree, paths, faults)
-    if moved := [path for path, place in paths.items() if path != place and place in wells]:
+    there, said = images(tree), dict[str, Well]()
+    new = {well: well for path in there if (well := path.rpartition("/")[0]).count("/") == 1 and well not in paths}
+    places = {path: place.split("/") for path, place in {**paths, **new}.items()}
+    found = _placed(_images_in(tree, there, places, said, faults, "the image {!r} of the tree"), faults)
+    if moved := [path for path, place in paths.items() if path != place and node_at(tree, path) is not None]:
         told = ", ".join(f"{path!r} is {paths[path]!r}" for path in moved[:TOLD])
         warn(
             f"wells get the paths of their rows and columns, as OME-Zarr {target.version} asks: {told}"
             f"{f' and {len(moved) - TOLD} more' if moved[TOLD:] else ''}",
             PlateWarning,
         )
-    made = Layout.left(plate if name is None else replace(plate, name=name), wells, found, faults)
+    made = Layout.left(plate if name is None else replace(plate, name=name), said, found, faults)
     if made is None and not faults:
         faults.append(PlateError("the tree has no image of a plate; open it again: xomezarr.open_plate(store)"))
     return _write(found, made, target, options, faults, progress=progress, compute=compute)
@@ -313,7 +320,8 @@ def to_plate(
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
     if plate.plate is not None:
-        spec.check_written(str(plate.plate.version), store=store)
+        copied = f"xomezarr.open_plate({str(store)!r}).omezarr.to_zarr('new.ome.zarr')"
+        spec.check_written(str(plate.plate.version), store=store, copied=copied)
     entry = Entry(place, name, version or plate.versions[0], default_name(store))
     with collecting(faults):
         listed = plate.with_entry(entry)
@@ -329,6 +337,7 @@ def to_plate(
     faults += [fault for fault in of_target if taken is None or not isinstance(fault, StoreExistsError)]
     faults += [] if taken is None else [taken]
     with collecting(faults):
+        labels = _labels_at(place, labels)
         plan, pixels = plan_image(place.marked(da), target, [], labels=labels, extra=extra, **options)
     raise_all(faults, f"the image cannot be added to the plate at {place}")
     root = resolve(store)
@@ -336,80 +345,154 @@ def to_plate(
     return write_plan(plan, pixels, progress=progress, compute=compute, how=add)
 
 
+def _labels_at(place: Place, labels: Any) -> Any:
+    """Return the labels that a user gave, with coordinates that are true of a place; what is none stays as it is."""
+
+    def placed(given: Any) -> Any:
+        if isinstance(given, Labels) and isinstance(given.image, xr.DataArray):
+            return replace(given, image=place.marked(given.image))
+        return place.marked(given) if isinstance(given, xr.DataArray) else given
+
+    return {name: placed(given) for name, given in labels.items()} if isinstance(labels, Mapping) else labels
+
+
 # -- a whole plate -----------------------------------------------------------------------------------------
 
 
-def _images_of(wells: Any, faults: list[OmeZarrError]) -> dict[Place, Member]:
-    """Return the images of a plate by their places."""
-    if not isinstance(wells, Mapping) or not wells:
-        faults.append(PlateError('there are no wells; give images by row and column: {("A", "1"): [image]}'))
-        return {}
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """An image that is to be written, and where on the plate the user put it.
+
+    Parameters
+    ----------
+    where
+        What it is called in what is told.
+    names
+        Row, column and field; fewer where it lies in no well.
+    known
+        Returns it, or raises what is wrong with it.
+    listed
+        What its well says of it; None where that does not list it.
+    """
+
+    where: str
+    names: Sequence[Any]
+    known: Callable[[], Member]
+    listed: Field | None = None
+
+    def placed(self) -> tuple[Place, Member]:
+        """Return its place, and it with coordinates that are true of this.
+
+        Raises
+        ------
+        PlateError
+            If it has no place on a plate.
+        OmeZarrError
+            If it cannot be written.
+        """
+        if len(self.names) != 3:
+            raise PlateError("it is no row, column and field; move the image to one, such as tree['A/1/0']")
+        row, column, field = self.names
+        member = self.known()
+        place = Place.of(without_own_run(member.image, self.listed), row, column, field, None)
+        return place, member.marked(place.marked)
+
+
+def _placed(given: Iterable[_Given], faults: list[OmeZarrError]) -> dict[Place, Member]:
+    """Return images by their places; what is wrong with the first of them is added to `faults`, and how many others."""
     found: dict[Place, Member] = {}
     paths: set[str] = set()
+    wrong: list[list[OmeZarrError]] = []
+    for image in given:
+        of_image: list[OmeZarrError] = []
+        with collecting(of_image):
+            place, member = image.placed()
+            if place.path in paths:
+                raise PlateError(f"there is another image at {place.path!r}; give one of them another field")
+            paths.add(place.path)
+            found[place] = member
+        if of_image:
+            wrong.append([type(fault)(f"{image.where}: {fault}") for fault in of_image])
+    faults += chain.from_iterable(wrong[:TOLD])
+    if more := wrong[TOLD:]:
+        all_of = len(found) + len(wrong)
+        faults.append(PlateError(f"{len(more)} more of the {all_of} images cannot be written either"))
+    return found
+
+
+def _images_of(wells: Any, said: dict[str, Well], faults: list[OmeZarrError]) -> Iterator[_Given]:
+    """Yield the images of wells by row and column.
+
+    Parameters
+    ----------
+    wells
+        What the user gave.
+    said
+        What trees of wells say is added to it, by the paths of wells.
+    faults
+        What is wrong with wells is added to them.
+    """
+    if not isinstance(wells, Mapping) or not wells:
+        faults.append(PlateError('there are no wells; give images by row and column: {("A", "1"): [image]}'))
+        return
     for well, given in wells.items():
         if not isinstance(well, tuple) or len(well) != 2:
             faults.append(PlateError(f'the well {well!r} is no pair of row and column; give ("A", "1"), say'))
             continue
-        if isinstance(given, xr.DataTree) and images(given):
-            given = given.children
+        where = f"well {'/'.join(map(str, well))}"
+        if isinstance(given, xr.DataTree) and (there := images(given)):
+            of_well: list[OmeZarrError] = []
+            yield from _images_in(given, there, {"": well}, said, of_well, where + ", field {}")
+            faults += [type(fault)(f"{where}: {fault}") for fault in of_well]
+            continue
         # a Dataset is a mapping, and a single image, as are trees of such
         if isinstance(given, xr.Dataset | xr.DataTree | str) or not isinstance(given, Mapping | Sequence) or not given:
             held = f"an empty {type(given).__name__}" if isinstance(given, Sequence) else f"a {type(given).__name__}"
             faults.append(PlateError(f"the well {well!r} has {held} for images; give a list of them: [image]"))
             continue
         for field, image in given.items() if isinstance(given, Mapping) else enumerate(given):
-            of_image: list[OmeZarrError] = []
-            with collecting(of_image):
-                member = Member.of(image, PlateError)
-                place = Place.of(member.image, *well, field, None)
-                if place.path in paths:
-                    raise PlateError("there are two of that name; name each differently")
-                paths.add(place.path)
-                found[place] = member.marked(place.marked)
-            where = f"well {'/'.join(map(str, well))}, field {field}"
-            faults += [type(fault)(f"{where}: {fault}") for fault in of_image]
-    return found
+            yield _Given(f"{where}, field {field}", (*well, field), partial(Member.of, image, PlateError))
 
 
 def _images_in(
-    tree: xr.DataTree, paths: Mapping[str, str], faults: list[OmeZarrError]
-) -> tuple[dict[Place, Member], dict[str, Well]]:
-    """Return the images of a plate's tree by their places, and what its wells say by their paths.
+    tree: xr.DataTree,
+    there: Sequence[str],
+    places: Mapping[str, Sequence[Any]],
+    said: dict[str, Well],
+    faults: list[OmeZarrError],
+    called: str,
+) -> Iterator[_Given]:
+    """Yield the images of the tree of a plate, or of a well.
 
     Parameters
     ----------
     tree
-        The plate.
-    paths
-        Where wells belong, by the paths that they have in the tree.
+        The plate, or the well.
+    there
+        The paths of its images.
+    places
+        Row and column of wells, by the paths that they have in the tree.
+    said
+        What the wells say is added to it, by the paths where they belong.
     faults
-        What is wrong is added to them.
+        What the tree holds beside images, and is not written, is added to them.
+    called
+        What an image is called in what is told, with ``{}`` for its path.
     """
-    wells: dict[str, Well] = {}
-    for path, own in paths.items():
-        if (node := node_at(tree, path)) is not None:
+    known = [] if "" in places else [""]
+    for path, names in places.items():
+        node, well = node_at(tree, path) if path else tree, "/".join(map(str, names))
+        if node is not None and well not in said:
             attrs = written_attrs(node)
             is_said = "well" in spec.kinds(attrs)
-            wells[own] = spec.parse_well(attrs) if is_said else Well((), extra=spec.others(attrs))
-    check_nothing_else(tree, ["", *paths], faults)
-    found: dict[Place, Member] = {}
-    wrong: list[OmeZarrError] = []
-    there = images(tree)
-    for path, known in members_in(tree, there, PlateError):
+            said[well] = spec.parse_well(attrs) if is_said else Well((), extra=spec.others(attrs))
+            known.append(path)
+    check_nothing_else(tree, there, known, faults)
+    listed = {f"{well}/{field.path}": field for well, of_well in said.items() for field in of_well.fields}
+    for path, member in members_in(tree, there, PlateError):
         well, _, field = path.rpartition("/")
-        names = paths.get(well, well).split("/")
-        of_image: list[OmeZarrError] = []
-        with collecting(of_image):
-            if len(names) != 2:
-                raise PlateError("it is no row, column and field; move the image to one, such as tree['A/1/0']")
-            member = known()
-            place = Place.of(member.image, names[0], names[1], field, None)
-            found[place] = member.marked(place.marked)
-        wrong += [type(fault)(f"the image {path!r} of the tree: {fault}") for fault in of_image]
-    faults += wrong[:TOLD]
-    if wrong[TOLD:]:
-        faults.append(PlateError(f"{len(wrong) - TOLD} more of the {len(there)} images cannot be written either"))
-    return found, wells
+        names = (*places.get(well, ()), field)
+        yield _Given(called.format(path), names, member, listed.get("/".join(map(str, names))))
 
 
 # -- one image more ----------------------------------------------------------------------------------------
@@ -456,7 +539,10 @@ class _Stored:
         except NotOmeZarrError as error:
             if is_bare(store, storage_options):
                 return nothing
-            raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
+            try:  # another writer of the plate may have made the group meanwhile
+                group = open_group(store, storage_options=storage_options)
+            except NotOmeZarrError:
+                raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
         said = group.attrs.asdict()
         kept = withheld(said)
         attrs: Mapping[str, Any] = said if kept is None else kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,10 @@ from xomezarr.errors import LabelError, LabelWarning, LevelError, OmeZarrError, 
 from xomezarr.grid import Grid
 from xomezarr.model import Axis, LabelImage, Level
 from xomezarr.planning import group_attrs, stored_metadata
-from xomezarr.pyramid import VARIABLE, name_of, to_tree
+from xomezarr.pyramid import VARIABLE, name_of, own_attrs, to_tree
+from xomezarr.wells import is_number
 
-__all__ = ["at", "images", "isel", "label_metadata", "labels", "level", "levels", "sel"]
+__all__ = ["at", "check_image", "images", "isel", "label_metadata", "labels", "level", "levels", "sel", "without_place"]
 
 ROUNDING = 1e-6
 """Ratios of scales that are this near to a whole number of pixels are one."""
@@ -34,15 +35,11 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
     """
     if not isinstance(tree, xr.DataTree):
         raise LevelError(f"{type(tree).__name__} is not a DataTree; make one of an array: da.omezarr.pyramid()")
-    numbers = sorted(int(name) for name in tree.children if name.isdecimal())
     found = []
-    for number in numbers:
-        ds = tree.children[str(number)].to_dataset()
-        variable = variable_of(ds)
-        if variable is None:
-            break
+    for node, variable in _level_nodes(tree):
+        ds = node.to_dataset()
         found.append(ds[variable].rename(name_of(ds, variable)))
-    if not found or numbers[: len(found)] != list(range(len(found))):
+    if not found:
         if below := images(tree):
             many = f"{len(below)} images" if len(below) > 1 else "an image"
             raise LevelError(
@@ -55,10 +52,25 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
     return tuple(found)
 
 
+def _level_nodes(tree: xr.DataTree) -> list[tuple[xr.DataTree, str]]:
+    """Return the nodes of an image's levels, finest first, each with its variable; none where these are no image's."""
+    numbers = sorted(int(name) for name in tree.children if is_number(name))
+    found: list[tuple[xr.DataTree, str]] = []
+    for number in numbers:
+        node = tree.children[str(number)]
+        if (variable := variable_of(node.dataset)) is None:
+            break
+        found.append((node, variable))
+    return found if numbers[: len(found)] == list(range(len(found))) else []
+
+
 def images(tree: xr.DataTree) -> list[str]:
-    """Return the paths of the images that a tree holds below itself, and not of their labels."""
+    """Return the paths of the images that a tree holds below itself, and not of their labels.
+
+    The tree of an image holds none.
+    """
     paths = []
-    nodes = [*tree.children.values()][::-1]
+    nodes = [tree]
     while nodes:
         node = nodes.pop()
         first = node.children.get("0")
@@ -66,7 +78,100 @@ def images(tree: xr.DataTree) -> list[str]:
             paths.append(node.path.removeprefix(tree.path).strip("/"))
         else:
             nodes += [*node.children.values()][::-1]
-    return paths
+    return [path for path in paths if path]
+
+
+def check_image(image: xr.DataTree) -> None:
+    """Make sure that an image's tree holds nothing that is not written: it has levels, labels, and their levels.
+
+    Raises
+    ------
+    LevelError
+        If there is something else in it: variables beside those of levels, attributes that no group has, other nodes.
+    """
+    faults: list[OmeZarrError] = []
+    of_labels = {f"labels/{name}": node for name, node in labels(image).items()}
+    levels = {
+        f"{path}/{node.name}".strip("/"): variable
+        for path, own in {"": image, **of_labels}.items()
+        for node, variable in _level_nodes(own)
+    }
+    known = {"", "labels", *of_labels, *levels}
+    nodes = [("", image)]
+    while nodes:
+        path, node = nodes.pop()
+        if path not in known and not any(other.startswith(f"{path}/") for other in known):
+            if any(below.variables or below.attrs for below in node.subtree):
+                above, _, name = path.rpartition("/")
+                faults.append(
+                    LevelError(
+                        f"the node {path!r} belongs to no level and to no labels of the image, and there is no place "
+                        f"for it in the store; take it out: del {_shown('image', above)}[{name!r}]"
+                    )
+                )
+            continue
+        ds = node.to_dataset(inherit=False)
+        if path in levels:
+            variables, attrs = [*_beside(ds, levels[path])], [*own_attrs(ds)]
+        else:
+            # an index of a node is that of all below it
+            variables = [name for name in ds.variables if name not in ds.xindexes]
+            attrs = [] if path == "" or path in of_labels else [*_attrs_between(node, path, of_labels)]
+        beside = "its pixels" if path in levels else "its levels"
+        faults += without_place("image", path, beside, variables, attrs)
+        nodes += [(f"{path}/{child.name}".strip("/"), child) for child in node.children.values()][::-1]
+    raise_all(faults, "the tree cannot be written as it is")
+
+
+def _beside(ds: xr.Dataset, variable: str) -> Iterator[Hashable]:
+    """Yield the variables of a level that are neither its pixels nor coordinates of these."""
+    dims = {*ds.variables[variable].dims}
+    for name, held in ds.variables.items():
+        if name != variable and not (name in ds.coords and dims.issuperset(held.dims)):
+            yield name
+
+
+def _attrs_between(node: xr.DataTree, path: str, of_labels: Mapping[str, xr.DataTree]) -> Iterator[Hashable]:
+    """Yield the attributes that are not written of a node between an image and its labels: but of ``labels``, all."""
+    if path != "labels":
+        yield from node.attrs
+    elif not of_labels:
+        yield from spec.others(group_attrs(node), "labels")
+
+
+def without_place(
+    tree: str, path: str, beside: str, variables: Sequence[Hashable], attrs: Sequence[Hashable]
+) -> list[OmeZarrError]:
+    """Return what is wrong with a node that holds what is not written.
+
+    Parameters
+    ----------
+    tree
+        What the tree is called in the call that helps.
+    path
+        Of the node.
+    beside
+        What it holds that is written.
+    variables, attrs
+        Names of what is not.
+    """
+    where, node = (f"the node {path!r}" if path else f"the {tree}"), _shown(tree, path)
+    cures = {
+        "variables": f"{node}.dataset = {node}.to_dataset().drop_vars({list(variables)!r})",
+        "attributes": f"[{node}.attrs.pop(name) for name in {list(attrs)!r}]",
+    }
+    return [
+        LevelError(
+            f"{where} has the {what} {', '.join(map(repr, held))} beside {beside}, and there is no place for them in "
+            f"the store; take them out: {cures[what]}"
+        )
+        for what, held in {"variables": variables, "attributes": attrs}.items()
+        if held
+    ]
+
+
+def _shown(tree: str, path: str) -> str:
+    return f"{tree}[{path!r}]" if path else tree
 
 
 def variable_of(ds: xr.Dataset) -> str | None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import xarray as xr
@@ -39,7 +41,7 @@ __all__ = [
     "with_lines",
     "with_run",
     "with_well",
-    "without_added",
+    "without_own_run",
 ]
 
 PLACES = ("row", "column", "field", "acquisition")
@@ -187,21 +189,36 @@ class Place:
         return cls(**names, acquisition=run)
 
     def marked(self, da: xr.DataArray) -> xr.DataArray:
-        """Return the array with scalar coordinates that are true of this place, where it has such ones."""
+        """Return the array with scalar coordinates that are true of this place, where it has such ones of its own."""
+        da = _without_added(da)
         number = int(self.field) if is_number(self.field) else self.field
         true: dict[Hashable, Any] = {"row": self.row, "column": self.column, "field": number}
         if self.acquisition is not None:
             true["acquisition"] = self.acquisition.id
-        elif _scalar(da, "acquisition") is not None:
+        elif _scalar(da, "acquisition") == NO_ACQUISITION:
             da = da.drop_vars("acquisition")
         untrue = {name: value for name, value in true.items() if _scalar(da, str(name)) not in (None, value)}
         return da.assign_coords(untrue) if untrue else da
 
 
-def without_added(da: xr.DataArray) -> xr.DataArray:
+def _without_added(da: xr.DataArray) -> xr.DataArray:
     """Return an array of a plate's tree without the coordinates that opening the plate adds."""
-    coords = da.coords.variables
-    return da.drop_vars([name for name in PLACES if name in coords and coords[name].encoding.get(ADDED)])
+    return da.drop_vars([name for name in PLACES if _is_added(da, name)])
+
+
+def _is_added(da: xr.DataArray, name: str) -> bool:
+    """Whether an array has a coordinate because a plate was opened."""
+    coord = da.coords.variables.get(name)
+    return coord is not None and bool(coord.encoding.get(ADDED))
+
+
+def without_own_run(da: xr.DataArray, listed: Field | None) -> xr.DataArray:
+    """Return an image without a coordinate `acquisition` that names no run of the plate, but something of its own.
+
+    It is so where the well that lists the image names no run: else opening the plate has given it the run.
+    """
+    is_own = listed is not None and listed.acquisition is None and not _is_added(da, "acquisition")
+    return da.drop_vars("acquisition", errors="ignore") if is_own else da
 
 
 def _scalar(da: xr.DataArray, name: str) -> Any:
@@ -269,8 +286,12 @@ class Layout:
         acquisitions: Mapping[int, Any] | None,
         name: str,
         faults: list[OmeZarrError],
+        said: Mapping[str, Well] = MappingProxyType({}),
     ) -> Layout | None:
-        """Derive it from the places of all images; what is wrong with these is added to `faults`."""
+        """Derive it from the places of all images, and from what is `said` of wells already, by their paths.
+
+        What is wrong is added to `faults`.
+        """
         places = sorted(images, key=lambda place: line_order(place.field))
         if not places:
             return None
@@ -279,12 +300,8 @@ class Layout:
             "row": _lines([place.row for place in places], rows, "row", faults),
             "column": _lines([place.column for place in places], columns, "column", faults),
         }
-        runs = _runs(places, acquisitions, faults)
-        wells: dict[str, Well] = {}
-        for place in places:
-            known = wells.get(place.well, Well(()))
-            with collecting(faults):
-                wells[place.well] = with_field(known, place)
+        wells = _with_places(said, places, faults)
+        runs = _runs(places, wells, acquisitions, faults)
         if len(faults) > before:
             return None
         numbers = {what: {line.name: number for number, line in enumerate(lines[what])} for what in lines}
@@ -295,53 +312,42 @@ class Layout:
 
     @classmethod
     def left(
-        cls, plate: Plate, wells: Mapping[str, Well], images: Iterable[Place], faults: list[OmeZarrError]
+        cls, plate: Plate, said: Mapping[str, Well], images: Iterable[Place], faults: list[OmeZarrError]
     ) -> Layout | None:
         """Derive it from what a plate and its wells say, and the places of the images that there are.
 
-        What is said stays. Images that are gone are left out, and wells that have no other; those that nothing is said
-        of are added. What is wrong is added to `faults`.
+        What is said stays, rows, columns and runs without images too. Images that are gone are left out, and wells that
+        have no other; those that nothing is said of are added; numbers of fields are counted anew if images are others
+        than were listed. What is wrong is added to `faults`.
 
         Parameters
         ----------
         plate
             What the plate says.
-        wells
+        said
             What its wells say, by their paths.
         images
             Where there are images.
         """
-        places = {place.path: place for place in images}
+        places = list(images)
         if not places:
             return None
-        left = {path: _with_fields(well, path, places) for path, well in wells.items()}
-        said = {f"{path}/{field.path}": field.acquisition for path, well in left.items() for field in well.fields}
-        for path, place in places.items():
-            run = None if place.acquisition is None else place.acquisition.id
-            if path in said and run in (None, said[path]):
-                continue
-            with collecting(faults):
-                left[place.well] = with_field(left.get(place.well, Well(())), place)
-        left = {path: well for path, well in left.items() if well.fields}
-        made = replace(plate, wells=tuple(well for well in plate.wells if well.path in left))
+        wells = _with_places(said, places, faults)
+        made = replace(plate, wells=tuple(well for well in plate.wells if well.path in wells))
         listed = {well.path for well in made.wells}
-        for path in (path for path in left if path not in listed):
+        for path in (path for path in wells if path not in listed):
             with collecting(faults):
                 made = with_well(made, path)
-        if left != wells:
+        if wells != said or wells.keys() != {well.path for well in plate.wells}:
             runs = made.acquisitions
-            for place in places.values():
+            for place in places:
                 runs = with_run(runs, place.acquisition)
-            made = counted(replace(made, field_count=None, acquisitions=runs), left.values())
-        nameless = [
-            f"well {path}, field {field.path}"
-            for path, well in left.items()
-            for field in well.fields
-            if field.acquisition is None
-        ]
+            uncounted = runs and tuple(replace(run, maximum_field_count=None) for run in runs)
+            made = counted(replace(made, field_count=None, acquisitions=uncounted), wells.values())
+        nameless = _nameless(wells)
         if len(made.acquisitions or ()) > 1 and nameless:
             faults.append(lacks_run([run.id for run in made.acquisitions or ()], nameless))
-        return cls(made, left)
+        return cls(made, wells)
 
     def check(self, version: str) -> None:
         """Let the specification's judges look at it.
@@ -357,9 +363,27 @@ class Layout:
             spec.check(spec.dump_well(Well(well), version), version)
 
 
-def _with_fields(well: Well, path: str, images: Container[str]) -> Well:
-    """Return a well with those of its images that there are, by their paths below the plate."""
-    return replace(well, fields=tuple(field for field in well.fields if f"{path}/{field.path}" in images))
+def _with_places(said: Mapping[str, Well], places: Sequence[Place], faults: list[OmeZarrError]) -> dict[str, Well]:
+    """Return wells with the images that there are, by their paths; of these what is said stays. Others have none."""
+    there = {place.path for place in places}
+    wells = {
+        path: replace(well, fields=tuple(field for field in well.fields if f"{path}/{field.path}" in there))
+        for path, well in said.items()
+    }
+    for place in places:
+        with collecting(faults):
+            wells[place.well] = with_field(wells.get(place.well, Well(())), place)
+    return {path: well for path, well in wells.items() if well.fields}
+
+
+def _nameless(wells: Mapping[str, Well]) -> list[str]:
+    """Return the images of wells, by the paths of these, that name no run."""
+    return [
+        f"well {path}, field {field.path}"
+        for path, well in wells.items()
+        for field in well.fields
+        if field.acquisition is None
+    ]
 
 
 def _lines(occurring: Iterable[str], asked: Any, what: str, faults: list[OmeZarrError]) -> tuple[PlateLine, ...]:
@@ -411,7 +435,9 @@ def _check_apart(name: str, others: Iterable[str], what: str, *, again: bool = F
             )
 
 
-def _runs(places: Sequence[Place], asked: Any, faults: list[OmeZarrError]) -> tuple[Acquisition, ...] | None:
+def _runs(
+    places: Sequence[Place], wells: Mapping[str, Well], asked: Any, faults: list[OmeZarrError]
+) -> tuple[Acquisition, ...] | None:
     """Return all runs of a plate. 81 (MUST): if there are several, each image says which one took it."""
     runs: dict[int, Acquisition] = {}
     if asked is not None and not isinstance(asked, Mapping):
@@ -428,7 +454,10 @@ def _runs(places: Sequence[Place], asked: Any, faults: list[OmeZarrError]) -> tu
     for place in places:
         if place.acquisition is not None:
             runs.setdefault(place.acquisition.id, place.acquisition)
-    nameless = [str(place) for place in places if place.acquisition is None]
+    for field in chain.from_iterable(well.fields for well in wells.values()):
+        if field.acquisition is not None:
+            runs.setdefault(field.acquisition, Acquisition(field.acquisition))
+    nameless = _nameless(wells)
     if len(runs) > 1 and nameless:
         faults.append(lacks_run(runs, nameless))
     return tuple(named_run(runs[number]) for number in sorted(runs)) or None

@@ -135,7 +135,7 @@ def written_as(version: str | None) -> str:
     return TABLE[version].written_as if version is not None and version in TABLE else VERSIONS[0]
 
 
-def check_written(version: str, *, store: Any = None) -> None:
+def check_written(version: str, *, store: Any = None, copied: str = "") -> None:
     """Make sure that a version is one that is written.
 
     Parameters
@@ -144,6 +144,8 @@ def check_written(version: str, *, store: Any = None) -> None:
         Its name.
     store
         What is of that version, and was to be changed; None where something new is written.
+    copied
+        The call that makes a copy of it that can be changed; left out, the command that does so of an image.
 
     Raises
     ------
@@ -154,7 +156,7 @@ def check_written(version: str, *, store: Any = None) -> None:
         raise VersionError(
             f"{str(store)!r} is of OME-Zarr {version}, which xomezarr reads and does not write; make a store of "
             f"{TABLE[version].written_as} of it first, and change that: "
-            f"xomezarr convert {shlex.quote(str(store))} new.ome.zarr"
+            f"{copied or f'xomezarr convert {shlex.quote(str(store))} new.ome.zarr'}"
         )
     _version(version)
 
