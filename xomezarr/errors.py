@@ -319,14 +319,14 @@ def first_of_each(faults: Iterable[OmeZarrError]) -> Iterator[OmeZarrError]:
         yield OmeZarrError(f"{others} such as these, of other images; mend them alike")
 
 
-def told(names: Sequence[str], most: int = TOLD) -> str:
+def told(names: Sequence[str], most: int = TOLD, *, between: str = ", ") -> str:
     """Return the first of several names for a message, which counts the others.
 
     >>> told(["a", "b"]), told(["a", "b", "c"], 1)
     ('a, b', 'a and 2 more')
     """
     more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+    return between.join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def warn(message: str, category: type[OmeZarrWarning]) -> None:

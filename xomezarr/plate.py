@@ -22,7 +22,15 @@ import xarray as xr
 from xomezarr import sidecar, spec
 from xomezarr.channels import ACTIVE, COLOR, WINDOW
 from xomezarr.checks import leads_below
-from xomezarr.errors import UNREADABLE_MEMBER, LevelError, NotOmeZarrError, PlateError, PlateWarning, warn
+from xomezarr.errors import (
+    UNREADABLE_MEMBER,
+    LevelError,
+    NotOmeZarrError,
+    PlateError,
+    PlateWarning,
+    told,
+    warn,
+)
 from xomezarr.lazy import zarr
 from xomezarr.model import Field, Plate
 from xomezarr.planning import VERSION, stored_metadata, version_of
@@ -31,7 +39,7 @@ from xomezarr.read import asked_at_once, closer, tree_of, with_own
 from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray
 from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group, open_member
 from xomezarr.tree import levels
-from xomezarr.wells import ADDED, PLACES, TOLD, is_number, located
+from xomezarr.wells import ADDED, PLACES, is_number, located
 
 __all__ = ["is_remote", "is_unopened_elsewhere", "node_at", "open_plate", "opened"]
 
@@ -768,8 +776,7 @@ def _tell(faults: Sequence[tuple[str, str]], whole: str) -> None:
 
 
 def _listed(faults: Sequence[tuple[str, str]]) -> str:
-    told = ", ".join(f"{name!r} ({fault})" for name, fault in faults[:TOLD])
-    return told if len(faults) <= TOLD else f"{told} and {len(faults) - TOLD} more"
+    return told([f"{name!r} ({fault})" for name, fault in faults])
 
 
 def _no_image(group: zarr.Group, faults: Sequence[tuple[str, str]] = ()) -> PlateError:

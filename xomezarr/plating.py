@@ -21,6 +21,7 @@ from xomezarr import spec
 from xomezarr.direct import put_attributes, update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
+    TOLD,
     NotOmeZarrError,
     OmeZarrError,
     PlateError,
@@ -29,6 +30,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
     collecting,
     raise_all,
+    told,
     warn,
 )
 from xomezarr.joining import Said, join, put_back
@@ -67,7 +69,7 @@ from xomezarr.store import (
     writable_group,
 )
 from xomezarr.tree import images
-from xomezarr.wells import TOLD, Entry, Layout, Listed, Place, relocated, with_entry, without_own_run
+from xomezarr.wells import Entry, Layout, Listed, Place, relocated, with_entry, without_own_run
 from xomezarr.write import write_plan
 
 __all__ = ["to_plate", "write_plate", "write_plate_tree"]
@@ -208,12 +210,8 @@ def write_plate_tree(
     places = {path: place.split("/") for path, place in {**paths, **new}.items()}
     found = _placed(_images_in(tree, there, places, said, faults, "the image {!r} of the tree"), faults)
     if moved := [path for path, place in paths.items() if path != place and node_at(tree, path) is not None]:
-        told = ", ".join(f"{path!r} is {paths[path]!r}" for path in moved[:TOLD])
-        warn(
-            f"wells get the paths of their rows and columns, as OME-Zarr {target.version} asks: {told}"
-            f"{f' and {len(moved) - TOLD} more' if moved[TOLD:] else ''}",
-            PlateWarning,
-        )
+        moves = told([f"{path!r} is {paths[path]!r}" for path in moved])
+        warn(f"wells get the paths of their rows and columns, as OME-Zarr {target.version} asks: {moves}", PlateWarning)
     made = Layout.left(plate if name is None else replace(plate, name=name), said, found, faults)
     if made is None and not faults:
         faults.append(PlateError("the tree has no image of a plate; open it again: xomezarr.open_plate(store)"))

@@ -17,7 +17,7 @@ from xarray.core import indexing
 
 from xomezarr import plot, spec
 from xomezarr.channels import LABEL, channel_dim
-from xomezarr.errors import LevelError, OmeZarrError, PlateError, PlateWarning, collecting, raise_all, warn
+from xomezarr.errors import LevelError, OmeZarrError, PlateError, PlateWarning, collecting, raise_all, told, warn
 from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
 from xomezarr.plate import is_remote, node_at
@@ -27,7 +27,7 @@ from xomezarr.resources import Resources
 from xomezarr.source import ASSUMED, OrderedArray, direct_source
 from xomezarr.tree import level as level_of
 from xomezarr.tree import levels
-from xomezarr.wells import NO_ACQUISITION, PLACES, TOLD, is_number, located
+from xomezarr.wells import NO_ACQUISITION, PLACES, is_number, located
 
 __all__ = ["overview", "stack"]
 
@@ -145,7 +145,7 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
     images = [image for image in _images(tree, places) if image.field == str(field)]
     if not images:
         names, _ = _fields(list(_images(tree, places)))
-        raise PlateError(f"no well has a field {field!r}; give one of {', '.join(map(repr, names[: 2 * TOLD]))}")
+        raise PlateError(f"no well has a field {field!r}; give one of {told(list(map(repr, names)), 10)}")
     counts = (len(plate.rows), len(plate.columns))
     finest = levels(images[0].node)
     side = _tile_side(plot.proportions(finest[0]), counts, max_size)

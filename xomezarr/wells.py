@@ -16,7 +16,7 @@ from typing import Any
 import xarray as xr
 
 from xomezarr import checks, spec
-from xomezarr.errors import OmeZarrError, PlateError, collecting, raise_all
+from xomezarr.errors import OmeZarrError, PlateError, collecting, raise_all, told
 from xomezarr.labels import LONGEST_NAME
 from xomezarr.model import Acquisition, Field, Plate, PlateLine, PlateWell, Well
 
@@ -24,7 +24,6 @@ __all__ = [
     "ADDED",
     "NO_ACQUISITION",
     "PLACES",
-    "TOLD",
     "Entry",
     "Layout",
     "Listed",
@@ -55,9 +54,6 @@ NO_ACQUISITION = -1
 
 SHOWN = 20
 """Letters that a message shows of a name that is too long."""
-
-TOLD = 5
-"""Images that a message names; it counts the others."""
 
 
 def line_order(name: str) -> tuple[int, int, str, str]:
@@ -465,9 +461,8 @@ def _runs(
 
 def lacks_run(runs: Iterable[int], images: Sequence[str]) -> PlateError:
     """Return the error that names images of a plate of several runs that do not say which of them took them."""
-    told = "; ".join(images[:TOLD]) + (f" and {len(images) - TOLD} more" if len(images) > TOLD else "")
     return PlateError(
-        f"the plate has the acquisitions {', '.join(map(str, sorted(runs)))}, and {told} "
+        f"the plate has the acquisitions {', '.join(map(str, sorted(runs)))}, and {told(images, between='; ')} "
         f"{'does' if len(images) == 1 else 'do'} not say of which; give each image its own: "
         "image.assign_coords(acquisition=0)"
     )
