@@ -2689,3 +2689,16 @@ def test_of_images_that_are_all_wrong_the_first_are_named(tmp_path: Path) -> Non
     told = [str(error) for error in raised.value.exceptions]
     assert len(told) == 11  # two of each
     assert told[-1] == "2 more of the 8 images cannot be written either"
+
+
+def test_each_write_tells_what_is_not_known_of_how_many_images(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", column): [image(column)] for column in (1, 2, 3)}, store, levels=1)
+    tree = xomezarr.open_plate(store).isel(x=slice(0, 16))
+    for number in range(2):
+        with pytest.warns(PlateWarning, match=r"'A/1/0' of .* was changed since .*check=True\) \(and 2 more images"):
+            tree.omezarr.to_zarr(tmp_path / f"{number}.zarr")
+        with pytest.warns(PlateWarning, match=r"'A/2/0' of .* was changed since .*check=True\)$"):
+            tree["A/2/0"].omezarr.to_zarr(tmp_path / f"image {number}.zarr")
+    with pytest.warns(PlateWarning, match=r"'A/1/0' of .* was opened in another process"):
+        pickle.loads(pickle.dumps(xomezarr.open_plate(store))).omezarr.to_zarr(tmp_path / "pickled.zarr")

@@ -16,7 +16,7 @@ from xomezarr.channels import Channels
 from xomezarr.collection import write_collection_tree
 from xomezarr.coords import Irregular
 from xomezarr.downsample import MethodLike
-from xomezarr.errors import LevelError, OmeZarrError
+from xomezarr.errors import LevelError, OmeZarrError, PlateWarning, warn
 from xomezarr.grid import Boundary
 from xomezarr.labels import Labels, colors_of, properties_of
 from xomezarr.model import Acquisition, Axis, Channel, Image
@@ -751,7 +751,9 @@ class OmeZarrTreeAccessor:
             return write(self._tree, store, **options, **({} if name is None else {"name": name}))
         tree.levels(self._tree)
         tree.check_image(self._tree)
-        image = opened(self._tree)
+        image, unread = opened(self._tree)
+        if unread:
+            warn(unread, PlateWarning)
         of_labels = {label: (node, tree.levels(node)) for label, node in tree.labels(image).items()}
         return write_tree(image, tree.levels(image), store, labels=of_labels, name=name, **options)
 

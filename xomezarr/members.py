@@ -12,7 +12,7 @@ import xarray as xr
 
 from xomezarr import spec
 from xomezarr.engine import OnTile
-from xomezarr.errors import LabelError, OmeZarrError, collecting
+from xomezarr.errors import LabelError, OmeZarrError, PlateWarning, collecting, warn
 from xomezarr.labelling import parted
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
@@ -77,9 +77,9 @@ class Member(ABC):
         if isinstance(given, xr.DataTree):
             found = levels(given)
             check_image(given)
-            tree = opened(given)
+            tree, unread = opened(given)
             of_labels = {name: (node, levels(node)) for name, node in labels(tree).items()}
-            return _Tree(tree, found if tree is given else levels(tree), of_labels)
+            return _Tree(tree, found if tree is given else levels(tree), of_labels, unread)
         if not isinstance(given, xr.Dataset):
             raise error(
                 f"it is a {type(given).__name__}; give a DataArray, a Dataset of an image and its labels, or an "
@@ -92,6 +92,9 @@ class Member(ABC):
             cure = f"name the image so: ds.rename({{{names[0]!r}: {VARIABLE!r}}})" if names else "give it an image"
             raise LabelError(f"it cannot be told which is the image among the variables {names}; {cure}") from None
         return _Array(da, of_image, own_attrs(given))
+
+    unread: str = ""
+    """What is not known of it, and not written; empty if nothing is."""
 
     @property
     @abstractmethod
@@ -145,6 +148,7 @@ class _Tree(Member):
     tree: xr.DataTree
     levels: Sequence[xr.DataArray]
     labels: Mapping[str, tuple[xr.DataTree, Sequence[xr.DataArray]]]
+    unread: str = ""
 
     @property
     def image(self) -> xr.DataArray:
@@ -258,6 +262,11 @@ def plan_members(
     -------
     dict
         Those that can be written.
+
+    Warns
+    -----
+    PlateWarning
+        If not all that images say is known, as `plate.opened` tells.
     """
     planned = {}
     known = {str(fault) for fault in faults}  # of the whole, and then of each of its images too
@@ -276,6 +285,9 @@ def plan_members(
         faults.append(kind(f"{called(paths[0])}{others}: {told}"))
     with collecting(faults):
         target.check_not_read_from(*(da for path in planned for da in members[path].read))
+    if unread := [member.unread for member in members.values() if member.unread]:
+        others = f" (and {len(unread) - 1} more images alike)" if unread[1:] else ""
+        warn(f"{unread[0]}{others}", PlateWarning)
     return planned
 
 

@@ -134,7 +134,7 @@ def is_remote(store: Any) -> bool:
     return not isinstance(store, zarr.storage.LocalStore | zarr.storage.MemoryStore)
 
 
-def opened(image: xr.DataTree) -> xr.DataTree:
+def opened(image: xr.DataTree) -> tuple[xr.DataTree, str]:
     """Return an image's tree with all that the image says: what `open_plate` left out of it is read now.
 
     Its pixels stay those of the tree. Where the tree says something else than when it was opened, as it was cropped or
@@ -145,23 +145,24 @@ def opened(image: xr.DataTree) -> xr.DataTree:
     image
         Any image's tree.
 
+    Returns
+    -------
+    xarray.DataTree
+        The tree.
+    str
+        What is not known of the image, for a warning: where not all of it was read, and it was changed since.
+
     Raises
     ------
     PlateError
         If it was taken to be like another, and is not.
-
-    Warns
-    -----
-    PlateWarning
-        If not all of it was read, and it was changed since.
     """
     alike = _assumption(image)
     if alike is None:
-        return image
+        return image, ""
     if alike.taken is not None and alike.taken.is_said_by(image):
-        return alike.completed(image)
-    alike.tell_of_own()
-    return image
+        return alike.completed(image), ""
+    return image, alike.unread()
 
 
 def is_unopened_elsewhere(image: xr.DataTree) -> bool:
@@ -333,11 +334,11 @@ class _Opening:
 class _Looks:
     """What has been found since a plate was opened: which images are what they were taken for, and whether it was told.
 
-    Of images that are not it is told once, as they may be all; and so of what is not written of them.
+    Of images that are not it is told once, as they may be all.
     """
 
     def __init__(self) -> None:
-        self._lock, self._found, self._told = Lock(), dict[str, frozenset[str]](), set[str]()
+        self._lock, self._found, self._is_told = Lock(), dict[str, frozenset[str]](), False
 
     def __reduce__(self) -> Any:
         return (_Looks, ())  # another process looks by itself
@@ -348,17 +349,12 @@ class _Looks:
             self._found[image] = look()
         return self._found[image]
 
-    def is_told(self, what: str) -> bool:
-        """Whether was warned of something."""
-        return what in self._told
-
-    def tell(self, what: str, told: str) -> None:
+    def tell(self, unlike: str) -> None:
         """Warn, unless that was done."""
         with self._lock:
-            is_known = self.is_told(what)
-            self._told.add(what)
+            is_known, self._is_told = self._is_told, True
         if not is_known:
-            warn(told, PlateWarning)
+            warn(unlike, PlateWarning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,7 +504,7 @@ class _Alike:
         if unlike & {NAMES, UNREAD}:
             raise PlateError(f"{self._told(unlike & {NAMES, UNREAD})}; open all images: {CHECKED}")
         if unlike:
-            self.looks.tell(PLACE, f"{self._told(unlike)}; where that matters, open all images: {CHECKED}")
+            self.looks.tell(f"{self._told(unlike)}; where that matters, open all images: {CHECKED}")
         return found
 
     def completed(self, image: xr.DataTree) -> xr.DataTree:
@@ -534,14 +530,13 @@ class _Alike:
                 f"it out, or open all images: {CHECKED}"
             ) from error
 
-    def tell_of_own(self) -> None:
-        """Warn that what an image says of itself alone is not written with what has been made of it."""
+    def unread(self) -> str:
+        """Say that what an image says of itself alone is not written with what has been made of it."""
         done = "was opened in another process" if self.taken is None else "was changed since it was opened"
-        self.looks.tell(
-            OWN,
+        return (
             f"{self.path!r} of the plate {str(self.plate.store_path)!r} {done}, and not all of it was read then: its "
             "labels, and the name and attributes of one that was taken to be like another, are not known and not "
-            f"written; where that matters, open all images: {CHECKED}",
+            f"written; where that matters, open all images: {CHECKED}"
         )
 
     def _own_arrays(self) -> dict[str, zarr.Array[Any]]:
@@ -594,9 +589,6 @@ It is for images without the coordinates of their place, which are marked with i
 
 NAMES, PLACE, UNREAD = "axes or channels", "coordinates", "unread"
 """In what images are not what they were taken for: which pixels are which, where these lie, or nobody can tell."""
-
-OWN = "own"
-"""What is told once, as `PLACE` is: that what an image says of itself alone is not known."""
 
 RENDERING = frozenset({COLOR, ACTIVE, *WINDOW.values()})
 """Coordinates that say how channels are shown: in that images may differ."""
