@@ -42,6 +42,7 @@ from xomezarr.errors import (
     MultipleErrors,
     NotOmeZarrError,
     OmeZarrError,
+    OmeZarrWarning,
     StoreExistsError,
 )
 from xomezarr.model import Axis, Channel
@@ -1261,7 +1262,9 @@ def test_without_ome_types_what_was_read_is_written_as_it_was(tmp_path: Path, mo
 CALLS: dict[str, Any] = {
     "as it is": lambda tree: tree,
     "fillna": lambda tree: tree.map_over_datasets(lambda ds: ds.fillna(0)),
-    "apply_ufunc": lambda tree: tree.map_over_datasets(lambda ds: xr.apply_ufunc(np.abs, ds, dask="allowed")),
+    "apply_ufunc": lambda tree: tree.map_over_datasets(
+        lambda ds: xr.apply_ufunc(np.abs, ds, keep_attrs=True, dask="allowed")
+    ),
     "abs": lambda tree: abs(tree),
     "an image assigned": lambda tree: tree.assign({"1": tree["1"].map_over_datasets(lambda ds: ds.clip(0, 255))}),
     "a tree of its images": lambda tree: xr.DataTree(xr.Dataset(attrs=tree.attrs), children=dict(tree.children)),
@@ -1297,7 +1300,7 @@ def test_c6_where_nothing_tells_what_a_store_says_a_warning_does(tmp_path: Path)
         tree.omezarr.to_zarr(tmp_path / "b.zarr")
     call = str(told[0].message).rpartition("alone, ")[2]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", OmeZarrWarning)
         eval(call, {"write_collection": write_collection, "tree": tree, "store": tmp_path / "c.zarr"})
     check_same_stores(tmp_path / "b.zarr", tmp_path / "c.zarr")
 
