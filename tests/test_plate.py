@@ -2313,7 +2313,7 @@ def test_what_is_not_known_of_a_changed_image_is_told_once(tmp_path: Path) -> No
     full_plate(store, "0.4")
     tree = xomezarr.open_plate(store)
     cut = tree.isel(c=slice(1))
-    with pytest.warns(PlateWarning, match=r"'A/1/0' .* was changed since .*check=True\)$") as told:
+    with pytest.warns(PlateWarning, match=r"'A/1/0' .* was changed since .*check=True\) \(and 4 more") as told:
         cut.omezarr.to_zarr(tmp_path / "cut.zarr")
     assert len(told) == 1
     true = xomezarr.open_plate(store, check=True).isel(c=slice(1))
