@@ -9,7 +9,7 @@ from xomezarr import checks
 from xomezarr.errors import MetadataError
 from xomezarr.model import Axis, Level, Multiscale
 from xomezarr.report import Finding
-from xomezarr.spec.form import Form, Placing
+from xomezarr.spec.form import Form, Placing, alone
 from xomezarr.spec.notes import Notes, kind_of
 from xomezarr.spec.values import number, present, with_extra
 
@@ -44,7 +44,7 @@ def _five_axes(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[Axis, 
     return tuple(map(_axis, ORDER))
 
 
-FIVE = Form(axes=_five_axes, levels=None, keys=frozenset(), level_keys=frozenset())
+FIVE = Form(axes=alone(_five_axes), levels=None, keys=frozenset(), level_keys=frozenset())
 """Up to 0.2: images have five axes, and levels lie nowhere."""
 
 
@@ -68,7 +68,7 @@ def _named_axes(raw: Mapping[str, Any], where: str, notes: Notes) -> tuple[Axis,
     return axes if _named_apart(notes, checks.check_axes(axes, where, rules=checks.NAMED_AXIS_RULES)) else None
 
 
-NAMED = Form(axes=_named_axes, levels=None, keys=frozenset({"axes"}), level_keys=frozenset())
+NAMED = Form(axes=alone(_named_axes), levels=None, keys=frozenset({"axes"}), level_keys=frozenset())
 """0.3: axes are names."""
 
 
@@ -270,7 +270,7 @@ def _dump_place(level: Level, multiscale: Multiscale) -> list[dict[str, Any]]:
 
 
 OBJECTS = Form(
-    axes=read_axes,
+    axes=alone(read_axes),
     levels=_read_placings,
     keys=frozenset({"axes", "coordinateTransformations"}),
     level_keys=frozenset({"coordinateTransformations"}),

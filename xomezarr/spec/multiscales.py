@@ -63,7 +63,7 @@ def _read_multiscale(raw: Any, where: str, notes: Notes, form: Form, known: Sequ
         notes.stop("99", where, f"a multiscale is {kind_of(raw)}", "it must be an object")
         return None
     extra = {key: value for key, value in raw.items() if key not in ("name", "datasets", *form.keys, *known)}
-    axes = form.axes(raw, where, notes)
+    axes, systems = form.axes(raw, where, notes)
     name = optional(raw, "name", str, "94", where, notes)
     # type and metadata may be any JSON by the schemas: what the model cannot hold stays among the unknown keys
     method = extra.pop("type") if isinstance(extra.get("type"), str) else None
@@ -75,9 +75,10 @@ def _read_multiscale(raw: Any, where: str, notes: Notes, form: Form, known: Sequ
     levels = _read_levels(raw, axes, form, where, notes)
     if axes is None or levels is None:
         return None
-    systems = None if form.systems is None else form.systems(raw, where, notes)
     placed = form.levels is not None
     multiscale = Multiscale(name, axes, levels, method, metadata, extra, placed=placed, systems=systems)
+    if form.check is not None:
+        form.check(raw, multiscale, where, notes)
     notes.extend(
         finding
         for finding in checks.check_multiscale(multiscale, where)

@@ -48,13 +48,13 @@ def _intrinsic(raw: Given) -> str | None:
     return None
 
 
-def _axes(raw: Given, where: str, notes: Notes) -> tuple[Axis, ...] | None:
+def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None, Systems | None]:
     """0.6a (MUST): there are coordinate systems with names and axes, among them that which the levels lie in."""
     systems, place = raw.get("coordinateSystems"), f"{where}.coordinateSystems"
     if not isinstance(systems, list) or not systems:
         told = f"it is {kind_of(systems)}" if systems else "there are no coordinate systems"
         notes.stop("0.6a", place, told, "list one object with a name and axes for each")
-        return None
+        return None, None
     if "axes" in raw:
         told = "there are axes, which are not read: those of coordinate systems count"
         notes.warn("0.6a", f"{where}.axes", told, "remove them")
@@ -65,15 +65,18 @@ def _axes(raw: Given, where: str, notes: Notes) -> tuple[Axis, ...] | None:
         if name in names[:index]:
             notes.stop("0.6a", f"{place}[{index}].name", f"there are two systems {name!r}", "give one another name")
     if len(found) < len(read):
-        return None
+        return None, None
     wanted = _intrinsic(raw)
     if wanted is None:  # what is wrong with the datasets is noted there
-        return found[0].axes
-    own = next((system for system in found if system.name == wanted), None)
-    if own is None:
+        return found[0].axes, None
+    if wanted not in names:
         told = f"there is no coordinate system {wanted!r}, to which the datasets lead"
         notes.stop("0.6a", place, told, "list it, or name one that is listed")
-    return None if own is None else own.axes
+        return None, None
+    before = names.index(wanted)
+    own, others = found[before], (*found[:before], *found[before + 1 :])
+    transforms = tuple(transform for _, transform in _objects(raw.get("coordinateTransformations")))
+    return own.axes, Systems(own.name, others, transforms, own.extra, before)
 
 
 def _system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
@@ -90,45 +93,36 @@ def _system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
     return CoordinateSystem(name, axes, {key: value for key, value in raw.items() if key not in ("name", "axes")})
 
 
-def _systems(raw: Given, where: str, notes: Notes) -> Systems | None:
+def _check(raw: Given, multiscale: Multiscale, where: str, notes: Notes) -> None:
     """0.6c (MUST): what else leads somewhere leads from the system of the levels to another one that is listed."""
-    name = _intrinsic(raw)
-    quiet = Notes()  # `_axes` has told what is wrong
-    read = [_system(system, where, quiet) for _, system in _objects(raw.get("coordinateSystems"))]
-    found = {system.name: system for system in read if system is not None}
-    if name not in found:
-        return None
-    transforms = raw.get("coordinateTransformations", [])
-    place = f"{where}.coordinateTransformations"
+    transforms, place = raw.get("coordinateTransformations", []), f"{where}.coordinateTransformations"
     if not isinstance(transforms, list):
         notes.stop("0.6c", place, f"it is {kind_of(transforms)}", "list one object for each transformation")
-        return None
-    for index, transform in enumerate(transforms):
-        _check_transform(transform, found, name, f"{place}[{index}]", notes)
-    before, own = list(found).index(name), found.pop(name)
-    return Systems(name, tuple(found.values()), tuple(filter(_is_object, transforms)), own.extra, before)
+    elif (systems := multiscale.systems) is not None:
+        axes = {systems.name: len(multiscale.axes)} | {other.name: len(other.axes) for other in systems.others}
+        for index, transform in enumerate(transforms):
+            _check_transform(transform, axes, systems.name, f"{place}[{index}]", notes)
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, Mapping)
+def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, notes: Notes) -> None:
+    """Note what is wrong with a transformation that is kept; nothing there prevents reading where the levels lie.
 
-
-def _check_transform(raw: Any, systems: Mapping[str, CoordinateSystem], own: str, where: str, notes: Notes) -> None:
-    """Note what is wrong with a transformation that is kept; nothing there prevents reading where the levels lie."""
+    `axes` says how many each coordinate system has.
+    """
     found = Notes()
-    read = read_transform(raw, len(systems[own].axes), where, found)
+    read = read_transform(raw, axes[own], where, found)
     notes.extend(found.findings)
     if not isinstance(raw, Mapping):
         return
-    for key, others in (("input", [own]), ("output", [name for name in systems if name != own])):
+    for key, others in (("input", [own]), ("output", [name for name in axes if name != own])):
         end = raw.get(key)
         name = end.get("name") if isinstance(end, Mapping) else None
         if name not in others:
             told = f"it is {kind_of(end)}" if not isinstance(end, Mapping) else f"it names {name!r}"
             known = " or ".join(repr(other) for other in others) or "another coordinate system, which is to be listed"
             notes.error("0.6c", f"{where}.{key}", told if key in raw else "it is missing", f"name {known}")
-        elif key == "output" and read is not None and read.outputs not in (None, len(systems[name].axes)):
-            told = f"it gives {read.outputs} coordinates, and {name!r} has {len(systems[name].axes)} axes"
+        elif key == "output" and read is not None and read.outputs not in (None, axes[name]):
+            told = f"it gives {read.outputs} coordinates, and {name!r} has {axes[name]} axes"
             notes.error("39", where, told, "give one for each axis")
 
 
@@ -233,12 +227,12 @@ def _dump_place(level: Level, multiscale: Multiscale) -> list[dict[str, Any]]:
 
 
 SYSTEMS = Form(
-    axes=_axes,
+    axes=_read,
+    check=_check,
     levels=_levels,
     keys=frozenset({"coordinateSystems", "coordinateTransformations"}),
     level_keys=frozenset({PLACE}),
     level_kept=_level_kept,
-    systems=_systems,
     dump=_dump,
     dump_place=_dump_place,
 )
