@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from fuzzing import spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -618,17 +619,7 @@ def test_c7_any_json_in_any_place_gives_findings_and_no_other_error(data: st.Dat
     """Fuzzing: one value anywhere in good metadata is replaced by any JSON, or removed."""
     version = data.draw(st.sampled_from(VERSIONS))
     attrs = group_attrs(flawless(), version)
-    node: Any = attrs
-    while True:
-        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
-        if isinstance(node[key], dict | list) and node[key] and data.draw(st.booleans()):
-            node = node[key]
-            continue
-        if data.draw(st.booleans()):
-            del node[key]
-        else:
-            node[key] = data.draw(json_values)
-        break
+    spoil(data, attrs, json_values)
     found = spec.findings(attrs)
     spec.detect(attrs)
     try:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from fuzzing import spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -673,17 +674,7 @@ def test_c7_any_json_in_any_place_gives_findings_and_no_other_error(data: st.Dat
     version = data.draw(st.sampled_from(VERSIONS))
     kind = data.draw(st.sampled_from([*PARSERS]))
     attrs = flawless(kind, version)
-    node: Any = attrs
-    while True:
-        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
-        if isinstance(node[key], dict | list) and node[key] and data.draw(st.booleans()):
-            node = node[key]
-            continue
-        if data.draw(st.booleans()):
-            del node[key]
-        else:
-            node[key] = data.draw(json_values)
-        break
+    spoil(data, attrs, json_values)
     found = spec.findings(attrs)
     try:
         read = PARSERS[kind](attrs)

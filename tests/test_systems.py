@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from fuzzing import spoil
 from hypothesis import given
 from hypothesis import strategies as st
 from stores import check_same_stores, check_same_trees, group_attributes
@@ -165,17 +166,7 @@ def test_c7_versions_before_06_refuse_what_they_cannot_hold(image: Image) -> Non
 def test_c7_any_json_in_any_place_gives_findings_and_no_other_error(data: st.DataObject) -> None:
     """Fuzzing: one value anywhere in good metadata is replaced by any JSON, or removed."""
     attrs = {"ome": {"version": "0.6", "multiscales": [deepcopy(described(AFFINE))]}}
-    node: Any = attrs["ome"]["multiscales"]
-    while True:
-        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
-        if isinstance(node[key], dict | list) and node[key] and data.draw(st.booleans()):
-            node = node[key]
-            continue
-        if data.draw(st.booleans()):
-            del node[key]
-        else:
-            node[key] = data.draw(json_values)
-        break
+    spoil(data, attrs["ome"]["multiscales"], json_values)
     found = spec.findings(attrs)
     try:
         image = spec.parse(attrs)
