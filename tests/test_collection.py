@@ -1396,7 +1396,8 @@ def test_c8_attributes_that_json_cannot_hold_take_nothing_away(tmp_path: Path, v
     labelled = image.to_dataset(name="image").assign(nuclei=image)
     xomezarr.write_collection({"a": labelled}, tmp_path / "a.zarr", levels=1)
     xomezarr.write_plate({("A", 1): [labelled]}, tmp_path / "p.zarr", levels=1)
-    for path, place in (("a", ""), ("a", "a/labels"), ("p", ""), ("p", "A/1"), ("p", "A/1/0/labels")):
+    of_images = (("a", "a"), ("a", "a/labels/nuclei"), ("p", "A/1/0"))
+    for path, place in (("a", ""), ("a", "a/labels"), ("p", ""), ("p", "A/1"), ("p", "A/1/0/labels"), *of_images):
         if path == "a":
             tree: Any = xomezarr.open_collection(tmp_path / "a.zarr").load()
         else:

@@ -454,8 +454,10 @@ def _plan_tree(
     with collecting(faults):
         check_assumed(*levels)
     with collecting(faults):
-        if known is None:  # what was read is as JSON has it
+        if known is None:
             sidecar.check_plain({key: value for key, value in extra.items() if key != "ome"}, spec.KEYS)
+        else:
+            written_attrs(tree)
     base = _named(levels[0], name, faults)
     if label is not None:  # what is asked of the image's dimensions counts where the labels have them
         axes = axes and {dim: kind for dim, kind in axes.items() if dim in base.dims}
