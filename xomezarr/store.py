@@ -934,15 +934,15 @@ def _emptied(target: StoreLike, storage_options: Mapping[str, Any] | None) -> za
     names = [name for name in names_in(group) if name not in documents]
     first = next(filter(partial(_is_there, group), (f"{name}/{of}" for name in names for of in FIRST_DELETED)), None)
     direct.put_attributes(group, _mark())
-    try:
-        if first is not None:  # at once or not at all, unlike what lies below a name
+    if first is not None:
+        try:  # at once or not at all, unlike what lies below a name
             wait(store.delete(member_path(group, first)))
-    except BaseException:
-        if _is_there(group, first):  # type: ignore[arg-type]
-            for place, document in before.items():
-                if document is not None:
-                    wait(store.set(place, document))
-        raise
+        except BaseException:
+            if _is_there(group, first):
+                for place, document in before.items():
+                    if document is not None:
+                        wait(store.set(place, document))
+            raise
     _delete(group, names)
     return group
 
