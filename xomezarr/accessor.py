@@ -19,9 +19,9 @@ from xomezarr.downsample import MethodLike
 from xomezarr.errors import LevelError, OmeZarrError, PlateWarning, warn
 from xomezarr.grid import Boundary
 from xomezarr.labels import Labels, colors_of, properties_of
+from xomezarr.members import Whole
 from xomezarr.model import Acquisition, Axis, Channel, Image
 from xomezarr.plan import COMPRESSORS, Plan, Shards
-from xomezarr.plate import opened
 from xomezarr.progress import OnTile
 from xomezarr.pyramid import Factors, own_attrs
 from xomezarr.report import Report
@@ -749,13 +749,10 @@ class OmeZarrTreeAccessor:
         }
         if (write := _writer_of(self._tree)) is not None:
             return write(self._tree, store, **options, **({} if name is None else {"name": name}))
-        tree.levels(self._tree)
-        tree.check_image(self._tree)
-        image, unread = opened(self._tree)
-        if unread:
-            warn(unread, PlateWarning)
-        of_labels = {label: (node, tree.levels(node)) for label, node in tree.labels(image).items()}
-        return write_tree(image, tree.levels(image), store, labels=of_labels, name=name, **options)
+        image = Whole.of_tree(self._tree)
+        if image.unread:
+            warn(image.unread, PlateWarning)
+        return write_tree(image.tree, image.levels, store, labels=image.labels, name=name, **options)
 
     def validate(self, *, strict: bool = False) -> Report:
         """Validate the store that the tree was opened from; see `validate.validate`."""

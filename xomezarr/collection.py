@@ -5,7 +5,6 @@ The root says that it is a collection; the group ``OME`` lists the images, and h
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections import Counter
@@ -39,9 +38,9 @@ from xomezarr.members import (
     Image,
     Member,
     Planned,
+    asked_of_each,
     check_nothing_else,
     members_in,
-    options_of_each,
     plan_members,
     write_members,
     written_version,
@@ -49,7 +48,7 @@ from xomezarr.members import (
 from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target, written_attrs
 from xomezarr.plate import node_at
-from xomezarr.read import closer, tree_of
+from xomezarr.read import closer, source_of, tree_of
 from xomezarr.store import (
     StoreArgument,
     check_complete,
@@ -85,6 +84,9 @@ _OF_ONE_IMAGE: Mapping[str, str] = {
     "labels": "give an image with its labels as a Dataset: xr.Dataset({'image': image, 'nuclei': labels})",
 }
 """Options of `to_zarr` that are said of one image, and what to do instead."""
+
+_asked = partial(asked_of_each, like="bioformats2raw.layout", of_one=_OF_ONE_IMAGE)
+"""Takes the options of a call; as `members.asked_of_each`."""
 
 
 # -- writing -----------------------------------------------------------------------------------------------
@@ -146,9 +148,7 @@ def write_collection(
     (['view 0', 'view 1'], ('t', 'c', 'z', 'y', 'x'))
     """
     faults: list[OmeZarrError] = []
-    asked, options = Target.split({**options, "mode": mode})
-    target = Target.asked(faults, store, replaced=(), like="bioformats2raw.layout", **asked)
-    options = options_of_each(options, "write_collection", _OF_ONE_IMAGE, faults)
+    target, options = _asked(faults, store, "write_collection", {**options, "mode": mode})
     return _write(_members(images, faults), {}, None, target, options, faults, progress=progress, compute=compute)
 
 
@@ -197,9 +197,8 @@ def write_collection_tree(
         `write_collection`; or if nothing tells any more what the store said beside the images.
     """
     faults: list[OmeZarrError] = []
-    asked, options = Target.split({**options, "mode": mode, "version": version or written_version(tree)})
-    target = Target.asked(faults, store, replaced=(), like="bioformats2raw.layout", **asked)
-    options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
+    options = {**options, "mode": mode, "version": version or written_version(tree)}
+    target, options = _asked(faults, store, "to_zarr", options)
     described = _described(tree)
     extra = spec.others(written_attrs(tree), "bioformats2raw.layout")
     members = _members_in(tree, described, faults)
@@ -526,8 +525,7 @@ def open_collection(
         OME-XML is needed and cannot be read, or describes other images.
     """
     group = open_group(store, storage_options=storage_options)
-    source = os.fspath(store).rstrip("/") if isinstance(store, str | os.PathLike) else ""
-    tree = collection_tree(group, source=source, drop_variables=drop_variables, cache=cache)
+    tree = collection_tree(group, source=source_of(store, None), drop_variables=drop_variables, cache=cache)
     if (close := closer(store, group)) is not None:
         tree.set_close(close)
     return tree

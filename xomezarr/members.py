@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, override
 
 import xarray as xr
 
@@ -23,7 +23,7 @@ from xomezarr.plate import is_unopened_elsewhere, node_at, opened
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
 from xomezarr.read import asked_at_once
-from xomezarr.store import is_local, publish, resolve
+from xomezarr.store import StoreArgument, is_local, publish, resolve
 from xomezarr.tree import check_image, labels, levels, without_place
 from xomezarr.write import check_codecs, consolidate, deferred, fill, told_of_sources
 
@@ -31,9 +31,10 @@ __all__ = [
     "Image",
     "Member",
     "Planned",
+    "Whole",
+    "asked_of_each",
     "check_nothing_else",
     "members_in",
-    "options_of_each",
     "plan_members",
     "write_members",
     "written_version",
@@ -75,11 +76,7 @@ class Member(ABC):
         if isinstance(given, xr.DataArray):
             return _Array(given, {}, {})
         if isinstance(given, xr.DataTree):
-            found = levels(given)
-            check_image(given)
-            tree, unread = opened(given)
-            of_labels = {name: (node, levels(node)) for name, node in labels(tree).items()}
-            return _Tree(tree, found if tree is given else levels(tree), of_labels, unread)
+            return Whole.of_tree(given)
         if not isinstance(given, xr.Dataset):
             raise error(
                 f"it is a {type(given).__name__}; give a DataArray, a Dataset of an image and its labels, or an "
@@ -142,7 +139,7 @@ class _Array(Member):
 
 
 @dataclass(frozen=True, slots=True)
-class _Tree(Member):
+class Whole(Member):
     """An image whose levels are there, and those of its labels."""
 
     tree: xr.DataTree
@@ -150,20 +147,39 @@ class _Tree(Member):
     labels: Mapping[str, tuple[xr.DataTree, Sequence[xr.DataArray]]]
     unread: str = ""
 
+    @classmethod
+    def of_tree(cls, given: xr.DataTree) -> Self:
+        """Take an image out of its tree; what `open_plate` left out of it is read now.
+
+        Raises
+        ------
+        LevelError, PlateError
+            As `Member.of` does.
+        """
+        found = levels(given)
+        check_image(given)
+        tree, unread = opened(given)
+        of_labels = {name: (node, levels(node)) for name, node in labels(tree).items()}
+        return cls(tree, found if tree is given else levels(tree), of_labels, unread)
+
     @property
+    @override
     def image(self) -> xr.DataArray:
         return self.levels[0]
 
     @property
+    @override
     def read(self) -> Iterator[xr.DataArray]:
         yield from self.levels
         for _, of_label in self.labels.values():
             yield from of_label
 
+    @override
     def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
         of_labels = {name: (node, [*map(mark, own)]) for name, (node, own) in self.labels.items()}
         return replace(self, levels=[*map(mark, self.levels)], labels=of_labels)
 
+    @override
     def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
         if making := [name for name in options if name in OF_LEVELS and options[name] is not None]:
             said = " and ".join(f"{name}=" for name in making)
@@ -218,22 +234,36 @@ def written_version(tree: xr.DataTree) -> str:
     return spec.written_as(spec.readable(group_attrs(tree)))
 
 
-def options_of_each(
-    options: Mapping[str, Any], call: str, of_one: Mapping[str, str], faults: list[OmeZarrError]
-) -> dict[str, Any]:
-    """Return the options that count for every image; what is none of these is added to `faults`.
+def asked_of_each(
+    faults: list[OmeZarrError],
+    store: StoreArgument,
+    call: str,
+    options: Mapping[str, Any],
+    *,
+    like: str,
+    of_one: Mapping[str, str],
+) -> tuple[Target, dict[str, Any]]:
+    """Return where and how all images are written, and the options that count for each of them.
 
     Parameters
     ----------
-    options
-        What was given beside the parameters of the call, and the options of `Target.asked`.
+    faults
+        What is wrong is added to them.
+    store
+        Where the whole is written.
     call
-        Its name.
+        Name of the call.
+    options
+        Those of `Target.asked`, and what was given beside the parameters of the call.
+    like
+        The kind of the whole, as in `Target.asked`.
     of_one
         Options of `to_zarr` that are said of one image, and what to do instead.
     """
-    faults += [OmeZarrError(f"{name}= is said of one image; {of_one[name]}") for name in options if name in of_one]
-    return known_options({name: value for name, value in options.items() if name not in of_one}, call, faults)
+    asked, others = Target.split(options)
+    target = Target.asked(faults, store, replaced=(), like=like, **asked)
+    faults += [OmeZarrError(f"{name}= is said of one image; {of_one[name]}") for name in others if name in of_one]
+    return target, known_options({name: value for name, value in others.items() if name not in of_one}, call, faults)
 
 
 def plan_members(

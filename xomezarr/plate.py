@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -35,7 +34,7 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Field, Plate
 from xomezarr.planning import VERSION, stored_metadata, version_of
 from xomezarr.pyramid import EMPTY, VARIABLE, attach, with_name
-from xomezarr.read import asked_at_once, closer, tree_of, with_own
+from xomezarr.read import asked_at_once, closer, left_out, source_of, tree_of, with_own
 from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray
 from xomezarr.store import StoreArgument, check_complete, find_member, open_array, open_group, open_member
 from xomezarr.tree import levels
@@ -98,7 +97,7 @@ def open_plate(
         If wells or images cannot be opened, or lie in rows or columns that the plate does not list; and, on reading,
         once, if an image has other coordinates.
     """
-    dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+    dropped = left_out(drop_variables)
     if VARIABLE in dropped:
         raise PlateError(
             f"drop_variables names {VARIABLE!r}, which are the pixels; name coordinates alone, such as "
@@ -112,10 +111,7 @@ def open_plate(
         plate = spec.parse_plate(attrs)
     except NotOmeZarrError as error:
         raise NotOmeZarrError(f"{str(opened.store_path)!r}: {error}") from None
-    source = (
-        "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
-    )
-    tree = _Opening(opened, plate, source, frozenset(dropped)).tree(check=check)
+    tree = _Opening(opened, plate, source_of(store, group), dropped).tree(check=check)
     if (close := closer(store, opened)) is not None:
         tree.set_close(close)
     return tree

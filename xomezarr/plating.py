@@ -39,9 +39,9 @@ from xomezarr.lazy import zarr
 from xomezarr.members import (
     Image,
     Member,
+    asked_of_each,
     check_nothing_else,
     members_in,
-    options_of_each,
     plan_members,
     write_members,
     written_version,
@@ -78,6 +78,9 @@ _OF_ONE_IMAGE: Mapping[str, str] = {
     "labels": "give each image with its labels as a Dataset: xr.Dataset({'image': image, 'nuclei': labels})",
 }
 """Options of `to_zarr` that are said of one image, and what to do instead."""
+
+_asked = partial(asked_of_each, like="plate", of_one=_OF_ONE_IMAGE)
+"""Takes the options of a call; as `members.asked_of_each`."""
 
 
 def write_plate(
@@ -145,9 +148,7 @@ def write_plate(
     {'row': 2, 'column': 2, 'field': 2, 'y': 64, 'x': 64}
     """
     faults: list[OmeZarrError] = []
-    asked, options = Target.split({**options, "mode": mode})
-    target = Target.asked(faults, store, replaced=(), like="plate", **asked)
-    options = options_of_each(options, "write_plate", _OF_ONE_IMAGE, faults)
+    target, options = _asked(faults, store, "write_plate", {**options, "mode": mode})
     said: dict[str, Well] = {}
     found = _placed(_images_of(wells, said, faults), faults)
     name = default_name(store) if name is None else name
@@ -201,9 +202,8 @@ def write_plate_tree(
         If wells get other paths, as theirs are not the names of their rows and columns; and as `plate.opened` does.
     """
     faults: list[OmeZarrError] = []
-    asked, options = Target.split({**options, "mode": mode, "version": version or written_version(tree)})
-    target = Target.asked(faults, store, replaced=(), like="plate", **asked)
-    options = options_of_each(options, "to_zarr", _OF_ONE_IMAGE, faults)
+    options = {**options, "mode": mode, "version": version or written_version(tree)}
+    target, options = _asked(faults, store, "to_zarr", options)
     plate, paths = relocated(spec.parse_plate(written_attrs(tree)))
     there, said = images(tree), dict[str, Well]()
     new = {well: well for path in there if (well := path.rpartition("/")[0]).count("/") == 1 and well not in paths}

@@ -54,7 +54,18 @@ from xomezarr.store import (
 )
 from xomezarr.wells import ADDED
 
-__all__ = ["OPEN_AT_ONCE", "asked_at_once", "closer", "open_image", "open_level", "open_tree", "tree_of", "with_own"]
+__all__ = [
+    "OPEN_AT_ONCE",
+    "asked_at_once",
+    "closer",
+    "left_out",
+    "open_image",
+    "open_level",
+    "open_tree",
+    "source_of",
+    "tree_of",
+    "with_own",
+]
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
@@ -113,9 +124,7 @@ def open_tree(
         If its version does not say where levels lie, and their sizes do not tell either.
     """
     opened = open_group(store, group=group, storage_options=storage_options)
-    source = (
-        "/".join(filter(None, (os.fspath(store).rstrip("/"), group))) if isinstance(store, str | os.PathLike) else ""
-    )
+    source = source_of(store, group)
     complete = completing(store, opened, storage_options)
     tree = tree_of(
         opened,
@@ -129,6 +138,18 @@ def open_tree(
     if (close := closer(store, opened)) is not None:
         tree.set_close(close)
     return tree
+
+
+def source_of(store: StoreArgument, group: str | None) -> str:
+    """Return where a tree says that it is from: an address; empty for what is no path or URL."""
+    if not isinstance(store, str | os.PathLike):
+        return ""
+    return "/".join(filter(None, (os.fspath(store).rstrip("/"), group)))
+
+
+def left_out(drop_variables: str | Iterable[str] | None) -> frozenset[str]:
+    """Return the names of variables that are to be left out."""
+    return frozenset({drop_variables} if isinstance(drop_variables, str) else drop_variables or ())
 
 
 def tree_of(
@@ -230,7 +251,7 @@ def _add_labels(
     """Put the labels of an image into its tree; those that cannot be opened are told and left out."""
     if (listing := _listing(image.group)) is None:
         return
-    dropped = {drop_variables} if isinstance(drop_variables, str) else {*(drop_variables or ())}
+    dropped = left_out(drop_variables)
     for path in dict.fromkeys(listed_labels(listing)):
         where = f"{listing.store_path!s}/{path}"
         if path.rpartition("/")[2] in dropped:
@@ -380,7 +401,7 @@ class _Opened:
 
     def without(self, level: xr.DataArray, drop_variables: str | Iterable[str] | None) -> xr.DataArray:
         """Leave coordinates out."""
-        dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or [])
+        dropped = [*left_out(drop_variables)]
         if self.variable in dropped:
             raise OmeZarrError(f"drop_variables names {self.variable!r}, which is the image itself; leave it out")
         return level.drop_vars(dropped, errors="ignore")
