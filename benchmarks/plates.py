@@ -1,4 +1,4 @@
-"""What it takes to write, open, stack, draw and validate a plate: a line of a table, in seconds and processor seconds.
+"""What it takes to write, open, stack, draw, copy and validate a plate: a row in seconds and processor seconds.
 
 python benchmarks/plates.py [--wells 384] [--fields 9] [--keep plate.ome.zarr]
 """
@@ -45,12 +45,15 @@ def main() -> None:
         if not Path(store).exists():
             took["write"], _ = seconds(lambda: xomezarr.write_plate(wells, store, levels=LEVELS))
         took["open"], tree = seconds(lambda: xomezarr.open_plate(store))
-        took["open, all checked"], _ = seconds(lambda: xomezarr.open_plate(store, check=True))
+        took["open, all checked"], true = seconds(lambda: xomezarr.open_plate(store, check=True))
         took["xr.open_datatree"], _ = seconds(lambda: xr.open_datatree(store, engine="omezarr"))
         took["stack"], stacked = seconds(lambda: tree.omezarr.stack(level=2))
         took["its means"], means = seconds(lambda: stacked.mean(("y", "x")).load())
         took["by dask"], _ = seconds(lambda: stacked.chunk(row=1, column=1).mean(("y", "x")).load())
         took["overview"], _ = seconds(tree.omezarr.overview)
+        copy = str(Path(folder) / "copy.ome.zarr")
+        took["plan a copy"], _ = seconds(lambda: tree.omezarr.to_zarr(copy, compute=False))
+        took["of all checked"], _ = seconds(lambda: true.omezarr.to_zarr(copy, compute=False))
         took["validate"], report = seconds(lambda: xomezarr.validate(store))
     assert means.shape == (rows, columns, asked.fields, 2)
     assert float(means.min()) > 90
