@@ -58,7 +58,7 @@ def store(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Pa
 
 def run(arguments: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the program in a process of its own."""
-    command = [sys.executable, "-m", "xomezarr.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "xomezarr", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
 
 
@@ -444,7 +444,7 @@ def test_a_process_exits_with_the_code_and_no_colours_in_a_pipe(store: Path, tmp
 def test_a_broken_pipe_is_quiet(store: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "xomezarr.cli", "info", str(store), "--json"]
+    command = [sys.executable, "-m", "xomezarr", "info", str(store), "--json"]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
     os.close(writer)
     assert done.returncode == 0
@@ -466,7 +466,7 @@ def test_c8_ctrl_c_while_writing_leaves_no_store_that_looks_whole(tmp_path: Path
     np.lib.format.open_memmap(source, mode="w+", dtype=np.uint16, shape=(256, 1024, 1024)).flush()
     # a method that takes its time
     options = ["--dims", "zyx", "--method", "median"]
-    command = [sys.executable, "-m", "xomezarr.cli", "convert", str(source), str(target), *options]
+    command = [sys.executable, "-m", "xomezarr", "convert", str(source), str(target), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not [path for path in tmp_path.rglob("*") if path.name in (".zarray", "zarr.json")]:
@@ -600,6 +600,28 @@ def test_a_file_of_labels_may_have_any_name(tmp_path: Path, capsys: Any, monkeyp
     capsys.readouterr()
     assert main(["convert", "--help"]) == 0
     assert "--labels FILE " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 8, 7), "the labels 'nuclei' have 7 pixels along 'x', and the image has 8; put them among its pixels"),
+        ((8, 7), "the labels 'nuclei' have 7 pixels along 'x', and the image has 8"),
+        ((2, 3, 8, 8), "does not name its dimensions, and they are other in number than those of the image (c, y, x)"),
+    ],
+)
+def test_c7_labels_of_another_size_are_told_of_it(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], message: str
+) -> None:
+    """No option is named that is not for them: ``--dims`` are those of the image."""
+    monkeypatch.chdir(tmp_path)
+    np.save("cells.npy", np.zeros((3, 8, 8), "u2"))
+    np.save("nuclei.npy", np.zeros(shape, "u1"))
+    assert main(["convert", "cells.npy", "out.zarr", "--dims", "cyx", "--labels", "nuclei.npy"]) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert "--dims" not in told
+    assert not Path("out.zarr").exists()
 
 
 def test_c7_labels_that_are_broken_say_so(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -452,7 +452,7 @@ def test_c9_an_image_is_found_from_another_folder(tmp_path: Path, monkeypatch: p
 
 def test_c9_tiff_closes_its_file_with_the_last_array(tmp_path: Path) -> None:
     closed = []
-    array = FileArray(lambda: (np.zeros((2, 2)), lambda: closed.append(True)), (2, 2), np.dtype(np.float64))
+    array = FileArray(lambda: (np.zeros((2, 2)), lambda: closed.append(True)), (2, 2), np.dtype(np.float64), "a.npy")
     assert array.get_duck_array().shape == (2, 2)
     assert not closed
     del array

@@ -24,6 +24,7 @@ from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
 import xomezarr
 from xomezarr import errors, tiling
 from xomezarr.cli import main
+from xomezarr.convert import open_image
 from xomezarr.write import WINDOW_PIXELS, sampled, with_windows
 
 VERSIONS = ["0.4", "0.5"]
@@ -385,6 +386,35 @@ def test_a_plan_prints_what_will_be_written() -> None:
     assert not Path("cells.ome.zarr").exists()
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_store_elsewhere_is_replaced_by_what_certainly_lies_in_another_place(tmp_path: Path, chunked: bool) -> None:
+    """Of pixels that are not in memory: those of this machine's files, and of other places in the same file system."""
+    url = f"memory://{tmp_path.name}-{chunked}"
+    np.save(tmp_path / "cells.npy", cells().values)
+    cells().omezarr.to_zarr(tmp_path / "cells.zarr", levels=2)
+    cells().omezarr.to_zarr(f"{url}/a/cells.zarr", levels=2)
+    images: list[Any] = [
+        xr.open_dataarray(tmp_path / "cells.zarr", engine="omezarr"),
+        xr.open_dataarray(tmp_path / "cells.zarr", engine="omezarr").isel(x=slice(None, None, 2)),
+        open_image(tmp_path / "cells.npy", dims="czyx"),
+        xr.open_dataarray(f"{url}/a/cells.zarr", engine="omezarr"),
+    ]
+    for image in images:
+        opened = image.chunk() if chunked else image
+        for store in (f"{url}/b.zarr", f"{url}/a/cells"):
+            (cells() * 0).omezarr.to_zarr(store, mode="w", levels=1)
+            xr.testing.assert_equal(opened.omezarr.to_zarr(store, mode="w").omezarr.level(0), image)
+    (cells() * 0).omezarr.to_zarr(f"{url}/b.zarr", mode="w", levels=1)
+    tree = xr.open_datatree(tmp_path / "cells.zarr", engine="omezarr")
+    xr.testing.assert_equal(tree.omezarr.to_zarr(f"{url}/b.zarr", mode="w").omezarr.level(1), tree.omezarr.level(1))
+    # around it, and in it
+    image = xr.open_dataarray(f"{url}/a/cells.zarr", engine="omezarr")
+    for store in (url, f"{url}/a", f"{url}/a/cells.zarr", f"{url}/a/cells.zarr/0"):
+        with pytest.raises(errors.OmeZarrError):
+            image.omezarr.to_zarr(store, mode="w")
+    xr.testing.assert_identical(image.load(), cells())
+
+
 def test_a_store_elsewhere_is_not_replaced_while_it_is_read_from() -> None:
     store = zarr.storage.MemoryStore()
     cells().omezarr.to_zarr(store, levels=2)
@@ -394,9 +424,9 @@ def test_a_store_elsewhere_is_not_replaced_while_it_is_read_from() -> None:
         with pytest.raises(errors.StoreExistsError, match="load"):
             image.omezarr.to_zarr(store, mode="w")
     tree["0/image"].load()
-    assert tree.omezarr.level(1).mean() > 0
     with pytest.raises(errors.StoreExistsError, match="load"):  # the other levels are there still
         tree.omezarr.to_zarr(store, mode="w")
+    assert tree.omezarr.level(1).mean() > 0
     again = opened.load().omezarr.to_zarr(store, mode="w")
     xr.testing.assert_identical(again.omezarr.level(0), cells())
 

@@ -384,8 +384,12 @@ def _on_pixels_of(image: xr.DataArray, opened: Opened, path: str | os.PathLike[s
 
 
 def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> Opened:
-    """Open a file that does not name its dimensions, which are some of those of an image."""
+    """Open a file that does not name its dimensions, which are some of those of an image.
+
+    Those are taken that its sizes allow; of other sizes, whose error is the writer's, the first that are as many.
+    """
     others = [dim for dim in image.dims if infer_axis_type(image, str(dim), {}) in ("channel", "time")]
+    as_many: Opened | None = None
     for dropped in ([], others[1:], others[:1], others):
         dims = [str(dim) for dim in image.dims if dim not in dropped]
         try:
@@ -394,7 +398,14 @@ def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError
             continue
         if all(found.image.sizes[dim] in (1, image.sizes[dim]) for dim in dims):
             return found
-    raise error
+        as_many = as_many or found
+    if as_many is not None:
+        return as_many
+    raise LabelError(
+        f'"{os.fspath(path)}" does not name its dimensions, and they are other in number than those of the image '
+        f"({', '.join(map(str, image.dims))}), with or without channels and times; give the labels by theirs: "
+        f"labels={{…: open_image({os.fspath(path)!r}, dims=…)}}"
+    ) from error
 
 
 def _refuse_same_place(src: str | os.PathLike[str], dst: Any) -> None:
@@ -420,12 +431,19 @@ class FileArray(BackendArray):
         It is pickled in place of the open file.
     shape, dtype
         Of the array, `dtype` in native byte order.
+    origin
+        Path or URL of the file.
     """
 
     def __init__(
-        self, opener: Callable[[], tuple[Any, Callable[[], None]]], shape: tuple[int, ...], dtype: np.dtype[Any]
+        self,
+        opener: Callable[[], tuple[Any, Callable[[], None]]],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        origin: str,
     ):
         self.opener = opener
+        self.origin = origin
         self.shape = shape
         self.dtype = dtype.newbyteorder("=")
         self._lock = threading.Lock()
@@ -462,7 +480,7 @@ class FileArray(BackendArray):
             close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.opener, self.shape, self.dtype)
+        return type(self), (self.opener, self.shape, self.dtype, self.origin)
 
 
 OPEN: weakref.WeakSet[FileArray] = weakref.WeakSet()
@@ -514,7 +532,7 @@ def _dimensions(
 def _open_npy(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
     opener = partial(_map_npy, path)
     pixels, _ = opener()
-    array = FileArray(opener, pixels.shape, pixels.dtype)
+    array = FileArray(opener, pixels.shape, pixels.dtype, path)
     chunks = _chunks_in_memory_order(pixels)
     return _lazy(array, _dimensions(dims, pixels.shape, path, None), name=Path(path).stem, chunks=chunks, mapped=True)
 
@@ -643,7 +661,7 @@ def _open_zarr_array(
 ) -> xr.DataArray:
     attrs = {key: value for key, value in array.attrs.items() if key != "_ARRAY_DIMENSIONS"}
     return _lazy(
-        FileArray(partial(_open_zarr_pixels, path, name, options), array.shape, array.dtype),
+        FileArray(partial(_open_zarr_pixels, path, name, options), array.shape, array.dtype, path),
         _dimensions(dims, array.shape, path, _zarr_dimensions(array)),
         name=name or re.sub(r"(\.ome)?\.zarr$", "", path.rstrip("/").rpartition("/")[2]),
         chunks=array.shards or array.chunks,
@@ -715,7 +733,7 @@ def _open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) 
         calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)))
         chunks, mapped = _tiff_chunks(image), _mapped(image)
         dtype = np.dtype(image.dtype)
-    array = FileArray(partial(_open_tiff_pixels, path, series), shape, dtype)
+    array = FileArray(partial(_open_tiff_pixels, path, series), shape, dtype, path)
     stem = re.sub(r"(\.ome)?\.tiff?$", "", Path(path).name, flags=re.IGNORECASE)
     lazy = _lazy(array, named, name=calibration.name or stem, chunks=chunks, mapped=mapped)
     return _calibrated(lazy, calibration)

@@ -39,8 +39,8 @@ from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, readable_bytes
 from xomezarr.pyramid import Factors, Pyramid, design, lazy_data, plan_levels
 from xomezarr.resources import Resources
-from xomezarr.source import check_assumed
-from xomezarr.store import StoreArgument, below, check_free, default_name, exists, is_local, warn_of_others
+from xomezarr.source import check_assumed, origins
+from xomezarr.store import StoreArgument, apart, below, check_free, default_name, exists, is_local, warn_of_others
 from xomezarr.tiling import Pass
 from xomezarr.units import same_unit
 
@@ -589,8 +589,10 @@ class Target:
         """
         if self.inside or self.mode != "w" or is_local(self.store):
             return
-        loaded = all(isinstance(level.variable._data, np.ndarray) for level in levels)
-        if not loaded and exists(self.store, storage_options=self.storage_options):
+        places = (place for level in levels for place in origins(level))
+        if all(apart(self.store, place, self.storage_options) for place in places):
+            return
+        if exists(self.store, storage_options=self.storage_options):
             raise StoreExistsError(
                 f"{self.store} is replaced before the pixels are read, and they may come from there; "
                 "write to another place, or read them first: load()"

@@ -24,6 +24,7 @@ __all__ = [
     "UnopenedArray",
     "check_assumed",
     "direct_source",
+    "origins",
     "read_here",
     "stored",
 ]
@@ -93,6 +94,22 @@ def _source(da: xr.DataArray) -> Source | None:
     if hasattr(data, "dask"):
         return _loaded(data)
     return _unwrapped(data) or _Lazy(da)
+
+
+def origins(da: xr.DataArray) -> tuple[Any, ...]:
+    """Return where the pixels of an array lie: a path, a URL or a place in a store; nowhere, if they are in memory.
+
+    None in place of one that cannot be told, as of dask arrays that compute.
+    """
+    data = da.variable._data
+    if hasattr(data, "dask"):
+        data = _loading(data)
+    while type(data) not in _HELD and hasattr(data, "array"):
+        data = data.array
+    found = getattr(data, _HELD.get(type(data), ""), data)
+    if isinstance(found, np.ndarray):
+        return ()
+    return (found.store_path if isinstance(found, zarr.Array) else getattr(found, "origin", None),)
 
 
 def stored(chunks: Chunks) -> Source:
@@ -429,6 +446,12 @@ class _Quick:
 
 def _loaded(data: Any) -> Source | None:
     """Return what a dask array loads block by block, and does nothing else with; None where it computes."""
+    array = _loading(data)
+    return None if array is None or array.dtype != data.dtype else _read_from(array)
+
+
+def _loading(data: Any) -> Any:
+    """Return the array that a dask array loads block by block, and does nothing else with; None where it computes."""
     import dask.array.core
 
     layers = getattr(data.dask, "layers", {})
@@ -443,7 +466,7 @@ def _loaded(data: Any) -> Source | None:
         return None
     if getattr(getattr(loading, "task", None), "func", None) not in getters or tuple(array.shape) != data.shape:
         return None
-    return _read_from(array) if array.dtype == data.dtype else None
+    return array
 
 
 def _original(name: str, layer: Any) -> Any:

@@ -44,6 +44,7 @@ __all__ = [
     "StoreArgument",
     "address",
     "alone",
+    "apart",
     "begin_anew",
     "below",
     "building",
@@ -84,6 +85,9 @@ type StoreArgument = Any
 
 SUFFIXES = (".ome.zarr", ".zarr")
 """How the names of OME-Zarr stores end, the longest first."""
+
+REMOTE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"})
+"""File systems of fsspec that hold no file of this machine's."""
 
 ZIP = ".zip"
 """How the names of zip files end, which are written and read as `zarr.storage.ZipStore`."""
@@ -169,8 +173,55 @@ def address(place: str | os.PathLike[str]) -> str:
 
 def overlap(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two places are the same, or one of them lies in the other."""
-    first, second = (f"{address(place).rstrip('/')}/" for place in (one, other))
+    return _around(address(one), address(other))
+
+
+def _around(one: str, other: str) -> bool:
+    """Whether of two paths one is the other, or leads to what lies in it."""
+    first, second = (f"{path.strip('/')}/" for path in (one, other))
     return first.startswith(second) or second.startswith(first)
+
+
+def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] | None = None) -> bool:
+    """Whether what is read certainly does not lie in a store that is no local folder.
+
+    Parameters
+    ----------
+    origin
+        A path, a URL or a place in a store; None where that is not known.
+    """
+    if origin is None:
+        return False
+    target, read = resolve(store), resolve(origin)
+    if isinstance(read, zarr.storage.StorePath) and isinstance(read.store, zarr.storage.LocalStore):
+        read = Path(read.store.root, read.path)
+    if isinstance(read, Path):
+        return _holds_no_file(target)
+    (one, path), (other, other_path) = _elsewhere(target, storage_options), _elsewhere(read, None)
+    if not isinstance(one, zarr.storage.FsspecStore) or not isinstance(other, zarr.storage.FsspecStore):
+        return False
+    # of two file systems that differ nobody knows whether they are two ways to one
+    return _opened_by(one.fs) == _opened_by(other.fs) and not _around(
+        f"{one.path}/{path}", f"{other.path}/{other_path}"
+    )
+
+
+def _opened_by(file_system: Any) -> tuple[Any, ...]:
+    """Return what opens a file system of fsspec, whose instances differ by thread."""
+    waiting = getattr(file_system, "sync_fs", file_system)
+    options = {key: value for key, value in waiting.storage_options.items() if key not in ("asynchronous", "loop")}
+    return type(waiting), waiting.storage_args, options
+
+
+def _holds_no_file(target: StoreLike) -> bool:
+    """Whether a store certainly has nothing in a local folder."""
+    if isinstance(target, str):
+        return target.partition("://")[0] in REMOTE
+    whole = target if isinstance(target, Path) else _store(target)
+    if isinstance(whole, zarr.storage.FsspecStore):
+        named = whole.fs.protocol
+        return {named} <= REMOTE if isinstance(named, str) else {*named} <= REMOTE
+    return type(whole) in (zarr.storage.MemoryStore, zarr.storage.ZipStore)
 
 
 def parents(address: str) -> Iterator[str]:
