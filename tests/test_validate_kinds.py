@@ -331,6 +331,12 @@ BREAKS: list[tuple[str, Expected, Expected | None, Callable[[Tree], Any]]] = [
     ("plate", [("6", "warning", "C")], None, lambda t: t.group("C", {})),
     (
         "plate",
+        [("78", "warning", "B/2: well.images")],
+        None,
+        lambda t: t.change("B/2", lambda m: m["well"]["images"].pop()),
+    ),
+    (
+        "plate",
         [("66", "error", "plate.rows")],
         None,
         lambda t: (t.group("C", {}), t.group("C/1", spec.dump_well(Well((Field("0", 0),)), t.version))),
@@ -387,7 +393,7 @@ BREAKS: list[tuple[str, Expected, Expected | None, Callable[[Tree], Any]]] = [
         "plate",
         [("80", "error", "A/1: well.images[1].path")],
         None,
-        lambda t: t.change("A/1", lambda m: m["well"]["images"][1].update(path="0")),
+        lambda t: (t.change("A/1", lambda m: m["well"]["images"][1].update(path="0")), t.remove("A/1/1")),
     ),
     (
         "plate",

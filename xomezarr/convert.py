@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from xomezarr import omexml, source, spec
+from xomezarr import holders, omexml, source, spec
 from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
-    UNREADABLE_MEMBER,
     AxisError,
     LabelError,
     LabelWarning,
@@ -48,7 +47,7 @@ from xomezarr.plan import Plan
 from xomezarr.planning import Target, known_options, plan_array, plan_label_image, stored_metadata
 from xomezarr.read import open_tree
 from xomezarr.sidecar import PROPERTIES
-from xomezarr.store import check_array, find_member, overlap, resolve
+from xomezarr.store import check_array, overlap, resolve
 from xomezarr.tree import levels
 from xomezarr.write import write_plan
 
@@ -592,7 +591,11 @@ def _open_plain_zarr(
         raise
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, "", node, dims, options)
-    _check_holds_image(path, node)
+    if (holder := holders.told(node)) is not None:
+        raise NotOmeZarrError(
+            f'"{path}" is {holder}, not an image; give the path of one: '
+            f'"{path.rstrip("/")}/{holders.first_image(node)}"'
+        )
     if spec.is_ome(node.attrs.asdict()):
         raise no_image
     arrays = dict(node.arrays())
@@ -606,54 +609,6 @@ def _open_plain_zarr(
         )
     ((name, array),) = arrays.items()
     return _open_zarr_array(path, name, array, dims, options)
-
-
-def _listed_series(group: zarr.Group) -> tuple[str, ...]:
-    listing = find_member(group, "OME")
-    return () if listing is None else spec.parse_series(listing.attrs.asdict())
-
-
-_HOLDERS: Mapping[str, tuple[str, str, Callable[[zarr.Group], Sequence[str]]]] = {
-    "plate": ("a plate", "A/1", lambda group: [well.path for well in spec.parse_plate(group.attrs.asdict()).wells]),
-    "well": ("a well", "0", lambda group: [field.path for field in spec.parse_well(group.attrs.asdict()).fields]),
-    "labels": ("a group of labels", "name", lambda group: spec.parse_labels(group.attrs.asdict())),
-    "bioformats2raw.layout": ("a collection of images", "0", _listed_series),
-}
-"""Groups that hold images: what each is, a path that an image may have, and where they are said to be."""
-
-
-def _holder(group: zarr.Group) -> str | None:
-    """Return the kind of a group that holds images and is none itself; None for any other."""
-    found = spec.kinds(group.attrs.asdict())
-    return None if "multiscales" in found else next((kind for kind in _HOLDERS if kind in found), None)
-
-
-def _check_holds_image(path: str, group: zarr.Group) -> None:
-    """Make sure that a group is not one that holds images.
-
-    Raises
-    ------
-    NotOmeZarrError
-        If it is; the message gives the path of the first.
-    """
-    if (kind := _holder(group)) is not None:
-        raise NotOmeZarrError(
-            f'"{path}" is {_HOLDERS[kind][0]}, not an image; give the path of one: '
-            f'"{path.rstrip("/")}/{_first_below(group, kind)}"'
-        )
-
-
-def _first_below(group: zarr.Group, kind: str) -> str:
-    """Return the path of the first image below a group; one that it may have where none can be found."""
-    _, path, listed = _HOLDERS[kind]
-    member = None
-    with suppress(*UNREADABLE_MEMBER):
-        path = next(iter(listed(group)), path)
-        member = find_member(group, path)
-    below = None if member is None else _holder(member)
-    if member is not None and below is not None:
-        return f"{path}/{_first_below(member, below)}"
-    return f"{path}/0" if kind == "plate" else path
 
 
 def _open_zarr_array(

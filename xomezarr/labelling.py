@@ -126,6 +126,7 @@ def to_labels(
         faults,
         below(image_store, f"labels/{name}"),
         version=version,
+        joins=True,
         mode=mode,
         shards=shards,
         compressors=compressors,

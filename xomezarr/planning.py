@@ -33,6 +33,7 @@ from xomezarr.errors import (
     raise_all,
 )
 from xomezarr.grid import Boundary, Grid
+from xomezarr.holders import warn_of_unlisted
 from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of, label_method
 from xomezarr.model import Axis, Channel, Image, LabelImage, Level, Multiscale
 from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
@@ -546,6 +547,7 @@ class Target:
         workers: int | None = None,
         replaced: Collection[str] | None = None,
         like: str | None = None,
+        joins: bool = False,
     ) -> Target:
         """Check what the user asks for; what is wrong with it is added to `faults`, so that all is told together.
 
@@ -560,6 +562,8 @@ class Target:
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w" and replaced is not None:
                 warn_of_others(store, storage_options, but=replaced, like=like)
+            if not joins:
+                warn_of_unlisted(store)
         with collecting(faults):
             resources = Resources.asked(max_memory, workers)
         with collecting(faults):

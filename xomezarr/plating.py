@@ -327,7 +327,7 @@ def to_plate(
     options = known_options(options, "to_plate", faults)
     of_target: list[OmeZarrError] = []
     target = Target.asked(
-        of_target, below(store, place.path), replaced=labels if isinstance(labels, Mapping) else (), **asked
+        of_target, below(store, place.path), replaced=labels if isinstance(labels, Mapping) else (), joins=True, **asked
     )
     target = replace(target, path=place.path)
     taken = plate.taken(place, mode)

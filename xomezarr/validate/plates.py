@@ -110,6 +110,18 @@ def examine_well(node: Node, plate: Plate | None = None) -> Iterator[Finding]:
         else:
             yield from found.metadata()
             yield from examine_image(found)
+    yield from node.locate(_unlisted_images(node, {field.path for field in well.fields}))
+
+
+def _unlisted_images(node: Node, listed: set[str]) -> Iterator[Finding]:
+    """78 (MUST): the well lists its images. No reader finds one that is not listed."""
+    for name in node.names():
+        if name in listed:
+            continue
+        found = node.named(name, "5", name)
+        if isinstance(found, Node) and "multiscales" in found.kinds:
+            told = f"there is an image {name!r}, which the well does not list"
+            yield Finding("78", "warning", f"{node.place('well')}.images", told, "list it, or remove its group")
 
 
 def acquisitions_known(plate: Plate, well: Well, where: str) -> Iterator[Finding]:

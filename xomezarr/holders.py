@@ -1,0 +1,134 @@
+"""Groups that hold images and are none themselves: plates, wells, groups of labels, collections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from xomezarr import direct, spec
+from xomezarr.errors import UNREADABLE_MEMBER, OtherImagesWarning, warn
+from xomezarr.lazy import zarr
+from xomezarr.store import StoreArgument, find_member, resolve
+
+__all__ = ["first_image", "told", "warn_of_unlisted"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """A kind of group that holds images.
+
+    Parameters
+    ----------
+    called
+        What messages call it.
+    example
+        A path that an image below it may have.
+    listed
+        Paths of what it holds, as it says itself; None where it need not say.
+    joining
+        The call that writes an image into it and lists it, given the path of the group and the image's below it.
+    """
+
+    called: str
+    example: str
+    listed: Callable[[zarr.Group], Sequence[str] | None]
+    joining: Callable[[Path, str], str]
+
+
+def _series(group: zarr.Group) -> Sequence[str] | None:
+    listing = find_member(group, "OME")
+    return None if listing is None else spec.parse_series(listing.attrs.asdict())
+
+
+def _into_plate(plate: Path, path: str) -> str:
+    row, column, field, *_ = [*path.split("/"), "…", "…"]
+    return f"da.omezarr.to_plate({str(plate)!r}, row={row!r}, column={column!r}, field={field!r})"
+
+
+def _into_well(well: Path, path: str) -> str:
+    return _into_plate(well.parent.parent, f"{well.parent.name}/{well.name}/{path}")
+
+
+def _into_labels(labels: Path, path: str) -> str:
+    return f"da.omezarr.to_labels({str(labels.parent)!r}, {path!r})"
+
+
+def _into_collection(collection: Path, path: str) -> str:
+    return f"xomezarr.write_collection({{…, {path!r}: da}}, …)"
+
+
+_HOLDERS: Mapping[str, _Holder] = {
+    "plate": _Holder(
+        "a plate",
+        "A/1/0",
+        lambda group: [well.path for well in spec.parse_plate(group.attrs.asdict()).wells],
+        _into_plate,
+    ),
+    "well": _Holder(
+        "a well", "0", lambda group: [field.path for field in spec.parse_well(group.attrs.asdict()).fields], _into_well
+    ),
+    "labels": _Holder("a group of labels", "name", lambda group: spec.parse_labels(group.attrs.asdict()), _into_labels),
+    "bioformats2raw.layout": _Holder("a collection of images", "0", _series, _into_collection),
+}
+"""By the key of the specification."""
+
+
+def _kind(group: zarr.Group) -> str | None:
+    """Return the kind of a group that holds images and is none itself; None for any other."""
+    found = spec.kinds(group.attrs.asdict())
+    return None if "multiscales" in found else next((kind for kind in _HOLDERS if kind in found), None)
+
+
+def told(group: zarr.Group) -> str | None:
+    """Return what a group is that holds images and is none itself: ``"a plate"``; None for any other."""
+    kind = _kind(group)
+    return None if kind is None else _HOLDERS[kind].called
+
+
+def first_image(group: zarr.Group) -> str:
+    """Return the path of the first image below a group that holds some; one that it may have where none is found."""
+    kind = _kind(group)
+    assert kind is not None
+    holder = _HOLDERS[kind]
+    path, below = holder.example, None
+    with suppress(*UNREADABLE_MEMBER):
+        path = next(iter(holder.listed(group) or ()), path)
+        member = find_member(group, path)
+        below = None if member is None or _kind(member) is None else first_image(member)
+    if below is not None:
+        return f"{path}/{below}"
+    return path if path.count("/") == holder.example.count("/") else f"{path}/0"
+
+
+def warn_of_unlisted(store: StoreArgument) -> None:
+    """Say that an image is written where others are found by a list, which will not name it.
+
+    Only folders are looked at: elsewhere each would be asked for.
+    """
+    target = resolve(store)
+    if not isinstance(target, Path):
+        return
+    for folder in target.parents:
+        if not folder.exists():  # such as that of a row that is to come
+            continue
+        if (group := direct.opened_group(folder)) is None:
+            return
+        path = target.relative_to(folder).as_posix()
+        kind = _kind(group)
+        listed: Sequence[str] | None = None
+        if kind is None and path.startswith("labels/"):  # which an image has none of so far
+            kind, listed, folder, path = "labels", (), folder / "labels", path.removeprefix("labels/")
+        elif kind is None:
+            continue
+        else:
+            with suppress(*UNREADABLE_MEMBER):
+                listed = _HOLDERS[kind].listed(group)
+        if listed is not None and not any(f"{path}/".startswith(f"{place}/") for place in listed):
+            warn(
+                f'"{target}" lies in {_HOLDERS[kind].called}, "{folder}", which does not list it: its readers will not '
+                f"find it; write it so that they do: {_HOLDERS[kind].joining(folder, path)}",
+                OtherImagesWarning,
+            )
+        return
