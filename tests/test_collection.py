@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,12 +37,14 @@ from xomezarr.errors import (
     CollectionWarning,
     IncompleteStoreError,
     LabelError,
+    LevelError,
     MetadataError,
     MissingDependencyError,
     MultipleErrors,
     NotOmeZarrError,
     OmeZarrError,
     OmeZarrWarning,
+    OtherImagesWarning,
     StoreExistsError,
 )
 from xomezarr.model import Axis, Channel
@@ -1409,3 +1411,58 @@ def test_c8_attributes_that_json_cannot_hold_take_nothing_away(tmp_path: Path, v
         with pytest.raises(AttributeEncodingError, match=rf"{place}'\]\.attrs\['acquired'\]"):
             tree.omezarr.to_zarr(store, mode="w")
         assert {key: kept.to_bytes() for key, kept in store._store_dict.items()} == before
+
+
+def test_an_image_of_a_collection_may_change_the_case_of_its_name(tmp_path: Path) -> None:
+    xomezarr.write_collection({"A": cells(), "b": cells()}, tmp_path / "a.zarr", levels=1)
+    tree = xomezarr.open_collection(tmp_path / "a.zarr")
+    moved = tree["A"]
+    del tree["A"]
+    tree["a"] = moved
+    tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert {*xomezarr.open_collection(tmp_path / "b.zarr").children} == {"a", "b"}
+    tree["B"] = tree["b"].copy()
+    with pytest.raises(CollectionError, match="'B'"):
+        tree.omezarr.to_zarr(tmp_path / "c.zarr")
+
+
+def test_coordinates_that_belong_to_nothing_that_is_written_are_told(tmp_path: Path) -> None:
+    """Of a Dataset those of none of its variables, and of a tree an index of its node that no level has."""
+    da: Any = cells()
+    ds: Any = xr.Dataset({"image": da}, coords={"probe": [1, 2, 3], "lut": ("probe", ["a", "b", "c"])})
+    writes: list[Callable[[], Any]] = [
+        lambda: ds.omezarr.to_zarr(tmp_path / "a.zarr"),
+        lambda: xomezarr.write_plate({("A", 1): [ds]}, tmp_path / "a.zarr"),
+        lambda: xomezarr.write_collection({"0": ds}, tmp_path / "a.zarr"),
+    ]
+    for write in writes:
+        with pytest.raises(LabelError, match=r"coordinates \['probe', 'lut'\] .*ds.drop_vars\(\['probe', 'lut'\]\)"):
+            write()
+    tree: Any = da.omezarr.pyramid(levels=2)
+    tree.coords["probe"] = ("probe", [1, 2, 3])
+    with pytest.raises(LevelError, match=r"has the variables 'probe' beside its levels.*drop_vars"):
+        tree.omezarr.to_zarr(tmp_path / "a.zarr")
+    assert not (tmp_path / "a.zarr").exists()
+    ds.drop_vars(["probe", "lut"]).omezarr.to_zarr(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_labels_that_are_written_by_themselves_name_no_image(tmp_path: Path, version: str) -> None:
+    da: Any = cells()
+    da.omezarr.to_zarr(tmp_path / "a.zarr", version=version, levels=2, labels={"n": xr.ones_like(da, "uint8")})
+    labels: Any = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")["labels/n"]
+    labels.omezarr.to_zarr(tmp_path / "y")
+    xomezarr.write_collection({"n": labels, "m": da}, tmp_path / "c.zarr", version=version)
+    for store in ("y", "c.zarr"):
+        report = xomezarr.validate(tmp_path / store, strict=True)
+        assert not [finding for finding in report.findings if finding.rule == "58"]
+    # it is read whatever its folder is called: there is a dimension y
+    assert (xr.open_dataarray(tmp_path / "y", engine="omezarr") == 1).all()
+    again: Any = xr.open_datatree(tmp_path / "y", engine="omezarr")
+    assert len(again.omezarr.levels) == 2
+    with pytest.raises(LabelError, match=r"well A/1, field 0: they are labels, .*labels.omezarr.level\(0\)"):
+        xomezarr.write_plate({("A", 1): [labels]}, tmp_path / "p.zarr")
+    assert not (tmp_path / "p.zarr").exists()
+    xomezarr.write_plate({("A", 1): [labels.omezarr.level(0)]}, tmp_path / "p.zarr", version=version)
+    assert xomezarr.validate(tmp_path / "p.zarr").valid
+    assert xomezarr.open_plate(tmp_path / "p.zarr").omezarr.stack().max() == 1

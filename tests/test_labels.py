@@ -1400,3 +1400,22 @@ def test_labels_of_another_dtype_are_named(tmp_path: Path) -> None:
     da = xr.DataArray(np.zeros((4, 4), "uint16"), dims=("y", "x"))
     with pytest.raises(errors.DtypeError, match="the pixels of 'bad' are float32"):
         da.omezarr.to_zarr(tmp_path / "a.zarr", labels={"good": da, "bad": da.astype("float32")})
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_c7_labels_of_a_tree_that_are_no_integers_any_more_are_refused(tmp_path: Path, version: str) -> None:
+    da = image(16, 16)
+    da.omezarr.to_zarr(tmp_path / "a.zarr", version=version, levels=1, labels={"nuclei": xr.ones_like(da, "uint16")})
+    tree: Any = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+    changed: Any = tree.map_over_datasets(lambda ds: ds.where(ds > 0) if ds.data_vars else ds)
+    told = r"labels are integers or bool, and the pixels of 'nuclei' are float32; convert them first"
+    writes: list[Callable[[], Any]] = [
+        lambda: changed.omezarr.to_zarr(tmp_path / "b.zarr"),
+        lambda: changed["labels/nuclei"].omezarr.to_zarr(tmp_path / "b.zarr"),
+        lambda: xomezarr.write_collection({"0": changed}, tmp_path / "b.zarr"),
+        lambda: xomezarr.write_plate({("A", 1): [changed]}, tmp_path / "b.zarr"),
+    ]
+    for write in writes:
+        with pytest.raises(errors.DtypeError, match=told):
+            write()
+    assert not (tmp_path / "b.zarr").exists()

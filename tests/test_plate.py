@@ -2348,7 +2348,7 @@ def test_a_tree_that_is_not_true_of_an_image_is_not_written(tmp_path: Path, what
         assert len(told) == 6
         assert told[0].startswith("the image 'A/3/0' of the tree: 'A/3/0' of the plate")
         assert all(message.endswith("take it from there: open_plate(store, check=True)") for message in told[:5])
-        assert told[5] == "2 more of the 9 images cannot be written either"
+        assert told[5] == "2 more faults such as these, of other images; mend them alike"
         assert not new.exists()
     xomezarr.open_plate(store, check=True).omezarr.to_zarr(new, irregular="keep")
     check_same_stores(store, new)
@@ -2687,8 +2687,11 @@ def test_of_images_that_are_all_wrong_the_first_are_named(tmp_path: Path) -> Non
     with pytest.raises(MultipleErrors) as raised:
         xomezarr.write_plate({("A", 1): images, ("B", 1): [small_image(1)]}, tmp_path / "new.zarr")
     told = [str(error) for error in raised.value.exceptions]
-    assert len(told) == 11  # two of each
-    assert told[-1] == "2 more of the 8 images cannot be written either"
+    assert told[0].startswith("well A/1, field a b 0: the field 'a b 0' is not made of letters and digits")
+    # what is wrong with all of them takes no place from what else is wrong
+    assert told[1].startswith("well A/1, field a b 0 (and 6 other images): the acquisition 'monday' is no id")
+    assert told[-1] == "3 more faults such as these, of other images; mend them alike"
+    assert len(told) == 6
 
 
 def test_each_write_tells_what_is_not_known_of_how_many_images(tmp_path: Path) -> None:
@@ -2702,3 +2705,41 @@ def test_each_write_tells_what_is_not_known_of_how_many_images(tmp_path: Path) -
             tree["A/2/0"].omezarr.to_zarr(tmp_path / f"image {number}.zarr")
     with pytest.warns(PlateWarning, match=r"'A/1/0' of .* was opened in another process"):
         pickle.loads(pickle.dumps(xomezarr.open_plate(store))).omezarr.to_zarr(tmp_path / "pickled.zarr")
+
+
+@pytest.mark.parametrize("own", [7, "first", 2.5])
+def test_an_acquisition_of_the_images_own_is_no_run_of_a_stack(tmp_path: Path, own: Any) -> None:
+    """Of a plate without runs that another tool has written."""
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [image(1)], ("A", 2): [image(2)]}, store, levels=1)
+    kept = zarr.open_group(store / "A/1/0").attrs["xomezarr"]
+    coords = {"acquisition": {"dims": [], "attrs": {}, "dtype": np.asarray(own).dtype.str, "values": [own]}}
+    kept["coords"] |= coords
+    zarr.open_group(store / "A/1/0").attrs["xomezarr"] = kept
+    tree = xomezarr.open_plate(store, check=True)
+    assert tree["A/1/0/0"].acquisition.item() == own
+    stacked = tree.omezarr.stack()
+    assert "acquisition" not in stacked.coords
+    assert tree.omezarr.overview().shape[2] == 3
+    one: Any = stacked.sel(row="A", column="1", field=0)
+    one.omezarr.to_plate(tmp_path / "new.zarr")
+    assert "acquisitions" not in zarr.open_group(tmp_path / "new.zarr").attrs["plate"]
+
+
+def test_attributes_that_hold_arrays_are_compared_in_a_stack(tmp_path: Path) -> None:
+    def taken(number: int, table: list[int]) -> xr.DataArray:
+        return image(number).assign_coords(dose=((), float(number), {"table": np.array(table)}))
+
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [taken(1, [1, 2]), taken(2, [1, 2])]}, store, levels=1)
+    stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
+    assert stacked.dose.values.tolist() == [1.0, 2.0]
+    np.testing.assert_array_equal(stacked.dose.attrs["table"], [1, 2])
+
+
+def test_a_name_of_a_tree_that_is_none_on_a_plate_is_told_without_a_parameter(tmp_path: Path) -> None:
+    xomezarr.write_plate({("A", 1): [image(1)]}, tmp_path / "plate.zarr", levels=1)
+    tree = xomezarr.open_plate(tmp_path / "plate.zarr", check=True)
+    tree["A_1/1/0"] = tree["A/1/0"].copy()
+    with pytest.raises(PlateError, match=r"the row 'A_1' is not made of letters and digits; name it \"A\", say"):
+        tree.omezarr.to_zarr(tmp_path / "new.zarr")

@@ -526,3 +526,37 @@ def test_a_group_below_a_group_is_what_zarr_opens(
         for path in ("a/array", "e", "a/b/e"):
             with pytest.raises(KeyError, match=path):
                 open_member(opened, path)
+
+
+class Undeletable(MemoryStore):
+    """A store in which nothing can be deleted once it `refuses`; where it is `cut`, it answers nothing then either."""
+
+    refuses = cut = is_cut = False
+
+    async def delete(self, key: str) -> None:
+        if self.refuses:
+            self.is_cut = self.cut
+            raise PermissionError(key)
+        await super().delete(key)
+
+    async def exists(self, key: str) -> bool:
+        if self.is_cut:
+            raise ConnectionError(key)
+        return await super().exists(key)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("deep", [0, 1, 3])
+def test_c8_a_store_in_which_nothing_may_be_deleted_stays_as_it_was(version: str, deep: int, cut: bool) -> None:
+    """However deep below its group the first of its objects lies, as where rows of a plate are no groups."""
+    store = Undeletable()
+    image(1).omezarr.to_zarr(store, version=version, levels=1)
+    held = {f"{'a/' * deep}{key}" if key.startswith("0/") else key: value for key, value in store._store_dict.items()}
+    store._store_dict.clear()
+    store._store_dict.update(held)
+    before = {key: value.to_bytes() for key, value in store._store_dict.items()}
+    store.refuses, store.cut = True, cut
+    with pytest.raises(PermissionError):
+        image(2).omezarr.to_zarr(store, version=version, mode="w", levels=1)
+    assert {key: value.to_bytes() for key, value in store._store_dict.items()} == before

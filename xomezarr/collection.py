@@ -26,6 +26,7 @@ from xomezarr.errors import (
     MetadataError,
     NotOmeZarrError,
     OmeZarrError,
+    alike_of_each,
     collecting,
     first_of_each,
     raise_all,
@@ -358,7 +359,7 @@ def _members_in(tree: xr.DataTree, described: Described | None, faults: list[Ome
         faults.append(CollectionError("the tree has no images; open it again: xomezarr.open_collection(store)"))
     paths = [*(path for path in listed if path in there), *(path for path in there if path not in listed)]
     check_nothing_else(tree, there, [""], faults)
-    taken = {path.lower(): path for path in listed}
+    taken = {path.lower(): path for path in listed if path in there}
     # what was read has the names that it has
     _check_names([path for path in paths if path not in listed], taken, paths, faults)
     return _known(members_in(tree, paths, CollectionError), faults)
@@ -386,13 +387,13 @@ def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
 def _known(images: Iterable[tuple[str, Callable[[], Member]]], faults: list[OmeZarrError]) -> dict[str, Member]:
     """Return images by their names, each given as what returns it; why some cannot be is added to `faults`."""
     members: dict[str, Member] = {}
-    wrong: list[OmeZarrError] = []
+    wrong: list[tuple[str, OmeZarrError]] = []
     for name, known in images:
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
             members[name] = known()
-        wrong += [type(fault)(f"{_called(name)}: {fault}") for fault in of_image]
-    faults += first_of_each(wrong)
+        wrong += [(_called(name), fault) for fault in of_image]
+    faults += first_of_each(alike_of_each(wrong))
     return members
 
 

@@ -55,6 +55,7 @@ __all__ = [
     "UnitError",
     "UnitWarning",
     "VersionError",
+    "alike_of_each",
     "collecting",
     "first_of_each",
     "raise_all",
@@ -317,6 +318,25 @@ def first_of_each(faults: Iterable[OmeZarrError]) -> Iterator[OmeZarrError]:
     if more := sum(max(0, count - TOLD) for count in counted.values()):
         others = "1 more fault" if more == 1 else f"{more} more faults"
         yield OmeZarrError(f"{others} such as these, of other images; mend them alike")
+
+
+def alike_of_each(faults: Iterable[tuple[str, OmeZarrError]]) -> Iterator[OmeZarrError]:
+    """Yield what is wrong with several images: where it first is, and with how many others the same is wrong.
+
+    Parameters
+    ----------
+    faults
+        What an image is called, and what is wrong with it.
+
+    >>> [str(fault) for fault in alike_of_each((f"image {number}", UnitError("no unit")) for number in range(3))]
+    ['image 0 (and 2 other images): no unit']
+    """
+    found: dict[tuple[type[OmeZarrError], str], list[str]] = {}
+    for called, fault in faults:
+        found.setdefault((type(fault), str(fault)), []).append(called)
+    for (kind, text), (first, *more) in found.items():
+        others = f" (and {len(more)} other {'images' if more[1:] else 'image'})" if more else ""
+        yield kind(f"{first}{others}: {text}")
 
 
 def told(names: Sequence[str], most: int = TOLD, *, between: str = ", ") -> str:

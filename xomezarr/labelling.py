@@ -192,6 +192,18 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     leave(target, listing, where, group.metadata.zarr_format, storage_options, delete)
 
 
+def image_in(ds: xr.Dataset) -> Any:
+    """Return the name of the variable that is the image, of those of which all others are labels; None if none is told.
+
+    It is ``image``, or the only one, or the only one that is not of integers or bool.
+    """
+    names = list(ds.data_vars)
+    if VARIABLE in names or len(names) == 1:
+        return VARIABLE if VARIABLE in names else names[0]
+    others = [name for name in names if ds[name].dtype.kind not in "biu"]
+    return others[0] if len(others) == 1 else None
+
+
 def parted(
     ds: xr.Dataset, image: str | None, colors: Mapping[str, Any], properties: Mapping[str, Any]
 ) -> tuple[xr.DataArray, dict[str, Labels]]:
@@ -200,20 +212,15 @@ def parted(
     Raises
     ------
     LabelError
-        If it cannot be told which variable is the image, or colours or properties are those of none.
+        If it cannot be told which variable is the image, or colours or properties are those of none, or coordinates
+        are those of neither the image nor its labels.
     """
     for what, given in (("colors", colors), ("properties", properties)):
         if not isinstance(given, Mapping):
             raise LabelError(f"{what} is {given!r}; say of which labels: {what}={{'nuclei': {given!r}}}")
     names: list[Any] = list(ds.data_vars)
     others = [name for name in names if ds[name].dtype.kind not in "biu"]
-    chosen = image
-    if chosen is None:
-        chosen = (
-            VARIABLE
-            if VARIABLE in names
-            else next(iter(others if len(others) == 1 else names[: len(names) == 1]), None)
-        )
+    chosen = image_in(ds) if image is None else image
     if chosen is None or chosen not in names:
         told = f"image={image!r} is none of" if image is not None else "it cannot be told which is the image among"
         raise LabelError(f"{told} the variables {names}; say which: image={next(iter(others or names), 'image')!r}")
@@ -223,6 +230,14 @@ def parted(
         for name in given
         if name not in names or name == chosen
     ]
+    held = {name for variable in ds.data_vars.values() for name in variable.coords}
+    if lost := [name for name in ds.coords if name not in held]:
+        faults.append(
+            LabelError(
+                f"the coordinates {lost} lie along dimensions that neither the image nor its labels have, and there is "
+                f"no place for them in the store; take them out: ds.drop_vars({lost!r})"
+            )
+        )
     raise_all(faults, "the Dataset cannot be written")
     labels = {name: Labels(ds[name], colors.get(name), properties.get(name)) for name in names if name != chosen}
     da = ds[chosen]

@@ -12,13 +12,13 @@ import xarray as xr
 
 from xomezarr import spec
 from xomezarr.engine import OnTile
-from xomezarr.errors import LabelError, OmeZarrError, PlateWarning, collecting, warn
-from xomezarr.labelling import parted
+from xomezarr.errors import LabelError, OmeZarrError, PlateWarning, alike_of_each, collecting, warn
+from xomezarr.labelling import image_in, parted
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.planning import Target, group_attrs, known_options, plan_as_it_stands, plan_image
+from xomezarr.planning import Target, group_attrs, known_options, plan_as_it_stands, plan_image, stored_metadata
 from xomezarr.plate import is_unopened_elsewhere, node_at, opened
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
@@ -67,7 +67,8 @@ class Member(ABC):
         Raises
         ------
         LabelError
-            If it cannot be told which variable is the image: nobody can be asked for each of many.
+            If it cannot be told which variable is the image, as nobody can be asked for each of many; if a Dataset has
+            coordinates that are not those of its variables.
         LevelError
             If the tree is not an image's, or holds what is not written.
         PlateError
@@ -82,12 +83,11 @@ class Member(ABC):
                 f"it is a {type(given).__name__}; give a DataArray, a Dataset of an image and its labels, or an "
                 "image's tree, such as xr.DataArray(pixels, dims=('y', 'x'))"
             )
-        names = list(given.data_vars)
-        try:
-            da, of_image = parted(given, None, {}, {})
-        except LabelError:
+        if image_in(given) is None:
+            names = list(given.data_vars)
             cure = f"name the image so: ds.rename({{{names[0]!r}: {VARIABLE!r}}})" if names else "give it an image"
-            raise LabelError(f"it cannot be told which is the image among the variables {names}; {cure}") from None
+            raise LabelError(f"it cannot be told which is the image among the variables {names}; {cure}")
+        da, of_image = parted(given, None, {}, {})
         return _Array(da, of_image, own_attrs(given))
 
     unread: str = ""
@@ -121,19 +121,23 @@ class _Array(Member):
     attrs: Mapping[Any, Any]
 
     @property
+    @override
     def image(self) -> xr.DataArray:
         return self.da
 
     @property
+    @override
     def read(self) -> Iterator[xr.DataArray]:
         yield self.da
         for of_label in self.labels.values():
             yield of_label.image
 
+    @override
     def marked(self, mark: Callable[[xr.DataArray], xr.DataArray]) -> Self:
         of_labels = {name: replace(of_label, image=mark(of_label.image)) for name, of_label in self.labels.items()}
         return replace(self, da=mark(self.da), labels=of_labels)
 
+    @override
     def plan(self, target: Target, options: Mapping[str, Any]) -> tuple[Plan, Pixels]:
         return plan_image(self.da, target, [], labels=self.labels, extra=self.attrs, **options)
 
@@ -161,6 +165,12 @@ class Whole(Member):
         tree, unread = opened(given)
         of_labels = {name: (node, levels(node)) for name, node in labels(tree).items()}
         return cls(tree, found if tree is given else levels(tree), of_labels, unread)
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it is an image of labels, which were taken out of the tree of their image."""
+        known = stored_metadata(self.tree)
+        return known is not None and known.label is not None
 
     @property
     @override
@@ -300,19 +310,13 @@ def plan_members(
     """
     planned = {}
     known = {str(fault) for fault in faults}  # of the whole, and then of each of its images too
-    found: dict[tuple[type[OmeZarrError], str], list[str]] = {}
+    found: list[tuple[str, OmeZarrError]] = []
     for path, member in members.items():
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
             planned[path] = member.plan(target.within(path), options)
-        for fault in of_image:
-            if str(fault) in known:
-                continue
-            found.setdefault((type(fault), str(fault)), []).append(path)
-    for (kind, told), paths in found.items():
-        more = len(paths) - 1
-        others = f" (and {more} other {'images' if more > 1 else 'image'})" if more else ""
-        faults.append(kind(f"{called(paths[0])}{others}: {told}"))
+        found += [(called(path), fault) for fault in of_image if str(fault) not in known]
+    faults += alike_of_each(found)
     with collecting(faults):
         target.check_not_read_from(*(da for path in planned for da in members[path].read))
     if unread := [member.unread for member in members.values() if member.unread]:

@@ -278,7 +278,7 @@ def plan_label_image(
     da
         The labels.
     label
-        What is known of them; the image that they were made for is not beside them any more.
+        What is known of them.
     store
         Where they are to be written.
     name
@@ -303,10 +303,15 @@ def plan_label_image(
     frame = Frame(da, tuple(dimension.axis for dimension in made.dimensions), made.grids, made.method.sampled)
     own = target.default_name if da.name is None else str(da.name)
     plan, pixels = plan_labels(Labels(da, method=made.method), own, frame, target, chunks=chunks)
-    plan = replace(plan, image=replace(plan.image, label=replace(label, source=None, source_extra={})))
+    plan = replace(plan, image=_of_no_image(plan.image, label))
     if properties is not None:
         plan = replace(plan, attributes={sidecar.KEY: {**plan.attributes[sidecar.KEY], sidecar.PROPERTIES: properties}})
     return plan, pixels
+
+
+def _of_no_image(image: Image, label: LabelImage) -> Image:
+    """Return labels that are written by themselves: the image that they were made for is not beside them any more."""
+    return replace(image, label=replace(label, source=None, source_extra={}))
 
 
 def as_integers(labels: xr.DataArray) -> xr.DataArray:
@@ -423,6 +428,8 @@ def plan_as_it_stands(
             planned[label] = _plan_tree(node, own, place, [], label, **options)
     of_labels = [level for _, own in (labels or {}).values() for level in own]
     plan, pixels = _plan_tree(tree, levels, target, faults, name, of_labels, **options)
+    if plan.image.label is not None:
+        plan = replace(plan, image=_of_no_image(plan.image, plan.image.label))
     listing: dict[str, Any] = {}
     if labels:
         with collecting(faults):
@@ -464,7 +471,10 @@ def _plan_tree(
         axes = axes and {dim: kind for dim, kind in axes.items() if dim in base.dims}
         chunks = {dim: n for dim, n in chunks.items() if dim in base.dims} if isinstance(chunks, Mapping) else None
     with collecting(faults):
-        check_dtype(base.dtype, default_method(base.dtype))
+        if label is None:
+            check_dtype(base.dtype, default_method(base.dtype))
+        else:
+            check_label_dtype(base.dtype, name or str(base.name or ""))
     first = known.multiscale if known else None
     remembered: str | None = tree.encoding.get("method")
     described = _describe_tree(levels, first, first.type if first else remembered, axes, irregular, faults)

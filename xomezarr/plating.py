@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,16 @@ from xomezarr import spec
 from xomezarr.direct import put_attributes, update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
-    TOLD,
+    LabelError,
     NotOmeZarrError,
     OmeZarrError,
     PlateError,
     PlateWarning,
     StoreExistsError,
     StoreNotFoundError,
+    alike_of_each,
     collecting,
+    first_of_each,
     raise_all,
     told,
     warn,
@@ -39,6 +40,7 @@ from xomezarr.lazy import zarr
 from xomezarr.members import (
     Image,
     Member,
+    Whole,
     asked_of_each,
     check_nothing_else,
     members_in,
@@ -385,6 +387,8 @@ class _Given:
         ------
         PlateError
             If it has no place on a plate.
+        LabelError
+            If it is an image of labels.
         OmeZarrError
             If it cannot be written.
         """
@@ -392,15 +396,20 @@ class _Given:
             raise PlateError("it is no row, column and field; move the image to one, such as tree['A/1/0']")
         row, column, field = self.names
         member = self.known()
+        if isinstance(member, Whole) and member.is_label:
+            raise LabelError(
+                "they are labels, and a plate holds images; give the image with its labels, or write them as an image: "
+                "labels.omezarr.level(0)"
+            )
         place = Place.of(without_own_run(member.image, self.listed), row, column, field, None)
         return place, member.marked(place.marked)
 
 
 def _placed(given: Iterable[_Given], faults: list[OmeZarrError]) -> dict[Place, Member]:
-    """Return images by their places; what is wrong with the first of them is added to `faults`, and how many others."""
+    """Return images by their places; what is wrong with them is added to `faults`."""
     found: dict[Place, Member] = {}
     paths: set[str] = set()
-    wrong: list[list[OmeZarrError]] = []
+    wrong: list[tuple[str, OmeZarrError]] = []
     for image in given:
         of_image: list[OmeZarrError] = []
         with collecting(of_image):
@@ -409,12 +418,8 @@ def _placed(given: Iterable[_Given], faults: list[OmeZarrError]) -> dict[Place, 
                 raise PlateError(f"there is another image at {place.path!r}; give one of them another field")
             paths.add(place.path)
             found[place] = member
-        if of_image:
-            wrong.append([type(fault)(f"{image.where}: {fault}") for fault in of_image])
-    faults += chain.from_iterable(wrong[:TOLD])
-    if more := wrong[TOLD:]:
-        all_of = len(found) + len(wrong)
-        faults.append(PlateError(f"{len(more)} more of the {all_of} images cannot be written either"))
+        wrong += [(image.where, fault) for fault in of_image]
+    faults += first_of_each(alike_of_each(wrong))
     return found
 
 

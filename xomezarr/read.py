@@ -355,8 +355,10 @@ class _Opened:
 
     @property
     def variable(self) -> str:
-        """The name of the levels' variable: that of labels is their own."""
-        return VARIABLE if self.image.label is None else str(self.group.store_path).rpartition("/")[2]
+        """The name of the levels' variable: that of labels is their own, unless a coordinate or dimension has it."""
+        own = str(self.group.store_path).rpartition("/")[2]
+        taken = own in self.kept.coords or own in self.image.multiscale.dims
+        return VARIABLE if self.image.label is None or taken else own
 
     def tree(self, drop_variables: str | Iterable[str] | None, source: str, *, cache: bool) -> xr.DataTree:
         """Make the tree of the levels."""

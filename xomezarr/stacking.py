@@ -27,7 +27,7 @@ from xomezarr.resources import Resources
 from xomezarr.source import ASSUMED, OrderedArray, direct_source
 from xomezarr.tree import level as level_of
 from xomezarr.tree import levels
-from xomezarr.wells import NO_ACQUISITION, PLACES, is_number, located
+from xomezarr.wells import NO_ACQUISITION, PLACES, is_number, located, run_of
 
 __all__ = ["overview", "stack"]
 
@@ -202,15 +202,14 @@ def _plate_of(tree: xr.DataTree, asked: str) -> Plate:
 def _images(tree: xr.DataTree, places: Mapping[str, tuple[int, int]]) -> Iterator[_PlateImage]:
     """Yield the images of a plate that its tree still has, well by well, given the places of wells."""
     for well, index in places.items():
-        node = node_at(tree, well)
-        for name, child in ({} if node is None else node.children).items():
-            if "0" in child.children:
-                variables = child.children["0"].dataset.variables
-                run = variables.get("acquisition")
-                if VARIABLE in variables:
-                    yield _PlateImage(
-                        child, well, index, name, None if run is None or run.ndim else int(run.values.item())
-                    )
+        if (node := node_at(tree, well)) is None:
+            continue
+        attrs = group_attrs(node)
+        listed = {field.path: field for field in spec.parse_well(attrs).fields} if "well" in spec.kinds(attrs) else {}
+        for name, child in node.children.items():
+            variables = child.children["0"].dataset.variables if "0" in child.children else {}
+            if VARIABLE in variables:
+                yield _PlateImage(child, well, index, name, run_of(variables, listed.get(name)))
 
 
 type Variables = Mapping[Hashable, xr.Variable]
@@ -408,11 +407,11 @@ def _along(
     if not by:
         return first.copy(deep=False)
     attrs = [dict(one.attrs) for one in differing.values()]
-    if any(of_one.get("scale") != attrs[0].get("scale") for of_one in attrs):
+    if not all(_same({"scale": of_one.get("scale")}, {"scale": attrs[0].get("scale")}) for of_one in attrs):
         attrs = [{key: value for key, value in of_one.items() if key != "scale"} for of_one in attrs]
     rows = {place: _plain(one) for place, one in differing.items()}
     kinds = {row.dtype.kind for row in rows.values()}
-    if len(kinds) > 1 or not kinds <= GAPS.keys() or any(of_one != attrs[0] for of_one in attrs):
+    if len(kinds) > 1 or not kinds <= GAPS.keys() or not all(_same(of_one, attrs[0]) for of_one in attrs):
         return None
     dtype, gap = np.result_type(*(row.dtype for row in rows.values())), GAPS[kinds.pop()]
     counts = [shape[axis] for axis in by]
@@ -424,6 +423,11 @@ def _along(
     for place, row in rows.items():
         values[place] = row
     return xr.Variable((*(PLACES[axis] for axis in by), *first.dims), values, attrs[0])
+
+
+def _same(attrs: Mapping[Any, Any], others: Mapping[Any, Any]) -> bool:
+    """Whether attributes are the same; NumPy arrays among them too."""
+    return bool(xr.Variable((), 0, attrs).identical(xr.Variable((), 0, others)))
 
 
 def _plain(variable: xr.Variable) -> NDArray[Any]:

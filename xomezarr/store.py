@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -983,19 +982,36 @@ def _emptied(target: StoreLike, storage_options: Mapping[str, Any] | None) -> za
     places = [member_path(group, name) for name in documents]
     before = {place: wait(store.get(place, zarr.core.buffer.default_buffer_prototype())) for place in places}
     names = [name for name in names_in(group) if name not in documents]
-    first = next(filter(partial(_is_there, group), (f"{name}/{of}" for name in names for of in FIRST_DELETED)), None)
+    first = _an_object(group, names)
     direct.put_attributes(group, _mark())
     if first is not None:
         try:  # at once or not at all, unlike what lies below a name
             wait(store.delete(member_path(group, first)))
         except BaseException:
-            if _is_there(group, first):
+            is_gone = False
+            with suppress(Exception):
+                is_gone = not _is_there(group, first)
+            if not is_gone:
                 for place, document in before.items():
                     if document is not None:
                         wait(store.set(place, document))
             raise
     _delete(group, names)
     return group
+
+
+def _an_object(group: zarr.Group, names: Iterable[str], path: str = "") -> str | None:
+    """Return the path of one of the objects under some names in a group, or below it at a path; None if there is none.
+
+    Of several, it is a document that makes an array or a group.
+    """
+    for name in sorted(names, key=lambda name: (name not in FIRST_DELETED, name)):
+        place = f"{path}/{name}".strip("/")
+        if _is_there(group, place):
+            return place
+        if (below := _an_object(group, names_in(group, place), place)) is not None:
+            return below
+    return None
 
 
 def _is_there(group: zarr.Group, name: str) -> bool:

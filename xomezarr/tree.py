@@ -115,7 +115,12 @@ def check_image(image: xr.DataTree) -> None:
             variables, attrs = [*_beside(ds, levels[path])], [*own_attrs(ds)]
         else:
             # an index of a node is that of all below it
-            variables = [name for name in ds.variables if name not in ds.xindexes]
+            below = f"{path}/" if path else ""
+            held_by = [image[place].dataset[name] for place, name in levels.items() if place.startswith(below)]
+            dims = {dim for level in held_by for dim in level.dims}
+            variables = [
+                name for name, held in ds.variables.items() if not (name in ds.xindexes and dims >= {*held.dims})
+            ]
             attrs = [] if path == "" or path in of_labels else [*_attrs_between(node, path, of_labels)]
         beside = "its pixels" if path in levels else "its levels"
         faults += without_place("image", path, beside, variables, attrs)

@@ -35,6 +35,7 @@ __all__ = [
     "located",
     "named_run",
     "relocated",
+    "run_of",
     "with_entry",
     "with_field",
     "with_lines",
@@ -208,12 +209,21 @@ def _is_added(da: xr.DataArray, name: str) -> bool:
     return coord is not None and bool(coord.encoding.get(ADDED))
 
 
-def without_own_run(da: xr.DataArray, listed: Field | None) -> xr.DataArray:
-    """Return an image without a coordinate `acquisition` that names no run of the plate, but something of its own.
+def run_of(variables: Mapping[Hashable, xr.Variable], listed: Field | None) -> int | None:
+    """Return the run that the coordinate `acquisition` of an image names; None if it is something of the image's own.
 
     It is so where the well that lists the image names no run: else opening the plate has given it the run.
     """
-    is_own = listed is not None and listed.acquisition is None and not _is_added(da, "acquisition")
+    coord = variables.get("acquisition")
+    if coord is None or coord.ndim or coord.dtype.kind not in "iu":
+        return None
+    is_run = listed is None or listed.acquisition is not None or bool(coord.encoding.get(ADDED))
+    return int(coord.values.item()) if is_run else None
+
+
+def without_own_run(da: xr.DataArray, listed: Field | None) -> xr.DataArray:
+    """Return an image of a listed field without a coordinate `acquisition` that does not name its run."""
+    is_own = listed is not None and run_of(da.coords.variables, listed) is None
     return da.drop_vars("acquisition", errors="ignore") if is_own else da
 
 
@@ -229,7 +239,7 @@ def _name(given: Any, what: str) -> str:
         raise PlateError(f"the {what} {given!r} is no name; give text or a number, such as {what}={_EXAMPLES[what]}")
     name = given if isinstance(given, str) else str(operator.index(given))
     if not checks.ALPHANUMERIC.fullmatch(name):
-        raise PlateError(f"the {what} {given!r} is not made of letters and digits; give {what}={_EXAMPLES[what]}, say")
+        raise PlateError(f"the {what} {given!r} is not made of letters and digits; name it {_EXAMPLES[what]}, say")
     if len(name) > LONGEST_NAME:
         raise PlateError(
             f"the {what} {f'{name[:SHOWN]}…'!r} has {len(name)} letters and digits, and file systems have no room for "
