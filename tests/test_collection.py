@@ -1466,3 +1466,33 @@ def test_labels_that_are_written_by_themselves_name_no_image(tmp_path: Path, ver
     xomezarr.write_plate({("A", 1): [labels.omezarr.level(0)]}, tmp_path / "p.zarr", version=version)
     assert xomezarr.validate(tmp_path / "p.zarr").valid
     assert xomezarr.open_plate(tmp_path / "p.zarr").omezarr.stack().max() == 1
+
+
+def test_what_ome_xml_alone_says_of_an_image_outlives_a_change(tmp_path: Path) -> None:
+    """The name that a file gives its series, distances along dimensions that an image lacks; what does not is told."""
+    flat = cells().isel(t=0, z=0, drop=True)
+    write_collection({"0": flat, "1": flat}, tmp_path / "a.zarr", levels=1)
+    place = tmp_path / "a.zarr/OME/METADATA.ome.xml"
+    text = place.read_text().replace('Name="0"', 'Name="scan.czi #1"')
+    sizes = 'PhysicalSizeZ="2" TimeIncrement="5" TimeIncrementUnit="min"'
+    place.write_text(text.replace("<Pixels ", f"<Pixels {sizes} ", 1))
+    tree = open_collection(tmp_path / "a.zarr")
+    del tree["1"]
+    tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    (found,) = ome_types.from_xml((tmp_path / "b.zarr/OME/METADATA.ome.xml").read_text()).images
+    assert found.name == "scan.czi #1"
+    assert (found.pixels.physical_size_z, found.pixels.physical_size_z_unit.value) == (2, "µm")
+    assert (found.pixels.time_increment, found.pixels.time_increment_unit.value) == (5, "min")
+    place.write_text(text.replace("<Pixels ", '<Pixels SignificantBits="12" ', 1))
+    tree = open_collection(tmp_path / "a.zarr")
+    del tree["1"]
+    with pytest.warns(CollectionWarning, match="is left out: Pixels/@SignificantBits"):
+        tree.omezarr.to_zarr(tmp_path / "c.zarr")
+
+
+def test_images_that_only_the_ome_xml_has_are_told_when_it_is_written_anew(tmp_path: Path) -> None:
+    more = XML[XML.index("  <Image ID") : XML.index("</OME>")].replace(":0", ":8").replace(":1", ":9")
+    store = bioformats2raw(tmp_path / "a.zarr", SHAPES, xml=XML.replace("</OME>", f"{more}</OME>"))
+    (store / "OME/.zattrs").unlink(missing_ok=True)
+    with pytest.warns(CollectionWarning, match="is left out: 2 more Images;"):
+        open_collection(store).omezarr.to_zarr(tmp_path / "b.zarr")

@@ -1274,9 +1274,9 @@ def test_labels_of_any_name_are_variables_of_that_name(tmp_path: Path) -> None:
     assert list(tree.omezarr.labels) == ["nuclei.zarr"]
     (place / "labels" / "other").rename(place / "labels" / "x")  # which is a dimension's
     rewrite(place / "labels", lambda attrs: {"labels": ["nuclei.zarr", "x"]})
-    with pytest.warns(errors.LabelWarning, match="labels/x' cannot be opened"):
-        tree = xr.open_datatree(place, engine="omezarr")
-    assert list(tree.omezarr.labels) == ["nuclei.zarr"]
+    tree = xr.open_datatree(place, engine="omezarr")
+    np.testing.assert_array_equal(tree["labels/x/0/image"], labels())
+    assert list(tree.omezarr.labels) == ["nuclei.zarr", "x"]
 
 
 def test_unknown_keys_of_other_tools_survive(tmp_path: Path) -> None:

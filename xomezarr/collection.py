@@ -46,6 +46,7 @@ from xomezarr.members import (
     write_members,
     written_version,
 )
+from xomezarr.omexml import XmlImage
 from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target, written_attrs
 from xomezarr.plate import node_at
@@ -248,7 +249,9 @@ def _write(
             CollectionWarning,
         )
     elif xml is None:
-        xml = omexml.dump([_series(name, plan) for name, (plan, _) in planned.items()]).encode()
+        before = {} if described is None else dict(zip(described.listing.places, described.images, strict=False))
+        series = [_series(name, plan, before.get(name)) for name, (plan, _) in planned.items()]
+        xml = omexml.dump(series).encode()
     listing = spec.dump_series(tuple(planned), target.version, {} if described is None else described.listing.others)
 
     def finish(group: zarr.Group) -> None:
@@ -286,7 +289,10 @@ def _kept_xml(described: Described | None, planned: Planned) -> bytes | None:
     is_same = [*planned] == described.listing.places and len(known) == len(series)
     if is_same and all(map(omexml.is_true_of, known, series)):
         return document
-    if more := omexml.beyond(document):
+    # where the store does not list its images, the document may describe more than there are
+    others = len(known) - len(described.listing.places)
+    more = [*omexml.beyond(document), *([f"{others} more Image{'s' if others > 1 else ''}"] if others > 0 else [])]
+    if more:
         warn(
             f"the OME-XML of {described.store!r} is not kept, as it is not true of the images any more; what it says "
             f"beside sizes, type and channels of pixels is left out: {told(more)}; where it matters, copy {OME_XML} by "
@@ -464,9 +470,9 @@ def _near(dtype: Any) -> str:
     return {"i": "int32", "u": "uint32"}.get(dtype.kind, "float32")
 
 
-def _series(name: str, plan: Plan) -> omexml.Series:
+def _series(name: str, plan: Plan, before: XmlImage | None = None) -> omexml.Series:
     sizes = dict(zip(plan.dims, plan.levels[0].shape, strict=True))
-    return omexml.Series(name, final_image(plan), sizes, plan.levels[0].dtype)
+    return omexml.Series(name, final_image(plan), sizes, plan.levels[0].dtype, before)
 
 
 def _put(group: zarr.Group, path: str, content: bytes) -> None:

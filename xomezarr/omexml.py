@@ -138,12 +138,16 @@ class Series:
         Number of pixels of level 0, by axis name.
     dtype
         Of its pixels.
+    before
+        What OME-XML said of it when it was read. Its name there, which may be the only one that it has, and the
+        distances along dimensions that it lacks are written again.
     """
 
     name: str
     image: Image
     sizes: Mapping[str, int]
     dtype: np.dtype[Any]
+    before: XmlImage | None = None
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -456,7 +460,7 @@ WRITTEN: Mapping[str, frozenset[str]] = {
     "OME": frozenset({"Creator", "UUID", "schemaLocation"}),
     "Image": frozenset({"ID", "Name"}),
     "Pixels": frozenset(
-        {"ID", "DimensionOrder", "Type", "BigEndian", "Interleaved", "SignificantBits"}
+        {"ID", "DimensionOrder", "Type", "BigEndian", "Interleaved"}
         | {f"Size{dim.upper()}" for dim in LETTERS}
         | {key for size, _ in SIZES.values() for key in (size, f"{size}Unit")}
     ),
@@ -500,8 +504,12 @@ def _dump_image(index: int, series: Series) -> dict[str, Any]:
         "metadata_only": {},
     }
     for axis in multiscale.axes:
-        pixels |= _dump_size(axis, multiscale.levels[0].scale[axis.name], dims[axis.name])
-    return {"id": f"Image:{index}", "name": _text(series.name), "pixels": pixels}
+        pixels |= _dump_size(dims[axis.name], multiscale.levels[0].scale[axis.name], axis.unit)
+    said = Calibration() if series.before is None else series.before.said
+    for dim, scale in said.scale.items():
+        if dim not in dims.values() and is_size(scale):
+            pixels |= _dump_size(dim, scale, ome_unit(said.units.get(dim, "")))
+    return {"id": f"Image:{index}", "name": _text(said.name or series.name), "pixels": pixels}
 
 
 def _dump_channel(key: str, channel: Channel) -> dict[str, Any]:
@@ -510,10 +518,10 @@ def _dump_channel(key: str, channel: Channel) -> dict[str, Any]:
     return {"id": key, "samples_per_pixel": 1, **{what: value for what, value in said.items() if value is not None}}
 
 
-def _dump_size(axis: Axis, scale: float, dim: str) -> dict[str, Any]:
-    """Say how far the pixels of an axis are apart, by what ome-types calls it; nothing where nothing is known."""
-    symbol = SYMBOLS.get(axis.unit or "")
-    if dim not in SIZES or (axis.unit is None and scale == 1) or (dim == "t" and symbol is None):
+def _dump_size(dim: str, scale: float, unit: str | None) -> dict[str, Any]:
+    """Say how far pixels are apart, by what ome-types calls it; nothing where nothing is known."""
+    symbol = SYMBOLS.get(unit or "")
+    if dim not in SIZES or (unit is None and scale == 1) or (dim == "t" and symbol is None):
         return {}
     key = "time_increment" if dim == "t" else f"physical_size_{dim}"
     return {key: scale, f"{key}_unit": symbol or UNKNOWN_UNIT}
