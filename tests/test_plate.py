@@ -908,7 +908,8 @@ def test_coordinates_of_a_stack_lie_along_what_they_differ_by(tmp_path: Path) ->
     wells = [("A", 1), ("A", 2), ("B", 2)]
     xomezarr.write_plate({well: [taken(n, 0), taken(n, 1)] for n, well in enumerate(wells)}, store, levels=1)
     tree = xomezarr.open_plate(store, check=True)
-    stacked = tree.omezarr.stack()
+    with pytest.warns(PlateWarning, match="the coordinates 'cells', 'is_control' of the images are left out"):
+        stacked = tree.omezarr.stack()
     assert {name: stacked[name].dims for name in ("stage", "day", "dose", "laser", "exposure")} == {
         "stage": ("row", "column", "field"),
         "day": ("row", "column"),
@@ -926,9 +927,10 @@ def test_coordinates_of_a_stack_lie_along_what_they_differ_by(tmp_path: Path) ->
     assert np.isnan(gap["stage"]).all()
     assert np.isnat(gap["day"])
     assert gap["dose"] == ""
-    # of these nothing could stand where no image is; and not all have the last
-    assert not {"cells", "is_control", "odd"} & set(stacked.coords)
-    assert tree.omezarr.stack()["y"].dims == ("y",)
+    # of these nothing could stand where no image is
+    assert not {"cells", "is_control"} & set(stacked.coords)
+    assert stacked["odd"].sel(row="B", column="2", field=1) == np.nansum(stacked["odd"]) == 1
+    assert stacked["y"].dims == ("y",)
     counted = {well: [taken(n, 0), taken(n, 1)] for n, well in enumerate(wells[:2])}
     xomezarr.write_plate(counted, store, mode="w", levels=1)
     stacked = xomezarr.open_plate(store, check=True).omezarr.stack()
@@ -1021,7 +1023,8 @@ def test_images_of_other_channels_are_told_with_what_they_share(tmp_path: Path) 
 def test_channels_without_names_are_taken_by_number(tmp_path: Path) -> None:
     nameless = image(1).drop_vars([name for name, coord in image(1).coords.items() if coord.dims == ("c",)])
     xomezarr.write_plate({("A", 1): [image(0)], ("A", 2): [nameless]}, tmp_path / "p.zarr", levels=1)
-    stacked = xomezarr.open_plate(tmp_path / "p.zarr", check=True).omezarr.stack()
+    with pytest.warns(PlateWarning, match="1 of the 2 images say nothing of their channels"):
+        stacked = xomezarr.open_plate(tmp_path / "p.zarr", check=True).omezarr.stack()
     np.testing.assert_array_equal(stacked[0, :, 0], np.stack([image(0), image(1)]))
 
 
@@ -2743,3 +2746,42 @@ def test_a_name_of_a_tree_that_is_none_on_a_plate_is_told_without_a_parameter(tm
     tree["A_1/1/0"] = tree["A/1/0"].copy()
     with pytest.raises(PlateError, match=r"the row 'A_1' is not made of letters and digits; name it \"A\", say"):
         tree.omezarr.to_zarr(tmp_path / "new.zarr")
+
+
+def test_coordinates_that_some_images_lack_are_those_of_a_stack_with_gaps(tmp_path: Path) -> None:
+    day = np.datetime64("2026-11-27T10:00", "ns")
+    wells: dict[Any, Any] = {
+        ("A", 1): [image(1).assign_coords(dose=1.0, day=day, drug="none", plane=3, checked=True)],
+        ("A", 2): [image(2).assign_coords(dose=5.0, plane=4, checked=True)],
+        ("A", 3): [image(3)],
+    }
+    xomezarr.write_plate(wells, tmp_path / "plate.zarr", levels=1)
+    tree = xomezarr.open_plate(tmp_path / "plate.zarr", check=True)
+    told = r"the coordinates 'checked' of the images are left out of the stack: .*tree.map_over_datasets.*checked=…"
+    with pytest.warns(PlateWarning, match=told):
+        stacked = tree.omezarr.stack().squeeze("row")
+    np.testing.assert_array_equal(stacked.dose.squeeze(), [1, 5, np.nan])
+    np.testing.assert_array_equal(stacked.plane.squeeze(), [3, 4, np.nan])
+    assert stacked.drug.squeeze().values.tolist() == ["none", "", ""]
+    np.testing.assert_array_equal(np.isnat(stacked.day.squeeze()), [False, True, True])
+    # of images that have not been opened nobody knows
+    assert "dose" not in xomezarr.open_plate(tmp_path / "plate.zarr").omezarr.stack().coords
+
+
+@pytest.mark.parametrize("unnamed", [0, 1])
+def test_images_without_names_of_channels_are_taken_to_have_those_of_others(tmp_path: Path, unnamed: int) -> None:
+    named = image(1).omezarr.assign_channels(["DAPI", "GFP"])
+    plain = image(2).drop_vars(
+        ["c", *(name for name in named.coords if str(name).startswith("channel"))], errors="ignore"
+    )
+    turned = named.isel(c=[1, 0])
+    fields = [plain, named, turned] if unnamed == 0 else [named, plain, turned]
+    xomezarr.write_plate({("A", 1): fields}, tmp_path / "plate.zarr", levels=1)
+    tree = xomezarr.open_plate(tmp_path / "plate.zarr", check=True)
+    with pytest.warns(
+        PlateWarning, match=rf"1 of the 3 images .* those of well A/1, field {1 - unnamed}, .*field {unnamed};"
+    ):
+        stacked = tree.omezarr.stack()
+    assert stacked.c.values.tolist() == ["DAPI", "GFP"]
+    np.testing.assert_array_equal(stacked[0, 0, 2], named)
+    np.testing.assert_array_equal(stacked[0, 0, unnamed], plain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 from xomezarr import plot, spec
-from xomezarr.channels import LABEL, channel_dim
+from xomezarr.channels import ACTIVE, LABEL, channel_dim
 from xomezarr.errors import LevelError, OmeZarrError, PlateError, PlateWarning, collecting, raise_all, told, warn
 from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
@@ -57,8 +57,8 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
         all wells agree, else along the three; -1 stands where no run is named. Channels are in the order of the first
         image, by their names. Coordinates in which images differ lie along ``field``, or ``row`` and ``column``, or
         all three too, as ``y`` and ``x`` do where fields lie apart, so that what is taken out lies where it was; to
-        select by them ask for an index: ``stack[0, 0, 1].set_xindex("y")``. NaN stands where no image is. Those that
-        not all have are left out. Name and attributes are those of the first image.
+        select by them ask for an index: ``stack[0, 0, 1].set_xindex("y")``. NaN, NaT or an empty text
+        stands where no image is, or one without such a coordinate. Name and attributes are those of the first image.
         ``chunk(row=1, column=1, field=1)`` makes a dask array of it.
 
     Raises
@@ -71,7 +71,8 @@ def stack(tree: xr.DataTree, level: int = 0, *, fill_value: Any = None, acquisit
     Warns
     -----
     PlateWarning
-        If images differ in the units of their coordinates, so that one cannot tell where all of them lie.
+        If images differ in the units of their coordinates, so that one cannot tell where all of them lie; if other
+        coordinates cannot be those of all; if some have names of channels, and some not.
     """
     plate, places = located(_plate_of(tree, "stack(…)"))
     images = [image for image in _images(tree, places) if acquisition in (None, image.acquisition)]
@@ -269,24 +270,37 @@ def _channel_dim(image: _PlateImage) -> str | None:
 
 
 def _channel_orders(images: Sequence[_PlateImage], dim: str | None) -> list[tuple[int, ...] | None]:
-    """Return where each image has the channels of the first; None where they are in that order, or have no names.
+    """Return where each image has the channels of the first that has names; None if in that order, or without names.
 
     Raises
     ------
     PlateError
         If one has others.
+
+    Warns
+    -----
+    PlateWarning
+        If some have names, and some not.
     """
     names = [_channel_names(image, dim) for image in images]
-    if dim is None or names[0] is None:
+    named = next((index for index, own in enumerate(names) if own is not None), None)
+    if dim is None or named is None:
         return [None] * len(images)
-    first, faults, orders = names[0], list[OmeZarrError](), list[tuple[int, ...] | None]()
+    first, faults, orders = names[named] or (), list[OmeZarrError](), list[tuple[int, ...] | None]()
+    if unnamed := [str(image) for image, own in zip(images, names, strict=True) if own is None]:
+        warn(
+            f"{len(unnamed)} of the {len(images)} images say nothing of their channels, and are taken to have those of "
+            f"{images[named]}, {list(first)}, in that order: {told(unnamed, between='; ')}; where that is not so, "
+            "leave them out: tree.filter(…)",
+            PlateWarning,
+        )
     for image, own in zip(images, names, strict=True):
         if own is None or own == first:
             orders.append(None)
         elif set(own) == set(first) and len(set(own)) == len(own) == len(first):
             orders.append(tuple(own.index(name) for name in first))
         else:
-            faults.append(_other_channels(image, own, images[0], first, dim))
+            faults.append(_other_channels(image, own, images[named], first, dim))
     raise_all(faults, "the images of the plate do not have the same channels")
     return orders
 
@@ -353,12 +367,12 @@ GAPS: Mapping[str, Any] = {**dict.fromkeys("iufc", np.nan), **dict.fromkeys("mM"
 def _coords(
     first: xr.DataArray, placed: Mapping[tuple[int, ...], Variables], shape: tuple[int, ...]
 ) -> dict[Hashable, xr.Variable]:
-    """Return the coordinates that all images have, each along what it differs by.
+    """Return the coordinates of images, each along what it differs by.
 
     Parameters
     ----------
     first
-        The image whose coordinates are asked for.
+        The image whose dimensions they have.
     placed
         The variables of each image, by its position in rows, columns and fields.
     shape
@@ -367,36 +381,60 @@ def _coords(
     Warns
     -----
     PlateWarning
-        If the positions along a dimension cannot be told by one coordinate.
+        If there are some that no coordinate of the stack can tell, such as positions in several units.
     """
-    coords = {}
-    for name in first.coords:
+    coords: dict[Hashable, xr.Variable] = {}
+    channels, lost = channel_dim(first), list[Hashable]()
+    names = {name: None for variables in placed.values() for name in variables if name != VARIABLE}
+    for name in names.keys() - {*PLACES}:
         own = {place: variables[name] for place, variables in placed.items() if name in variables}
-        if name in PLACES or len(own) < len(placed):
-            continue
-        for by in ALONG:
-            if (coord := _along(own, by, shape)) is not None:
-                coords[name] = coord
-                break
-    positions = [dim for dim in first.dims if dim in first.coords and dim != channel_dim(first)]
-    if lost := [dim for dim in positions if dim not in coords]:
-        named = ", ".join(map(repr, lost))
+        lacking: Collection[tuple[int, ...]] = placed.keys() - own.keys()
+        if any(_assumed(placed[place]) is not None for place in lacking):
+            continue  # nothing is known of it there
+        if name == channels:  # those without names are taken to have these
+            lacking = ()
+        # a channel of which nothing is said is shown
+        found = (_along(own, by, shape, lacking, gap=True if name == ACTIVE else None) for by in ALONG)
+        if (coord := next((coord for coord in found if coord is not None), None)) is not None:
+            coords[name] = coord
+        else:
+            lost.append(name)
+    _tell_of_lost(lost, first)
+    return {name: coords[name] for name in names if name in coords}
+
+
+def _tell_of_lost(lost: Sequence[Hashable], first: xr.DataArray) -> None:
+    """Warn of coordinates of images that are not those of their stack."""
+    positions = sorted(str(name) for name in lost if name in first.dims and name != channel_dim(first))
+    others = sorted(str(name) for name in lost if str(name) not in positions)
+    if positions:
         warn(
-            f"the coordinates {named} of the images are of other units, dtypes or attributes, and not those of the "
-            "stack: what is taken out of it has none; take such images from the tree, or convert them first: "
-            f"tree.map_over_datasets(lambda ds: ds.assign_coords({lost[0]}=…))",
+            f"the coordinates {', '.join(map(repr, positions))} of the images are of other units, dtypes or "
+            "attributes, and not those of the stack: what is taken out of it has none; take such images from the tree, "
+            f"or convert them first: tree.map_over_datasets(lambda ds: ds.assign_coords({positions[0]}=…))",
             PlateWarning,
         )
-    return coords
+    if others:
+        warn(
+            f"the coordinates {', '.join(map(repr, others))} of the images are left out of the stack: they are of "
+            "several dimensions, dtypes or attributes, or there is no value for where there is none, as of bool; "
+            f"convert them first: tree.map_over_datasets(lambda ds: ds.assign_coords({others[0]}=…))",
+            PlateWarning,
+        )
 
 
 def _along(
-    own: Mapping[tuple[int, ...], xr.Variable], by: tuple[int, ...], shape: tuple[int, ...]
+    own: Mapping[tuple[int, ...], xr.Variable],
+    by: tuple[int, ...],
+    shape: tuple[int, ...],
+    lacking: Collection[tuple[int, ...]],
+    gap: Any = None,
 ) -> xr.Variable | None:
-    """Return a coordinate of all images along some of row, column and field; None if these do not tell it.
+    """Return a coordinate of images along some of row, column and field; None if these do not tell it.
 
-    Where no image is stands NaN, NaT, or an empty text: integers become floats. Spacings that differ are told by the
-    positions alone.
+    Where no image is, and where images are `lacking` it, stands `gap`, or NaN, NaT, or an empty text: integers become
+    floats.
+    Spacings that differ are told by the positions alone.
     """
     differing: dict[tuple[int, ...], xr.Variable] = {}
     for place, variable in own.items():
@@ -404,8 +442,12 @@ def _along(
         if known is not variable and not known.identical(variable):
             return None
     first = next(iter(differing.values()))
+    if any(tuple([place[axis] for axis in by]) in differing for place in lacking):
+        return None
     if not by:
         return first.copy(deep=False)
+    if any(one.dims != first.dims for one in differing.values()):
+        return None
     attrs = [dict(one.attrs) for one in differing.values()]
     if not all(_same({"scale": of_one.get("scale")}, {"scale": attrs[0].get("scale")}) for of_one in attrs):
         attrs = [{key: value for key, value in of_one.items() if key != "scale"} for of_one in attrs]
@@ -413,7 +455,8 @@ def _along(
     kinds = {row.dtype.kind for row in rows.values()}
     if len(kinds) > 1 or not kinds <= GAPS.keys() or not all(_same(of_one, attrs[0]) for of_one in attrs):
         return None
-    dtype, gap = np.result_type(*(row.dtype for row in rows.values())), GAPS[kinds.pop()]
+    dtype = np.result_type(*(row.dtype for row in rows.values()))
+    gap = GAPS[kinds.pop()] if gap is None else gap
     counts = [shape[axis] for axis in by]
     values = np.empty((*counts, *first.shape), dtype)
     if len(rows) < math.prod(counts):
