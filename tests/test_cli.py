@@ -691,3 +691,36 @@ def test_c7_what_mends_shards_in_zarr_v2_is_true_of_labels_too(tmp_path: Path) -
             ChunkError, match=r"leave shards out, or write images with version=\"0.5\": labels have the"
         ):
             call()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_info_of_a_plate_and_of_all_that_it_holds(tmp_path: Path, capsys: Any, version: str) -> None:
+    da = xr.DataArray(np.arange(64, dtype="uint16").reshape(8, 8), dims=("y", "x"))
+    ds = xr.Dataset({"image": da, "nuclei": (da > 9).astype("uint8")})
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [ds, da]}, store, version=version)
+
+    def told(path: str) -> tuple[str, Any]:
+        assert main(["info", str(store / path)]) == 0
+        text = capsys.readouterr().out
+        assert main(["info", str(store / path), "--json"]) == 0
+        return text, json.loads(capsys.readouterr().out)
+
+    for path, kind in (("", "plate"), ("A/1", "well")):
+        text, found = told(path)
+        assert (found["kind"], found["version"]) == (kind, version)
+        assert list(found["first_image"]["labels"]) == ["nuclei"]
+        assert "nuclei  8 × 8" in text
+    assert [field["path"] for field in found["fields"]] == ["0", "1"]
+    text, found = told("A/1/0/labels")
+    assert "1 label image" in text
+    assert found["labels"]["nuclei"]["levels"][0]["shape"] == [8, 8]
+
+
+def test_c7_a_group_that_is_no_image_names_one_that_is_below_it(tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((8, 8), "uint16"), dims=("y", "x"))
+    xomezarr.write_plate({("B", 2): {"7": xr.Dataset({"image": da, "nuclei": da})}}, tmp_path / "plate.zarr")
+    for path, below in (("B/2", "7"), ("B/2/7/labels", "nuclei")):
+        with pytest.raises(xomezarr.errors.NotOmeZarrError, match=f"open one, such as that at '{below}' below it$"):
+            xr.open_datatree(tmp_path / "plate.zarr" / path, engine="omezarr")
+        assert xr.open_dataarray(tmp_path / "plate.zarr" / path / below, engine="omezarr").shape == (8, 8)

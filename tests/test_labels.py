@@ -1419,3 +1419,18 @@ def test_c7_labels_of_a_tree_that_are_no_integers_any_more_are_refused(tmp_path:
         with pytest.raises(errors.DtypeError, match=told):
             write()
     assert not (tmp_path / "b.zarr").exists()
+
+
+def test_c7_names_of_labels_that_a_file_system_takes_for_one_are_refused(tmp_path: Path) -> None:
+    for one, other in (("nuclei", "Nuclei"), ("caf\u00e9", "cafe\u0301"), ("stra\u00dfe", "STRASSE")):
+        with pytest.raises(errors.LabelError, match="which not all file systems tell apart"):
+            image().omezarr.to_zarr(tmp_path / "a.zarr", labels={one: labels(), other: labels()})
+    for name in ("nuclei ", " nuclei"):
+        with pytest.raises(errors.LabelError, match="no space at either end"):
+            image().omezarr.to_zarr(tmp_path / "a.zarr", labels={name: labels()})
+    with pytest.raises(errors.LabelError, match=r"has no variables, .*xr.Dataset"):
+        xr.Dataset().omezarr.to_zarr(tmp_path / "a.zarr")
+    with pytest.raises(errors.ChunkError) as raised:
+        image().omezarr.to_zarr(tmp_path / "a.zarr", labels={"n": labels()}, shards={"y": 8, "x": 8})
+    assert "auto" not in str(raised.value)
+    assert not (tmp_path / "a.zarr").exists()

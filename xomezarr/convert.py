@@ -194,7 +194,7 @@ def open_source(
         if head.startswith(magic):
             return Opened(opener(str(local), dims, series))
     raise OmeZarrError(
-        f'"{local}" is of no type that open_image knows: {KNOWN_FILES}; '
+        f'"{local}" begins as no file that can be read: these are {KNOWN_FILES}; copy it again if it is damaged, or '
         "read it with another library and write the array: xr.DataArray(pixels, dims=…).omezarr.to_zarr(…)"
     )
 

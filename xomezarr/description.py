@@ -1,4 +1,4 @@
-"""What is in a store, as a JSON object and as lines for people: an image with its labels, a plate, a collection."""
+"""What is in a store, as a JSON object and as lines for people: images with labels, plates and wells, collections."""
 
 from __future__ import annotations
 
@@ -25,12 +25,24 @@ SHOWN = 3
 def description_of(store: str) -> dict[str, Any]:
     """Describe what is in a store, in numbers and strings, as ``--json`` prints it."""
     attrs = open_group(store).attrs.asdict()
-    if "plate" in spec.kinds(attrs):
+    kinds = spec.kinds(attrs)
+    if "multiscales" in kinds:
+        return _image(store)
+    if "plate" in kinds:
         with open_plate(store) as tree:
             return _plate(store, tree)
-    if not spec.is_image(attrs) and is_collection(attrs):
+    if "well" in kinds:
+        return _well(store, attrs)
+    if is_collection(attrs):
         with open_collection(store) as tree:
             return _collection(store, tree)
+    if "labels" in kinds:
+        return _labels(store, attrs)
+    return _image(store)
+
+
+def _image(store: str) -> dict[str, Any]:
+    """Describe an image."""
     with xr.open_datatree(store, engine="omezarr") as tree:
         return described(store, tree)
 
@@ -52,7 +64,29 @@ def _plate(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "wells": fields,
         "field_count": plate.field_count,
         "acquisitions": acquisitions,
-        "first_image": described(f"{store.rstrip('/')}/{path}", tree[path]),  # type: ignore[arg-type]
+        "first_image": _image(f"{store.rstrip('/')}/{path}"),
+    }
+
+
+def _well(store: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a well, and its first image."""
+    well = spec.parse_well(attrs)
+    return {
+        "kind": "well",
+        "store": store,
+        "version": spec.claimed(attrs) or spec.detect(attrs),
+        "fields": [{"path": field.path, "acquisition": field.acquisition} for field in well.fields],
+        "first_image": _image(f"{store.rstrip('/')}/{well.fields[0].path}"),
+    }
+
+
+def _labels(store: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the labels that a group of labels lists."""
+    return {
+        "kind": "list of labels",
+        "store": store,
+        "version": spec.claimed(attrs) or spec.detect(attrs),
+        "labels": {path: _image(f"{store.rstrip('/')}/{path}") for path in spec.parse_labels(attrs)},
     }
 
 
@@ -147,6 +181,29 @@ def _plate_text(description: Mapping[str, Any]) -> str:
     return "\n".join([*lines, _image_text(description["first_image"])])
 
 
+def _well_text(description: Mapping[str, Any]) -> str:
+    fields = description["fields"]
+    runs = any(field["acquisition"] is not None for field in fields)
+    head, rows = ["field"], [[field["path"]] for field in fields]
+    if runs:
+        head, rows = [*head, "run"], [[field["path"], str(field["acquisition"])] for field in fields]
+    count = _counted(len(fields), "image")
+    return "\n".join(
+        [
+            f"{description['store']}: well of {count}, OME-Zarr {description['version']}",
+            _table(head, rows),
+            "the first image:",
+            _image_text(description["first_image"]),
+        ]
+    )
+
+
+def _labels_text(description: Mapping[str, Any]) -> str:
+    labels = description["labels"]
+    head = f"{description['store']}: {_counted(len(labels), 'label image')}, OME-Zarr {description['version']}"
+    return "\n".join([head, *([_label_table(labels)] if labels else [])])
+
+
 def _count(wells: Mapping[str, Sequence[str]], row: str, column: str) -> str:
     fields = wells.get(f"{row}/{column}")
     return "." if fields is None else str(len(fields))
@@ -184,7 +241,12 @@ def _collection_text(description: Mapping[str, Any]) -> str:
     )
 
 
-_LAYOUTS = {"plate": _plate_text, "collection": _collection_text}
+_LAYOUTS = {
+    "plate": _plate_text,
+    "well": _well_text,
+    "collection": _collection_text,
+    "list of labels": _labels_text,
+}
 """How each kind is laid out; what is not here is an image."""
 
 
@@ -225,15 +287,15 @@ def _image_text(description: Mapping[str, Any]) -> str:
         )
     labels = description["labels"] or ({description["name"]: description} if "colors" in description else {})
     if labels:
-        blocks.append(
-            _table(
-                ("labels", "shape", "levels", "dtype", "method", "colors", "properties"),
-                [_label_row(name, label) for name, label in labels.items()],
-            )
-        )
+        blocks.append(_label_table(labels))
     if "copied_attributes" in description:
         blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
     return "\n".join(blocks)
+
+
+def _label_table(labels: Mapping[str, Mapping[str, Any]]) -> str:
+    head = ("labels", "shape", "levels", "dtype", "method", "colors", "properties")
+    return _table(head, [_label_row(name, label) for name, label in labels.items()])
 
 
 def _label_row(name: str, label: Mapping[str, Any]) -> tuple[str, ...]:

@@ -221,6 +221,10 @@ def parted(
     names: list[Any] = list(ds.data_vars)
     others = [name for name in names if ds[name].dtype.kind not in "biu"]
     chosen = image_in(ds) if image is None else image
+    if not names:
+        raise LabelError(
+            "the Dataset has no variables, and it cannot be told which is the image; give it one: xr.Dataset({'image': array})"
+        )
     if chosen is None or chosen not in names:
         told = f"image={image!r} is none of" if image is not None else "it cannot be told which is the image among"
         raise LabelError(f"{told} the variables {names}; say which: image={next(iter(others or names), 'image')!r}")

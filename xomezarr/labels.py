@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,18 +137,21 @@ def check_label_name(name: Any, others: Iterable[str] = ()) -> None:
         If they cannot.
     """
     good = isinstance(name, str) and leads_below(name) and not name.startswith(".") and name not in RESERVED
-    if not good or "/" in name or not name.isprintable() or len(name.encode()) > LONGEST_NAME:
+    if not good or "/" in name or not name.isprintable() or name != name.strip() or len(name.encode()) > LONGEST_NAME:
         raise LabelError(
-            f"labels cannot be named {name!r}: the name is that of a folder of the store, and begins with no dot; "
-            'give a short one of letters and digits, such as "nuclei"'
+            f"labels cannot be named {name!r}: the name is that of a folder of the store, begins with no dot, and has no "
+            'space at either end; give a short one of letters and digits, such as "nuclei"'
         )
-    if (
-        other := next((other for other in others if other != name and other.lower() == name.lower()), None)
-    ) is not None:
+    if (other := next((other for other in others if other != name and _seen(other) == _seen(name)), None)) is not None:
         raise LabelError(
-            f"the labels {other!r} and {name!r} differ by upper and lower case alone, which not all file systems tell "
-            "apart; give them another name"
+            f"the labels {other!r} and {name!r} differ by upper and lower case alone, or by how accents are stored, "
+            "which not all file systems tell apart; give them another name"
         )
+
+
+def _seen(name: str) -> str:
+    """Return a name as file systems see it that tell least apart."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def check_label_dtype(dtype: np.dtype[Any], name: str = "") -> None:

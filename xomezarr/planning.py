@@ -348,9 +348,7 @@ def _plan_each_label(
     for name, labels in given.items():
         with collecting(faults):
             check_names_apart(name, frame)
-            # what is asked of the image's shards is said by its dimensions, and multiples of its chunks
-            own = replace(target.within(f"labels/{name}"), shards=None if target.shards is None else "auto")
-            planned[name] = plan_labels(labels, name, frame, own)
+            planned[name] = plan_labels(labels, name, frame, target.of_labels(name))
     return planned
 
 
@@ -424,8 +422,7 @@ def plan_as_it_stands(
         with collecting(faults):
             if not leads_below(label):  # what was read has the names that it has
                 check_label_name(label)
-            place = replace(target.within(f"labels/{label}"), shards=None if target.shards is None else "auto")
-            planned[label] = _plan_tree(node, own, place, [], label, **options)
+            planned[label] = _plan_tree(node, own, target.of_labels(label), [], label, **options)
     of_labels = [level for _, own in (labels or {}).values() for level in own]
     plan, pixels = _plan_tree(tree, levels, target, faults, name, of_labels, **options)
     if plan.image.label is not None:
@@ -589,6 +586,11 @@ class Target:
     def within(self, path: str) -> Target:
         """Return the target of what is written below this one, and together with it."""
         return replace(self, store=below(self.store, path), inside=True, path=path)
+
+    def of_labels(self, name: str) -> Target:
+        """Return the target of labels of the image; shards that are said by its dimensions are not those of theirs."""
+        sharded = self.shards is not None and spec.zarr_format(self.version) > 2
+        return replace(self.within(f"labels/{name}"), shards="auto" if sharded else None)
 
     @property
     def default_name(self) -> str:

@@ -36,6 +36,7 @@ from xomezarr.errors import (
 )
 from xomezarr.extents import place
 from xomezarr.grid import Grid
+from xomezarr.holders import first_image, told
 from xomezarr.labels import LABELED
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
@@ -336,8 +337,8 @@ def open_image(group: zarr.Group) -> Image:
     try:
         spec.parse(attrs)
     except NotOmeZarrError as error:
-        example = "A/1/0" if "plate" in spec.kinds(attrs) else "0"
-        raise NotOmeZarrError(f'{where}: {error}: group="{example}", say') from None
+        below = "" if told(group) is None else f"; open one, such as that at {first_image(group)!r} below it"
+        raise NotOmeZarrError(f"{where}: {error}{below}") from None
     raise AssertionError
 
 
