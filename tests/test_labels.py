@@ -1428,7 +1428,7 @@ def test_c7_names_of_labels_that_a_file_system_takes_for_one_are_refused(tmp_pat
     for name in ("nuclei ", " nuclei"):
         with pytest.raises(errors.LabelError, match="no space at either end"):
             image().omezarr.to_zarr(tmp_path / "a.zarr", labels={name: labels()})
-    with pytest.raises(errors.LabelError, match=r"has no variables, .*xr.Dataset"):
+    with pytest.raises(errors.LabelError, match=r"has no variables; .*xr.Dataset"):
         xr.Dataset().omezarr.to_zarr(tmp_path / "a.zarr")
     with pytest.raises(errors.ChunkError) as raised:
         image().omezarr.to_zarr(tmp_path / "a.zarr", labels={"n": labels()}, shards={"y": 8, "x": 8})

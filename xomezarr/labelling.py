@@ -223,7 +223,8 @@ def parted(
     chosen = image_in(ds) if image is None else image
     if not names:
         raise LabelError(
-            "the Dataset has no variables, and it cannot be told which is the image; give it one: xr.Dataset({'image': array})"
+            "it cannot be told which is the image, as the Dataset has no variables; give it one: "
+            "xr.Dataset({'image': array})"
         )
     if chosen is None or chosen not in names:
         told = f"image={image!r} is none of" if image is not None else "it cannot be told which is the image among"
