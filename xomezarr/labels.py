@@ -139,8 +139,9 @@ def check_label_name(name: Any, others: Iterable[str] = ()) -> None:
     good = isinstance(name, str) and leads_below(name) and not name.startswith(".") and name not in RESERVED
     if not good or "/" in name or not name.isprintable() or name != name.strip() or len(name.encode()) > LONGEST_NAME:
         raise LabelError(
-            f"labels cannot be named {name!r}: the name is that of a folder of the store, begins with no dot, and has no space "
-            'at either end; give a short one of letters and digits, such as "nuclei"'
+            f"labels cannot be named {name!r}: the name is that of a folder of the store, begins with no dot, and has "
+            "no space at either end; "
+            'give a short one of letters and digits, such as "nuclei"'
         )
     if (other := next((other for other in others if other != name and _seen(other) == _seen(name)), None)) is not None:
         raise LabelError(
