@@ -489,7 +489,7 @@ MIXED = {"type": "affine", "affine": [[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]
 def test_c6_systems_that_cannot_do_without_an_axis_are_left_out_and_told(tmp_path: Path, mixed: dict[str, Any]) -> None:
     kept = {**SAID, "type": "identity", "output": {"name": "stage"}}
     volume(tmp_path / "a.zarr", mixed, kept, others=("world", "stage", "map"))
-    restated(tmp_path / "a.zarr", lambda found: found["coordinateSystems"].append(found["coordinateSystems"].pop(0)))
+    restated(tmp_path / "a.zarr", lambda found: found["coordinateSystems"].insert(2, found["coordinateSystems"].pop(0)))
     tree = opened(tmp_path / "a.zarr")
     if mixed["type"] == "projectAxis":  # which makes an axis of its own in the place of z
         tree.omezarr.isel(z=3).omezarr.to_zarr(tmp_path / "b.zarr")
@@ -501,11 +501,25 @@ def test_c6_systems_that_cannot_do_without_an_axis_are_left_out_and_told(tmp_pat
         cropped = tree.omezarr.isel(z=3)
     cropped.omezarr.to_zarr(tmp_path / "b.zarr")
     found = said(tmp_path / "b.zarr")
-    assert [system["name"] for system in found["coordinateSystems"]] == ["stage", "map", "physical"]
+    assert [system["name"] for system in found["coordinateSystems"]] == ["stage", "physical", "map"]
     assert found["coordinateTransformations"] == [kept]
     assert xomezarr.validate(tmp_path / "b.zarr").valid
     tree.omezarr.isel(z=slice(3, 4)).omezarr.to_zarr(tmp_path / "c.zarr")  # the cure
     assert said(tmp_path / "c.zarr")["coordinateTransformations"] == [mixed, kept]
+
+
+def test_what_leads_to_systems_keeps_its_order(tmp_path: Path) -> None:
+    ways = [{"type": "identity", **SAID, "output": {"name": name}} for name in ("stage", "world")]
+    tree = volume(tmp_path / "a.zarr", *ways, others=("world", "stage"))
+    assert tree.omezarr.isel(z=3).attrs["ome"]["multiscales"][0]["coordinateTransformations"] == ways
+
+
+def test_a_system_that_has_not_the_axes_to_which_it_is_led_is_left_out(tmp_path: Path) -> None:
+    volume(tmp_path / "a.zarr", {"type": "identity", **SAID})
+    restated(tmp_path / "a.zarr", put("coordinateSystems", 1, WORLD))
+    with pytest.warns(OmeZarrWarning, match="'world'"):
+        cropped = opened(tmp_path / "a.zarr").omezarr.isel(z=3)
+    assert [one["name"] for one in cropped.attrs["ome"]["multiscales"][0]["coordinateSystems"]] == ["physical"]
 
 
 def test_two_ways_to_one_system_lose_the_same_axis_or_none(tmp_path: Path) -> None:
@@ -623,6 +637,32 @@ def test_c6_what_levels_say_of_themselves_is_kept(tmp_path: Path) -> None:
     assert coarse["transformations"] == [
         {"type": "scale", "scale": [1.0, 0.5], "name": "pixel size"},
         {"type": "translation", "translation": [2.25, 1.125], "name": "stage", "by": "encoder"},
+    ]
+
+
+def test_c6_what_a_level_says_is_kept_where_it_moves_to_zero(tmp_path: Path) -> None:
+    steps = [{"type": "scale", "scale": [0.5, 0.25], "name": "pixel size"}, {"type": "translation", "name": "stage"}]
+
+    def change(found: dict[str, Any]) -> None:
+        found["datasets"].pop()
+        placed = [steps[0], {**steps[1], "translation": [0.0, -1.0]}]
+        found["datasets"][0]["coordinateTransformations"] = [
+            {"type": "sequence", "transformations": placed, **ends("0")}
+        ]
+
+    store = restated(build(tmp_path / "a.zarr"), change)
+    opened(store).omezarr.isel(x=slice(4, 20)).omezarr.to_zarr(tmp_path / "b.zarr")
+    (found,) = said(tmp_path / "b.zarr")["datasets"][0]["coordinateTransformations"]
+    assert found["transformations"] == [steps[0], {**steps[1], "translation": [0.0, 0.0]}]
+
+
+def test_a_level_that_breaks_a_rule_is_written_without_the_fault(tmp_path: Path) -> None:
+    steps = [{"type": "scale", "scale": [0.5, 0.25]}, {"type": "identity"}]
+    given = {"type": "sequence", "transformations": steps, "theirs": 3, **ends("0")}
+    store = restated(build(tmp_path / "a.zarr"), put("datasets", 0, "coordinateTransformations", 0, given))
+    opened(store).omezarr.to_zarr(tmp_path / "b.zarr")
+    assert said(tmp_path / "b.zarr")["datasets"][0]["coordinateTransformations"] == [
+        {**steps[0], "theirs": 3, **ends("0")}
     ]
 
 

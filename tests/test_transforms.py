@@ -196,12 +196,15 @@ def test_where_axes_mix_nothing_is_made_up(drawn: tuple[Transform, np.ndarray], 
         np.testing.assert_allclose(left(np.delete(points, list(gone), axis=1)), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_what_lies_in_arrays_cannot_do_without_an_axis() -> None:
+def test_what_cannot_do_without_an_axis() -> None:
     for step in (Stored("affine", "matrix"), Field(lambda: np.zeros((2, 3, 3)), 2, 2)):
         assert step.without({0}, 2) is None
         assert Chain((Scale((1.0, 2.0)), step)).without({0}, 2) is None
     assert Affine([[1, 1, 0], [0, 1, 0]]).without({1}, 2) is None
+    assert Affine([[0, 1, 0]]).without({1}, 2) is None
     assert Scale((1.0, 2.0)).without({0, 1}, 2) is None
+    # the way back would lack another axis
+    assert Bijection(Identity(), MapAxis((1, 0))).without({0}, 2) is None
 
 
 def test_how_many_coordinates_an_array_gives_is_not_known() -> None:
