@@ -346,12 +346,47 @@ PATHED = {**{key: value for key, value in AFFINE.items() if key != "affine"}, "p
 FIELD = {**PATHED, "type": "displacements"}
 
 
+IN_PARTS = {
+    "type": "sequence",
+    "transformations": [
+        {"type": "bijection", "forward": {"type": "identity"}, "inverse": {"type": "affine", "path": "back"}},
+        {
+            "type": "byDimension",
+            "transformations": [
+                {"transformation": {"type": "identity"}, "inputAxes": [0], "outputAxes": [0]},
+                {"transformation": {"type": "rotation", "path": "turn"}, "inputAxes": [1], "outputAxes": [1]},
+            ],
+        },
+    ],
+    "input": {"name": "intrinsic"},
+    "output": {"name": "world"},
+}
+
+
+@pytest.mark.parametrize(
+    ("transform", "paths"), [(PATHED, ["matrix"]), (FIELD, ["matrix"]), (IN_PARTS, ["back", "turn"])]
+)
+def test_c6_arrays_of_transformations_that_stay_behind_are_told(
+    tmp_path: Path, transform: dict[str, Any], paths: list[str]
+) -> None:
+    store = build(tmp_path / "a.zarr", described(transform))
+    for path in paths:
+        zarr.create_array(store, name=path, data=np.eye(2, 3))
+    with pytest.warns(OmeZarrWarning, match=f"arrays at {', '.join(map(repr, paths))}, which are not copied") as told:
+        opened(store).omezarr.to_zarr(tmp_path / "b.zarr")
+    (warning,) = (one for one in told if issubclass(one.category, OmeZarrWarning))
+    cure = str(warning.message).rpartition("such as ")[2]
+    eval(cure, {"zarr": zarr, "store": tmp_path / "b.zarr", "old": store})
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "b.zarr", path=paths[0], mode="r"), np.eye(2, 3))
+
+
 @pytest.mark.parametrize(
     "multiscale",
     [described(AFFINE), described(PATHED), described(FIELD), described()],
     ids=["affine", "in an array", "field", "none"],
 )
 @pytest.mark.parametrize("version", ["0.6", "0.6rc0"])
+@pytest.mark.filterwarnings("ignore:numbers of what leads to")
 def test_c6_systems_are_kept(tmp_path: Path, multiscale: dict[str, Any], version: str) -> None:
     """Matrices in arrays are judged by our rules alone: ome-zarr-models does not read them."""
     store, copy = build(tmp_path / "a.zarr", multiscale, version=version), tmp_path / "b.zarr"
@@ -486,6 +521,7 @@ MIXED = {"type": "affine", "affine": [[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]
     ],
     ids=["affine", "in an array"],
 )
+@pytest.mark.filterwarnings("ignore:numbers of what leads to")
 def test_c6_systems_that_cannot_do_without_an_axis_are_left_out_and_told(tmp_path: Path, mixed: dict[str, Any]) -> None:
     kept = {**SAID, "type": "identity", "output": {"name": "stage"}}
     volume(tmp_path / "a.zarr", mixed, kept, others=("world", "stage", "map"))

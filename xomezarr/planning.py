@@ -482,6 +482,7 @@ def _plan_tree(
     found_axes = _axes(described[0], first)
     with collecting(faults):
         _check_systems(found_axes, first, target.version)
+        _warn_of_arrays(first)
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
@@ -1017,6 +1018,17 @@ def _check_systems(axes: Sequence[Axis], known: Multiscale | None, version: str)
             f"transformations from {leading}; its axes are others now: convert them back, such as to_units(…), take "
             "dimensions out by tree.omezarr.isel(…), or write level 0 alone, without these systems: "
             "tree.omezarr.level(0).omezarr.to_zarr(…)"
+        )
+
+
+def _warn_of_arrays(known: Multiscale | None) -> None:
+    """Say which arrays of transformations are not written with the image."""
+    if known is not None and (paths := spec.stored_paths(known)):
+        warn(
+            f"numbers of what leads to the coordinate systems of the image {known.name!r} lie in arrays at "
+            f"{told(list(map(repr, paths)))}, which are not copied; put them at the same paths of the new one, such as "
+            f"zarr.create_array(store, name={paths[0]!r}, data=zarr.open_array(old, path={paths[0]!r})[...])",
+            OmeZarrWarning,
         )
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "Transform",
     "Translation",
     "chain",
+    "stored",
 ]
 
 type Points = NDArray[np.float64]
@@ -880,6 +881,22 @@ def chain(steps: Iterable[Transform]) -> Transform:
     if not flat:
         return Identity()
     return flat[0] if len(flat) == 1 else Chain(tuple(flat))
+
+
+def stored(transform: Transform) -> tuple[Stored, ...]:
+    """Return what of a transformation lies in arrays that have not been read."""
+    match transform:
+        case Stored():
+            return (transform,)
+        case Chain(steps):
+            parts = steps
+        case ByDimension(_, by):
+            parts = tuple(part.transform for part in by)
+        case Bijection(forward, backward):
+            parts = (forward, backward)
+        case _:
+            parts = ()
+    return tuple(found for part in parts for found in stored(part))
 
 
 # -- coordinate systems ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from xomezarr.spec import groups
 from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
-from xomezarr.spec.systems import unknown_keys, without_axes
+from xomezarr.spec.systems import stored_paths, unknown_keys, without_axes
 from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "readable",
     "separator",
     "since",
+    "stored_paths",
     "unheld",
     "without_axes",
     "without_image",

@@ -13,9 +13,9 @@ from xomezarr.spec.forms import dump_axis, read_axes
 from xomezarr.spec.notes import Notes, kind_of
 from xomezarr.spec.transforms import dump_transform, read_transform
 from xomezarr.spec.values import kept, with_extra
-from xomezarr.transforms import Chain, Identity, Scale, Transform, Translation
+from xomezarr.transforms import Chain, Identity, Scale, Transform, Translation, stored
 
-__all__ = ["SYSTEMS", "unknown_keys", "without_axes"]
+__all__ = ["SYSTEMS", "stored_paths", "unknown_keys", "without_axes"]
 
 INTRINSIC = "physical"
 """What the system is called that the levels of a new image lie in."""
@@ -136,6 +136,13 @@ def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, no
         elif key == "output" and read is not None and (count := read.leads_to(axes[own])) not in (None, axes[name]):
             told = f"it gives {count} coordinates, and {name!r} has {axes[name]} axes"
             notes.error("39", where, told, "give one for each axis")
+
+
+def stored_paths(multiscale: Multiscale) -> tuple[str, ...]:
+    """Return the paths of arrays in which numbers of transformations lie, as far as these can be read."""
+    transforms = multiscale.systems.transforms if multiscale.systems is not None else ()
+    read = [read_transform(one, len(multiscale.axes), "", Notes()) for one in transforms]
+    return tuple(dict.fromkeys(array.path for one in read if one is not None for array in stored(one)))
 
 
 # -- axes that go ------------------------------------------------------------------------------------------
