@@ -395,35 +395,14 @@ def test_c6_official_image_of_06_is_read_and_written(path: Path) -> None:
     image = spec.parse(attrs)
     written = spec.dump(image, "0.6")
     assert spec.parse(written) == image
-    assert written == as_written(attrs)
+    expected = {"ome": {**attrs["ome"], "version": "0.6"}}
+    for multiscale in expected["ome"]["multiscales"]:
+        for dataset in multiscale["datasets"]:  # one of them leads from the path of another
+            dataset["coordinateTransformations"][0]["input"]["path"] = dataset["path"]
+    assert written == expected
     assert schema("0.6", name).is_valid(written)
     if place_of(path) not in BREAK_THE_TEXT:
         spec.check(written, "0.6")
-
-
-def as_written(attrs: dict[str, Any]) -> dict[str, Any]:
-    """Return what comes back: all that was there, but
-
-    - the version by the name that it came to have,
-    - where a level lies as a scale, or as a scale and a translation in a sequence, from the path of the level.
-
-    Keys that are not known, and the names of transformations, are where they were.
-    """
-    attrs = json.loads(json.dumps(attrs))
-    attrs["ome"]["version"] = "0.6"
-    for multiscale in attrs["ome"]["multiscales"]:
-        for dataset in multiscale["datasets"]:
-            (given,) = dataset["coordinateTransformations"]
-            ends = {"input": {"path": dataset["path"]}, "output": {"name": given["output"]["name"]}}
-            axes = next(
-                one["axes"] for one in multiscale["coordinateSystems"] if one["name"] == given["output"]["name"]
-            )
-            if given["type"] == "identity":
-                given |= {"type": "scale", "scale": [1] * len(axes)}
-            if given["type"] == "sequence" and not any(given["transformations"][-1]["translation"]):
-                given |= given.pop("transformations")[0]
-            dataset["coordinateTransformations"] = [{**given, **ends}]
-    return attrs
 
 
 @pytest.mark.parametrize("path", [file for file in files("plate", "well") if "/valid/" in file.id])

@@ -22,8 +22,10 @@ from zarr.storage import MemoryStore
 import xomezarr
 from xomezarr import spec
 from xomezarr.cli import main
-from xomezarr.errors import AxisError, MetadataError, MultipleErrors
-from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale, Systems
+from xomezarr.errors import AxisError, MetadataError, MultipleErrors, OmeZarrWarning
+from xomezarr.model import Axis, CoordinateSystem, Image, Level, Multiscale, Systems
+from xomezarr.spec.notes import Notes
+from xomezarr.spec.transforms import read_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,15 +122,35 @@ def systems(draw: st.DrawFn, multiscale: Multiscale) -> Systems:
 
 
 @st.composite
+def statements(draw: st.DrawFn, level: Level, system: dict[str, Any]) -> list[dict[str, Any]]:
+    """Draw the ways in which a store may say where a level lies; none for that in which we do.
+
+    `system` are unknown keys beside the name of the system that it lies in.
+    """
+    scale = {"type": "scale", "scale": list(level.scale.values())}
+    moved = {"type": "translation", "translation": list(level.translation.values())}
+    plain = {"type": "sequence", "transformations": [scale, moved]} if any(moved["translation"]) else scale
+    steps = [scale | draw(unknown), moved | draw(unknown)]
+    ways = [plain, {"type": "sequence", "transformations": steps}]
+    if plain is scale:
+        ways.append({"type": "sequence", "transformations": steps[:1]})
+        ways += [{"type": "identity"}] if {*level.scale.values()} == {1.0} else []
+    ends = {key: others for key, others in {"input": draw(unknown), "output": system}.items() if others}
+    said = {**draw(st.sampled_from(ways)), **draw(unknown), **ends}
+    return [] if said == plain else [said]
+
+
+@st.composite
 def placed_images(draw: st.DrawFn) -> Image:
-    """Draw images of 0.6, whose transformations of levels may have keys of their own."""
+    """Draw images of 0.6, which may say where their levels lie in ways of their own."""
     image = draw(images())
     told = [replace(one, systems=draw(systems(one))) for one in image.multiscales]
     for index, one in enumerate(told):
-        kept = [draw(unknown) for _ in one.levels]
+        system = draw(unknown)
         levels = [
-            replace(level, extra=level.extra | ({"coordinateTransformations": [others]} if others else {}))
-            for level, others in zip(one.levels, kept, strict=True)
+            replace(level, extra=level.extra | ({"coordinateTransformations": said} if said else {}))
+            for level in one.levels
+            for said in [draw(statements(level, system))]
         ]
         told[index] = replace(one, levels=tuple(levels))
     return replace(image, multiscales=tuple(told))
@@ -250,6 +272,7 @@ BROKEN: list[tuple[str, str, bool, Callable[[dict[str, Any]], None]]] = [
     ("0.6b", "datasets[1].coordinateTransformations[0].input", True, put(*LEVEL, 0, "input", "1")),
     ("0.6b", "datasets[1].coordinateTransformations[0].output.name", False, put(*LEVEL, 0, "output", WORLD)),
     ("0.6b", "datasets[1].coordinateTransformations[0].output", True, put(*LEVEL, 0, "output", {})),
+    ("0.6b", "datasets[1].coordinateTransformations[0].output", True, put(*LEVEL, 0, "output", "note", "here alone")),
     (
         "0.6b",
         "datasets[1].coordinateTransformations[0]",
@@ -323,12 +346,50 @@ PATHED = {**{key: value for key, value in AFFINE.items() if key != "affine"}, "p
 FIELD = {**PATHED, "type": "displacements"}
 
 
+IN_PARTS = {
+    "type": "sequence",
+    "transformations": [
+        {"type": "bijection", "forward": {"type": "identity"}, "inverse": {"type": "affine", "path": "back"}},
+        {
+            "type": "byDimension",
+            "transformations": [
+                {"transformation": {"type": "identity"}, "inputAxes": [0], "outputAxes": [0]},
+                {"transformation": {"type": "rotation", "path": "turn"}, "inputAxes": [1], "outputAxes": [1]},
+            ],
+        },
+    ],
+    "input": {"name": "intrinsic"},
+    "output": {"name": "world"},
+}
+
+
+@pytest.mark.parametrize(
+    ("transform", "paths"), [(PATHED, ["matrix"]), (FIELD, ["matrix"]), (IN_PARTS, ["back", "turn"])]
+)
+def test_c6_arrays_of_transformations_that_stay_behind_are_told(
+    tmp_path: Path, transform: dict[str, Any], paths: list[str]
+) -> None:
+    store = build(tmp_path / "a.zarr", described(transform))
+    for path in paths:
+        zarr.create_array(store, name=path, data=np.eye(2, 3))
+    with pytest.warns(OmeZarrWarning, match=f"arrays at {', '.join(map(repr, paths))}, which are not copied") as told:
+        opened(store).omezarr.to_zarr(tmp_path / "b.zarr")
+    missing = [one for one in xomezarr.validate(tmp_path / "b.zarr") if one.rule == "98"]
+    assert [(one.severity, one.location) for one in missing] == [("error", path) for path in paths]
+    assert xomezarr.validate(store).valid
+    (warning,) = (one for one in told if issubclass(one.category, OmeZarrWarning))
+    cure = str(warning.message).rpartition("such as ")[2]
+    eval(cure, {"zarr": zarr, "store": tmp_path / "b.zarr", "old": store})
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "b.zarr", path=paths[0], mode="r"), np.eye(2, 3))
+
+
 @pytest.mark.parametrize(
     "multiscale",
     [described(AFFINE), described(PATHED), described(FIELD), described()],
     ids=["affine", "in an array", "field", "none"],
 )
 @pytest.mark.parametrize("version", ["0.6", "0.6rc0"])
+@pytest.mark.filterwarnings("ignore:numbers of what leads to")
 def test_c6_systems_are_kept(tmp_path: Path, multiscale: dict[str, Any], version: str) -> None:
     """Matrices in arrays are judged by our rules alone: ome-zarr-models does not read them."""
     store, copy = build(tmp_path / "a.zarr", multiscale, version=version), tmp_path / "b.zarr"
@@ -336,6 +397,8 @@ def test_c6_systems_are_kept(tmp_path: Path, multiscale: dict[str, Any], version
     assert written.omezarr.version == "0.6"
     assert said(copy) == multiscale
     check_same_trees(opened(copy), opened(store), attrs=version == "0.6")
+    for path in spec.stored_paths(spec.parse(group_attributes(copy)[""]).multiscale):
+        zarr.create_array(copy, name=path, data=np.eye(2, 3))
     assert xomezarr.validate(copy, strict=True).valid
 
 
@@ -346,6 +409,195 @@ def test_c6_systems_are_kept_where_pixels_are_taken_out(tmp_path: Path) -> None:
     assert found["coordinateSystems"] == expected["coordinateSystems"]
     assert found["coordinateTransformations"] == expected["coordinateTransformations"]
     assert opened(tmp_path / "b.zarr").omezarr.level(0).x[0] == 1.0
+
+
+ZYX = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+SAID = {"input": {"name": "physical"}, "output": {"name": "world"}, "name": "registered", "theirs": [1]}
+
+
+def volume(store: Path, *transforms: dict[str, Any], others: tuple[str, ...] = ("world",)) -> xr.DataTree:
+    """Write a volume with systems of three axes beside its own, and what leads to them."""
+    da = xr.DataArray(np.zeros((8, 16, 16), "uint8"), dims=("z", "y", "x"), name="cells")
+    da = da.omezarr.assign_grid(scale={"z": 2.0, "y": 0.5, "x": 0.5}, translation={"x": 3.0}, units="um")
+    da.omezarr.to_zarr(store, version="0.6", levels=2, factors={"y": 2, "x": 2})
+
+    def add(multiscale: dict[str, Any]) -> None:
+        multiscale["coordinateSystems"] += [{"name": name, "axes": ZYX, "of": name} for name in others]
+        multiscale["coordinateTransformations"] = list(transforms)
+
+    return opened(restated(store, add))
+
+
+def restated(store: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """Change what a store says of its image."""
+    group = zarr.open_group(store, mode="r+")
+    ome: Any = group.attrs["ome"]
+    change(ome["multiscales"][0])
+    group.attrs["ome"] = ome
+    return store
+
+
+TURNED = [[0.0, 0.0, 2.0, 1.0], [0.0, 3.0, 0.5, 0.0], [4.0, 0.0, 0.0, 7.0]]
+PARTS = [
+    {"transformation": {"type": "scale", "scale": [4.0]}, "inputAxes": [0], "outputAxes": [2]},
+    {"transformation": {"type": "affine", "affine": [[1, 2, 3], [0, 1, 4]]}, "inputAxes": [1, 2], "outputAxes": [0, 1]},
+]
+
+# what leads to the world, and what is left of it without z
+SEPARABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "identity": ({"type": "identity"}, {"type": "identity"}),
+    "scale": ({"type": "scale", "scale": [1.0, 2.0, 3.0]}, {"type": "scale", "scale": [2.0, 3.0]}),
+    "translation": (
+        {"type": "translation", "translation": [1, 2, 3]},
+        {"type": "translation", "translation": [2.0, 3.0]},
+    ),
+    "mapAxis": ({"type": "mapAxis", "mapAxis": [2, 0, 1]}, {"type": "mapAxis", "mapAxis": [1, 0]}),
+    "affine": (
+        {"type": "affine", "affine": TURNED},
+        {"type": "affine", "affine": [[0.0, 2.0, 1.0], [3.0, 0.5, 0.0]]},
+    ),
+    "byDimension": (
+        {"type": "byDimension", "transformations": PARTS},
+        {
+            "type": "byDimension",
+            "transformations": [
+                {
+                    "transformation": {"type": "affine", "affine": [[1.0, 2.0, 3.0], [0.0, 1.0, 4.0]]},
+                    "inputAxes": [0, 1],
+                    "outputAxes": [0, 1],
+                }
+            ],
+        },
+    ),
+    "projectAxis": (
+        {"type": "projectAxis", "droppedInputs": [0], "createdOutputs": [0]},
+        {"type": "projectAxis", "createdOutputs": [0]},
+    ),
+    "sequence": (
+        {
+            "type": "sequence",
+            "transformations": [
+                {"type": "scale", "scale": [1, 2, 3], "name": "shrinkage"},
+                {"type": "rotation", "rotation": [[1, 0, 0], [0, 0, -1], [0, 1, 0]], "by": "hand"},
+            ],
+        },
+        {
+            "type": "sequence",
+            "transformations": [
+                {"type": "scale", "scale": [2.0, 3.0], "name": "shrinkage"},
+                {"type": "rotation", "rotation": [[0.0, -1.0], [1.0, 0.0]], "by": "hand"},
+            ],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SEPARABLE)
+def test_c6_systems_lose_an_axis_that_is_taken_out(tmp_path: Path, kind: str) -> None:
+    whole, left = SEPARABLE[kind]
+    tree = volume(tmp_path / "a.zarr", {**whole, **SAID})
+    tree.omezarr.isel(z=3).omezarr.to_zarr(tmp_path / "b.zarr")
+    found = said(tmp_path / "b.zarr")
+    assert found["coordinateTransformations"] == [{**left, **SAID}]
+    own, world = found["coordinateSystems"]
+    assert [axis["name"] for axis in own["axes"]] == ["y", "x"]
+    assert len(world["axes"]) == (3 if kind == "projectAxis" else 2)
+    assert world["of"] == "world"
+    assert xomezarr.validate(tmp_path / "b.zarr").valid
+    # a point goes where it went
+    notes = Notes()
+    before = read_transform({**whole, **SAID}, 3, "", notes)
+    after = read_transform(found["coordinateTransformations"][0], 2, "", notes)
+    assert before is not None
+    assert after is not None
+    names = [axis["name"] for axis in world["axes"]]
+    expected = [value for name, value in zip("zyx", before([5.0, 7.0, 11.0]), strict=True) if name in names]
+    np.testing.assert_array_equal(after([7.0, 11.0]), expected)
+
+
+MIXED = {"type": "affine", "affine": [[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], **SAID}
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        MIXED,
+        {"type": "displacements", "path": "field", **SAID},
+    ],
+    ids=["affine", "in an array"],
+)
+@pytest.mark.filterwarnings("ignore:numbers of what leads to")
+def test_c6_systems_that_cannot_do_without_an_axis_are_left_out_and_told(tmp_path: Path, mixed: dict[str, Any]) -> None:
+    kept = {**SAID, "type": "identity", "output": {"name": "stage"}}
+    volume(tmp_path / "a.zarr", mixed, kept, others=("world", "stage", "map"))
+    restated(tmp_path / "a.zarr", lambda found: found["coordinateSystems"].insert(2, found["coordinateSystems"].pop(0)))
+    tree = opened(tmp_path / "a.zarr")
+    if mixed["type"] == "projectAxis":  # which makes an axis of its own in the place of z
+        tree.omezarr.isel(z=3).omezarr.to_zarr(tmp_path / "b.zarr")
+        assert said(tmp_path / "b.zarr")["coordinateTransformations"][0]["createdOutputs"] == [0]
+        return
+    with pytest.warns(
+        OmeZarrWarning, match=r"'world' of the image 'cells' cannot do without 'z'.*isel\(z=slice\(3, 4\)\)"
+    ):
+        cropped = tree.omezarr.isel(z=3)
+    cropped.omezarr.to_zarr(tmp_path / "b.zarr")
+    found = said(tmp_path / "b.zarr")
+    assert [system["name"] for system in found["coordinateSystems"]] == ["stage", "physical", "map"]
+    assert found["coordinateTransformations"] == [kept]
+    assert xomezarr.validate(tmp_path / "b.zarr").valid
+    tree.omezarr.isel(z=slice(3, 4)).omezarr.to_zarr(tmp_path / "c.zarr")  # the cure
+    assert said(tmp_path / "c.zarr")["coordinateTransformations"] == [mixed, kept]
+
+
+def test_what_leads_to_systems_keeps_its_order(tmp_path: Path) -> None:
+    ways = [{"type": "identity", **SAID, "output": {"name": name}} for name in ("stage", "world")]
+    tree = volume(tmp_path / "a.zarr", *ways, others=("world", "stage"))
+    assert tree.omezarr.isel(z=3).attrs["ome"]["multiscales"][0]["coordinateTransformations"] == ways
+
+
+def test_a_system_that_has_not_the_axes_to_which_it_is_led_is_left_out(tmp_path: Path) -> None:
+    volume(tmp_path / "a.zarr", {"type": "identity", **SAID})
+    restated(tmp_path / "a.zarr", put("coordinateSystems", 1, WORLD))
+    with pytest.warns(OmeZarrWarning, match="'world'"):
+        cropped = opened(tmp_path / "a.zarr").omezarr.isel(z=3)
+    assert [one["name"] for one in cropped.attrs["ome"]["multiscales"][0]["coordinateSystems"]] == ["physical"]
+
+
+def test_two_ways_to_one_system_lose_the_same_axis_or_none(tmp_path: Path) -> None:
+    turned = {"type": "mapAxis", "mapAxis": [1, 0, 2], **SAID}
+    tree = volume(tmp_path / "a.zarr", {"type": "identity", **SAID}, turned)
+    with pytest.warns(OmeZarrWarning, match="'world'"):
+        cropped = tree.omezarr.isel(z=3)
+    assert cropped.attrs["ome"]["multiscales"][0].get("coordinateTransformations") is None
+    scale = {"type": "scale", "scale": [1.0, 2.0, 2.0], **SAID}
+    tree = volume(tmp_path / "b.zarr", {"type": "identity", **SAID}, scale)
+    assert len(tree.omezarr.isel(z=3).attrs["ome"]["multiscales"][0]["coordinateTransformations"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("transform", "count"),
+    [
+        ({"type": "identity"}, 2),
+        ({"type": "displacements", "path": "field"}, 2),
+        ({"type": "sequence", "transformations": []}, 2),
+        ({"type": "affine", "path": "matrix"}, None),
+        (
+            {
+                "type": "sequence",
+                "transformations": [{"type": "scale", "scale": [1.0, 2.0]}, {"type": "coordinates", "path": "field"}],
+            },
+            None,
+        ),
+    ],
+)
+def test_rule_39_what_leads_to_a_system_gives_a_coordinate_for_each_axis(
+    transform: dict[str, Any], count: int | None
+) -> None:
+    multiscale = described({**transform, "input": {"name": "intrinsic"}, "output": {"name": "world"}})
+    multiscale["coordinateSystems"][0]["axes"] = ZYX
+    attrs = {"ome": {"version": "0.6", "multiscales": [multiscale]}}
+    found = [(one.rule, one.message) for one in spec.findings(attrs)]
+    assert found == ([("39", f"it gives {count} coordinates, and 'world' has 3 axes")] if count else [])
 
 
 def test_axes_that_count_pixels_are_read_and_written_as_axes_of_space(tmp_path: Path) -> None:
@@ -384,6 +636,116 @@ def test_c7_other_units_and_axes_are_refused(tmp_path: Path) -> None:
     spelled = build(tmp_path / "c.zarr", described(AFFINE, axes=[{**axis, "unit": "µm"} for axis in YX]))
     opened(spelled).omezarr.to_zarr(tmp_path / "d.zarr")
     assert said(tmp_path / "d.zarr")["coordinateTransformations"] == [AFFINE]
+
+
+@pytest.mark.parametrize(
+    ("given", "change"),
+    [
+        (lambda store: opened(build(store)), lambda level: level.rename(x="z")),
+        (lambda store: volume(store, {"type": "identity", **SAID}), lambda level: level.isel(z=0)),
+    ],
+    ids=["names", "count"],
+)
+def test_c7_other_axes_are_refused(
+    tmp_path: Path, given: Callable[[Path], xr.DataTree], change: Callable[[xr.Dataset], xr.Dataset]
+) -> None:
+    changed = given(tmp_path / "a.zarr").map_over_datasets(lambda level: change(level) if level.data_vars else level)
+    with pytest.raises(AxisError, match=r"'world', to which lead transformations from .*isel\(…\), or write level 0"):
+        changed.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+    changed.omezarr.level(0).omezarr.to_zarr(tmp_path / "b.zarr", version="0.6")  # a cure
+
+
+def named(found: dict[str, Any]) -> None:
+    """Say where levels lie as other tools do, with names and keys of their own."""
+    fine, coarse = (dataset["coordinateTransformations"][0] for dataset in found["datasets"])
+    fine["output"]["note"] = coarse["output"]["note"] = "kept"
+    coarse["transformations"][0]["name"] = "pixel size"
+    coarse["transformations"][1] |= {"name": "stage", "by": "encoder"}
+    found["coordinateSystems"] = found["coordinateSystems"][1:]
+
+
+def test_c6_what_levels_say_of_themselves_is_kept(tmp_path: Path) -> None:
+    store = restated(build(tmp_path / "a.zarr", described()), named)
+    opened(store).omezarr.to_zarr(tmp_path / "b.zarr")
+    assert said(tmp_path / "b.zarr") == said(store)
+    # a level that has moved says so, under the same names
+    tree = opened(store).omezarr.isel(x=slice(4, 20), y=slice(4, 20))
+    tree.omezarr.to_zarr(tmp_path / "c.zarr")
+    fine, coarse = (dataset["coordinateTransformations"][0] for dataset in said(tmp_path / "c.zarr")["datasets"])
+    assert fine["output"] == {"name": "intrinsic", "note": "kept"}
+    assert fine["name"] == "finest"
+    assert fine["transformations"][1] == {"type": "translation", "translation": [2.0, 1.0]}
+    assert coarse["transformations"] == [
+        {"type": "scale", "scale": [1.0, 0.5], "name": "pixel size"},
+        {"type": "translation", "translation": [2.25, 1.125], "name": "stage", "by": "encoder"},
+    ]
+
+
+def test_c6_what_a_level_says_is_kept_where_it_moves_to_zero(tmp_path: Path) -> None:
+    steps = [{"type": "scale", "scale": [0.5, 0.25], "name": "pixel size"}, {"type": "translation", "name": "stage"}]
+
+    def change(found: dict[str, Any]) -> None:
+        found["datasets"].pop()
+        placed = [steps[0], {**steps[1], "translation": [0.0, -1.0]}]
+        found["datasets"][0]["coordinateTransformations"] = [
+            {"type": "sequence", "transformations": placed, **ends("0")}
+        ]
+
+    store = restated(build(tmp_path / "a.zarr"), change)
+    opened(store).omezarr.isel(x=slice(4, 20)).omezarr.to_zarr(tmp_path / "b.zarr")
+    (found,) = said(tmp_path / "b.zarr")["datasets"][0]["coordinateTransformations"]
+    assert found["transformations"] == [steps[0], {**steps[1], "translation": [0.0, 0.0]}]
+
+
+def test_a_level_that_breaks_a_rule_is_written_without_the_fault(tmp_path: Path) -> None:
+    steps = [{"type": "scale", "scale": [0.5, 0.25]}, {"type": "identity"}]
+    given = {"type": "sequence", "transformations": steps, "theirs": 3, **ends("0")}
+    store = restated(build(tmp_path / "a.zarr"), put("datasets", 0, "coordinateTransformations", 0, given))
+    opened(store).omezarr.to_zarr(tmp_path / "b.zarr")
+    assert said(tmp_path / "b.zarr")["datasets"][0]["coordinateTransformations"] == [
+        {**steps[0], "theirs": 3, **ends("0")}
+    ]
+
+
+def test_c6_an_identity_and_a_translation_of_zero_stay_what_they_are(tmp_path: Path) -> None:
+    def change(found: dict[str, Any]) -> None:
+        fine, coarse = (dataset["coordinateTransformations"] for dataset in found["datasets"])
+        fine[0] = {"type": "identity", **ends("0")}
+        coarse[0]["transformations"] = [
+            {"type": "scale", "scale": [2, 2]},
+            {"type": "translation", "translation": [0, 0]},
+        ]
+
+    store = restated(build(tmp_path / "a.zarr"), change)
+    opened(store).omezarr.to_zarr(tmp_path / "b.zarr")
+    assert said(tmp_path / "b.zarr") == said(store)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_c6_what_has_no_place_before_06_is_told(tmp_path: Path, version: str) -> None:
+    store = restated(build(tmp_path / "a.zarr", described()), named)
+    with pytest.warns(
+        OmeZarrWarning, match=rf"{version} has no .* under 'theirs', 'name', 'note', 'by', which"
+    ) as told:
+        opened(store).omezarr.to_zarr(tmp_path / "b.zarr", version=version)
+    assert len([one for one in told if issubclass(one.category, OmeZarrWarning)]) == 1
+    assert xomezarr.validate(tmp_path / "b.zarr").valid
+
+
+def test_ends_that_are_names_alone_become_objects(tmp_path: Path) -> None:
+    """As versions under way had them."""
+
+    def change(found: dict[str, Any]) -> None:
+        for key in ("input", "output"):
+            found["coordinateTransformations"][0][key] = AFFINE[key]["name"]
+            for dataset in found["datasets"]:
+                (end,) = dataset["coordinateTransformations"][0][key].values()
+                dataset["coordinateTransformations"][0][key] = end
+
+    store = restated(build(tmp_path / "a.zarr", version="0.6rc0"), change)
+    opened(store).omezarr.to_zarr(tmp_path / "b.zarr")
+    assert said(tmp_path / "b.zarr") == described(AFFINE)
 
 
 def test_c6_systems_are_kept_by_what_changes_a_store(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from xomezarr.transforms import (
     ProjectAxis,
     Rotation,
     Scale,
+    Stored,
     Systems,
     Transform,
     Translation,
@@ -134,6 +135,85 @@ def test_json_says_all(drawn: tuple[Transform, np.ndarray]) -> None:
     if "Divided" not in repr(transform):  # OME-Zarr has reciprocals for it
         assert read == transform
     np.testing.assert_allclose(read.matrix(points.shape[-1]), transform.matrix(points.shape[-1]), rtol=1e-12)
+
+
+@st.composite
+def with_axes_gone(draw: st.DrawFn) -> tuple[Transform, np.ndarray, set[int]]:
+    """Draw transformations that are made axis by axis, and some of the axes."""
+    ndim = draw(st.integers(2, 5))
+    order = draw(st.permutations(range(ndim)))
+    steps: list[Transform] = [
+        draw(st.sampled_from([Identity(), draw(tuples(sizes, ndim).map(Scale)).inverse(), MapAxis(tuple(order))])),
+        draw(tuples(sizes, ndim).map(Scale)),
+        Affine(np.column_stack([np.diag(draw(tuples(sizes, ndim)))[order], draw(tuples(numbers, ndim))])),
+        Rotation(np.eye(ndim)[order]),
+        Bijection(there := draw(tuples(numbers, ndim).map(Translation)), there.inverse()),
+        ByDimension(ndim, tuple(Part(Translation((float(axis),)), (axis,), (order[axis],)) for axis in range(ndim))),
+        ProjectAxis(ndim, (order[0],), tuple(draw(st.sets(st.integers(0, ndim - 1))))),
+    ]
+    points = np.array(draw(st.lists(tuples(numbers, ndim), min_size=1, max_size=4)))
+    kept = order[1:]  # of which something is left in the end
+    return (
+        Chain(tuple(steps[: draw(st.integers(0, 7))])),
+        points,
+        draw(st.sets(st.sampled_from(kept), max_size=ndim - 2)),
+    )
+
+
+@given(with_axes_gone(), st.lists(numbers, min_size=5, max_size=5))
+def test_axes_that_are_gone_take_with_them_what_comes_from_them_alone(
+    drawn: tuple[Transform, np.ndarray, set[int]], others: list[float]
+) -> None:
+    transform, points, gone = drawn
+    made = transform.without(gone, points.shape[-1])
+    assert made is not None
+    left, lost = made
+    found = left(np.delete(points, list(gone), axis=1))
+    np.testing.assert_array_equal(found, np.delete(transform(points), list(lost), axis=1))
+    matrix = transform.matrix(points.shape[-1])
+    assert matrix is not None
+    np.testing.assert_array_equal(np.flatnonzero(matrix[:, sorted(gone)].any(axis=1)), lost)
+    assert left.leads_to(points.shape[-1] - len(gone)) == transform.leads_to(points.shape[-1]) - len(lost)  # type: ignore[operator]
+
+
+@given(with_points(), st.data())
+def test_where_axes_mix_nothing_is_made_up(drawn: tuple[Transform, np.ndarray], data: st.DataObject) -> None:
+    transform, points = drawn
+    ndim = points.shape[-1]
+    gone = data.draw(st.sets(st.integers(0, ndim - 1)))
+    made = transform.without(gone, ndim)
+    matrix = transform.matrix(ndim)
+    assert matrix is not None
+    # what rounding leaves behind is no more than that
+    linear = np.where(np.abs(matrix[:, :-1]) > 1e-12 * np.abs(matrix).max(), matrix[:, :-1], 0)
+    from_gone = linear[:, sorted(gone)].any(axis=1)
+    mixed = from_gone & np.delete(linear, list(gone), axis=1).any(axis=1)
+    if mixed.any() or len(gone) == ndim:
+        assert made is None
+    elif made is not None:
+        left, lost = made
+        expected = np.delete(transform(points), list(lost), axis=1)
+        np.testing.assert_allclose(left(np.delete(points, list(gone), axis=1)), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_what_cannot_do_without_an_axis() -> None:
+    for step in (Stored("affine", "matrix"), Field(lambda: np.zeros((2, 3, 3)), 2, 2)):
+        assert step.without({0}, 2) is None
+        assert Chain((Scale((1.0, 2.0)), step)).without({0}, 2) is None
+    assert Affine([[1, 1, 0], [0, 1, 0]]).without({1}, 2) is None
+    assert Affine([[0, 1, 0]]).without({1}, 2) is None
+    assert Scale((1.0, 2.0)).without({0, 1}, 2) is None
+    # the way back would lack another axis
+    assert Bijection(Identity(), MapAxis((1, 0))).without({0}, 2) is None
+
+
+def test_how_many_coordinates_an_array_gives_is_not_known() -> None:
+    assert Stored("coordinates", "field").leads_to(2) is None
+    assert Stored("displacements", "field").leads_to(2) == 2
+    scale = Scale((1.0, 2.0))
+    assert Chain((scale, Stored("affine", "matrix"))).leads_to(2) is None
+    assert Chain((Stored("affine", "matrix"), scale)).leads_to(3) == 2
+    assert Bijection(Stored("affine", "matrix"), scale).leads_to(3) == 2
 
 
 def test_the_official_numeric_cases(shared: Path) -> None:

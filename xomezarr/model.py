@@ -67,7 +67,8 @@ class Level:
         By axis name, in the axis's unit; group and dataset transforms of the store composed. `translation` is
         the position of the centre of pixel 0.
     extra
-        Unknown keys of the store, kept as they are.
+        Unknown keys of the store, kept as they are; from 0.6 on also how the store says where the level lies, where
+        xomezarr says it otherwise.
     """
 
     path: str

@@ -27,10 +27,13 @@ from xomezarr.errors import (
     LabelError,
     LevelError,
     OmeZarrError,
+    OmeZarrWarning,
     ResourceError,
     StoreExistsError,
     collecting,
     raise_all,
+    told,
+    warn,
 )
 from xomezarr.grid import Boundary, Grid
 from xomezarr.holders import warn_of_unlisted
@@ -485,7 +488,8 @@ def _plan_tree(
     passes = _passes(pixels, level_plans, target.resources)
     found_axes = _axes(described[0], first)
     with collecting(faults):
-        _check_systems(found_axes, first)
+        _check_systems(found_axes, first, target.version)
+        _warn_of_arrays(first)
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
@@ -762,7 +766,7 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
     image = replace(plan.image, multiscales=(replace(multiscale, levels=tuple(levels)),))
     if known is not None:
         first = known.multiscale
-        _check_systems(multiscale.axes, first)
+        _check_systems(multiscale.axes, first, spec.written_as(known.version))
         levels[0] = replace(levels[0], extra=first.levels[0].extra)
         merged = replace(
             image.multiscale,
@@ -1000,23 +1004,43 @@ def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Ax
     return _known_keys([dimension.axis for dimension in dimensions], known)
 
 
-def _check_systems(axes: Sequence[Axis], known: Multiscale | None) -> None:
-    """Make sure that what leads to other coordinate systems still does so.
+def _check_systems(axes: Sequence[Axis], known: Multiscale | None, version: str) -> None:
+    """Make sure that what leads to other coordinate systems still does so; say what `version` has no place for.
 
     Raises
     ------
     AxisError
         If the axes from which it leads are not what they were.
     """
-    if known is None or not known.other_systems:
+    if known is None:
+        return
+    if not known.other_systems:
+        if keys := spec.unheld(known, version):
+            warn(
+                f"OME-Zarr {version} has no place for what is told of coordinate systems and transformations under "
+                f'{told(list(map(repr, keys)))}, which is left out; give version="0.6" to keep it',
+                OmeZarrWarning,
+            )
         return
     named = [axis.name for axis in axes] == [axis.name for axis in known.axes]
     if not named or not all(same_unit(old.unit, new.unit) for old, new in zip(known.axes, axes, strict=True)):
-        told = ", ".join(f"{axis.name} in {axis.unit}" if axis.unit else axis.name for axis in known.axes)
+        leading = ", ".join(f"{axis.name} in {axis.unit}" if axis.unit else axis.name for axis in known.axes)
         raise AxisError(
             f"the image has the coordinate systems {', '.join(map(repr, known.other_systems))}, to which lead "
-            f"transformations from {told}; its axes are others now: convert them back, such as to_units(…), or write "
-            "level 0 alone, without these systems: tree.omezarr.level(0).omezarr.to_zarr(…)"
+            f"transformations from {leading}; its axes are others now: convert them back, such as to_units(…), take "
+            "dimensions out by tree.omezarr.isel(…), or write level 0 alone, without these systems: "
+            "tree.omezarr.level(0).omezarr.to_zarr(…)"
+        )
+
+
+def _warn_of_arrays(known: Multiscale | None) -> None:
+    """Say which arrays of transformations are not written with the image."""
+    if known is not None and (paths := spec.stored_paths(known)):
+        warn(
+            f"numbers of what leads to the coordinate systems of the image {known.name!r} lie in arrays at "
+            f"{told(list(map(repr, paths)))}, which are not copied; put them at the same paths of the new one, such as "
+            f"zarr.create_array(store, name={paths[0]!r}, data=zarr.open_array(old, path={paths[0]!r})[...])",
+            OmeZarrWarning,
         )
 
 

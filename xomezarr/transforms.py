@@ -7,8 +7,8 @@ Points are arrays whose last axis counts the coordinates, in the order of the ax
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, override
 
@@ -35,6 +35,7 @@ __all__ = [
     "Transform",
     "Translation",
     "chain",
+    "stored",
 ]
 
 type Points = NDArray[np.float64]
@@ -106,6 +107,38 @@ class Transform:
         """
         raise NotImplementedError
 
+    def leads_to(self, ndim: int) -> int | None:
+        """Return how many coordinates points of `ndim` have afterwards; None if only an unread array tells it."""
+        return ndim if self.outputs is None else self.outputs
+
+    def without(self, axes: Collection[int], ndim: int) -> tuple[Transform, tuple[int, ...]] | None:
+        """Return what maps points that lack some of their coordinates as this maps whole ones.
+
+        >>> Scale((10.0, 20.0, 30.0)).without({0}, 3)
+        (Scale(scale=(20.0, 30.0)), (0,))
+
+        Parameters
+        ----------
+        axes
+            The coordinates that are gone.
+        ndim
+            Coordinates of a whole point before.
+
+        Returns
+        -------
+        Transform, tuple of int
+            Beside it the coordinates afterwards that are gone as well, ascending: those that come from these alone.
+            None where some come from others too, or nothing is left.
+        """
+        gone = frozenset(axes)
+        if not gone:
+            return self, ()
+        made = self._without(gone, ndim) if len(gone) < ndim else None
+        return None if made is None or len(made[1]) == self.leads_to(ndim) else made
+
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Transform, tuple[int, ...]] | None:
+        return None
+
     def __matmul__(self, first: Transform) -> Transform:
         """Return what maps as `first` does, and then as this does."""
         return chain([first, self])
@@ -131,6 +164,10 @@ class Identity(Transform):
     @override
     def matrix(self, ndim: int) -> Points:
         return np.eye(ndim, ndim + 1)
+
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Identity, tuple[int, ...]]:
+        return self, tuple(sorted(gone))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +200,10 @@ class Scale(Transform):
     def matrix(self, ndim: int) -> Points:
         return np.column_stack([np.diag(self.scale), np.zeros(len(self.scale))])
 
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Scale, tuple[int, ...]]:
+        return Scale(_left(self.scale, gone)), tuple(sorted(gone))
+
 
 @dataclass(frozen=True, slots=True)
 class Divided(Transform):
@@ -187,6 +228,10 @@ class Divided(Transform):
     @override
     def matrix(self, ndim: int) -> Points:
         return np.column_stack([np.diag(1 / np.asarray(self.scale)), np.zeros(len(self.scale))])
+
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Divided, tuple[int, ...]]:
+        return Divided(_left(self.scale, gone)), tuple(sorted(gone))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +260,10 @@ class Translation(Transform):
     @override
     def matrix(self, ndim: int) -> Points:
         return np.column_stack([np.eye(len(self.translation)), self.translation])
+
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Translation, tuple[int, ...]]:
+        return Translation(_left(self.translation, gone)), tuple(sorted(gone))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +299,11 @@ class MapAxis(Transform):
     @override
     def matrix(self, ndim: int) -> Points:
         return np.eye(ndim, ndim + 1)[list(self.order)]
+
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[MapAxis, tuple[int, ...]]:
+        lost = tuple(axis for axis, before in enumerate(self.order) if before in gone)
+        return MapAxis(_counted(_left(self.order, lost), gone)), lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +375,14 @@ class ProjectAxis(Transform):
         made[self._places, self._left] = 1.0
         return made
 
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Transform, tuple[int, ...]]:
+        lost = tuple(after for after, before in zip(self._places, self._left, strict=True) if before in gone)
+        dropped = _counted([axis for axis in self.dropped if axis not in gone], gone)
+        created = _counted(self.created, lost)
+        left = ProjectAxis(self.count - len(gone), dropped, created) if dropped or created else Identity()
+        return left, lost
+
 
 @dataclass(frozen=True)
 class Affine(Transform):
@@ -366,6 +428,11 @@ class Affine(Transform):
     def matrix(self, ndim: int) -> Points:
         return self.values
 
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Affine, tuple[int, ...]] | None:
+        lost = _lost_rows(self.values[:, :-1], gone)
+        return None if lost is None else (Affine(_cut(self.values, lost, gone)), lost)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Affine) and np.array_equal(self.values, other.values)
 
@@ -410,6 +477,11 @@ class Rotation(Transform):
     def matrix(self, ndim: int) -> Points:
         return np.column_stack([self.values, np.zeros(len(self.values))])
 
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Rotation, tuple[int, ...]] | None:
+        lost = _lost_rows(self.values, gone)
+        return None if lost is None else (Rotation(_cut(self.values, lost, gone)), lost)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rotation) and np.array_equal(self.values, other.values)
 
@@ -425,6 +497,31 @@ def _hold(transform: Affine | Rotation, values: Any) -> None:
         raise TransformError(f"the {name} {np.asarray(values).tolist()} is no matrix of finite numbers; give its rows")
     made.flags.writeable = False
     object.__setattr__(transform, "values", made)
+
+
+def _lost_rows(linear: Points, gone: Collection[int]) -> tuple[int, ...] | None:
+    """Return the rows that come from columns that are gone; None if one comes from others too, or all do."""
+    lost = np.flatnonzero(linear[:, list(gone)].any(axis=1))
+    left = np.delete(linear, list(gone), axis=1)
+    return None if left[lost].any() or len(lost) == len(linear) else tuple(lost.tolist())
+
+
+def _cut(values: Points, rows: Sequence[int], columns: Collection[int]) -> Points:
+    return np.delete(np.delete(values, list(rows), axis=0), list(columns), axis=1)
+
+
+def _left[T](values: Sequence[T], gone: Collection[int]) -> tuple[T, ...]:
+    """Return the values of axes that are left."""
+    return tuple(value for axis, value in enumerate(values) if axis not in gone)
+
+
+def _counted(axes: Iterable[int], gone: Collection[int]) -> tuple[int, ...]:
+    """Return the numbers of axes, counted without those that are gone.
+
+    >>> _counted([3, 0, 2], {1})
+    (2, 0, 1)
+    """
+    return tuple(axis - sum(other < axis for other in gone) for axis in axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +569,25 @@ class Chain(Transform):
             moved[:, -1] += matrix[:, -1]
             found = moved
         return found
+
+    @override
+    def leads_to(self, ndim: int) -> int | None:
+        found: int | None = ndim
+        for step in self.steps:
+            found = step.outputs if found is None else step.leads_to(found)
+        return found
+
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Chain, tuple[int, ...]] | None:
+        steps: list[Transform] = []
+        lost, count = tuple(sorted(gone)), ndim
+        for step in self.steps:
+            made, after = step.without(lost, count), step.leads_to(count)
+            if made is None or after is None:
+                return None
+            (left, lost), count = made, after
+            steps.append(left)
+        return Chain(tuple(steps)), lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -563,6 +679,23 @@ class ByDimension(Transform):
             made[np.ix_(part.outputs, [*part.inputs, self.count])] = matrix
         return made
 
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[ByDimension, tuple[int, ...]] | None:
+        left: list[Part] = []
+        for part in self.parts:
+            own = [place for place, axis in enumerate(part.inputs) if axis in gone]
+            if own and len(own) == len(part.inputs):
+                continue
+            made = part.transform.without(own, len(part.inputs))
+            if made is None:
+                return None
+            transform, lost = made
+            left.append(Part(transform, _counted(_left(part.inputs, own), gone), _left(part.outputs, lost)))
+        kept = {axis for part in left for axis in part.outputs}
+        missing = tuple(axis for axis in range(self.outputs) if axis not in kept)
+        counted = tuple(replace(part, outputs=_counted(part.outputs, missing)) for part in left)
+        return ByDimension(self.count - len(gone), counted), missing
+
 
 @dataclass(frozen=True, slots=True)
 class Bijection(Transform):
@@ -600,6 +733,21 @@ class Bijection(Transform):
     @override
     def matrix(self, ndim: int) -> Points | None:
         return self.forward.matrix(ndim)
+
+    @override
+    def leads_to(self, ndim: int) -> int | None:
+        there = self.forward.leads_to(ndim)
+        return self.backward.inputs if there is None else there
+
+    @override
+    def _without(self, gone: frozenset[int], ndim: int) -> tuple[Bijection, tuple[int, ...]] | None:
+        there, after = self.forward.without(gone, ndim), self.leads_to(ndim)
+        if there is None or after is None:
+            return None
+        back = self.backward.without(there[1], after)
+        if back is None or back[1] != tuple(sorted(gone)):
+            return None
+        return Bijection(there[0], back[0]), there[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -703,6 +851,10 @@ class Stored(Transform):
         raise self._unread()
 
     @override
+    def leads_to(self, ndim: int) -> int | None:
+        return ndim if self.kind in ("displacements", "rotation") else None
+
+    @override
     def inverse(self) -> Transform:
         raise self._unread()
 
@@ -729,6 +881,22 @@ def chain(steps: Iterable[Transform]) -> Transform:
     if not flat:
         return Identity()
     return flat[0] if len(flat) == 1 else Chain(tuple(flat))
+
+
+def stored(transform: Transform) -> tuple[Stored, ...]:
+    """Return what of a transformation lies in arrays that have not been read."""
+    match transform:
+        case Stored():
+            return (transform,)
+        case Chain(steps):
+            parts = steps
+        case ByDimension(_, by):
+            parts = tuple(part.transform for part in by)
+        case Bijection(forward, backward):
+            parts = (forward, backward)
+        case _:
+            parts = ()
+    return tuple(found for part in parts for found in stored(part))
 
 
 # -- coordinate systems ------------------------------------------------------------------------------------

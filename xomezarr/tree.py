@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import spec
-from xomezarr.errors import LabelError, LabelWarning, LevelError, OmeZarrError, raise_all, warn
+from xomezarr.errors import LabelError, LabelWarning, LevelError, OmeZarrError, OmeZarrWarning, raise_all, told, warn
 from xomezarr.grid import Grid
 from xomezarr.model import Axis, LabelImage, Level
 from xomezarr.planning import group_attrs, stored_metadata
@@ -436,15 +436,25 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict
     if len(image.multiscale.levels) != len(cuts):
         return spec.without_image(attrs)
     multiscale = image.multiscale
-    axes = tuple(axis for axis in multiscale.axes if not isinstance(cuts[0].get(axis.name), int))
+    taken = {axis.name: cut for axis in multiscale.axes if isinstance(cut := cuts[0].get(axis.name), int)}
+    axes = tuple(axis for axis in multiscale.axes if axis.name not in taken)
+    systems, left_out = spec.without_axes(multiscale, taken)
+    if left_out:
+        slices = ", ".join(f"{dim}=slice({number}, {number + 1})" for dim, number in taken.items())
+        warn(
+            f"what leads to the coordinate systems {told(list(map(repr, left_out)))} of the image {multiscale.name!r} "
+            f"cannot do without {told(list(map(repr, taken)))}, and they are left out of what is cropped; keep the "
+            f"dimension to keep them: isel({slices})",
+            OmeZarrWarning,
+        )
     levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))
     channels = image.channels
     channel = next((axis.name for axis in multiscale.axes if axis.type == "channel"), None)
     if channels is not None and channel in cuts[0]:
         numbers = np.arange(len(channels))[cuts[0][channel]]
         channels = tuple(channels[number] for number in numbers) if numbers.ndim else None
-    cropped = replace(image, multiscales=(replace(multiscale, axes=axes, levels=levels),), channels=channels)
-    return spec.dump(cropped, spec.written_as(image.version))
+    cropped = replace(multiscale, axes=axes, levels=levels, systems=systems)
+    return spec.dump(replace(image, multiscales=(cropped,), channels=channels), spec.written_as(image.version))
 
 
 def _cut(level: Level, axes: Sequence[Axis], cut: Mapping[Hashable, Any]) -> Level:

@@ -13,12 +13,13 @@ from typing import Any
 
 from xomezarr import checks
 from xomezarr.errors import NotOmeZarrError, VersionError
-from xomezarr.model import Image, Plate, Well
+from xomezarr.model import Image, Multiscale, Plate, Well
 from xomezarr.report import Finding
 from xomezarr.spec import groups
 from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
+from xomezarr.spec.systems import stored_paths, unknown_keys, without_axes
 from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
 
 __all__ = [
@@ -54,6 +55,9 @@ __all__ = [
     "readable",
     "separator",
     "since",
+    "stored_paths",
+    "unheld",
+    "without_axes",
     "without_image",
     "written_as",
     "zarr_format",
@@ -133,6 +137,14 @@ def written_as(version: str | None) -> str:
     ('0.5', '0.4', '0.4')
     """
     return TABLE[version].written_as if version is not None and version in TABLE else VERSIONS[0]
+
+
+def unheld(multiscale: Multiscale, version: str) -> tuple[str, ...]:
+    """Return the unknown keys of coordinate systems and transformations for which a version has no place.
+
+    Without other systems than that of the levels: `dump` refuses those.
+    """
+    return () if since(version, "0.6") else unknown_keys(multiscale)
 
 
 def check_written(version: str, *, store: Any = None, copied: str = "") -> None:

@@ -63,8 +63,8 @@ class Form:
     keys, level_keys
         Keys of a multiscale, and of a dataset, that are read here: all others are kept as they are.
     level_kept
-        Called with a dataset: returns what is kept as it is of keys that are read here, as `extra` of the level holds
-        it. None where that is nothing.
+        Called with a dataset, and where its level lies: returns what is kept as it is of keys that are read here, as
+        `extra` of the level holds it. None where that is nothing.
     dump
         Called with a multiscale: returns the keys that say what axes there are. None where none is written.
     dump_place
@@ -76,6 +76,6 @@ class Form:
     keys: frozenset[str]
     level_keys: frozenset[str]
     check: Callable[[Given, Multiscale, str, Notes], None] | None = None
-    level_kept: Callable[[Given], dict[str, Any]] | None = None
+    level_kept: Callable[[Given, Placing], dict[str, Any]] | None = None
     dump: Callable[[Multiscale], dict[str, Any]] | None = None
     dump_place: Callable[[Level, Multiscale], list[dict[str, Any]]] | None = None

@@ -131,7 +131,7 @@ def _read_level(
         dict(zip(names, placing.scale, strict=True)),
         # 29 (MUST): no translation is one of zero
         dict(zip(names, placing.translation, strict=True)),
-        extra if form.level_kept is None else extra | form.level_kept(raw),
+        extra if form.level_kept is None else extra | form.level_kept(raw, placing),
     )
     notes.extend(checks.check_level(level, where), stops={"92"})
     return level

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from xomezarr import checks
@@ -10,17 +11,23 @@ from xomezarr.model import Axis, CoordinateSystem, Level, Multiscale, Systems
 from xomezarr.spec.form import Form, Placing
 from xomezarr.spec.forms import dump_axis, read_axes
 from xomezarr.spec.notes import Notes, kind_of
-from xomezarr.spec.transforms import read_transform
+from xomezarr.spec.transforms import dump_transform, read_transform
 from xomezarr.spec.values import kept, with_extra
-from xomezarr.transforms import Chain, Identity, Scale, Translation
+from xomezarr.transforms import Chain, Identity, Scale, Transform, Translation, stored
 
-__all__ = ["SYSTEMS"]
+__all__ = ["SYSTEMS", "stored_paths", "unknown_keys", "without_axes"]
 
 INTRINSIC = "physical"
 """What the system is called that the levels of a new image lie in."""
 
 PLACE = "coordinateTransformations"
-"""The key of a dataset that says where it lies; `extra` of a level holds under it what else that says."""
+"""The key of a dataset that says where it lies; `extra` of a level holds under it how, if not in our own way."""
+
+ENDS: Mapping[str, str] = {"input": "path", "output": "name"}
+"""Where the transformation of a level leads from and to, and the key that names it."""
+
+STATED = ("type", "scale", "translation", "transformations")
+"""Keys by which such a transformation says where a level lies."""
 
 type Given = Mapping[str, Any]
 
@@ -39,13 +46,18 @@ def _end(transform: Given, key: str) -> Given:
     return end if isinstance(end, Mapping) else {}
 
 
-def _intrinsic(raw: Given) -> str | None:
-    """Return the name of the system that the levels lie in: that to which the first of them leads."""
+def _with_ends(transform: Given) -> Given:
+    """Return a transformation between coordinate systems whose ends are objects, as 0.6 has them."""
+    ends = {key: {"name": end} for key in ("input", "output") if isinstance(end := transform.get(key), str)}
+    return {**transform, **ends}
+
+
+def _intrinsic(raw: Given) -> Given:
+    """Return the end that names the system which the levels lie in: that to which the first of them leads."""
     for _, dataset in _objects(raw.get("datasets")):
-        for _, transform in _objects(dataset.get("coordinateTransformations")):
-            name = _end(transform, "output").get("name")
-            return name if isinstance(name, str) else None
-    return None
+        for _, transform in _objects(dataset.get(PLACE)):
+            return _end(transform, "output")
+    return {}
 
 
 def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None, Systems | None]:
@@ -66,8 +78,8 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
             notes.stop("0.6a", f"{place}[{index}].name", f"there are two systems {name!r}", "give one another name")
     if len(found) < len(read):
         return None, None
-    wanted = _intrinsic(raw)
-    if wanted is None:  # what is wrong with the datasets is noted there
+    wanted = _intrinsic(raw).get("name")
+    if not isinstance(wanted, str):  # what is wrong with the datasets is noted there
         return found[0].axes, None
     if wanted not in names:
         told = f"there is no coordinate system {wanted!r}, to which the datasets lead"
@@ -75,7 +87,7 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
         return None, None
     before = names.index(wanted)
     own, others = found[before], (*found[:before], *found[before + 1 :])
-    transforms = tuple(transform for _, transform in _objects(raw.get("coordinateTransformations")))
+    transforms = tuple(_with_ends(transform) for _, transform in _objects(raw.get("coordinateTransformations")))
     return own.axes, Systems(own.name, others, transforms, own.extra, before)
 
 
@@ -121,9 +133,83 @@ def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, no
             told = f"it is {kind_of(end)}" if not isinstance(end, Mapping) else f"it names {name!r}"
             known = " or ".join(repr(other) for other in others) or "another coordinate system, which is to be listed"
             notes.error("0.6c", f"{where}.{key}", told if key in raw else "it is missing", f"name {known}")
-        elif key == "output" and read is not None and read.outputs not in (None, axes[name]):
-            told = f"it gives {read.outputs} coordinates, and {name!r} has {axes[name]} axes"
+        elif key == "output" and read is not None and (count := read.leads_to(axes[own])) not in (None, axes[name]):
+            told = f"it gives {count} coordinates, and {name!r} has {axes[name]} axes"
             notes.error("39", where, told, "give one for each axis")
+
+
+def stored_paths(multiscale: Multiscale) -> tuple[str, ...]:
+    """Return the paths of arrays in which numbers of transformations lie, as far as these can be read."""
+    transforms = multiscale.systems.transforms if multiscale.systems is not None else ()
+    read = [read_transform(one, len(multiscale.axes), "", Notes()) for one in transforms]
+    return tuple(dict.fromkeys(array.path for one in read if one is not None for array in stored(one)))
+
+
+# -- axes that go ------------------------------------------------------------------------------------------
+
+
+def without_axes(multiscale: Multiscale, names: Collection[str]) -> tuple[Systems | None, tuple[str, ...]]:
+    """Return the coordinate systems of an image that loses axes, and the names of those that are left out.
+
+    A system loses the axes that come from these alone. It is left out where others come from them too, or where only an
+    array tells what comes from what. One to which nothing leads stays as it is.
+
+    Parameters
+    ----------
+    multiscale
+        The image as it was.
+    names
+        Of the axes that it loses.
+    """
+    systems = multiscale.systems
+    gone = {index for index, axis in enumerate(multiscale.axes) if axis.name in names}
+    if systems is None or not gone:
+        return systems, ()
+    transforms = dict(enumerate(systems.transforms))
+    others: list[CoordinateSystem] = []
+    for other in systems.others:
+        count, leading = len(other.axes), [index for index, one in transforms.items() if _leads_to(one, other.name)]
+        made = {index: _without(transforms.pop(index), gone, len(multiscale.axes), count) for index in leading}
+        found = {index: one for index, one in made.items() if one is not None}
+        lost = {axes for _, axes in found.values()}
+        if len(found) < len(made) or len(lost) > 1:
+            continue
+        transforms |= {index: one for index, (one, _) in found.items()}
+        missing = next(iter(lost), ())
+        others.append(replace(other, axes=tuple(axis for n, axis in enumerate(other.axes) if n not in missing)))
+    left = {other.name for other in others}
+    cropped = replace(
+        systems,
+        others=tuple(others),
+        transforms=tuple(transforms[index] for index in sorted(transforms)),
+        before=sum(other.name in left for other in systems.others[: systems.before]),
+    )
+    return cropped, tuple(other.name for other in systems.others if other.name not in left)
+
+
+def _leads_to(transform: Given, name: str) -> bool:
+    return _end(transform, "output").get("name") == name
+
+
+def _without(raw: Given, gone: Collection[int], inputs: int, outputs: int) -> tuple[Given, tuple[int, ...]] | None:
+    """Return a transformation without axes, and which it leads to no longer; None if it cannot do without them."""
+    read = read_transform(raw, inputs, "", Notes())
+    if read is None or read.leads_to(inputs) != outputs or (made := read.without(gone, inputs)) is None:
+        return None
+    left, lost = made
+    return _restated(raw, read, left), lost
+
+
+def _restated(raw: Given, read: Transform, made: Transform) -> Given:
+    """Return the JSON of what a transformation has become, with what else was said of it, and of the steps of it."""
+    if made == read:
+        return raw
+    known = dump_transform(made)
+    if isinstance(read, Chain) and isinstance(made, Chain):
+        steps = zip(raw["transformations"], read.steps, made.steps, strict=True)
+        known["transformations"] = [_restated(*step) for step in steps]
+    said = dump_transform(read)
+    return with_extra(known, {key: value for key, value in raw.items() if key not in said})
 
 
 # -- where levels lie --------------------------------------------------------------------------------------
@@ -135,41 +221,56 @@ def _levels(
     """0.6b (MUST): one transformation leads from each dataset to the same system."""
     system = _intrinsic(raw)
 
-    def place(dataset: Given, place: str) -> Placing | None:
-        given, where = dataset.get("coordinateTransformations"), f"{place}.coordinateTransformations"
+    def read(dataset: Given, level: str) -> Placing | None:
+        given, place = dataset.get(PLACE), f"{level}.{PLACE}"
         if not isinstance(given, list) or not given or not isinstance(given[0], Mapping):
             told = f"it is {kind_of(given)}" if given or given == {} else "there is none"
-            notes.stop("0.6b", where, told, "list one scale, or one sequence of a scale and a translation")
+            notes.stop("0.6b", place, told, "list one scale, or one sequence of a scale and a translation")
             return None
         if len(given) > 1:
-            notes.error("0.6b", where, f"there are {len(given)} transformations", "give one, a sequence of them")
-        _check_ends(given[0], dataset, system, f"{where}[0]", notes)
-        return None if axes is None else _placing(given[0], len(axes), f"{where}[0]", notes)
+            notes.error("0.6b", place, f"there are {len(given)} transformations", "give one, a sequence of them")
+        _check_ends(given[0], dataset, system, f"{place}[0]", notes)
+        return None if axes is None else _placing(given[0], len(axes), f"{place}[0]", notes)
 
-    return place
-
-
-def _level_kept(dataset: Given) -> dict[str, Any]:
-    """Return what the transformation of a level says beside where it lies, such as its own name."""
-    said = dataset["coordinateTransformations"][0]
-    read = ("type", "input", "output", "scale", "translation", "transformations")
-    others = {key: value for key, value in said.items() if key not in read}
-    return kept(PLACE, [others] if others else [])
+    return read
 
 
-def _check_ends(transform: Given, dataset: Given, system: str | None, where: str, notes: Notes) -> None:
-    for key, kind, wanted in (("input", "path", dataset.get("path")), ("output", "name", system)):
-        end = transform.get(key)
+def _level_kept(dataset: Given, placing: Placing) -> dict[str, Any]:
+    """Return how the store says where a level lies, but for the names of the ends; nothing where that is our own way.
+
+    What breaks a rule is said in our own way, with its unknown keys.
+    """
+    given, notes = dataset[PLACE][0], Notes()
+    _placing(given, len(placing.scale), "", notes)
+    ends = {key: _beside(given[key], named) for key, named in ENDS.items() if isinstance(given.get(key), Mapping)}
+    stated = _stated(placing)
+    where = {**stated, **_beside(given, *ENDS, *STATED)} if notes.findings else _beside(given, *ENDS)
+    said = where | {key: others for key, others in ends.items() if others}
+    return kept(PLACE, [said] if said != stated else [])
+
+
+def _beside(raw: Given, *keys: str) -> dict[str, Any]:
+    """Return an object without some of its keys."""
+    return {key: value for key, value in raw.items() if key not in keys}
+
+
+def _check_ends(transform: Given, dataset: Given, system: Given, where: str, notes: Notes) -> None:
+    """`system` is the end of the first level, which is the same for all."""
+    for key, wanted in (("input", dataset.get("path")), ("output", system.get("name"))):
+        end, kind = transform.get(key), ENDS[key]
         found = end.get(kind) if isinstance(end, Mapping) else None
         if not isinstance(found, str):
             told = f"it is {kind_of(end)}" if key in transform else "it is missing"
             told = f"it has no {kind}" if isinstance(end, Mapping) else told
-            note = notes.stop if system is None and key == "output" else notes.error
+            note = notes.error if key == "input" or isinstance(wanted, str) else notes.stop
             note("0.6b", f"{where}.{key}", told, f'give the {kind}: {{"{kind}": …}}')
         elif found != wanted:
             told = f"the {kind} is {found!r}, and not {wanted!r}"
             cure = "that of the dataset counts" if key == "input" else "all levels lie in one system"
             (notes.error if key == "input" else notes.stop)("0.6b", f"{where}.{key}.{kind}", told, cure)
+        elif key == "output" and end != system:
+            told = f"{found!r} has other keys here than at the first level"
+            notes.error("0.6b", f"{where}.{key}", told, "all levels lie in one system: say the same of it at each")
 
 
 def _placing(raw: Given, count: int, where: str, notes: Notes) -> Placing | None:
@@ -217,13 +318,51 @@ def _dump_system(system: CoordinateSystem) -> dict[str, Any]:
 
 
 def _dump_place(level: Level, multiscale: Multiscale) -> list[dict[str, Any]]:
-    scale = {"type": "scale", "scale": [float(level.scale[dim]) for dim in multiscale.dims]}
-    moved = [float(level.translation[dim]) for dim in multiscale.dims]
+    """Return what says where a level lies: as the store said it where it is still there, else anew."""
+    dims = multiscale.dims
+    placing = Placing(
+        tuple(float(level.scale[dim]) for dim in dims), tuple(float(level.translation[dim]) for dim in dims)
+    )
+    said = _said(level, multiscale)
     system = multiscale.systems.name if multiscale.systems is not None else INTRINSIC
-    ends = {"input": {"path": level.path}, "output": {"name": system}}
-    steps = {"type": "sequence", "transformations": [scale, {"type": "translation", "translation": moved}]}
-    (others,) = level.extra.get(PLACE, [{}])
-    return [with_extra({**(steps if any(moved) else scale), **ends}, others)]
+    names = {"input": level.path, "output": system}
+    ends = {key: {named: names[key], **said.get(key, {})} for key, named in ENDS.items()}
+    if said and _placing(said, len(dims), "", Notes()) == placing:
+        return [{**said, **ends}]
+    return [{**_moved(said, _stated(placing, sequence="transformations" in said)), **ends}]
+
+
+def _said(level: Level, multiscale: Multiscale) -> Given:
+    """Return how the store said where a level lies, if not in our own way.
+
+    What versions without coordinate systems have under that key is another thing.
+    """
+    (said,) = level.extra.get(PLACE, [{}]) if multiscale.systems is not None else [{}]
+    return said  # type: ignore[no-any-return]
+
+
+def _stated(placing: Placing, *, sequence: bool = False) -> dict[str, Any]:
+    scale = {"type": "scale", "scale": list(placing.scale)}
+    if not any(placing.translation) and not sequence:
+        return scale
+    moved = {"type": "translation", "translation": list(placing.translation)}
+    return {"type": "sequence", "transformations": [scale, moved]}
+
+
+def _moved(said: Given, stated: dict[str, Any]) -> dict[str, Any]:
+    """Return a transformation with the unknown keys of the one that it stands for, and of the steps of that."""
+    others = {step["type"]: _beside(step, *STATED) for step in said.get("transformations", ())}
+    steps = [with_extra(step, others.get(step["type"], {})) for step in stated.get("transformations", ())]
+    return with_extra(stated | ({"transformations": steps} if steps else {}), _beside(said, *STATED, *ENDS))
+
+
+def unknown_keys(multiscale: Multiscale) -> tuple[str, ...]:
+    """Return the keys, of the system of the levels and of what leads there, for which only 0.6 has a place."""
+    found = dict.fromkeys(multiscale.systems.extra if multiscale.systems is not None else ())
+    for said in (_said(level, multiscale) for level in multiscale.levels):
+        parts = [said, *said.get("transformations", ()), *(said.get(key, {}) for key in ENDS)]
+        found |= dict.fromkeys(key for part in parts for key in _beside(part, *STATED, *ENDS))
+    return tuple(found)
 
 
 SYSTEMS = Form(

@@ -13,11 +13,11 @@ import numpy as np
 from xomezarr import checks
 from xomezarr.errors import UNREADABLE_ARRAY, UNREADABLE_MEMBER
 from xomezarr.lazy import zarr
-from xomezarr.model import Level, Multiscale
+from xomezarr.model import Multiscale
 from xomezarr.report import Finding, Severity
 from xomezarr.store import open_array
 
-__all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "open_level"]
+__all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "open_stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +64,22 @@ class StoredArray:
         )
 
 
-def open_level(group: zarr.Group, level: Level) -> StoredArray | Finding:
+def open_stored(group: zarr.Group, path: str) -> StoredArray | Finding:
     """98 (own): the path of each dataset leads to an array that can be read."""
     try:
-        return StoredArray.of(open_array(group, level.path), level.path)
+        return StoredArray.of(open_array(group, path), path)
     except (*UNREADABLE_ARRAY, *UNREADABLE_MEMBER):
         pass  # asked again for what it is
     try:
-        node = group[level.path]
+        node = group[path]
     except KeyError:
         told = f"there is no array of Zarr v{group.metadata.zarr_format}"
-        return Finding("98", "error", level.path, told, "write the level, or remove its dataset from the metadata")
+        return Finding("98", "error", path, told, "write the level, or remove its dataset from the metadata")
     except UNREADABLE_ARRAY as error:
-        return Finding("98", "error", level.path, f"the array cannot be opened: {error}", "write the level anew")
+        return Finding("98", "error", path, f"the array cannot be opened: {error}", "write the level anew")
     if isinstance(node, zarr.Group):
-        return Finding("98", "error", level.path, "there is a group, not an array", "name the path of the array in it")
-    return StoredArray.of(node, level.path)
+        return Finding("98", "error", path, "there is a group, not an array", "name the path of the array in it")
+    return StoredArray.of(node, path)
 
 
 def same_ndim(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:

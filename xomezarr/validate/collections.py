@@ -13,7 +13,7 @@ from xomezarr import omexml, spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
 from xomezarr.model import Axis
 from xomezarr.report import Finding
-from xomezarr.validate.arrays import StoredArray, open_level
+from xomezarr.validate.arrays import StoredArray, open_stored
 from xomezarr.validate.images import examine_image
 from xomezarr.validate.nodes import Node
 from xomezarr.validate.plates import examine_plate, field_paths
@@ -238,7 +238,7 @@ def _level_0(node: Node, path: str) -> tuple[Sequence[Axis], Mapping[str, int], 
         return None
     if image is None or not isinstance(found, Node):
         return None
-    array = open_level(found.group, image.levels[0])
+    array = open_stored(found.group, image.levels[0].path)
     if not isinstance(array, StoredArray) or len(array.shape) != len(image.axes):
         return None
     return image.axes, dict(zip(image.dims, array.shape, strict=True)), array.dtype

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from xomezarr import checks, spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
 from xomezarr.model import Image, Multiscale
 from xomezarr.report import Finding
-from xomezarr.validate.arrays import StoredArray, check_arrays, open_level
+from xomezarr.validate.arrays import StoredArray, check_arrays, open_stored
 from xomezarr.validate.nodes import Node
 
 __all__ = ["LABEL_RULES", "Pixels", "examine_image", "examine_labels"]
@@ -38,7 +38,7 @@ class Pixels:
             return None
         return cls(
             image,
-            [[open_level(node.group, level) for level in multiscale.levels] for multiscale in image.multiscales],
+            [[open_stored(node.group, level.path) for level in multiscale.levels] for multiscale in image.multiscales],
         )
 
     def levels(self) -> list[tuple[StoredArray, dict[str, int]] | None]:
@@ -73,9 +73,19 @@ def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
         yield from (array for array in found if isinstance(array, Finding))
         arrays = [None if isinstance(array, Finding) else array for array in found]
         yield from check_arrays(multiscale, arrays, separator=spec.separator(str(pixels.image.version)))
+        yield from _unnumbered(node, multiscale)
         if index == 0 and arrays[0] is not None and len(arrays[0].shape) == len(multiscale.axes):
             count = _channels(multiscale, arrays[0])
             yield from checks.channel_count(pixels.image, count, node.place("omero"))
+
+
+def _unnumbered(node: Node, multiscale: Multiscale) -> Iterator[Finding]:
+    """98 (own): the path of a transformation leads to an array that can be read."""
+    for path in spec.stored_paths(multiscale):
+        found = open_stored(node.group, path)
+        if isinstance(found, Finding):
+            told = f"{found.message}, and numbers of a transformation are to lie there"
+            yield replace(found, message=told, cure="put them there, or remove the transformation")
 
 
 def _channels(multiscale: Multiscale, array: StoredArray) -> int:
