@@ -47,6 +47,7 @@ __all__ = [
     "foreign",
     "load",
     "properties_in",
+    "same",
     "unpack",
 ]
 
@@ -630,6 +631,20 @@ def is_plain(value: Any) -> bool:
         return bool(encode(value, "value") == value)
     except (AttributeEncodingError, ValueError):  # arrays are not equal or unequal
         return False
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values, such as attributes, are kept as the same; one that JSON cannot hold is like no other.
+
+    >>> gain = {"gain": np.array([1.0, np.nan])}
+    >>> same(gain, {"gain": np.array([1.0, np.nan])}), same(gain, {"gain": [1.0, np.nan]}), same(1, True)
+    (True, False, False)
+    """
+    try:
+        texts = [json.dumps(encode(value, "value"), sort_keys=True) for value in (one, other)]
+    except OmeZarrError:
+        return False
+    return texts[0] == texts[1]
 
 
 def decode(value: Any) -> Any:

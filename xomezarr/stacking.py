@@ -20,9 +20,9 @@ from xomezarr.channels import LABEL, channel_dim
 from xomezarr.errors import LevelError, OmeZarrError, PlateError, PlateWarning, collecting, raise_all, told, warn
 from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
-from xomezarr.plate import is_remote, node_at
+from xomezarr.plate import node_at
 from xomezarr.pyramid import VARIABLE
-from xomezarr.read import OPEN_AT_ONCE, asked_at_once
+from xomezarr.read import OPEN_AT_ONCE, asked_at_once, is_remote
 from xomezarr.resources import Resources
 from xomezarr.source import ASSUMED, OrderedArray, direct_source
 from xomezarr.tree import level as level_of
