@@ -2793,6 +2793,10 @@ def test_c6_what_other_tools_say_of_one_image_is_not_written_of_another(
             found, true = (ome_of(place, f"A/{column}/0") for place in (copy, store))
             assert found == true
             assert f"mark {3 - column}" not in json.dumps(attrs_of(copy, f"A/{column}/0"))
+            extra = [
+                xomezarr.open_plate(place, check=True)[f"A/{column}/0/0"]["channel_extra"] for place in (copy, store)
+            ]
+            assert [text.values[0].count(f"mark {column}") for text in extra] == [2, 2]
         tree["A/2/0"].omezarr.level(0).omezarr.to_zarr(arrays, version=version)
         assert "mark" not in json.dumps(attrs_of(arrays))
         assert "mark" not in json.dumps(tree["A/2/0"].attrs)
