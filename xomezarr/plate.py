@@ -40,8 +40,9 @@ def open_plate(
     The metadata of the plate, of each well and of one image of each field are read: fields lie apart, and do so in each
     well again. All other images are taken to be like that of the same field and run, with its levels, shape, dtype,
     coordinates along dimensions and channels, and are opened when they are first read; of their own names, attributes,
-    scalar coordinates and other coordinate systems, and of what other tools say of them, nothing is known then. No labels are opened, those of the images that were read included:
-    they are in the tree with `check`, and a copy of an image has them only then.
+    scalar coordinates and other coordinate systems, and of what other tools say of them, nothing is known then. No
+    labels are opened, those of the images that were read included: they are in the tree with `check`, and a copy of an
+    image has them only then.
 
     Parameters
     ----------
