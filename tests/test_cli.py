@@ -721,6 +721,8 @@ def test_c7_a_group_that_is_no_image_names_one_that_is_below_it(tmp_path: Path) 
     da = xr.DataArray(np.zeros((8, 8), "uint16"), dims=("y", "x"))
     xomezarr.write_plate({("B", 2): {"7": xr.Dataset({"image": da, "nuclei": da})}}, tmp_path / "plate.zarr")
     for path, below in (("B/2", "7"), ("B/2/7/labels", "nuclei")):
-        with pytest.raises(xomezarr.errors.NotOmeZarrError, match=f"open one, such as that at '{below}' below it$"):
+        with pytest.raises(
+            xomezarr.errors.NotOmeZarrError, match=f"open the group of an image, such as that at '{below}' below it$"
+        ):
             xr.open_datatree(tmp_path / "plate.zarr" / path, engine="omezarr")
         assert xr.open_dataarray(tmp_path / "plate.zarr" / path / below, engine="omezarr").shape == (8, 8)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import os
 import pickle
 import random
+import re
 import shutil
 import string
 import subprocess
@@ -41,7 +44,23 @@ from xomezarr.errors import (
     PlateWarning,
     StoreExistsError,
 )
-from xomezarr.model import Plate, PlateLine, PlateWell, Well
+from xomezarr.model import (
+    Axis,
+    Channel,
+    CoordinateSystem,
+    Image,
+    LabelColor,
+    LabelImage,
+    LabelRow,
+    Level,
+    Multiscale,
+    Plate,
+    PlateLine,
+    PlateWell,
+    Systems,
+    Well,
+    Window,
+)
 from xomezarr.pyramid import NAME_ATTR
 from xomezarr.read import open_tree
 from xomezarr.store import below
@@ -397,7 +416,7 @@ def test_c5_pixels_are_never_read_under_the_names_of_others(tmp_path: Path, what
     np.testing.assert_array_equal(true["A/3/0"].omezarr.level(0), other)
 
 
-@pytest.mark.filterwarnings("ignore:.*has coordinates of its own:xomezarr.errors.PlateWarning")
+@pytest.mark.filterwarnings("ignore:.*(has coordinates of its own|was loaded or changed):xomezarr.errors.PlateWarning")
 @pytest.mark.parametrize("what", ["place", "day"])
 @pytest.mark.parametrize(
     "done",
@@ -599,7 +618,7 @@ def test_the_engine_opens_the_same_tree(plate: Path) -> None:
     chunked = xr.open_datatree(plate, engine="omezarr", chunks={})
     assert chunked["A/2/1/0"]["image"].chunks is not None
     np.testing.assert_array_equal(chunked["A/2/1/0"]["image"], image(4))
-    with pytest.raises(NotOmeZarrError, match=r'a plate.*group="A/1/0"'):
+    with pytest.raises(NotOmeZarrError, match=r"a plate.* such as that at 'A/1/0' below it"):
         xr.open_dataset(plate, engine="omezarr")
 
 
@@ -2125,6 +2144,7 @@ OPENERS: Mapping[str, Any] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*has scalar coordinates of its own:xomezarr.errors.PlateWarning")
 @pytest.mark.parametrize("how", OPENERS)
 def test_c6_the_tree_of_a_plate_is_written_as_it_is(tmp_path: Path, version: str, how: str) -> None:
     store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
@@ -2311,6 +2331,7 @@ def test_one_image_of_a_plate_is_written_with_all_that_it_says(tmp_path: Path, v
     assert {*tree.omezarr.labels} == set()  # nothing is put into the tree that was given
 
 
+@pytest.mark.filterwarnings("ignore:.*has scalar coordinates of its own:xomezarr.errors.PlateWarning")
 def test_what_is_not_known_of_a_changed_image_is_told_once(tmp_path: Path) -> None:
     store = tmp_path / "plate.zarr"
     full_plate(store, "0.4")
@@ -2326,6 +2347,7 @@ def test_what_is_not_known_of_a_changed_image_is_told_once(tmp_path: Path) -> No
     np.testing.assert_array_equal(found["A/12/7/0"]["image"], full(4)["image"][:1])
 
 
+@pytest.mark.filterwarnings("ignore:.*has scalar coordinates of its own:xomezarr.errors.PlateWarning")
 def test_other_pixels_are_written_with_what_the_images_say(tmp_path: Path) -> None:
     store, copy = tmp_path / "plate.zarr", tmp_path / "copy.zarr"
     full_plate(store, "0.5")
@@ -2785,3 +2807,290 @@ def test_images_without_names_of_channels_are_taken_to_have_those_of_others(tmp_
     assert stacked.c.values.tolist() == ["DAPI", "GFP"]
     np.testing.assert_array_equal(stacked[0, 0, 2], named)
     np.testing.assert_array_equal(stacked[0, 0, unnamed], plain)
+
+
+# -- what is said of one image alone -----------------------------------------------------------------------
+
+
+def ome_of(store: Any, path: str, said: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+    """Return the OME metadata of a group, after another tool has said something more."""
+    group = zarr.open_group(store, path=path, mode="r+", use_consolidated=False)
+    attrs = group.attrs.asdict()
+    metadata = attrs.get("ome", attrs)
+    if said is not None:
+        said(metadata)
+        group.attrs.put(attrs)
+    return {key: value for key, value in metadata.items() if key != "xomezarr"}
+
+
+def say(mark: str) -> Callable[[dict[str, Any]], None]:
+    """Say something of an image wherever other tools may."""
+
+    def said(metadata: dict[str, Any]) -> None:
+        first = metadata["multiscales"][0]
+        first["barcode"] = mark
+        first.setdefault("metadata", {})["operator"] = mark
+        first["datasets"][0]["digest"] = mark
+        systems = first.get("coordinateSystems")
+        axes = first["axes"] if systems is None else systems[0]["axes"]
+        axes[0]["long_name"] = mark
+        metadata["omero"]["rdefs"] = {"model": mark}
+        channel = metadata["omero"]["channels"][0]
+        channel["dye"], channel["window"]["unit"] = mark, mark
+        metadata["theirs"] = mark
+        if systems is not None:
+            systems[0]["vendor"] = mark
+            systems.append({"name": mark, "axes": axes})
+            names = {"input": {"name": systems[0]["name"]}, "output": {"name": mark}}
+            first["coordinateTransformations"] = [{"type": "identity", **names}]
+
+    return said
+
+
+def marked_plate(store: Path, version: str, *, ours: bool) -> None:
+    """Write a plate of two images of which another tool, or only that, says something."""
+    xomezarr.write_plate({("A", column): [image(column)] for column in (1, 2)}, store, version=version, levels=2)
+    for column in (1, 2):
+        ome_of(store, f"A/{column}/0", say(f"mark {column}"))
+        if not ours:
+            group = zarr.open_group(store, path=f"A/{column}/0", mode="r+", use_consolidated=False)
+            attrs = group.attrs.asdict()
+            del attrs["xomezarr"]
+            group.attrs.put(attrs)
+
+
+OF_ONE_IMAGE = (
+    r"its labels .* of one that was taken to be like another neither are its name, attributes, scalar coordinates, "
+    r"other coordinate systems and what other tools say of it, while its channels are shown as those of the other"
+)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_c6_what_other_tools_say_of_one_image_is_not_written_of_another(
+    tmp_path: Path, version: str, ours: bool
+) -> None:
+    store, copy, cut, arrays = (tmp_path / f"{name}.zarr" for name in ("plate", "copy", "cut", "arrays"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they have changed the metadata
+        marked_plate(store, version, ours=ours)
+        tree = xomezarr.open_plate(store)
+        tree.omezarr.to_zarr(copy)
+        for column in (1, 2):
+            found, true = (ome_of(place, f"A/{column}/0") for place in (copy, store))
+            assert found == true
+            assert f"mark {3 - column}" not in json.dumps(attrs_of(copy, f"A/{column}/0"))
+            extra = [
+                xomezarr.open_plate(place, check=True)[f"A/{column}/0/0"]["channel_extra"] for place in (copy, store)
+            ]
+            assert [text.values[0].count(f"mark {column}") for text in extra] == [2, 2]
+        tree["A/2/0"].omezarr.level(0).omezarr.to_zarr(arrays, version=version)
+        assert "mark" not in json.dumps(attrs_of(arrays))
+        assert "mark" not in json.dumps(tree["A/2/0"].attrs)
+    with pytest.warns(PlateWarning, match=OF_ONE_IMAGE):
+        tree["A/2/0"].omezarr.isel(x=slice(0, 16)).omezarr.to_zarr(cut)
+    assert "mark" not in json.dumps(attrs_of(cut))
+    told = [ome_of(place, path) for place, path in ((cut, ""), (store, "A/1/0"))]
+    assert [one["multiscales"][0]["type"] for one in told] == ["local_mean"] * 2
+    names, true_names = ([channel["label"] for channel in one["omero"]["channels"]] for one in told)
+    assert names == true_names
+    # images that are joined have the same coordinates
+    levels = [tree[f"A/{column}/0"].omezarr.level(0) for column in (1, 2)]
+    assert [*levels[0].coords] == [*levels[1].coords]
+
+
+def said_alone(value: Any) -> Iterator[Any]:
+    """Yield what a value of the model holds that is of one image alone."""
+    if isinstance(value, tuple):
+        for item in value:
+            yield from said_alone(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            item = getattr(value, field.name)
+            alone = field.name in ("extra", "omero", "metadata", "others", "transforms", "colors", "rows", "source")
+            yield from [item] if alone else said_alone(item)
+
+
+def test_what_images_share_is_nothing_that_one_says_alone() -> None:
+    theirs = {"theirs": 1}
+    axes, levels = (Axis("y", "space", "micrometer", theirs),), (Level("0", {"y": 1.0}, {"y": 0.5}, theirs),)
+    systems = Systems("own", (CoordinateSystem("world", axes, theirs),), (theirs,), theirs, before=1)
+    multiscale = Multiscale("cells", axes, levels, "mean", theirs, theirs, systems=systems)
+    channel = Channel("DNA", "00FF00", Window(0, 1, 0, 1, theirs), active=True, extra=theirs)
+    label = LabelImage((LabelColor(1),), (LabelRow(1),), "../../", theirs, theirs)
+    image = Image((multiscale, multiscale), (channel,), "0.6", theirs, theirs, label)
+    assert all(said_alone(image))
+    shared = image.shared()
+    assert not any(said_alone(shared))
+    assert shared.multiscale.systems == Systems("own")
+    assert shared.multiscale.axes == (Axis("y", "space", "micrometer"),)
+    assert shared.multiscale.levels == (Level("0", {"y": 1.0}, {"y": 0.5}),)
+    assert shared.channels == (Channel("DNA", "00FF00", Window(0, 1, 0, 1), active=True),)
+    assert (shared.multiscale.name, shared.multiscale.type, shared.version) == (None, "mean", "0.6")
+    assert shared.label == LabelImage()
+
+
+COPIES: Mapping[str, Callable[[xr.DataTree], xr.DataTree]] = {
+    "copy": lambda tree: tree.copy(deep=True),
+    "deepcopy": copy.deepcopy,
+    "each": lambda tree: tree.map_over_datasets(lambda ds: ds.copy(deep=True)),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_c6_copies_of_images_with_arrays_among_their_attributes_are_written(
+    tmp_path: Path, version: str, how: str
+) -> None:
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    calibrated: dict[str, Any] = {"gain": np.array([1.0, np.nan]), "steps": [{"dark": np.arange(3)}], "none": np.nan}
+    da = image(0, **calibrated)
+    da["y"].attrs["calibration"] = np.array([1, 2])
+    ds = xr.Dataset({"image": da, "nuclei": (da.isel(c=0, drop=True) > 50).astype("uint8")})
+    xomezarr.write_plate({("A", 1): [ds], ("A", 2): [ds]}, store, version=version, levels=2)
+    tree = COPIES[how](xomezarr.open_plate(store))
+    tree.omezarr.to_zarr(new)
+    check_same_stores(store, new)
+    one = COPIES[how](xomezarr.open_plate(store)["A/1/0"]).omezarr.to_zarr(tmp_path / "one.zarr")
+    assert [*one.omezarr.labels] == ["nuclei"]
+    # what is no copy is another
+    tree["A/1/0/0"]["y"].attrs["calibration"] = np.array([1.0, 2.0])
+    with pytest.warns(PlateWarning, match=r"'A/1/0' .* was changed since .*check=True\)$"):
+        tree.omezarr.to_zarr(tmp_path / "changed.zarr")
+
+
+def test_copies_of_a_tree_read_the_same_store() -> None:
+    store = MemoryStore()
+    xomezarr.write_plate({("A", 1): [image(0)], ("A", 2): [image(1)]}, store)
+    tree = copy.deepcopy(xomezarr.open_plate(store))
+    for path in images_of(tree):
+        array: Any = tree[f"{path}/0"]["image"].variable._data
+        assert array.array._array.store._store_dict is store._store_dict
+
+
+def bare(seed: int) -> xr.Dataset:
+    """An image whose dimensions have no coordinates, and its labels: where there are many."""
+    pixels = np.random.default_rng(seed).integers(0, 4000, (1, 8, 12), dtype="uint16")
+    da = xr.DataArray(pixels, dims=("z", "y", "x"), name=f"bare {seed}")
+    return xr.Dataset({"image": da, "bright": (da > 2000).astype("uint8")})
+
+
+def lie_on_their_pixels(tree: xr.DataTree) -> bool:
+    image = tree["0"]["image"]
+    return bool(((image > 2000) == (tree["labels/bright/0"]["bright"] == 1)).all())
+
+
+WHERE_THEY_WERE: Mapping[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "opened": lambda ds: ds,
+    "copied": lambda ds: ds.copy(deep=True),
+    "chunked": lambda ds: ds.chunk(y=4),
+    "all": lambda ds: ds.isel(y=slice(None), x=slice(0, 12), z=slice(0, 1)),
+}
+ELSEWHERE: Mapping[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "flipped": lambda ds: ds.isel(y=slice(None, None, -1)),
+    "rolled": lambda ds: ds.roll(x=5),
+    "sorted": lambda ds: ds.sortby(-ds["image"].sum(("z", "x"))),
+    "of another": lambda ds: ds.assign(image=ds["image"].copy(data=bare(3)["image"].values)),
+    "chunked and flipped": lambda ds: ds.chunk(y=4).isel(y=slice(None, None, -1)),
+}
+
+
+@pytest.mark.parametrize("how", [*WHERE_THEY_WERE, *ELSEWHERE])
+def test_labels_lie_on_their_pixels_where_dimensions_have_no_coordinates(
+    tmp_path: Path, version: str, how: str
+) -> None:
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    xomezarr.write_plate({("A", 1): [bare(1)], ("A", 2): [bare(2)]}, store, version=version, levels=1)
+    done = {**WHERE_THEY_WERE, **ELSEWHERE}[how]
+    tree = xomezarr.open_plate(store).map_over_datasets(lambda ds: done(ds) if "image" in ds else ds)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        tree.omezarr.to_zarr(new)
+    if how in WHERE_THEY_WERE:
+        assert not told
+        check_same_stores(store, new)
+        found = xomezarr.open_plate(new, check=True)
+        assert all(lie_on_their_pixels(found[path]) for path in images_of(found))
+        return
+    (warning,) = told
+    assert re.match(
+        r"'A/1/0' of .* was loaded or changed since it was opened, and no coordinate along 'y' and 'x' tells whether "
+        r"its pixels lie where they did, .*check=True\) \(and 1 more images alike\)$",
+        str(warning.message),
+    )
+    assert not any(xomezarr.open_plate(new, check=True)[path].omezarr.labels for path in images_of(tree))
+
+
+@pytest.mark.parametrize("how", [how for how in OPENERS if how != "loaded"])
+def test_images_without_coordinates_are_written_as_they_were_opened(tmp_path: Path, version: str, how: str) -> None:
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    xomezarr.write_plate({("A", 1): [bare(1)], ("A", 2): [bare(2)]}, store, version=version, levels=1)
+    OPENERS[how](store).omezarr.to_zarr(new)
+    check_same_stores(store, new)
+
+
+def test_channels_of_one_name_do_not_tell_their_pixels_apart(tmp_path: Path) -> None:
+    store = tmp_path / "plate.zarr"
+    da = image(0).assign_coords(c=["DNA", "DNA"])
+    xomezarr.write_plate({("A", 1): [da.drop_vars("channel_color")], ("A", 2): [da]}, store, levels=1)
+    tree = xomezarr.open_plate(store).isel(c=[1, 0])
+    with pytest.warns(PlateWarning, match="no coordinate along 'c' tells"):
+        tree["A/2/0"].omezarr.to_zarr(tmp_path / "new.zarr")
+
+
+def named(image: xr.DataTree) -> None:
+    image["0"].attrs[NAME_ATTR] = "mine"
+
+
+def counted_anew(image: xr.DataTree) -> None:
+    image["0"]["image"].attrs["gain"] = 7
+
+
+def described(image: xr.DataTree) -> None:
+    image.attrs["mine"] = [1, 2]
+
+
+@pytest.mark.parametrize("path", ["A/1/0", "A/2/0"])
+@pytest.mark.parametrize("change", [named, counted_anew, described])
+def test_c6_what_is_said_in_the_tree_of_an_image_is_written(
+    tmp_path: Path, version: str, change: Callable[[xr.DataTree], None], path: str
+) -> None:
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    xomezarr.write_plate({("A", 1): [image(0)], ("A", 2): [image(1)]}, store, version=version, levels=1)
+    tree = xomezarr.open_plate(store)
+    change(tree[path])
+    with pytest.warns(PlateWarning, match=rf"^'{path}' .* was changed since"):
+        tree.omezarr.to_zarr(new)
+    found = xomezarr.open_plate(new, check=True)[path]
+    level = found.omezarr.level(0)
+    assert (level.name, level.attrs.get("gain"), found.attrs.get("mine")) in [
+        ("mine", None, None),
+        (tree[path].omezarr.level(0).name, 7, None),
+        (tree[path].omezarr.level(0).name, None, [1, 2]),
+    ]
+
+
+def test_fields_are_counted_anew_where_a_listed_well_cannot_be_opened(tmp_path: Path, version: str) -> None:
+    store, new = tmp_path / "plate.zarr", tmp_path / "new.zarr"
+    small_plate(store, version)
+    assert check_agrees(store).field_count == 2
+    shutil.rmtree(store / "A" / "1")
+    with pytest.warns(PlateWarning, match="1 of the 2 wells"):
+        tree = xomezarr.open_plate(store)
+    tree.omezarr.to_zarr(new)
+    assert check_agrees(new).field_count == 1
+
+
+def test_scalar_coordinates_that_nobody_has_read_are_told(tmp_path: Path) -> None:
+    """Such as stage positions: the tree has none of them, and a copy of the plate has all."""
+    store = tmp_path / "plate.zarr"
+    wells = {("A", n): [image(n).assign_coords(stage=1.5 * n, when=np.datetime64("2026-11-27"))] for n in (1, 2, 3)}
+    xomezarr.write_plate(wells, store, levels=1)
+    told = r"'A/2/0' of the plate .* has scalar coordinates of its own, .*open_plate\(store, check=True\)"
+    tree = xomezarr.open_plate(store)
+    with pytest.warns(PlateWarning, match=told):
+        tree["A/2/0"].omezarr.level(0).load()
+    tree["A/3/0"].omezarr.level(0).load()  # it is told once
+    with pytest.warns(PlateWarning, match=told):
+        xomezarr.open_plate(store).omezarr.stack().sel(column="2").load()
+    xomezarr.open_plate(store).omezarr.to_zarr(tmp_path / "copy.zarr")
+    copy = xomezarr.open_plate(tmp_path / "copy.zarr", check=True)
+    assert [copy[f"A/{n}/0"]["0"].stage.item() for n in (1, 2, 3)] == [1.5, 3, 4.5]

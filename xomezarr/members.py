@@ -16,10 +16,11 @@ from xomezarr.errors import LabelError, OmeZarrError, PlateWarning, alike_of_eac
 from xomezarr.labelling import image_in, parted
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
+from xomezarr.likeness import is_unopened_elsewhere, opened
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
 from xomezarr.planning import Target, group_attrs, known_options, plan_as_it_stands, plan_image, stored_metadata
-from xomezarr.plate import is_unopened_elsewhere, node_at, opened
+from xomezarr.plate import node_at
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
 from xomezarr.read import asked_at_once
@@ -306,7 +307,7 @@ def plan_members(
     Warns
     -----
     PlateWarning
-        If not all that images say is known, as `plate.opened` tells.
+        If not all that images say is known, as `likeness.opened` tells.
     """
     planned = {}
     known = {str(fault) for fault in faults}  # of the whole, and then of each of its images too

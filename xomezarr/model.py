@@ -7,7 +7,7 @@ xarray coordinates and back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xomezarr.grid import Grid
@@ -294,6 +294,26 @@ class Image:
     def multiscale(self) -> Multiscale:
         """The first multiscale, which is the one that readers show."""
         return self.multiscales[0]
+
+    def shared(self) -> Image:
+        """Return what images have in common that were made in one way: axes, levels, method, and how channels look.
+
+        Names, other coordinate systems, and all that other tools say are those of one image alone.
+        """
+        first = self.multiscale
+        multiscale = Multiscale(
+            None,
+            tuple(Axis(axis.name, axis.type, axis.unit) for axis in first.axes),
+            tuple(Level(level.path, level.scale, level.translation) for level in first.levels),
+            first.type,
+            placed=first.placed,
+            systems=first.systems and Systems(first.systems.name),
+        )
+        channels = self.channels and tuple(
+            replace(channel, window=channel.window and replace(channel.window, extra={}), extra={})
+            for channel in self.channels
+        )
+        return Image((multiscale,), channels, self.version, label=self.label and LabelImage())
 
 
 @dataclass(frozen=True, slots=True)

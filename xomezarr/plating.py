@@ -171,8 +171,8 @@ def write_plate_tree(
 ) -> xr.DataTree | Any:
     """Write the tree of a plate as it stands: all images that it holds, with what plate and wells say.
 
-    Images of which others were taken to be like one that was opened are opened now, as `plate.opened` does. Of images
-    that were taken away plate and wells say nothing, and fields are counted anew; rows, columns and runs stay.
+    Images of which others were taken to be like one that was opened are opened now, as `likeness.opened` does. Of
+    images that were taken away plate and wells say nothing, and fields are counted anew; rows, columns and runs stay.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def write_plate_tree(
     Warns
     -----
     PlateWarning
-        If wells get other paths, as theirs are not the names of their rows and columns; and as `plate.opened` does.
+        If wells get other paths, as theirs are not the names of their rows and columns; and as `likeness.opened` does.
     """
     faults: list[OmeZarrError] = []
     options = {**options, "mode": mode, "version": version or written_version(tree)}

@@ -59,6 +59,7 @@ __all__ = [
     "OPEN_AT_ONCE",
     "asked_at_once",
     "closer",
+    "is_remote",
     "left_out",
     "open_image",
     "open_level",
@@ -229,7 +230,7 @@ def with_own(
         ds, indexes = node.dataset, node.dataset.xindexes
         along = {name: coord for name, coord in ds.coords.variables.items() if coord.ndim and name not in rendering}
         coords = xr.Coordinates({**along, **own}, {name: index for name, index in indexes.items() if name in along})
-        pixels = ds.variables[VARIABLE].transpose(*kept.dims)
+        pixels = ds.variables[opened.variable].transpose(*kept.dims)
         level = xr.DataArray(xr.Variable(pixels.dims, pixels._data, kept.attrs), coords, name=kept.name)
         level.encoding = pixels.encoding
         levels.append(opened.without(level, drop_variables))
@@ -337,7 +338,7 @@ def open_image(group: zarr.Group) -> Image:
     try:
         spec.parse(attrs)
     except NotOmeZarrError as error:
-        below = "" if told(group) is None else f"; open one, such as that at {first_image(group)!r} below it"
+        below = "" if told(group) is None else f", such as that at {first_image(group)!r} below it"
         raise NotOmeZarrError(f"{where}: {error}{below}") from None
     raise AssertionError
 
@@ -500,6 +501,11 @@ def _check_names(image: Image) -> None:
                 f"the axis name {name!r} cannot be a dimension's: {VARIABLE!r} names the pixels, and / stands between "
                 "the groups of a tree; rename the axis in the OME metadata"
             )
+
+
+def is_remote(store: Any) -> bool:
+    """Whether requests take longer than to read what they bring: neither on this machine's disks nor in memory."""
+    return not isinstance(store, zarr.storage.LocalStore | zarr.storage.MemoryStore)
 
 
 @contextmanager

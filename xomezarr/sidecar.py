@@ -47,6 +47,8 @@ __all__ = [
     "foreign",
     "load",
     "properties_in",
+    "same",
+    "scalars",
     "unpack",
 ]
 
@@ -210,6 +212,14 @@ def along_dims(attribute: Any) -> dict[str, Any]:
         return coords | {"": {"dims": attribute["dims"], "axes": attribute["written"]["axes"]}}
     except (KeyError, TypeError, AttributeError, ValueError):
         return {}
+
+
+def scalars(attribute: Any) -> set[str]:
+    """Return the names of the scalar coordinates in the attribute; none of one that `load` leaves out."""
+    try:
+        return {name for name, entry in attribute["coords"].items() if not entry["dims"]}
+    except (KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _digest(channels: Sequence[Channel] | None) -> str | None:
@@ -630,6 +640,20 @@ def is_plain(value: Any) -> bool:
         return bool(encode(value, "value") == value)
     except (AttributeEncodingError, ValueError):  # arrays are not equal or unequal
         return False
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values, such as attributes, are kept as the same; one that JSON cannot hold is like no other.
+
+    >>> gain = {"gain": np.array([1.0, np.nan])}
+    >>> same(gain, {"gain": np.array([1.0, np.nan])}), same(gain, {"gain": [1.0, np.nan]}), same(1, True)
+    (True, False, False)
+    """
+    try:
+        texts = [json.dumps(encode(value, "value"), sort_keys=True) for value in (one, other)]
+    except OmeZarrError:
+        return False
+    return texts[0] == texts[1]
 
 
 def decode(value: Any) -> Any:

@@ -22,6 +22,7 @@ __all__ = [
     "OrderedArray",
     "Source",
     "UnopenedArray",
+    "as_opened",
     "check_assumed",
     "direct_source",
     "origins",
@@ -112,6 +113,27 @@ def origins(da: xr.DataArray) -> tuple[Any, ...]:
     return (found.store_path if isinstance(found, zarr.Array) else getattr(found, "origin", None),)
 
 
+def as_opened(variable: xr.Variable) -> OrderedArray | None:
+    """Return the array that a variable reads, if its pixels lie as they were opened; None where anything was done.
+
+    Those that dask merely loads were not changed.
+    """
+    data: Any = variable._data
+    if hasattr(data, "dask"):
+        data = _loading(data)
+    while isinstance(data, (*_WRAPPERS, indexing.LazilyIndexedArray)):
+        if isinstance(data, indexing.LazilyIndexedArray) and not _takes_all(data.key.tuple, data.array.shape):
+            return None
+        data = data.array
+    return data if isinstance(data, OrderedArray) else None
+
+
+def _takes_all(key: Sequence[Any], shape: Sequence[int]) -> bool:
+    return all(
+        isinstance(part, slice) and part.indices(size) == (0, size, 1) for part, size in zip(key, shape, strict=True)
+    )
+
+
 def stored(chunks: Chunks) -> Source:
     """Return what has been written, to be read again."""
     return _Stored(chunks.array, [slice(0, n) for n in chunks.shape])
@@ -151,6 +173,9 @@ class OrderedArray(ZarrArrayWrapper):
             left = [axis for axis, part in zip(self.order, key.tuple, strict=True) if not isinstance(part, INTEGERS)]
             found = np.asarray(found).transpose([sorted(left).index(axis) for axis in left])
         return np.asarray(found).astype(self.dtype, copy=False)
+
+    def __deepcopy__(self, memo: Any) -> OrderedArray:
+        return self  # it says where pixels are, and holds none
 
     def turned(self, axes: Sequence[int]) -> OrderedArray:
         """Return it with its axes in another order."""
@@ -306,6 +331,9 @@ class _Transposed:
         self._source.check()
 
 
+_WRAPPERS = (indexing.ImplicitToExplicitIndexingAdapter, indexing.MemoryCachedArray, indexing.CopyOnWriteArray)
+"""xarray's wrappers that leave pixels where they are."""
+
 _HELD: dict[type, str] = {
     indexing.NumpyIndexingAdapter: "array",
     ZarrArrayWrapper: "_array",
@@ -317,11 +345,10 @@ _HELD: dict[type, str] = {
 
 def _unwrapped(data: Any) -> Source | None:
     """Return the array in memory, or the Zarr array, that xarray's wrappers hold; None where they do more than cut."""
-    wrappers = (indexing.ImplicitToExplicitIndexingAdapter, indexing.MemoryCachedArray, indexing.CopyOnWriteArray)
     key: tuple[Any, ...] | None = None
     order: list[int] | None = None
     while True:
-        if isinstance(data, wrappers):
+        if isinstance(data, _WRAPPERS):
             data = data.array
         elif isinstance(data, indexing.LazilyIndexedArray) and key is None:
             key, data = data.key.tuple, data.array

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
-from xomezarr import plot, spec
+from xomezarr import plot, sidecar, spec
 from xomezarr.channels import ACTIVE, LABEL, channel_dim
 from xomezarr.errors import LevelError, OmeZarrError, PlateError, PlateWarning, collecting, raise_all, told, warn
 from xomezarr.model import Plate
 from xomezarr.planning import group_attrs, rendering, stored_metadata
-from xomezarr.plate import is_remote, node_at
+from xomezarr.plate import node_at
 from xomezarr.pyramid import VARIABLE
-from xomezarr.read import OPEN_AT_ONCE, asked_at_once
+from xomezarr.read import OPEN_AT_ONCE, asked_at_once, is_remote
 from xomezarr.resources import Resources
 from xomezarr.source import ASSUMED, OrderedArray, direct_source
 from xomezarr.tree import level as level_of
@@ -449,11 +449,11 @@ def _along(
     if any(one.dims != first.dims for one in differing.values()):
         return None
     attrs = [dict(one.attrs) for one in differing.values()]
-    if not all(_same({"scale": of_one.get("scale")}, {"scale": attrs[0].get("scale")}) for of_one in attrs):
+    if not all(sidecar.same({"scale": of_one.get("scale")}, {"scale": attrs[0].get("scale")}) for of_one in attrs):
         attrs = [{key: value for key, value in of_one.items() if key != "scale"} for of_one in attrs]
     rows = {place: _plain(one) for place, one in differing.items()}
     kinds = {row.dtype.kind for row in rows.values()}
-    if len(kinds) > 1 or not kinds <= GAPS.keys() or not all(_same(of_one, attrs[0]) for of_one in attrs):
+    if len(kinds) > 1 or not kinds <= GAPS.keys() or not all(sidecar.same(of_one, attrs[0]) for of_one in attrs):
         return None
     dtype = np.result_type(*(row.dtype for row in rows.values()))
     gap = GAPS[kinds.pop()] if gap is None else gap
@@ -466,11 +466,6 @@ def _along(
     for place, row in rows.items():
         values[place] = row
     return xr.Variable((*(PLACES[axis] for axis in by), *first.dims), values, attrs[0])
-
-
-def _same(attrs: Mapping[Any, Any], others: Mapping[Any, Any]) -> bool:
-    """Whether attributes are the same; NumPy arrays among them too."""
-    return bool(xr.Variable((), 0, attrs).identical(xr.Variable((), 0, others)))
 
 
 def _plain(variable: xr.Variable) -> NDArray[Any]:
