@@ -11,7 +11,8 @@ import dask.array
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+import zarr
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xomezarr
@@ -389,3 +390,50 @@ def test_an_image_holds_no_images_and_its_labels_are_none(tmp_path: Path) -> Non
     assert images(image) == []
     assert images(xr.DataTree(children={"one": image})) == ["one"]
     assert images(image["labels"]) == ["nuclei"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_c6_the_levels_of_a_cropped_tree_lie_where_they_did_to_the_last_bit(
+    tmp_path: Path, version: str, data: st.DataObject
+) -> None:
+    """And so do labels that are added to it, so that a level and its labels can be merged."""
+    scale = {dim: data.draw(st.sampled_from([0.1, 0.107, 0.325, 1 / 3])) for dim in "yx"}
+    start = {dim: data.draw(st.sampled_from([0.0, -3.7, 1e4 / 3])) for dim in "yx"}
+    da = xr.DataArray(np.arange(90 * 300, dtype="uint16").reshape(90, 300), dims=("y", "x"), name="cells")
+    whole: Any = da.omezarr.assign_grid(scale=scale, translation=start, units="um").omezarr.pyramid(levels=3)
+    first = {dim: data.draw(st.integers(0, 20)) for dim in "yx"}
+    box = whole.omezarr.isel({dim: slice(4 * n, None) for dim, n in first.items()})
+    store = tmp_path / f"{len(list(tmp_path.iterdir()))}.zarr"
+    written = box.omezarr.to_zarr(store, version=version)
+    for one, other in zip(box.omezarr.levels, written.omezarr.levels, strict=True):
+        for dim in "yx":
+            np.testing.assert_array_equal(one[dim].values, other[dim].values)
+    (box.omezarr.level(0) > 9).astype("uint8").omezarr.to_labels(store, "bright")
+    again: Any = xr.open_datatree(store, engine="omezarr")
+    for level, labels in zip(again.omezarr.levels, again["labels/bright"].omezarr.levels, strict=True):
+        assert xr.merge([level, labels], join="exact")["bright"].equals(labels)
+    assert xomezarr.validate(store).valid
+
+
+def test_levels_that_another_tool_has_moved_lie_where_it_says(tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((4, 1200), "uint8"), dims=("y", "x")).omezarr.assign_grid(scale={"y": 1, "x": 0.107})
+    whole: Any = da.omezarr.pyramid(levels=3)
+    whole.omezarr.isel(x=slice(404, None)).omezarr.to_zarr(tmp_path / "a.zarr")
+    attrs = zarr.open_group(tmp_path / "a.zarr").attrs.asdict()
+    assert any(attrs["xomezarr"]["levels"])  # of more values than the attribute holds, beside it
+    moved = attrs["multiscales"][0]["datasets"][1]["coordinateTransformations"]
+    moved[1]["translation"][1] = 7.0
+    zarr.open_group(tmp_path / "a.zarr").attrs.update(attrs)
+    with pytest.warns(errors.MetadataChangedWarning, match="the translation of 'x' at level 1 is 7.0"):
+        again: Any = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+    assert again.omezarr.level(1).x[0] == 7.0
+    # that of another level stays
+    kept = whole.omezarr.isel(x=slice(404, None)).omezarr.level(2).x.values
+    np.testing.assert_array_equal(again.omezarr.level(2).x.values, kept)
+    del attrs["multiscales"][0]["datasets"][2]
+    zarr.open_group(tmp_path / "a.zarr").attrs.update(attrs)
+    with pytest.warns(errors.MetadataChangedWarning, match="the number of levels is 2, and was 3"):
+        again = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+    assert len(again.omezarr.levels) == 2

@@ -44,12 +44,15 @@ class Frame:
         Pixel centres of each level by dimension, finest first.
     sampled
         Whether pixels of its levels are samples.
+    coarser
+        Its further levels, where these have been read, for their coordinates.
     """
 
     image: xr.DataArray
     axes: tuple[Axis, ...]
     grids: tuple[Mapping[str, Grid], ...]
     sampled: bool = False
+    coarser: tuple[xr.DataArray, ...] = ()
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -269,7 +269,7 @@ def frame_of(tree: xr.DataTree, store: StoreArgument) -> Frame:
         level.grid({dim: array.sizes[dim] for dim in dims})
         for level, array in zip(known.multiscale.levels, found, strict=True)
     )
-    return Frame(found[0], known.multiscale.axes, grids, is_sampled(known.multiscale.type))
+    return Frame(found[0], known.multiscale.axes, grids, is_sampled(known.multiscale.type), found[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from xomezarr.alignment import Frame, aligned, check_names_apart
 from xomezarr.channels import describe_channels
 from xomezarr.checks import leads_below
 from xomezarr.chunking import covering, shard_shape
-from xomezarr.coords import Dimension, Irregular, dequantify, describe, describe_coarser
+from xomezarr.coords import Dimension, Irregular, coordinate, dequantify, describe, describe_coarser
 from xomezarr.downsample import MethodLike, check_dtype, default_method, is_sampled
 from xomezarr.errors import (
     AxisError,
@@ -254,7 +254,8 @@ def plan_labels(
         if image is None:
             sidecar.check(labels.image)
         else:
-            attributes, arrays = sidecar.dump(da, made.dimensions, image)
+            coarser = _not_derived(frame.coarser, made.dimensions, grids[1:], sampled=frame.sampled)
+            attributes, arrays = sidecar.dump(da, made.dimensions, image, coarser)
             if (kept := dtypes_of(labels.properties)) is not None:
                 attributes[sidecar.PROPERTIES] = kept
     raise_all(faults, f"the labels {name!r} cannot be written")
@@ -505,7 +506,8 @@ def _plan_tree(
     channels = _keep_rendering(_channels(base, described[0]) if label is None else None, known)
     image = Image((multiscale,), channels, None, known.omero if known else {}, extra, label)
     with collecting(faults):
-        attributes, arrays = sidecar.dump(base, described[0], image)
+        coarser = _not_derived(levels[1:], described[0], grids[1:], sampled=is_sampled(multiscale.type))
+        attributes, arrays = sidecar.dump(base, described[0], image, coarser)
         if (kept := tree.encoding.get(sidecar.PROPERTIES)) is not None:
             attributes[sidecar.PROPERTIES] = kept
     raise_all(faults, "the tree cannot be written as OME-Zarr")
@@ -888,6 +890,28 @@ def _describe_tree(
         faults.extend(type(fault)(f"level {index}: {fault}") for fault in of_level)
     raise_all(faults, "the tree cannot be written as OME-Zarr")
     return described
+
+
+def _not_derived(
+    coarser: Sequence[xr.DataArray],
+    dimensions: Sequence[Dimension],
+    grids: Sequence[Mapping[str, Grid]],
+    *,
+    sampled: bool,
+) -> list[dict[str, xr.Variable]]:
+    """Return the coordinates of coarser levels that their grids do not give bit for bit, as those of cropped ones."""
+    found: list[dict[str, xr.Variable]] = []
+    for level, grid in zip(coarser, grids, strict=False):
+        made = {one.name: coordinate(one, grid[one.name], sampled=sampled) for one in dimensions if one.kind != "label"}
+        own = {name: level.coords[name].variable for name in made if name in level.coords}
+        found.append(
+            {
+                name: held
+                for name, held in own.items()
+                if (known := made[name]) is not None and not np.array_equal(held.values, known.values)
+            }
+        )
+    return found
 
 
 def _tree_chunks(

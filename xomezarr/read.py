@@ -423,7 +423,7 @@ class _Opened:
         for dimension in self.dimensions:
             made = coordinate(dimension, grids[dimension.name], sampled=is_sampled(multiscale.type))
             if made is not None:
-                coords[dimension.name] = made
+                coords[dimension.name] = self._as_kept(made, index)
         coords |= {
             name: variable
             for name, variable in self.kept.coords.items()
@@ -440,6 +440,11 @@ class _Opened:
             result = result.set_xindex(name)
         # coordinates of several dimensions keep an order of their own
         return result.transpose(*self.kept.dims, transpose_coords=False)
+
+    def _as_kept(self, made: xr.Variable, index: int) -> xr.Variable:
+        """Return a coordinate of a level with the values that it was written with, where the grid gives others."""
+        kept = self.kept.coarser[index - 1].get(str(made.dims[0])) if 0 < index <= len(self.kept.coarser) else None
+        return made if kept is None or kept.shape != made.shape else xr.Variable(made.dims, kept._data, made.attrs)
 
 
 def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | None = None) -> _Opened:

@@ -14,7 +14,7 @@ import datetime
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
@@ -90,6 +90,9 @@ class Sidecar:
         Dimensions of which the OME metadata give the mean step only.
     indexed
         Coordinates other than those of dimensions that have an index.
+    coarser
+        For each level from 1 on, coordinates of dimensions that are not what its grid gives, bit for bit; none where no
+        level has such ones.
     """
 
     name: Any
@@ -99,13 +102,17 @@ class Sidecar:
     dtype: np.dtype[Any] | None = None
     irregular: frozenset[str] = frozenset()
     indexed: frozenset[str] = frozenset()
+    coarser: tuple[Mapping[str, xr.Variable], ...] = ()
 
 
 # -- writing -----------------------------------------------------------------------------------------------
 
 
 def dump(
-    da: xr.DataArray, dimensions: Sequence[Dimension], image: Image
+    da: xr.DataArray,
+    dimensions: Sequence[Dimension],
+    image: Image,
+    coarser: Sequence[Mapping[str, xr.Variable]] = (),
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Encode what OME metadata cannot say.
 
@@ -117,6 +124,8 @@ def dump(
         What `coords.describe` says of it.
     image
         The OME metadata that are written with it.
+    coarser
+        As in `Sidecar`.
 
     Returns
     -------
@@ -131,6 +140,14 @@ def dump(
         If an attribute, the name, or a coordinate holds what JSON cannot; all are named.
     """
     attribute, arrays = _encode_all(da, {dimension.name: dimension for dimension in dimensions})
+    if any(coarser):
+        attribute["levels"] = [
+            {
+                name: {"size": variable.size, **_encode_values(name, f"coords[{name!r}]", variable, None, arrays)}
+                for name, variable in level.items()
+            }
+            for level in coarser
+        ]
     return attribute | {"written": fingerprint(image)}, arrays
 
 
@@ -454,6 +471,7 @@ def _decode(
     if written["channels"] != _digest(image.channels) or extra_changed:
         changes.append("the channels are others")
         coords |= _channels(image, sizes, coords)
+    coarser = tuple(_decode_coarser(attribute, axes, image, read_array, faults)) if "levels" in attribute else ()
     dims = tuple(axes.renamed.get(dim, dim) for dim in attribute["dims"])
     if sorted(dims) != sorted(sizes):
         dims = image.multiscale.dims
@@ -465,7 +483,33 @@ def _decode(
         _dtype(attribute["dtype"]),
         frozenset(key for key in entries if entries[key].get("irregular") and key not in axes.moved),
         frozenset(key for key in entries if entries[key].get("index") and coords[key].ndim == 1 and key not in sizes),
+        coarser,
     )
+
+
+def _decode_coarser(
+    attribute: Mapping[str, Any],
+    axes: _Axes,
+    image: Image,
+    read_array: Callable[[str, np.dtype[Any], tuple[int, ...]], Any],
+    faults: list[str],
+) -> Iterator[dict[str, xr.Variable]]:
+    """Yield the coordinates of each coarser level that are kept, where the OME metadata have them where they were."""
+    written = attribute["written"]
+    before = {name: index for index, (name, *_) in enumerate(written["axes"])}
+    for index, (entries, then, level) in enumerate(
+        zip(attribute["levels"], written["levels"], image.multiscale.levels[1:], strict=False), 1
+    ):
+        found: dict[str, xr.Variable] = {}
+        for name, entry in entries.items():
+            own = axes.renamed.get(name, name)
+            if own in axes.moved or [level.scale.get(own), level.translation.get(own)] != then[before[name]]:
+                continue
+            try:
+                found[own] = xr.Variable(own, _decode_values(entry, (int(entry["size"]),), read_array))
+            except Exception as error:  # it lies where the grid says
+                faults.append(f"levels[{index}][{name!r}]: {_told(error)}")
+        yield found
 
 
 _AXIS_FIELDS = ("type", "unit", "scale", "translation")
@@ -570,16 +614,23 @@ def _decode_coord(
 ) -> xr.Variable:
     if (name in sizes and dims != (name,)) or len({*dims}) < len(dims):
         raise ValueError(f"its dimensions are {dims}")
-    shape = tuple(sizes[dim] for dim in dims)
-    dtype = _dtype(entry["dtype"])
-    values: Any
     if "grid" in entry:
-        values = _from_grid(image.multiscale.levels[0].grid(sizes)[name], dtype)
-    elif "array" in entry:
-        values = read_array(entry["array"], dtype, shape)
+        values: Any = _from_grid(image.multiscale.levels[0].grid(sizes)[name], _dtype(entry["dtype"]))
     else:
-        values = _from_json(dtype, _counted(entry["values"], math.prod(shape)), shape)
+        values = _decode_values(entry, tuple(sizes[dim] for dim in dims), read_array)
     return xr.Variable(dims, values, dict(decode(entry["attrs"])))
+
+
+def _decode_values(
+    entry: Mapping[str, Any],
+    shape: tuple[int, ...],
+    read_array: Callable[[str, np.dtype[Any], tuple[int, ...]], Any],
+) -> Any:
+    """Return the values of a coordinate, which stand in the attribute or in an array beside it."""
+    dtype = _dtype(entry["dtype"])
+    if "array" in entry:
+        return read_array(entry["array"], dtype, shape)
+    return _from_json(dtype, _counted(entry["values"], math.prod(shape)), shape)
 
 
 def _counted(values: Sequence[Any], wanted: int) -> list[Any]:
