@@ -634,7 +634,9 @@ def test_c7_a_group_that_holds_images_names_one(kind: str, told: str, image: str
     assert f'"{place}" is {told}, not an image' in str(raised.value)
     assert not (tmp_path / "out.zarr").exists()
     # the path that is given is that of the image
-    given = str(raised.value).rpartition("give the path of one: ")[2].strip('"')
+    message = str(raised.value)
+    given = message.rpartition("give the path of one: ")[2].strip('"')
+    assert ("copy all of it: xr.open_datatree" in message) == (kind in ("plate", "collection"))
     assert given == f"{place}/{image}"
     assert (open_image(given) == 3).all()
 

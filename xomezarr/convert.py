@@ -592,9 +592,10 @@ def _open_plain_zarr(
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, "", node, dims, options)
     if (holder := holders.told(node)) is not None:
+        whole = holders.copying(node, path)
         raise NotOmeZarrError(
-            f'"{path}" is {holder}, not an image; give the path of one: '
-            f'"{path.rstrip("/")}/{holders.first_image(node)}"'
+            f'"{path}" is {holder}, not an image; {"" if whole is None else f"copy all of it: {whole}; or "}'
+            f'give the path of one: "{path.rstrip("/")}/{holders.first_image(node)}"'
         )
     if spec.is_ome(node.attrs.asdict()):
         raise no_image

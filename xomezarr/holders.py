@@ -12,7 +12,7 @@ from xomezarr.errors import UNREADABLE_MEMBER, OtherImagesWarning, warn
 from xomezarr.lazy import zarr
 from xomezarr.store import StoreArgument, find_member, resolve
 
-__all__ = ["first_image", "told", "warn_of_unlisted"]
+__all__ = ["copying", "first_image", "told", "warn_of_unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,12 @@ def told(group: zarr.Group) -> str | None:
     """Return what a group is that holds images and is none itself: ``"a plate"``; None for any other."""
     kind = _kind(group)
     return None if kind is None else _HOLDERS[kind].called
+
+
+def copying(group: zarr.Group, place: str) -> str | None:
+    """Return the call that copies all that is in a group; None where it is a part of something else."""
+    is_whole = _kind(group) in ("plate", "bioformats2raw.layout")
+    return f'xr.open_datatree({place!r}, engine="omezarr").omezarr.to_zarr(…)' if is_whole else None
 
 
 def first_image(group: zarr.Group) -> str:
