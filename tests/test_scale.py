@@ -642,7 +642,8 @@ def test_in_place_refuses_what_would_be_no_valid_image(tmp_path: Path, capsys: A
 def test_in_place_warns_of_labels_that_no_longer_agree(tmp_path: Path, capsys: Any) -> None:
     place = tmp_path / "a b.zarr"
     image().omezarr.to_zarr(place, levels=3)
-    image((pixels() > 100).astype("u1")).omezarr.to_zarr(place / "labels" / "nuclei", levels=3, method="nearest")
+    with pytest.warns(errors.OtherImagesWarning, match=r"to_labels\(.*, 'nuclei'\)"):
+        image((pixels() > 100).astype("u1")).omezarr.to_zarr(place / "labels" / "nuclei", levels=3, method="nearest")
     zarr.open_group(place / "labels", mode="a", zarr_format=2, attributes={"labels": ["nuclei"]})
     before = files(place / "labels")
     assert scale(place, "--in-place", "--max-layer", "2") == 0
