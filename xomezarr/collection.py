@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, count
+from types import MappingProxyType
 from typing import Any
 
 import xarray as xr
@@ -71,7 +72,7 @@ __all__ = [
 ]
 
 DESCRIBED = "described"
-"""Key of encodings, of a collection's tree and of the variables of its images: what its store says beside these."""
+"""Key of encodings: what the store of a collection says beside its images, and of variables also where theirs is."""
 
 RESERVED = ("ome", "labels", "zarr.json")
 """Names that mean something else in a collection, on file systems that take cases for the same too."""
@@ -204,7 +205,8 @@ def write_collection_tree(
     described = _described(tree)
     extra = spec.others(written_attrs(tree), "bioformats2raw.layout")
     members = _members_in(tree, described, faults)
-    return _write(members, extra, described, target, options, faults, progress=progress, compute=compute)
+    from_ = _origins(tree, members, described)
+    return _write(members, extra, described, target, options, faults, progress=progress, compute=compute, from_=from_)
 
 
 def _write(
@@ -217,6 +219,7 @@ def _write(
     *,
     progress: bool | OnTile | None,
     compute: bool,
+    from_: Mapping[str, str | None] = MappingProxyType({}),
 ) -> xr.DataTree | Any:
     """Write a collection; what is wrong is told with the faults that have been found.
 
@@ -228,6 +231,8 @@ def _write(
         Attributes of the collection's group, beside what says that it is one.
     described
         What the store that they were read from says of them; None where they were not read from a collection.
+    from_
+        Where images were in that store, by their paths; None where nothing says.
     target, options, progress, compute
         As in `plan_members` and `write_members`.
     """
@@ -235,7 +240,7 @@ def _write(
     xml = None
     if not faults:
         with collecting(faults):
-            xml = _kept_xml(described, planned)
+            xml = _kept_xml(described, planned, from_)
     unknown = {name: plan.levels[0].dtype for name, (plan, _) in planned.items() if not _in_xml(plan)}
     if xml is None and not unknown:
         with collecting(faults):
@@ -249,7 +254,8 @@ def _write(
             CollectionWarning,
         )
     elif xml is None:
-        before = {} if described is None else dict(zip(described.listing.places, described.images, strict=False))
+        known = {} if described is None else dict(zip(described.listing.places, described.images, strict=False))
+        before = {name: known.get(place) for name, place in from_.items() if place is not None}
         series = [_series(name, plan, before.get(name)) for name, (plan, _) in planned.items()]
         xml = omexml.dump(series).encode()
     listing = spec.dump_series(tuple(planned), target.version, {} if described is None else described.listing.others)
@@ -263,7 +269,7 @@ def _write(
     return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
 
 
-def _kept_xml(described: Described | None, planned: Planned) -> bytes | None:
+def _kept_xml(described: Described | None, planned: Planned, from_: Mapping[str, str | None]) -> bytes | None:
     """Return the OME-XML that images were read with, if it is true of what is written; else None.
 
     What it says beside that is told, as it is lost.
@@ -286,7 +292,8 @@ def _kept_xml(described: Described | None, planned: Planned) -> bytes | None:
         return None
     known = omexml.parse(document)
     series = [_series(name, plan) for name, (plan, _) in planned.items()]
-    is_same = [*planned] == described.listing.places and len(known) == len(series)
+    are_there = all(from_.get(name) in (None, name) for name in planned)
+    is_same = are_there and [*planned] == described.listing.places and len(known) == len(series)
     if is_same and all(map(omexml.is_true_of, known, series)):
         return document
     # where the store does not list its images, the document may describe more than there are
@@ -335,8 +342,7 @@ def _described(tree: xr.DataTree) -> Described | None:
     carried: Counter[Described] = Counter()
     for path in images_in(tree):
         if (node := node_at(tree, path)) is not None:
-            found = {variable.encoding.get(DESCRIBED) for variable in _variables(node)}
-            carried.update(one for one in found if one is not None and path in one.listing.places)
+            carried.update(one for one, _ in _marks(node) if path in one.listing.places)
     match carried.most_common(2):
         case [(described, _)]:
             return described
@@ -350,6 +356,22 @@ def _described(tree: xr.DataTree) -> Described | None:
         CollectionWarning,
     )
     return None
+
+
+def _origins(tree: xr.DataTree, paths: Iterable[str], described: Described | None) -> dict[str, str | None]:
+    """Return where images were in the collection that `described` tells of, by their paths; None where nothing says."""
+    found: dict[str, str | None] = {}
+    for path in paths:
+        node = node_at(tree, path)
+        places = {place for one, place in _marks(node) if one == described} if node is not None else set()
+        found[path] = places.pop() if len(places) == 1 else None
+    return found
+
+
+def _marks(image: xr.DataTree) -> set[tuple[Described, str]]:
+    """Return of which collections the variables of an image are, and where in them."""
+    found = (variable.encoding.get(DESCRIBED) for variable in _variables(image))
+    return {mark for mark in found if mark is not None}
 
 
 def _variables(tree: xr.DataTree) -> Iterator[xr.Variable]:
@@ -593,7 +615,7 @@ def collection_tree(
                 complete=described.completing(index),
             )
             for variable in _variables(image):
-                variable.encoding[DESCRIBED] = described
+                variable.encoding[DESCRIBED] = (described, place)
             tree[place] = image
             opened.append(place)
         except UNREADABLE_MEMBER as error:

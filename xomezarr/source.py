@@ -103,14 +103,22 @@ def origins(da: xr.DataArray) -> tuple[Any, ...]:
     None in place of one that cannot be told, as of dask arrays that compute.
     """
     data = da.variable._data
+    if isinstance(data, np.ndarray):
+        return ()
     if hasattr(data, "dask"):
         data = _loading(data)
-    while type(data) not in _HELD and hasattr(data, "array"):
+    # other classes may have an array under that name that is not what they read
+    while type(data) not in _HELD and _is_known(data) and hasattr(data, "array"):
         data = data.array
-    found = getattr(data, _HELD.get(type(data), ""), data)
+    found = getattr(data, _HELD[type(data)]) if type(data) in _HELD else data
     if isinstance(found, np.ndarray):
-        return ()
+        return () if type(data) in _HELD else (None,)
     return (found.store_path if isinstance(found, zarr.Array) else getattr(found, "origin", None),)
+
+
+def _is_known(data: Any) -> bool:
+    """Whether a wrapper is one of xarray's own, or of ours."""
+    return type(data).__module__.partition(".")[0] in ("xarray", "xomezarr")
 
 
 def as_opened(variable: xr.Variable) -> OrderedArray | None:

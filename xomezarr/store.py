@@ -177,7 +177,7 @@ def overlap(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
 
 def _around(one: str, other: str) -> bool:
     """Whether of two paths one is the other, or leads to what lies in it."""
-    first, second = (f"{path.strip('/')}/" for path in (one, other))
+    first, second = (f"{'/'.join(filter(None, path.split('/')))}/" for path in (one, other))
     return first.startswith(second) or second.startswith(first)
 
 
@@ -199,6 +199,8 @@ def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] 
     (one, path), (other, other_path) = _elsewhere(target, storage_options), _elsewhere(read, None)
     if not isinstance(one, zarr.storage.FsspecStore) or not isinstance(other, zarr.storage.FsspecStore):
         return False
+    if not _is_remote(one):  # files may be there under several names
+        return False
     # of two file systems that differ nobody knows whether they are two ways to one
     return _opened_by(one.fs) == _opened_by(other.fs) and not _around(
         f"{one.path}/{path}", f"{other.path}/{other_path}"
@@ -218,9 +220,14 @@ def _holds_no_file(target: StoreLike) -> bool:
         return target.partition("://")[0] in REMOTE
     whole = target if isinstance(target, Path) else _store(target)
     if isinstance(whole, zarr.storage.FsspecStore):
-        named = whole.fs.protocol
-        return {named} <= REMOTE if isinstance(named, str) else {*named} <= REMOTE
+        return _is_remote(whole)
     return type(whole) in (zarr.storage.MemoryStore, zarr.storage.ZipStore)
+
+
+def _is_remote(store: zarr.storage.FsspecStore) -> bool:
+    """Whether a file system of fsspec certainly has no file of this machine's."""
+    named = getattr(store.fs, "sync_fs", store.fs).protocol
+    return {named} <= REMOTE if isinstance(named, str) else {*named} <= REMOTE
 
 
 def parents(address: str) -> Iterator[str]:
@@ -692,6 +699,11 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     _check_options(target, storage_options)
     if getattr(_store(target) if not isinstance(target, str | Path) else None, "read_only", False):
         raise StoreExistsError(f"{_shown(store)} is opened for reading only; open it for writing, or give another path")
+    if mode == "w-" and (emptied := _emptied_by_opening(target)) is not None:
+        raise StoreExistsError(
+            f'{emptied} exists already, and its ZipStore(mode="w") empties it when it is opened; give another path, or '
+            'mode="w" to replace it, if it is not what is read'
+        )
     if isinstance(target, Path):
         blocking = next((parent for parent in target.parents if parent.exists()), None)
         if blocking is not None and not blocking.is_dir():
@@ -734,6 +746,15 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
         )
+
+
+def _emptied_by_opening(target: StoreLike) -> Path | None:
+    """Return a zip file that holds something, and that zarr empties before anybody can ask what; None for all else."""
+    whole = None if isinstance(target, str | Path) else _store(target)
+    if not isinstance(whole, zarr.storage.ZipStore) or whole._is_open or getattr(whole, "_zmode", None) != "w":
+        return None
+    path = Path(whole.path or "")
+    return path if path.is_file() and path.stat().st_size else None
 
 
 def _in_the_way(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool:
@@ -1003,14 +1024,14 @@ def _emptied(target: StoreLike, storage_options: Mapping[str, Any] | None) -> za
 def _an_object(group: zarr.Group, names: Iterable[str], path: str = "") -> str | None:
     """Return the path of one of the objects under some names in a group, or below it at a path; None if there is none.
 
-    Of several, it is a document that makes an array or a group.
+    What has something below it is none, though file systems with folders say that it exists.
     """
-    for name in sorted(names, key=lambda name: (name not in FIRST_DELETED, name)):
+    for name in sorted(names, key=lambda name: (name not in ALL_DOCUMENTS, name)):
         place = f"{path}/{name}".strip("/")
-        if _is_there(group, place):
-            return place
-        if (below := _an_object(group, names_in(group, place), place)) is not None:
-            return below
+        below = [] if name in ALL_DOCUMENTS else [other for other in names_in(group, place) if "/" not in other]
+        found = _an_object(group, below, place) if below else place
+        if found is not None and (below or _is_there(group, found)):
+            return found
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -176,15 +176,25 @@ def without_axes(multiscale: Multiscale, names: Collection[str]) -> tuple[System
             continue
         transforms |= {index: one for index, (one, _) in found.items()}
         missing = next(iter(lost), ())
-        others.append(replace(other, axes=tuple(axis for n, axis in enumerate(other.axes) if n not in missing)))
-    left = {other.name for other in others}
+        left = tuple(axis for n, axis in enumerate(other.axes) if n not in missing)
+        if not left or (missing and _wrong_axes(left)):
+            continue
+        others.append(replace(other, axes=left))
+    kept_names = {other.name for other in others}
     cropped = replace(
         systems,
         others=tuple(others),
         transforms=tuple(transforms[index] for index in sorted(transforms)),
-        before=sum(other.name in left for other in systems.others[: systems.before]),
+        before=sum(other.name in kept_names for other in systems.others[: systems.before]),
     )
-    return cropped, tuple(other.name for other in systems.others if other.name not in left)
+    return cropped, tuple(other.name for other in systems.others if other.name not in kept_names)
+
+
+def _wrong_axes(axes: Sequence[Axis]) -> bool:
+    """Whether axes are none that a coordinate system may have, as one of space alone."""
+    notes = Notes()
+    read_axes({"axes": [dump_axis(axis) for axis in axes]}, "", notes, rules=checks.SYSTEM_AXIS_RULES)
+    return any(finding.severity == "error" for finding in notes.findings)
 
 
 def _leads_to(transform: Given, name: str) -> bool:
@@ -268,9 +278,6 @@ def _check_ends(transform: Given, dataset: Given, system: Given, where: str, not
             told = f"the {kind} is {found!r}, and not {wanted!r}"
             cure = "that of the dataset counts" if key == "input" else "all levels lie in one system"
             (notes.error if key == "input" else notes.stop)("0.6b", f"{where}.{key}.{kind}", told, cure)
-        elif key == "output" and end != system:
-            told = f"{found!r} has other keys here than at the first level"
-            notes.error("0.6b", f"{where}.{key}", told, "all levels lie in one system: say the same of it at each")
 
 
 def _placing(raw: Given, count: int, where: str, notes: Notes) -> Placing | None:
@@ -326,7 +333,9 @@ def _dump_place(level: Level, multiscale: Multiscale) -> list[dict[str, Any]]:
     said = _said(level, multiscale)
     system = multiscale.systems.name if multiscale.systems is not None else INTRINSIC
     names = {"input": level.path, "output": system}
-    ends = {key: {named: names[key], **said.get(key, {})} for key, named in ENDS.items()}
+    # all levels lead to one system, of which the same is said at each
+    others = {"input": said.get("input", {}), "output": _said(multiscale.levels[0], multiscale).get("output", {})}
+    ends = {key: {named: names[key], **others[key]} for key, named in ENDS.items()}
     if said and _placing(said, len(dims), "", Notes()) == placing:
         return [{**said, **ends}]
     return [{**_moved(said, _stated(placing, sequence="transformations" in said)), **ends}]
@@ -357,11 +366,14 @@ def _moved(said: Given, stated: dict[str, Any]) -> dict[str, Any]:
 
 
 def unknown_keys(multiscale: Multiscale) -> tuple[str, ...]:
-    """Return the keys, of the system of the levels and of what leads there, for which only 0.6 has a place."""
+    """Return the keys, of the system of the levels and of what leads there, for which only 0.6 has a place.
+
+    Names are not among them: many writers name every transformation, by what it leads from and to.
+    """
     found = dict.fromkeys(multiscale.systems.extra if multiscale.systems is not None else ())
     for said in (_said(level, multiscale) for level in multiscale.levels):
         parts = [said, *said.get("transformations", ()), *(said.get(key, {}) for key in ENDS)]
-        found |= dict.fromkeys(key for part in parts for key in _beside(part, *STATED, *ENDS))
+        found |= dict.fromkeys(key for part in parts for key in _beside(part, *STATED, *ENDS, "name"))
     return tuple(found)
 
 
