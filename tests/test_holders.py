@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 import xomezarr
 from xomezarr.errors import OtherImagesWarning
@@ -52,8 +53,30 @@ def test_an_image_that_no_list_names_is_told_of_the_call_that_lists_it(stores: P
 
 
 def test_an_image_of_a_collection_is_told_that_it_is_no_series(stores: Path) -> None:
-    with pytest.warns(OtherImagesWarning, match=r"lies in a collection of images.*write_collection\(\{…, 'b': da\}"):
-        picture(9).omezarr.to_zarr(stores / "many.zarr/b", levels=1)
+    with pytest.warns(OtherImagesWarning, match="lies in a collection of images.* will not find it") as caught:
+        picture(9).omezarr.plan(stores / "many.zarr/b")
+    exec(str(caught[0].message).rpartition("so that they do: ")[2], {"da": picture(9), "xomezarr": xomezarr})
+    tree = xomezarr.open_collection(stores / "many.zarr")
+    assert {name: int(tree[name].omezarr.level(0).max()) for name in tree.children} == {"a": 4, "b": 9}
+
+
+@pytest.mark.parametrize("place", ["plate.zarr/overview.ome.zarr", "plate.zarr/A/2", "labelled.zarr/labels/a/b"])
+def test_where_no_list_can_name_an_image_another_place_is_named(stores: Path, place: str) -> None:
+    with pytest.warns(OtherImagesWarning, match="will not find it; write it beside that$"):
+        picture(9).omezarr.plan(stores / place)
+
+
+def test_labels_of_what_is_no_image_are_nobodys(tmp_path: Path) -> None:
+    """Such as the folders of SpatialData."""
+    zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2).create_group("labels")
+    picture(9).omezarr.to_zarr(tmp_path / "a.zarr/labels/b", levels=1)
+    picture(9).omezarr.to_zarr(tmp_path / "a.zarr/labels/c", levels=1)
+
+
+def test_each_image_among_labels_that_are_not_listed_is_told_of_it(stores: Path) -> None:
+    for name in ("a", "b"):
+        with pytest.warns(OtherImagesWarning, match=f"to_labels.*'{name}'"):
+            picture(9).omezarr.to_zarr(stores / "bare.zarr/labels" / name, levels=1)
 
 
 @pytest.mark.parametrize(

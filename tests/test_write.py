@@ -11,15 +11,19 @@ from typing import Any
 
 import dask
 import dask.array
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 import zarr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+from fsspec.implementations.local import LocalFileSystem
 from numcodecs import JSON, LZMA, AsType, BitRound, Blosc, Delta, FixedScaleOffset, PackBits, Quantize, VLenUTF8, Zlib
 from xarray.backends.common import BackendArray
 from xarray.core import indexing
 from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
+from zarr.storage import FsspecStore
 
 import xomezarr
 from xomezarr import errors, tiling
@@ -413,6 +417,64 @@ def test_a_store_elsewhere_is_replaced_by_what_certainly_lies_in_another_place(t
         with pytest.raises(errors.OmeZarrError):
             image.omezarr.to_zarr(store, mode="w")
     xr.testing.assert_identical(image.load(), cells())
+
+
+class Cached:
+    """An array whose pixels are somewhere else than in an attribute that arrays in memory may have."""
+
+    def __init__(self, place: str) -> None:
+        self.array = np.zeros(cells().shape, cells().dtype)
+        self.place, self.shape, self.dtype, self.ndim = place, self.array.shape, self.array.dtype, self.array.ndim
+
+    def __getitem__(self, key: Any) -> Any:
+        return xr.open_dataarray(self.place, engine="omezarr").values[key]
+
+
+def test_one_place_by_several_names_is_not_replaced_while_it_is_read_from(tmp_path: Path) -> None:
+    url = f"memory://{tmp_path.name}/named/cells.zarr"
+    cells().omezarr.to_zarr(url, levels=1)
+    read = xr.open_dataarray(url, engine="omezarr")
+    memory = AsyncFileSystemWrapper(fsspec.filesystem("memory"))
+    slashes = FsspecStore(memory, path=f"/{tmp_path.name}/named/")
+    lazily = xr.DataArray(dask.array.from_array(Cached(url)), coords=read.coords, dims=read.dims)
+    cases: list[tuple[Any, Any]] = [
+        (read, zarr.storage.StorePath(slashes, "cells.zarr")),
+        (read, f"memory:///{tmp_path.name}/named/cells.zarr/"),
+        (read, FsspecStore(memory, path=f"/{tmp_path.name}/named/cells.zarr/")),
+        (lazily, url),
+    ]
+    # a folder, as another file system has it
+    cells().omezarr.to_zarr(tmp_path / "a.zarr", levels=1)
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "a.zarr")
+    local = AsyncFileSystemWrapper(LocalFileSystem())
+    stored = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr")
+    opened = xr.open_dataarray(FsspecStore(local, path=str(tmp_path / "link.zarr")), engine="omezarr")  # type: ignore
+    cases += [(image, FsspecStore(local, path=str(tmp_path / "a.zarr"))) for image in (stored, opened)]
+    for image, store in cases:
+        with pytest.raises(errors.StoreExistsError, match="may come from there"):
+            image.omezarr.to_zarr(store, mode="w")
+    for place in (url, tmp_path / "a.zarr"):
+        xr.testing.assert_identical(xr.open_dataarray(place, engine="omezarr"), cells())
+
+
+def test_a_store_in_a_file_system_with_folders_is_replaced(tmp_path: Path) -> None:
+    store = FsspecStore(AsyncFileSystemWrapper(LocalFileSystem(auto_mkdir=True)), path=str(tmp_path / "a.zarr"))
+    for value in (1, 2):
+        image = xr.full_like(cells(), value)
+        for version in ("0.5", "0.4"):
+            xomezarr.write_plate({("A", 1): [image]}, store, version=version, mode="w", levels=1)
+            assert (xomezarr.open_plate(store, check=True)["A/1/0"].omezarr.level(0) == value).all()
+
+
+def test_a_zip_file_that_zarr_would_empty_is_not_taken_for_a_free_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zarr.storage.ZipStore(path, mode="w") as store:
+        cells().omezarr.to_zarr(store, levels=1)
+    read = xr.open_dataarray(zarr.storage.ZipStore(path, mode="r"), engine="omezarr")  # type: ignore[arg-type]
+    before = path.read_bytes()
+    with pytest.raises(errors.StoreExistsError, match=r"a\.zip exists already"):
+        read.omezarr.to_zarr(zarr.storage.ZipStore(path, mode="w"))
+    assert path.read_bytes() == before
 
 
 def test_a_store_elsewhere_is_not_replaced_while_it_is_read_from() -> None:

@@ -591,7 +591,7 @@ def _open_plain_zarr(
         raise
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, "", node, dims, options)
-    if (holder := holders.told(node)) is not None:
+    if (holder := holders.called(node)) is not None:
         whole = holders.copying(node, path)
         raise NotOmeZarrError(
             f'"{path}" is {holder}, not an image; {"" if whole is None else f"copy all of it: {whole}; or "}'

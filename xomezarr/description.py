@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ import xarray as xr
 
 from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
 from xomezarr.collection import is_collection, open_collection
+from xomezarr.errors import UNREADABLE_MEMBER, OtherImagesWarning, warn
 from xomezarr.model import Channel
 from xomezarr.plan import readable_bytes
 from xomezarr.planning import group_attrs
@@ -41,6 +42,11 @@ def description_of(store: str) -> dict[str, Any]:
     return _image(store)
 
 
+def _below(store: str, path: str) -> str:
+    """Return a place below another one, as the user has named that."""
+    return f"{store.rstrip('/')}/{path}"
+
+
 def _image(store: str) -> dict[str, Any]:
     """Describe an image."""
     with xr.open_datatree(store, engine="omezarr") as tree:
@@ -64,19 +70,20 @@ def _plate(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "wells": fields,
         "field_count": plate.field_count,
         "acquisitions": acquisitions,
-        "first_image": _image(f"{store.rstrip('/')}/{path}"),
+        "first_image": _image(_below(store, path)),
     }
 
 
 def _well(store: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a well, and its first image."""
+    """Describe a well, and the first of its images that can be opened."""
     well = spec.parse_well(attrs)
+    images = _those_that_open(store, [field.path for field in well.fields])
     return {
         "kind": "well",
         "store": store,
         "version": spec.claimed(attrs) or spec.detect(attrs),
         "fields": [{"path": field.path, "acquisition": field.acquisition} for field in well.fields],
-        "first_image": _image(f"{store.rstrip('/')}/{well.fields[0].path}"),
+        "first_image": next((image for _, image in images), None),
     }
 
 
@@ -86,8 +93,17 @@ def _labels(store: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "list of labels",
         "store": store,
         "version": spec.claimed(attrs) or spec.detect(attrs),
-        "labels": {path: _image(f"{store.rstrip('/')}/{path}") for path in spec.parse_labels(attrs)},
+        "labels": dict(_those_that_open(store, spec.parse_labels(attrs))),
     }
+
+
+def _those_that_open(store: str, paths: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield descriptions of images below a group by their paths; of those that cannot be opened a warning tells."""
+    for path in paths:
+        try:
+            yield path, _image(_below(store, path))
+        except UNREADABLE_MEMBER as error:
+            warn(f"{path!r} of {store!r} cannot be opened, and is left out: {error}", OtherImagesWarning)
 
 
 def _collection(store: str, tree: xr.DataTree) -> dict[str, Any]:
@@ -97,7 +113,7 @@ def _collection(store: str, tree: xr.DataTree) -> dict[str, Any]:
         for node in tree.subtree
         if spec.is_image(group_attrs(node)) and "labels" not in node.path.split("/")
     }
-    told = {path: described(f"{store.rstrip('/')}/{path}", node) for path, node in images.items()}
+    told = {path: described(_below(store, path), node) for path, node in images.items()}
     attrs = group_attrs(tree)
     return {
         "kind": "collection",
@@ -142,7 +158,7 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in image.axes],
         "levels": levels,
         "channels": [_channel(channel) for channel in image.channels],
-        "labels": {name: described(f"{store.rstrip('/')}/labels/{name}", node) for name, node in image.labels.items()},
+        "labels": {name: described(_below(store, f"labels/{name}"), node) for name, node in image.labels.items()},
     } | of_labels
 
 
@@ -191,9 +207,8 @@ def _well_text(description: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"{description['store']}: well of {count}, OME-Zarr {description['version']}",
-            _table(head, rows),
-            "the first image:",
-            _image_text(description["first_image"]),
+            *([_table(head, rows)] if rows else []),
+            *(["the first image:", _image_text(image)] if (image := description["first_image"]) else []),
         ]
     )
 

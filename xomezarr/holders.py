@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xomezarr import direct, spec
+from xomezarr.checks import ALPHANUMERIC
 from xomezarr.errors import UNREADABLE_MEMBER, OtherImagesWarning, warn
 from xomezarr.lazy import zarr
-from xomezarr.store import StoreArgument, find_member, resolve
+from xomezarr.store import StoreArgument, find_member, labels_of, listed_labels, resolve
 
-__all__ = ["copying", "first_image", "told", "warn_of_unlisted"]
+__all__ = ["called", "copying", "first_image", "warn_of_unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,14 @@ class _Holder:
     listed
         Paths of what it holds, as it says itself; None where it need not say.
     joining
-        The call that writes an image into it and lists it, given the path of the group and the image's below it.
+        The call that writes an image into it and lists it, given the path of the group and the image's below it; None
+        where it can hold nothing of that path.
     """
 
     called: str
     example: str
     listed: Callable[[zarr.Group], Sequence[str] | None]
-    joining: Callable[[Path, str], str]
+    joining: Callable[[Path, str], str | None]
 
 
 def _series(group: zarr.Group) -> Sequence[str] | None:
@@ -42,21 +44,30 @@ def _series(group: zarr.Group) -> Sequence[str] | None:
     return None if listing is None else spec.parse_series(listing.attrs.asdict())
 
 
-def _into_plate(plate: Path, path: str) -> str:
-    row, column, field, *_ = [*path.split("/"), "…", "…"]
+def _into_plate(plate: Path, path: str) -> str | None:
+    names = path.split("/")
+    if len(names) != 3 or not all(map(ALPHANUMERIC.fullmatch, names)):
+        return None
+    row, column, field = names
     return f"da.omezarr.to_plate({str(plate)!r}, row={row!r}, column={column!r}, field={field!r})"
 
 
-def _into_well(well: Path, path: str) -> str:
+def _into_well(well: Path, path: str) -> str | None:
     return _into_plate(well.parent.parent, f"{well.parent.name}/{well.name}/{path}")
 
 
-def _into_labels(labels: Path, path: str) -> str:
-    return f"da.omezarr.to_labels({str(labels.parent)!r}, {path!r})"
+def _into_labels(labels: Path, path: str) -> str | None:
+    return None if "/" in path else f"da.omezarr.to_labels({str(labels.parent)!r}, {path!r})"
 
 
-def _into_collection(collection: Path, path: str) -> str:
-    return f"xomezarr.write_collection({{…, {path!r}: da}}, …)"
+def _into_collection(collection: Path, path: str) -> str | None:
+    if "/" in path:
+        return None
+    store = str(collection)
+    return (
+        f"tree = xomezarr.open_collection({store!r}); tree[{path!r}] = da.omezarr.pyramid(); "
+        f'tree.omezarr.to_zarr({store!r}, mode="w")'
+    )
 
 
 _HOLDERS: Mapping[str, _Holder] = {
@@ -81,7 +92,7 @@ def _kind(group: zarr.Group) -> str | None:
     return None if "multiscales" in found else next((kind for kind in _HOLDERS if kind in found), None)
 
 
-def told(group: zarr.Group) -> str | None:
+def called(group: zarr.Group) -> str | None:
     """Return what a group is that holds images and is none itself: ``"a plate"``; None for any other."""
     kind = _kind(group)
     return None if kind is None else _HOLDERS[kind].called
@@ -117,24 +128,26 @@ def warn_of_unlisted(store: StoreArgument) -> None:
     if not isinstance(target, Path):
         return
     for folder in target.parents:
-        if not folder.exists():  # such as that of a row that is to come
+        if not folder.exists() or folder.name == "labels":  # a row that is to come, or what the group above tells of
             continue
         if (group := direct.opened_group(folder)) is None:
             return
         path = target.relative_to(folder).as_posix()
         kind = _kind(group)
         listed: Sequence[str] | None = None
-        if kind is None and path.startswith("labels/"):  # which an image has none of so far
-            kind, listed, folder, path = "labels", (), folder / "labels", path.removeprefix("labels/")
-        elif kind is None:
-            continue
-        else:
-            with suppress(*UNREADABLE_MEMBER):
+        with suppress(*UNREADABLE_MEMBER):
+            if path.startswith("labels/") and spec.is_image(group.attrs.asdict()):
+                kind, folder, path = "labels", folder / "labels", path.removeprefix("labels/")
+                listed = () if (labels := labels_of(group)) is None else listed_labels(labels)
+            elif kind is not None:
                 listed = _HOLDERS[kind].listed(group)
+        if kind is None:
+            continue
         if listed is not None and not any(f"{path}/".startswith(f"{place}/") for place in listed):
+            call = _HOLDERS[kind].joining(folder, path)
             warn(
                 f'"{target}" lies in {_HOLDERS[kind].called}, "{folder}", which does not list it: its readers will not '
-                f"find it; write it so that they do: {_HOLDERS[kind].joining(folder, path)}",
+                f"find it; {'write it beside that' if call is None else f'write it so that they do: {call}'}",
                 OtherImagesWarning,
             )
         return

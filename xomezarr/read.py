@@ -36,7 +36,7 @@ from xomezarr.errors import (
 )
 from xomezarr.extents import place
 from xomezarr.grid import Grid
-from xomezarr.holders import first_image, told
+from xomezarr.holders import called, first_image
 from xomezarr.labels import LABELED
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image
@@ -338,7 +338,7 @@ def open_image(group: zarr.Group) -> Image:
     try:
         spec.parse(attrs)
     except NotOmeZarrError as error:
-        below = "" if told(group) is None else f", such as that at {first_image(group)!r} below it"
+        below = "" if called(group) is None else f", such as that at {first_image(group)!r} below it"
         raise NotOmeZarrError(f"{where}: {error}{below}") from None
     raise AssertionError
 

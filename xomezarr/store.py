@@ -1028,7 +1028,9 @@ def _an_object(group: zarr.Group, names: Iterable[str], path: str = "") -> str |
     """
     for name in sorted(names, key=lambda name: (name not in ALL_DOCUMENTS, name)):
         place = f"{path}/{name}".strip("/")
-        below = [] if name in ALL_DOCUMENTS else [other for other in names_in(group, place) if "/" not in other]
+        below: list[str] = []
+        with suppress(OSError):  # it is an object, where there are folders
+            below = [] if name in ALL_DOCUMENTS else [other for other in names_in(group, place) if "/" not in other]
         found = _an_object(group, below, place) if below else place
         if found is not None and (below or _is_there(group, found)):
             return found

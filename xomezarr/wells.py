@@ -210,15 +210,18 @@ def _is_added(da: xr.DataArray, name: str) -> bool:
 
 
 def run_of(variables: Mapping[Hashable, xr.Variable], listed: Field | None) -> int | None:
-    """Return the run that the coordinate `acquisition` of an image names; None if it is something of the image's own.
+    """Return the run of an image: that which its coordinate `acquisition` names, else that which its well lists.
 
-    It is so where the well that lists the image names no run: else opening the plate has given it the run.
+    The coordinate is something of the image's own where the well lists the image and names no run: else opening the
+    plate has given it the run.
     """
     coord = variables.get("acquisition")
+    known = None if listed is None else listed.acquisition
     if coord is None or coord.ndim or coord.dtype.kind not in "iu":
-        return None
-    is_run = listed is None or listed.acquisition is not None or bool(coord.encoding.get(ADDED))
-    return int(coord.values.item()) if is_run else None
+        return known
+    is_run = listed is None or known is not None or bool(coord.encoding.get(ADDED))
+    value = int(coord.values.item())
+    return value if is_run and value >= 0 else known
 
 
 def without_own_run(da: xr.DataArray, listed: Field | None) -> xr.DataArray:
