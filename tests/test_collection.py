@@ -1496,3 +1496,37 @@ def test_images_that_only_the_ome_xml_has_are_told_when_it_is_written_anew(tmp_p
     (store / "OME/.zattrs").unlink(missing_ok=True)
     with pytest.warns(CollectionWarning, match="is left out: 2 more Images;"):
         open_collection(store).omezarr.to_zarr(tmp_path / "b.zarr")
+
+
+def test_what_ome_xml_says_of_an_image_goes_where_the_image_goes(tmp_path: Path) -> None:
+    flat = cells().isel(t=0, z=0, drop=True)
+    write_collection({"a": flat, "b": flat, "c": flat}, tmp_path / "a.zarr", levels=1)
+    place = tmp_path / "a.zarr/OME/METADATA.ome.xml"
+    text = place.read_text()
+    for name in "abc":
+        text = text.replace(f'Name="{name}"', f'Name="scan {name}"')
+    place.write_text(text.replace("<Pixels ", '<Pixels PhysicalSizeZ="2" ', 1))
+
+    def names(store: Path) -> dict[str, str | None]:
+        listed = zarr.open_group(store / "OME").attrs.get("series")
+        images = ome_types.from_xml((store / "OME/METADATA.ome.xml").read_text()).images
+        return dict(zip(listed, [one.name for one in images], strict=True))
+
+    def swapped() -> xr.DataTree:
+        tree = open_collection(tmp_path / "a.zarr")
+        tree["a"], tree["c"] = tree["c"].copy(), tree["a"].copy()
+        return tree
+
+    swapped().omezarr.to_zarr(tmp_path / "swapped.zarr")
+    assert names(tmp_path / "swapped.zarr") == {"a": "scan c", "b": "scan b", "c": "scan a"}
+    tree = open_collection(tmp_path / "a.zarr")
+    tree["z"] = tree["a"].copy()
+    del tree["a"]
+    tree.omezarr.to_zarr(tmp_path / "renamed.zarr")
+    assert names(tmp_path / "renamed.zarr") == {"b": "scan b", "c": "scan c", "z": "scan a"}
+    # another image in its place is another
+    tree = open_collection(tmp_path / "a.zarr")
+    tree["a"] = flat.isel(x=slice(4, None)).omezarr.pyramid(levels=1)
+    tree.omezarr.to_zarr(tmp_path / "replaced.zarr")
+    assert names(tmp_path / "replaced.zarr") == {"a": "a", "b": "scan b", "c": "scan c"}
+    assert "PhysicalSizeZ" not in (tmp_path / "replaced.zarr/OME/METADATA.ome.xml").read_text()

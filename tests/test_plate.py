@@ -3094,3 +3094,14 @@ def test_scalar_coordinates_that_nobody_has_read_are_told(tmp_path: Path) -> Non
     xomezarr.open_plate(store).omezarr.to_zarr(tmp_path / "copy.zarr")
     copy = xomezarr.open_plate(tmp_path / "copy.zarr", check=True)
     assert [copy[f"A/{n}/0"]["0"].stage.item() for n in (1, 2, 3)] == [1.5, 3, 4.5]
+
+
+@pytest.mark.parametrize("own", [1.0, "one", -1])
+def test_stacking_and_writing_know_the_same_run(tmp_path: Path, own: Any) -> None:
+    """That which the well lists, where the coordinate names none."""
+    first = {0: image(0).assign_coords(acquisition=1), 1: image(1).assign_coords(acquisition=2)}
+    xomezarr.write_plate({("A", 1): first}, tmp_path / "plate.zarr", levels=1)
+    tree = xomezarr.open_plate(tmp_path / "plate.zarr", check=True)
+    changed: Any = tree.map_over_datasets(lambda ds: ds.assign_coords(acquisition=own) if ds.data_vars else ds)
+    assert changed.omezarr.stack().acquisition.values.tolist() == [1, 2]
+    assert changed.omezarr.stack(acquisition=2).field.values.tolist() == [1]

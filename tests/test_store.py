@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import s3fs
 import xarray as xr
 import zarr
-from zarr.storage import LocalStore, MemoryStore, StorePath
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore
 
 import xomezarr
 from xomezarr import direct, stage
@@ -27,7 +28,7 @@ from xomezarr.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from xomezarr.store import default_name, exists, is_local, open_group, open_member, publish, resolve
+from xomezarr.store import apart, default_name, exists, is_local, open_group, open_member, publish, resolve
 
 
 def image(value: int = 0) -> xr.DataArray:
@@ -560,3 +561,22 @@ def test_c8_a_store_in_which_nothing_may_be_deleted_stays_as_it_was(version: str
     with pytest.raises(PermissionError):
         image(2).omezarr.to_zarr(store, version=version, mode="w", levels=1)
     assert {key: value.to_bytes() for key, value in store._store_dict.items()} == before
+
+
+def test_two_file_systems_may_be_two_ways_to_one_place() -> None:
+    """Nobody is asked: what is not certain is no."""
+
+    def placed(path: str, **options: Any) -> FsspecStore:
+        return FsspecStore(s3fs.S3FileSystem(asynchronous=True, **options), path=path)
+
+    here = StorePath(placed("bucket/a.zarr", anon=True), "0")
+    assert apart(placed("bucket/b.zarr", anon=True), here)
+    assert not apart(placed("bucket/b.zarr", endpoint_url="http://127.0.0.1:9"), here)
+    assert not apart(placed("bucket", anon=True), here)
+    assert not apart(placed("bucket/a.zarr/0/", anon=True), here)
+    assert not apart(placed("bucket/b.zarr", anon=True), None)
+    local = StorePath(LocalStore("/tmp/a.zarr", read_only=True), "0")
+    assert apart("s3://bucket/a.zarr", local)
+    assert apart(MemoryStore(), local)
+    for unknown in ("local:///tmp/a.zarr", "simplecache::s3://bucket/a.zarr", WrapperStore(MemoryStore())):
+        assert not apart(unknown, local)

@@ -598,9 +598,10 @@ def _writer_of(dt: xr.DataTree) -> Callable[..., Any] | None:
     else:
         told = "is neither an image nor a plate nor a collection"
         alone = f"one image: tree[{paths[0]!r}].omezarr.to_zarr(…)"
-    raise LevelError(
-        f"the tree {told}, and holds {held}; write the whole that it is of, tree.root.omezarr.to_zarr(…), or {alone}"
-    )
+    whole = "write the whole that it is of, tree.root.omezarr.to_zarr(…)"
+    if dt.parent is None:  # calls that make all nodes anew, as match() and prune(), forget what these say
+        whole = "take it from what was opened by calls that keep what its nodes say, tree.filter(…) or del tree[…]"
+    raise LevelError(f"the tree {told}, and holds {held}; {whole}, or {alone}")
 
 
 @xr.register_datatree_accessor("omezarr")

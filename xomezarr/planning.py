@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,7 +45,17 @@ from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, rea
 from xomezarr.pyramid import Factors, Pyramid, design, lazy_data, plan_levels
 from xomezarr.resources import Resources
 from xomezarr.source import check_assumed, origins
-from xomezarr.store import StoreArgument, apart, below, check_free, default_name, exists, is_local, warn_of_others
+from xomezarr.store import (
+    StoreArgument,
+    apart,
+    below,
+    check_free,
+    default_name,
+    exists,
+    is_local,
+    overlap,
+    warn_of_others,
+)
 from xomezarr.tiling import Pass
 from xomezarr.units import same_unit
 
@@ -490,7 +501,7 @@ def _plan_tree(
     found_axes = _axes(described[0], first)
     with collecting(faults):
         _check_systems(found_axes, first, target.version)
-        _warn_of_arrays(first)
+        _warn_of_arrays(first, tree.encoding.get("source"), target)
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
@@ -1057,15 +1068,29 @@ def _check_systems(axes: Sequence[Axis], known: Multiscale | None, version: str)
         )
 
 
-def _warn_of_arrays(known: Multiscale | None) -> None:
-    """Say which arrays of transformations are not written with the image."""
-    if known is not None and (paths := spec.stored_paths(known)):
-        warn(
-            f"numbers of what leads to the coordinate systems of the image {known.name!r} lie in arrays at "
-            f"{told(list(map(repr, paths)))}, which are not copied; put them at the same paths of the new one, such as "
-            f"zarr.create_array(store, name={paths[0]!r}, data=zarr.open_array(old, path={paths[0]!r})[...])",
-            OmeZarrWarning,
-        )
+def _warn_of_arrays(known: Multiscale | None, source: Any, target: Target) -> None:
+    """Say which arrays of transformations are not written with the image.
+
+    Raises
+    ------
+    StoreExistsError
+        If they lie in the store that is replaced.
+    """
+    if known is None or not (paths := spec.stored_paths(known)):
+        return
+    named = f" {known.name!r}" if known.name else ""
+    told_of = (
+        f"numbers of what leads to the coordinate systems of the image{named} lie in arrays at "
+        f"{told(list(map(repr, paths)))}, which are not copied"
+    )
+    named_by_path = isinstance(source, str | os.PathLike) and isinstance(target.store, str | os.PathLike)
+    if target.mode == "w" and named_by_path and overlap(source, target.store):
+        raise StoreExistsError(f"{told_of}, and would go with the store that is replaced; write to another path")
+    warn(
+        f"{told_of}; put them at the same paths of the new one, such as "
+        f"zarr.create_array(store, name={paths[0]!r}, data=zarr.open_array(old, path={paths[0]!r})[...])",
+        OmeZarrWarning,
+    )
 
 
 def _known_keys(axes: Sequence[Axis], known: Multiscale | None) -> tuple[Axis, ...]:

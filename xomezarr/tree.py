@@ -442,9 +442,9 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict
     if left_out:
         slices = ", ".join(f"{dim}=slice({number}, {number + 1})" for dim, number in taken.items())
         warn(
-            f"what leads to the coordinate systems {told(list(map(repr, left_out)))} of the image {multiscale.name!r} "
-            f"cannot do without {told(list(map(repr, taken)))}, and they are left out of what is cropped; keep the "
-            f"dimension to keep them: isel({slices})",
+            f"what leads to the coordinate systems {told(list(map(repr, left_out)))} of the image"
+            f"{f' {multiscale.name!r}' if multiscale.name else ''} cannot do without {told(list(map(repr, taken)))}, "
+            f"and they are left out of what is cropped; keep the dimension to keep them: isel({slices})",
             OmeZarrWarning,
         )
     levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))

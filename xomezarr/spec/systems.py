@@ -172,13 +172,11 @@ def without_axes(multiscale: Multiscale, names: Collection[str]) -> tuple[System
         made = {index: _without(transforms.pop(index), gone, len(multiscale.axes), count) for index in leading}
         found = {index: one for index, one in made.items() if one is not None}
         lost = {axes for _, axes in found.values()}
-        if len(found) < len(made) or len(lost) > 1:
-            continue
-        transforms |= {index: one for index, (one, _) in found.items()}
         missing = next(iter(lost), ())
         left = tuple(axis for n, axis in enumerate(other.axes) if n not in missing)
-        if not left or (missing and _wrong_axes(left)):
+        if len(found) < len(made) or len(lost) > 1 or (missing and _are_wrong(left)):
             continue
+        transforms |= {index: one for index, (one, _) in found.items()}
         others.append(replace(other, axes=left))
     kept_names = {other.name for other in others}
     cropped = replace(
@@ -190,8 +188,8 @@ def without_axes(multiscale: Multiscale, names: Collection[str]) -> tuple[System
     return cropped, tuple(other.name for other in systems.others if other.name not in kept_names)
 
 
-def _wrong_axes(axes: Sequence[Axis]) -> bool:
-    """Whether axes are none that a coordinate system may have, as one of space alone."""
+def _are_wrong(axes: Sequence[Axis]) -> bool:
+    """Whether no coordinate system may have these axes, such as one of space alone."""
     notes = Notes()
     read_axes({"axes": [dump_axis(axis) for axis in axes]}, "", notes, rules=checks.SYSTEM_AXIS_RULES)
     return any(finding.severity == "error" for finding in notes.findings)
