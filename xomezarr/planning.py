@@ -265,7 +265,16 @@ def plan_labels(
         if image is None:
             sidecar.check(labels.image)
         else:
-            coarser = _not_derived(frame.coarser, made.dimensions, grids[1:], sampled=frame.sampled)
+            coarser = [
+                # where the labels lie elsewhere than the image by its metadata, their own say it
+                {name: held for name, held in level.items() if own[name] == of_image[name]}
+                for level, own, of_image in zip(
+                    _not_derived(frame.coarser, made.dimensions, grids[1:], sampled=frame.sampled),
+                    grids[1:],
+                    frame.grids[1:],
+                    strict=False,
+                )
+            ]
             attributes, arrays = sidecar.dump(da, made.dimensions, image, coarser)
             if (kept := dtypes_of(labels.properties)) is not None:
                 attributes[sidecar.PROPERTIES] = kept
