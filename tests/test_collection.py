@@ -1524,7 +1524,12 @@ def test_what_ome_xml_says_of_an_image_goes_where_the_image_goes(tmp_path: Path)
     del tree["a"]
     tree.omezarr.to_zarr(tmp_path / "renamed.zarr")
     assert names(tmp_path / "renamed.zarr") == {"b": "scan b", "c": "scan c", "z": "scan a"}
-    # another image in its place is another
+    # an image of another collection in its place is another
+    write_collection({"a": flat + 1}, tmp_path / "other.zarr", levels=1)
+    tree = open_collection(tmp_path / "a.zarr")
+    tree["a"] = open_collection(tmp_path / "other.zarr")["a"].copy()
+    tree.omezarr.to_zarr(tmp_path / "mixed.zarr")
+    assert names(tmp_path / "mixed.zarr") == {"a": "a", "b": "scan b", "c": "scan c"}
     tree = open_collection(tmp_path / "a.zarr")
     tree["a"] = flat.isel(x=slice(4, None)).omezarr.pyramid(levels=1)
     tree.omezarr.to_zarr(tmp_path / "replaced.zarr")

@@ -437,3 +437,20 @@ def test_levels_that_another_tool_has_moved_lie_where_it_says(tmp_path: Path) ->
     with pytest.warns(errors.MetadataChangedWarning, match="the number of levels is 2, and was 3"):
         again = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
     assert len(again.omezarr.levels) == 2
+
+
+@pytest.mark.parametrize(
+    "broken", [None, 3, "abc", [None], [{"x": {}}], [{"q": {"size": 1, "dtype": "<f8", "values": [1]}}]]
+)
+def test_what_is_kept_of_levels_and_broken_costs_nothing_but_itself(tmp_path: Path, broken: Any) -> None:
+    da = xr.DataArray(np.zeros((4, 1200), "uint8"), dims=("y", "x"), name="cells", attrs={"gain": 2})
+    whole: Any = da.omezarr.assign_grid(scale={"y": 1, "x": 0.107}).omezarr.pyramid(levels=3)
+    whole.omezarr.isel(x=slice(404, None)).omezarr.to_zarr(tmp_path / "a.zarr")
+    group = zarr.open_group(tmp_path / "a.zarr")
+    kept: Any = group.attrs["xomezarr"]
+    kept["levels"] = broken
+    group.attrs["xomezarr"] = kept
+    with pytest.warns(errors.MetadataChangedWarning, match="levels"):
+        tree: Any = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+    assert tree.omezarr.level(0).attrs["gain"] == 2
+    np.testing.assert_allclose(tree.omezarr.level(1).x, whole.omezarr.isel(x=slice(404, None)).omezarr.level(1).x)

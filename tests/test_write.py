@@ -430,6 +430,16 @@ class Cached:
         return xr.open_dataarray(self.place, engine="omezarr").values[key]
 
 
+class Placed(Cached):
+    """An array whose `origin` is something else than where it is read from."""
+
+    origin = "memory://another"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        del self.array
+
+
 def test_one_place_by_several_names_is_not_replaced_while_it_is_read_from(tmp_path: Path) -> None:
     url = f"memory://{tmp_path.name}/named/cells.zarr"
     cells().omezarr.to_zarr(url, levels=1)
@@ -442,6 +452,7 @@ def test_one_place_by_several_names_is_not_replaced_while_it_is_read_from(tmp_pa
         (read, f"memory:///{tmp_path.name}/named/cells.zarr/"),
         (read, FsspecStore(memory, path=f"/{tmp_path.name}/named/cells.zarr/")),
         (lazily, url),
+        (xr.DataArray(dask.array.from_array(Placed(url)), coords=read.coords, dims=read.dims), url),
     ]
     # a folder, as another file system has it
     cells().omezarr.to_zarr(tmp_path / "a.zarr", levels=1)
@@ -471,10 +482,21 @@ def test_a_zip_file_that_zarr_would_empty_is_not_taken_for_a_free_place(tmp_path
     with zarr.storage.ZipStore(path, mode="w") as store:
         cells().omezarr.to_zarr(store, levels=1)
     read = xr.open_dataarray(zarr.storage.ZipStore(path, mode="r"), engine="omezarr")  # type: ignore[arg-type]
-    before = path.read_bytes()
-    with pytest.raises(errors.StoreExistsError, match=r"a\.zip exists already"):
-        read.omezarr.to_zarr(zarr.storage.ZipStore(path, mode="w"))
-    assert path.read_bytes() == before
+    before, told = path.read_bytes(), r"a\.zip exists already, .* empties it"
+    calls: list[Any] = [
+        lambda store: read.omezarr.to_zarr(store),
+        lambda store: read.omezarr.to_zarr(store, mode="w"),
+        lambda store: cells().omezarr.to_zarr(store, mode="w", version="9"),
+        lambda store: read.omezarr.to_plate(store, row="A", column=1),
+        lambda store: (read > 0).omezarr.to_labels(store, "bright"),
+        lambda store: xomezarr.write_collection({"0": read}, store, mode="w"),
+        lambda store: xomezarr.validate(store),
+        lambda store: xr.open_dataarray(store, engine="omezarr"),
+    ]
+    for call in calls:
+        with pytest.raises(errors.StoreExistsError, match=told):
+            call(zarr.storage.ZipStore(path, mode="w"))
+        assert path.read_bytes() == before
 
 
 def test_a_store_elsewhere_is_not_replaced_while_it_is_read_from() -> None:

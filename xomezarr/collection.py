@@ -232,7 +232,7 @@ def _write(
     described
         What the store that they were read from says of them; None where they were not read from a collection.
     from_
-        Where images were in that store, by their paths; None where nothing says.
+        Where images were in that store, as `_origins` tells.
     target, options, progress, compute
         As in `plan_members` and `write_members`.
     """
@@ -359,12 +359,16 @@ def _described(tree: xr.DataTree) -> Described | None:
 
 
 def _origins(tree: xr.DataTree, paths: Iterable[str], described: Described | None) -> dict[str, str | None]:
-    """Return where images were in the collection that `described` tells of, by their paths; None where nothing says."""
+    """Return where images were in the collection that `described` tells of, by their paths.
+
+    None where nothing says, and an empty path for those of another collection.
+    """
     found: dict[str, str | None] = {}
     for path in paths:
         node = node_at(tree, path)
-        places = {place for one, place in _marks(node) if one == described} if node is not None else set()
-        found[path] = places.pop() if len(places) == 1 else None
+        marks = set() if node is None else _marks(node)
+        places = {place if one == described else "" for one, place in marks}
+        found[path] = next(iter(places)) if len(places) == 1 else None
     return found
 
 

@@ -471,7 +471,12 @@ def _decode(
     if written["channels"] != _digest(image.channels) or extra_changed:
         changes.append("the channels are others")
         coords |= _channels(image, sizes, coords)
-    coarser = tuple(_decode_coarser(attribute, axes, image, read_array, faults)) if "levels" in attribute else ()
+    coarser: tuple[dict[str, xr.Variable], ...] = ()
+    if "levels" in attribute:
+        try:
+            coarser = tuple(_decode_coarser(attribute, axes, image, read_array, faults))
+        except Exception as error:  # all lie where their grids say
+            faults.append(f"levels: {_told(error)}")
     dims = tuple(axes.renamed.get(dim, dim) for dim in attribute["dims"])
     if sorted(dims) != sorted(sizes):
         dims = image.multiscale.dims

@@ -113,7 +113,9 @@ def origins(da: xr.DataArray) -> tuple[Any, ...]:
     found = getattr(data, _HELD[type(data)]) if type(data) in _HELD else data
     if isinstance(found, np.ndarray):
         return () if type(data) in _HELD else (None,)
-    return (found.store_path if isinstance(found, zarr.Array) else getattr(found, "origin", None),)
+    if isinstance(found, zarr.Array):
+        return (found.store_path,)
+    return (getattr(found, "origin", None) if type(found).__module__.startswith("xomezarr.") else None,)
 
 
 def _is_known(data: Any) -> bool:

@@ -117,6 +117,8 @@ def resolve(store: StoreArgument) -> StoreLike:
     ------
     OmeZarrError
         If `store` is no path, URL or store.
+    StoreExistsError
+        If it is a zip file that would be empty once it is opened.
     """
     if isinstance(store, str) and store.startswith("file:"):
         from urllib.parse import urlsplit
@@ -139,6 +141,7 @@ def resolve(store: StoreArgument) -> StoreLike:
     if type(whole) is zarr.storage.LocalStore and not whole.read_only:
         return Path(whole.root, inside).absolute()  # a folder, however it is named
     if isinstance(store, zarr.abc.store.Store | zarr.storage.StorePath):
+        _check_not_emptied(whole)
         return store
     if type(store).__module__.partition(".")[0] == "obstore":
         return zarr.storage.ObjectStore(store)
@@ -146,6 +149,17 @@ def resolve(store: StoreArgument) -> StoreLike:
         f"a store of type {type(store).__name__} is not known; "
         "give a path, a URL, or a store of zarr or obstore, such as zarr.storage.MemoryStore()"
     )
+
+
+def _check_not_emptied(store: Any) -> None:
+    """Refuse a zip file that holds something, and that zarr empties when anybody asks what."""
+    if isinstance(store, zarr.storage.ZipStore) and getattr(store, "_zmode", None) == "w" and not store._is_open:
+        path = Path(store.path or "")
+        if path.is_file() and path.stat().st_size:
+            raise StoreExistsError(
+                f'{path} exists already, and ZipStore(…, mode="w") empties it when it is opened, before anything else '
+                'is looked at; delete it first, give another path, or open it for reading: ZipStore(…, mode="r")'
+            )
 
 
 def below(store: StoreArgument, path: str) -> StoreArgument:
@@ -699,11 +713,6 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     _check_options(target, storage_options)
     if getattr(_store(target) if not isinstance(target, str | Path) else None, "read_only", False):
         raise StoreExistsError(f"{_shown(store)} is opened for reading only; open it for writing, or give another path")
-    if mode == "w-" and (emptied := _emptied_by_opening(target)) is not None:
-        raise StoreExistsError(
-            f'{emptied} exists already, and its ZipStore(mode="w") empties it when it is opened; give another path, or '
-            'mode="w" to replace it, if it is not what is read'
-        )
     if isinstance(target, Path):
         blocking = next((parent for parent in target.parents if parent.exists()), None)
         if blocking is not None and not blocking.is_dir():
@@ -746,15 +755,6 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         raise StoreExistsError(
             f"{_shown(store)} holds something that is not a Zarr store, and is not replaced; give another path"
         )
-
-
-def _emptied_by_opening(target: StoreLike) -> Path | None:
-    """Return a zip file that holds something, and that zarr empties before anybody can ask what; None for all else."""
-    whole = None if isinstance(target, str | Path) else _store(target)
-    if not isinstance(whole, zarr.storage.ZipStore) or whole._is_open or getattr(whole, "_zmode", None) != "w":
-        return None
-    path = Path(whole.path or "")
-    return path if path.is_file() and path.stat().st_size else None
 
 
 def _in_the_way(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool:
