@@ -454,3 +454,20 @@ def test_what_is_kept_of_levels_and_broken_costs_nothing_but_itself(tmp_path: Pa
         tree: Any = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
     assert tree.omezarr.level(0).attrs["gain"] == 2
     np.testing.assert_allclose(tree.omezarr.level(1).x, whole.omezarr.isel(x=slice(404, None)).omezarr.level(1).x)
+
+
+def test_crops_of_an_irregular_image_are_written_down_to_one_pixel(tmp_path: Path) -> None:
+    """Whatever its attribute `scale` says, which is not the spacing."""
+    places = np.cumsum(np.random.default_rng(0).random(16) + 0.1)
+    da: Any = xr.DataArray(np.arange(256, dtype="uint8").reshape(16, 16), dims=("y", "x"))
+    da = da.omezarr.assign_grid(scale={"y": 0.5}, units="um").assign_coords(
+        x=("x", places, {"scale": 0.5, "units": "um"})
+    )
+    da.omezarr.to_zarr(tmp_path / "a.zarr", levels=4, irregular="keep")
+    whole: Any = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr")
+    for start in range(0, 16, 3):
+        for stop in range(start + 1, 17, 2):
+            cut = whole.omezarr.isel(x=slice(start, stop))
+            written = cut.omezarr.to_zarr(tmp_path / "b.zarr", mode="w", irregular="keep")
+            for one, other in zip(cut.omezarr.levels, written.omezarr.levels, strict=True):
+                np.testing.assert_array_equal(one.x.values, other.x.values)

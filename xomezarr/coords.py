@@ -519,7 +519,8 @@ def _describe_coarser_one(
             if _reproduces(level0, grid, variable, sampled=sampled):
                 return Dimension(axis, grid, kind, variable, regular=level0.regular)
     if size == 1:
-        remembered = variable.attrs.get("scale")
+        # of an irregular coordinate the attribute is the user's own
+        remembered = variable.attrs.get("scale") if level0.regular else None
         # one pixel that says nothing covers what level 0 does
         scale = level0.grid.scale * level0.grid.size if remembered is None else _remembered_scale(variable, dim)
         return Dimension(axis, Grid(scale, float(values[0]), 1), kind, variable)
