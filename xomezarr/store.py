@@ -94,9 +94,6 @@ ZIP = ".zip"
 DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr.json",)}
 """Where the metadata of a group lie, by Zarr format; those that make it a group go last where they are deleted."""
 
-FIRST_DELETED = (".zarray", ".zgroup", "zarr.json")
-"""Documents of arrays and groups that lie in a group, of which one is deleted before all else."""
-
 ALL_DOCUMENTS = frozenset(name for names in DOCUMENTS.values() for name in names)
 """Where the metadata of a group lie, of whichever format."""
 

@@ -52,12 +52,13 @@ def _with_ends(transform: Given) -> Given:
     return {**transform, **ends}
 
 
-def _intrinsic(raw: Given) -> Given:
-    """Return the end that names the system which the levels lie in: that to which the first of them leads."""
+def _intrinsic(raw: Given) -> str | None:
+    """Return the name of the system that the levels lie in: that to which the first of them leads."""
     for _, dataset in _objects(raw.get("datasets")):
         for _, transform in _objects(dataset.get(PLACE)):
-            return _end(transform, "output")
-    return {}
+            name = _end(transform, "output").get("name")
+            return name if isinstance(name, str) else None
+    return None
 
 
 def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None, Systems | None]:
@@ -78,8 +79,8 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
             notes.stop("0.6a", f"{place}[{index}].name", f"there are two systems {name!r}", "give one another name")
     if len(found) < len(read):
         return None, None
-    wanted = _intrinsic(raw).get("name")
-    if not isinstance(wanted, str):  # what is wrong with the datasets is noted there
+    wanted = _intrinsic(raw)
+    if wanted is None:  # what is wrong with the datasets is noted there
         return found[0].axes, None
     if wanted not in names:
         told = f"there is no coordinate system {wanted!r}, to which the datasets lead"
@@ -262,15 +263,14 @@ def _beside(raw: Given, *keys: str) -> dict[str, Any]:
     return {key: value for key, value in raw.items() if key not in keys}
 
 
-def _check_ends(transform: Given, dataset: Given, system: Given, where: str, notes: Notes) -> None:
-    """`system` is the end of the first level, which is the same for all."""
-    for key, wanted in (("input", dataset.get("path")), ("output", system.get("name"))):
+def _check_ends(transform: Given, dataset: Given, system: str | None, where: str, notes: Notes) -> None:
+    for key, wanted in (("input", dataset.get("path")), ("output", system)):
         end, kind = transform.get(key), ENDS[key]
         found = end.get(kind) if isinstance(end, Mapping) else None
         if not isinstance(found, str):
             told = f"it is {kind_of(end)}" if key in transform else "it is missing"
             told = f"it has no {kind}" if isinstance(end, Mapping) else told
-            note = notes.error if key == "input" or isinstance(wanted, str) else notes.stop
+            note = notes.stop if key == "output" and system is None else notes.error
             note("0.6b", f"{where}.{key}", told, f'give the {kind}: {{"{kind}": …}}')
         elif found != wanted:
             told = f"the {kind} is {found!r}, and not {wanted!r}"
