@@ -988,6 +988,13 @@ ROWS = (
     Row("97", "warning 1", "image", lambda t: t.array("1", (2, 2, 3, 4, 1))),
     Row("98", "error 1", "image", lambda t: t.remove("1"), EVERY, mend=drop(*LEVEL)),
     Row("99", "error multiscales[1]", "image", put("multiscales", 1, "cells"), EVERY, mend=drop("multiscales", 1)),
+    Row(
+        "101",
+        "warning multiscales[0].axes[4].orientation",
+        "image",
+        axis(4, orientation={"type": "anatomical", "value": "up"}),
+        mend=axis(4, orientation={"type": "anatomical", "value": "left-to-right"}),
+    ),
     # -- what came, or went, with a version
     Row("0.3a", "error multiscales[0].axes[1]", "image", put(*M0, "axes", 1, "p"), ("0.3",)),
     Row("0.3a", "warning multiscales[0].axes", "image", put(*M0, "axes", ["y", "x"]), ("0.1", "0.2")),
