@@ -47,8 +47,9 @@ def level(
 
 
 def placed(pixels: Any, names: Sequence[str], transforms: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Return one level whose grid is told by the transforms of its metadata, by type."""
-    grid = {kind: dict(zip(names, transforms[kind], strict=True)) for kind in ("scale", "translation")}
+    """Return one level whose grid is told by the transforms of its metadata, by type; no translation is one of zero."""
+    given = {"translation": [0.0] * len(names), **transforms}
+    grid = {kind: dict(zip(names, given[kind], strict=True)) for kind in ("scale", "translation")}
     return level(pixels, grid["scale"], grid["translation"])
 
 
@@ -127,9 +128,9 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def run(library: str, **readers: Callable[[str], dict[str, Any]]) -> None:
+def run(library: str, version: str | None = None, **readers: Callable[[str], dict[str, Any]]) -> None:
     """Read each store named on the command line with the reader for what it is, and print what it told."""
-    version = importlib.metadata.version(library)
+    version = version or importlib.metadata.version(library)
     for argument in sys.argv[1:]:
         what, _, store = argument.partition("=")
         if what not in readers:
