@@ -19,6 +19,7 @@ def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     names: dict[str, object] = {"da": xr.DataArray(np.ones((64, 64), "uint8"), dims=("y", "x"), name="cells")}
     for block in blocks:
         exec(block, names)
-    xr.testing.assert_identical(xr.open_dataarray("embryo.ome.zarr", engine="omezarr"), names["da"])
+    for store in ("embryo.ome.zarr", "embryo.ozx"):
+        xr.testing.assert_identical(xr.open_dataarray(store, engine="omezarr"), names["da"])
     made = sorted(path.name for path in tmp_path.iterdir())
-    assert made == ["cells.ome.zarr", "embryo.ome.zarr", "screen.ome.zarr"]
+    assert made == ["cells.ome.zarr", "embryo.ome.zarr", "embryo.ozx", "screen.ome.zarr"]

@@ -21,6 +21,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, Wrappe
 import xomezarr
 from xomezarr import direct, stage
 from xomezarr.errors import (
+    ArchiveError,
     MultipleErrors,
     NotOmeZarrError,
     OmeZarrError,
@@ -154,13 +155,12 @@ def test_c7_a_path_of_a_zip_file_becomes_no_folder(tmp_path: Path, name: str, mo
     assert cure is not None
     with zarr.storage.ZipStore(cure[1], mode="w") as store:
         one.omezarr.to_zarr(store)
-    with pytest.raises(NotOmeZarrError, match=r"is a file and no folder; .*ZipStore\('.*', mode='r'\)$"):
-        read(cure[1])
+    assert (read(cure[1]) == 1).all()
     with zarr.storage.ZipStore(cure[1], mode="r") as store:
         assert (read(store) == 1).all()
     # a file that is there stays
     before = Path(cure[1]).read_bytes()
-    with pytest.raises(StoreExistsError):
+    with pytest.raises((StoreExistsError, ArchiveError)):
         one.omezarr.to_zarr(tmp_path / name, mode=mode)
     assert Path(cure[1]).read_bytes() == before
 

@@ -228,7 +228,7 @@ class OmeZarrArrayAccessor:
         levels: int | None = None,
         boundary: Boundary = "pad",
         skipna: bool | None = None,
-        version: str = "0.4",
+        version: str | None = None,
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
         shards: Shards = None,
@@ -251,7 +251,8 @@ class OmeZarrArrayAccessor:
         Parameters
         ----------
         store
-            A path, a URL that fsspec knows, or a store of zarr or obstore. Zip files are stores of zarr, and no paths:
+            A path, a URL that fsspec knows, or a store of zarr or obstore. A path that ends in ``.ozx`` is a single
+            file, which is made on this machine. Other zip files are stores of zarr, and no paths:
             ``zarr.storage.ZipStore("cells.ome.zarr.zip", mode="w")``, to be closed when all is written.
         method
             How coarser levels are made: ``"local_mean"`` (default; exact means of level 0, rounded once),
@@ -268,7 +269,7 @@ class OmeZarrArrayAccessor:
         skipna
             Whether NaN is left out; left out, it is. An error where the method always does otherwise.
         version
-            ``"0.4"`` (Zarr v2), ``"0.5"`` or ``"0.6"`` (Zarr v3).
+            ``"0.4"`` (Zarr v2), ``"0.5"`` or ``"0.6"`` (Zarr v3). Left out, ``"0.4"``; ``"0.5"`` for a single file.
         mode
             ``"w-"``: an error if the store exists; ``"w"``: replace it.
         chunks
@@ -276,7 +277,8 @@ class OmeZarrArrayAccessor:
             out, 1 to 4 MiB decoded.
         shards
             For Zarr v3: ``"auto"`` for files of about 32 MiB that hold several chunks each, or pixels as for
-            `chunks`, multiples of these. Left out, each chunk is a file.
+            `chunks`, multiples of these. Left out, each chunk is a file; a single file, whose entries are read one and
+            all to open it, has ``"auto"``, and where it is to have none the shape of the chunks.
         compressors
             As `zarr.create_array` takes them; left out, Blosc with zstd, measured on real images. None for none. Codecs
             with losses are refused: what is read is what was written. Round the pixels themselves instead.

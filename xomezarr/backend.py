@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from xomezarr.archive import leads_into
 from xomezarr.collection import check_single, is_collection, open_collection
 from xomezarr.errors import NotOmeZarrError
 from xomezarr.plate import open_plate
@@ -49,7 +50,8 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
             remote = "://" in text and not text.startswith("file:")
             if remote and not text.rstrip("/").endswith(SUFFIXES):
                 return False
-            if not remote and "://" not in text and not Path(text).expanduser().is_dir():
+            local = None if remote or "://" in text else Path(text).expanduser()
+            if local is not None and not local.is_dir() and leads_into(local.absolute()) is None:
                 return False
         try:
             attrs = open_group(filename_or_obj).attrs.asdict()

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xomezarr.archive import file_of
 from xomezarr.direct import answers_at_once
 from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
@@ -53,6 +54,8 @@ def reachable_elsewhere(store: Any) -> bool:
         return type(system).__name__ != "MemoryFileSystem"
     if isinstance(store, zarr.storage.ObjectStore):
         return type(store.store).__name__ != "MemoryStore"
+    if (file := file_of(store)) is not None:
+        return reachable_elsewhere(file)
     return isinstance(store, zarr.storage.WrapperStore) and reachable_elsewhere(getattr(store, "_store", None))
 
 

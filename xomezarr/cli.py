@@ -151,7 +151,7 @@ def convert(
     method: str | None = None,
     levels: Annotated[int | None, _count("levels")] = None,
     factors: str | None = None,
-    version: Literal["0.4", "0.5", "0.6"] = "0.4",
+    version: Literal["0.4", "0.5", "0.6"] | None = None,
     overwrite: bool = False,
     chunks: str | None = None,
     name: str | None = None,
@@ -210,7 +210,8 @@ def convert(
     series
         Index of the image in a TIFF that holds several.
     shards
-        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks.
+        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks. Left out, auto for
+        a single file.
     max_memory
         Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
     workers
@@ -307,7 +308,8 @@ def scale(
     overwrite
         Replace what is at DST.
     version
-        Version of OME-Zarr. Left out, that of the image, else 0.4; in place, the one of the array's Zarr format.
+        Version of OME-Zarr. Left out, that of the image, else 0.4 (0.5 for a single file, .ozx); in place, the one of
+        the array's Zarr format.
     chunks
         By dimension, y=256,x=256, or one number for each: 1,256,256.
     boundary
@@ -319,7 +321,8 @@ def scale(
     units
         Unit of all pixel sizes, um, or by dimension: z=um,t=s.
     shards
-        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks.
+        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks. Left out, auto for
+        a single file.
     max_memory
         Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
     workers
@@ -382,7 +385,7 @@ def plate(
     method: str | None = None,
     levels: Annotated[int | None, _count("levels")] = None,
     factors: str | None = None,
-    version: Literal["0.4", "0.5", "0.6"] = "0.4",
+    version: Literal["0.4", "0.5", "0.6"] | None = None,
     chunks: str | None = None,
     boundary: Literal["pad", "trim"] = "pad",
     scale: str | None = None,
@@ -419,7 +422,7 @@ def plate(
     factors
         Step from level to level: 2, or z=1,y=2,x=2.
     version
-        Version of OME-Zarr.
+        Version of OME-Zarr. Left out, 0.4; 0.5 for a single file, which ends in .ozx.
     chunks
         By dimension, y=256,x=256, or one number for each: 1,256,256.
     boundary
@@ -433,7 +436,8 @@ def plate(
     channels
         Channel names, in the order of those in the files' names: "DAPI,GFP".
     shards
-        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks.
+        From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks. Left out, auto for
+        a single file.
     max_memory
         Memory that the work may take, such as 2GiB; left out, a quarter of the machine's.
     workers

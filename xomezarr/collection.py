@@ -200,7 +200,7 @@ def write_collection_tree(
         `write_collection`; or if nothing tells any more what the store said beside the images.
     """
     faults: list[OmeZarrError] = []
-    options = {**options, "mode": mode, "version": version or written_version(tree)}
+    options = {**options, "mode": mode, "version": written_version(tree, store, version)}
     target, options = _asked(faults, store, "to_zarr", options)
     described = _described(tree)
     extra = spec.others(written_attrs(tree), "bioformats2raw.layout")

@@ -22,9 +22,11 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import holders, omexml, source, spec
+from xomezarr.archive import leads_into, opened
 from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
+    ArchiveError,
     AxisError,
     LabelError,
     LabelWarning,
@@ -184,6 +186,8 @@ def open_source(
     if "://" in location and not location.startswith("file:"):
         return _open_zarr(location, dims, storage_options, labels=labels)
     local = Path(str(resolve(location)))  # absolute: copies may be read by processes that stand elsewhere
+    if leads_into(local) is not None:
+        return _open_zarr(str(local), dims, storage_options, labels=labels)
     if not local.exists():
         raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
     if local.is_dir():
@@ -570,6 +574,8 @@ def _open_zarr(
     options = None if storage_options is None else dict(storage_options)
     try:
         tree = open_tree(path, storage_options=options, cache=True, labels=labels, finest=True)
+    except ArchiveError:
+        raise
     except (NotOmeZarrError, StoreNotFoundError) as error:
         return Opened(_open_plain_zarr(path, dims, options, error))
     return Opened(levels(tree)[0], tree).renamed(dims, path)
@@ -580,7 +586,8 @@ def _open_plain_zarr(
 ) -> xr.DataArray:
     """Open what is in Zarr and no OME-Zarr image, as `no_image` says."""
     try:
-        node = zarr.open(path, mode="r", storage_options=options)
+        store, of_store = _zarr_store(path, options)
+        node = zarr.open(store, mode="r", storage_options=of_store)
     except (FileNotFoundError, zarr.errors.BaseZarrError) as error:
         check_array(path)
         raise StoreNotFoundError(
@@ -628,7 +635,14 @@ def _open_zarr_array(
 def _open_zarr_pixels(
     path: str, name: str, options: dict[str, Any] | None
 ) -> tuple[zarr.Array[Any], Callable[[], None]]:
-    return zarr.open_array(path, path=name, mode="r", storage_options=options), _nothing_to_close
+    store, of_store = _zarr_store(path, options)
+    return zarr.open_array(store, path=name, mode="r", storage_options=of_store), _nothing_to_close
+
+
+def _zarr_store(path: str, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
+    """Return what zarr opens a path or URL by, one in a zip file too, and the options that it takes with that."""
+    target = resolve(path)
+    return (path, options) if leads_into(target) is None else (opened(target, options), None)
 
 
 def _zarr_dimensions(array: zarr.Array[Any]) -> tuple[str, ...] | None:
@@ -644,7 +658,10 @@ def _open_xarray(
     consolidated = group.metadata.consolidated_metadata is not None
     # xarray takes the fill value of Zarr v2 for missing data, and 0 is what other writers put there
     decode = not any(map(_zero_is_only_fill, arrays.values()))
-    dataset = xr.open_zarr(path, chunks=None, consolidated=consolidated, mask_and_scale=decode, storage_options=options)
+    store, of_store = _zarr_store(path, options)
+    dataset = xr.open_zarr(
+        store, chunks=None, consolidated=consolidated, mask_and_scale=decode, storage_options=of_store
+    )
     names = sorted(map(str, dataset.data_vars))
     if len(names) != 1:
         raise OmeZarrError(

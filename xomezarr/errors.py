@@ -13,6 +13,7 @@ __all__ = [
     "UNREADABLE",
     "UNREADABLE_ARRAY",
     "UNREADABLE_MEMBER",
+    "ArchiveError",
     "AttributeEncodingError",
     "AxisError",
     "ChannelError",
@@ -166,6 +167,10 @@ class MetadataError(OmeZarrError):
 
 class NotOmeZarrError(OmeZarrError):
     """The store holds no OME-Zarr image."""
+
+
+class ArchiveError(NotOmeZarrError):
+    """A zip file that is damaged or holds no OME-Zarr, or what cannot be done to a single file."""
 
 
 class PatternError(OmeZarrError):

@@ -36,6 +36,7 @@ from xomezarr.read import open_tree
 from xomezarr.store import (
     StoreArgument,
     below,
+    check_changeable,
     erase,
     find_member,
     label_names,
@@ -164,6 +165,7 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     """
     if not isinstance(name, str) or not leads_below(name):
         check_label_name(name)
+    check_changeable(image_store)
     target = resolve(image_store)
     group = open_group(image_store, storage_options=storage_options)
     spec.check_written(spec.detect(group.attrs.asdict()) or spec.VERSIONS[0], store=image_store)

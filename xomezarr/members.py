@@ -19,7 +19,15 @@ from xomezarr.lazy import zarr
 from xomezarr.likeness import is_unopened_elsewhere, opened
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.planning import Target, group_attrs, known_options, plan_as_it_stands, plan_image, stored_metadata
+from xomezarr.planning import (
+    Target,
+    chosen_version,
+    group_attrs,
+    known_options,
+    plan_as_it_stands,
+    plan_image,
+    stored_metadata,
+)
 from xomezarr.plate import node_at
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
@@ -240,9 +248,9 @@ def check_nothing_else(
         nodes += [(path, child) for path, child in below if path not in of_images][::-1]
 
 
-def written_version(tree: xr.DataTree) -> str:
-    """Return the version that a tree is written in if nobody asks for one: that which it was read from, or the next."""
-    return spec.written_as(spec.readable(group_attrs(tree)))
+def written_version(tree: xr.DataTree, store: StoreArgument, asked: str | None) -> str:
+    """Return the version that a tree is written in: the one asked for, else that which it was read from or the next."""
+    return chosen_version(store, asked, spec.readable(group_attrs(tree)))
 
 
 def asked_of_each(

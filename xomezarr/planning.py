@@ -31,6 +31,7 @@ from xomezarr.errors import (
     OmeZarrWarning,
     ResourceError,
     StoreExistsError,
+    VersionError,
     collecting,
     raise_all,
     told,
@@ -53,6 +54,7 @@ from xomezarr.store import (
     default_name,
     exists,
     is_local,
+    is_single_file,
     overlap,
     warn_of_others,
 )
@@ -63,6 +65,7 @@ __all__ = [
     "VERSION",
     "Target",
     "beside",
+    "chosen_version",
     "group_attrs",
     "known_options",
     "plan",
@@ -88,7 +91,7 @@ def plan(
     levels: int | None = None,
     boundary: Boundary = "pad",
     skipna: bool | None = None,
-    version: str = "0.4",
+    version: str | None = None,
     mode: str = "w-",
     chunks: Mapping[str, int] | Sequence[int] | None = None,
     shards: Shards = None,
@@ -400,7 +403,7 @@ def plan_tree(
     labels
         By name: the trees of its labels, and their levels.
     store, version, chunks, axes, name, irregular
-        As in `to_zarr`; `version` left out is the one that the tree was read from, else 0.4.
+        As in `to_zarr`; `version` left out is the one that the tree was read from, as `chosen_version` says.
     **asked
         Those of `Target.asked`.
 
@@ -410,7 +413,7 @@ def plan_tree(
     pixels : Pixels
     """
     known = stored_metadata(tree)
-    version = version or spec.written_as(known.version if known else None)
+    version = chosen_version(store, version, known.version if known else None)
     faults: list[OmeZarrError] = []
     target = Target.asked(faults, store, version=version, replaced=labels or (), **asked)
     options: dict[str, Any] = {"chunks": chunks, "axes": axes, "irregular": irregular}
@@ -570,7 +573,7 @@ class Target:
         faults: list[OmeZarrError],
         store: StoreArgument,
         *,
-        version: str = "0.4",
+        version: str | None = None,
         mode: str = "w-",
         shards: Shards = None,
         compressors: Any = COMPRESSORS,
@@ -589,8 +592,12 @@ class Target:
         is told: labels have none.
         """
         resources, empty = Resources(), True
+        version = chosen_version(store, version)
         with collecting(faults):
             spec.check_written(version)
+            check_single_file(store, version)
+            if shards is None and is_single_file(store):
+                shards = "auto"
         with collecting(faults):
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w" and replaced is not None:
@@ -826,6 +833,45 @@ def _free(prefix: str, count: int, taken: Collection[str]) -> list[str]:
         [f"{prefix}{number}" for number in range(first, first + count)] for first in itertools.count(0 if prefix else 1)
     )
     return next(paths for paths in numbers if not set(paths) & set(taken))
+
+
+def chosen_version(store: StoreArgument, asked: str | None, known: str | None = None) -> str:
+    """Return the version that a store is written in.
+
+    Parameters
+    ----------
+    store
+        Where it is written: a single file has a version of Zarr v3.
+    asked
+        The version that the user asks for, which counts.
+    known
+        The version that it was read from.
+
+    Examples
+    --------
+    >>> chosen_version("cells.ome.zarr", None), chosen_version("cells.ozx", None), chosen_version("cells.ozx", "0.6")
+    ('0.4', '0.5', '0.6')
+    """
+    if asked is not None:
+        return asked
+    version = spec.written_as(known)
+    return spec.of_format(3)[0] if is_single_file(store) and spec.zarr_format(version) != 3 else version
+
+
+def check_single_file(store: StoreArgument, version: str) -> None:
+    """Make sure that a single file has a version of Zarr v3.
+
+    Raises
+    ------
+    VersionError
+        If it has another.
+    """
+    if is_single_file(store) and spec.zarr_format(version) != 3:
+        able = spec.of_format(3)
+        raise VersionError(
+            f"{store} is a single file, which holds Zarr v3, and OME-Zarr {version} is v2; "
+            f"give version={able[0]!r}, or leave it out"
+        )
 
 
 def rendering(da: xr.DataArray, known: Image | None) -> tuple[Channel, ...]:

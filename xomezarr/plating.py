@@ -204,7 +204,7 @@ def write_plate_tree(
         If wells get other paths, as theirs are not the names of their rows and columns; and as `likeness.opened` does.
     """
     faults: list[OmeZarrError] = []
-    options = {**options, "mode": mode, "version": version or written_version(tree)}
+    options = {**options, "mode": mode, "version": written_version(tree, store, version)}
     target, options = _asked(faults, store, "to_zarr", options)
     plate, paths = relocated(spec.parse_plate(written_attrs(tree)))
     there, said = images(tree), dict[str, Well]()

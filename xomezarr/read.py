@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 from xomezarr import omexml, sidecar, spec
+from xomezarr.archive import file_of
 from xomezarr.checks import leads_below
 from xomezarr.completion import Complete, completing
 from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
@@ -510,7 +512,8 @@ def _check_names(image: Image) -> None:
 
 def is_remote(store: Any) -> bool:
     """Whether requests take longer than to read what they bring: neither on this machine's disks nor in memory."""
-    return not isinstance(store, zarr.storage.LocalStore | zarr.storage.MemoryStore)
+    is_local = isinstance(store, zarr.storage.LocalStore | zarr.storage.MemoryStore)
+    return not is_local and not isinstance(file_of(store), Path)
 
 
 @contextmanager
@@ -527,7 +530,7 @@ def _open_arrays(group: zarr.Group, image: Image, indices: Iterable[int]) -> dic
     opening: dict[int, Callable[[], zarr.Array[Any]]] = {
         index: partial(_open_array, group, image, index) for index in indices
     }
-    with asked_at_once(opening.values(), remote=not isinstance(group.store, zarr.storage.LocalStore)) as answers:
+    with asked_at_once(opening.values(), remote=is_remote(group.store)) as answers:
         for index, opened in zip(opening, answers, strict=True):
             with collecting(faults):
                 arrays[index] = opened()

@@ -17,6 +17,7 @@ import xarray as xr
 
 from xomezarr import sidecar, spec
 from xomezarr.alignment import MEETS_WITHIN, steps_between
+from xomezarr.archive import leads_into, opened
 from xomezarr.checks import leads_below
 from xomezarr.convert import open_image
 from xomezarr.coords import Irregular, assign_grid
@@ -47,13 +48,14 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, Shards, final_image, group_attributes
-from xomezarr.planning import beside, plan_array, plan_label_image
+from xomezarr.planning import beside, chosen_version, plan_array, plan_label_image
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
     address,
     check_array,
+    check_changeable,
     check_complete,
     default_name,
     label_names,
@@ -289,7 +291,7 @@ def plan_scaling(
     assert dst is not None
     _warn_of_labels(source)
     _warn_of_systems(source)
-    version = version or spec.written_as(source.known.version if source.known is not None else None)
+    version = chosen_version(dst, version, source.known.version if source.known is not None else None)
     options |= {"version": version, "mode": mode}
     label = source.known.label if source.known is not None else None
     if label is not None and method is not None and get_method(method).keeps_values:
@@ -344,6 +346,7 @@ def _check_max_layer(max_layer: int) -> None:
 def _check_places(src: str | os.PathLike[str], dst: str | os.PathLike[str] | None, *, in_place: bool) -> None:
     """Refuse to write where that would destroy what is being read."""
     if in_place:
+        check_changeable(src)
         if dst is not None and not f"{address(src)}/".startswith(f"{address(dst)}/"):
             raise _elsewhere(os.fspath(dst))
         return
@@ -386,13 +389,14 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
     """
     place = os.fspath(src)
     target = resolve(place)
-    if isinstance(target, Path) and target.is_file():
+    inside = leads_into(target)
+    if isinstance(target, Path) and target.is_file() and inside is None:
         raise OmeZarrError(
             f"{place!r} is a file, and no Zarr array or OME-Zarr image; make an image of it: "
             f"xomezarr convert {shlex.quote(place)} image.ome.zarr"
         )
     try:
-        node = zarr.open(target, mode="r")
+        node = zarr.open(opened(target), mode="r")
     except (OSError, ValueError, TypeError, KeyError, ImportError):
         check_array(place)
         # which says what is at that place, or that nothing is

@@ -10,6 +10,7 @@ Beside a store NAME there may be hidden folders, which TOKEN says the writer of:
 Where the system exchanges two names in one step, NAME is always there. Elsewhere it becomes TOKEN's ``.old``, then
 TOKEN's ``.new`` becomes NAME. While NAME is missing, both are there, and only then: the writer, or whoever opens or
 writes NAME first if the writer was killed, does the second rename. NAME may be a store, or labels or a field in one.
+Where NAME is a single file, so are these, but for the ``.partial`` folder that it is packed from.
 
 In a folder whose metadata several processes change there may be ``.xomezarr.lock``, and where the file system has no
 locks ``.xomezarr.lock.held``, in which a file is called after the TOKEN of who holds it, and
@@ -177,7 +178,11 @@ type MayGo = Callable[[Path], bool]
 
 
 def remove(old: Path) -> None:
-    """Delete a folder that has been put aside; what cannot be deleted is swept by who comes next."""
+    """Delete a folder or file that has been put aside; what cannot be deleted is swept by who comes next."""
+    if old.is_file():
+        with suppress(OSError):
+            old.unlink()
+        return
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -265,7 +270,7 @@ def discard(target: Path) -> None:
         return
     old = beside(target, "old")
     target.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
 
 
 def is_lock(name: str) -> bool:
@@ -494,7 +499,7 @@ def sweep(target: Path) -> None:
     for path in _siblings(target, "old", "new", "partial"):
         # while the store is missing, what its killed writer has left may be all that there is of it
         if _writer(path) == "ended" and (target.exists() or not path.with_suffix(".new").exists()):
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
 
 
 def unfinished(target: Path) -> str:
@@ -517,13 +522,32 @@ def beside(target: Path, purpose: str) -> Path:
 
 
 def _put(folder: Path, target: Path) -> bool:
-    """Rename a folder to where nothing is, or an empty folder; False if something is there."""
+    """Rename a folder or file to where nothing is, a folder to an empty one too; False if something is there."""
+    if folder.is_file():
+        return _put_file(folder, target)
     try:
         folder.rename(target)
     except OSError as error:
         if error.errno not in OCCUPIED:
             raise
         return False
+    return True
+
+
+def _put_file(file: Path, target: Path) -> bool:
+    """Rename a file to where nothing is: renaming alone would replace another file."""
+    try:
+        target.hardlink_to(file)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without a second name for a file
+        if os.path.lexists(target):
+            return False
+        file.rename(target)
+        return True
+    file.unlink()
     return True
 
 
@@ -555,7 +579,7 @@ def _put_in_two_renames(stage: Path, target: Path, may_go: MayGo) -> tuple[bool,
         if os.path.lexists(target):  # else both stay, and who opens the store next finishes
             with suppress(OSError):
                 new.rename(stage)
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
         raise
     if not done and may_go(target):  # else it may be all that there is
         remove(old)

@@ -1,4 +1,4 @@
-"""Open, find and publish Zarr groups: local, remote, in memory, zipped.
+"""Open, find and publish Zarr groups: local, remote, in memory, in a single file.
 
 A store is a path, a URL that fsspec knows, or a store object of zarr or obstore.
 """
@@ -11,15 +11,16 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from xomezarr import direct, spec
+from xomezarr import archive, direct, spec
 from xomezarr.direct import wait
 from xomezarr.errors import (
+    ArchiveError,
     IncompleteStoreError,
     MetadataError,
     MissingDependencyError,
@@ -48,6 +49,7 @@ __all__ = [
     "below",
     "building",
     "check_array",
+    "check_changeable",
     "check_complete",
     "check_free",
     "default_name",
@@ -59,6 +61,7 @@ __all__ = [
     "is_bare",
     "is_begun",
     "is_local",
+    "is_single_file",
     "label_names",
     "labels_of",
     "listed_labels",
@@ -82,7 +85,7 @@ __all__ = [
 type StoreArgument = Any
 """A path, a URL, or a store object of zarr or obstore."""
 
-SUFFIXES = (".ome.zarr", ".zarr")
+SUFFIXES = (".ome.zarr", ".zarr", archive.SUFFIX)
 """How the names of OME-Zarr stores end, the longest first."""
 
 REMOTE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"})
@@ -205,6 +208,8 @@ def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] 
     target, read = resolve(store), resolve(origin)
     if isinstance(read, zarr.storage.StorePath) and isinstance(read.store, zarr.storage.LocalStore):
         read = Path(read.store.root, read.path)
+    if isinstance(read, zarr.storage.StorePath) and (file := archive.file_of(read.store)) is not None:
+        read = file
     if isinstance(read, Path):
         return _holds_no_file(target)
     (one, path), (other, other_path) = _elsewhere(target, storage_options), _elsewhere(read, None)
@@ -336,6 +341,15 @@ def is_local(store: StoreArgument) -> bool:
     return isinstance(resolve(store), Path)
 
 
+def is_single_file(store: StoreArgument) -> bool:
+    """Whether the store is a single file, by its name: it is written whole, in Zarr v3."""
+    try:
+        found = archive.named(resolve(store))
+    except OmeZarrError:  # it is none that is known
+        return False
+    return found is not None and not found.path
+
+
 def default_name(store: StoreArgument) -> str:
     """Return the name that an image takes from its store: ``"cells"`` for ``…/cells.ome.zarr``; else ``"image"``."""
     if not isinstance(store, str | os.PathLike):
@@ -435,7 +449,7 @@ def open_group(
     _check_options(target, storage_options)
     try:
         return _open_recovered(target, storage_options, group)
-    except StoreNotFoundError:  # it says what could not be recovered
+    except (StoreNotFoundError, ArchiveError):  # it says what could not be recovered, or read
         raise
     except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
         raise NotOmeZarrError(
@@ -443,11 +457,10 @@ def open_group(
             'xarray.open_zarr or zarr.open_array reads it, and "xomezarr convert" makes an image of it'
         ) from None
     except (zarr.errors.GroupNotFoundError, FileNotFoundError):
-        if isinstance(target, Path) and target.is_file() and target.suffix.lower() == ZIP:
-            raise NotOmeZarrError(
-                f"{_shown(store)} is a file and no folder; open it, and give that: "
-                f"zarr.storage.ZipStore({str(target)!r}, mode='r')"
-            ) from None
+        if (inside := archive.leads_into(target)) is not None:
+            path = "/".join(filter(None, (inside.path, group)))
+            if (lacking := archive.lacking(replace(inside, path=path), storage_options)) is not None:
+                raise lacking from None
         if isinstance(target, Path) and (target / (group or "")).exists():
             raise NotOmeZarrError(
                 f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
@@ -495,12 +508,12 @@ def publish(
     mode: str,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Iterator[zarr.Group]:
-    """Create a group that becomes visible whole, or not at all where the place is a local folder.
+    """Create a group that becomes visible whole, or not at all where the place is a local folder or a single file.
 
-    A local store is built in a hidden folder beside its place and renamed when the block ends; if the block
-    fails, the folder is removed and what was there before is untouched. A link stays, and what it points to
-    is made or replaced. Elsewhere the group is made in place: the caller writes its metadata last. Until then
-    the group bears a mark, which `check_complete` knows.
+    A local store is built in a hidden folder beside its place and renamed when the block ends, or packed to a single
+    file that is; if the block fails, the folder is removed and what was there before is untouched. A link stays, and
+    what it points to is made or replaced. Elsewhere the group is made in place: the caller writes its metadata last.
+    Until then the group bears a mark, which `check_complete` knows.
 
     A process that is killed leaves the old store or the new one, whole, and at most a hidden folder (`stage` says
     which there are), which the next write of the store removes. If the kill leaves the name missing, because the
@@ -538,7 +551,8 @@ def building(
     check_free(store, mode=mode, storage_options=storage_options)
     target = resolve(store)
     if isinstance(target, Path):
-        with _building_in_a_folder(target.resolve(), zarr_format, mode) as made:
+        single = archive.named(target) is not None
+        with _building_in_a_folder(target.resolve(), zarr_format, mode, single=single) as made:
             yield made
         return
     try:
@@ -595,6 +609,8 @@ class _InAFolder:
         Where it is made.
     target, mode
         Where it is to be.
+    single
+        Whether it is to be a single file.
     placed
         Holds where what it has replaced is now, None if that was nothing, once it is in its place.
     """
@@ -603,12 +619,16 @@ class _InAFolder:
     folder: Path
     target: Path
     mode: str
+    single: bool = False
     placed: list[Path | None] = field(default_factory=list)
 
     def place(self) -> None:
         """Give it its name. Who changes what lists the images of the one that it replaces is waited for."""
         from xomezarr import stage
 
+        if self.single:
+            self._place_file()
+            return
         if self.target.is_dir() and not held_in(self.target):
             # which removes what a killed process has left of its lock, if nobody else does
             with suppress(FileNotFoundError), stage.locked(self.target):
@@ -622,6 +642,24 @@ class _InAFolder:
                 with suppress(FileNotFoundError, PermissionError):  # another replaces it too; it is another user's
                     lock.enter_context(stage.locked(self.target))
             self.placed.append(stage.replace(self.folder, self.target, _may_go))
+
+    def _place_file(self) -> None:
+        """Pack it, and give the file its name."""
+        from xomezarr import stage
+
+        file = stage.beside(self.target, "partial")
+        archive.pack(self.folder, file, left_out=stage.is_lock)
+        try:
+            if self.mode == "w-":
+                stage.create(file, self.target)
+                self.placed.append(None)
+            else:
+                self.placed.append(stage.replace(file, self.target, archive.is_whole))
+        except BaseException:
+            stage.remove(file)
+            raise
+        archive.sync_name(self.target.parent)
+        stage.remove(self.folder)
 
     def take_back(self) -> None:
         """Give what it has replaced its name again."""
@@ -641,7 +679,7 @@ class _InAFolder:
 
 
 @contextmanager
-def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator[Building]:
+def _building_in_a_folder(target: Path, zarr_format: int, mode: str, *, single: bool) -> Iterator[Building]:
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
     folder = stage.Stage(stage.beside(target, "partial"))
@@ -657,7 +695,7 @@ def _building_in_a_folder(target: Path, zarr_format: int, mode: str) -> Iterator
         group = direct.created_group(folder, zarr_format, _mark())
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
-        made = _InAFolder(group, folder.root, target, mode)
+        made = _InAFolder(group, folder.root, target, mode, single)
         yield made
     except BaseException as error:
         gone = not folder.root.exists() and not (made and made.placed)
@@ -710,6 +748,8 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         `mode` is ``"w"``; if it is inside an array.
     OmeZarrError
         If `mode` is neither; if a path is that of a zip file, and a folder would be made there.
+    ArchiveError
+        If it is in a single file, or is one that is not on this machine.
     """
     if mode not in ("w-", "w"):
         raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one')
@@ -717,6 +757,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     _check_options(target, storage_options)
     if getattr(_store(target) if not isinstance(target, str | Path) else None, "read_only", False):
         raise StoreExistsError(f"{_shown(store)} is opened for reading only; open it for writing, or give another path")
+    _check_not_inside(target)
     if isinstance(target, Path):
         blocking = next((parent for parent in target.parents if parent.exists()), None)
         if blocking is not None and not blocking.is_dir():
@@ -761,13 +802,54 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
         )
 
 
+def _check_not_inside(target: StoreLike) -> None:
+    """Refuse to write into a zip file, and a single file elsewhere than on this machine.
+
+    Raises
+    ------
+    ArchiveError
+        If that is what a place is.
+    """
+    inside = archive.named(target) or (archive.leads_into(target) if isinstance(target, Path) else None)
+    if inside is None:
+        return
+    if inside.path:
+        check_changeable(inside.file)
+    if isinstance(target, str):
+        raise ArchiveError(
+            f"{target!r} is a single file, and is made on this machine before it can be there; write it to a path, "
+            f'such as "cells{archive.SUFFIX}", and upload that: fsspec.filesystem(…).put("cells{archive.SUFFIX}", …)'
+        )
+
+
+def check_changeable(store: StoreArgument) -> None:
+    """Refuse to change a store in place that is a zip file, or lies in one.
+
+    Raises
+    ------
+    ArchiveError
+        If it is or does.
+    """
+    target = resolve(store)
+    inside = archive.named(target) or archive.leads_into(target)
+    if inside is not None:
+        file = str(inside.file)
+        copied = f"xr.open_datatree({file!r}, engine='omezarr').omezarr.to_zarr('copy.ome.zarr')"
+        if isinstance(inside.file, Path) and not inside.file.exists():
+            copied = f"xr.open_datatree('folder.ome.zarr', engine='omezarr').omezarr.to_zarr({file!r})"
+        raise ArchiveError(
+            f"{file!r} is a single file, which is written as a whole: nothing is added to it, taken from it or changed "
+            f"in it; write a folder, change that, and write the file of it: {copied}"
+        )
+
+
 def _in_the_way(target: StoreLike, storage_options: Mapping[str, Any] | None) -> bool:
     """Whether something is there that is no Zarr store."""
     if not isinstance(target, Path):
         return not _is_zarr_elsewhere(target, storage_options)
     from xomezarr import stage
 
-    return stage.in_the_way(target, _is_zarr)
+    return stage.in_the_way(target, _is_zarr if archive.named(target) is None else archive.is_whole)
 
 
 def _check_no_zip_file(target: Path) -> None:
@@ -1108,6 +1190,10 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
     Consolidated metadata are not asked: other tools that add a label or a level leave them stale, and the OME
     metadata name every array, so that they save no listing.
     """
+    if (inside := archive.leads_into(target)) is not None:
+        found = zarr.open_group(archive.opened(target, storage_options), mode="r", path=group, use_consolidated=False)
+        archive.check_format(found, inside.file)
+        return found
     if isinstance(target, Path) and (opened := direct.opened_group(target, group)) is not None:
         return opened
     options = _options(target, storage_options)

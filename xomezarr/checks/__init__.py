@@ -36,6 +36,18 @@ And these are xomezarr's own:
 100   the window of a channel runs from smaller to larger numbers
 101   orientations are those of RFC-4, of axes of space, along lines of their own
 ====  ================================================================================================
+
+These are of RFC-9, of a hierarchy in a single file, which is a zip file:
+
+====  ================================================================================================
+120   zarr.json of the root stands first, the others follow breadth first, then all else
+121   the comment names the version of the hierarchy in JSON, and what it says is true
+122   entries are not compressed by zip
+123   the file is of the extension ZIP64
+124   arrays of many chunks have shards
+125   no single file is in another
+126   the name of the file ends with .ozx
+====  ================================================================================================
 """
 
 from __future__ import annotations

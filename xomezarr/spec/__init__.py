@@ -15,7 +15,7 @@ from xomezarr import checks
 from xomezarr.errors import NotOmeZarrError, VersionError
 from xomezarr.model import Image, Multiscale, Plate, Well
 from xomezarr.report import Finding
-from xomezarr.spec import groups
+from xomezarr.spec import groups, single_file
 from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
@@ -31,8 +31,10 @@ __all__ = [
     "check",
     "check_written",
     "claimed",
+    "comment_findings",
     "detect",
     "dump",
+    "dump_comment",
     "dump_labels",
     "dump_layout",
     "dump_plate",
@@ -201,6 +203,16 @@ def detect(attrs: Mapping[str, Any]) -> str | None:
     if "multiscales" in metadata:
         return next((_by_form(multiscale) for multiscale in _objects(metadata.get("multiscales"))), None)
     return VERSIONS[0] if any(kind in metadata for kind in _KINDS) else None
+
+
+def dump_comment(attrs: Mapping[str, Any]) -> bytes:
+    """Return the comment of a single file by the attributes of its root; its documents stand before all else."""
+    return single_file.dump(detect(attrs))
+
+
+def comment_findings(comment: bytes, version: str | None, *, documents_first: bool) -> Iterator[Finding]:
+    """Yield what is wrong with the comment of a single file; see `single_file.findings`."""
+    return single_file.findings(comment, version, documents_first=documents_first)
 
 
 def claimed(attrs: Mapping[str, Any]) -> str | None:

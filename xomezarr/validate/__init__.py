@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from xomezarr import checks, spec
+from xomezarr.archive import zip_store
 from xomezarr.errors import NotOmeZarrError
 from xomezarr.report import Finding, Report
 from xomezarr.store import address, check_complete, open_group
@@ -68,8 +69,17 @@ def validate(store: Any, *, strict: bool = False, storage_options: Mapping[str, 
         )
     place = address(store) if isinstance(store, str | os.PathLike) else None
     root = Node(group, attrs, "", Hierarchy(group, spec.detect(attrs), place, storage_options))
-    findings = list(_examine(root))
+    findings = [*_examine(root), *_examine_file(root)]
     return Report(shown, spec.detect(attrs), tuple(checks.escalate(findings) if strict else findings))
+
+
+def _examine_file(root: Node) -> Iterator[Finding]:
+    """Yield what is wrong with the zip file of which a group is the root, if it is that of one."""
+    from xomezarr.validate.single_file import examine_file  # it loads zarr
+
+    file = zip_store(root.group.store)
+    if file is not None and not root.group.path:
+        yield from examine_file(file, root.hierarchy.version)
 
 
 def _examine(root: Node) -> Iterator[Finding]:

@@ -1,0 +1,414 @@
+"""A zip file as a store of zarr, which is read and not written: from several threads, and by ranges of its bytes.
+
+An entry that is stored as it is, as all are that RFC-9 of OME-NGFF recommends, is read where it lies, as much of it as
+is asked for. One that is compressed is decompressed whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import struct
+import threading
+import weakref
+import zipfile
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+
+from xomezarr.archive import METADATA
+from xomezarr.errors import ArchiveError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+__all__ = ["ZippedStore"]
+
+BEGINS = b"PK\x03\x04"
+"""What every entry begins with, and so a zip file that holds one."""
+
+HEADER = struct.Struct("<4sHHHHHLLLHH")
+"""What stands before each entry, up to its name: the last two are the lengths of that, and of what follows it."""
+
+BEFORE = 128
+"""Bytes that are read for what stands between that and the entry: longer names cost another request."""
+
+TAIL = 2**16 + 22
+"""Bytes at the end of a file, read at once: as long as what ends a zip file can be, and all of most directories."""
+
+FOREMOST = 2**20
+"""Bytes at the beginning, read at once where documents stand there: those of an image are some thousands."""
+
+
+class ZippedStore(Store):
+    """A zip file, by its path or URL. It is opened when it is first asked for something.
+
+    Parameters
+    ----------
+    file
+        Path or URL.
+    storage_options
+        For URLs, as fsspec takes them.
+
+    Raises
+    ------
+    ArchiveError
+        If it is no zip file, or no whole one; when it is read, if an entry is damaged.
+    """
+
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = True
+
+    def __init__(self, file: Path | str, storage_options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(read_only=True)
+        self._is_open = True  # zarr opens what is not, and this opens itself
+        self.file = file
+        self._options = dict(storage_options or {})
+        self._lock = threading.RLock()
+        self._opened: _Opened | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is read by requests."""
+        return isinstance(self.file, str)
+
+    @property
+    def names(self) -> Mapping[str, zipfile.ZipInfo]:
+        """The entries by their names; of several of one name the last."""
+        return self._archive().entries
+
+    @property
+    def comment(self) -> bytes:
+        """The comment of the file as a whole."""
+        return self._archive().comment
+
+    def _archive(self) -> _Opened:
+        with self._lock:
+            if self._opened is None:
+                self._opened = _Opened(self.file, self._options)
+            return self._opened
+
+    def close(self) -> None:
+        """Close the file; whoever asks for something later opens it again."""
+        with self._lock:
+            self._opened = None
+
+    def __getstate__(self) -> tuple[Path | str, dict[str, Any]]:
+        return self.file, self._options
+
+    def __setstate__(self, state: tuple[Path | str, dict[str, Any]]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ZippedStore) and (self.file, self._options) == (other.file, other._options)
+
+    def __str__(self) -> str:
+        return str(self.file)
+
+    def __repr__(self) -> str:
+        return f"ZippedStore({str(self.file)!r})"
+
+    def with_read_only(self, read_only: bool = False) -> ZippedStore:
+        """Return the store; it cannot be written."""
+        if not read_only:
+            raise ValueError(f"{self} is a zip file, in which nothing can be changed; write it anew")
+        return self
+
+    # -- reading --
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read an entry, or a range of its bytes; None where there is none of that name."""
+        from zarr.core.buffer import default_buffer_prototype
+
+        archive = self._archive()
+        entry = archive.entries.get(key)
+        if entry is None:
+            return None
+        content = archive.read(entry, *_range(byte_range, entry.file_size))
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(content)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read as `get_sync` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Read ranges of several entries."""
+        return list(await asyncio.gather(*(self.get(key, prototype, wanted) for key, wanted in key_ranges)))
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an entry of that name."""
+        return key in await asyncio.to_thread(lambda: self.names)
+
+    async def list(self) -> AsyncIterator[str]:
+        """Yield the names of all entries."""
+        for name in await asyncio.to_thread(lambda: self.names):
+            yield name
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the names that begin so."""
+        async for name in self.list():
+            if name.startswith(prefix):
+                yield name
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the names of what lies in a folder."""
+        for name in await asyncio.to_thread(lambda: self._archive().folder(prefix.strip("/"))):
+            yield name
+
+    async def getsize(self, key: str) -> int:
+        """Return the bytes of an entry."""
+        try:
+            return (await asyncio.to_thread(lambda: self.names))[key].file_size
+        except KeyError:
+            raise FileNotFoundError(key) from None
+
+    # -- what is not done --
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Refuse to write."""
+        self.set_sync(key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Refuse to write."""
+        self._check_writable()
+
+    async def delete(self, key: str) -> None:
+        """Refuse to delete."""
+        self.delete_sync(key)
+
+    def delete_sync(self, key: str) -> None:
+        """Refuse to delete."""
+        self._check_writable()
+
+
+def _range(wanted: ByteRequest | None, size: int) -> tuple[int, int]:
+    """Return where a range begins and ends in an entry."""
+    match wanted:
+        case None:
+            return 0, size
+        case RangeByteRequest():
+            return min(wanted.start, size), min(wanted.end, size)
+        case OffsetByteRequest():
+            return min(wanted.offset, size), size
+        case SuffixByteRequest():
+            return max(size - wanted.suffix, 0), size
+    raise TypeError(f"a range of bytes cannot be a {type(wanted).__name__}")
+
+
+class _Opened:
+    """A zip file that is open, with what it holds."""
+
+    def __init__(self, file: Path | str, options: Mapping[str, Any]) -> None:
+        self._file = file
+        self._bytes: _Local | _Remote = _Local(file) if isinstance(file, Path) else _Remote(file, options)
+        self._lock = threading.Lock()
+        try:
+            self._zip = zipfile.ZipFile(_Reader(self._bytes))
+        except (zipfile.BadZipFile, NotImplementedError, struct.error, UnicodeError, ValueError) as error:
+            if isinstance(error, ArchiveError):
+                raise
+            raise self._no_archive(error) from None
+        if any(entry.volume for entry in self._zip.infolist()):
+            raise ArchiveError(
+                f"{str(file)!r} is one of several parts of a zip file, and OME-Zarr has no such; join them: "
+                "zip -s 0 parts.zip --out whole.zip"
+            )
+        self.entries = {entry.filename: entry for entry in self._zip.infolist() if not entry.is_dir()}
+        self._begins: dict[int, int] = {}
+        self._folders: dict[str, dict[str, None]] | None = None
+        self._foremost: memoryview | None = None
+
+    @property
+    def comment(self) -> bytes:
+        return self._zip.comment
+
+    def _no_archive(self, error: Exception) -> ArchiveError:
+        size = self._bytes.size
+        if not size:
+            return ArchiveError(f"{str(self._file)!r} is an empty file; copy it again, or write it anew")
+        if self._bytes.read(0, 4) == BEGINS:
+            told = f"begins as a zip file and does not end as one ({error}): it was cut off"
+            return ArchiveError(f"{str(self._file)!r} {told}; copy it again, or write it anew")
+        return ArchiveError(f"{str(self._file)!r} is no zip file ({error}); check the path, or copy it again")
+
+    def folder(self, path: str) -> Iterable[str]:
+        """Return the names of what lies in a folder."""
+        with self._lock:
+            if self._folders is None:
+                self._folders = {"": {}}
+                for name in self.entries:
+                    while name:
+                        above, _, last = name.rpartition("/")
+                        held = self._folders.setdefault(above, {})
+                        if last in held:
+                            break
+                        held[last] = None
+                        name = above
+            return list(self._folders.get(path, ()))
+
+    def read(self, entry: zipfile.ZipInfo, start: int, stop: int) -> Any:
+        """Return the bytes of an entry from one to another; whole entries are checked by their CRC-32.
+
+        Raises
+        ------
+        ArchiveError
+            If it is damaged, or encrypted.
+        """
+        if entry.flag_bits & 1:
+            raise ArchiveError(
+                f"{str(self._file)!r} is encrypted, {entry.filename!r} in any case; unpack it with its password, and "
+                "write it anew without one"
+            )
+        if entry.compress_type != zipfile.ZIP_STORED:
+            try:
+                return self._zip.read(entry)[start:stop]
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+                raise self._damaged(entry, str(error)) from None
+        content = self._stored(entry, start, stop)
+        if len(content) != stop - start:
+            raise self._damaged(entry, "it ends too early")
+        if stop - start == entry.file_size and zlib.crc32(content) != entry.CRC:
+            raise self._damaged(entry, "its CRC-32 is not what the file says")
+        return content
+
+    def _damaged(self, entry: zipfile.ZipInfo, told: str) -> ArchiveError:
+        return ArchiveError(f"{str(self._file)!r} is damaged at {entry.filename!r} ({told}); copy it again")
+
+    def _stored(self, entry: zipfile.ZipInfo, start: int, stop: int) -> Any:
+        offset = entry.header_offset
+        if (begin := self._begins.get(offset)) is not None:
+            return self._read(entry, begin + start, begin + stop)
+        # the header and what follows it in one request, where that is all that is wanted
+        ahead = stop if start == 0 else 0
+        read = self._read(entry, offset, min(offset + HEADER.size + BEFORE + ahead, self._bytes.size))
+        if len(read) < HEADER.size or bytes(read[:4]) != BEGINS:
+            raise self._damaged(entry, "it does not begin where the file says")
+        begin = HEADER.size + sum(HEADER.unpack(read[: HEADER.size])[-2:])
+        self._begins[offset] = offset + begin
+        if start == 0 and begin + stop <= len(read):
+            return read[begin : begin + stop]
+        return self._read(entry, offset + begin + start, offset + begin + stop)
+
+    def _read(self, entry: zipfile.ZipInfo, start: int, stop: int) -> memoryview:
+        if isinstance(self._bytes, _Remote) and entry.filename.rpartition("/")[2] == METADATA:
+            foremost = self._documents()
+            if stop <= len(foremost):
+                return foremost[start:stop]
+        return memoryview(self._bytes.read(start, stop))
+
+    def _documents(self) -> memoryview:
+        """Return the documents that stand at the beginning, in one request."""
+        with self._lock:
+            if self._foremost is None:
+                others = (
+                    entry.header_offset for entry in self.entries.values() if not entry.filename.endswith(METADATA)
+                )
+                end = min(others, default=self._zip.start_dir)
+                self._foremost = memoryview(self._bytes.read(0, min(end, FOREMOST)) if end else b"")
+            return self._foremost
+
+
+class _Local:
+    """The bytes of a file of this machine. Once it is open it is the same, whatever takes its name."""
+
+    def __init__(self, file: Path) -> None:
+        self._number = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._closed = weakref.finalize(self, os.close, self._number)
+        self.size = os.fstat(self._number).st_size
+        self._lock = threading.Lock()
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes from one to another, fewer at the end of the file."""
+        parts = []
+        while start < stop and (part := self._some(start, stop - start)):
+            parts.append(part)
+            start += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _some(self, start: int, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._number, count, start)
+        with self._lock:  # Windows
+            os.lseek(self._number, start, os.SEEK_SET)
+            return os.read(self._number, count)
+
+
+class _Remote:
+    """The bytes behind a URL, of which ranges are asked for; the last ones are kept."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        try:
+            import fsspec
+        except ImportError as error:
+            raise MissingDependencyError(
+                f'{url!r} cannot be opened: {error}; install the remote back ends: pip install "xomezarr[remote]"'
+            ) from error
+        self._url = url
+        self._system, self._path = fsspec.core.url_to_fs(url, **options)
+        size = self._system.info(self._path).get("size")
+        if size is None:
+            raise self._no_ranges("does not tell its size")
+        self.size = int(size)
+        self._from = max(self.size - TAIL, 0)
+        self._tail = self._asked(self._from, self.size) if self.size else b""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes from one to another, fewer at the end of the file."""
+        stop = min(stop, self.size)
+        if start >= stop:
+            return b""
+        if start >= self._from:
+            return self._tail[start - self._from : stop - self._from]
+        return self._asked(start, stop)
+
+    def _asked(self, start: int, stop: int) -> bytes:
+        content = bytes(self._system.cat_file(self._path, start=start, end=stop))
+        if len(content) != stop - start:
+            raise self._no_ranges(f"gave {len(content)} bytes where {stop - start} were asked for")
+        return content
+
+    def _no_ranges(self, told: str) -> ArchiveError:
+        return ArchiveError(
+            f"{self._url!r}: its server {told}, and a zip file is read by ranges of its bytes; download the file, and "
+            "open that"
+        )
+
+
+class _Reader(io.RawIOBase):
+    """Bytes as a file, which the zip file's directory is read from, and entries that are compressed."""
+
+    def __init__(self, source: _Local | _Remote) -> None:
+        self._source, self._at = source, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._source.size}[whence]
+        if at < 0:
+            raise OSError("a place before the beginning of the file")
+        self._at = at
+        return at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._source.read(self._at, self._at + len(buffer))
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
