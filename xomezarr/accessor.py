@@ -229,6 +229,7 @@ class OmeZarrArrayAccessor:
         boundary: Boundary = "pad",
         skipna: bool | None = None,
         version: str = "0.4",
+        layout: str | None = None,
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
         shards: Shards = None,
@@ -269,6 +270,10 @@ class OmeZarrArrayAccessor:
             Whether NaN is left out; left out, it is. An error where the method always does otherwise.
         version
             ``"0.4"`` (Zarr v2), ``"0.5"`` or ``"0.6"`` (Zarr v3).
+        layout
+            ``"ome"`` (default): each level is an array, ``"0"``, ``"1"``, …; ``"xarray"``: each is a group that holds
+            its coordinates too, ``"0/image"``, ``"0/y"``, ``"0/x"``, …, so that `xarray.open_datatree` opens the store
+            without xomezarr. Either is an ordinary image to readers of OME-Zarr.
         mode
             ``"w-"``: an error if the store exists; ``"w"``: replace it.
         chunks
@@ -334,6 +339,7 @@ class OmeZarrArrayAccessor:
             boundary=boundary,
             skipna=skipna,
             version=version,
+            layout=layout,
             mode=mode,
             chunks=chunks,
             shards=shards,
@@ -692,6 +698,7 @@ class OmeZarrTreeAccessor:
         store: StoreArgument,
         *,
         version: str | None = None,
+        layout: str | None = None,
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
         shards: Shards = None,
@@ -711,8 +718,9 @@ class OmeZarrTreeAccessor:
         The tree of a plate, or of a collection, is written with all images that it holds; see
         `plating.write_plate_tree` and `collection.write_collection_tree`.
 
-        Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` left out is the one that the tree was read
-        from, else 0.4. `name` is that of the image, or of the plate. Metadata of other tools are kept.
+        Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` and `layout` left out are those that the tree,
+        or each of its images, was read from, else 0.4 and ``"ome"``. `name` is that of the image, or of the plate.
+        Metadata of other tools are kept.
 
         Raises
         ------
@@ -737,6 +745,7 @@ class OmeZarrTreeAccessor:
             "progress": progress,
             "compute": compute,
             "version": version,
+            "layout": layout,
             "mode": mode,
             "chunks": chunks,
             "shards": shards,

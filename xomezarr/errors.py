@@ -33,6 +33,7 @@ __all__ = [
     "IrregularCoordinateError",
     "LabelError",
     "LabelWarning",
+    "LayoutError",
     "LevelError",
     "MetadataChangedWarning",
     "MetadataError",
@@ -146,6 +147,10 @@ class LabelError(OmeZarrError):
 
 class PlateError(OmeZarrError):
     """A plate that cannot be written so, or of which an image is not as the others are."""
+
+
+class LayoutError(OmeZarrError):
+    """The layout of a store is not known, or has no place for something."""
 
 
 class LevelError(OmeZarrError):

@@ -24,9 +24,9 @@ from xomezarr.plate import node_at
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
 from xomezarr.read import asked_at_once
-from xomezarr.store import StoreArgument, is_local, publish, resolve
+from xomezarr.store import StoreArgument, publish, resolve
 from xomezarr.tree import check_image, labels, levels, without_place
-from xomezarr.write import check_codecs, consolidate, deferred, fill, told_of_sources
+from xomezarr.write import check_codecs, consolidate, deferred, fill, gathers, told_of_sources
 
 __all__ = [
     "Image",
@@ -383,5 +383,5 @@ def _write(planned: Planned, target: Target, finish: Callable[[zarr.Group], None
             with told_of_sources(pixels):
                 fill(group.create_group(path), plan, pixels, on_tile)
         finish(group)
-        if not is_local(target.store):
+        if any(gathers(target.store, plan.layout) for plan, _ in planned.values()):
             consolidate(group, zarr_format)

@@ -39,10 +39,12 @@ from xomezarr.errors import (
 from xomezarr.grid import Boundary, Grid
 from xomezarr.holders import warn_of_unlisted
 from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of, label_method
+from xomezarr.layout import FLAT, check_layout, layout_of, level_path
 from xomezarr.model import Axis, Channel, Image, LabelImage, Level, Multiscale
+from xomezarr.nested import Nest, StoredLevel, nest
 from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, readable_bytes
-from xomezarr.pyramid import Factors, Pyramid, design, lazy_data, plan_levels
+from xomezarr.pyramid import VARIABLE, Factors, Pyramid, design, lazy_data, plan_levels
 from xomezarr.resources import Resources
 from xomezarr.source import check_assumed, origins
 from xomezarr.store import (
@@ -89,6 +91,7 @@ def plan(
     boundary: Boundary = "pad",
     skipna: bool | None = None,
     version: str = "0.4",
+    layout: str | None = None,
     mode: str = "w-",
     chunks: Mapping[str, int] | Sequence[int] | None = None,
     shards: Shards = None,
@@ -120,6 +123,7 @@ def plan(
         da,
         store,
         version=version,
+        layout=layout,
         mode=mode,
         shards=shards,
         compressors=compressors,
@@ -186,6 +190,7 @@ def plan_image(
     **options
         Those of `design`.
     """
+    target = target.laid_out(None)
     da = _named(dequantify(da), name, faults)
     given = _checked_labels(labels, faults)
     with collecting(faults):
@@ -196,9 +201,9 @@ def plan_image(
     with collecting(faults):
         made = design(da, **options)
         pixels = of_array(da, made)
-        image = _image(da, made, _channels(da, made.dimensions), target.default_name)
-        image = replace(image, extra=dict(extra or {}))
         level_plans = _level_plans(made.grids, made.chunks, target, da)
+        image = _image(da, made, level_plans, _channels(da, made.dimensions), target.default_name)
+        image = replace(image, extra=dict(extra or {}))
         passes = _passes(pixels, level_plans, target.resources)
     with collecting(faults):
         if image is None:
@@ -246,6 +251,7 @@ def plan_labels(
         As in `to_zarr`.
     """
     faults: list[OmeZarrError] = []
+    target = target.laid_out(None)
     label: LabelImage | None = None
     with collecting(faults):
         label = described(labels)
@@ -255,12 +261,7 @@ def plan_labels(
         pixels = of_array(as_integers(da), made)
         level_plans = _level_plans(grids, made.chunks, target, pixels.levels[0])
         passes = _passes(pixels, level_plans, target.resources)
-        image = _image(da, made, None, name)
-        image = replace(
-            image,
-            multiscales=(replace(image.multiscale, levels=_levels(level_plans, None)),),
-            label=label,
-        )
+        image = replace(_image(da, made, level_plans, None, name), label=label)
     with collecting(faults):
         if image is None:
             sidecar.check(labels.image)
@@ -477,6 +478,7 @@ def _plan_tree(
     Other parameters are those of `plan_tree`.
     """
     known = stored_metadata(tree)
+    target = target.laid_out(known)
     label = known.label if known is not None else None
     extra = known.extra if known is not None else spec.others(group_attrs(tree))
     levels = [dequantify(level) for level in levels]
@@ -551,6 +553,10 @@ class Target:
     path
         Of the image in what it is a part of, after which it is called if it has no name of its own; empty where the
         store is the image's own.
+    layout
+        Where the arrays of levels lie, a key of `layout.LAYOUTS`; None for where they were read from.
+    variable
+        What the array of a level is called in a group of its own.
     """
 
     store: StoreArgument
@@ -563,6 +569,8 @@ class Target:
     resources: Resources
     inside: bool = False
     path: str = ""
+    layout: str | None = None
+    variable: str = VARIABLE
 
     @classmethod
     def asked(
@@ -571,6 +579,7 @@ class Target:
         store: StoreArgument,
         *,
         version: str = "0.4",
+        layout: str | None = None,
         mode: str = "w-",
         shards: Shards = None,
         compressors: Any = COMPRESSORS,
@@ -588,9 +597,11 @@ class Target:
         is told, unless what is written takes the place of its `like`, as in `store.warn_of_others`. None where nobody
         is told: labels have none.
         """
-        resources, empty = Resources(), True
+        resources, empty, laid_out = Resources(), True, None
         with collecting(faults):
             spec.check_written(version)
+        with collecting(faults):
+            laid_out = check_layout(layout)
         with collecting(faults):
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w" and replaced is not None:
@@ -601,7 +612,7 @@ class Target:
             resources = Resources.asked(max_memory, workers)
         with collecting(faults):
             empty = _writes_empty_chunks(write_empty_chunks, version)
-        return cls(store, version, mode, shards, compressors, storage_options, empty, resources)
+        return cls(store, version, mode, shards, compressors, storage_options, empty, resources, layout=laid_out)
 
     @staticmethod
     def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -616,7 +627,23 @@ class Target:
     def of_labels(self, name: str) -> Target:
         """Return the target of labels of the image; shards that are said by its dimensions are not those of theirs."""
         sharded = self.shards is not None and spec.zarr_format(self.version) > 2
-        return replace(self.within(f"labels/{name}"), shards="auto" if sharded else None)
+        return replace(self.within(f"labels/{name}").called(name), shards="auto" if sharded else None)
+
+    def called(self, labels: str) -> Target:
+        """Return the target with the arrays of levels, in groups of their own, called as labels are in trees."""
+        return replace(self, variable=labels.rpartition("/")[2])
+
+    def laid_out(self, known: Image | None) -> Target:
+        """Return the target with the layout that an image has in its store, where nobody asks for another."""
+        if self.layout is not None:
+            return self
+        paths = [] if known is None else [level.path for level in known.multiscale.levels]
+        return replace(self, layout=layout_of(paths))
+
+    def level_path(self, level: int, da: xr.DataArray) -> str:
+        """Return the path of the array of a level, in a group of its own beside coordinates that have other names."""
+        taken = self.variable in (*da.coords, *da.dims)
+        return level_path(self.layout or FLAT, level, VARIABLE if taken else self.variable)
 
     @property
     def default_name(self) -> str:
@@ -665,8 +692,14 @@ class Target:
         ------
         StoreExistsError
             If the store is replaced and may be what is read, as `check_not_read_from` says.
+        LayoutError
+            If the layout has no place for something.
         """
         self.check_not_read_from(*read_from)
+        layout, nested = self.layout or FLAT, Nest()
+        if layout != FLAT:
+            stored = [StoredLevel(one.path, one.shape, tuple(one.chunks.values()), one.dtype) for one in levels]
+            nested, kept, arrays = nest(image, stored, kept, arrays, spec.zarr_format(self.version))
         result = Plan(
             self.store,
             self.mode,
@@ -680,6 +713,8 @@ class Target:
             passes,
             self.write_empty_chunks,
             {name: plan for name, (plan, _) in (labels or {}).items()},
+            layout=layout,
+            nest=nested,
         )
         spec.check(spec.dump(final_image(result), self.version), self.version)
         return result
@@ -728,7 +763,8 @@ def _level_plans(
             shard = {dim: min(chosen[dim], covering(size, cut[dim])) for dim, size in of_level.items()}
             # where a level is smaller than a chunk, so is its chunk
             shard = {dim: shard[dim] if cut[dim] == chunks[dim] else cut[dim] for dim in shard}
-        plans.append(LevelPlan(str(number), level, cut, dtype, shard if shard != cut else None))
+        path = target.level_path(number, da)
+        plans.append(LevelPlan(path, level, cut, dtype, shard if shard != cut else None))
     return tuple(plans)
 
 
@@ -1027,11 +1063,17 @@ def _completed(channel: Channel, stored: Channel) -> Channel:
     )
 
 
-def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None, name: str) -> Image:
+def _image(
+    da: xr.DataArray,
+    made: Pyramid,
+    level_plans: Sequence[LevelPlan],
+    channels: tuple[Channel, ...] | None,
+    name: str,
+) -> Image:
     multiscale = Multiscale(
         name if da.name is None or is_token(da) else str(da.name),
         tuple(dimension.axis for dimension in made.dimensions),
-        tuple(_level(str(index), grids) for index, grids in enumerate(made.grids)),
+        _levels(level_plans, None),
         made.method.name,
         made.method_metadata,
     )

@@ -18,8 +18,7 @@ from xarray.core import indexing
 from xomezarr import omexml, sidecar, spec
 from xomezarr.checks import leads_below
 from xomezarr.completion import Complete, completing
-from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
-from xomezarr.downsample import is_sampled
+from xomezarr.coords import AXIS_TYPES, Dimension
 from xomezarr.errors import (
     UNREADABLE,
     UNREADABLE_ARRAY,
@@ -35,11 +34,11 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.extents import place
-from xomezarr.grid import Grid
 from xomezarr.holders import called, first_image
 from xomezarr.labels import LABELED
 from xomezarr.lazy import zarr
-from xomezarr.model import Axis, Image
+from xomezarr.model import Image
+from xomezarr.placement import dimensions_of, level_variables
 from xomezarr.planning import VERSION
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
@@ -410,25 +409,10 @@ class _Opened:
             raise OmeZarrError(f"drop_variables names {self.variable!r}, which is the image itself; leave it out")
         return level.drop_vars(dropped, errors="ignore")
 
-    def grids(self, index: int) -> dict[str, Grid]:
-        """Return the pixel centres of a level, by dimension."""
-        return self.image.multiscale.levels[index].grid(_sizes(self.image, self.arrays[index]))
-
     def level(self, index: int) -> xr.DataArray:
         """Make the DataArray of a level: its pixels lazily, its coordinates from its grids and those of level 0."""
         multiscale, array = self.image.multiscale, self.arrays[index]
-        grids, grids0 = self.grids(index), self.grids(0)
-        shrunk = {dim for dim in grids if grids[dim] != grids0[dim]}
-        coords: dict[Any, xr.Variable] = {}
-        for dimension in self.dimensions:
-            made = coordinate(dimension, grids[dimension.name], sampled=is_sampled(multiscale.type))
-            if made is not None:
-                coords[dimension.name] = self._as_kept(made, index)
-        coords |= {
-            name: variable
-            for name, variable in self.kept.coords.items()
-            if name not in grids and not shrunk.intersection(map(str, variable.dims))
-        }
+        coords = level_variables(self.image, self.kept, self.dimensions, index, _sizes(self.image, array))
         pixels = xr.Variable(
             multiscale.dims, _lazy(array, self.kept.dtype, labels=self.image.label is not None), self.kept.attrs
         )
@@ -440,11 +424,6 @@ class _Opened:
             result = result.set_xindex(name)
         # coordinates of several dimensions keep an order of their own
         return result.transpose(*self.kept.dims, transpose_coords=False)
-
-    def _as_kept(self, made: xr.Variable, index: int) -> xr.Variable:
-        """Return a coordinate of a level with the values that it was written with, where the grid gives others."""
-        kept = self.kept.coarser[index - 1].get(str(made.dims[0])) if 0 < index <= len(self.kept.coarser) else None
-        return made if kept is None or kept.shape != made.shape else xr.Variable(made.dims, kept._data, made.attrs)
 
 
 def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | None = None) -> _Opened:
@@ -469,8 +448,7 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     if complete is not None and sidecar.KEY not in group.attrs:
         image = complete(image, _sizes(image, arrays[0]))
     kept = _kept(group, image, arrays[0])
-    grids = image.multiscale.levels[0].grid(_sizes(image, arrays[0]))
-    dimensions = tuple(_dimension(axis, grids[axis.name], kept) for axis in image.multiscale.axes)
+    dimensions = dimensions_of(image, kept, _sizes(image, arrays[0]))
     return _Opened(group, image, arrays, kept, dimensions, stored)
 
 
@@ -578,23 +556,6 @@ def _sizes(image: Image, array: zarr.Array[Any]) -> dict[str, int]:
     return dict(zip(image.multiscale.dims, array.shape, strict=True))
 
 
-def _dimension(axis: Axis, grid: Grid, kept: Sidecar) -> Dimension:
-    """Say what is known of a dimension at level 0."""
-    saved = kept.coords.get(axis.name)
-    if saved is None:
-        return Dimension(axis, grid, "index")
-    if axis.type == "channel" or saved.dtype.kind in "OUST":
-        return Dimension(axis, grid, "label", saved)
-    kind = _KINDS.get(saved.dtype.kind, "number")
-    if axis.name in kept.irregular:
-        return Dimension(axis, grid, kind, saved, regular=False)
-    attrs = {**saved.attrs, "scale": grid.scale} if states_spacing(saved.attrs) else saved.attrs
-    return Dimension(axis, grid, kind, xr.Variable(saved.dims, saved.values, attrs))
-
-
-_KINDS: Mapping[str, Kind] = {"M": "datetime", "m": "timedelta"}
-
-
 def _lazy(
     array: zarr.Array[Any], dtype: np.dtype[Any] | None = None, *, labels: bool = False
 ) -> indexing.LazilyIndexedArray:
@@ -657,7 +618,11 @@ def closer(store: StoreArgument, group: zarr.Group) -> Callable[[], None] | None
 
 def _foreign_attrs(array: zarr.Array[Any]) -> dict[str, Any]:
     """Return the attributes that another tool gave to a level's array."""
-    return {key: value for key, value in array.attrs.asdict().items() if key not in ("_ARRAY_DIMENSIONS", "_FillValue")}
+    return {key: value for key, value in array.attrs.asdict().items() if key not in OF_XARRAY}
+
+
+OF_XARRAY = frozenset({"_ARRAY_DIMENSIONS", "_FillValue", "coordinates"})
+"""Attributes of arrays by which xarray's own writer says how it stores them."""
 
 
 def _encoding(array: zarr.Array[Any], image: Image) -> dict[str, Any]:

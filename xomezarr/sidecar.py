@@ -46,6 +46,7 @@ __all__ = [
     "fingerprint",
     "foreign",
     "load",
+    "pointed",
     "properties_in",
     "same",
     "scalars",
@@ -149,6 +150,36 @@ def dump(
             for level in coarser
         ]
     return attribute | {"written": fingerprint(image)}, arrays
+
+
+def pointed(
+    attribute: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], place: Callable[[str, int], str]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return what `dump` did, with numbers looked for where they lie as they are, once, for other readers too.
+
+    Parameters
+    ----------
+    attribute, arrays
+        What `dump` returned.
+    place
+        The path below the group of the array of a coordinate, given its name and level.
+    """
+
+    def moved(entries: Mapping[str, Mapping[str, Any]], index: int) -> dict[str, Any]:
+        return {
+            name: {**entry, "array": place(name, index)}
+            if "array" in entry and _dtype(entry["dtype"]).kind in "biufc"
+            else entry
+            for name, entry in entries.items()
+        }
+
+    result: dict[str, Any] = {**attribute, "coords": moved(attribute["coords"], 0)}
+    if "levels" in attribute:
+        result["levels"] = [moved(entries, index) for index, entries in enumerate(attribute["levels"], 1)]
+    named = {
+        entry.get("array") for entries in (result["coords"], *result.get("levels", ())) for entry in entries.values()
+    }
+    return result, {path: values for path, values in arrays.items() if path in named}
 
 
 def check(da: xr.DataArray) -> None:
