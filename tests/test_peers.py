@@ -66,11 +66,18 @@ SILENCES: dict[str, tuple[Silence, ...]] = {
 """For each library what it does not tell, in which versions of the format, and why. Everything else is compared."""
 
 
+REFUSED = {("iohub", "nested tczyx"): "'ImageArray' has no attribute '_MEMBER_TYPE'"}
+"""What a library does not open, with what it says: the specification lets a level's path lead into a group."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("library", SILENCES)
 def test_library_reads_what_we_meant(library: str, version: str, kind: str, peers: Peers) -> None:
     told = peers(library, "image", kind, version)
+    if (library, kind) in REFUSED:
+        assert REFUSED[library, kind] in told.get("error", "")
+        return
     assert "error" not in told, f"{told['library']} {told['version']} cannot read the store:\n{told['error']}"
     assert rounded(told["image"]) == rounded(told_by(SILENCES[library], version, meant.image(KINDS[kind])))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from xomezarr.errors import LayoutError
 
-__all__ = ["FLAT", "LAYOUTS", "NESTED", "check_layout", "layout_of", "level_group", "level_path"]
+__all__ = ["FLAT", "LAYOUTS", "NESTED", "array_name", "check_layout", "layout_of", "level_group", "level_path"]
 
 FLAT, NESTED = "ome", "xarray"
 
@@ -30,7 +30,7 @@ def check_layout(layout: str | None) -> str | None:
     return layout
 
 
-def level_path(layout: str, level: int, variable: str) -> str:
+def level_path(layout: str, level: int | str, variable: str) -> str:
     """Return the path of a level's array below the image's group.
 
     >>> level_path("ome", 1, "image"), level_path("xarray", 1, "image")
@@ -48,6 +48,15 @@ def level_group(path: str) -> str:
     return path.strip("/").rpartition("/")[0]
 
 
+def array_name(path: str) -> str:
+    """Return the name of a level's array in the group that holds it.
+
+    >>> array_name("1/image"), array_name("1")
+    ('image', '1')
+    """
+    return path.strip("/").rpartition("/")[2]
+
+
 def layout_of(paths: Sequence[str]) -> str:
     """Tell the layout of an image by the paths of its levels, whoever wrote it.
 
@@ -57,6 +66,6 @@ def layout_of(paths: Sequence[str]) -> str:
     ('xarray', 'xarray', 'ome', 'ome')
     """
     groups = {level_group(path) for path in paths}
-    names = {path.strip("/").rpartition("/")[2] for path in paths}
+    names = {array_name(path) for path in paths}
     alike = len(names) == 1 and not next(iter(names)).isdecimal()
     return NESTED if alike and "" not in groups and len(groups) == len(paths) else FLAT

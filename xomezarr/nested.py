@@ -11,7 +11,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from xomezarr import sidecar
 from xomezarr.checks import leads_below
 from xomezarr.errors import LayoutError, OmeZarrError, collecting, raise_all
-from xomezarr.layout import level_group
+from xomezarr.layout import array_name, level_group
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.placement import dimensions_of, level_variables
@@ -64,7 +64,7 @@ class StoredLevel:
     @property
     def variable(self) -> str:
         """The name of the array in that group."""
-        return self.path.rpartition("/")[2]
+        return array_name(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,33 @@ class Nest:
 
     attrs: Mapping[str, Any] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
+
+    def of(self, group: str) -> dict[str, bytes]:
+        """Return the documents of the group of a level, by key below that."""
+        return {
+            key.removeprefix(f"{group}/"): content
+            for key, content in self.documents.items()
+            if key.startswith(f"{group}/")
+        }
+
+    def moved(self, groups: Mapping[str, str]) -> Nest:
+        """Return it for levels whose groups are to have other paths; what is stored of other levels is left out."""
+        moved = {f"{new}/{key}": content for old, new in groups.items() for key, content in self.of(old).items()}
+        return replace(self, documents=moved)
+
+    def other_coordinates(self, group: str, store: Any) -> list[str]:
+        """Return the names of the coordinates of a level that are others in a group of a store, if they are there."""
+        prototype = zarr.core.buffer.default_buffer_prototype()
+        held = {key: prototype.buffer.from_bytes(content) for key, content in self.of(group).items()}
+        try:
+            with _read(held) as ds, _unheard(), xr.open_dataset(store, engine="zarr", consolidated=False) as stored:
+                return [
+                    str(name)
+                    for name, coord in ds.coords.items()
+                    if name in stored.variables and not coord.variable.equals(stored.variables[name])
+                ]
+        except Exception:  # which xarray cannot open, now or later
+            return []
 
 
 def nest(
@@ -201,11 +228,12 @@ def _written(coords: Mapping[str, xr.Variable], name: Any, zarr_format: int) -> 
 @contextmanager
 def _read(held: dict[str, Any]) -> Iterator[xr.Dataset]:
     """Let xarray open what lies in a group in memory."""
-    with (
-        _unheard(),
-        xr.open_dataset(zarr.storage.MemoryStore(held, read_only=True), engine="zarr", consolidated=False) as ds,
-    ):
+    with _unheard(), xr.open_dataset(_in_memory(held), engine="zarr", consolidated=False) as ds:
         yield ds
+
+
+def _in_memory(held: dict[str, Any]) -> Any:
+    return zarr.storage.MemoryStore(held, read_only=True)
 
 
 @contextmanager

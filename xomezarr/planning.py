@@ -39,7 +39,7 @@ from xomezarr.errors import (
 from xomezarr.grid import Boundary, Grid
 from xomezarr.holders import warn_of_unlisted
 from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of, label_method
-from xomezarr.layout import FLAT, check_layout, layout_of, level_path
+from xomezarr.layout import FLAT, array_name, check_layout, layout_of, level_group, level_path
 from xomezarr.model import Axis, Channel, Image, LabelImage, Level, Multiscale
 from xomezarr.nested import Nest, StoredLevel, nest
 from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
@@ -810,14 +810,17 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
     Returns
     -------
     Plan
-        With the other levels and the coordinates under paths at which nothing is.
+        With the other levels and the coordinates under paths at which nothing is; those of level 0 in its own group,
+        as the layout "xarray" has them, stay as they are.
 
     Raises
     ------
     AxisError
         If the image has other coordinate systems, to which nothing leads from these axes.
     """
-    paths = [path, *_free("", len(plan.levels) - 1, taken)]
+    numbers = _free("", len(plan.levels) - 1, taken)
+    paths = [path, *(level_path(plan.layout, number, array_name(path)) for number in numbers)]
+    groups = {level_group(old.path): level_group(new) for old, new in zip(plan.levels, paths, strict=True)}
     moved = dict(zip(plan.arrays, _free(f"{sidecar.KEY}/", len(plan.arrays), taken), strict=True))
     multiscale = plan.image.multiscale
     levels = [replace(level, path=path) for level, path in zip(multiscale.levels, paths, strict=True)]
@@ -838,10 +841,7 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
         extra = {**image.extra, **known.extra}
         image = Image((merged, *known.multiscales[1:]), channels, None, known.omero, extra, known.label)
     kept = plan.attributes[sidecar.KEY]
-    coords = {
-        name: entry | ({"array": moved[entry["array"]]} if "array" in entry else {})
-        for name, entry in kept["coords"].items()
-    }
+    coords = {name: entry | _moved_array(entry, moved, groups) for name, entry in kept["coords"].items()}
     return replace(
         plan,
         image=image,
@@ -849,7 +849,16 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
         passes=tuple(replace(walk, writes=tuple(level for level in walk.writes if level)) for walk in plan.passes),
         attributes={**plan.attributes, sidecar.KEY: {**kept, "coords": coords}},
         arrays={moved[old]: values for old, values in plan.arrays.items()},
+        nest=plan.nest.moved({old: groups[old] for old in [*groups][1:]} if plan.layout != FLAT else {}),
     )
+
+
+def _moved_array(entry: Mapping[str, Any], moved: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, str]:
+    """Say where the array of a long coordinate lies when arrays, and groups of levels, have moved."""
+    path = entry.get("array")
+    if path is None:
+        return {}
+    return {"array": moved.get(path) or f"{groups[level_group(path)]}/{array_name(path)}"}
 
 
 def _free(prefix: str, count: int, taken: Collection[str]) -> list[str]:

@@ -24,10 +24,12 @@ from xomezarr.downsample import get_method, is_sampled
 from xomezarr.errors import (
     UNREADABLE_ARRAY,
     AxisError,
+    CoordinateError,
     DtypeError,
     FactorError,
     LabelError,
     LabelWarning,
+    LayoutError,
     LevelError,
     MethodError,
     OmeZarrError,
@@ -37,12 +39,14 @@ from xomezarr.errors import (
     VersionError,
     collecting,
     raise_all,
+    told,
     warn,
 )
 from xomezarr.extents import place_in
 from xomezarr.grid import Boundary, Grid
 from xomezarr.in_place import add_levels
 from xomezarr.labels import SOURCE, label_method
+from xomezarr.layout import FLAT, array_name, layout_of, level_group
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.pixels import Pixels
@@ -52,6 +56,7 @@ from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
+    ALL_DOCUMENTS,
     address,
     check_array,
     check_complete,
@@ -124,6 +129,11 @@ class Source:
         """Dimensions in the order of the stored array."""
         return self.known.multiscale.dims if self.known is not None else tuple(map(str, self.image.dims))
 
+    @property
+    def layout(self) -> str:
+        """The layout of the image, or that of an array by itself."""
+        return layout_of([] if self.known is None else [level.path for level in self.known.multiscale.levels])
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
@@ -190,6 +200,7 @@ def plan_scaling(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     version: str | None = None,
+    layout: str | None = None,
     mode: str = "w-",
     chunks: Mapping[str, int] | Sequence[int] | None = None,
     boundary: Boundary = "pad",
@@ -227,6 +238,8 @@ def plan_scaling(
         Pixel sizes and units that count instead of the store's; see `assign_grid`.
     version
         Of OME-Zarr; left out, that of the image, else 0.4. In place, the array's Zarr format decides.
+    layout
+        See `to_zarr`; left out, that of the image. In place it stays as it is.
     mode, chunks, boundary, name, shards, max_memory, workers
         See `to_zarr`.
 
@@ -264,6 +277,13 @@ def plan_scaling(
     with collecting(faults):
         if in_place:
             version = _version_in_place(source, dst, version)
+    if in_place and layout not in (None, source.layout):
+        faults.append(
+            LayoutError(
+                f"layout={layout!r} is not that of level 0, {source.layout!r}, which stays where it is; leave layout "
+                f"out, or {AS_LEVEL_0}"
+            )
+        )
     # an image that keeps irregular coordinates was written so on request
     irregular: Irregular = "keep" if source.known is not None else "raise"
     levels = 1
@@ -290,7 +310,7 @@ def plan_scaling(
     _warn_of_labels(source)
     _warn_of_systems(source)
     version = version or spec.written_as(source.known.version if source.known is not None else None)
-    options |= {"version": version, "mode": mode}
+    options |= {"version": version, "layout": layout or source.layout, "mode": mode}
     label = source.known.label if source.known is not None else None
     if label is not None and method is not None and get_method(method).keeps_values:
         planned, pixels = plan_label_image(image, label, dst, properties=source.properties, **options)
@@ -587,7 +607,9 @@ def _plan_in_place(
     if name is None:
         name = (source.known.multiscale.name if source.known is not None else None) or default_name(source.group)
     # planned as if it were written anew, to see that it can be; then put where level 0 is
+    options["layout"] = source.layout
     planned, pixels = plan_array(image, zarr.storage.MemoryStore(), version=version, **options)
+    _check_coordinates(source, planned)
     planned = replace(planned, store=source.group, mode="r+")
     multiscale = replace(planned.image.multiscale, name=str(name))
     planned = replace(planned, image=replace(planned.image, multiscales=(multiscale,), extra=copied))
@@ -603,6 +625,24 @@ def _plan_in_place(
     _warn_of_disagreeing_labels(source, planned)
     _warn_of_disagreeing_image(source, planned)
     return Scaling(source, planned, pixels, copied)
+
+
+def _check_coordinates(source: Source, planned: Plan) -> None:
+    """Make sure that the coordinates that lie beside level 0 are true of it still.
+
+    Raises
+    ------
+    CoordinateError
+        If they are not.
+    """
+    if planned.layout == FLAT:
+        return
+    group = f"{source.group}/{level_group(source.path)}"
+    if others := planned.nest.other_coordinates(level_group(planned.levels[0].path), group):
+        raise CoordinateError(
+            f"the coordinates {told([*map(repr, others)])} lie beside level 0, in {group!r}, and would not be those of "
+            f"the image any more; {AS_LEVEL_0}"
+        )
 
 
 def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, version: str | None) -> str:
@@ -712,9 +752,20 @@ def _obsolete(group: zarr.Group, source: Source, planned: Plan) -> list[str]:
     if source.known is None:
         return []
     named = {level.path.strip("/") for multiscale in planned.image.multiscales for level in multiscale.levels}
-    old = [level.path.strip("/") for level in source.known.multiscale.levels]
-    old += _coordinates(group.attrs.get(sidecar.KEY))
-    return [path for path in old if path not in named | planned.arrays.keys() and _is_array_below(group, path)]
+    levels = [level.path.strip("/") for level in source.known.multiscale.levels]
+    kept = named | planned.arrays.keys()
+
+    def gone(paths: Sequence[str]) -> list[str]:
+        return [path for path in paths if path not in kept and _is_array_below(group, path)]
+
+    return [_home(group, path, planned) for path in gone(levels)] + gone(_coordinates(group.attrs.get(sidecar.KEY)))
+
+
+def _home(group: zarr.Group, path: str, planned: Plan) -> str:
+    """Return the path of what goes with a level: of its own group, if nothing else is in that, or of its array."""
+    own = level_group(path)
+    known = {array_name(path), *planned.dims, *planned.attributes[sidecar.KEY]["coords"]}
+    return own if planned.layout != FLAT and {*names_in(group, own)} <= known | ALL_DOCUMENTS else path
 
 
 def _coordinates(attribute: Any) -> list[str]:
