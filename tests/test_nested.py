@@ -95,8 +95,8 @@ def storable(da: xr.DataArray) -> xr.DataArray:
         if dim in da.coords and da[dim].dtype.kind in "iufmM":
             da[dim].attrs["scale"] = 1.0
     for name, coord in da.coords.items():
-        # of dates xarray knows those that nanoseconds hold, and of lengths of time as well
-        if coord.dtype.kind in "mM" and name not in da.dims:
+        # of dates and lengths of time xarray knows those that nanoseconds hold, and no text of bytes that is empty
+        if coord.dtype.kind in "mMS" and name not in da.dims:
             da = da.drop_vars(name)
     return da
 
