@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xomezarr.errors import TransformError
+from xomezarr.routes import Edge, Routes
 from xomezarr.spec.notes import Notes
 from xomezarr.spec.transforms import dump_transform, read_transform
 from xomezarr.transforms import (
@@ -29,7 +30,6 @@ from xomezarr.transforms import (
     Rotation,
     Scale,
     Stored,
-    Systems,
     Transform,
     Translation,
     chain,
@@ -224,12 +224,12 @@ def test_the_official_numeric_cases(shared: Path) -> None:
         expected = tomllib.loads((case / "conformance.toml").read_text())
         axes = {system["name"]: len(system["axes"]) for system in scene["coordinateSystems"]}
         notes = Notes()
-        edges: dict[tuple[str, str], Transform] = {}
+        edges: list[Edge[str]] = []
         for index, raw in enumerate(scene["coordinateTransformations"]):
             read = read_transform(raw, axes[raw["input"]], f"scene.coordinateTransformations[{index}]", notes)
             assert read is not None, (case.name, notes.findings)
-            edges[raw["input"], raw["output"]] = read
-        systems = Systems(tuple(axes), edges)
+            edges.append(Edge(raw["input"], raw["output"], read))
+        systems = Routes(tuple(axes), edges)
         source, target = expected["source"], expected["target"]
         if expected["should_error"]:
             with pytest.raises(TransformError, match="there is no coordinate system"):
@@ -318,24 +318,33 @@ def test_json_that_is_none_is_told_by_its_rule(raw: Any, rule: str) -> None:
 
 
 def test_systems_are_reached_by_the_shortest_way_and_backward() -> None:
-    edges: dict[Any, Transform] = {
-        ("a", "b"): Scale((2.0,)),
-        ("c", "b"): Translation((3.0,)),
-        ("c", "d"): Translation((1.0,)),
-        ("a", "d"): Translation((100.0,)),
-        ("e", "f"): Identity(),
-    }
-    systems = Systems("abcdef", edges)
-    assert systems.transform("a", "c")([1]) == [-1]
-    assert systems.transform("c", "a")([-1]) == [1]
-    assert systems.transform("a", "d")([1]) == [101]
-    assert systems.transform("b", "b")([5]) == [5]
+    edges = [
+        Edge("a", "b", Scale((2.0,))),
+        Edge("c", "b", Translation((3.0,))),
+        Edge("c", "d", Translation((1.0,))),
+        Edge("a", "d", Translation((100.0,))),
+        Edge("e", "f", Identity()),
+    ]
+    routes = Routes("abcdef", edges)
+    assert routes.transform("a", "c")([1]) == [-1]
+    assert routes.transform("c", "a")([-1]) == [1]
+    assert routes.transform("a", "d")([1]) == [101]
+    assert routes.transform("b", "b")([5]) == [5]
+    reached = {name: found([1]).item() for name, found in routes.reached("a").items()}
+    assert reached == {"a": 1, "b": 2, "d": 101, "c": -1}
     with pytest.raises(TransformError, match=r"nothing leads from the coordinate system 'a' to 'e'; .*'b'.*'d'"):
-        systems.transform("a", "e")
-    lost = Systems("ab", {("a", "b"): ProjectAxis(2, dropped=(0,))})
+        routes.transform("a", "e")
+    with pytest.raises(TransformError, match=r"no coordinate system <z>; there are <a>, <b>"):
+        Routes("ab", edges, lambda name: f"<{name}>").transform("a", "z")
+    lost = Routes("ab", [Edge("a", "b", ProjectAxis(2, dropped=(0,)))])
     assert lost.transform("a", "b")([1, 2]) == [2]
     with pytest.raises(TransformError, match=r"'b' to 'a' \(projectAxis drops the axes \[0\]"):
         lost.transform("b", "a")
+
+
+def test_of_two_transformations_between_systems_the_one_that_can_be_walked_is() -> None:
+    edges = [Edge("a", "b", ProjectAxis(2, dropped=(0,))), Edge("a", "b", MapAxis((1, 0)))]
+    assert Routes("ab", edges).transform("b", "a")([1, 2]).tolist() == [2, 1]
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])

@@ -1,13 +1,12 @@
 """Coordinate transformations of OME-Zarr 0.6 as values: they map points, forward and backward, exactly where they can.
 
-A transformation has no names: which coordinate systems it leads from and to is said by who holds it (`Systems`).
+A transformation has no names: which coordinate systems it leads from and to is said by who holds it (`routes`).
 Points are arrays whose last axis counts the coordinates, in the order of the axes of the system.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, override
@@ -31,7 +30,6 @@ __all__ = [
     "Rotation",
     "Scale",
     "Stored",
-    "Systems",
     "Transform",
     "Translation",
     "chain",
@@ -897,59 +895,3 @@ def stored(transform: Transform) -> tuple[Stored, ...]:
         case _:
             parts = ()
     return tuple(found for part in parts for found in stored(part))
-
-
-# -- coordinate systems ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Systems:
-    """Coordinate systems, and the transformations that lead from one to another.
-
-    Parameters
-    ----------
-    names
-        Of the systems.
-    edges
-        By the names of where they lead from and to; each may be walked backward too, if it can be undone.
-    """
-
-    names: Sequence[Hashable]
-    edges: Mapping[tuple[Hashable, Hashable], Transform]
-
-    def transform(self, source: Hashable, target: Hashable) -> Transform:
-        """Return what leads from one system to another, by the fewest transformations.
-
-        Raises
-        ------
-        TransformError
-            If one of them is not known, or nothing leads there.
-        """
-        for name in (source, target):
-            if name not in self.names:
-                raise TransformError(
-                    f"there is no coordinate system {name!r}; there are {', '.join(map(repr, self.names)) or 'none'}"
-                )
-        found: dict[Hashable, Transform] = {source: Identity()}
-        waiting = deque([source])
-        refused: list[str] = []
-        while waiting:
-            here = waiting.popleft()
-            if here == target:
-                return found[here]
-            for (one, other), transform in self.edges.items():
-                if one == here and other not in found:
-                    found[other] = chain([found[here], transform])
-                    waiting.append(other)
-                elif other == here and one not in found:
-                    try:
-                        found[one] = chain([found[here], transform.inverse()])
-                    except TransformError as error:
-                        refused.append(str(error))
-                        continue
-                    waiting.append(one)
-        why = f" ({'; '.join(dict.fromkeys(refused))})" if refused else ""
-        raise TransformError(
-            f"nothing leads from the coordinate system {source!r} to {target!r}{why}; from there one gets to "
-            f"{', '.join(map(repr, list(found)[1:])) or 'no other'}"
-        )
