@@ -826,7 +826,9 @@ def warn_of_others(
             return
         names = [name for name in label_names(labels_of(group)) if name not in but]
         told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(group.attrs.asdict())]
-        if others := _other_images(group):
+        # fields of its transformations are parts of an image
+        fields = spec.stored_paths(spec.parse(attrs).multiscale) if spec.is_image(attrs) else ()
+        if others := [path for path in _other_images(group) if path not in fields]:
             more = ", …" if len(others) > SHOWN else ""
             told.append(f"holds other images ({', '.join(others[:SHOWN])}{more})")
     if names:
@@ -843,6 +845,7 @@ COLLECTIONS = {
     "plate": "a plate with its wells",
     "well": "a well with its fields",
     "bioformats2raw.layout": "a collection with its images",
+    "scene": "a scene with its images",
 }
 """Groups that stand for more than an image, by the key of the specification."""
 
