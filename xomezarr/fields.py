@@ -199,9 +199,8 @@ def copied_arrays(paths: Sequence[str], kept: Kept | None, taken: Iterable[str],
     told_of = f"numbers of transformations{f' of {name!r}' if name else ''} lie in arrays at "
     if kept is None:
         raise OmeZarrError(
-            f"{told_of}{told([*map(repr, paths)])}, and it is not known any more in which store; change the tree that "
-            'was opened, xr.open_datatree(store, engine="omezarr"), or write level 0 alone, without other coordinate '
-            "systems: tree.omezarr.level(0).omezarr.to_zarr(…)"
+            f"{told_of}{told([*map(repr, paths)])}, and it is not known any more in which store; open that again, "
+            'xr.open_datatree(store, engine="omezarr"), and change its tree by calls that keep it: tree.omezarr.sel(…)'
         )
     found, names = kept.of(paths), [*taken]
     for path in found.paths:

@@ -19,7 +19,7 @@ from xomezarr.spec import groups
 from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
-from xomezarr.spec.scenes import scene_edges, scene_paths, system_axes
+from xomezarr.spec.scenes import link_findings, scene_edges, scene_paths, system_axes
 from xomezarr.spec.systems import axis_counts, edges, stored_paths, unknown_keys, without_axes
 from xomezarr.spec.transforms import dump_transform
 from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
@@ -49,6 +49,7 @@ __all__ = [
     "is_ome",
     "kinds",
     "layout",
+    "link_findings",
     "of_format",
     "ome_part",
     "others",

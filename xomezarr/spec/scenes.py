@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xomezarr.errors import told as listed
 from xomezarr.model import Axis, CoordinateSystem, Link, Multiscale, Scene, SystemName
+from xomezarr.report import Finding
 from xomezarr.routes import Edge
 from xomezarr.spec.listings import path_inside
 from xomezarr.spec.notes import Notes, kind_of
-from xomezarr.spec.systems import dump_system, edges, paths_of, read_system
+from xomezarr.spec.systems import dump_system, edges, ends_of, paths_of, read_system
 from xomezarr.spec.transforms import inputs_of, read_transform
 from xomezarr.spec.values import with_extra
 
-__all__ = ["dump_scene", "read_scene", "scene_edges", "scene_paths", "system_axes"]
+__all__ = ["dump_scene", "link_findings", "read_scene", "scene_edges", "scene_paths", "system_axes"]
 
 RULE = "0.6d"
 """A scene lists transformations, which lead from one named coordinate system to another (MUST)."""
@@ -179,3 +181,60 @@ def scene_paths(scene: Scene) -> tuple[str, ...]:
         for link, count in zip(scene.links, counts, strict=True)
     ]
     return paths_of(one for one in read if one is not None)
+
+
+def link_findings(scene: Scene, images: Mapping[str, Multiscale], where: str) -> list[Finding]:
+    """Return what is wrong with the transformations of a scene by what its images say.
+
+    Parameters
+    ----------
+    scene
+        What the scene says.
+    images
+        What those of its images say that can be read, by path. What leads to or from others is not judged.
+    where
+        Place of the scene.
+    """
+    notes, axes = Notes(), system_axes(scene, images)
+    for index, link in enumerate(scene.links):
+        place = f"{where}.coordinateTransformations[{index}]"
+        ends = {"input": link.source, "output": link.target}
+        if any(end.path and end.path not in images for end in ends.values()):
+            continue
+        for key, end in ends.items():
+            if end not in axes:
+                there = [name for name in axes if name.path == end.path]
+                told = f"there is no coordinate system {end}"
+                notes.error("0.6e", f"{place}.{key}.name", told, f"name {' or '.join(map(str, there)) or 'another'}")
+        if link.source in axes and link.target in axes:
+            inputs, wanted = len(axes[link.source]), len(axes[link.target])
+            read = read_transform(link.transform, inputs, place, notes)
+            if read is not None and (count := read.leads_to(inputs)) not in (None, wanted):
+                told = f"it gives {count} coordinates, and {link.target} has {wanted} axes"
+                notes.error("39", place, told, "give one for each axis")
+    # labels of images need not be named, nor what lies beside
+    own = [name for name in axes if not name.path or name.path in scene.paths]
+    _check_connected(scene, images, own, where, notes)
+    return notes.findings
+
+
+def _check_connected(
+    scene: Scene, images: Mapping[str, Multiscale], systems: Sequence[SystemName], where: str, notes: Notes
+) -> None:
+    """0.6f (MUST): transformations lead from each coordinate system to every other, be it backward."""
+    edges = [(link.source, link.target) for link in scene.links]
+    for path, multiscale in images.items():
+        edges += [(SystemName(one, path), SystemName(other, path)) for one, other in ends_of(multiscale)]
+    if not scene.links:
+        return
+    reached: set[SystemName] = set()
+    waiting = [scene.links[0].source]
+    while waiting:
+        here = waiting.pop()
+        if here not in reached:
+            reached.add(here)
+            waiting += [other for edge in edges if here in edge for other in edge]
+    if missing := [name for name in systems if name not in reached]:
+        told = listed([*map(str, missing)])
+        cure = "say where they lie, or remove them"
+        notes.error("0.6f", where, f"no transformations lead from {scene.links[0].source} to {told}", cure)

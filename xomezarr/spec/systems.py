@@ -21,6 +21,7 @@ __all__ = [
     "axis_counts",
     "dump_system",
     "edges",
+    "ends_of",
     "paths_of",
     "read_system",
     "stored_paths",
@@ -166,6 +167,16 @@ def axis_counts(multiscale: Multiscale) -> dict[str, int]:
     if (systems := multiscale.systems) is None:
         return {}
     return {systems.name: len(multiscale.axes)} | {other.name: len(other.axes) for other in systems.others}
+
+
+def ends_of(multiscale: Multiscale) -> list[tuple[str, str]]:
+    """Return from where to where transformations between the coordinate systems of an image lead, by names."""
+    ends = [
+        tuple(_end(raw, key).get("name") for key in ("input", "output"))
+        for raw in (multiscale.systems.transforms if multiscale.systems is not None else ())
+    ]
+    counts = axis_counts(multiscale)
+    return [(str(source), str(target)) for source, target in ends if source in counts and target in counts]
 
 
 def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
