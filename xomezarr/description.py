@@ -1,4 +1,4 @@
-"""What is in a store, as a JSON object and as lines for people: images with labels, plates, wells, collections, scenes."""
+"""What is in a store, as a JSON object and as lines for people: images, labels, plates, wells, collections, scenes."""
 
 from __future__ import annotations
 

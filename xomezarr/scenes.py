@@ -533,16 +533,17 @@ def _scene(
     """Return a scene of images, by what the user says of them; independent faults are raised together."""
     faults: list[OmeZarrError] = []
     pairs = [key for key in transforms if isinstance(key, tuple)]
-    named = {place if isinstance(place, str) else place[0] for pair in pairs for place in pair} | {*transforms} - {
-        *pairs
-    }
-    asked = {path: Identity() for path in images if "/labels/" not in path and path not in named} | {**transforms}
+    named = {place if isinstance(place, str) else place[0] for pair in pairs for place in pair}
+    alone = [path for path in images if path in transforms or (path not in named and "/labels/" not in path)]
+    asked: dict[Any, Any] = {path: transforms.get(path, Identity()) for path in alone} | {**transforms}
+    # images of which the scene's system may have the axes
+    near = {*alone, *(place for pair in pairs if WORLD in pair for place in pair if isinstance(place, str))}
     own: tuple[CoordinateSystem, ...] | None = None
     with collecting(faults):
         if systems is not None:
             own = tuple(CoordinateSystem(name, tuple(axes)) for name, axes in systems.items())
         elif WORLD in named or any(isinstance(key, str) for key in asked):
-            own = (CoordinateSystem(WORLD, _common_axes({path: one for path, one in images.items() if path in asked})),)
+            own = (CoordinateSystem(WORLD, _common_axes({path: one for path, one in images.items() if path in near})),)
     raise_all(faults, "the scene cannot be written")
     view = SceneView(Scene((), own), images, {})
     links = []
@@ -563,7 +564,12 @@ def _common_axes(images: Mapping[str, Multiscale]) -> tuple[Axis, ...]:
     TransformError
         If they differ.
     """
-    (first, one), *others = images.items() or [("", Multiscale(None, (), ()))]
+    if not images:
+        raise TransformError(
+            f"it is not known which axes the coordinate system {WORLD!r} has; give them: "
+            "systems={'world': [xomezarr.Axis('y', 'space', 'micrometer'), …]}"
+        )
+    (first, one), *others = images.items()
     for path, other in others:
         if [_shown(axis) for axis in other.axes] != [_shown(axis) for axis in one.axes]:
             raise TransformError(

@@ -851,7 +851,7 @@ COLLECTIONS = {
 
 
 def _parts(attrs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the paths of images that are parts of what a group describes: fields of transformations, those of a scene."""
+    """Return the paths of the images that belong to a group: fields of its transformations, and those of a scene."""
     if spec.is_image(attrs):
         return spec.stored_paths(spec.parse(attrs).multiscale)
     if "scene" not in spec.kinds(attrs):

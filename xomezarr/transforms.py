@@ -815,14 +815,14 @@ class Field(Transform):
         last = np.array(self.samples.shape[1:]) - 1.0
         places = self.to_samples(points)
         nowhere = np.isnan(places).any(axis=-1, keepdims=True)
-        places = np.clip(np.where(nowhere, 0.0, places), 0.0, last)
+        flat = np.clip(np.where(nowhere, 0.0, places), 0.0, last).reshape(-1, len(last))
         low, high = np.zeros_like(last), last
         if ORDERS[self.interpolation] < 2:  # no more than two samples lie around a point
-            flat = places.reshape(-1, len(last))
             low, high = np.floor(flat.min(axis=0)), np.ceil(flat.max(axis=0))
         box = tuple(slice(int(first), int(end) + 1) for first, end in zip(low, high, strict=True))
         samples = np.asarray(self.samples[(slice(None), *box)], np.float64)
-        made = np.where(nowhere, np.nan, self._interpolated(samples, np.moveaxis(places - low, -1, 0)))
+        found = self._interpolated(samples, (flat - low).T).reshape(*points.shape[:-1], self.outputs)
+        made = np.where(nowhere, np.nan, found)
         return points + made if self.relative else made
 
     def _interpolated(self, samples: Points, places: Points) -> Points:

@@ -66,7 +66,9 @@ def read_transform(raw: Any, inputs: int, where: str, notes: Notes) -> Transform
     try:
         made = KINDS[kind](raw, inputs, where, notes)
         if made is not None and made.inputs not in (None, inputs):
-            raise TransformError(f"it maps points of {made.inputs} coordinates, and there are {inputs} axes")
+            raise TransformError(
+                f"it maps points of {made.inputs} coordinates, and there are {inputs} axes; give it a number for each"
+            )
     except TransformError as error:
         notes.stop(RULE, where, f"the {kind} cannot be used: {error}")
         return None
