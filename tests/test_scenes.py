@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from asking import SCRIPTS, TIME_LIMIT, uv
 from fuzzing import spoil
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -669,6 +673,12 @@ def test_scenes_inside_of_a_store_and_images_in_folders_are_opened(tmp_path: Pat
     tree = xr.open_datatree(store, engine="omezarr", group="scene")
     assert tree.omezarr.scene.transform("raw/b", "a")([0.0, 0.0]).tolist() == [0.0, 2.0]
     written = tree.omezarr.to_zarr(tmp_path / "c.zarr")
+    change(tmp_path / "b.zarr", lambda ome: ome["scene"]["coordinateTransformations"].reverse())
+    change(tmp_path / "b.zarr", link(0, "input", path="raw/b"))
+    (tmp_path / "b.zarr/raw").mkdir()
+    (tmp_path / "b.zarr/b").rename(tmp_path / "b.zarr/raw/b")
+    with pytest.raises(NotOmeZarrError, match=r"such as that at 'raw/b' below it"):
+        xr.open_dataarray(tmp_path / "b.zarr", engine="omezarr")
     assert list(written.omezarr.scene.images) == ["a", "raw/b"]
     assert xomezarr.validate(tmp_path / "c.zarr").valid
     # any engine that is asked finds the store
@@ -729,6 +739,36 @@ def test_ome_zarr_models_reads_what_is_written(tmp_path: Path) -> None:
     assert [system.name for system in scene.coordinateSystems or ()] == ["world"]
     assert [one.type for one in scene.coordinateTransformations] == ["identity", "translation", "sequence", "bijection"]
     assert scene.coordinateTransformations[1].translation == (0.0, 12.0)  # type: ignore[union-attr]
+
+
+@pytest.mark.peers
+@pytest.mark.xdist_group("peers")
+def test_ngff_zarr_reads_what_is_written_and_what_it_writes_is_read(tmp_path: Path) -> None:
+    store, copy = tmp_path / "a.zarr", tmp_path / "b.zarr"
+    matrix = [[0.0, -1.0, 3.0], [1.0, 0.0, 2.0]]
+    transforms: Any = {"b": {"x": 12.0}, ("c", "world"): np.array(matrix)}
+    tree: Any = write_scene({name: tile(number) for number, name in enumerate("abc")}, store, transforms=transforms)
+    script = SCRIPTS / "scene_ngff_zarr.py"
+    answer = subprocess.run(
+        [uv(), "run", "--no-project", "--python", sys.executable, "--script", script, store, copy],
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        env={k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH", "UV_RESOLUTION"}},
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    told = json.loads(answer.stdout)
+    assert told["images"] == {name: [32, 32] for name in "abc"}
+    assert told["systems"] == ["world"]
+    assert [one["input"]["path"] for one in told["transformations"]] == ["a", "b", "c"]
+    assert told["transformations"][1]["translation"] == [0.0, 12.0]
+    assert told["transformations"][2]["affine"] == matrix
+    theirs = opened(copy)
+    points = np.random.default_rng(0).normal(size=(5, 2))
+    for name, found in tree.omezarr.scene.transforms("world").items():
+        np.testing.assert_array_equal(theirs.omezarr.scene.transform(name, "world")(points), found(points))
+        np.testing.assert_array_equal(theirs[name].omezarr.level(0), tree[name].omezarr.level(0))
+    assert not [one for one in xomezarr.validate(copy) if one.rule.startswith("0.6") and one.severity == "error"]
 
 
 @settings(max_examples=20)

@@ -130,6 +130,8 @@ def first_image(group: zarr.Group) -> str:
     with suppress(*UNREADABLE_MEMBER):
         path = next(iter(holder.listed(group) or ()), path)
         member = find_member(group, path)
+        if member is not None and spec.is_image(member.attrs.asdict()):
+            return path
         below = None if member is None or _kind(member) is None else first_image(member)
     if below is not None:
         return f"{path}/{below}"
