@@ -205,6 +205,10 @@ def test_tiles_lie_where_their_translations_say(tmp_path: Path) -> None:
     assert list(scene.transforms("world")) == ["left", "right"]
     assert scene.transform("right", "world")([[1.0, 2.0], [0.0, 0.0]]).tolist() == [[1.0, 14.0], [0.0, 12.0]]
     assert scene.transform("world", "right")([1.0, 14.0]).tolist() == [1.0, 2.0]
+    assert repr(scene) == "<scene of the images 'left', 'right'; coordinate systems of its own: 'world'>"
+    for place in (None, 1, ("left", 1), ("left", "physical", "world")):
+        with pytest.raises(TransformError, match="names no coordinate system; give its name"):
+            scene.transform(place, "world")
     # from one tile to the other, by the scene's own system
     assert scene.transform(("right", "physical"), "left")([1.0, 2.0]).tolist() == [1.0, 14.0]
     assert xomezarr.validate(store, strict=True).valid
@@ -328,6 +332,19 @@ def test_c7_other_versions_are_refused_before_anything_is_written(tmp_path: Path
             r"is a list that is not of numbers.*give a translation by",
         ),
         ({"transforms": {"b": {"x": "left"}}}, TransformError, r"that is not of numbers"),
+        ({"transforms": {"b": None}}, TransformError, r"no matrix of finite numbers"),
+        ({"transforms": [1]}, TransformError, r"transforms is a list; give transformations by image"),
+        ({"transforms": {("a", "b", "c"): {}}}, TransformError, r"the key \('a', 'b', 'c'\), which names neither"),
+        (
+            {"transforms": {("a", 1): {}}},
+            TransformError,
+            r"the key \('a', 1\), .* or \('right', 'left'\)",
+        ),
+        ({"transforms": {("a", ("b", "q")): {}}}, TransformError, r"no coordinate system 'q' of 'b'"),
+        ({"transforms": {("a", "a"): {}}}, OmeZarrError, r"lead from 'physical' of 'b' to 'physical' of 'a'"),
+        ({"systems": ["world"]}, TransformError, r"are no coordinate systems; give the axes of each by its name"),
+        ({"systems": {"world": "yx"}}, TransformError, r"are no coordinate systems"),
+        ({"systems": {}}, TransformError, r"systems=\{\} are no coordinate systems"),
         ({"transforms": {"b": {"x": float("nan")}}}, TransformError, r"finite"),
         ({"transforms": {"b": [1.0]}}, TransformError, r"of 1 coordinates, and there are 2 axes"),
         (

@@ -76,7 +76,7 @@ type Leading = Transform | Mapping[str, float] | ArrayLike
 # -- how images lie to each other --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SceneView:
     """How the images of a scene lie to each other.
 
@@ -96,6 +96,10 @@ class SceneView:
     scene: Scene
     images: Mapping[str, Multiscale]
     groups: Mapping[str, zarr.Group]
+
+    def __repr__(self) -> str:
+        images, systems = ([*map(repr, names)] for names in (self.images, self.systems))
+        return f"<scene of the images {told(images)}; coordinate systems of its own: {told(systems) or 'none'}>"
 
     @property
     def systems(self) -> dict[str, CoordinateSystem]:
@@ -177,6 +181,11 @@ class SceneView:
         TransformError
             If there is none, or it may be one of two.
         """
+        if not _is_place(system):
+            raise TransformError(
+                f"{system!r} names no coordinate system; give its name, the path of an image, or both: "
+                "('tile', 'physical')"
+            )
         own = {name.name for name in self._axes if not name.path}
         if isinstance(system, str) and system in own and system in self.images:
             of_image = self.images[system].systems
@@ -191,6 +200,12 @@ class SceneView:
             listed = ", ".join(map(str, self._axes)) or "none"
             raise TransformError(f"there is no coordinate system {found}; there are {listed}")
         return found
+
+
+def _is_place(system: Any) -> bool:
+    """Whether something is a name, a path, or both, in a tuple."""
+    parts = system if isinstance(system, tuple) and len(system) == 2 else (system,)
+    return all(isinstance(part, str) for part in parts)
 
 
 def scene_of(tree: xr.DataTree) -> SceneView:
@@ -531,6 +546,7 @@ def _scene(
     systems: Mapping[str, Sequence[Axis]] | None,
 ) -> Scene:
     """Return a scene of images, by what the user says of them; independent faults are raised together."""
+    _check_asked(transforms, systems)
     faults: list[OmeZarrError] = []
     pairs = [key for key in transforms if isinstance(key, tuple)]
     named = {place if isinstance(place, str) else place[0] for pair in pairs for place in pair}
@@ -554,6 +570,37 @@ def _scene(
             links.append(Link(*ends, spec.dump_transform(_as_transform(leading, view.axes(source), ends))))
     raise_all(faults, "the scene cannot be written")
     return Scene(tuple(links), own)
+
+
+def _check_asked(transforms: Any, systems: Any) -> None:
+    """Make sure that transformations and systems are given as such.
+
+    Raises
+    ------
+    TransformError
+        If they are not.
+    """
+    if not isinstance(transforms, Mapping):
+        raise TransformError(
+            f"transforms is a {type(transforms).__name__}; give transformations by image: {{'right': {{'x': 348.0}}}}"
+        )
+    for key in transforms:
+        pair = key if isinstance(key, tuple) and len(key) == 2 and all(map(_is_place, key)) else ()
+        if not pair and not isinstance(key, str):
+            raise TransformError(
+                f"transforms has the key {key!r}, which names neither an image nor where it leads from and to; give "
+                "'right', or ('right', 'left')"
+            )
+    if systems is None:
+        return
+    given = [*systems.items()] if isinstance(systems, Mapping) and systems else [("", None)]
+    for name, axes in given:
+        listed = axes if isinstance(axes, Sequence) else [None]
+        if not isinstance(name, str) or not name or not all(isinstance(axis, Axis) for axis in listed):
+            raise TransformError(
+                f"systems={systems!r} are no coordinate systems; give the axes of each by its name: "
+                "{'world': [xomezarr.Axis('y', 'space', 'micrometer'), …]}"
+            )
 
 
 def _common_axes(images: Mapping[str, Multiscale]) -> tuple[Axis, ...]:
@@ -588,11 +635,10 @@ def _only(systems: Sequence[CoordinateSystem], path: str) -> str:
     """Return the one coordinate system of a scene."""
     if len(systems) == 1:
         return systems[0].name
-    listed = ", ".join(repr(system.name) for system in systems) or "none"
-    other = systems[0].name if systems else WORLD
+    listed = ", ".join(repr(system.name) for system in systems)
     raise TransformError(
         f"it is not said to which coordinate system of the scene the transformation of {path!r} leads, of which there "
-        f"are {listed}; name it: transforms={{({path!r}, {other!r}): …}}"
+        f"are {listed}; name it: transforms={{({path!r}, {systems[0].name!r}): …}}"
     )
 
 
