@@ -270,6 +270,8 @@ UNPLACED: dict[str, tuple[Callable[[xr.DataArray], xr.DataArray], str]] = {
     "pixels that could not be opened": (lambda da: da.assign_attrs(units="days since foo"), "'units'"),
     "an attribute of xarray's own": (lambda da: da.assign_attrs(coordinates="a b"), "'coordinates'"),
     "a date": (lambda da: da.assign_attrs(day=datetime.date(2024, 2, 29)), r"attrs\['day'\]"),
+    "a date of NumPy": (lambda da: da.assign_attrs(day=np.datetime64("2024-02-29", "ns")), r"attrs\['day'\]"),
+    "no time": (lambda da: da.assign_attrs(day=[np.timedelta64("NaT", "s")]), r"attrs\['day'\]\[0\]"),
     "NaN": (lambda da: da.assign_attrs(limits=[1.0, np.nan]), r"attrs\['limits'\]"),
     "a name that is no text": (lambda da: da.rename(("a", 1)), "the name of the array"),
     "a name with a space": (named("a b"), "'a b'"),

@@ -25,6 +25,7 @@ from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile
 from xomezarr.pyramid import Factors, own_attrs
 from xomezarr.report import Report
+from xomezarr.scenes import SceneView, scene_of, write_scene_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
 from xomezarr.write import write_array, write_tree
@@ -579,6 +580,7 @@ class OmeZarrDatasetAccessor:
 _WRITERS: Mapping[str, Callable[..., Any]] = {
     "plate": plating.write_plate_tree,
     "bioformats2raw.layout": write_collection_tree,
+    "scene": write_scene_tree,
 }
 """What writes a tree of several images, by what its attributes describe. 84 (MUST): a plate comes first."""
 
@@ -689,6 +691,11 @@ class OmeZarrTreeAccessor:
         return planning.stored_metadata(self._tree)
 
     @property
+    def scene(self) -> SceneView:
+        """How the images of a scene lie to each other; see `scenes.SceneView`."""
+        return scene_of(self._tree)
+
+    @property
     def name(self) -> Any:
         """Name of the image."""
         return self.levels[0].name
@@ -715,8 +722,8 @@ class OmeZarrTreeAccessor:
     ) -> Any:
         """Write the levels as they stand, and those of labels; no pixel is computed anew.
 
-        The tree of a plate, or of a collection, is written with all images that it holds; see
-        `plating.write_plate_tree` and `collection.write_collection_tree`.
+        The tree of a plate, a collection or a scene is written with all images that it holds; see
+        `plating.write_plate_tree`, `collection.write_collection_tree` and `scenes.write_scene_tree`.
 
         Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` and `layout` left out are those that the tree,
         or each of its images, was read from, else 0.4 and ``"ome"``. `name` is that of the image, or of the plate.

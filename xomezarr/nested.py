@@ -316,12 +316,12 @@ def _plain_attrs(attrs: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _plain(value: Any, where: str) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufU":
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(item, where) for item in value]
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return {key: _plain(item, where) for key, item in value.items()}
+        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise LayoutError(

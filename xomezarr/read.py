@@ -34,6 +34,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.extents import place
+from xomezarr.fields import KEPT, Kept
 from xomezarr.holders import called, first_image
 from xomezarr.labels import LABELED
 from xomezarr.lazy import zarr
@@ -382,6 +383,8 @@ class _Opened:
             tree.encoding[VERSION] = self.image.version
         if properties is not None:
             tree.encoding[sidecar.PROPERTIES] = properties
+        if spec.stored_paths(self.image.multiscale):
+            tree.encoding[KEPT] = Kept(self.group)
         return tree
 
     def completing_labels(self) -> Complete | None:

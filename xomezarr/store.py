@@ -376,9 +376,15 @@ def _elsewhere(
 ) -> tuple[zarr.abc.store.Store, str]:
     """Return the store in which a place is that is no local folder, and the place's path in it."""
     if isinstance(target, str):
-        options = dict(storage_options or {})
+        options = _options(target, storage_options) or {}
         return zarr.storage.FsspecStore.from_url(target, storage_options=options, read_only=read_only), ""
     return _store(target), target.path if isinstance(target, zarr.storage.StorePath) else ""
+
+
+def _options(target: StoreLike, storage_options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the options of a URL as zarr takes them; fsspec makes no local folder unless it is asked to."""
+    mkdir = {"auto_mkdir": True} if isinstance(target, str) and target.startswith("local://") else {}
+    return {**mkdir, **(storage_options or {})} or None
 
 
 def _store(target: StoreLike) -> zarr.abc.store.Store:
@@ -551,12 +557,13 @@ def writable_group(
     store: StoreArgument, storage_options: Mapping[str, Any] | None = None, *, zarr_format: int | None = None
 ) -> zarr.Group:
     """Open a group as it is now, to be written; consolidated metadata are not asked."""
+    target = resolve(store)
     return zarr.open_group(
-        resolve(store),
+        target,
         mode="r+",
         zarr_format=zarr_format,  # type: ignore[arg-type]
         use_consolidated=False,
-        storage_options=dict(storage_options) if storage_options else None,
+        storage_options=_options(target, storage_options),
     )
 
 
@@ -822,11 +829,13 @@ def warn_of_others(
     with suppress(Exception):  # what cannot be read may be replaced
         group = open_group(store, storage_options=storage_options)
         attrs = group.attrs.asdict()
-        if like in spec.kinds(attrs) or (_told(attrs) and withheld(attrs) is None):
+        parts = _parts(attrs)
+        # a scene names its images, so that what else is there is known
+        if (like in spec.kinds(attrs) and not parts) or (_told(attrs) and withheld(attrs) is None):
             return
         names = [name for name in label_names(labels_of(group)) if name not in but]
-        told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(group.attrs.asdict())]
-        if others := _other_images(group):
+        told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(attrs) and kind != like]
+        if others := [path for path in _other_images(group) if path not in parts]:
             more = ", …" if len(others) > SHOWN else ""
             told.append(f"holds other images ({', '.join(others[:SHOWN])}{more})")
     if names:
@@ -843,8 +852,20 @@ COLLECTIONS = {
     "plate": "a plate with its wells",
     "well": "a well with its fields",
     "bioformats2raw.layout": "a collection with its images",
+    "scene": "a scene with its images",
 }
 """Groups that stand for more than an image, by the key of the specification."""
+
+
+def _parts(attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of the images that belong to a group: fields of its transformations, and those of a scene."""
+    if spec.is_image(attrs):
+        return spec.stored_paths(spec.parse(attrs).multiscale)
+    if "scene" not in spec.kinds(attrs):
+        return ()
+    scene = spec.parse_scene(attrs)
+    return (*scene.paths, *spec.scene_paths(scene))
+
 
 SEARCHED, SHOWN = 100, 5
 """Groups that are opened in search of other images at most, and names of these that are told."""
@@ -977,7 +998,7 @@ def _created(
         zarr_format=zarr_format,  # type: ignore[arg-type]
         overwrite=overwrite,
         attributes=_mark(),
-        storage_options=dict(storage_options) if storage_options else None,
+        storage_options=_options(target, storage_options),
     )
     return zarr.Group(wait(made))
 
@@ -1103,7 +1124,7 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
     """
     if isinstance(target, Path) and (opened := direct.opened_group(target, group)) is not None:
         return opened
-    options = dict(storage_options) if storage_options else None
+    options = _options(target, storage_options)
     mode = read_mode(target)
     return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)
 
