@@ -35,6 +35,7 @@ from xomezarr.plating import write_plate
 from xomezarr.pyramid import pyramid
 from xomezarr.report import Finding, Report
 from xomezarr.stacking import overview, stack
+from xomezarr.systems import assign_affine
 from xomezarr.tree import at, isel, labels, level, levels, sel
 from xomezarr.validate import validate
 
@@ -58,6 +59,7 @@ __all__ = [
     "Plan",
     "Report",
     "Window",
+    "assign_affine",
     "assign_channels",
     "assign_grid",
     "at",

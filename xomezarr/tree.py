@@ -11,14 +11,40 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import spec
-from xomezarr.errors import LabelError, LabelWarning, LevelError, OmeZarrError, OmeZarrWarning, raise_all, told, warn
+from xomezarr.errors import (
+    CoordinateSystemError,
+    LabelError,
+    LabelWarning,
+    LevelError,
+    OmeZarrError,
+    OmeZarrWarning,
+    raise_all,
+    told,
+    warn,
+)
 from xomezarr.grid import Grid
-from xomezarr.model import Axis, LabelImage, Level
+from xomezarr.model import Axis, Image, LabelImage, Level
 from xomezarr.planning import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, own_attrs, to_tree
+from xomezarr.systems import CoordinateSystems, View, adopted, coordinate_systems, transform_to, view
+from xomezarr.transforms import Transform
 from xomezarr.wells import is_number
 
-__all__ = ["at", "check_image", "images", "isel", "label_metadata", "labels", "level", "levels", "sel", "without_place"]
+__all__ = [
+    "at",
+    "check_image",
+    "images",
+    "in_system",
+    "isel",
+    "label_metadata",
+    "labels",
+    "level",
+    "levels",
+    "sel",
+    "systems_of",
+    "transform",
+    "without_place",
+]
 
 ROUNDING = 1e-6
 """Ratios of scales that are this near to a whole number of pixels are one."""
@@ -349,6 +375,70 @@ def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **in
             )
     raise_all(faults, "the tree cannot be cropped")
     return _crop(tree, positions, asked)
+
+
+def in_system(tree: xr.DataTree, name: str) -> xr.DataTree:
+    """Return an image, with its labels, as it lies in another of its coordinate systems; see `systems.view`.
+
+    Parameters
+    ----------
+    tree
+        The image, as it was opened, or cropped.
+    name
+        Of the system: one of `coordinate_systems`.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If there is no such system, nothing leads there, or it is no affine transformation that does; or if the
+        coordinates of levels are not what they were.
+    """
+    image = _known(tree)
+    result = _seen(tree, view(image, name))
+    for label, node in labels(tree).items():
+        own = _known(node)
+        if name not in coordinate_systems(own.multiscale):
+            own = adopted(own, image) or own
+        try:
+            result[f"labels/{label}"] = _seen(node, view(own, name))
+        except OmeZarrError as error:
+            warn(f"the labels {label!r} cannot be seen there, and are left out: {error}", LabelWarning)
+    return result
+
+
+def systems_of(tree: xr.DataTree) -> CoordinateSystems:
+    """Return the coordinate systems of an image, by name; `CoordinateSystems.intrinsic` is that of its levels.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If the tree was not read from a store.
+    """
+    return coordinate_systems(_known(tree).multiscale)
+
+
+def transform(tree: xr.DataTree, system: str, *, source: str | None = None, level: int | None = None) -> Transform:
+    """Return what leads to a coordinate system of an image; see `systems.transform_to`."""
+    return transform_to(_known(tree).multiscale, system, source=source, level=level)
+
+
+def _known(tree: xr.DataTree) -> Image:
+    """Return what is said of an image that was read from a store."""
+    levels(tree)
+    if (image := stored_metadata(tree)) is None:
+        raise CoordinateSystemError(
+            "the tree was not read from a store, which names its coordinate systems; write it first, and take what "
+            'that returns: tree.omezarr.to_zarr(store, version="0.6")'
+        )
+    return image
+
+
+def _seen(tree: xr.DataTree, one: View) -> xr.DataTree:
+    made = [one.level(da, index) for index, da in enumerate(levels(tree))]
+    moved = one.image is not one.before
+    attrs = spec.dump(one.image, spec.written_as(one.image.version)) if moved else group_attrs(tree)
+    variable = variable_of(tree.children["0"].to_dataset()) or VARIABLE
+    return to_tree(made, attrs=attrs, encoding=dict(tree.encoding), variable=variable)
 
 
 def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[Hashable, Any]) -> xr.DataTree:

@@ -19,7 +19,7 @@ from xomezarr.spec import groups
 from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
-from xomezarr.spec.systems import stored_paths, unknown_keys, without_axes
+from xomezarr.spec.systems import edges, listed, seen_in, stored_paths, unknown_keys, with_system, without_axes
 from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
 
 __all__ = [
@@ -38,11 +38,13 @@ __all__ = [
     "dump_plate",
     "dump_series",
     "dump_well",
+    "edges",
     "findings",
     "is_image",
     "is_ome",
     "kinds",
     "layout",
+    "listed",
     "of_format",
     "ome_part",
     "others",
@@ -53,10 +55,12 @@ __all__ = [
     "parse_well",
     "place",
     "readable",
+    "seen_in",
     "separator",
     "since",
     "stored_paths",
     "unheld",
+    "with_system",
     "without_axes",
     "without_image",
     "written_as",
