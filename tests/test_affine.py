@@ -17,7 +17,14 @@ from xarray.indexes import CoordinateTransformIndex
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr.errors import CoordinateError, CoordinateSystemError, LabelWarning, MetadataChangedWarning, TransformError
+from xomezarr.errors import (
+    CoordinateError,
+    CoordinateSystemError,
+    LabelWarning,
+    MetadataChangedWarning,
+    OmeZarrWarning,
+    TransformError,
+)
 from xomezarr.indexes import SystemIndex
 from xomezarr.lattice import nearest
 from xomezarr.testing import assert_identical
@@ -349,6 +356,36 @@ def test_a_cropped_tree_and_labels_go_along() -> None:
     assert_identical(written.omezarr.labels["nuclei"].omezarr.level(0), part.omezarr.labels["nuclei"].omezarr.level(0))
 
 
+def test_a_position_picks_a_pixel_of_each_level() -> None:
+    da = image((16, 24)).omezarr.assign_affine(TURN)
+    tree = da.omezarr.to_zarr(MemoryStore(), version="0.6", levels=2, method="nearest")
+    where = {"world_y": float(da.world_y[9, 13]) + 0.1, "world_x": float(da.world_x[9, 13])}
+    with pytest.warns(OmeZarrWarning, match="'world'"):
+        picked = tree.omezarr.sel(where, method="nearest")
+    assert [level.item() for level in picked.omezarr.levels] == [da[9, 13].item(), da[8, 12].item()]
+    with pytest.raises(CoordinateError, match="'world_x' is missing"):
+        tree.omezarr.sel(world_y=1.0, method="nearest")
+
+
+def test_a_plane_of_a_tree_lies_where_it_lay() -> None:
+    matrix = np.array([[0.8, 0.0, -0.6, 1.0], [0.0, 1.0, 0.0, 2.0], [0.6, 0.0, 0.8, 3.0]])
+    tree = (
+        image((6, 12, 20), "zyx").omezarr.assign_affine(matrix).omezarr.to_zarr(MemoryStore(), version="0.6", levels=1)
+    )
+    plane = tree.omezarr.isel(z=2)
+    level = plane.omezarr.level(0)
+    np.testing.assert_allclose(level.world_x.values, tree.omezarr.level(0).world_x.values[2])
+    pixel = plane.omezarr.transform("world", level=0)([5.0, 7.0])
+    expected = [float(level.isel(y=5, x=7)[f"world_{axis}"]) for axis in plane_axes(plane)]
+    np.testing.assert_allclose(pixel, expected)
+    back = plane.omezarr.to_zarr(MemoryStore())
+    assert_identical(back.omezarr.level(0), level)
+
+
+def plane_axes(tree: xr.DataTree) -> list[str]:
+    return [axis.name for axis in tree.omezarr.coordinate_systems["world"].axes]
+
+
 def test_another_tool_may_change_what_leads_there() -> None:
     store = MemoryStore()
     da = image().omezarr.assign_affine(TURN)
@@ -503,11 +540,10 @@ def test_the_official_numeric_cases_through_a_store(shared: Path) -> None:
         seen = tree.omezarr.in_system(target).omezarr.level(0)
         axes = [axis["name"] for one in scene["coordinateSystems"] if one["name"] == target for axis in one["axes"]]
         for pixel in itertools.product(range(3), repeat=seen.ndim):
-            where = seen.isel(dict(zip(tree.omezarr.level(0).dims, pixel, strict=True)), missing_dims="ignore")
-            if set(seen.dims) == set(tree.omezarr.level(0).dims):
-                named = [f"{target}_{axis}" if f"{target}_{axis}" in seen.coords else axis for axis in axes]
-                found = [float(where[name]) for name in named]
-                np.testing.assert_allclose(found, way(pixel), err_msg=case.name, atol=1e-9)
+            where = seen.isel(dict(zip(seen.dims, pixel, strict=True)))
+            named = [f"{target}_{axis}" if f"{target}_{axis}" in seen.coords else axis for axis in axes]
+            found = [float(where[name]) for name in named]
+            np.testing.assert_allclose(found, way(pixel), err_msg=case.name, atol=1e-9)
 
 
 def in_store(scene: dict[str, Any], own: str) -> MemoryStore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +19,14 @@ from xomezarr.errors import (
     LevelError,
     OmeZarrError,
     OmeZarrWarning,
+    collecting,
     raise_all,
     told,
     warn,
 )
 from xomezarr.grid import Grid
+from xomezarr.indexes import SystemIndex, skews_of
+from xomezarr.indexes import systems_of as matrices_of
 from xomezarr.model import Axis, Image, LabelImage, Level
 from xomezarr.planning import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, own_attrs, to_tree
@@ -310,7 +314,8 @@ def sel(
     indexers, **indexers_kwargs
         By dimension, as for `xarray.DataArray.sel`, in coordinates of level 0. In dimensions that shrink from level to
         level: a slice, which is widened to whole pixels of the coarsest level so that the levels stay nested, or one
-        position, which picks the pixel of each level that contains it. In others: whatever `sel` takes.
+        position, which picks the pixel of each level that contains it. In others: whatever `sel` takes. A position in a
+        system in which the image lies askew, by all its coordinates, picks what contains the nearest pixel of level 0.
     method
         As for `xarray.DataArray.sel`: ``"nearest"`` for positions that lie between pixels.
 
@@ -323,7 +328,16 @@ def sel(
     base = levels(tree)[0]
     positions: dict[Hashable, Any] = {}
     faults: list[OmeZarrError] = []
+    askew = {name: index for name in asked if isinstance(index := base.xindexes.get(name), SystemIndex)}
+    for index in dict.fromkeys(askew.values()):
+        with collecting(faults):
+            found = index.sel({name: asked[name] for name, own in askew.items() if own is index}, method=method)
+            if many := [str(name) for name, own in askew.items() if own is index and np.ndim(asked[name])]:
+                raise LevelError(f"{many[0]} is more than one position; give a number, or take them from a level")
+            positions |= {dim: pixel.values for dim, pixel in found.dim_indexers.items()}
     for dim, indexer in asked.items():
+        if dim in askew:
+            continue
         if dim not in base.dims:
             faults.append(LevelError(f"sel names dimension {dim!r}, which the image lacks; it has {base.dims}"))
             continue
@@ -331,7 +345,7 @@ def sel(
         numbers = xr.DataArray(np.arange(base.sizes[dim]), dims=(dim,), coords=coords)
         how = None if isinstance(indexer, slice) else method
         try:
-            positions[dim] = numbers.sel({dim: indexer}, method=how)
+            positions[dim] = numbers.sel({dim: indexer}, method=how).values
         except KeyError:
             first, last = (base[dim].values[0], base[dim].values[-1])
             faults.append(
@@ -341,7 +355,7 @@ def sel(
                 )
             )
     raise_all(faults, "the tree cannot be cropped")
-    return _crop(tree, {dim: found.values for dim, found in positions.items()}, asked)
+    return _crop(tree, positions, asked)
 
 
 def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **indexers_kwargs: Any) -> xr.DataTree:
@@ -472,7 +486,7 @@ def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[H
             indexers[dim] = slice(first, max(min(math.ceil(stop / factor - ROUNDING), da.sizes[dim]), first + 1))
         cropped.append(da.isel(indexers))
         cuts.append(indexers)
-    result = to_tree(cropped, attrs=_restated(tree, cuts), encoding=_kept_encoding(tree))
+    result = to_tree(cropped, attrs=_restated(tree, cuts, cropped[0]), encoding=_kept_encoding(tree))
     for name, node in labels(tree).items():
         if (made := _cropped_labels(node, name, found, cuts)) is not None:
             result[f"labels/{name}"] = made
@@ -497,7 +511,9 @@ def _cropped_labels(
     own_cuts = [{dim: part for dim, part in cut.items() if dim in shared} for cut in cuts]
     cropped = [level.isel(cut) for level, cut in zip(own, own_cuts, strict=True)]
     variable = variable_of(node.children["0"].to_dataset()) or VARIABLE
-    return to_tree(cropped, attrs=_restated(node, own_cuts), encoding=_kept_encoding(node), variable=variable)
+    return to_tree(
+        cropped, attrs=_restated(node, own_cuts, cropped[0]), encoding=_kept_encoding(node), variable=variable
+    )
 
 
 def label_metadata(tree: xr.DataTree) -> LabelImage:
@@ -518,8 +534,8 @@ def label_metadata(tree: xr.DataTree) -> LabelImage:
     raise LabelError(f"the tree holds no labels that were read from a store; {cure}")
 
 
-def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict[str, Any]:
-    """Return the group's attributes with OME metadata that are true of the cropped levels."""
+def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]], base: xr.DataArray) -> dict[str, Any]:
+    """Return the group's attributes with OME metadata that are true of the cropped levels, of which `base` is one."""
     attrs, image = group_attrs(tree), stored_metadata(tree)
     if image is None:
         return attrs
@@ -529,6 +545,14 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict
     taken = {axis.name: cut for axis in multiscale.axes if isinstance(cut := cuts[0].get(axis.name), int)}
     axes = tuple(axis for axis in multiscale.axes if axis.name not in taken)
     systems, left_out = spec.without_axes(multiscale, taken)
+    levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))
+    if systems is not None and (carried := [skew for skew in skews_of(base) if skew.system.name in left_out]):
+        # what is left of them is in the coordinates
+        grids = levels[0].grid({str(dim): size for dim, size in base.sizes.items()})
+        for system, matrix in matrices_of(base, axes, grids):
+            with suppress(CoordinateSystemError):
+                systems = spec.with_system(systems, len(axes), system, matrix)
+        left_out = tuple(name for name in left_out if name not in {skew.system.name for skew in carried})
     if left_out:
         slices = ", ".join(f"{dim}=slice({number}, {number + 1})" for dim, number in taken.items())
         warn(
@@ -537,7 +561,6 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict
             f"and they are left out of what is cropped; keep the dimension to keep them: isel({slices})",
             OmeZarrWarning,
         )
-    levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))
     channels = image.channels
     channel = next((axis.name for axis in multiscale.axes if axis.type == "channel"), None)
     if channels is not None and channel in cuts[0]:
