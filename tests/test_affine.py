@@ -17,6 +17,7 @@ from xarray.indexes import CoordinateTransformIndex
 from zarr.storage import MemoryStore
 
 import xomezarr
+from xomezarr.cli import main
 from xomezarr.errors import (
     CoordinateError,
     CoordinateSystemError,
@@ -356,6 +357,27 @@ def test_a_cropped_tree_and_labels_go_along() -> None:
     assert_identical(written.omezarr.labels["nuclei"].omezarr.level(0), part.omezarr.labels["nuclei"].omezarr.level(0))
 
 
+def test_converting_and_scaling_bring_systems_along_where_they_can(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(tmp_path / "a.ome.zarr")
+    da = image((16, 24)).omezarr.assign_affine(TURN)
+    da.omezarr.to_zarr(store, version="0.6", levels=1, labels={"nuclei": (da % 7).astype("uint8")})
+    for command in ("convert", "scale"):
+        new = f"{tmp_path}/{command} 6.ome.zarr"
+        assert main([command, store, new, "--version", "0.6"]) == 0
+        assert "'world'" not in capsys.readouterr().err
+        assert_identical(opened(new).omezarr.level(0), opened(store).omezarr.level(0))
+        old = f"{tmp_path}/{command} 4.ome.zarr"
+        assert main([command, store, old, "--version", "0.4"]) == 0
+        assert "'world'" in capsys.readouterr().err
+        assert {*opened(old).omezarr.level(0).coords} == {"y", "x"}
+    before = opened(store).omezarr.level(0).load()
+    assert main(["scale", store, "--in-place"]) == 0
+    assert_identical(opened(store).omezarr.level(0), before)
+    assert "world_x" in opened(store).omezarr.level(1).coords
+
+
 def test_a_position_picks_a_pixel_of_each_level() -> None:
     da = image((16, 24)).omezarr.assign_affine(TURN)
     tree = da.omezarr.to_zarr(MemoryStore(), version="0.6", levels=2, method="nearest")
@@ -587,8 +609,6 @@ def test_systems_are_listed_and_told_apart(tmp_path: Any, capsys: pytest.Capture
     assert [*systems] == ["physical", "world"]
     assert systems.intrinsic == "physical"
     assert repr(systems).splitlines()[0] == "physical: y, x (micrometer), in which the levels lie"
-    from xomezarr.cli import main
-
     assert main(["info", store]) == 0
     assert "world" in capsys.readouterr().out
     image().omezarr.to_zarr(MemoryStore()).omezarr.coordinate_systems.check("physical")

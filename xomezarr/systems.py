@@ -14,7 +14,7 @@ from xomezarr import spec
 from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe
 from xomezarr.errors import CoordinateSystemError, OmeZarrError, TransformError, UnitError, raise_all
 from xomezarr.grid import Grid
-from xomezarr.indexes import Askew, askew, attached, coordinate_names, split
+from xomezarr.indexes import Askew, askew, attached, coordinate_names, kept_of, skews_of, split, without
 from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
 from xomezarr.routes import Edge, Routes
 from xomezarr.transforms import Affine, Scale, Transform, Translation, chain, stored
@@ -27,6 +27,7 @@ __all__ = [
     "assign_affine",
     "coordinate_systems",
     "described_axes",
+    "held_by",
     "kept_in",
     "transform_to",
     "view",
@@ -385,6 +386,16 @@ def _placed(
         {"axes": unusual} if unusual else {}
     )
     return result
+
+
+def held_by(version: str, da: xr.DataArray) -> tuple[xr.DataArray, frozenset[str]]:
+    """Return an array as a version of OME-Zarr can hold it, and the coordinate systems that it brings along.
+
+    Up to 0.5 it has no coordinates of systems in which it lies askew.
+    """
+    if not spec.since(version, "0.6"):
+        return without(da, [*kept_of(da)]), frozenset()
+    return da, frozenset(skew.system.name for skew in skews_of(da))
 
 
 # -- a system that is made ---------------------------------------------------------------------------------
