@@ -332,7 +332,7 @@ PLATED = {
 WRITTEN: Mapping[str, Mapping[str, Kind | Labelled | Plated]] = {"image": KINDS, "labels": LABELLED, "plate": PLATED}
 """All that is written, by what it is."""
 
-VERSIONS = ("0.4", "0.5")
+VERSIONS = ("0.4", "0.5", "0.6")
 
 
 # --- What is meant -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -726,3 +727,25 @@ def test_c7_a_group_that_is_no_image_names_one_that_is_below_it(tmp_path: Path) 
         ):
             xr.open_datatree(tmp_path / "plate.zarr" / path, engine="omezarr")
         assert xr.open_dataarray(tmp_path / "plate.zarr" / path / below, engine="omezarr").shape == (8, 8)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+@pytest.mark.parametrize("group", ["A/1", "A/1/0/labels"])
+def test_info_of_a_group_of_which_nothing_opens_is_an_error(
+    tmp_path: Path, capsys: Any, version: str, group: str
+) -> None:
+    da = xr.DataArray(np.arange(64, dtype="uint16").reshape(8, 8), dims=("y", "x"))
+    ds = xr.Dataset({"image": da, "nuclei": (da > 9).astype("uint8"), "cells": (da > 3).astype("uint8")})
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", 1): [ds, ds]}, store, version=version)
+    names = ("0", "1") if group == "A/1" else ("nuclei", "cells")
+    shutil.rmtree(store / group / names[0])
+    assert main(["info", str(store / group)]) == 0
+    assert f"'{names[0]}' of" in capsys.readouterr().err
+    shutil.rmtree(store / group / names[1])
+    assert main(["info", str(store / group)]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert all(f"'{name}' of" in told.err for name in names)
+    assert "xomezarr.validate(" in told.err or "xomezarr validate" in told.err
+    assert "Traceback" not in told.err

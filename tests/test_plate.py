@@ -2912,7 +2912,7 @@ def said_alone(value: Any) -> Iterator[Any]:
 
 def test_what_images_share_is_nothing_that_one_says_alone() -> None:
     theirs = {"theirs": 1}
-    axes, levels = (Axis("y", "space", "micrometer", theirs),), (Level("0", {"y": 1.0}, {"y": 0.5}, theirs),)
+    axes, levels = (Axis("y", "space", "micrometer", extra=theirs),), (Level("0", {"y": 1.0}, {"y": 0.5}, theirs),)
     systems = Systems("own", (CoordinateSystem("world", axes, theirs),), (theirs,), theirs, before=1)
     multiscale = Multiscale("cells", axes, levels, "mean", theirs, theirs, systems=systems)
     channel = Channel("DNA", "00FF00", Window(0, 1, 0, 1, theirs), active=True, extra=theirs)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from xomezarr import checks, spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale, Window
+from xomezarr.orientation import ORIENTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -646,7 +647,11 @@ def multiscales(draw: st.DrawFn) -> Multiscale:
         *draw(st.sampled_from([["space"] * 2, ["space"] * 3])),
     ]
     dims = draw(st.lists(names, min_size=len(types), max_size=len(types), unique=True))
-    axes = tuple(Axis(dim, kind, draw(st.none() | names), draw(unknown)) for dim, kind in zip(dims, types, strict=True))
+    given = draw(st.lists(st.none() | st.sampled_from(ORIENTATIONS), min_size=len(dims), max_size=len(dims)))
+    axes = tuple(
+        Axis(dim, kind, draw(st.none() | names), orientation if kind == "space" else None, draw(unknown))
+        for dim, kind, orientation in zip(dims, types, given, strict=True)
+    )
     levels = tuple(
         Level(path, {dim: draw(positive) for dim in dims}, {dim: draw(finite) for dim in dims}, draw(unknown))
         for path in draw(st.lists(st.sampled_from(["0", "1", "s2", "deep/3"]), min_size=1, max_size=3, unique=True))

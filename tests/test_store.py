@@ -580,3 +580,12 @@ def test_two_file_systems_may_be_two_ways_to_one_place() -> None:
     assert apart(MemoryStore(), local)
     for unknown in ("local:///tmp/a.zarr", "simplecache::s3://bucket/a.zarr", WrapperStore(MemoryStore())):
         assert not apart(unknown, local)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_folder_by_its_url_is_made(version: str, tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((4, 4), "uint8"), dims=("y", "x"), name="a")
+    url = f"local://{tmp_path}/new/a.zarr"
+    da.omezarr.to_zarr(url, version=version)
+    xr.testing.assert_equal(xr.open_dataarray(url, engine="omezarr"), da)
+    xr.testing.assert_equal(xr.open_dataarray(tmp_path / "new" / "a.zarr", engine="omezarr"), da)

@@ -11,7 +11,7 @@ import keyword
 import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ from xomezarr.errors import (
 )
 from xomezarr.grid import REGULAR_WITHIN, ROUNDING_ULPS, Grid, check_ascending
 from xomezarr.model import Axis
+from xomezarr.orientation import LINE_OF, ORIENTATIONS
 from xomezarr.units import axis_type as unit_type
 from xomezarr.units import convert, ome_unit, reference_date
 
@@ -170,6 +171,7 @@ def describe(
             dimensions[dim] = _describe_one(da, dim, kind, irregular)
         except OmeZarrError as error:
             faults.append(error)
+    faults += _orientation_faults(dimension.axis for dimension in dimensions.values())
     raise_all(faults, "the array cannot be written as OME-Zarr")
     return tuple(dimensions[dim] for dim in file_order(types))
 
@@ -242,10 +244,11 @@ def axes_of(da: xr.DataArray, axes: Mapping[str, str] | None = None) -> tuple[Ax
     found = []
     for dim in file_order(known):
         variable = da.coords[dim].variable if dim in da.coords else None
-        unit = None
+        axis = Axis(dim, known[dim])
         if variable is not None:
             unit = _ome_unit(variable, _kind(variable, known[dim], dim), dim, known[dim])
-        found.append(Axis(dim, known[dim], unit))
+            axis = replace(axis, unit=unit, orientation=_orientation(variable, dim, known[dim]))
+        found.append(axis)
     return tuple(found)
 
 
@@ -474,7 +477,7 @@ def _describe_one(da: xr.DataArray, dim: str, axis_type: str, irregular: Irregul
         return Dimension(Axis(dim, axis_type), by_index, "index")
     variable = _row(da, dim)
     kind = _kind(variable, axis_type, dim)
-    axis = Axis(dim, axis_type, _ome_unit(variable, kind, dim, axis_type))
+    axis = Axis(dim, axis_type, _ome_unit(variable, kind, dim, axis_type), _orientation(variable, dim, axis_type))
     check_ascending(np.arange(size) if kind == "label" else variable.values, dim)
     if kind == "label":
         return Dimension(axis, by_index, kind, variable)
@@ -508,7 +511,7 @@ def _describe_coarser_one(
     axis = level0.axis
     before = level0.coordinate
     if before is None or kind != level0.kind or before.attrs.get("units") != variable.attrs.get("units"):
-        axis = Axis(dim, level0.axis.type, _ome_unit(variable, kind, dim, level0.axis.type or ""))
+        axis = replace(axis, unit=_ome_unit(variable, kind, dim, level0.axis.type or ""))
     check_ascending(np.arange(size) if kind == "label" else variable.values, dim)
     if kind == "label":
         return Dimension(axis, Grid(1.0, 0.0, size), kind, variable)
@@ -677,6 +680,38 @@ def _ome_unit(variable: xr.Variable, kind: Kind, dim: str, axis_type: str) -> st
             UnitWarning,
         )
     return name
+
+
+def _orientation(variable: xr.Variable, dim: str, axis_type: str) -> str | None:
+    """Return which way the axis runs through a body; an attribute that is no text is the user's own."""
+    given = variable.attrs.get("orientation")
+    if not isinstance(given, str):
+        return None
+    if axis_type != "space":
+        raise AxisError(
+            f"coords[{dim!r}].attrs['orientation'] is {given!r}, and {dim!r} is an axis of {axis_type}, where only "
+            f"those of space have one; leave it out: del da.coords[{dim!r}].attrs['orientation']"
+        )
+    if given not in ORIENTATIONS:
+        raise AxisError(
+            f"coords[{dim!r}].attrs['orientation'] is {given!r}, which is none that OME-Zarr has; give one of "
+            f"{', '.join(ORIENTATIONS)}: da.coords[{dim!r}].attrs['orientation'] = {ORIENTATIONS[0]!r}"
+        )
+    return given
+
+
+def _orientation_faults(axes: Iterable[Axis]) -> Iterator[OmeZarrError]:
+    """Two axes do not run along one line of a body."""
+    lines: dict[tuple[str, str], Axis] = {}
+    for axis in axes:
+        if axis.orientation is None:
+            continue
+        other = lines.setdefault(LINE_OF[axis.orientation], axis)
+        if other is not axis:
+            yield AxisError(
+                f"dimensions {other.name!r} ({other.orientation}) and {axis.name!r} ({axis.orientation}) run along the "
+                f"same line of a body; give one another orientation: da.coords[{axis.name!r}].attrs['orientation'] = …"
+            )
 
 
 def _remembered_scale(variable: xr.Variable, dim: str) -> float:

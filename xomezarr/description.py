@@ -10,7 +10,7 @@ import xarray as xr
 
 from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
 from xomezarr.collection import is_collection, open_collection
-from xomezarr.errors import UNREADABLE_MEMBER, OtherImagesWarning, warn
+from xomezarr.errors import UNREADABLE_MEMBER, MetadataError, OtherImagesWarning, warn
 from xomezarr.model import Axis, Channel
 from xomezarr.plan import readable_bytes
 from xomezarr.planning import group_attrs
@@ -99,12 +99,33 @@ def _labels(store: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _those_that_open(store: str, paths: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield descriptions of images below a group by their paths; of those that cannot be opened a warning tells."""
+    """Yield descriptions of images below a group by their paths; of those that cannot be opened a warning tells.
+
+    Raises
+    ------
+    MetadataError
+        If none of those that there should be can be opened.
+    """
+    faults: list[str] = []
+    found = False
     for path in paths:
         try:
-            yield path, _image(_below(store, path))
+            image = _image(_below(store, path))
         except UNREADABLE_MEMBER as error:
-            warn(f"{path!r} of {store!r} cannot be opened, and is left out: {error}", OtherImagesWarning)
+            faults.append(f"{path!r} of {store!r} cannot be opened: {error}")
+            continue
+        found = True
+        _left_out(faults)
+        yield path, image
+    if faults and not found:
+        raise MetadataError(f"{'; '.join(faults)}; xomezarr.validate({store!r}) lists all that is wrong")
+    _left_out(faults)
+
+
+def _left_out(faults: list[str]) -> None:
+    """Warn of what could not be opened so far, once."""
+    while faults:
+        warn(f"{faults.pop(0)}; it is left out", OtherImagesWarning)
 
 
 def _collection(store: str, tree: xr.DataTree) -> dict[str, Any]:

@@ -357,8 +357,9 @@ class SystemIndex(CoordinateTransformIndex):
 
 
 def _attrs(system: CoordinateSystem, axis: str) -> dict[str, Any]:
-    unit = next(one.unit for one in system.axes if one.name == axis)
-    return {} if unit is None else {"units": unit}
+    known = next(one for one in system.axes if one.name == axis)
+    said = {"units": known.unit, "orientation": known.orientation}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _points(label: Any, name: str) -> xr.DataArray:
@@ -409,7 +410,7 @@ def coordinate_names(system: CoordinateSystem, axes: Sequence[str], dims: Collec
 
 
 def askew(system: CoordinateSystem, matrix: Matrix, axes: Sequence[Axis]) -> list[str]:
-    """Return the names of a system's axes, but for those that are dimensions of the image, by name, unit and place.
+    """Return the names of a system's axes, but for those that are dimensions of the image by all that is said of them.
 
     Parameters
     ----------
@@ -427,7 +428,7 @@ def askew(system: CoordinateSystem, matrix: Matrix, axes: Sequence[Axis]) -> lis
             column is not None
             and np.array_equal(row, np.eye(1, len(row), column)[0])
             and np.count_nonzero(matrix[:, column]) == 1
-            and axis.unit == axes[column].unit
+            and all(getattr(axis, said) == getattr(axes[column], said) for said in ("type", "unit", "orientation"))
         )
         found += [] if passes else [axis.name]
     # something that does not move with the image lies beside all of it

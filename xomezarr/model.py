@@ -45,6 +45,9 @@ class Axis:
         ``"space"``, ``"time"``, ``"channel"``, any other string, or None where the store has none.
     unit
         Unit of the axis's coordinates, by the name that OME-Zarr gives it where it has one; None if unknown.
+    orientation
+        Which way an axis of space runs through a body as its coordinates grow, such as ``"left-to-right"``, one of
+        `orientation.ORIENTATIONS`; None if unknown.
     extra
         Unknown keys of the store, kept as they are.
     """
@@ -52,6 +55,7 @@ class Axis:
     name: str
     type: str | None = None
     unit: str | None = None
+    orientation: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 
@@ -303,7 +307,7 @@ class Image:
         first = self.multiscale
         multiscale = Multiscale(
             None,
-            tuple(Axis(axis.name, axis.type, axis.unit) for axis in first.axes),
+            tuple(replace(axis, extra={}) for axis in first.axes),
             tuple(Level(level.path, level.scale, level.translation) for level in first.levels),
             first.type,
             placed=first.placed,

@@ -1047,8 +1047,18 @@ def is_token(da: xr.DataArray) -> bool:
 
 
 def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Axis, ...]:
-    """Return the axes, with the unknown keys that the store had for axes of the same name."""
-    return _known_keys([dimension.axis for dimension in dimensions], known)
+    """Return the axes, with the unknown keys that the store had for axes of the same name.
+
+    Where a dimension has no coordinate to tell its orientation, that of the store stays.
+    """
+    before = {axis.name: axis.orientation for axis in known.axes} if known else {}
+    axes = [
+        replace(dimension.axis, orientation=before.get(dimension.name))
+        if dimension.coordinate is None
+        else dimension.axis
+        for dimension in dimensions
+    ]
+    return _known_keys(axes, known)
 
 
 def _with_systems(multiscale: Multiscale, da: xr.DataArray, grids: Mapping[str, Grid], version: str) -> Multiscale:

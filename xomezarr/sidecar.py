@@ -289,7 +289,9 @@ def _encode_coord(
     placed = dimension is not None and dimension.regular and dimension.kind in ("number", "datetime", "timedelta")
     # reading derives the spacing from the OME metadata; what is no number is the user's own
     derived = placed and states_spacing(variable.attrs)
-    attrs = {key: value for key, value in variable.attrs.items() if not (derived and key == "scale")}
+    oriented = dimension is not None and dimension.axis.orientation is not None
+    said = {"scale": derived, "orientation": oriented}
+    attrs = {key: value for key, value in variable.attrs.items() if not said.get(key)}
     faults: list[OmeZarrError] = []
     entry: dict[str, Any] = {"dims": [str(dim) for dim in variable.dims]}
     with collecting(faults):
@@ -474,7 +476,7 @@ def _decode(
             _place(axis, image, sizes) if axis.name in unread else axes.place(axis, coords.get(axis.name), image, sizes)
         )
         if made is not None:
-            coords[axis.name] = made
+            coords[axis.name] = xr.Variable(made.dims, made.data, _oriented(made.attrs, axis))
     if attribute["written"]["name"] != image.multiscale.name:
         changes.append(f"the name is {image.multiscale.name!r}")
         name = image.multiscale.name
@@ -613,7 +615,13 @@ def _place(
     grid = image.multiscale.levels[0].grid(sizes)[axis.name]
     if axis.type == "channel" and (grid.scale, grid.translation) == (1.0, 0.0):
         return None
-    return xr.Variable(axis.name, grid.coordinates, _with_unit(attrs or {}, axis.unit) | {"scale": grid.scale})
+    said = _with_unit(_oriented(attrs or {}, axis), axis.unit)
+    return xr.Variable(axis.name, grid.coordinates, said | {"scale": grid.scale})
+
+
+def _oriented(attrs: Mapping[Any, Any], axis: Axis) -> dict[Any, Any]:
+    """Return the attributes of a coordinate with the orientation of its axis, which the OME metadata alone say."""
+    return dict(attrs) if axis.orientation is None else {**attrs, "orientation": axis.orientation}
 
 
 def _with_unit(attrs: Mapping[str, Any], unit: str | None) -> dict[str, Any]:

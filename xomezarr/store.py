@@ -376,9 +376,15 @@ def _elsewhere(
 ) -> tuple[zarr.abc.store.Store, str]:
     """Return the store in which a place is that is no local folder, and the place's path in it."""
     if isinstance(target, str):
-        options = dict(storage_options or {})
+        options = _options(target, storage_options) or {}
         return zarr.storage.FsspecStore.from_url(target, storage_options=options, read_only=read_only), ""
     return _store(target), target.path if isinstance(target, zarr.storage.StorePath) else ""
+
+
+def _options(target: StoreLike, storage_options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the options of a URL as zarr takes them; fsspec makes no local folder unless it is asked to."""
+    mkdir = {"auto_mkdir": True} if isinstance(target, str) and target.startswith("local://") else {}
+    return {**mkdir, **(storage_options or {})} or None
 
 
 def _store(target: StoreLike) -> zarr.abc.store.Store:
@@ -551,12 +557,13 @@ def writable_group(
     store: StoreArgument, storage_options: Mapping[str, Any] | None = None, *, zarr_format: int | None = None
 ) -> zarr.Group:
     """Open a group as it is now, to be written; consolidated metadata are not asked."""
+    target = resolve(store)
     return zarr.open_group(
-        resolve(store),
+        target,
         mode="r+",
         zarr_format=zarr_format,  # type: ignore[arg-type]
         use_consolidated=False,
-        storage_options=dict(storage_options) if storage_options else None,
+        storage_options=_options(target, storage_options),
     )
 
 
@@ -977,7 +984,7 @@ def _created(
         zarr_format=zarr_format,  # type: ignore[arg-type]
         overwrite=overwrite,
         attributes=_mark(),
-        storage_options=dict(storage_options) if storage_options else None,
+        storage_options=_options(target, storage_options),
     )
     return zarr.Group(wait(made))
 
@@ -1103,7 +1110,7 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
     """
     if isinstance(target, Path) and (opened := direct.opened_group(target, group)) is not None:
         return opened
-    options = dict(storage_options) if storage_options else None
+    options = _options(target, storage_options)
     mode = read_mode(target)
     return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)
 

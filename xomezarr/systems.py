@@ -364,12 +364,13 @@ def _placed(
         named = held is not None and (axis.type == "channel" or held.dtype.kind not in "iufmM")
         if named or (held is None and (stays or axis.type == "channel")):
             continue
-        attrs = {key: value for key, value in held.attrs.items() if key != "units"} if held is not None else {}
-        attrs |= {} if axis.unit is None else {"units": axis.unit}
+        before = dict(held.attrs) if held is not None else {}
+        same = held is not None and (held.dtype.kind in "mM" or same_unit(before.get("units"), axis.unit))
+        said = {"units": before.get("units") if stays and same else axis.unit, "orientation": axis.orientation}
+        attrs = {key: value for key, value in before.items() if key not in said}
+        attrs |= {key: value for key, value in said.items() if value is not None}
         if stays and held is not None:
-            same = held.dtype.kind in "mM" or same_unit(held.attrs.get("units"), axis.unit)
-            kept = held.attrs if same else attrs
-            moved[axis.name] = xr.Variable(axis.name, held.values, kept)
+            moved[axis.name] = xr.Variable(axis.name, held.values, attrs)
             continue
         grid = grids[dim].compose(scale, translation)
         regular = held is None or held.dtype.kind in "mM" or "scale" in held.attrs

@@ -27,6 +27,10 @@ def nodes(store):
 def image(node):
     metadata = node.metadata
     names = [axis["name"] for axis in metadata["axes"]]
+    if any("output" in part for transforms in metadata["coordinateTransformations"] for part in transforms):
+        # it knows no coordinate systems, and takes the axes to be those of old
+        arrays = [telling.level(pixels.compute()) for pixels in node.data]
+        return telling.image(arrays, None, metadata.get("channel_names"), metadata["name"])
     return telling.image(
         [
             telling.placed(pixels.compute(), names, {part["type"]: part[part["type"]] for part in transforms})

@@ -11,16 +11,28 @@ wrong.
 import ome_zarr_models
 import telling
 import zarr
-from ome_zarr_models import v04, v05
+from ome_zarr_models import v04, v05, v06
 
-MODELS = {2: v04, 3: v05}
-"""By the version of Zarr."""
+MODELS = {None: v04, "0.5": v05, "0.6": v06}
+"""By the version that a group names for all its metadata."""
+
+
+def models(group):
+    return MODELS[group.attrs.get("ome", {}).get("version")]
+
+
+def steps(dataset):
+    """Return the numbers of the transformations of a level by type; from 0.6 on they stand in a sequence."""
+    given = dataset.coordinateTransformations
+    parts = [step for part in given for step in getattr(part, "transformations", [part])]
+    return {part.type: getattr(part, part.type) for part in parts}
 
 
 def image(group, attributes):
     multiscale = attributes.multiscales[0]
-    names = [axis.name for axis in multiscale.axes]
-    # 0.5 has no field for omero: there it stays the plain mapping that the store holds
+    axes = multiscale.intrinsic_coordinate_system.axes if hasattr(multiscale, "coordinateSystems") else multiscale.axes
+    names = [axis.name for axis in axes]
+    # from 0.5 on there is no field for omero: there it stays the plain mapping that the store holds
     omero = getattr(attributes, "omero", None)
     rendering = omero.model_dump() if hasattr(omero, "model_dump") else omero
     return telling.image(
@@ -28,18 +40,18 @@ def image(group, attributes):
             telling.placed(
                 group[dataset.path][...],
                 names,
-                {part.type: getattr(part, part.type) for part in dataset.coordinateTransformations},
+                steps(dataset),
             )
             for dataset in multiscale.datasets
         ],
-        [telling.axis(axis.name, axis.type, axis.unit) for axis in multiscale.axes],
+        [telling.axis(axis.name, axis.type, axis.unit) for axis in axes],
         None if rendering is None else [channel["label"] for channel in rendering["channels"]],
         multiscale.name,
     )
 
 
 def label(group):
-    attributes = MODELS[group.metadata.zarr_format].ImageLabel.from_zarr(group).ome_attributes
+    attributes = models(group).ImageLabel.from_zarr(group).ome_attributes
     told = attributes.image_label
     return telling.label(
         image(group, attributes),
@@ -50,21 +62,21 @@ def label(group):
 
 
 def labels(group):
-    found = MODELS[group.metadata.zarr_format].Image.from_zarr(group).labels
+    found = models(group).Image.from_zarr(group).labels
     names = [] if found is None else found.ome_attributes.labels
     return telling.labels({name: label(group[f"labels/{name}"]) for name in names})
 
 
 def fields(group):
     """Return the fields of a well by name."""
-    models = MODELS[group.metadata.zarr_format]
+    known = models(group)
     return {
         field.path: telling.field(
-            image(group[field.path], models.Image.from_zarr(group[field.path]).ome_attributes),
+            image(group[field.path], known.Image.from_zarr(group[field.path]).ome_attributes),
             labels(group[field.path]),
             field.acquisition,
         )
-        for field in models.Well.from_zarr(group).ome_attributes.well.images
+        for field in known.Well.from_zarr(group).ome_attributes.well.images
     }
 
 

@@ -11,15 +11,37 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import os
 import sys
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-__all__ = ["axis", "field", "image", "label", "labels", "level", "placed", "plate", "run"]
+__all__ = [
+    "OUT_OF_REACH",
+    "axis",
+    "field",
+    "image",
+    "label",
+    "labels",
+    "level",
+    "out_of_reach",
+    "placed",
+    "plate",
+    "run",
+]
+
+OUT_OF_REACH = 75
+"""How a script ends whose library cannot be had here (EX_TEMPFAIL)."""
+
+
+def out_of_reach(why: str) -> NoReturn:
+    """End the script, as its library cannot be had here."""
+    print(why, file=sys.stderr, flush=True)
+    os._exit(OUT_OF_REACH)
 
 
 def axis(name: str, type: Any = None, unit: Any = None) -> dict[str, str | None]:
@@ -47,8 +69,9 @@ def level(
 
 
 def placed(pixels: Any, names: Sequence[str], transforms: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Return one level whose grid is told by the transforms of its metadata, by type."""
-    grid = {kind: dict(zip(names, transforms[kind], strict=True)) for kind in ("scale", "translation")}
+    """Return one level whose grid is told by the transforms of its metadata, by type; no translation is one of zero."""
+    given = {"translation": [0.0] * len(names), **transforms}
+    grid = {kind: dict(zip(names, given[kind], strict=True)) for kind in ("scale", "translation")}
     return level(pixels, grid["scale"], grid["translation"])
 
 
@@ -127,9 +150,9 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def run(library: str, **readers: Callable[[str], dict[str, Any]]) -> None:
+def run(library: str, version: str | None = None, **readers: Callable[[str], dict[str, Any]]) -> None:
     """Read each store named on the command line with the reader for what it is, and print what it told."""
-    version = importlib.metadata.version(library)
+    version = version or importlib.metadata.version(library)
     for argument in sys.argv[1:]:
         what, _, store = argument.partition("=")
         if what not in readers:

@@ -34,6 +34,7 @@ And these are xomezarr's own:
 98    a path leads to an array or group that can be read
 99    ``multiscales`` is a list of at least one object
 100   the window of a channel runs from smaller to larger numbers
+101   orientations are those of RFC-4, of axes of space, along lines of their own
 ====  ================================================================================================
 """
 

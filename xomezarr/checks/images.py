@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from xomezarr.model import Axis, Image, Level, Multiscale, Window
+from xomezarr.orientation import ANATOMICAL, LINE_OF, ORIENTATIONS
 from xomezarr.report import Finding, Severity
 from xomezarr.units import ALIASES, SPACE_UNITS, TIME_UNITS
 
@@ -106,6 +108,36 @@ def known_unit(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
                 f"axis {axis.name!r} of type {axis.type} has the unit {axis.unit!r}, which is none that is recommended",
                 f'write "{meant}"' if meant in units else f"the specification lists the units of {axis.type}",
             )
+
+
+def oriented(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
+    """101 (own, of RFC-4): an orientation is an object with a type and a value, and stands at axes of space alone.
+
+    Anatomical ones have a value that is listed, and no two axes run along one line. No version asks for it yet: to
+    their texts it is an unknown key.
+    """
+    lines: dict[tuple[str, str], str] = {}
+    for index, axis in enumerate(axes):
+        given, place = axis.extra.get("orientation"), f"{where}.axes[{index}].orientation"
+        if axis.orientation is not None:
+            other = lines.setdefault(LINE_OF[axis.orientation], axis.name)
+            if other != axis.name:
+                told = f"axis {axis.name!r} runs {axis.orientation}, along the same line as axis {other!r}"
+                yield Finding("101", "warning", place, told, "give each axis of space a line of its own")
+        elif given is not None and axis.type != "space":
+            told = f"axis {axis.name!r} has an orientation, and is no axis of space"
+            yield Finding("101", "warning", place, told, "remove it")
+        elif given is not None and not _is_orientation(given):
+            told = f"the orientation of axis {axis.name!r} is {given!r}"
+            cure = f'write {{"type": "{ANATOMICAL}", "value": …}}, with one of {", ".join(ORIENTATIONS)}'
+            yield Finding("101", "warning", place, told, cure)
+
+
+def _is_orientation(given: Any) -> bool:
+    """Whether it may be one: of anatomical ones the values are known."""
+    if not isinstance(given, Mapping) or not all(isinstance(given.get(key), str) for key in ("type", "value")):
+        return False
+    return given["type"] != ANATOMICAL or given["value"] in ORIENTATIONS
 
 
 def axis_count(axes: Sequence[Axis], where: str) -> Iterator[Finding]:
@@ -370,6 +402,7 @@ AXIS_RULES: tuple[AxisRule, ...] = (
     known_type,
     unit_given,
     known_unit,
+    oriented,
     axis_count,
     space_count,
     time_count,

@@ -8,6 +8,7 @@ from typing import Any
 from xomezarr import checks
 from xomezarr.errors import MetadataError
 from xomezarr.model import Axis, Level, Multiscale
+from xomezarr.orientation import ANATOMICAL, ORIENTATIONS
 from xomezarr.report import Finding
 from xomezarr.spec.form import Form, Placing, alone
 from xomezarr.spec.notes import Notes, kind_of
@@ -109,12 +110,27 @@ def _read_axis(raw: Any, where: str, notes: Notes) -> Axis | None:
         notes.error("10", f"{where}.type", f"the type is {kind_of(kind)}", "give a string, or none")
     if unit is not None and not isinstance(unit, str):
         notes.error("12", f"{where}.unit", f"the unit is {kind_of(unit)}", "give a string, or none")
+    orientation = _orientation(raw)
+    known = ("name", "type", "unit", *(("orientation",) if orientation is not None else ()))
     return Axis(
         raw["name"],
         kind if isinstance(kind, str) else None,
         unit if isinstance(unit, str) else None,
-        {key: value for key, value in raw.items() if key not in ("name", "type", "unit")},
+        orientation,
+        {key: value for key, value in raw.items() if key not in known},
     )
+
+
+def _orientation(raw: Mapping[str, Any]) -> str | None:
+    """Return which way an axis of space runs through a body; None for all else, which stays an unknown key."""
+    given = raw.get("orientation")
+    value = given.get("value") if isinstance(given, Mapping) else None
+    known = isinstance(value, str) and value in ORIENTATIONS and given == _dump_orientation(value)
+    return value if known and raw.get("type") == "space" else None
+
+
+def _dump_orientation(value: str) -> dict[str, str]:
+    return {"type": ANATOMICAL, "value": value}
 
 
 # -- coordinate transformations ----------------------------------------------------------------------------
@@ -245,7 +261,9 @@ def _numbers(value: Any) -> tuple[float, ...] | None:
 
 def dump_axis(axis: Axis) -> dict[str, Any]:
     """Return an axis as JSON."""
-    return with_extra(present({"name": axis.name, "type": axis.type, "unit": axis.unit}), axis.extra)
+    orientation = None if axis.orientation is None else _dump_orientation(axis.orientation)
+    known = {"name": axis.name, "type": axis.type, "unit": axis.unit, "orientation": orientation}
+    return with_extra(present(known), axis.extra)
 
 
 def _dump(multiscale: Multiscale) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from xomezarr.transforms import (
     Translation,
     stored,
 )
+from xomezarr.units import same_unit
 
 __all__ = ["SYSTEMS", "edges", "listed", "seen_in", "stored_paths", "unknown_keys", "with_system", "without_axes"]
 
@@ -226,18 +227,25 @@ def with_system(systems: Systems | None, axes: int, system: CoordinateSystem, ma
         )
     leading = [index for index, one in enumerate(systems.transforms) if _leads_to(one, system.name)]
     known = next((other for other in systems.others if other.name == system.name), None)
-    if known is not None and (known.axes, len(leading)) == (system.axes, 1):
+    if known is not None and _are_alike(known.axes, system.axes):
+        system = known
+    others = [system if other.name == system.name else other for other in systems.others]
+    found = tuple(others if known is not None else [*others, system])
+    if known is not None and len(leading) == 1:
         read = read_transform(systems.transforms[leading[0]], axes, "", Notes())
         told = None if read is None else read.matrix(axes)
         if told is not None and np.array_equal(told, matrix):
-            return systems
+            return replace(systems, others=found)
     made = {**dump_transform(_affine(matrix)), "input": {"name": systems.name}, "output": {"name": system.name}}
     transforms = [one for index, one in enumerate(systems.transforms) if index not in leading]
     transforms.insert(leading[0] if leading else len(transforms), made)
-    others = [system if other.name == system.name else other for other in systems.others]
-    return replace(
-        systems, others=tuple(others if known is not None else [*others, system]), transforms=tuple(transforms)
-    )
+    return replace(systems, others=found, transforms=tuple(transforms))
+
+
+def _are_alike(one: Sequence[Axis], other: Sequence[Axis]) -> bool:
+    """Whether axes are the same, however their units are spelled."""
+    said = [[(axis.name, axis.type, axis.orientation) for axis in axes] for axes in (one, other)]
+    return said[0] == said[1] and all(same_unit(a.unit, b.unit) for a, b in zip(one, other, strict=True))
 
 
 def _affine(matrix: NDArray[np.float64]) -> Transform:
