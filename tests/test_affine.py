@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from asking import uv
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from xarray.indexes import CoordinateTransformIndex
@@ -598,6 +602,35 @@ def test_ome_zarr_models_reads_what_is_written() -> None:
     (affine,) = multiscale.coordinateTransformations
     np.testing.assert_array_equal(affine.affine, np.eye(3, 4) + 0.25)
     assert (affine.input.name, affine.output.name) == ("physical", "world")
+
+
+NGFF_ZARR = """
+import json, sys
+import ngff_zarr
+read = ngff_zarr.from_ome_zarr(sys.argv[1])
+(affine,) = read.metadata.coordinateTransformations
+levels = [[image.scale, image.translation] for image in read.images]
+print(json.dumps([affine.affine, affine.input.name, affine.output.name, levels]))
+"""
+
+
+@pytest.mark.peers
+@pytest.mark.xdist_group("peers")
+def test_ngff_zarr_reads_what_is_written(tmp_path: Any) -> None:
+    image().omezarr.assign_affine(SHEAR).omezarr.to_zarr(tmp_path / "a.ome.zarr", version="0.6", levels=2)
+    python = ["--python", sys.executable, "--with", "ngff-zarr==0.50.0", "python"]
+    environment = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH", "UV_RESOLUTION"}}
+    answer = subprocess.run(
+        [uv(), "run", "--no-project", *python, "-c", NGFF_ZARR, str(tmp_path / "a.ome.zarr")],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    levels = [[{"y": 0.5, "x": 0.5}, {"y": 0.0, "x": 7.0}], [{"y": 1.0, "x": 1.0}, {"y": 0.25, "x": 7.25}]]
+    assert json.loads(answer.stdout.splitlines()[-1]) == [SHEAR, "physical", "world", levels]
 
 
 # -- what cannot be ----------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def nearest(basis: Floats, points: Floats, sizes: Sequence[int]) -> NDArray[np.i
     >>> sheared = np.array([[1.0, 3.0], [0.0, 1.0]])
     >>> nearest(sheared, np.array([[4.4, 1.4], [9.0, -5.0]]), (6, 3))
     array([[1, 1],
-           [5, 0]])
+           [5, 1]])
     """
     found = [_nearest(basis, points[first : first + AT_ONCE], sizes) for first in range(0, len(points), AT_ONCE)]
     return np.concatenate(found) if found else np.empty((0, basis.shape[1]), np.int64)
