@@ -698,6 +698,16 @@ def test_systems_are_reached_by_way_of_others() -> None:
         opened(store, coordinate_system="nowhere")
 
 
+def test_a_matrix_in_an_array_is_read(tmp_path: Any) -> None:
+    store = spoken(tmp_path / "a.ome.zarr", {"type": "affine", "path": "matrix"})
+    zarr.open_group(store).create_array("matrix", data=np.array(SHEAR))
+    tree = opened(store, coordinate_system="world")
+    expected = image().omezarr.assign_affine(SHEAR)
+    np.testing.assert_array_equal(tree.omezarr.level(0).world_y.values, expected.world_y.values)
+    np.testing.assert_allclose(opened(store).omezarr.transform("world")([3.0, 4.0]), [3 + 1 + 3, 4 - 2])
+    assert_identical(opened(store).omezarr.in_system("world").omezarr.level(1), tree.omezarr.level(1))
+
+
 def test_fields_are_refused_with_the_cure() -> None:
     store = spoken(MemoryStore(), {"type": "displacements", "path": "field", "interpolation": "linear"})
     with pytest.raises(CoordinateSystemError, match=r"'field'.*tree.omezarr.transform\('world', level=0\)"):

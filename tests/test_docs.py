@@ -42,6 +42,7 @@ def blocks(page: str, language: str) -> list[str]:
         ("labels.md", ["both.ome.zarr", "cells.ome.zarr", "copy.ome.zarr"]),
         ("plates.md", ["part.ome.zarr", "screen.ome.zarr"]),
         ("coordinate-systems.md", ["turned.ome.zarr"]),
+        ("scenes.md", ["atlas.ome.zarr", "pair.ome.zarr", "tiles.ome.zarr"]),
     ],
 )
 def test_the_pages_run(page: str, stores: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

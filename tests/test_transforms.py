@@ -6,7 +6,7 @@ import itertools
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -33,6 +33,8 @@ from xomezarr.transforms import (
     Transform,
     Translation,
     chain,
+    stored,
+    with_stored,
 )
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3))
@@ -197,7 +199,7 @@ def test_where_axes_mix_nothing_is_made_up(drawn: tuple[Transform, np.ndarray], 
 
 
 def test_what_cannot_do_without_an_axis() -> None:
-    for step in (Stored("affine", "matrix"), Field(lambda: np.zeros((2, 3, 3)), 2, 2)):
+    for step in (Stored("affine", "matrix"), Field(np.zeros((2, 3, 3)))):
         assert step.without({0}, 2) is None
         assert Chain((Scale((1.0, 2.0)), step)).without({0}, 2) is None
     assert Affine([[1, 1, 0], [0, 1, 0]]).without({1}, 2) is None
@@ -347,7 +349,7 @@ def test_of_two_transformations_between_systems_the_one_that_can_be_walked_is() 
     assert Routes("ab", edges).transform("b", "a")([1, 2]).tolist() == [2, 1]
 
 
-@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "bspline-cubic", "cubic"])
 def test_fields_map_by_their_samples(interpolation: str) -> None:
     y, x = np.meshgrid(np.arange(6.0), np.arange(8.0), indexing="ij")
     samples = np.stack([2 * y + x, x - y + 1])
@@ -355,16 +357,59 @@ def test_fields_map_by_their_samples(interpolation: str) -> None:
     points = np.array([[1.0, 1.5], [0.0, 3.0], [2.5, 0.5]])
     linear = np.array([[2.0, 1.0], [-1.0, 1.0]])
     expected = (points / 0.5) @ linear.T + [0, 1]
-    where = Field(lambda: samples, 2, 2, to_samples, interpolation=interpolation)
-    np.testing.assert_allclose(where(points), expected, atol=1e-2 if interpolation == "cubic" else 1e-12)
-    by = Field(lambda: samples, 2, 2, to_samples, relative=True, interpolation=interpolation)
+    where = Field(samples, to_samples, interpolation=interpolation)
+    np.testing.assert_allclose(where(points), expected, atol=1e-2 if "cubic" in interpolation else 1e-12)
+    by = Field(samples, to_samples, relative=True, interpolation=interpolation)
     np.testing.assert_allclose(by(points), points + where(points))
+    # beyond the samples the nearest of them counts, and nowhere stays nowhere
+    np.testing.assert_allclose(where([[-9.0, 99.0]]), where([[0.0, 3.5]]))
+    assert np.isnan(where([[1.0, np.nan], [1.0, 1.0]])).all(axis=1).tolist() == [True, False]
+    assert where(np.zeros((0, 2))).shape == (0, 2)
     with pytest.raises(TransformError, match="a bijection"):
         by.inverse()
-    with pytest.raises(TransformError, match="to hold 3 coordinates"):
-        Field(lambda: samples, 2, 3)(points)
+    with pytest.raises(TransformError, match="displacements of 2 coordinates cannot be added to points of 1"):
+        Field(samples[:, 0], relative=True)
+    with pytest.raises(TransformError, match=r"of shape .* has no samples along an axis"):
+        Field(samples[0, 0])
     with pytest.raises(TransformError, match="none of 'nearest'"):
-        Field(lambda: samples, 2, 2, interpolation="spline")
+        Field(samples, interpolation="spline")
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "linear"])
+def test_of_a_field_no_more_is_read_than_points_ask_for(interpolation: str) -> None:
+    class Watched:
+        shape = (2, 1000, 1000)
+        boxes: ClassVar[list[Any]] = []
+
+        def __getitem__(self, box: Any) -> Any:
+            self.boxes.append(tuple((part.start, part.stop) for part in box[1:]))
+            sizes = [part.stop - part.start for part in box[1:]]
+            y, x = np.meshgrid(*(np.arange(part.start, part.stop) for part in box[1:]), indexing="ij")
+            return np.stack([y, x]).reshape(2, *sizes)
+
+    watched = Watched()
+    points = np.array([[10.25, 700.75], [12.0, 703.25]])
+    made = Field(watched, interpolation=interpolation)(points)
+    np.testing.assert_allclose(made, points if interpolation == "linear" else np.round(points))
+    assert watched.boxes == [((10, 13), (700, 705))]
+
+
+def test_what_is_stored_is_read_when_it_is_needed() -> None:
+    asked: list[str] = []
+
+    def read() -> Transform:
+        asked.append("read")
+        return Affine([[2, 0, 1], [0, 4, 0]])
+
+    there = Chain((Scale((1.0, 1.0)), Stored("affine", "matrix", read=read)))
+    assert there == Chain((Scale((1.0, 1.0)), Stored("affine", "matrix")))
+    assert not asked
+    assert there([1, 1]).tolist() == [3, 4]
+    assert there.inverse()([3, 4]).tolist() == [1, 1]
+    np.testing.assert_array_equal(there.matrix(2), [[2, 0, 1], [0, 4, 0]])
+    nested = Bijection(there, ByDimension(2, (Part(Stored("rotation", "r"), (0, 1), (0, 1)),)))
+    assert [one.path for one in stored(nested)] == ["matrix", "r"]
+    assert stored(with_stored(nested, lambda one: Identity())) == ()
 
 
 def test_chains_are_flat() -> None:

@@ -34,6 +34,7 @@ from xomezarr.plate import open_plate
 from xomezarr.plating import write_plate
 from xomezarr.pyramid import pyramid
 from xomezarr.report import Finding, Report
+from xomezarr.scenes import open_scene, write_scene
 from xomezarr.stacking import overview, stack
 from xomezarr.systems import assign_affine
 from xomezarr.tree import at, isel, labels, level, levels, sel
@@ -72,6 +73,7 @@ __all__ = [
     "levels",
     "open_collection",
     "open_plate",
+    "open_scene",
     "overview",
     "plan",
     "pyramid",
@@ -85,6 +87,7 @@ __all__ = [
     "validate",
     "write_collection",
     "write_plate",
+    "write_scene",
 ]
 
 

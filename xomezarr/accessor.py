@@ -25,6 +25,7 @@ from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile
 from xomezarr.pyramid import Factors, own_attrs
 from xomezarr.report import Report
+from xomezarr.scenes import SceneView, scene_of, write_scene_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
 from xomezarr.transforms import Transform
@@ -607,6 +608,7 @@ class OmeZarrDatasetAccessor:
 _WRITERS: Mapping[str, Callable[..., Any]] = {
     "plate": plating.write_plate_tree,
     "bioformats2raw.layout": write_collection_tree,
+    "scene": write_scene_tree,
 }
 """What writes a tree of several images, by what its attributes describe. 84 (MUST): a plate comes first."""
 
@@ -745,6 +747,11 @@ class OmeZarrTreeAccessor:
         return planning.stored_metadata(self._tree)
 
     @property
+    def scene(self) -> SceneView:
+        """How the images of a scene lie to each other; see `scenes.SceneView`."""
+        return scene_of(self._tree)
+
+    @property
     def name(self) -> Any:
         """Name of the image."""
         return self.levels[0].name
@@ -770,8 +777,8 @@ class OmeZarrTreeAccessor:
     ) -> Any:
         """Write the levels as they stand, and those of labels; no pixel is computed anew.
 
-        The tree of a plate, or of a collection, is written with all images that it holds; see
-        `plating.write_plate_tree` and `collection.write_collection_tree`.
+        The tree of a plate, a collection or a scene is written with all images that it holds; see
+        `plating.write_plate_tree`, `collection.write_collection_tree` and `scenes.write_scene_tree`.
 
         Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` left out is the one that the tree was read
         from, else 0.4. `name` is that of the image, or of the plate. Metadata of other tools are kept.

@@ -14,12 +14,13 @@ from xomezarr.collection import check_single, is_collection, open_collection
 from xomezarr.errors import CoordinateSystemError, NotOmeZarrError
 from xomezarr.plate import open_plate
 from xomezarr.read import open_level, open_tree
+from xomezarr.scenes import open_scene
 from xomezarr.spec import kinds
 from xomezarr.store import SUFFIXES, open_group
 
 __all__ = ["OmeZarrBackendEntrypoint"]
 
-OPENED = frozenset({"multiscales", "plate"})
+OPENED = frozenset({"multiscales", "plate", "scene"})
 """What the metadata of a group have to describe."""
 
 
@@ -39,7 +40,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether there are metadata of an OME-Zarr image, of a plate, or of a collection of images.
+        """Whether there are metadata of an OME-Zarr image, of a plate, or of a collection or scene of images.
 
         Local folders are looked into; a URL must end as OME-Zarr stores do before it is asked.
         """
@@ -93,9 +94,10 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         check: bool = False,
         coordinate_system: str | None = None,
     ) -> xr.DataTree:
-        """Open all resolution levels, or all images of a plate or collection.
+        """Open all resolution levels, or all images of a plate, a collection or a scene.
 
-        See `read.open_tree`, `plate.open_plate`, to which `check` belongs, and `collection.open_collection`.
+        See `read.open_tree`, `plate.open_plate`, to which `check` belongs, `collection.open_collection` and
+        `scenes.open_scene`.
         """
         options: Any = {"storage_options": storage_options, "drop_variables": drop_variables}
         try:
@@ -117,6 +119,8 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
                 return open_plate(filename_or_obj, check=check, group=group, **options)
             if group is None and is_collection(attrs):
                 return open_collection(filename_or_obj, **options)
+            if "scene" in kinds(attrs):
+                return open_scene(filename_or_obj, group=group, **options)
             raise
 
     def open_groups_as_dict(

@@ -320,6 +320,9 @@ def plan_members(
     faults += alike_of_each(found)
     with collecting(faults):
         target.check_not_read_from(*(da for path in planned for da in members[path].read))
+    for plan, _ in planned.values():
+        with collecting(faults):
+            target.check_not_read_from(kept=plan.copied)
     if unread := [member.unread for member in members.values() if member.unread]:
         others = f" (and {len(unread) - 1} more images alike)" if unread[1:] else ""
         warn(f"{unread[0]}{others}", PlateWarning)

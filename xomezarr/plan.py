@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xomezarr import sidecar, spec
 from xomezarr.channels import complete
+from xomezarr.fields import Kept
 from xomezarr.grid import Grid
 from xomezarr.model import Image
 from xomezarr.store import StoreArgument
@@ -145,6 +146,8 @@ class Plan:
         What other tools have said of the labels as a whole: attributes of their group.
     colormap
         Of labels, whose colours are chosen when their values are known: the name of a colormap of matplotlib.
+    copied
+        Arrays of transformations that are copied with the image; None where there are none.
     """
 
     store: StoreArgument
@@ -161,6 +164,7 @@ class Plan:
     labels: Mapping[str, Plan] = field(default_factory=dict)
     listing: Mapping[str, Any] = field(default_factory=dict)
     colormap: str | None = None
+    copied: Kept | None = None
 
     @property
     def tiles(self) -> Iterator[TilePlan]:

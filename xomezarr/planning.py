@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +36,7 @@ from xomezarr.errors import (
     told,
     warn,
 )
+from xomezarr.fields import KEPT, Kept, copied_arrays
 from xomezarr.grid import Boundary, Grid
 from xomezarr.holders import warn_of_unlisted
 from xomezarr.indexes import skews_of, systems_of
@@ -55,7 +55,6 @@ from xomezarr.store import (
     default_name,
     exists,
     is_local,
-    overlap,
     warn_of_others,
 )
 from xomezarr.tiling import Pass
@@ -511,7 +510,12 @@ def _plan_tree(
     found_axes = _axes(described[0], first)
     with collecting(faults):
         _check_systems(found_axes, first, target.version)
-        _warn_of_arrays(first, tree.encoding.get("source"), target)
+    copied: Kept | None = None
+    with collecting(faults):
+        paths = spec.stored_paths(first) if first else ()
+        taken = [*(plan.path for plan in level_plans), "labels", sidecar.KEY]
+        copied = copied_arrays(paths, tree.encoding.get(KEPT), taken, first.name if first else None)
+        target.check_not_read_from(kept=copied)
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
@@ -534,7 +538,8 @@ def _plan_tree(
         if (kept := tree.encoding.get(sidecar.PROPERTIES)) is not None:
             attributes[sidecar.PROPERTIES] = kept
     raise_all(faults, "the tree cannot be written as OME-Zarr")
-    return target.plan(image, level_plans, attributes, arrays, passes, [*levels, *of_labels]), pixels
+    made = target.plan(image, level_plans, attributes, arrays, passes, [*levels, *of_labels])
+    return replace(made, copied=copied), pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -626,21 +631,24 @@ class Target:
         """What an image is called that has no name of its own."""
         return self.path or default_name(self.store)
 
-    def check_not_read_from(self, *levels: xr.DataArray) -> None:
-        """Refuse to replace a store that pixels may still have to be read from.
+    def check_not_read_from(self, *levels: xr.DataArray, kept: Kept | None = None) -> None:
+        """Refuse to replace a store that pixels, or arrays that are copied, may still have to be read from.
 
         A local store is built beside the old one, which can be read until the new one is whole. Elsewhere the old
         one goes first.
         """
         if self.inside or self.mode != "w" or is_local(self.store):
             return
-        places = (place for level in levels for place in origins(level))
+        places = [place for level in levels for place in origins(level)]
+        if kept is not None and kept.paths:
+            places.append(kept.group.store_path)
         if all(apart(self.store, place, self.storage_options) for place in places):
             return
         if exists(self.store, storage_options=self.storage_options):
             raise StoreExistsError(
-                f"{self.store} is replaced before the pixels are read, and they may come from there; "
-                "write to another place, or read them first: load()"
+                f"{self.store} is replaced before the {'pixels' if kept is None else 'arrays of transformations'} are "
+                "read, and they may come from there; write to another place"
+                f"{', or read them first: load()' if kept is None else ''}"
             )
 
     def plan(
@@ -1109,31 +1117,6 @@ def _check_systems(axes: Sequence[Axis], known: Multiscale | None, version: str)
             "dimensions out by tree.omezarr.isel(…), or write level 0 alone, without these systems: "
             "tree.omezarr.level(0).omezarr.to_zarr(…)"
         )
-
-
-def _warn_of_arrays(known: Multiscale | None, source: Any, target: Target) -> None:
-    """Say which arrays of transformations are not written with the image.
-
-    Raises
-    ------
-    StoreExistsError
-        If they lie in the store that is replaced.
-    """
-    if known is None or not (paths := spec.stored_paths(known)):
-        return
-    named = f" {known.name!r}" if known.name else ""
-    told_of = (
-        f"numbers of what leads to the coordinate systems of the image{named} lie in arrays at "
-        f"{told(list(map(repr, paths)))}, which are not copied"
-    )
-    named_by_path = isinstance(source, str | os.PathLike) and isinstance(target.store, str | os.PathLike)
-    if target.mode == "w" and named_by_path and overlap(source, target.store):
-        raise StoreExistsError(f"{told_of}, and would go with the store that is replaced; write to another path")
-    warn(
-        f"{told_of}; put them at the same paths of the new one, such as "
-        f"zarr.create_array(store, name={paths[0]!r}, data=zarr.open_array(old, path={paths[0]!r})[...])",
-        OmeZarrWarning,
-    )
 
 
 def _known_keys(axes: Sequence[Axis], known: Multiscale | None) -> tuple[Axis, ...]:

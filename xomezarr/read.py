@@ -37,6 +37,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.extents import place
+from xomezarr.fields import KEPT, Kept
 from xomezarr.grid import Grid
 from xomezarr.holders import called, first_image
 from xomezarr.indexes import kept_of, without
@@ -402,6 +403,8 @@ class _Opened:
             tree.encoding[VERSION] = self.image.version
         if properties is not None:
             tree.encoding[sidecar.PROPERTIES] = properties
+        if spec.stored_paths(self.image.multiscale):
+            tree.encoding[KEPT] = Kept(self.group)
         return tree
 
     def completing_labels(self) -> Complete | None:
@@ -432,11 +435,11 @@ class _Opened:
     def seen_in(self, coordinate_system: str | None) -> _Opened:
         """Return it as it lies in a coordinate system; left out, in those that it was written with."""
         if coordinate_system is not None:
-            return replace(self, views=(view(self.image, coordinate_system, self.kept.systems),))
+            return replace(self, views=(view(self.image, coordinate_system, self.kept.systems, group=self.group),))
         views = []
         for name, kept in self.kept.systems.items():
             try:
-                views.append(kept_in(self.image, name, kept))
+                views.append(kept_in(self.image, name, kept, group=self.group))
             except CoordinateSystemError as error:
                 told_of = (
                     f"the coordinates {', '.join(map(repr, kept.names.values()))} of {str(self.group.store_path)!r}"

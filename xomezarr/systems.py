@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from xomezarr import spec
 from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe
 from xomezarr.errors import CoordinateSystemError, OmeZarrError, TransformError, UnitError, raise_all
+from xomezarr.fields import reading
 from xomezarr.grid import Grid
 from xomezarr.indexes import Askew, askew, attached, coordinate_names, kept_of, skews_of, split, without
+from xomezarr.lazy import zarr
 from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
 from xomezarr.routes import Edge, Routes
 from xomezarr.transforms import Affine, Scale, Transform, Translation, chain, stored
@@ -107,7 +109,12 @@ def coordinate_systems(multiscale: Multiscale) -> CoordinateSystems:
 
 
 def transform_to(
-    multiscale: Multiscale, system: str, *, source: str | None = None, level: int | None = None
+    multiscale: Multiscale,
+    system: str,
+    *,
+    source: str | None = None,
+    level: int | None = None,
+    group: zarr.Group | None = None,
 ) -> Transform:
     """Return what leads to a coordinate system.
 
@@ -123,6 +130,8 @@ def transform_to(
         The coordinate system that it leads from; left out, that of the levels.
     level
         A level from whose pixels it leads instead, by their indices in the order of the file.
+    group
+        Of the image: arrays of transformations are read there when they are needed.
 
     Raises
     ------
@@ -135,7 +144,7 @@ def transform_to(
     if source is not None and level is not None:
         raise CoordinateSystemError(f"level={level} and source={source!r} are two beginnings; leave one of them out")
     first = [] if level is None else _to_levels_system(multiscale, level)
-    return chain([*first, _way(multiscale, systems, source or systems.intrinsic, system)])
+    return chain([*first, _way(multiscale, systems, source or systems.intrinsic, system, group)])
 
 
 def _to_levels_system(multiscale: Multiscale, level: int) -> list[Transform]:
@@ -147,8 +156,12 @@ def _to_levels_system(multiscale: Multiscale, level: int) -> list[Transform]:
     return [Scale(scale), *([Translation(translation)] if any(translation) else [])]
 
 
-def _way(multiscale: Multiscale, systems: CoordinateSystems, source: str, target: str) -> Transform:
+def _way(
+    multiscale: Multiscale, systems: CoordinateSystems, source: str, target: str, group: zarr.Group | None
+) -> Transform:
     edges = spec.edges(multiscale)
+    if group is not None:
+        edges = tuple(replace(edge, transform=reading(edge.transform, group)) for edge in edges)
     routes = Routes([*systems], edges)
     try:
         found = routes.transform(source, target)
@@ -157,17 +170,23 @@ def _way(multiscale: Multiscale, systems: CoordinateSystems, source: str, target
     reached = routes.reached(source)
     count = len(systems[source].axes)
     for other in (way for edge in edges for way in _ways_on(edge, reached, target)):
-        one, two = found.matrix(count), other.matrix(count)
-        if one is None or two is None:
-            same = found == other or bool(stored(found) or stored(other))
-        else:
-            same = np.allclose(one, two, rtol=SAME_WITHIN, atol=SAME_WITHIN * max(np.abs(one).max(), 1e-300))
-        if not same:
+        if not _same(found, other, count):
             raise CoordinateSystemError(
                 f"two ways lead from the coordinate system {source!r} to {target!r}, and to different places: {found} "
                 f"and {other}; mend the metadata, so that one of them is left"
             )
     return found
+
+
+def _same(one: Transform, other: Transform, ndim: int) -> bool:
+    """Whether two ways lead to the same places, but for rounding; arrays are not read for it."""
+    if one == other or stored(one) or stored(other):
+        return True
+    matrices = [way.matrix(ndim) for way in (one, other)]
+    if matrices[0] is None or matrices[1] is None:
+        return False
+    within = SAME_WITHIN * max(float(np.abs(matrices[0]).max()), 1e-300)
+    return np.allclose(matrices[0], matrices[1], rtol=SAME_WITHIN, atol=within)
 
 
 def _ways_on(edge: Edge[str], reached: Mapping[str, Transform], target: str) -> Iterator[Transform]:
@@ -223,7 +242,7 @@ class View:
         return _placed(da, grids, self.placed)
 
 
-def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None) -> View:
+def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None, *, group: zarr.Group | None = None) -> View:
     """Return an image as it lies in one of its coordinate systems.
 
     Where each axis of that comes from one dimension alone, by a scale above zero and a translation, the levels lie in
@@ -237,6 +256,8 @@ def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None) -> Vi
         Of the system.
     kept
         By system, what its coordinates were called and how they went together when the image was written.
+    group
+        As in `transform_to`.
 
     Raises
     ------
@@ -248,7 +269,7 @@ def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None) -> Vi
     systems.check(name)
     if name == systems.intrinsic:
         return View(image, image)
-    system, matrix = systems[name], _matrix(multiscale, name)
+    system, matrix = systems[name], _matrix(multiscale, name, group)
     if len(matrix) != len(system.axes):
         raise CoordinateSystemError(
             f"what leads to the coordinate system {name!r} gives {len(matrix)} coordinates, and it has "
@@ -273,7 +294,7 @@ def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None) -> Vi
     return View(image, image, askew=(system, matrix, known))
 
 
-def kept_in(image: Image, name: str, kept: Askew) -> View:
+def kept_in(image: Image, name: str, kept: Askew, *, group: zarr.Group | None = None) -> View:
     """Return an image with the coordinates of a system that it was written with, whether it lies askew there or not.
 
     Raises
@@ -283,7 +304,7 @@ def kept_in(image: Image, name: str, kept: Askew) -> View:
     """
     systems = coordinate_systems(image.multiscale)
     systems.check(name)
-    system, matrix = systems[name], _matrix(image.multiscale, name)
+    system, matrix = systems[name], _matrix(image.multiscale, name, group)
     names = [axis.name for axis in system.axes]
     if len(matrix) != len(names) or not {*kept.names} <= {*names}:
         raise CoordinateSystemError(
@@ -295,14 +316,17 @@ def kept_in(image: Image, name: str, kept: Askew) -> View:
 
 
 def adopted(labels: Image, image: Image) -> Image | None:
-    """Return labels with the coordinate systems of the image that they lie on; None where they are not its own.
+    """Return labels with the coordinate systems of the image that they lie on; None where those are not theirs.
 
-    They are where the axes of the labels are among those of the image, and labels name no further system.
+    They are where the axes of the labels are among those of the image, labels name no further system, and no array of
+    the image is needed.
     """
     own, of_image = labels.multiscale, image.multiscale
     if own.other_systems or not {*own.dims} <= {*of_image.dims}:
         return None
     systems, _ = spec.without_axes(of_image, {*of_image.dims} - {*own.dims})
+    if spec.stored_paths(replace(of_image, systems=systems)):
+        return None
     known = {axis.name: axis for axis in of_image.axes}
     in_order = own.dims == tuple(dim for dim in of_image.dims if dim in own.dims)
     if systems is None or not in_order or not all(same_unit(axis.unit, known[axis.name].unit) for axis in own.axes):
@@ -310,15 +334,18 @@ def adopted(labels: Image, image: Image) -> Image | None:
     return replace(labels, multiscales=(replace(own, systems=systems), *labels.multiscales[1:]))
 
 
-def _matrix(multiscale: Multiscale, name: str) -> NDArray[np.float64]:
+def _matrix(multiscale: Multiscale, name: str, group: zarr.Group | None) -> NDArray[np.float64]:
     """Return what leads to a system as a matrix."""
-    transform = transform_to(multiscale, name)
-    if (matrix := transform.matrix(len(multiscale.axes))) is not None:
-        return matrix
-    arrays = stored(transform)
-    lies = f"numbers of it lie in the array {arrays[0].path!r}" if arrays else "it is no affine transformation"
+    transform = transform_to(multiscale, name, group=group)
+    try:
+        if (matrix := transform.matrix(len(multiscale.axes))) is not None:
+            return matrix
+        why = "what leads there is no affine transformation"
+    except TransformError as error:
+        why = str(error)
+    arrays = ", ".join(f"{one.kind} at {one.path!r}" for one in stored(transform))
     raise CoordinateSystemError(
-        f"the image cannot be seen in the coordinate system {name!r}: {lies}, by which pixels have no coordinates; "
+        f"the image cannot be seen in the coordinate system {name!r}: {why}{arrays and f' ({arrays})'}; "
         f"open it without coordinate_system, and map points: tree.omezarr.transform({name!r}, level=0)(points)"
     )
 

@@ -24,9 +24,11 @@ from xomezarr.errors import (
     told,
     warn,
 )
+from xomezarr.fields import KEPT, Kept
 from xomezarr.grid import Grid
 from xomezarr.indexes import SystemIndex, skews_of
 from xomezarr.indexes import systems_of as matrices_of
+from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image, LabelImage, Level
 from xomezarr.planning import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, own_attrs, to_tree
@@ -408,13 +410,13 @@ def in_system(tree: xr.DataTree, name: str) -> xr.DataTree:
         coordinates of levels are not what they were.
     """
     image = _known(tree)
-    result = _seen(tree, view(image, name))
+    result = _seen(tree, view(image, name, group=_arrays(tree)))
     for label, node in labels(tree).items():
         own = _known(node)
-        if name not in coordinate_systems(own.multiscale):
+        if borrowed := name not in coordinate_systems(own.multiscale):
             own = adopted(own, image) or own
         try:
-            result[f"labels/{label}"] = _seen(node, view(own, name))
+            result[f"labels/{label}"] = _seen(node, view(own, name, group=_arrays(tree if borrowed else node)))
         except OmeZarrError as error:
             warn(f"the labels {label!r} cannot be seen there, and are left out: {error}", LabelWarning)
     return result
@@ -433,7 +435,13 @@ def systems_of(tree: xr.DataTree) -> CoordinateSystems:
 
 def transform(tree: xr.DataTree, system: str, *, source: str | None = None, level: int | None = None) -> Transform:
     """Return what leads to a coordinate system of an image; see `systems.transform_to`."""
-    return transform_to(_known(tree).multiscale, system, source=source, level=level)
+    return transform_to(_known(tree).multiscale, system, source=source, level=level, group=_arrays(tree))
+
+
+def _arrays(tree: xr.DataTree) -> zarr.Group | None:
+    """Return the group in which arrays of an image's transformations lie, if it is known."""
+    kept: Kept | None = tree.encoding.get(KEPT)
+    return None if kept is None else kept.group
 
 
 def _known(tree: xr.DataTree) -> Image:

@@ -179,6 +179,8 @@ def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None =
         update_attributes(group["labels"], listed)  # type: ignore[arg-type]
     pixels.check()
     create_coordinates(group, plan)
+    if plan.copied is not None:
+        plan.copied.put(group)
     plan = with_colors(with_windows(plan, arrays[-1]), arrays[0])
     update_attributes(group, group_attributes(plan, final_image(plan)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,21 @@ from xomezarr.transforms import (
 )
 from xomezarr.units import same_unit
 
-__all__ = ["SYSTEMS", "edges", "listed", "seen_in", "stored_paths", "unknown_keys", "with_system", "without_axes"]
+__all__ = [
+    "SYSTEMS",
+    "axis_counts",
+    "dump_system",
+    "edges",
+    "ends_of",
+    "listed",
+    "paths_of",
+    "read_system",
+    "seen_in",
+    "stored_paths",
+    "unknown_keys",
+    "with_system",
+    "without_axes",
+]
 
 INTRINSIC = "physical"
 """What the system is called that the levels of a new image lie in."""
@@ -93,7 +107,7 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
     if "axes" in raw:
         told = "there are axes, which are not read: those of coordinate systems count"
         notes.warn("0.6a", f"{where}.axes", told, "remove them")
-    read = [_system(system, f"{place}[{index}]", notes) for index, system in enumerate(systems)]
+    read = [read_system(system, f"{place}[{index}]", notes) for index, system in enumerate(systems)]
     found = [system for system in read if system is not None]
     names = [system.name for system in found]
     for index, name in enumerate(names):
@@ -114,7 +128,8 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
     return own.axes, Systems(own.name, others, transforms, own.extra, before)
 
 
-def _system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
+def read_system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
+    """Read a coordinate system; None if `notes` names something that prevents it."""
     if not isinstance(raw, Mapping):
         notes.stop("0.6a", where, f"the coordinate system is {kind_of(raw)}", 'write {"name": …, "axes": …}')
         return None
@@ -163,9 +178,41 @@ def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, no
 
 def stored_paths(multiscale: Multiscale) -> tuple[str, ...]:
     """Return the paths of arrays in which numbers of transformations lie, as far as these can be read."""
-    transforms = multiscale.systems.transforms if multiscale.systems is not None else ()
-    read = [read_transform(one, len(multiscale.axes), "", Notes()) for one in transforms]
-    return tuple(dict.fromkeys(array.path for one in read if one is not None for array in stored(one)))
+    return paths_of(edge.transform for edge in edges(multiscale))
+
+
+def paths_of(transforms: Iterable[Transform]) -> tuple[str, ...]:
+    """Return the paths of arrays in which numbers of transformations lie."""
+    return tuple(dict.fromkeys(array.path for one in transforms for array in stored(one)))
+
+
+def axis_counts(multiscale: Multiscale) -> dict[str, int]:
+    """Return how many axes each coordinate system of an image has; none where the store names no systems."""
+    if (systems := multiscale.systems) is None:
+        return {}
+    return {systems.name: len(multiscale.axes)} | {other.name: len(other.axes) for other in systems.others}
+
+
+def ends_of(multiscale: Multiscale) -> list[tuple[str, str]]:
+    """Return from where to where transformations between the coordinate systems of an image lead, by names."""
+    ends = [
+        tuple(_end(raw, key).get("name") for key in ("input", "output"))
+        for raw in (multiscale.systems.transforms if multiscale.systems is not None else ())
+    ]
+    counts = axis_counts(multiscale)
+    return [(str(source), str(target)) for source, target in ends if source in counts and target in counts]
+
+
+def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
+    """Return what leads from one coordinate system of an image to another, as far as it can be read."""
+    counts = axis_counts(multiscale)
+    found = []
+    for raw in multiscale.systems.transforms if multiscale.systems is not None else ():
+        source, target = (_end(raw, key).get("name") for key in ("input", "output"))
+        read = read_transform(raw, counts[source], "", Notes()) if source in counts and target in counts else None
+        if read is not None:
+            found.append(Edge(str(source), str(target), read))
+    return tuple(found)
 
 
 def listed(multiscale: Multiscale) -> tuple[CoordinateSystem, ...]:
@@ -173,20 +220,6 @@ def listed(multiscale: Multiscale) -> tuple[CoordinateSystem, ...]:
     systems = multiscale.systems or Systems(INTRINSIC)
     own = CoordinateSystem(systems.name, multiscale.axes, systems.extra)
     return (*systems.others[: systems.before], own, *systems.others[systems.before :])
-
-
-def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
-    """Return what leads from one coordinate system of an image to another, as far as it can be read."""
-    axes = {system.name: len(system.axes) for system in listed(multiscale)}
-    found = []
-    for one in multiscale.systems.transforms if multiscale.systems is not None else ():
-        source, target = (_end(one, key).get("name") for key in ("input", "output"))
-        if source not in axes or target not in axes:
-            continue
-        read = read_transform(one, axes[source], "", Notes())
-        if read is not None and read.leads_to(axes[source]) in (None, axes[target]):
-            found.append(Edge(str(source), str(target), read))
-    return tuple(found)
 
 
 # -- what is said anew -------------------------------------------------------------------------------------
@@ -519,13 +552,14 @@ def _placing(raw: Given, count: int, where: str, notes: Notes) -> Placing | None
 
 def _dump(multiscale: Multiscale) -> dict[str, Any]:
     systems = multiscale.systems or Systems(INTRINSIC)
-    known: dict[str, Any] = {"coordinateSystems": [_dump_system(system) for system in listed(multiscale)]}
+    known: dict[str, Any] = {"coordinateSystems": [dump_system(system) for system in listed(multiscale)]}
     if systems.transforms:
         known["coordinateTransformations"] = [dict(transform) for transform in systems.transforms]
     return known
 
 
-def _dump_system(system: CoordinateSystem) -> dict[str, Any]:
+def dump_system(system: CoordinateSystem) -> dict[str, Any]:
+    """Return a coordinate system as JSON."""
     return with_extra({"name": system.name, "axes": [dump_axis(axis) for axis in system.axes]}, system.extra)
 
 
