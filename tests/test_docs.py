@@ -20,6 +20,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 PIXELS = xr.DataArray(np.arange(2000 * 1500).reshape(2000, 1500).astype("uint16"), dims=("y", "x"), name="cells")
 NAMES = {
+    "coordinate-systems.md": {"xr": xr, "da": PIXELS},
     "layouts.md": {"xr": xr, "da": PIXELS},
     "labels.md": {"xr": xr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "plates.md": {"xr": xr, "xomezarr": xomezarr, "field0": PIXELS[:90, :80], "field1": PIXELS[-90:, -80:]},
@@ -42,6 +43,7 @@ def blocks(page: str, language: str) -> list[str]:
         ("layouts.md", ["cells.ome.zarr"]),
         ("labels.md", ["both.ome.zarr", "cells.ome.zarr", "copy.ome.zarr"]),
         ("plates.md", ["part.ome.zarr", "screen.ome.zarr"]),
+        ("coordinate-systems.md", ["turned.ome.zarr"]),
         ("scenes.md", ["atlas.ome.zarr", "pair.ome.zarr", "tiles.ome.zarr"]),
     ],
 )

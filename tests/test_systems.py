@@ -640,6 +640,43 @@ SEPARABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             ],
         },
     ),
+    "names in byDimension": (
+        {
+            "type": "byDimension",
+            "transformations": [
+                {"transformation": {"type": "identity"}, "inputAxes": [0], "outputAxes": [0], "name": "gone"},
+                {
+                    "transformation": {"type": "scale", "scale": [2.0, 3.0], "name": "shrinkage"},
+                    "inputAxes": [1, 2],
+                    "outputAxes": [1, 2],
+                    "by": "hand",
+                },
+            ],
+        },
+        {
+            "type": "byDimension",
+            "transformations": [
+                {
+                    "transformation": {"type": "scale", "scale": [2.0, 3.0], "name": "shrinkage"},
+                    "inputAxes": [0, 1],
+                    "outputAxes": [0, 1],
+                    "by": "hand",
+                },
+            ],
+        },
+    ),
+    "names in bijection": (
+        {
+            "type": "bijection",
+            "forward": {"type": "scale", "scale": [1.0, 2.0, 4.0], "name": "there"},
+            "inverse": {"type": "scale", "scale": [1.0, 0.5, 0.25], "name": "back"},
+        },
+        {
+            "type": "bijection",
+            "forward": {"type": "scale", "scale": [2.0, 4.0], "name": "there"},
+            "inverse": {"type": "scale", "scale": [0.5, 0.25], "name": "back"},
+        },
+    ),
 }
 
 

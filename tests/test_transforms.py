@@ -418,3 +418,10 @@ def test_chains_are_flat() -> None:
     assert chain([Identity(), scale]) == scale
     assert chain([scale, chain([moved, Identity(), scale])]) == Chain((scale, moved, scale))
     assert (moved @ scale)([1.0]) == [3.0]
+
+
+def test_a_chain_does_not_guess_how_many_axes_a_stored_step_gives() -> None:
+    steps = (Scale((2.0, 3.0)), Stored("affine", "matrix"), Translation((1.0, 2.0, 3.0)))
+    assert Chain(steps).leads_to(2) == 3
+    with pytest.raises(TransformError, match="step 2 of the sequence maps points of 3 coordinates"):
+        Chain((Scale((2.0, 3.0)), Stored("displacements", "field"), Translation((1.0, 2.0, 3.0))))

@@ -36,6 +36,7 @@ from xomezarr.pyramid import pyramid
 from xomezarr.report import Finding, Report
 from xomezarr.scenes import open_scene, write_scene
 from xomezarr.stacking import overview, stack
+from xomezarr.systems import assign_affine
 from xomezarr.tree import at, isel, labels, level, levels, sel
 from xomezarr.validate import validate
 
@@ -59,6 +60,7 @@ __all__ = [
     "Plan",
     "Report",
     "Window",
+    "assign_affine",
     "assign_channels",
     "assign_grid",
     "at",

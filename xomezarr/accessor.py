@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from xomezarr import channels as channels_module
-from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, tree
+from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, systems, tree
 from xomezarr import pyramid as pyramid_module
 from xomezarr.channels import Channels
 from xomezarr.collection import write_collection_tree
@@ -28,6 +28,7 @@ from xomezarr.report import Report
 from xomezarr.scenes import SceneView, scene_of, write_scene_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
+from xomezarr.transforms import Transform
 from xomezarr.write import write_array, write_tree
 
 if TYPE_CHECKING:
@@ -164,6 +165,39 @@ class OmeZarrArrayAccessor:
         {'y': 0.5, 'x': 0.5}
         """
         return coords.assign_grid(self._da, scale=scale, translation=translation, units=units)
+
+    def assign_affine(
+        self,
+        matrix: ArrayLike | Transform,
+        *,
+        system: str = "world",
+        dims: Sequence[str] | None = None,
+        axes: Sequence[str] | None = None,
+        units: Mapping[str, str] | str | None = None,
+    ) -> xr.DataArray:
+        """Return a copy that lies askew in a coordinate system; see `systems.assign_affine`.
+
+        Parameters
+        ----------
+        matrix
+            Shape (axes, dims + 1), from where a pixel lies along `dims` to the axes; the last column is added.
+        system
+            Name of the coordinate system.
+        dims
+            Left out, those of space in the order of the file.
+        axes
+            Names of the axes; left out, those of `dims`.
+        units
+            By axis; one string serves all.
+
+        Examples
+        --------
+        >>> da = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"))
+        >>> da.omezarr.assign_affine([[1, 0.5, 0], [0, 1, 0]], units="um").world_y.values
+        array([[0. , 0.5, 1. ],
+               [1. , 1.5, 2. ]])
+        """
+        return systems.assign_affine(self._da, matrix, system=system, dims=dims, axes=axes, units=units)
 
     def to_units(self, units: Mapping[str, str] | str) -> xr.DataArray:
         """Return a copy whose coordinates are converted to other units; see `coords.to_units`.
@@ -641,6 +675,34 @@ class OmeZarrTreeAccessor:
     def isel(self, indexers: Mapping[Hashable, Any] | None = None, **indexers_kwargs: Any) -> xr.DataTree:
         """Crop all levels to the same box of level-0 pixels; see `tree.isel`."""
         return tree.isel(self._tree, indexers, **indexers_kwargs)
+
+    @property
+    def coordinate_systems(self) -> systems.CoordinateSystems:
+        """The coordinate systems by name, in the order of the store; `intrinsic` names that in which the levels lie."""
+        return tree.systems_of(self._tree)
+
+    def in_system(self, name: str) -> xr.DataTree:
+        """See the image as it lies in another of its coordinate systems; see `tree.in_system`."""
+        return tree.in_system(self._tree, name)
+
+    def transform(self, system: str, *, source: str | None = None, level: int | None = None) -> Transform:
+        """Return what leads to a coordinate system: a function of points that has an inverse.
+
+        Parameters
+        ----------
+        system
+            Where it leads to.
+        source
+            The coordinate system that it leads from; left out, that in which the levels lie.
+        level
+            A level from whose pixels it leads instead, by their indices in the order of `axes`.
+
+        Raises
+        ------
+        CoordinateSystemError
+            If there is no such system or level, nothing leads there, or two ways do and lead to different places.
+        """
+        return tree.transform(self._tree, system, source=source, level=level)
 
     def stack(self, level: int = 0, *, fill_value: Any = None, acquisition: int | None = None) -> xr.DataArray:
         """See one level of all images of a plate as one lazy array (row, column, field, …); see `stacking.stack`."""

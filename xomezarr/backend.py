@@ -11,7 +11,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from xomezarr.collection import check_single, is_collection, open_collection
-from xomezarr.errors import NotOmeZarrError
+from xomezarr.errors import CoordinateSystemError, NotOmeZarrError
 from xomezarr.plate import open_plate
 from xomezarr.read import open_level, open_tree
 from xomezarr.scenes import open_scene
@@ -36,6 +36,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         "level",
         "group",
         "storage_options",
+        "coordinate_system",
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
@@ -66,6 +67,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         level: int = 0,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        coordinate_system: str | None = None,
     ) -> xr.Dataset:
         """Open one resolution level; see `read.open_level`."""
         try:
@@ -75,6 +77,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
                 group=group,
                 storage_options=storage_options,
                 drop_variables=drop_variables,
+                coordinate_system=coordinate_system,
             )
         except NotOmeZarrError:
             if group is None:
@@ -89,6 +92,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         check: bool = False,
+        coordinate_system: str | None = None,
     ) -> xr.DataTree:
         """Open all resolution levels, or all images of a plate, a collection or a scene.
 
@@ -100,11 +104,17 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
             return open_tree(
                 filename_or_obj,
                 group=group,
+                coordinate_system=coordinate_system,
                 **options,
             )
         except NotOmeZarrError:
             # it is looked at again: images, which are many more, are opened with as few requests as can be
             attrs = open_group(filename_or_obj, group=group, storage_options=storage_options).attrs.asdict()
+            if coordinate_system is not None and ("plate" in kinds(attrs) or is_collection(attrs)):
+                raise CoordinateSystemError(
+                    f"coordinate_system={coordinate_system!r} is meant for an image, and {filename_or_obj} holds "
+                    "several; open one of them by group=, such as group='A/1/0'"
+                ) from None
             if "plate" in kinds(attrs):
                 return open_plate(filename_or_obj, check=check, group=group, **options)
             if group is None and is_collection(attrs):
@@ -121,9 +131,15 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         check: bool = False,
+        coordinate_system: str | None = None,
     ) -> dict[str, xr.Dataset]:
         """Open all resolution levels by their paths."""
         tree = self.open_datatree(
-            filename_or_obj, drop_variables=drop_variables, group=group, storage_options=storage_options, check=check
+            filename_or_obj,
+            drop_variables=drop_variables,
+            group=group,
+            storage_options=storage_options,
+            check=check,
+            coordinate_system=coordinate_system,
         )
         return {node.path: node.to_dataset(inherit=False) for node in tree.subtree}

@@ -11,12 +11,13 @@ import xarray as xr
 from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
 from xomezarr.collection import is_collection, open_collection
 from xomezarr.errors import UNREADABLE_MEMBER, MetadataError, OtherImagesWarning, warn
-from xomezarr.model import Channel
+from xomezarr.model import Axis, Channel
 from xomezarr.plan import readable_bytes
 from xomezarr.planning import group_attrs
 from xomezarr.plate import node_at, open_plate
 from xomezarr.scenes import open_scene
 from xomezarr.store import open_group
+from xomezarr.systems import described_axes
 from xomezarr.tree import images as images_in
 
 __all__ = ["as_text", "described", "description_of"]
@@ -182,7 +183,7 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         properties = image.properties
         columns = [str(column) for column in properties.columns]
         of_labels = {"colors": image.colors, "properties": columns, "described": len(properties)}
-    multiscale = image.metadata.multiscale
+    multiscale, systems = image.metadata.multiscale, image.coordinate_systems
     group = open_group(store)
     levels = []
     for known, array in zip(multiscale.levels, image.levels, strict=True):
@@ -205,11 +206,19 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "name": image.name,
         "version": image.version,
         "method": multiscale.type,
-        "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in image.axes],
+        "axes": _axes(image.axes),
+        "coordinate_systems": [
+            {"name": name, "axes": _axes(system.axes), "of_levels": name == systems.intrinsic}
+            for name, system in systems.items()
+        ],
         "levels": levels,
         "channels": [_channel(channel) for channel in image.channels],
         "labels": {name: described(_below(store, f"labels/{name}"), node) for name, node in image.labels.items()},
     } | of_labels
+
+
+def _axes(axes: Iterable[Axis]) -> list[dict[str, Any]]:
+    return [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in axes]
 
 
 def _channel(channel: Channel) -> dict[str, Any]:
@@ -354,6 +363,7 @@ def _image_text(description: Mapping[str, Any]) -> str:
         f"{description['store']}: {description['name'] or 'image'}, OME-Zarr {description['version']}{made_by}, "
         f"{_counted(len(levels), 'level')}, {total} decoded",
         f"axes: {', '.join(axes)}",
+        *_systems_text(description),
         _table(
             ("level", "shape", "chunks", "dtype", "scale", "translation", "bytes"),
             [
@@ -386,6 +396,20 @@ def _image_text(description: Mapping[str, Any]) -> str:
     if "copied_attributes" in description:
         blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
     return "\n".join(blocks)
+
+
+def _systems_text(description: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a table of coordinate systems, where there are several."""
+    if len(systems := description["coordinate_systems"]) > 1:
+        rows = [
+            (
+                system["name"],
+                described_axes([Axis(**axis) for axis in system["axes"]]),
+                "of the levels" if system["of_levels"] else "",
+            )
+            for system in systems
+        ]
+        yield _table(("coordinate system", "axes", ""), rows)
 
 
 def _label_table(labels: Mapping[str, Mapping[str, Any]]) -> str:

@@ -101,6 +101,10 @@ class TransformError(OmeZarrError):
     """A coordinate transformation that maps no such points, or that cannot be undone."""
 
 
+class CoordinateSystemError(OmeZarrError):
+    """A coordinate system is not there, or an image cannot be seen in it."""
+
+
 class UnitError(OmeZarrError):
     """A unit is unknown, or does not measure what is asked."""
 

@@ -23,6 +23,7 @@ from xomezarr.downsample import MethodLike, check_dtype, default_method, is_samp
 from xomezarr.errors import (
     AxisError,
     ChunkError,
+    CoordinateSystemError,
     FactorError,
     LabelError,
     LevelError,
@@ -38,6 +39,7 @@ from xomezarr.errors import (
 from xomezarr.fields import KEPT, Kept, copied_arrays
 from xomezarr.grid import Boundary, Grid
 from xomezarr.holders import warn_of_unlisted
+from xomezarr.indexes import skews_of, systems_of
 from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of, label_method
 from xomezarr.layout import FLAT, array_name, check_layout, layout_of, level_group, level_path
 from xomezarr.model import Axis, Channel, Image, LabelImage, Level, Multiscale
@@ -202,6 +204,7 @@ def plan_image(
         pixels = of_array(da, made)
         level_plans = _level_plans(made.grids, made.chunks, target, da)
         image = _image(da, made, level_plans, _channels(da, made.dimensions), target.default_name)
+        image = replace(image, multiscales=(_with_systems(image.multiscale, da, made.grids[0], target.version),))
         image = replace(image, extra=dict(extra or {}))
         passes = _passes(pixels, level_plans, target.resources)
     with collecting(faults):
@@ -260,7 +263,9 @@ def plan_labels(
         pixels = of_array(as_integers(da), made)
         level_plans = _level_plans(grids, made.chunks, target, pixels.levels[0])
         passes = _passes(pixels, level_plans, target.resources)
-        image = replace(_image(da, made, level_plans, None, name), label=label)
+        image = _image(da, made, level_plans, None, name)
+        multiscale = _with_systems(image.multiscale, da, grids[0], target.version)
+        image = replace(image, multiscales=(multiscale,), label=label)
     with collecting(faults):
         if image is None:
             sidecar.check(labels.image)
@@ -529,6 +534,8 @@ def _plan_tree(
         first.extra if first else {},
         systems=first.systems if first else None,
     )
+    with collecting(faults):
+        multiscale = _with_systems(multiscale, base, grids[0], target.version)
     channels = _keep_rendering(_channels(base, described[0]) if label is None else None, known)
     image = Image((multiscale,), channels, None, known.omero if known else {}, extra, label)
     with collecting(faults):
@@ -1115,6 +1122,27 @@ def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Ax
         for dimension in dimensions
     ]
     return _known_keys(axes, known)
+
+
+def _with_systems(multiscale: Multiscale, da: xr.DataArray, grids: Mapping[str, Grid], version: str) -> Multiscale:
+    """Add the coordinate systems in which an array lies askew.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If `version` has no place for them, or they cannot be said.
+    """
+    for system, matrix in systems_of(da, multiscale.axes, grids):
+        if not spec.since(version, "0.6"):
+            coordinates = [name for skew in skews_of(da) for name in skew.names.values()]
+            raise CoordinateSystemError(
+                f"the array lies askew in the coordinate system {system.name!r}, and OME-Zarr {version} has a place "
+                f'for scales and translations alone; give version="0.6", or leave its coordinates out: '
+                f"drop_vars({coordinates})"
+            )
+        systems = spec.with_system(multiscale.systems, len(multiscale.axes), system, matrix)
+        multiscale = replace(multiscale, systems=systems)
+    return multiscale
 
 
 def _check_systems(axes: Sequence[Axis], known: Multiscale | None, version: str) -> None:

@@ -70,6 +70,7 @@ from xomezarr.store import (
     parents,
     resolve,
 )
+from xomezarr.systems import held_by
 from xomezarr.validate import StoredArray, check_arrays
 from xomezarr.write import write_plan
 
@@ -307,9 +308,10 @@ def plan_scaling(
     if in_place:
         return _plan_in_place(source, image, version or "", copied, options)
     assert dst is not None
-    _warn_of_labels(source)
-    _warn_of_systems(source)
     version = version or spec.written_as(source.known.version if source.known is not None else None)
+    image, brought = held_by(version, image)
+    _warn_of_labels(source)
+    _warn_of_systems(source, brought)
     options |= {"version": version, "layout": layout or source.layout, "mode": mode}
     label = source.known.label if source.known is not None else None
     if label is not None and method is not None and get_method(method).keeps_values:
@@ -557,9 +559,10 @@ def _warn_of_labels(source: Source) -> None:
         )
 
 
-def _warn_of_systems(source: Source) -> None:
-    """Say that coordinate systems stay behind."""
-    others = source.known.multiscale.other_systems if source.known is not None else ()
+def _warn_of_systems(source: Source, brought: Collection[str]) -> None:
+    """Say that coordinate systems stay behind, but for those that the image brings along."""
+    known = source.known.multiscale.other_systems if source.known is not None else ()
+    others = [name for name in known if name not in brought]
     if source.group is not None and others:
         warn(
             f"{source.group!r} has the coordinate systems {', '.join(map(repr, others))}, which are not copied; scale "

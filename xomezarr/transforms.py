@@ -538,7 +538,7 @@ class Chain(Transform):
                     f"step {number} of the sequence maps points of {step.inputs} coordinates, and those before give "
                     f"{known}; give it {known} axes"
                 )
-            known = known if step.outputs is None else step.outputs
+            known = step.outputs if known is None else step.leads_to(known)
 
     @property
     @override

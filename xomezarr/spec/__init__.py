@@ -20,7 +20,16 @@ from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
 from xomezarr.spec.scenes import link_findings, scene_edges, scene_paths, system_axes
-from xomezarr.spec.systems import axis_counts, edges, stored_paths, unknown_keys, without_axes
+from xomezarr.spec.systems import (
+    axis_counts,
+    edges,
+    listed,
+    seen_in,
+    stored_paths,
+    unknown_keys,
+    with_system,
+    without_axes,
+)
 from xomezarr.spec.transforms import dump_transform
 from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
 
@@ -50,6 +59,7 @@ __all__ = [
     "kinds",
     "layout",
     "link_findings",
+    "listed",
     "of_format",
     "ome_part",
     "others",
@@ -63,11 +73,13 @@ __all__ = [
     "readable",
     "scene_edges",
     "scene_paths",
+    "seen_in",
     "separator",
     "since",
     "stored_paths",
     "system_axes",
     "unheld",
+    "with_system",
     "without_axes",
     "without_image",
     "written_as",
