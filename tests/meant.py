@@ -35,6 +35,7 @@ class Kind:
     factors: Sequence[Mapping[str, int]]
     channels: Sequence[str] | None = None
     method: str = "local_mean"
+    layout: str = "ome"
     seed: int = 20
 
     @property
@@ -59,7 +60,8 @@ class Kind:
 
     def write(self, path: Path, version: str, **options: Any) -> None:
         """Write the image with all its levels."""
-        self.image().omezarr.to_zarr(path, method=self.method, version=version, levels=len(self.factors), **options)
+        options |= {"method": self.method, "layout": self.layout, "levels": len(self.factors)}
+        self.image().omezarr.to_zarr(path, version=version, **options)
 
 
 KINDS = {
@@ -108,6 +110,7 @@ KINDS = {
         method="nearest",
     ),
 }
+KINDS["nested tczyx"] = replace(KINDS["tczyx"], layout="xarray")
 """``xyc`` is in the user's order: the file holds ``cyx``. The sizes of ``tczyx`` differ, so that no swap can hide."""
 
 
@@ -212,6 +215,10 @@ LABELLED = {
         {"parts": Marks("yx", "uint32", (0, 1, 2), {1: ("red", (255, 0, 0, 255))}, {2: {"kind": "unpainted"}})},
     ),
 }
+LABELLED["nested tczyx"] = Labelled(
+    KINDS["nested tczyx"],
+    {"nuclei": Marks("tzyx", "uint16", (0, 1, 2, 3, 65535)), "membranes": Marks("zyx", "uint8", (0, 7, 8), later=True)},
+)
 """In ``apart yx``, one label has a colour and another one properties."""
 
 

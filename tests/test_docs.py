@@ -20,6 +20,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 PIXELS = xr.DataArray(np.arange(2000 * 1500).reshape(2000, 1500).astype("uint16"), dims=("y", "x"), name="cells")
 NAMES = {
+    "coordinate-systems.md": {"xr": xr, "da": PIXELS},
+    "layouts.md": {"xr": xr, "da": PIXELS},
     "labels.md": {"xr": xr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "single-file.md": {"xr": xr, "xomezarr": xomezarr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "plates.md": {"xr": xr, "xomezarr": xomezarr, "field0": PIXELS[:90, :80], "field1": PIXELS[-90:, -80:]},
@@ -39,9 +41,12 @@ def blocks(page: str, language: str) -> list[str]:
         ("methods.md", ["cells.ome.zarr", "photons.ome.zarr", "spread.ome.zarr"]),
         ("collections.md", ["embryo.ome.zarr", "two-views.ome.zarr"]),
         ("migration.md", ["cells.ome.zarr", "levels.ome.zarr"]),
+        ("layouts.md", ["cells.ome.zarr"]),
         ("labels.md", ["both.ome.zarr", "cells.ome.zarr", "copy.ome.zarr"]),
         ("plates.md", ["part.ome.zarr", "screen.ome.zarr"]),
         ("single-file.md", ["cells.ome.zarr", "cells.ozx", "copy.ome.zarr", "screen.ozx"]),
+        ("coordinate-systems.md", ["turned.ome.zarr"]),
+        ("scenes.md", ["atlas.ome.zarr", "pair.ome.zarr", "tiles.ome.zarr"]),
     ],
 )
 def test_the_pages_run(page: str, stores: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

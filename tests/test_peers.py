@@ -71,12 +71,19 @@ SILENCES: dict[str, tuple[Silence, ...]] = {
 """For each library what it does not tell, in which versions of the format, and why. Everything else is compared."""
 
 
+REFUSED = {("iohub", "nested tczyx"): "'ImageArray' has no attribute '_MEMBER_TYPE'"}
+"""What a library does not open, with what it says: the specification lets a level's path lead into a group."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("library", "version"), [(library, version) for library in SILENCES for version in read_by(library, "image")]
 )
 def test_library_reads_what_we_meant(library: str, version: str, kind: str, peers: Peers) -> None:
     told = peers(library, "image", kind, version)
+    if (library, kind) in REFUSED:
+        assert REFUSED[library, kind] in told.get("error", "")
+        return
     assert "error" not in told, f"{told['library']} {told['version']} cannot read the store:\n{told['error']}"
     assert rounded(told["image"]) == rounded(told_by(SILENCES[library], version, meant.image(KINDS[kind])))
 

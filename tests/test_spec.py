@@ -138,6 +138,7 @@ BREAKS: list[tuple[str, str, str, bool, Callable[[dict[str, Any]], Any]]] = [
     ("11", "warning", "multiscales[0].axes[4]", True, lambda m: axis_of(m, 4).update(unit=None)),
     ("12", "warning", "multiscales[0].axes[4].unit", True, lambda m: axis_of(m, 4).update(unit="micron")),
     ("12", "warning", "multiscales[0].axes[0].unit", True, lambda m: axis_of(m, 0).update(unit="micrometer")),
+    ("101", "warning", "multiscales[0].axes[4].orientation", True, lambda m: axis_of(m, 4).update(orientation="left")),
     ("14", "error", "multiscales[0]", False, lambda m: multiscale_of(m).pop("axes")),
     ("14", "error", "multiscales[0].axes", False, lambda m: multiscale_of(m).update(axes={"y": 0})),
     ("17", "error", "multiscales[0].axes", True, lambda m: with_axes(m, T, T | {"name": "u"}, *space_axes("y", "x"))),

@@ -6,7 +6,7 @@ import itertools
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xomezarr.errors import TransformError
+from xomezarr.routes import Edge, Routes
 from xomezarr.spec.notes import Notes
 from xomezarr.spec.transforms import dump_transform, read_transform
 from xomezarr.transforms import (
@@ -29,10 +30,11 @@ from xomezarr.transforms import (
     Rotation,
     Scale,
     Stored,
-    Systems,
     Transform,
     Translation,
     chain,
+    stored,
+    with_stored,
 )
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3))
@@ -197,7 +199,7 @@ def test_where_axes_mix_nothing_is_made_up(drawn: tuple[Transform, np.ndarray], 
 
 
 def test_what_cannot_do_without_an_axis() -> None:
-    for step in (Stored("affine", "matrix"), Field(lambda: np.zeros((2, 3, 3)), 2, 2)):
+    for step in (Stored("affine", "matrix"), Field(np.zeros((2, 3, 3)))):
         assert step.without({0}, 2) is None
         assert Chain((Scale((1.0, 2.0)), step)).without({0}, 2) is None
     assert Affine([[1, 1, 0], [0, 1, 0]]).without({1}, 2) is None
@@ -224,12 +226,12 @@ def test_the_official_numeric_cases(shared: Path) -> None:
         expected = tomllib.loads((case / "conformance.toml").read_text())
         axes = {system["name"]: len(system["axes"]) for system in scene["coordinateSystems"]}
         notes = Notes()
-        edges: dict[tuple[str, str], Transform] = {}
+        edges: list[Edge[str]] = []
         for index, raw in enumerate(scene["coordinateTransformations"]):
             read = read_transform(raw, axes[raw["input"]], f"scene.coordinateTransformations[{index}]", notes)
             assert read is not None, (case.name, notes.findings)
-            edges[raw["input"], raw["output"]] = read
-        systems = Systems(tuple(axes), edges)
+            edges.append(Edge(raw["input"], raw["output"], read))
+        systems = Routes(tuple(axes), edges)
         source, target = expected["source"], expected["target"]
         if expected["should_error"]:
             with pytest.raises(TransformError, match="there is no coordinate system"):
@@ -318,27 +320,36 @@ def test_json_that_is_none_is_told_by_its_rule(raw: Any, rule: str) -> None:
 
 
 def test_systems_are_reached_by_the_shortest_way_and_backward() -> None:
-    edges: dict[Any, Transform] = {
-        ("a", "b"): Scale((2.0,)),
-        ("c", "b"): Translation((3.0,)),
-        ("c", "d"): Translation((1.0,)),
-        ("a", "d"): Translation((100.0,)),
-        ("e", "f"): Identity(),
-    }
-    systems = Systems("abcdef", edges)
-    assert systems.transform("a", "c")([1]) == [-1]
-    assert systems.transform("c", "a")([-1]) == [1]
-    assert systems.transform("a", "d")([1]) == [101]
-    assert systems.transform("b", "b")([5]) == [5]
+    edges = [
+        Edge("a", "b", Scale((2.0,))),
+        Edge("c", "b", Translation((3.0,))),
+        Edge("c", "d", Translation((1.0,))),
+        Edge("a", "d", Translation((100.0,))),
+        Edge("e", "f", Identity()),
+    ]
+    routes = Routes("abcdef", edges)
+    assert routes.transform("a", "c")([1]) == [-1]
+    assert routes.transform("c", "a")([-1]) == [1]
+    assert routes.transform("a", "d")([1]) == [101]
+    assert routes.transform("b", "b")([5]) == [5]
+    reached = {name: found([1]).item() for name, found in routes.reached("a").items()}
+    assert reached == {"a": 1, "b": 2, "d": 101, "c": -1}
     with pytest.raises(TransformError, match=r"nothing leads from the coordinate system 'a' to 'e'; .*'b'.*'d'"):
-        systems.transform("a", "e")
-    lost = Systems("ab", {("a", "b"): ProjectAxis(2, dropped=(0,))})
+        routes.transform("a", "e")
+    with pytest.raises(TransformError, match=r"no coordinate system <z>; there are <a>, <b>"):
+        Routes("ab", edges, lambda name: f"<{name}>").transform("a", "z")
+    lost = Routes("ab", [Edge("a", "b", ProjectAxis(2, dropped=(0,)))])
     assert lost.transform("a", "b")([1, 2]) == [2]
     with pytest.raises(TransformError, match=r"'b' to 'a' \(projectAxis drops the axes \[0\]"):
         lost.transform("b", "a")
 
 
-@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
+def test_of_two_transformations_between_systems_the_one_that_can_be_walked_is() -> None:
+    edges = [Edge("a", "b", ProjectAxis(2, dropped=(0,))), Edge("a", "b", MapAxis((1, 0)))]
+    assert Routes("ab", edges).transform("b", "a")([1, 2]).tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "bspline-cubic", "cubic"])
 def test_fields_map_by_their_samples(interpolation: str) -> None:
     y, x = np.meshgrid(np.arange(6.0), np.arange(8.0), indexing="ij")
     samples = np.stack([2 * y + x, x - y + 1])
@@ -346,16 +357,59 @@ def test_fields_map_by_their_samples(interpolation: str) -> None:
     points = np.array([[1.0, 1.5], [0.0, 3.0], [2.5, 0.5]])
     linear = np.array([[2.0, 1.0], [-1.0, 1.0]])
     expected = (points / 0.5) @ linear.T + [0, 1]
-    where = Field(lambda: samples, 2, 2, to_samples, interpolation=interpolation)
-    np.testing.assert_allclose(where(points), expected, atol=1e-2 if interpolation == "cubic" else 1e-12)
-    by = Field(lambda: samples, 2, 2, to_samples, relative=True, interpolation=interpolation)
+    where = Field(samples, to_samples, interpolation=interpolation)
+    np.testing.assert_allclose(where(points), expected, atol=1e-2 if "cubic" in interpolation else 1e-12)
+    by = Field(samples, to_samples, relative=True, interpolation=interpolation)
     np.testing.assert_allclose(by(points), points + where(points))
+    # beyond the samples the nearest of them counts, and nowhere stays nowhere
+    np.testing.assert_allclose(where([[-9.0, 99.0]]), where([[0.0, 3.5]]))
+    assert np.isnan(where([[1.0, np.nan], [1.0, 1.0]])).all(axis=1).tolist() == [True, False]
+    assert where(np.zeros((0, 2))).shape == (0, 2)
     with pytest.raises(TransformError, match="a bijection"):
         by.inverse()
-    with pytest.raises(TransformError, match="to hold 3 coordinates"):
-        Field(lambda: samples, 2, 3)(points)
+    with pytest.raises(TransformError, match="displacements of 2 coordinates cannot be added to points of 1"):
+        Field(samples[:, 0], relative=True)
+    with pytest.raises(TransformError, match=r"of shape .* has no samples along an axis"):
+        Field(samples[0, 0])
     with pytest.raises(TransformError, match="none of 'nearest'"):
-        Field(lambda: samples, 2, 2, interpolation="spline")
+        Field(samples, interpolation="spline")
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "linear"])
+def test_of_a_field_no_more_is_read_than_points_ask_for(interpolation: str) -> None:
+    class Watched:
+        shape = (2, 1000, 1000)
+        boxes: ClassVar[list[Any]] = []
+
+        def __getitem__(self, box: Any) -> Any:
+            self.boxes.append(tuple((part.start, part.stop) for part in box[1:]))
+            sizes = [part.stop - part.start for part in box[1:]]
+            y, x = np.meshgrid(*(np.arange(part.start, part.stop) for part in box[1:]), indexing="ij")
+            return np.stack([y, x]).reshape(2, *sizes)
+
+    watched = Watched()
+    points = np.array([[10.25, 700.75], [12.0, 703.25]])
+    made = Field(watched, interpolation=interpolation)(points)
+    np.testing.assert_allclose(made, points if interpolation == "linear" else np.round(points))
+    assert watched.boxes == [((10, 13), (700, 705))]
+
+
+def test_what_is_stored_is_read_when_it_is_needed() -> None:
+    asked: list[str] = []
+
+    def read() -> Transform:
+        asked.append("read")
+        return Affine([[2, 0, 1], [0, 4, 0]])
+
+    there = Chain((Scale((1.0, 1.0)), Stored("affine", "matrix", read=read)))
+    assert there == Chain((Scale((1.0, 1.0)), Stored("affine", "matrix")))
+    assert not asked
+    assert there([1, 1]).tolist() == [3, 4]
+    assert there.inverse()([3, 4]).tolist() == [1, 1]
+    np.testing.assert_array_equal(there.matrix(2), [[2, 0, 1], [0, 4, 0]])
+    nested = Bijection(there, ByDimension(2, (Part(Stored("rotation", "r"), (0, 1), (0, 1)),)))
+    assert [one.path for one in stored(nested)] == ["matrix", "r"]
+    assert stored(with_stored(nested, lambda one: Identity())) == ()
 
 
 def test_chains_are_flat() -> None:
@@ -364,3 +418,10 @@ def test_chains_are_flat() -> None:
     assert chain([Identity(), scale]) == scale
     assert chain([scale, chain([moved, Identity(), scale])]) == Chain((scale, moved, scale))
     assert (moved @ scale)([1.0]) == [3.0]
+
+
+def test_a_chain_does_not_guess_how_many_axes_a_stored_step_gives() -> None:
+    steps = (Scale((2.0, 3.0)), Stored("affine", "matrix"), Translation((1.0, 2.0, 3.0)))
+    assert Chain(steps).leads_to(2) == 3
+    with pytest.raises(TransformError, match="step 2 of the sequence maps points of 3 coordinates"):
+        Chain((Scale((2.0, 3.0)), Stored("displacements", "field"), Translation((1.0, 2.0, 3.0))))

@@ -34,7 +34,9 @@ from xomezarr.plate import open_plate
 from xomezarr.plating import write_plate
 from xomezarr.pyramid import pyramid
 from xomezarr.report import Finding, Report
+from xomezarr.scenes import open_scene, write_scene
 from xomezarr.stacking import overview, stack
+from xomezarr.systems import assign_affine
 from xomezarr.tree import at, isel, labels, level, levels, sel
 from xomezarr.validate import validate
 
@@ -58,6 +60,7 @@ __all__ = [
     "Plan",
     "Report",
     "Window",
+    "assign_affine",
     "assign_channels",
     "assign_grid",
     "at",
@@ -70,6 +73,7 @@ __all__ = [
     "levels",
     "open_collection",
     "open_plate",
+    "open_scene",
     "overview",
     "plan",
     "pyramid",
@@ -83,6 +87,7 @@ __all__ = [
     "validate",
     "write_collection",
     "write_plate",
+    "write_scene",
 ]
 
 

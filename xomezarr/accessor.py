@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from xomezarr import channels as channels_module
-from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, tree
+from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, systems, tree
 from xomezarr import pyramid as pyramid_module
 from xomezarr.channels import Channels
 from xomezarr.collection import write_collection_tree
@@ -25,8 +25,10 @@ from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile
 from xomezarr.pyramid import Factors, own_attrs
 from xomezarr.report import Report
+from xomezarr.scenes import SceneView, scene_of, write_scene_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
+from xomezarr.transforms import Transform
 from xomezarr.write import write_array, write_tree
 
 if TYPE_CHECKING:
@@ -164,6 +166,39 @@ class OmeZarrArrayAccessor:
         """
         return coords.assign_grid(self._da, scale=scale, translation=translation, units=units)
 
+    def assign_affine(
+        self,
+        matrix: ArrayLike | Transform,
+        *,
+        system: str = "world",
+        dims: Sequence[str] | None = None,
+        axes: Sequence[str] | None = None,
+        units: Mapping[str, str] | str | None = None,
+    ) -> xr.DataArray:
+        """Return a copy that lies askew in a coordinate system; see `systems.assign_affine`.
+
+        Parameters
+        ----------
+        matrix
+            Shape (axes, dims + 1), from where a pixel lies along `dims` to the axes; the last column is added.
+        system
+            Name of the coordinate system.
+        dims
+            Left out, those of space in the order of the file.
+        axes
+            Names of the axes; left out, those of `dims`.
+        units
+            By axis; one string serves all.
+
+        Examples
+        --------
+        >>> da = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"))
+        >>> da.omezarr.assign_affine([[1, 0.5, 0], [0, 1, 0]], units="um").world_y.values
+        array([[0. , 0.5, 1. ],
+               [1. , 1.5, 2. ]])
+        """
+        return systems.assign_affine(self._da, matrix, system=system, dims=dims, axes=axes, units=units)
+
     def to_units(self, units: Mapping[str, str] | str) -> xr.DataArray:
         """Return a copy whose coordinates are converted to other units; see `coords.to_units`.
 
@@ -229,6 +264,7 @@ class OmeZarrArrayAccessor:
         boundary: Boundary = "pad",
         skipna: bool | None = None,
         version: str | None = None,
+        layout: str | None = None,
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
         shards: Shards = None,
@@ -270,6 +306,10 @@ class OmeZarrArrayAccessor:
             Whether NaN is left out; left out, it is. An error where the method always does otherwise.
         version
             ``"0.4"`` (Zarr v2), ``"0.5"`` or ``"0.6"`` (Zarr v3). Left out, ``"0.4"``; ``"0.5"`` for a single file.
+        layout
+            ``"ome"`` (default): each level is an array, ``"0"``, ``"1"``, …; ``"xarray"``: each is a group that holds
+            its coordinates too, ``"0/image"``, ``"0/y"``, ``"0/x"``, …, so that `xarray.open_datatree` opens the store
+            without xomezarr. Either is an ordinary image to readers of OME-Zarr.
         mode
             ``"w-"``: an error if the store exists; ``"w"``: replace it.
         chunks
@@ -336,6 +376,7 @@ class OmeZarrArrayAccessor:
             boundary=boundary,
             skipna=skipna,
             version=version,
+            layout=layout,
             mode=mode,
             chunks=chunks,
             shards=shards,
@@ -575,6 +616,7 @@ class OmeZarrDatasetAccessor:
 _WRITERS: Mapping[str, Callable[..., Any]] = {
     "plate": plating.write_plate_tree,
     "bioformats2raw.layout": write_collection_tree,
+    "scene": write_scene_tree,
 }
 """What writes a tree of several images, by what its attributes describe. 84 (MUST): a plate comes first."""
 
@@ -636,6 +678,34 @@ class OmeZarrTreeAccessor:
         """Crop all levels to the same box of level-0 pixels; see `tree.isel`."""
         return tree.isel(self._tree, indexers, **indexers_kwargs)
 
+    @property
+    def coordinate_systems(self) -> systems.CoordinateSystems:
+        """The coordinate systems by name, in the order of the store; `intrinsic` names that in which the levels lie."""
+        return tree.systems_of(self._tree)
+
+    def in_system(self, name: str) -> xr.DataTree:
+        """See the image as it lies in another of its coordinate systems; see `tree.in_system`."""
+        return tree.in_system(self._tree, name)
+
+    def transform(self, system: str, *, source: str | None = None, level: int | None = None) -> Transform:
+        """Return what leads to a coordinate system: a function of points that has an inverse.
+
+        Parameters
+        ----------
+        system
+            Where it leads to.
+        source
+            The coordinate system that it leads from; left out, that in which the levels lie.
+        level
+            A level from whose pixels it leads instead, by their indices in the order of `axes`.
+
+        Raises
+        ------
+        CoordinateSystemError
+            If there is no such system or level, nothing leads there, or two ways do and lead to different places.
+        """
+        return tree.transform(self._tree, system, source=source, level=level)
+
     def stack(self, level: int = 0, *, fill_value: Any = None, acquisition: int | None = None) -> xr.DataArray:
         """See one level of all images of a plate as one lazy array (row, column, field, …); see `stacking.stack`."""
         return stacking.stack(self._tree, level, fill_value=fill_value, acquisition=acquisition)
@@ -685,6 +755,11 @@ class OmeZarrTreeAccessor:
         return planning.stored_metadata(self._tree)
 
     @property
+    def scene(self) -> SceneView:
+        """How the images of a scene lie to each other; see `scenes.SceneView`."""
+        return scene_of(self._tree)
+
+    @property
     def name(self) -> Any:
         """Name of the image."""
         return self.levels[0].name
@@ -694,6 +769,7 @@ class OmeZarrTreeAccessor:
         store: StoreArgument,
         *,
         version: str | None = None,
+        layout: str | None = None,
         mode: str = "w-",
         chunks: Mapping[str, int] | Sequence[int] | None = None,
         shards: Shards = None,
@@ -710,11 +786,12 @@ class OmeZarrTreeAccessor:
     ) -> Any:
         """Write the levels as they stand, and those of labels; no pixel is computed anew.
 
-        The tree of a plate, or of a collection, is written with all images that it holds; see
-        `plating.write_plate_tree` and `collection.write_collection_tree`.
+        The tree of a plate, a collection or a scene is written with all images that it holds; see
+        `plating.write_plate_tree`, `collection.write_collection_tree` and `scenes.write_scene_tree`.
 
-        Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` left out is the one that the tree was read
-        from, else 0.4. `name` is that of the image, or of the plate. Metadata of other tools are kept.
+        Parameters are those of `OmeZarrArrayAccessor.to_zarr`; `version` and `layout` left out are those that the tree,
+        or each of its images, was read from, else 0.4 and ``"ome"``. `name` is that of the image, or of the plate.
+        Metadata of other tools are kept.
 
         Raises
         ------
@@ -739,6 +816,7 @@ class OmeZarrTreeAccessor:
             "progress": progress,
             "compute": compute,
             "version": version,
+            "layout": layout,
             "mode": mode,
             "chunks": chunks,
             "shards": shards,

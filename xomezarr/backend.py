@@ -12,15 +12,16 @@ from xarray.backends import BackendEntrypoint
 
 from xomezarr.archive import leads_into
 from xomezarr.collection import check_single, is_collection, open_collection
-from xomezarr.errors import NotOmeZarrError
+from xomezarr.errors import CoordinateSystemError, NotOmeZarrError
 from xomezarr.plate import open_plate
 from xomezarr.read import open_level, open_tree
+from xomezarr.scenes import open_scene
 from xomezarr.spec import kinds
 from xomezarr.store import SUFFIXES, open_group
 
 __all__ = ["OmeZarrBackendEntrypoint"]
 
-OPENED = frozenset({"multiscales", "plate"})
+OPENED = frozenset({"multiscales", "plate", "scene"})
 """What the metadata of a group have to describe."""
 
 
@@ -36,10 +37,11 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         "level",
         "group",
         "storage_options",
+        "coordinate_system",
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether there are metadata of an OME-Zarr image, of a plate, or of a collection of images.
+        """Whether there are metadata of an OME-Zarr image, of a plate, or of a collection or scene of images.
 
         Local folders are looked into; a URL must end as OME-Zarr stores do before it is asked.
         """
@@ -67,6 +69,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         level: int = 0,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        coordinate_system: str | None = None,
     ) -> xr.Dataset:
         """Open one resolution level; see `read.open_level`."""
         try:
@@ -76,6 +79,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
                 group=group,
                 storage_options=storage_options,
                 drop_variables=drop_variables,
+                coordinate_system=coordinate_system,
             )
         except NotOmeZarrError:
             if group is None:
@@ -90,25 +94,35 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         check: bool = False,
+        coordinate_system: str | None = None,
     ) -> xr.DataTree:
-        """Open all resolution levels, or all images of a plate or collection.
+        """Open all resolution levels, or all images of a plate, a collection or a scene.
 
-        See `read.open_tree`, `plate.open_plate`, to which `check` belongs, and `collection.open_collection`.
+        See `read.open_tree`, `plate.open_plate`, to which `check` belongs, `collection.open_collection` and
+        `scenes.open_scene`.
         """
         options: Any = {"storage_options": storage_options, "drop_variables": drop_variables}
         try:
             return open_tree(
                 filename_or_obj,
                 group=group,
+                coordinate_system=coordinate_system,
                 **options,
             )
         except NotOmeZarrError:
             # it is looked at again: images, which are many more, are opened with as few requests as can be
             attrs = open_group(filename_or_obj, group=group, storage_options=storage_options).attrs.asdict()
+            if coordinate_system is not None and ("plate" in kinds(attrs) or is_collection(attrs)):
+                raise CoordinateSystemError(
+                    f"coordinate_system={coordinate_system!r} is meant for an image, and {filename_or_obj} holds "
+                    "several; open one of them by group=, such as group='A/1/0'"
+                ) from None
             if "plate" in kinds(attrs):
                 return open_plate(filename_or_obj, check=check, group=group, **options)
             if group is None and is_collection(attrs):
                 return open_collection(filename_or_obj, **options)
+            if "scene" in kinds(attrs):
+                return open_scene(filename_or_obj, group=group, **options)
             raise
 
     def open_groups_as_dict(
@@ -119,9 +133,15 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         check: bool = False,
+        coordinate_system: str | None = None,
     ) -> dict[str, xr.Dataset]:
         """Open all resolution levels by their paths."""
         tree = self.open_datatree(
-            filename_or_obj, drop_variables=drop_variables, group=group, storage_options=storage_options, check=check
+            filename_or_obj,
+            drop_variables=drop_variables,
+            group=group,
+            storage_options=storage_options,
+            check=check,
+            coordinate_system=coordinate_system,
         )
         return {node.path: node.to_dataset(inherit=False) for node in tree.subtree}

@@ -33,6 +33,7 @@ from xomezarr.errors import (
     CoordinateError,
     DtypeError,
     FactorError,
+    LayoutError,
     LevelError,
     MethodError,
     MultipleErrors,
@@ -87,6 +88,7 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (FactorError, r"\bfactors\b", "downscale"),
     (FactorError, r"\blevels\b", "levels"),
     (FactorError, r"\b(levels|max_layer)\b", "max_layer"),
+    (LayoutError, r"\blayout=", "layout"),
     (MethodError, r"\bmethod\b", "method"),
     (MethodError, r"\blabeled\b", "labeled"),
     (ResourceError, r"\bmax_memory\b", "max_memory"),
@@ -152,6 +154,7 @@ def convert(
     levels: Annotated[int | None, _count("levels")] = None,
     factors: str | None = None,
     version: Literal["0.4", "0.5", "0.6"] | None = None,
+    layout: Literal["ome", "xarray"] = "ome",
     overwrite: bool = False,
     chunks: str | None = None,
     name: str | None = None,
@@ -186,6 +189,8 @@ def convert(
         Step from level to level: 2, or z=1,y=2,x=2.
     version
         Version of OME-Zarr.
+    layout
+        Where levels lie: ome for one array each, xarray for groups with coordinates, which xarray opens by itself.
     overwrite
         Replace what is at DST.
     chunks
@@ -228,6 +233,7 @@ def convert(
         "levels": levels,
         "factors": None if factors is None else _parse_factors(factors),
         "version": version,
+        "layout": layout,
         "mode": "w" if overwrite else "w-",
         "chunks": None if chunks is None else _parse_chunks(chunks),
         "name": name,
@@ -269,6 +275,7 @@ def scale(
     in_place: Annotated[bool, _spelled("in_place")] = False,
     overwrite: bool = False,
     version: Literal["0.4", "0.5", "0.6"] | None = None,
+    layout: Literal["ome", "xarray"] | None = None,
     chunks: str | None = None,
     boundary: Literal["pad", "trim"] = "pad",
     name: str | None = None,
@@ -310,6 +317,9 @@ def scale(
     version
         Version of OME-Zarr. Left out, that of the image, else 0.4 (0.5 for a single file, .ozx); in place, the one of
         the array's Zarr format.
+    layout
+        Where levels lie: ome for one array each, xarray for groups with coordinates, which xarray opens by itself;
+        left out, as in SRC.
     chunks
         By dimension, y=256,x=256, or one number for each: 1,256,256.
     boundary
@@ -354,6 +364,7 @@ def scale(
         scale=None if scale is None else _by_dimension("--scale", scale, float),
         units=None if units is None else _parse_units(units),
         version=version,
+        layout=layout,
         mode="w" if overwrite else "w-",
         chunks=None if chunks is None else _parse_chunks(chunks),
         boundary=boundary,
@@ -386,6 +397,7 @@ def plate(
     levels: Annotated[int | None, _count("levels")] = None,
     factors: str | None = None,
     version: Literal["0.4", "0.5", "0.6"] | None = None,
+    layout: Literal["ome", "xarray"] = "ome",
     chunks: str | None = None,
     boundary: Literal["pad", "trim"] = "pad",
     scale: str | None = None,
@@ -423,6 +435,8 @@ def plate(
         Step from level to level: 2, or z=1,y=2,x=2.
     version
         Version of OME-Zarr. Left out, 0.4; 0.5 for a single file, which ends in .ozx.
+    layout
+        Where levels lie: ome for one array each, xarray for groups with coordinates, which xarray opens by itself.
     chunks
         By dimension, y=256,x=256, or one number for each: 1,256,256.
     boundary
@@ -454,6 +468,7 @@ def plate(
         "levels": levels,
         "factors": None if factors is None else _parse_factors(factors),
         "version": version,
+        "layout": layout,
         "mode": "w" if overwrite else "w-",
         "chunks": None if chunks is None else _parse_chunks(chunks),
         "boundary": boundary,

@@ -66,6 +66,8 @@ __all__ = [
     "check_single",
     "collection_tree",
     "is_collection",
+    "known_members",
+    "named_members",
     "open_collection",
     "write_collection",
     "write_collection_tree",
@@ -152,7 +154,7 @@ def write_collection(
     """
     faults: list[OmeZarrError] = []
     target, options = _asked(faults, store, "write_collection", {**options, "mode": mode})
-    return _write(_members(images, faults), {}, None, target, options, faults, progress=progress, compute=compute)
+    return _write(named_members(images, faults), {}, None, target, options, faults, progress=progress, compute=compute)
 
 
 def write_collection_tree(
@@ -394,7 +396,7 @@ def _members_in(tree: xr.DataTree, described: Described | None, faults: list[Ome
     taken = {path.lower(): path for path in listed if path in there}
     # what was read has the names that it has
     _check_names([path for path in paths if path not in listed], taken, paths, faults)
-    return _known(members_in(tree, paths, CollectionError), faults)
+    return known_members(members_in(tree, paths, CollectionError), faults)
 
 
 def _opened(target: Target) -> xr.DataTree:
@@ -405,7 +407,7 @@ def _called(name: str) -> str:
     return f"image {name!r}"
 
 
-def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
+def named_members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
     """Return the images by their names; what is wrong with names and kinds is added to `faults`."""
     if not isinstance(images, Mapping) or not images:
         there = "there are no images" if isinstance(images, Mapping) else f"images is a {type(images).__name__}"
@@ -413,10 +415,10 @@ def _members(images: Any, faults: list[OmeZarrError]) -> dict[str, Member]:
         return {}
     _check_names(images, {}, images, faults)
     named = ((name, image) for name, image in images.items() if isinstance(name, str))
-    return _known(((name, partial(Member.of, image, CollectionError)) for name, image in named), faults)
+    return known_members(((name, partial(Member.of, image, CollectionError)) for name, image in named), faults)
 
 
-def _known(images: Iterable[tuple[str, Callable[[], Member]]], faults: list[OmeZarrError]) -> dict[str, Member]:
+def known_members(images: Iterable[tuple[str, Callable[[], Member]]], faults: list[OmeZarrError]) -> dict[str, Member]:
     """Return images by their names, each given as what returns it; why some cannot be is added to `faults`."""
     members: dict[str, Member] = {}
     wrong: list[tuple[str, OmeZarrError]] = []

@@ -8,7 +8,7 @@ import re
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from xomezarr import holders, omexml, source, spec
-from xomezarr.archive import leads_into, opened
+from xomezarr import archive, holders, omexml, source, spec
 from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
@@ -46,10 +45,11 @@ from xomezarr.model import Channel, LabelImage
 from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
-from xomezarr.planning import Target, known_options, plan_array, plan_label_image, stored_metadata
+from xomezarr.planning import Target, chosen_version, known_options, plan_array, plan_label_image, stored_metadata
 from xomezarr.read import open_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import check_array, overlap, resolve
+from xomezarr.systems import held_by
 from xomezarr.tree import levels
 from xomezarr.write import write_plan
 
@@ -186,7 +186,7 @@ def open_source(
     if "://" in location and not location.startswith("file:"):
         return _open_zarr(location, dims, storage_options, labels=labels)
     local = Path(str(resolve(location)))  # absolute: copies may be read by processes that stand elsewhere
-    if leads_into(local) is not None:
+    if archive.leads_into(local) is not None:
         return _open_zarr(str(local), dims, storage_options, labels=labels)
     if not local.exists():
         raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
@@ -293,8 +293,9 @@ def plan_conversion(
     with ExitStack() as opened:
         source = open_source(src, dims=dims, series=series, storage_options=src_storage_options)
         opened.enter_context(closing(source))
-        image = source.image
-        _warn_of_systems(source, src)
+        version = chosen_version(dst, options.get("version"))
+        image, brought = held_by(version, source.image)
+        _warn_of_systems(source, src, brought)
         if scale or units:
             image = assign_grid(image, scale=scale, units=units)
         if rgb or (channels is not None and len(channels)):
@@ -303,7 +304,7 @@ def plan_conversion(
         known_options(Target.split(options)[1], "convert", faults)
         raise_all(faults, "the image cannot be converted")
         if source.label is None:
-            along = _labels_of_source(source, image, src)
+            along = _labels_of_source(source, image, src, version)
             for label, given in (labels or {}).items():
                 along[label] = given
                 if isinstance(given, str | os.PathLike):
@@ -322,12 +323,12 @@ def plan_conversion(
         yield plan_label_image(image, source.label, dst, name=name, properties=properties, **options)
 
 
-def _warn_of_systems(source: Opened, src: str | os.PathLike[str]) -> None:
-    """Say that coordinate systems of an OME-Zarr image stay behind."""
+def _warn_of_systems(source: Opened, src: str | os.PathLike[str], brought: Collection[str]) -> None:
+    """Say that coordinate systems of an OME-Zarr image stay behind, but for those that it brings along."""
     known = None if source.tree is None else stored_metadata(source.tree)
-    if known is not None and known.multiscale.other_systems:
+    if known is not None and (others := [name for name in known.multiscale.other_systems if name not in brought]):
         warn(
-            f'"{os.fspath(src)}" has the coordinate systems {", ".join(map(repr, known.multiscale.other_systems))}, '
+            f'"{os.fspath(src)}" has the coordinate systems {", ".join(map(repr, others))}, '
             "which are not converted; write the image as it stands to keep them: "
             f'xr.open_datatree({os.fspath(src)!r}, engine="omezarr").omezarr.to_zarr(…)',
             OmeZarrWarning,
@@ -340,7 +341,7 @@ def _with_metadata(node: Any) -> Labels:
     return Labels(node.omezarr.level(0), node.omezarr.colors or None, properties if len(properties) else None)
 
 
-def _labels_of_source(source: Opened, image: xr.DataArray, src: str | os.PathLike[str]) -> dict[str, Any]:
+def _labels_of_source(source: Opened, image: xr.DataArray, src: str | os.PathLike[str], version: str) -> dict[str, Any]:
     """Return the labels that go along with an image; those that do not lie on its dimensions are left out."""
     found = source.labels
     if lost := [name for name, labels in found.items() if not {*labels.image.dims} <= {*image.dims}]:
@@ -349,7 +350,8 @@ def _labels_of_source(source: Opened, image: xr.DataArray, src: str | os.PathLik
             "now are; they are left out: convert them with the names that the image has",
             LabelWarning,
         )
-    return {name: labels for name, labels in found.items() if name not in lost}
+    kept = {name: labels for name, labels in found.items() if name not in lost}
+    return {name: replace(labels, image=held_by(version, labels.image)[0]) for name, labels in kept.items()}
 
 
 def _open_label(path: str | os.PathLike[str], image: xr.DataArray) -> Opened:
@@ -642,7 +644,7 @@ def _open_zarr_pixels(
 def _zarr_store(path: str, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
     """Return what zarr opens a path or URL by, one in a zip file too, and the options that it takes with that."""
     target = resolve(path)
-    return (path, options) if leads_into(target) is None else (opened(target, options), None)
+    return (path, options) if archive.leads_into(target) is None else (archive.opened(target, options), None)
 
 
 def _zarr_dimensions(array: zarr.Array[Any]) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""What is in a store, as a JSON object and as lines for people: images with labels, plates and wells, collections."""
+"""What is in a store, as a JSON object and as lines for people: images, labels, plates, wells, collections, scenes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import xarray as xr
 from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
 from xomezarr.collection import is_collection, open_collection
 from xomezarr.errors import UNREADABLE_MEMBER, MetadataError, OtherImagesWarning, warn
-from xomezarr.model import Channel
+from xomezarr.model import Axis, Channel
 from xomezarr.plan import readable_bytes
 from xomezarr.planning import group_attrs
 from xomezarr.plate import node_at, open_plate
+from xomezarr.scenes import open_scene
 from xomezarr.store import open_group
+from xomezarr.systems import described_axes
+from xomezarr.tree import images as images_in
 
 __all__ = ["as_text", "described", "description_of"]
 
@@ -37,6 +40,9 @@ def description_of(store: str) -> dict[str, Any]:
     if is_collection(attrs):
         with open_collection(store) as tree:
             return _collection(store, tree)
+    if "scene" in kinds:
+        with open_scene(store) as tree:
+            return _scene(store, tree)
     if "labels" in kinds:
         return _labels(store, attrs)
     return _image(store)
@@ -145,6 +151,30 @@ def _collection(store: str, tree: xr.DataTree) -> dict[str, Any]:
     }
 
 
+def _scene(store: str, tree: xr.DataTree) -> dict[str, Any]:
+    """Describe a scene: its images, its coordinate systems, and what leads from one to another."""
+    scene = spec.parse_scene(group_attrs(tree))
+    nodes = {path: node for path in images_in(tree) if (node := node_at(tree, path)) is not None}
+    return {
+        "kind": "scene",
+        "store": store,
+        "version": scene.version,
+        "systems": {
+            system.name: [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in system.axes]
+            for system in scene.systems or ()
+        },
+        "transformations": [
+            {
+                "type": link.transform["type"],
+                "from": {"image": link.source.path or None, "system": link.source.name},
+                "to": {"image": link.target.path or None, "system": link.target.name},
+            }
+            for link in scene.links
+        ],
+        "images": {path: described(_below(store, path), node) for path, node in nodes.items()},
+    }
+
+
 def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
     """Describe an image, or labels, with its levels and labels."""
     image: Any = tree.omezarr
@@ -153,7 +183,7 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         properties = image.properties
         columns = [str(column) for column in properties.columns]
         of_labels = {"colors": image.colors, "properties": columns, "described": len(properties)}
-    multiscale = image.metadata.multiscale
+    multiscale, systems = image.metadata.multiscale, image.coordinate_systems
     group = open_group(store)
     levels = []
     for known, array in zip(multiscale.levels, image.levels, strict=True):
@@ -176,11 +206,19 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "name": image.name,
         "version": image.version,
         "method": multiscale.type,
-        "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in image.axes],
+        "axes": _axes(image.axes),
+        "coordinate_systems": [
+            {"name": name, "axes": _axes(system.axes), "of_levels": name == systems.intrinsic}
+            for name, system in systems.items()
+        ],
         "levels": levels,
         "channels": [_channel(channel) for channel in image.channels],
         "labels": {name: described(_below(store, f"labels/{name}"), node) for name, node in image.labels.items()},
     } | of_labels
+
+
+def _axes(axes: Iterable[Axis]) -> list[dict[str, Any]]:
+    return [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in axes]
 
 
 def _channel(channel: Channel) -> dict[str, Any]:
@@ -258,6 +296,38 @@ def _some(names: Sequence[str]) -> str:
 
 def _collection_text(description: Mapping[str, Any]) -> str:
     images = description["images"]
+    head = f"{description['store']}: collection of {_counted(len(images), 'image')}, OME-Zarr {description['version']}"
+    return "\n".join([head, _images_table(images)])
+
+
+def _scene_text(description: Mapping[str, Any]) -> str:
+    images = description["images"]
+    head = f"{description['store']}: scene of {_counted(len(images), 'image')}, OME-Zarr {description['version']}"
+    systems = [
+        (name, ", ".join(f"{axis['name']} ({axis['unit'] or axis['type'] or '?'})" for axis in axes))
+        for name, axes in description["systems"].items()
+    ]
+    ways = [(_end(one["from"]), _end(one["to"]), one["type"]) for one in description["transformations"]]
+    return "\n".join(
+        [
+            head,
+            _images_table(images),
+            *([_table(("coordinate system", "axes"), systems)] if systems else []),
+            _table(("from", "to", "transformation"), ways),
+        ]
+    )
+
+
+def _end(end: Mapping[str, str | None]) -> str:
+    """Name a coordinate system.
+
+    >>> _end({"image": "tile", "system": "physical"}), _end({"image": None, "system": "world"})
+    ('tile: physical', 'world')
+    """
+    return f"{end['image']}: {end['system']}" if end["image"] else str(end["system"])
+
+
+def _images_table(images: Mapping[str, Any]) -> str:
     rows = [
         (
             path,
@@ -271,16 +341,14 @@ def _collection_text(description: Mapping[str, Any]) -> str:
         )
         for path, image in images.items()
     ]
-    head = f"{description['store']}: collection of {_counted(len(images), 'image')}, OME-Zarr {description['version']}"
-    return "\n".join(
-        [head, _table(("image", "name", "shape", "levels", "dtype", "scale", "translation", "labels"), rows)]
-    )
+    return _table(("image", "name", "shape", "levels", "dtype", "scale", "translation", "labels"), rows)
 
 
 _LAYOUTS = {
     "plate": _plate_text,
     "well": _well_text,
     "collection": _collection_text,
+    "scene": _scene_text,
     "list of labels": _labels_text,
 }
 """How each kind is laid out; what is not here is an image."""
@@ -295,6 +363,7 @@ def _image_text(description: Mapping[str, Any]) -> str:
         f"{description['store']}: {description['name'] or 'image'}, OME-Zarr {description['version']}{made_by}, "
         f"{_counted(len(levels), 'level')}, {total} decoded",
         f"axes: {', '.join(axes)}",
+        *_systems_text(description),
         _table(
             ("level", "shape", "chunks", "dtype", "scale", "translation", "bytes"),
             [
@@ -327,6 +396,20 @@ def _image_text(description: Mapping[str, Any]) -> str:
     if "copied_attributes" in description:
         blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
     return "\n".join(blocks)
+
+
+def _systems_text(description: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a table of coordinate systems, where there are several."""
+    if len(systems := description["coordinate_systems"]) > 1:
+        rows = [
+            (
+                system["name"],
+                described_axes([Axis(**axis) for axis in system["axes"]]),
+                "of the levels" if system["of_levels"] else "",
+            )
+            for system in systems
+        ]
+        yield _table(("coordinate system", "axes", ""), rows)
 
 
 def _label_table(labels: Mapping[str, Mapping[str, Any]]) -> str:

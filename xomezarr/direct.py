@@ -24,6 +24,7 @@ __all__ = [
     "opened_group",
     "opened_member",
     "put_attributes",
+    "put_document",
     "put_group",
     "update_attributes",
     "wait",
@@ -218,6 +219,13 @@ def put_group(store: Any, path: str, zarr_format: int, attributes: Mapping[str, 
         return
     for name in sorted(documents):
         _put(place / name, documents[name])
+
+
+def put_document(group: zarr.Group, key: str, content: bytes) -> None:
+    """Write what lies below a group under a key, as it is."""
+    from zarr.core.buffer import default_buffer_prototype
+
+    _put(group.store_path / key, default_buffer_prototype().buffer.from_bytes(content))
 
 
 def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "IrregularCoordinateError",
     "LabelError",
     "LabelWarning",
+    "LayoutError",
     "LevelError",
     "MetadataChangedWarning",
     "MetadataError",
@@ -101,6 +102,10 @@ class TransformError(OmeZarrError):
     """A coordinate transformation that maps no such points, or that cannot be undone."""
 
 
+class CoordinateSystemError(OmeZarrError):
+    """A coordinate system is not there, or an image cannot be seen in it."""
+
+
 class UnitError(OmeZarrError):
     """A unit is unknown, or does not measure what is asked."""
 
@@ -147,6 +152,10 @@ class LabelError(OmeZarrError):
 
 class PlateError(OmeZarrError):
     """A plate that cannot be written so, or of which an image is not as the others are."""
+
+
+class LayoutError(OmeZarrError):
+    """The layout of a store is not known, or has no place for something."""
 
 
 class LevelError(OmeZarrError):

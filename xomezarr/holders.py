@@ -1,4 +1,4 @@
-"""Groups that hold images and are none themselves: plates, wells, groups of labels, collections."""
+"""Groups that hold images and are none themselves: plates, wells, groups of labels, collections, scenes."""
 
 from __future__ import annotations
 
@@ -70,6 +70,22 @@ def _into_collection(collection: Path, path: str) -> str | None:
     )
 
 
+def _of_scene(group: zarr.Group) -> Sequence[str]:
+    """Return the paths of a scene's images, and of fields that its transformations name."""
+    scene = spec.parse_scene(group.attrs.asdict())
+    return (*scene.paths, *spec.scene_paths(scene))
+
+
+def _into_scene(scene: Path, path: str) -> str | None:
+    if "/" in path:
+        return None
+    store = str(scene)
+    return (
+        f"tree = xomezarr.open_scene({store!r}); xomezarr.write_scene({{**tree.children, {path!r}: da}}, {store!r}, "
+        'transforms={…}, mode="w")'
+    )
+
+
 _HOLDERS: Mapping[str, _Holder] = {
     "plate": _Holder(
         "a plate",
@@ -82,6 +98,7 @@ _HOLDERS: Mapping[str, _Holder] = {
     ),
     "labels": _Holder("a group of labels", "name", lambda group: spec.parse_labels(group.attrs.asdict()), _into_labels),
     "bioformats2raw.layout": _Holder("a collection of images", "0", _series, _into_collection),
+    "scene": _Holder("a scene of images", "tile", _of_scene, _into_scene),
 }
 """By the key of the specification."""
 
@@ -100,7 +117,7 @@ def called(group: zarr.Group) -> str | None:
 
 def copying(group: zarr.Group, place: str) -> str | None:
     """Return the call that copies all that is in a group; None where it is a part of something else."""
-    is_whole = _kind(group) in ("plate", "bioformats2raw.layout")
+    is_whole = _kind(group) in ("plate", "bioformats2raw.layout", "scene")
     return f'xr.open_datatree({place!r}, engine="omezarr").omezarr.to_zarr(…)' if is_whole else None
 
 
@@ -113,6 +130,8 @@ def first_image(group: zarr.Group) -> str:
     with suppress(*UNREADABLE_MEMBER):
         path = next(iter(holder.listed(group) or ()), path)
         member = find_member(group, path)
+        if member is not None and spec.is_image(member.attrs.asdict()):
+            return path
         below = None if member is None or _kind(member) is None else first_image(member)
     if below is not None:
         return f"{path}/{below}"

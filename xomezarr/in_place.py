@@ -11,6 +11,7 @@ from typing import Any
 from xomezarr import spec
 from xomezarr.direct import update_attributes, wait
 from xomezarr.errors import OmeZarrWarning, StoreExistsError, warn
+from xomezarr.layout import level_group
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image, group_attributes
@@ -21,6 +22,7 @@ from xomezarr.write import (
     consolidate,
     create_array,
     create_coordinates,
+    put_documents,
     unnoticed,
     with_windows,
     write_pixels,
@@ -60,7 +62,8 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     arrived: list[str] = []
     try:
         with arriving(group, plan, arrived) as (place, made):
-            arrays = [made(level.path, create_array(place, plan, level)) for level in plan.levels[1:]]
+            arrays = [made(home(level.path), create_array(place, plan, level)) for level in plan.levels[1:]]
+            put_documents(place, plan.nest.documents)
             write_pixels(plan, pixels, [None, *arrays], place, on_tile)
             create_coordinates(place, plan, made)
             coarsest = arrays[-1] if arrays else open_array(group, plan.levels[0].path, "r+")
@@ -91,6 +94,11 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     renew(listings)
     if obsolete:
         take_away(group, obsolete, listings)
+
+
+def home(path: str) -> str:
+    """Return what comes and goes with a level: the group that is its own, else its array."""
+    return level_group(path) or path
 
 
 def check_unchanged(group: zarr.Group, said: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from xomezarr.store import (
     open_group,
     writable_group,
 )
-from xomezarr.write import consolidate, fill, told_of_sources
+from xomezarr.write import consolidate, fill, gathers, told_of_sources
 
 __all__ = ["Listing", "Said", "join", "leave", "put_back"]
 
@@ -115,7 +115,7 @@ def join(root: Any, listing: Listing, plan: Plan, pixels: Pixels, on_tile: OnTil
             steps.took(made.take_back)
             with told_of_sources(pixels):
                 fill(made.group, plan, pixels, on_tile)
-            if not local:
+            if gathers(plan.store, plan.layout):
                 consolidate(made.group, plan.zarr_format)
             # it is put in its place and named, and nobody else changes the listing in between
             with alone(root, make=listing.is_made), steps.undone_where_it_fails():

@@ -123,6 +123,7 @@ def to_labels(
         version = str(version_of(tree))
         spec.check_written(version, store=image_store)
         frame = frame_of(tree, image_store)
+        known = stored_metadata(tree)
     target = Target.asked(
         faults,
         below(image_store, f"labels/{name}"),
@@ -136,6 +137,7 @@ def to_labels(
         max_memory=max_memory,
         workers=workers,
     )
+    target = target.laid_out(known).called(name)
     root = resolve(image_store)
     listing = _Labels(root, storage_options, name, frame)
     with collecting(faults):

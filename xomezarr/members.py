@@ -32,9 +32,9 @@ from xomezarr.plate import node_at
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
 from xomezarr.read import asked_at_once
-from xomezarr.store import StoreArgument, is_local, publish, resolve
+from xomezarr.store import StoreArgument, publish, resolve
 from xomezarr.tree import check_image, labels, levels, without_place
-from xomezarr.write import check_codecs, consolidate, deferred, fill, told_of_sources
+from xomezarr.write import check_codecs, consolidate, deferred, fill, gathers, told_of_sources
 
 __all__ = [
     "Image",
@@ -328,6 +328,9 @@ def plan_members(
     faults += alike_of_each(found)
     with collecting(faults):
         target.check_not_read_from(*(da for path in planned for da in members[path].read))
+    for plan, _ in planned.values():
+        with collecting(faults):
+            target.check_not_read_from(kept=plan.copied)
     if unread := [member.unread for member in members.values() if member.unread]:
         others = f" (and {len(unread) - 1} more images alike)" if unread[1:] else ""
         warn(f"{unread[0]}{others}", PlateWarning)
@@ -391,5 +394,5 @@ def _write(planned: Planned, target: Target, finish: Callable[[zarr.Group], None
             with told_of_sources(pixels):
                 fill(group.create_group(path), plan, pixels, on_tile)
         finish(group)
-        if not is_local(target.store):
+        if any(gathers(target.store, plan.layout) for plan, _ in planned.values()):
             consolidate(group, zarr_format)

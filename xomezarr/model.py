@@ -23,10 +23,13 @@ __all__ = [
     "LabelImage",
     "LabelRow",
     "Level",
+    "Link",
     "Multiscale",
     "Plate",
     "PlateLine",
     "PlateWell",
+    "Scene",
+    "SystemName",
     "Systems",
     "Well",
     "Window",
@@ -457,3 +460,71 @@ class Well:
     version: str | None = None
     other: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemName:
+    """By what a scene names a coordinate system.
+
+    Parameters
+    ----------
+    name
+        Of the system.
+    path
+        Of the image that has it, below the scene's group; empty for a system of the scene's own.
+    """
+
+    name: str
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name!r} of {self.path!r}" if self.path else repr(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What leads from one coordinate system of a scene to another.
+
+    Parameters
+    ----------
+    source, target
+        Where it leads from, and where to.
+    transform
+        The transformation as the store says it, without these two: how many axes it leads from is known by the images
+        alone.
+    """
+
+    source: SystemName
+    target: SystemName
+    transform: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that the metadata of a scene's group say: how images lie to each other.
+
+    Parameters
+    ----------
+    links
+        In the order of the store.
+    systems
+        Coordinate systems of its own, beside those of its images; None where the store lists none.
+    version
+        Version of OME-Zarr that the metadata were read from; None before they are written.
+    other
+        Unknown keys beside these, kept as they are.
+    extra
+        Unknown keys of the group, as in `Image`.
+    """
+
+    links: tuple[Link, ...]
+    systems: tuple[CoordinateSystem, ...] | None = None
+    version: str | None = None
+    other: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of its images below its group, in the order in which they are named."""
+        ends = (end for link in self.links for end in (link.source, link.target))
+        return tuple(dict.fromkeys(end.path for end in ends if end.path))

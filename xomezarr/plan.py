@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from xomezarr import sidecar, spec
 from xomezarr.channels import complete
+from xomezarr.fields import Kept
 from xomezarr.grid import Grid
+from xomezarr.layout import FLAT
 from xomezarr.model import Image
+from xomezarr.nested import Nest
 from xomezarr.store import StoreArgument
 from xomezarr.tiling import ENOUGH_READS, Pass
 
@@ -145,6 +148,12 @@ class Plan:
         What other tools have said of the labels as a whole: attributes of their group.
     colormap
         Of labels, whose colours are chosen when their values are known: the name of a colormap of matplotlib.
+    copied
+        Arrays of transformations that are copied with the image; None where there are none.
+    layout
+        Where the arrays of levels lie, a key of `layout.LAYOUTS`.
+    nest
+        What is stored of levels for xarray, beside their pixels; nothing in the flat layout.
     """
 
     store: StoreArgument
@@ -161,6 +170,9 @@ class Plan:
     labels: Mapping[str, Plan] = field(default_factory=dict)
     listing: Mapping[str, Any] = field(default_factory=dict)
     colormap: str | None = None
+    copied: Kept | None = None
+    layout: str = FLAT
+    nest: Nest = field(default_factory=Nest)
 
     @property
     def tiles(self) -> Iterator[TilePlan]:
@@ -216,6 +228,7 @@ class Plan:
             "store": str(self.store),
             "name": multiscale.name,
             "version": self.version,
+            "layout": self.layout,
             "method": multiscale.type,
             "axes": [{"name": axis.name, "type": axis.type, "unit": axis.unit} for axis in multiscale.axes],
             "levels": [level.to_dict() for level in self.levels],
@@ -236,7 +249,8 @@ class Plan:
         own = sum(level.nbytes for level in self.levels)
         units = [f"{axis.name}{f' ({axis.unit})' if axis.unit else ''}" for axis in multiscale.axes]
         counted = f"method {multiscale.type}: {_counted(len(self.levels), 'level')}, {readable_bytes(own)} decoded"
-        whole = f"{multiscale.name!r} to {self.store} as OME-Zarr {self.version}, {counted}"
+        laid_out = "" if self.layout == FLAT else f" in the layout {self.layout!r}"
+        whole = f"{multiscale.name!r} to {self.store} as OME-Zarr {self.version}{laid_out}, {counted}"
         head = f"{whole if label is None else f'labels {label!r}, {counted}'}\naxes {', '.join(units)}"
         sharded = any(level.shards for level in self.levels)
         rows = [("level", "shape", "chunks", *("shards",) * sharded, "scale", "translation", "bytes", "files")]

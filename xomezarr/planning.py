@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +23,7 @@ from xomezarr.downsample import MethodLike, check_dtype, default_method, is_samp
 from xomezarr.errors import (
     AxisError,
     ChunkError,
+    CoordinateSystemError,
     FactorError,
     LabelError,
     LevelError,
@@ -37,13 +37,17 @@ from xomezarr.errors import (
     told,
     warn,
 )
+from xomezarr.fields import KEPT, Kept, copied_arrays
 from xomezarr.grid import Boundary, Grid
 from xomezarr.holders import warn_of_unlisted
+from xomezarr.indexes import skews_of, systems_of
 from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of, label_method
+from xomezarr.layout import FLAT, array_name, check_layout, layout_of, level_group, level_path
 from xomezarr.model import Axis, Channel, Image, LabelImage, Level, Multiscale
+from xomezarr.nested import Nest, StoredLevel, nest
 from xomezarr.pixels import Pixels, of_array, of_levels, with_labels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, Shards, final_image, readable_bytes
-from xomezarr.pyramid import Factors, Pyramid, design, lazy_data, plan_levels
+from xomezarr.pyramid import VARIABLE, Factors, Pyramid, design, lazy_data, plan_levels
 from xomezarr.resources import Resources
 from xomezarr.source import check_assumed, origins
 from xomezarr.store import (
@@ -55,7 +59,6 @@ from xomezarr.store import (
     exists,
     is_local,
     is_single_file,
-    overlap,
     warn_of_others,
 )
 from xomezarr.tiling import Pass
@@ -92,6 +95,7 @@ def plan(
     boundary: Boundary = "pad",
     skipna: bool | None = None,
     version: str | None = None,
+    layout: str | None = None,
     mode: str = "w-",
     chunks: Mapping[str, int] | Sequence[int] | None = None,
     shards: Shards = None,
@@ -123,6 +127,7 @@ def plan(
         da,
         store,
         version=version,
+        layout=layout,
         mode=mode,
         shards=shards,
         compressors=compressors,
@@ -189,6 +194,7 @@ def plan_image(
     **options
         Those of `design`.
     """
+    target = target.laid_out(None)
     da = _named(dequantify(da), name, faults)
     given = _checked_labels(labels, faults)
     with collecting(faults):
@@ -199,9 +205,10 @@ def plan_image(
     with collecting(faults):
         made = design(da, **options)
         pixels = of_array(da, made)
-        image = _image(da, made, _channels(da, made.dimensions), target.default_name)
-        image = replace(image, extra=dict(extra or {}))
         level_plans = _level_plans(made.grids, made.chunks, target, da)
+        image = _image(da, made, level_plans, _channels(da, made.dimensions), target.default_name)
+        image = replace(image, multiscales=(_with_systems(image.multiscale, da, made.grids[0], target.version),))
+        image = replace(image, extra=dict(extra or {}))
         passes = _passes(pixels, level_plans, target.resources)
     with collecting(faults):
         if image is None:
@@ -249,6 +256,7 @@ def plan_labels(
         As in `to_zarr`.
     """
     faults: list[OmeZarrError] = []
+    target = target.laid_out(None)
     label: LabelImage | None = None
     with collecting(faults):
         label = described(labels)
@@ -258,12 +266,9 @@ def plan_labels(
         pixels = of_array(as_integers(da), made)
         level_plans = _level_plans(grids, made.chunks, target, pixels.levels[0])
         passes = _passes(pixels, level_plans, target.resources)
-        image = _image(da, made, None, name)
-        image = replace(
-            image,
-            multiscales=(replace(image.multiscale, levels=_levels(level_plans, None)),),
-            label=label,
-        )
+        image = _image(da, made, level_plans, None, name)
+        multiscale = _with_systems(image.multiscale, da, grids[0], target.version)
+        image = replace(image, multiscales=(multiscale,), label=label)
     with collecting(faults):
         if image is None:
             sidecar.check(labels.image)
@@ -480,6 +485,7 @@ def _plan_tree(
     Other parameters are those of `plan_tree`.
     """
     known = stored_metadata(tree)
+    target = target.laid_out(known)
     label = known.label if known is not None else None
     extra = known.extra if known is not None else spec.others(group_attrs(tree))
     levels = [dequantify(level) for level in levels]
@@ -513,7 +519,12 @@ def _plan_tree(
     found_axes = _axes(described[0], first)
     with collecting(faults):
         _check_systems(found_axes, first, target.version)
-        _warn_of_arrays(first, tree.encoding.get("source"), target)
+    copied: Kept | None = None
+    with collecting(faults):
+        paths = spec.stored_paths(first) if first else ()
+        taken = [*(plan.path for plan in level_plans), "labels", sidecar.KEY]
+        copied = copied_arrays(paths, tree.encoding.get(KEPT), taken, first.name if first else None)
+        target.check_not_read_from(kept=copied)
     multiscale = Multiscale(
         str(base.name)
         if base.name is not None and not is_token(base)
@@ -526,6 +537,8 @@ def _plan_tree(
         first.extra if first else {},
         systems=first.systems if first else None,
     )
+    with collecting(faults):
+        multiscale = _with_systems(multiscale, base, grids[0], target.version)
     channels = _keep_rendering(_channels(base, described[0]) if label is None else None, known)
     image = Image((multiscale,), channels, None, known.omero if known else {}, extra, label)
     with collecting(faults):
@@ -534,7 +547,8 @@ def _plan_tree(
         if (kept := tree.encoding.get(sidecar.PROPERTIES)) is not None:
             attributes[sidecar.PROPERTIES] = kept
     raise_all(faults, "the tree cannot be written as OME-Zarr")
-    return target.plan(image, level_plans, attributes, arrays, passes, [*levels, *of_labels]), pixels
+    made = target.plan(image, level_plans, attributes, arrays, passes, [*levels, *of_labels])
+    return replace(made, copied=copied), pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,6 +568,10 @@ class Target:
     path
         Of the image in what it is a part of, after which it is called if it has no name of its own; empty where the
         store is the image's own.
+    layout
+        Where the arrays of levels lie, a key of `layout.LAYOUTS`; None for where they were read from.
+    variable
+        What the array of a level is called in a group of its own.
     """
 
     store: StoreArgument
@@ -566,6 +584,8 @@ class Target:
     resources: Resources
     inside: bool = False
     path: str = ""
+    layout: str | None = None
+    variable: str = VARIABLE
 
     @classmethod
     def asked(
@@ -574,6 +594,7 @@ class Target:
         store: StoreArgument,
         *,
         version: str | None = None,
+        layout: str | None = None,
         mode: str = "w-",
         shards: Shards = None,
         compressors: Any = COMPRESSORS,
@@ -591,13 +612,15 @@ class Target:
         is told, unless what is written takes the place of its `like`, as in `store.warn_of_others`. None where nobody
         is told: labels have none.
         """
-        resources, empty = Resources(), True
+        resources, empty, laid_out = Resources(), True, None
         version = chosen_version(store, version)
         with collecting(faults):
             spec.check_written(version)
             check_single_file(store, version)
             if shards is None and is_single_file(store):
                 shards = "auto"
+        with collecting(faults):
+            laid_out = check_layout(layout)
         with collecting(faults):
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w" and replaced is not None:
@@ -608,7 +631,7 @@ class Target:
             resources = Resources.asked(max_memory, workers)
         with collecting(faults):
             empty = _writes_empty_chunks(write_empty_chunks, version)
-        return cls(store, version, mode, shards, compressors, storage_options, empty, resources)
+        return cls(store, version, mode, shards, compressors, storage_options, empty, resources, layout=laid_out)
 
     @staticmethod
     def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -623,28 +646,47 @@ class Target:
     def of_labels(self, name: str) -> Target:
         """Return the target of labels of the image; shards that are said by its dimensions are not those of theirs."""
         sharded = self.shards is not None and spec.zarr_format(self.version) > 2
-        return replace(self.within(f"labels/{name}"), shards="auto" if sharded else None)
+        return replace(self.within(f"labels/{name}").called(name), shards="auto" if sharded else None)
+
+    def called(self, labels: str) -> Target:
+        """Return the target with the arrays of levels, in groups of their own, called as labels are in trees."""
+        return replace(self, variable=labels.rpartition("/")[2])
+
+    def laid_out(self, known: Image | None) -> Target:
+        """Return the target with the layout that an image has in its store, where nobody asks for another."""
+        if self.layout is not None:
+            return self
+        paths = [] if known is None else [level.path for level in known.multiscale.levels]
+        return replace(self, layout=layout_of(paths))
+
+    def level_path(self, level: int, da: xr.DataArray) -> str:
+        """Return the path of the array of a level, in a group of its own beside coordinates that have other names."""
+        taken = self.variable in (*da.coords, *da.dims)
+        return level_path(self.layout or FLAT, level, VARIABLE if taken else self.variable)
 
     @property
     def default_name(self) -> str:
         """What an image is called that has no name of its own."""
         return self.path or default_name(self.store)
 
-    def check_not_read_from(self, *levels: xr.DataArray) -> None:
-        """Refuse to replace a store that pixels may still have to be read from.
+    def check_not_read_from(self, *levels: xr.DataArray, kept: Kept | None = None) -> None:
+        """Refuse to replace a store that pixels, or arrays that are copied, may still have to be read from.
 
         A local store is built beside the old one, which can be read until the new one is whole. Elsewhere the old
         one goes first.
         """
         if self.inside or self.mode != "w" or is_local(self.store):
             return
-        places = (place for level in levels for place in origins(level))
+        places = [place for level in levels for place in origins(level)]
+        if kept is not None and kept.paths:
+            places.append(kept.group.store_path)
         if all(apart(self.store, place, self.storage_options) for place in places):
             return
         if exists(self.store, storage_options=self.storage_options):
             raise StoreExistsError(
-                f"{self.store} is replaced before the pixels are read, and they may come from there; "
-                "write to another place, or read them first: load()"
+                f"{self.store} is replaced before the {'pixels' if kept is None else 'arrays of transformations'} are "
+                "read, and they may come from there; write to another place"
+                f"{', or read them first: load()' if kept is None else ''}"
             )
 
     def plan(
@@ -672,8 +714,14 @@ class Target:
         ------
         StoreExistsError
             If the store is replaced and may be what is read, as `check_not_read_from` says.
+        LayoutError
+            If the layout has no place for something.
         """
         self.check_not_read_from(*read_from)
+        layout, nested = self.layout or FLAT, Nest()
+        if layout != FLAT:
+            stored = [StoredLevel(one.path, one.shape, tuple(one.chunks.values()), one.dtype) for one in levels]
+            nested, kept, arrays = nest(image, stored, kept, arrays, spec.zarr_format(self.version))
         result = Plan(
             self.store,
             self.mode,
@@ -687,6 +735,8 @@ class Target:
             passes,
             self.write_empty_chunks,
             {name: plan for name, (plan, _) in (labels or {}).items()},
+            layout=layout,
+            nest=nested,
         )
         spec.check(spec.dump(final_image(result), self.version), self.version)
         return result
@@ -735,7 +785,8 @@ def _level_plans(
             shard = {dim: min(chosen[dim], covering(size, cut[dim])) for dim, size in of_level.items()}
             # where a level is smaller than a chunk, so is its chunk
             shard = {dim: shard[dim] if cut[dim] == chunks[dim] else cut[dim] for dim in shard}
-        plans.append(LevelPlan(str(number), level, cut, dtype, shard if shard != cut else None))
+        path = target.level_path(number, da)
+        plans.append(LevelPlan(path, level, cut, dtype, shard if shard != cut else None))
     return tuple(plans)
 
 
@@ -781,14 +832,17 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
     Returns
     -------
     Plan
-        With the other levels and the coordinates under paths at which nothing is.
+        With the other levels and the coordinates under paths at which nothing is; those of level 0 in its own group,
+        as the layout "xarray" has them, stay as they are.
 
     Raises
     ------
     AxisError
         If the image has other coordinate systems, to which nothing leads from these axes.
     """
-    paths = [path, *_free("", len(plan.levels) - 1, taken)]
+    numbers = _free("", len(plan.levels) - 1, taken)
+    paths = [path, *(level_path(plan.layout, number, array_name(path)) for number in numbers)]
+    groups = {level_group(old.path): level_group(new) for old, new in zip(plan.levels, paths, strict=True)}
     moved = dict(zip(plan.arrays, _free(f"{sidecar.KEY}/", len(plan.arrays), taken), strict=True))
     multiscale = plan.image.multiscale
     levels = [replace(level, path=path) for level, path in zip(multiscale.levels, paths, strict=True)]
@@ -809,10 +863,7 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
         extra = {**image.extra, **known.extra}
         image = Image((merged, *known.multiscales[1:]), channels, None, known.omero, extra, known.label)
     kept = plan.attributes[sidecar.KEY]
-    coords = {
-        name: entry | ({"array": moved[entry["array"]]} if "array" in entry else {})
-        for name, entry in kept["coords"].items()
-    }
+    coords = {name: entry | _moved_array(entry, moved, groups) for name, entry in kept["coords"].items()}
     return replace(
         plan,
         image=image,
@@ -820,7 +871,16 @@ def beside(plan: Plan, path: str, taken: Collection[str], known: Image | None) -
         passes=tuple(replace(walk, writes=tuple(level for level in walk.writes if level)) for walk in plan.passes),
         attributes={**plan.attributes, sidecar.KEY: {**kept, "coords": coords}},
         arrays={moved[old]: values for old, values in plan.arrays.items()},
+        nest=plan.nest.moved({old: groups[old] for old in [*groups][1:]} if plan.layout != FLAT else {}),
     )
+
+
+def _moved_array(entry: Mapping[str, Any], moved: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, str]:
+    """Say where the array of a long coordinate lies when arrays, and groups of levels, have moved."""
+    path = entry.get("array")
+    if path is None:
+        return {}
+    return {"array": moved.get(path) or f"{groups[level_group(path)]}/{array_name(path)}"}
 
 
 def _free(prefix: str, count: int, taken: Collection[str]) -> list[str]:
@@ -1073,11 +1133,17 @@ def _completed(channel: Channel, stored: Channel) -> Channel:
     )
 
 
-def _image(da: xr.DataArray, made: Pyramid, channels: tuple[Channel, ...] | None, name: str) -> Image:
+def _image(
+    da: xr.DataArray,
+    made: Pyramid,
+    level_plans: Sequence[LevelPlan],
+    channels: tuple[Channel, ...] | None,
+    name: str,
+) -> Image:
     multiscale = Multiscale(
         name if da.name is None or is_token(da) else str(da.name),
         tuple(dimension.axis for dimension in made.dimensions),
-        tuple(_level(str(index), grids) for index, grids in enumerate(made.grids)),
+        _levels(level_plans, None),
         made.method.name,
         made.method_metadata,
     )
@@ -1102,6 +1168,27 @@ def _axes(dimensions: Sequence[Dimension], known: Multiscale | None) -> tuple[Ax
         for dimension in dimensions
     ]
     return _known_keys(axes, known)
+
+
+def _with_systems(multiscale: Multiscale, da: xr.DataArray, grids: Mapping[str, Grid], version: str) -> Multiscale:
+    """Add the coordinate systems in which an array lies askew.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If `version` has no place for them, or they cannot be said.
+    """
+    for system, matrix in systems_of(da, multiscale.axes, grids):
+        if not spec.since(version, "0.6"):
+            coordinates = [name for skew in skews_of(da) for name in skew.names.values()]
+            raise CoordinateSystemError(
+                f"the array lies askew in the coordinate system {system.name!r}, and OME-Zarr {version} has a place "
+                f'for scales and translations alone; give version="0.6", or leave its coordinates out: '
+                f"drop_vars({coordinates})"
+            )
+        systems = spec.with_system(multiscale.systems, len(multiscale.axes), system, matrix)
+        multiscale = replace(multiscale, systems=systems)
+    return multiscale
 
 
 def _check_systems(axes: Sequence[Axis], known: Multiscale | None, version: str) -> None:
@@ -1131,31 +1218,6 @@ def _check_systems(axes: Sequence[Axis], known: Multiscale | None, version: str)
             "dimensions out by tree.omezarr.isel(…), or write level 0 alone, without these systems: "
             "tree.omezarr.level(0).omezarr.to_zarr(…)"
         )
-
-
-def _warn_of_arrays(known: Multiscale | None, source: Any, target: Target) -> None:
-    """Say which arrays of transformations are not written with the image.
-
-    Raises
-    ------
-    StoreExistsError
-        If they lie in the store that is replaced.
-    """
-    if known is None or not (paths := spec.stored_paths(known)):
-        return
-    named = f" {known.name!r}" if known.name else ""
-    told_of = (
-        f"numbers of what leads to the coordinate systems of the image{named} lie in arrays at "
-        f"{told(list(map(repr, paths)))}, which are not copied"
-    )
-    named_by_path = isinstance(source, str | os.PathLike) and isinstance(target.store, str | os.PathLike)
-    if target.mode == "w" and named_by_path and overlap(source, target.store):
-        raise StoreExistsError(f"{told_of}, and would go with the store that is replaced; write to another path")
-    warn(
-        f"{told_of}; put them at the same paths of the new one, such as "
-        f"zarr.create_array(store, name={paths[0]!r}, data=zarr.open_array(old, path={paths[0]!r})[...])",
-        OmeZarrWarning,
-    )
 
 
 def _known_keys(axes: Sequence[Axis], known: Multiscale | None) -> tuple[Axis, ...]:

@@ -33,6 +33,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.grid import Boundary, Grid, block_count, is_factor, step_factor
+from xomezarr.indexes import attached, kept_of, skews_of
 from xomezarr.labels import LABEL_METHOD, LABELED
 from xomezarr.lazy import installed_version
 from xomezarr.model import Axis
@@ -309,12 +310,14 @@ def lazy_levels(da: xr.DataArray, made: Pyramid) -> Iterator[xr.DataArray]:
     dims = tuple(map(str, da.dims))
     arrays = downsample(lazy_data(da), dims, made.steps, made.method, boundary=made.boundary, skipna=made.skipna)
     by_name = {dimension.name: dimension for dimension in made.dimensions}
+    skews, kept = [skew.told_by(made.grids[0]) for skew in skews_of(da)], kept_of(da)
     for array, grids, factors in zip(arrays, made.grids[1:], made.factors[1:], strict=True):
         coords = level_coords(da, by_name, grids, factors, sampled=made.method.sampled)
         # named afterwards: a DataArray without a name takes that of its dask array
         level = xr.DataArray(array, dims=dims, coords=coords, attrs=da.attrs).rename(da.name)
         for name in da.xindexes.keys() & coords.keys() - by_name.keys():
             level = level.set_xindex(str(name))
+        level = attached(level, [skew.on(grids) for skew in skews], kept)
         level.encoding = {key: value for key, value in da.encoding.items() if key == "axes"}
         yield level
 
@@ -344,10 +347,11 @@ def level_coords(
 ) -> dict[Any, xr.Variable]:
     """Return the coordinates of a coarser level: those of dimensions, and others whose dimensions do not shrink."""
     shrunk = {dim for dim, factor in factors.items() if factor > 1}
+    askew = kept_of(da)
     coords: dict[Any, xr.Variable] = {
         name: coord.variable
         for name, coord in da.coords.items()
-        if name not in dimensions and not shrunk.intersection(map(str, coord.dims))
+        if name not in dimensions and name not in askew and not shrunk.intersection(map(str, coord.dims))
     }
     for dim, dimension in dimensions.items():
         made = coordinate(dimension, grids[dim], sampled=sampled)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from xomezarr import omexml, sidecar, spec
 from xomezarr.archive import file_of
 from xomezarr.checks import leads_below
 from xomezarr.completion import Complete, completing
-from xomezarr.coords import AXIS_TYPES, Dimension, Kind, coordinate, states_spacing
-from xomezarr.downsample import is_sampled
+from xomezarr.coords import AXIS_TYPES, Dimension
 from xomezarr.errors import (
     UNREADABLE,
     UNREADABLE_ARRAY,
+    CoordinateSystemError,
     LabelWarning,
     LevelError,
+    MetadataChangedWarning,
     MetadataError,
     NotOmeZarrError,
     OmeZarrError,
@@ -37,11 +38,13 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.extents import place
-from xomezarr.grid import Grid
+from xomezarr.fields import KEPT, Kept
 from xomezarr.holders import called, first_image
+from xomezarr.indexes import kept_of, without
 from xomezarr.labels import LABELED
 from xomezarr.lazy import zarr
-from xomezarr.model import Axis, Image
+from xomezarr.model import Image
+from xomezarr.placement import dimensions_of, level_variables
 from xomezarr.planning import VERSION
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
@@ -55,6 +58,7 @@ from xomezarr.store import (
     open_group,
     open_member,
 )
+from xomezarr.systems import View, adopted, coordinate_systems, kept_in, view
 from xomezarr.wells import ADDED
 
 __all__ = [
@@ -84,6 +88,7 @@ def open_tree(
     cache: bool = False,
     labels: bool = True,
     finest: bool = False,
+    coordinate_system: str | None = None,
 ) -> xr.DataTree:
     """Open an image as a tree of its levels and those of its labels; only metadata are read.
 
@@ -105,6 +110,9 @@ def open_tree(
         Whether its labels are opened too.
     finest
         Whether level 0 alone is opened, of the labels too: what is wrong with others is not found then.
+    coordinate_system
+        Name of the one in which the image is to lie, as `systems.view` has it; left out, that of its levels, with the
+        coordinates of others that it was written with.
 
     Returns
     -------
@@ -121,6 +129,8 @@ def open_tree(
         If its writing was interrupted, or goes on still.
     VersionError, MetadataError
         If its metadata are not understood, or an array is not what they say.
+    CoordinateSystemError
+        If it has no such coordinate system, or cannot be seen in it.
 
     Warns
     -----
@@ -138,6 +148,7 @@ def open_tree(
         labels=labels,
         finest=finest,
         complete=complete,
+        coordinate_system=coordinate_system,
     )
     if (close := closer(store, opened)) is not None:
         tree.set_close(close)
@@ -166,6 +177,7 @@ def tree_of(
     finest: bool = False,
     complete: Complete | None = None,
     place: Mapping[str, Any] | None = None,
+    coordinate_system: str | None = None,
 ) -> xr.DataTree:
     """Make the tree of an image whose group has been opened.
 
@@ -175,7 +187,7 @@ def tree_of(
         Of the image.
     source
         Path or URL of the group; empty where it has none.
-    drop_variables, cache, labels, finest
+    drop_variables, cache, labels, finest, coordinate_system
         As in `open_tree`, which also says what is raised.
     complete
         What adds to what its metadata say.
@@ -183,10 +195,11 @@ def tree_of(
         Scalar coordinates that say where the image belongs; they win over those of the same names that it has itself.
     """
     wanted = 0 if finest else None
-    opened = _opened(group, wanted, complete).placed(place or {})
+    opened = _opened(group, wanted, complete).placed(place or {}).seen_in(coordinate_system)
     tree = opened.tree(drop_variables, source, cache=cache)
     if labels:
-        _add_labels(tree, opened, wanted, drop_variables, source, cache=cache, place=place or {})
+        options: Any = {"place": place or {}, "coordinate_system": coordinate_system}
+        _add_labels(tree, opened, wanted, drop_variables, source, cache=cache, **options)
     return tree
 
 
@@ -251,6 +264,7 @@ def _add_labels(
     *,
     cache: bool,
     place: Mapping[str, Any],
+    coordinate_system: str | None = None,
 ) -> None:
     """Put the labels of an image into its tree; those that cannot be opened are told and left out."""
     if (listing := _listing(image.group)) is None:
@@ -265,6 +279,7 @@ def _add_labels(
                 raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
             member = open_member(listing, path, alike=True)
             found = _opened(member, wanted, image.completing_labels()).placed(place)
+            found = found.seen_with(image.image, coordinate_system)
             own = source and f"{source}/labels/{path}"
             tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
         except KeyError:
@@ -292,6 +307,7 @@ def open_level(
     group: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     drop_variables: str | Iterable[str] | None = None,
+    coordinate_system: str | None = None,
 ) -> xr.Dataset:
     """Open one resolution level as a Dataset with the variable ``image``; only metadata are read.
 
@@ -299,7 +315,7 @@ def open_level(
     ----------
     level
         0 is the finest.
-    store, group, storage_options, drop_variables
+    store, group, storage_options, drop_variables, coordinate_system
         As in `open_tree`, which also says what is raised.
 
     Raises
@@ -308,7 +324,7 @@ def open_level(
         If the image has no such level.
     """
     found = open_group(store, group=group, storage_options=storage_options)
-    opened = _opened(found, level, completing(store, found, storage_options))
+    opened = _opened(found, level, completing(store, found, storage_options)).seen_in(coordinate_system)
     ds = with_name(opened.without(opened.level(level), drop_variables), opened.variable)
     if (close := closer(store, opened.group)) is not None:
         ds.set_close(close)
@@ -356,6 +372,8 @@ class _Opened:
     dimensions: tuple[Dimension, ...]
     stored: Image
     """What its metadata say; `image` is that with what was added to it."""
+    views: tuple[View, ...] = ()
+    """How the levels lie in other coordinate systems than that of the image."""
 
     @property
     def variable(self) -> str:
@@ -373,9 +391,10 @@ class _Opened:
 
     def tree_of(self, levels: Sequence[xr.DataArray], source: str) -> xr.DataTree:
         """Make a tree of levels, with what its group says."""
-        as_stored = self.image is self.stored
-        written = spec.written_as(self.image.version)
-        attrs = self.group.attrs.asdict() if as_stored else spec.dump(self.image, written)
+        image = self.views[0].image if self.views else self.image
+        as_stored = image is self.stored
+        written = spec.written_as(image.version)
+        attrs = self.group.attrs.asdict() if as_stored else spec.dump(image, written)
         properties = sidecar.properties_in(attrs)
         attrs.pop(sidecar.KEY, None)
         tree = to_tree(levels, attrs=attrs, variable=self.variable)
@@ -385,6 +404,8 @@ class _Opened:
             tree.encoding[VERSION] = self.image.version
         if properties is not None:
             tree.encoding[sidecar.PROPERTIES] = properties
+        if spec.stored_paths(self.image.multiscale):
+            tree.encoding[KEPT] = Kept(self.group)
         return tree
 
     def completing_labels(self) -> Complete | None:
@@ -410,27 +431,43 @@ class _Opened:
         dropped = [*left_out(drop_variables)]
         if self.variable in dropped:
             raise OmeZarrError(f"drop_variables names {self.variable!r}, which is the image itself; leave it out")
-        return level.drop_vars(dropped, errors="ignore")
+        return without(level, dropped)
 
-    def grids(self, index: int) -> dict[str, Grid]:
-        """Return the pixel centres of a level, by dimension."""
-        return self.image.multiscale.levels[index].grid(_sizes(self.image, self.arrays[index]))
+    def seen_in(self, coordinate_system: str | None) -> _Opened:
+        """Return it as it lies in a coordinate system; left out, in those that it was written with."""
+        if coordinate_system is not None:
+            return replace(self, views=(view(self.image, coordinate_system, self.kept.systems, group=self.group),))
+        views = []
+        for name, kept in self.kept.systems.items():
+            try:
+                views.append(kept_in(self.image, name, kept, group=self.group))
+            except CoordinateSystemError as error:
+                told_of = (
+                    f"the coordinates {', '.join(map(repr, kept.names.values()))} of {str(self.group.store_path)!r}"
+                )
+                warn(
+                    f"another tool has changed the OME metadata since xomezarr wrote the image, and {told_of} are left "
+                    f"out: {error}",
+                    MetadataChangedWarning,
+                )
+        return replace(self, views=tuple(views))
+
+    def seen_with(self, image: Image, coordinate_system: str | None) -> _Opened:
+        """Return labels as their image lies in a coordinate system: by what they say of it, else by what that says."""
+        if coordinate_system is None or coordinate_system in coordinate_systems(self.image.multiscale):
+            return self.seen_in(coordinate_system)
+        made = adopted(self.image, image)
+        if made is None or coordinate_system not in coordinate_systems(made.multiscale):
+            raise CoordinateSystemError(
+                f"nothing leads from their axes to the coordinate system {coordinate_system!r} of the image; open them "
+                "without it, by group="
+            )
+        return replace(self, image=made).seen_in(coordinate_system)
 
     def level(self, index: int) -> xr.DataArray:
         """Make the DataArray of a level: its pixels lazily, its coordinates from its grids and those of level 0."""
         multiscale, array = self.image.multiscale, self.arrays[index]
-        grids, grids0 = self.grids(index), self.grids(0)
-        shrunk = {dim for dim in grids if grids[dim] != grids0[dim]}
-        coords: dict[Any, xr.Variable] = {}
-        for dimension in self.dimensions:
-            made = coordinate(dimension, grids[dimension.name], sampled=is_sampled(multiscale.type))
-            if made is not None:
-                coords[dimension.name] = self._as_kept(made, index)
-        coords |= {
-            name: variable
-            for name, variable in self.kept.coords.items()
-            if name not in grids and not shrunk.intersection(map(str, variable.dims))
-        }
+        coords = level_variables(self.image, self.kept, self.dimensions, index, _sizes(self.image, array))
         pixels = xr.Variable(
             multiscale.dims, _lazy(array, self.kept.dtype, labels=self.image.label is not None), self.kept.attrs
         )
@@ -441,12 +478,8 @@ class _Opened:
         for name in self.kept.indexed.intersection(map(str, coords)):
             result = result.set_xindex(name)
         # coordinates of several dimensions keep an order of their own
-        return result.transpose(*self.kept.dims, transpose_coords=False)
-
-    def _as_kept(self, made: xr.Variable, index: int) -> xr.Variable:
-        """Return a coordinate of a level with the values that it was written with, where the grid gives others."""
-        kept = self.kept.coarser[index - 1].get(str(made.dims[0])) if 0 < index <= len(self.kept.coarser) else None
-        return made if kept is None or kept.shape != made.shape else xr.Variable(made.dims, kept._data, made.attrs)
+        result = result.transpose(*self.kept.dims, transpose_coords=False)
+        return reduce(lambda level, one: one.level(level, index), self.views, result)
 
 
 def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | None = None) -> _Opened:
@@ -471,8 +504,7 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     if complete is not None and sidecar.KEY not in group.attrs:
         image = complete(image, _sizes(image, arrays[0]))
     kept = _kept(group, image, arrays[0])
-    grids = image.multiscale.levels[0].grid(_sizes(image, arrays[0]))
-    dimensions = tuple(_dimension(axis, grids[axis.name], kept) for axis in image.multiscale.axes)
+    dimensions = dimensions_of(image, kept, _sizes(image, arrays[0]))
     return _Opened(group, image, arrays, kept, dimensions, stored)
 
 
@@ -581,23 +613,6 @@ def _sizes(image: Image, array: zarr.Array[Any]) -> dict[str, int]:
     return dict(zip(image.multiscale.dims, array.shape, strict=True))
 
 
-def _dimension(axis: Axis, grid: Grid, kept: Sidecar) -> Dimension:
-    """Say what is known of a dimension at level 0."""
-    saved = kept.coords.get(axis.name)
-    if saved is None:
-        return Dimension(axis, grid, "index")
-    if axis.type == "channel" or saved.dtype.kind in "OUST":
-        return Dimension(axis, grid, "label", saved)
-    kind = _KINDS.get(saved.dtype.kind, "number")
-    if axis.name in kept.irregular:
-        return Dimension(axis, grid, kind, saved, regular=False)
-    attrs = {**saved.attrs, "scale": grid.scale} if states_spacing(saved.attrs) else saved.attrs
-    return Dimension(axis, grid, kind, xr.Variable(saved.dims, saved.values, attrs))
-
-
-_KINDS: Mapping[str, Kind] = {"M": "datetime", "m": "timedelta"}
-
-
 def _lazy(
     array: zarr.Array[Any], dtype: np.dtype[Any] | None = None, *, labels: bool = False
 ) -> indexing.LazilyIndexedArray:
@@ -613,7 +628,8 @@ def _lazy(
 
 def _cached(level: xr.DataArray) -> xr.DataArray:
     """Keep in memory what is read of a level, and of its coordinates, for those who read it again."""
-    for variable in (level.variable, *(coord.variable for name, coord in level.coords.items())):
+    askew = kept_of(level)
+    for variable in (level.variable, *(coord.variable for name, coord in level.coords.items() if name not in askew)):
         if isinstance(variable._data, indexing.ExplicitlyIndexed) and not isinstance(variable, xr.IndexVariable):
             lazily: Any = variable._data
             variable.data = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(lazily))
@@ -660,7 +676,11 @@ def closer(store: StoreArgument, group: zarr.Group) -> Callable[[], None] | None
 
 def _foreign_attrs(array: zarr.Array[Any]) -> dict[str, Any]:
     """Return the attributes that another tool gave to a level's array."""
-    return {key: value for key, value in array.attrs.asdict().items() if key not in ("_ARRAY_DIMENSIONS", "_FillValue")}
+    return {key: value for key, value in array.attrs.asdict().items() if key not in OF_XARRAY}
+
+
+OF_XARRAY = frozenset({"_ARRAY_DIMENSIONS", "_FillValue", "coordinates"})
+"""Attributes of arrays by which xarray's own writer says how it stores them."""
 
 
 def _encoding(array: zarr.Array[Any], image: Image) -> dict[str, Any]:

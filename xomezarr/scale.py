@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xomezarr import sidecar, spec
+from xomezarr import archive, sidecar, spec
 from xomezarr.alignment import MEETS_WITHIN, steps_between
-from xomezarr.archive import leads_into, opened
 from xomezarr.checks import leads_below
 from xomezarr.convert import open_image
 from xomezarr.coords import Irregular, assign_grid
@@ -25,10 +24,12 @@ from xomezarr.downsample import get_method, is_sampled
 from xomezarr.errors import (
     UNREADABLE_ARRAY,
     AxisError,
+    CoordinateError,
     DtypeError,
     FactorError,
     LabelError,
     LabelWarning,
+    LayoutError,
     LevelError,
     MethodError,
     OmeZarrError,
@@ -38,12 +39,14 @@ from xomezarr.errors import (
     VersionError,
     collecting,
     raise_all,
+    told,
     warn,
 )
 from xomezarr.extents import place_in
 from xomezarr.grid import Boundary, Grid
 from xomezarr.in_place import add_levels
 from xomezarr.labels import SOURCE, label_method
+from xomezarr.layout import FLAT, array_name, layout_of, level_group
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.pixels import Pixels
@@ -53,6 +56,7 @@ from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
 from xomezarr.report import Finding
 from xomezarr.store import (
+    ALL_DOCUMENTS,
     address,
     check_array,
     check_changeable,
@@ -67,6 +71,7 @@ from xomezarr.store import (
     parents,
     resolve,
 )
+from xomezarr.systems import held_by
 from xomezarr.validate import StoredArray, check_arrays
 from xomezarr.write import write_plan
 
@@ -125,6 +130,11 @@ class Source:
     def dims(self) -> tuple[str, ...]:
         """Dimensions in the order of the stored array."""
         return self.known.multiscale.dims if self.known is not None else tuple(map(str, self.image.dims))
+
+    @property
+    def layout(self) -> str:
+        """The layout of the image, or that of an array by itself."""
+        return layout_of([] if self.known is None else [level.path for level in self.known.multiscale.levels])
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +202,7 @@ def plan_scaling(
     scale: Mapping[str, float] | None = None,
     units: Mapping[str, str] | str | None = None,
     version: str | None = None,
+    layout: str | None = None,
     mode: str = "w-",
     chunks: Mapping[str, int] | Sequence[int] | None = None,
     boundary: Boundary = "pad",
@@ -229,6 +240,8 @@ def plan_scaling(
         Pixel sizes and units that count instead of the store's; see `assign_grid`.
     version
         Of OME-Zarr; left out, that of the image, else 0.4. In place, the array's Zarr format decides.
+    layout
+        See `to_zarr`; left out, that of the image. In place it stays as it is.
     mode, chunks, boundary, name, shards, max_memory, workers
         See `to_zarr`.
 
@@ -266,6 +279,13 @@ def plan_scaling(
     with collecting(faults):
         if in_place:
             version = _version_in_place(source, dst, version)
+    if in_place and layout not in (None, source.layout):
+        faults.append(
+            LayoutError(
+                f"layout={layout!r} is not that of level 0, {source.layout!r}, which stays where it is; leave layout "
+                f"out, or {AS_LEVEL_0}"
+            )
+        )
     # an image that keeps irregular coordinates was written so on request
     irregular: Irregular = "keep" if source.known is not None else "raise"
     levels = 1
@@ -289,10 +309,11 @@ def plan_scaling(
     if in_place:
         return _plan_in_place(source, image, version or "", copied, options)
     assert dst is not None
-    _warn_of_labels(source)
-    _warn_of_systems(source)
     version = chosen_version(dst, version, source.known.version if source.known is not None else None)
-    options |= {"version": version, "mode": mode}
+    image, brought = held_by(version, image)
+    _warn_of_labels(source)
+    _warn_of_systems(source, brought)
+    options |= {"version": version, "layout": layout or source.layout, "mode": mode}
     label = source.known.label if source.known is not None else None
     if label is not None and method is not None and get_method(method).keeps_values:
         planned, pixels = plan_label_image(image, label, dst, properties=source.properties, **options)
@@ -389,14 +410,13 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
     """
     place = os.fspath(src)
     target = resolve(place)
-    inside = leads_into(target)
-    if isinstance(target, Path) and target.is_file() and inside is None:
+    if isinstance(target, Path) and target.is_file() and archive.leads_into(target) is None:
         raise OmeZarrError(
             f"{place!r} is a file, and no Zarr array or OME-Zarr image; make an image of it: "
             f"xomezarr convert {shlex.quote(place)} image.ome.zarr"
         )
     try:
-        node = zarr.open(opened(target), mode="r")
+        node = zarr.open(archive.opened(target), mode="r")
     except (OSError, ValueError, TypeError, KeyError, ImportError):
         check_array(place)
         # which says what is at that place, or that nothing is
@@ -541,9 +561,10 @@ def _warn_of_labels(source: Source) -> None:
         )
 
 
-def _warn_of_systems(source: Source) -> None:
-    """Say that coordinate systems stay behind."""
-    others = source.known.multiscale.other_systems if source.known is not None else ()
+def _warn_of_systems(source: Source, brought: Collection[str]) -> None:
+    """Say that coordinate systems stay behind, but for those that the image brings along."""
+    known = source.known.multiscale.other_systems if source.known is not None else ()
+    others = [name for name in known if name not in brought]
     if source.group is not None and others:
         warn(
             f"{source.group!r} has the coordinate systems {', '.join(map(repr, others))}, which are not copied; scale "
@@ -591,7 +612,9 @@ def _plan_in_place(
     if name is None:
         name = (source.known.multiscale.name if source.known is not None else None) or default_name(source.group)
     # planned as if it were written anew, to see that it can be; then put where level 0 is
+    options["layout"] = source.layout
     planned, pixels = plan_array(image, zarr.storage.MemoryStore(), version=version, **options)
+    _check_coordinates(source, planned)
     planned = replace(planned, store=source.group, mode="r+")
     multiscale = replace(planned.image.multiscale, name=str(name))
     planned = replace(planned, image=replace(planned.image, multiscales=(multiscale,), extra=copied))
@@ -607,6 +630,24 @@ def _plan_in_place(
     _warn_of_disagreeing_labels(source, planned)
     _warn_of_disagreeing_image(source, planned)
     return Scaling(source, planned, pixels, copied)
+
+
+def _check_coordinates(source: Source, planned: Plan) -> None:
+    """Make sure that the coordinates that lie beside level 0 are true of it still.
+
+    Raises
+    ------
+    CoordinateError
+        If they are not.
+    """
+    if planned.layout == FLAT:
+        return
+    group = f"{source.group}/{level_group(source.path)}"
+    if others := planned.nest.other_coordinates(level_group(planned.levels[0].path), group):
+        raise CoordinateError(
+            f"the coordinates {told([*map(repr, others)])} lie beside level 0, in {group!r}, and would not be those of "
+            f"the image any more; {AS_LEVEL_0}"
+        )
 
 
 def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, version: str | None) -> str:
@@ -716,9 +757,20 @@ def _obsolete(group: zarr.Group, source: Source, planned: Plan) -> list[str]:
     if source.known is None:
         return []
     named = {level.path.strip("/") for multiscale in planned.image.multiscales for level in multiscale.levels}
-    old = [level.path.strip("/") for level in source.known.multiscale.levels]
-    old += _coordinates(group.attrs.get(sidecar.KEY))
-    return [path for path in old if path not in named | planned.arrays.keys() and _is_array_below(group, path)]
+    levels = [level.path.strip("/") for level in source.known.multiscale.levels]
+    kept = named | planned.arrays.keys()
+
+    def gone(paths: Sequence[str]) -> list[str]:
+        return [path for path in paths if path not in kept and _is_array_below(group, path)]
+
+    return [_home(group, path, planned) for path in gone(levels)] + gone(_coordinates(group.attrs.get(sidecar.KEY)))
+
+
+def _home(group: zarr.Group, path: str, planned: Plan) -> str:
+    """Return the path of what goes with a level: of its own group, if nothing else is in that, or of its array."""
+    own = level_group(path)
+    known = {array_name(path), *planned.dims, *planned.attributes[sidecar.KEY]["coords"]}
+    return own if planned.layout != FLAT and {*names_in(group, own)} <= known | ALL_DOCUMENTS else path
 
 
 def _coordinates(attribute: Any) -> list[str]:

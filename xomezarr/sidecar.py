@@ -29,6 +29,7 @@ from xomezarr.channels import coordinates as channel_coordinates
 from xomezarr.coords import Dimension, states_spacing
 from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZarrError, collecting, raise_all, warn
 from xomezarr.grid import Grid
+from xomezarr.indexes import Askew, SystemIndex
 from xomezarr.model import Axis, Channel, Image
 from xomezarr.spec import SIDECAR
 
@@ -46,6 +47,7 @@ __all__ = [
     "fingerprint",
     "foreign",
     "load",
+    "pointed",
     "properties_in",
     "same",
     "scalars",
@@ -93,6 +95,8 @@ class Sidecar:
     coarser
         For each level from 1 on, coordinates of dimensions that are not what its grid gives, bit for bit; none where no
         level has such ones.
+    systems
+        Coordinate systems in which the array lies askew, and how it has their coordinates.
     """
 
     name: Any
@@ -103,6 +107,7 @@ class Sidecar:
     irregular: frozenset[str] = frozenset()
     indexed: frozenset[str] = frozenset()
     coarser: tuple[Mapping[str, xr.Variable], ...] = ()
+    systems: Mapping[str, Askew] = field(default_factory=dict)
 
 
 # -- writing -----------------------------------------------------------------------------------------------
@@ -149,6 +154,36 @@ def dump(
             for level in coarser
         ]
     return attribute | {"written": fingerprint(image)}, arrays
+
+
+def pointed(
+    attribute: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], place: Callable[[str, int], str]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return what `dump` did, with numbers looked for where they lie as they are, once, for other readers too.
+
+    Parameters
+    ----------
+    attribute, arrays
+        What `dump` returned.
+    place
+        The path below the group of the array of a coordinate, given its name and level.
+    """
+
+    def moved(entries: Mapping[str, Mapping[str, Any]], index: int) -> dict[str, Any]:
+        return {
+            name: {**entry, "array": place(name, index)}
+            if "array" in entry and _dtype(entry["dtype"]).kind in "biufc"
+            else entry
+            for name, entry in entries.items()
+        }
+
+    result: dict[str, Any] = {**attribute, "coords": moved(attribute["coords"], 0)}
+    if "levels" in attribute:
+        result["levels"] = [moved(entries, index) for index, entries in enumerate(attribute["levels"], 1)]
+    named = {
+        entry.get("array") for entries in (result["coords"], *result.get("levels", ())) for entry in entries.values()
+    }
+    return result, {path: values for path, values in arrays.items() if path in named}
 
 
 def check(da: xr.DataArray) -> None:
@@ -292,12 +327,17 @@ def _encode_coord(
     entry: dict[str, Any] = {"dims": [str(dim) for dim in variable.dims]}
     with collecting(faults):
         entry["attrs"] = _encode_attrs(attrs, f"{where}.attrs")
+    index = da.xindexes.get(name)
     with collecting(faults):
-        entry |= _encode_values(name, where, variable, dimension, arrays)
+        if isinstance(index, SystemIndex):  # the OME metadata say what leads there
+            axis = next(axis for axis, called in index.skew.names.items() if called == name)
+            entry |= {"system": index.skew.system.name, "axis": axis}
+        else:
+            entry |= _encode_values(name, where, variable, dimension, arrays)
     raise_all(faults, f"{where} cannot be kept")
     if dimension is not None and not dimension.regular:
         entry["irregular"] = True
-    if dimension is None and isinstance(da.xindexes.get(name), PandasIndex):
+    if dimension is None and isinstance(index, PandasIndex):
         entry["index"] = True
     return entry
 
@@ -447,10 +487,14 @@ def _decode(
     coords: dict[str, xr.Variable] = {}
     entries: dict[str, Mapping[str, Any]] = {}
     unread: set[str] = set()
+    askew: dict[str, dict[str, tuple[str, tuple[str, ...], Any]]] = {}
     for key, entry in attribute["coords"].items():
         own, dims = axes.renamed.get(key, key), tuple(axes.renamed.get(dim, dim) for dim in entry["dims"])
         if not {*dims} <= sizes.keys():
             changes.append(f"coordinate {key!r} has lost its dimension")
+            continue
+        if "system" in entry:
+            askew.setdefault(entry["system"], {})[entry["axis"]] = (own, dims, decode(entry["attrs"]))
             continue
         try:
             coords[own] = _decode_coord(own, dims, entry, image, sizes, read_array)
@@ -491,6 +535,15 @@ def _decode(
         frozenset(key for key in entries if entries[key].get("irregular") and key not in axes.moved),
         frozenset(key for key in entries if entries[key].get("index") and coords[key].ndim == 1 and key not in sizes),
         coarser,
+        {system: _askew(coordinates) for system, coordinates in askew.items()},
+    )
+
+
+def _askew(coordinates: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]) -> Askew:
+    """Put together the coordinates of a system: by axis, their names, dimensions and attributes."""
+    return Askew(
+        {axis: name for axis, (name, _, _) in coordinates.items()},
+        {name: (dims, dict(attrs)) for name, dims, attrs in coordinates.values()},
     )
 
 

@@ -803,7 +803,7 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
 
 
 def _check_not_inside(target: StoreLike) -> None:
-    """Refuse to write into a zip file, and a single file elsewhere than on this machine.
+    """Refuse to write into a zip file, and a single file elsewhere than on this machine, or into another store.
 
     Raises
     ------
@@ -815,6 +815,11 @@ def _check_not_inside(target: StoreLike) -> None:
         return
     if inside.path:
         check_changeable(inside.file)
+    if isinstance(target, Path) and (around := next(filter(_is_zarr, target.parents), None)) is not None:
+        raise ArchiveError(
+            f"{str(target)!r} lies in the store {str(around)!r}, and no single file is a part of another store; "
+            "write it beside that"
+        )
     if isinstance(target, str):
         raise ArchiveError(
             f"{target!r} is a single file, and is made on this machine before it can be there; write it to a path, "
@@ -911,11 +916,13 @@ def warn_of_others(
     with suppress(Exception):  # what cannot be read may be replaced
         group = open_group(store, storage_options=storage_options)
         attrs = group.attrs.asdict()
-        if like in spec.kinds(attrs) or (_told(attrs) and withheld(attrs) is None):
+        parts = _parts(attrs)
+        # a scene names its images, so that what else is there is known
+        if (like in spec.kinds(attrs) and not parts) or (_told(attrs) and withheld(attrs) is None):
             return
         names = [name for name in label_names(labels_of(group)) if name not in but]
-        told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(group.attrs.asdict())]
-        if others := _other_images(group):
+        told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(attrs) and kind != like]
+        if others := [path for path in _other_images(group) if path not in parts]:
             more = ", …" if len(others) > SHOWN else ""
             told.append(f"holds other images ({', '.join(others[:SHOWN])}{more})")
     if names:
@@ -932,8 +939,20 @@ COLLECTIONS = {
     "plate": "a plate with its wells",
     "well": "a well with its fields",
     "bioformats2raw.layout": "a collection with its images",
+    "scene": "a scene with its images",
 }
 """Groups that stand for more than an image, by the key of the specification."""
+
+
+def _parts(attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of the images that belong to a group: fields of its transformations, and those of a scene."""
+    if spec.is_image(attrs):
+        return spec.stored_paths(spec.parse(attrs).multiscale)
+    if "scene" not in spec.kinds(attrs):
+        return ()
+    scene = spec.parse_scene(attrs)
+    return (*scene.paths, *spec.scene_paths(scene))
+
 
 SEARCHED, SHOWN = 100, 5
 """Groups that are opened in search of other images at most, and names of these that are told."""

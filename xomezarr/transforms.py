@@ -1,16 +1,15 @@
 """Coordinate transformations of OME-Zarr 0.6 as values: they map points, forward and backward, exactly where they can.
 
-A transformation has no names: which coordinate systems it leads from and to is said by who holds it (`Systems`).
+A transformation has no names: which coordinate systems it leads from and to is said by who holds it (`routes`).
 Points are arrays whose last axis counts the coordinates, in the order of the axes of the system.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any, override
+from typing import Any, Protocol, override
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,13 +28,14 @@ __all__ = [
     "Part",
     "ProjectAxis",
     "Rotation",
+    "Samples",
     "Scale",
     "Stored",
-    "Systems",
     "Transform",
     "Translation",
     "chain",
     "stored",
+    "with_stored",
 ]
 
 type Points = NDArray[np.float64]
@@ -538,7 +538,7 @@ class Chain(Transform):
                     f"step {number} of the sequence maps points of {step.inputs} coordinates, and those before give "
                     f"{known}; give it {known} axes"
                 )
-            known = known if step.outputs is None else step.outputs
+            known = step.outputs if known is None else step.leads_to(known)
 
     @property
     @override
@@ -750,29 +750,35 @@ class Bijection(Transform):
         return Bijection(there[0], back[0]), there[1]
 
 
+class Samples(Protocol):
+    """An array that is read box by box, such as one of NumPy or Zarr."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes."""
+
+    def __getitem__(self, box: Any, /) -> Any:
+        """Read a box of it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Field(Transform):
-    """Looks up where a point goes in a field of samples.
+    """Looks up where a point goes in a field of samples; beyond these the nearest counts.
 
     Parameters
     ----------
-    read
-        Reads the samples when they are first needed: shape (n, …), n coordinates of each sample.
-    axes
-        Number of coordinates before.
-    count
-        Number of coordinates afterwards.
+    samples
+        Shape (n, …), n coordinates of each sample. No more is read than points ask for, or all for cubic splines, which
+        depend on it.
     to_samples
         Maps points to the indices of samples.
     relative
         Whether samples are displacements, which are added to a point, rather than where it goes.
     interpolation
-        ``"nearest"``, ``"linear"`` or ``"cubic"``.
+        ``"nearest"``, ``"linear"`` or ``"bspline-cubic"``.
     """
 
-    read: Callable[[], NDArray[Any]]
-    axes: int
-    count: int
+    samples: Samples
     to_samples: Transform = field(default_factory=Identity)
     relative: bool = False
     interpolation: str = "linear"
@@ -782,35 +788,48 @@ class Field(Transform):
             raise TransformError(
                 f"the interpolation {self.interpolation!r} is none of {', '.join(map(repr, ORDERS))}; give one of these"
             )
-        if self.relative and self.axes != self.count:
+        if len(self.samples.shape) < 2:
             raise TransformError(
-                f"displacements of {self.count} coordinates cannot be added to points of {self.axes}; give as many"
+                f"a field of shape {self.samples.shape} has no samples along an axis; give an array of a dimension for "
+                "each axis, after one for the coordinates of each sample"
+            )
+        if self.relative and self.inputs != self.outputs:
+            raise TransformError(
+                f"displacements of {self.outputs} coordinates cannot be added to points of {self.inputs}; give as many"
             )
 
     @property
     @override
     def inputs(self) -> int:
-        return self.axes
+        return len(self.samples.shape) - 1
 
     @property
     @override
     def outputs(self) -> int:
-        return self.count
+        return int(self.samples.shape[0])
 
     @override
     def _map(self, points: Points) -> Points:
+        if not points.size:
+            return np.empty((*points.shape[:-1], self.outputs))
+        last = np.array(self.samples.shape[1:]) - 1.0
+        places = self.to_samples(points)
+        nowhere = np.isnan(places).any(axis=-1, keepdims=True)
+        flat = np.clip(np.where(nowhere, 0.0, places), 0.0, last).reshape(-1, len(last))
+        low, high = np.zeros_like(last), last
+        if ORDERS[self.interpolation] < 2:  # no more than two samples lie around a point
+            low, high = np.floor(flat.min(axis=0)), np.ceil(flat.max(axis=0))
+        box = tuple(slice(int(first), int(end) + 1) for first, end in zip(low, high, strict=True))
+        samples = np.asarray(self.samples[(slice(None), *box)], np.float64)
+        found = self._interpolated(samples, (flat - low).T).reshape(*points.shape[:-1], self.outputs)
+        made = np.where(nowhere, np.nan, found)
+        return points + made if self.relative else made
+
+    def _interpolated(self, samples: Points, places: Points) -> Points:
         from scipy.ndimage import map_coordinates
 
-        samples = np.asarray(self.read(), np.float64)
-        if samples.shape[0] != self.count or samples.ndim != self.axes + 1:
-            raise TransformError(
-                f"the field has shape {samples.shape}, and is to hold {self.count} coordinates for points of "
-                f"{self.axes}; give an array of {self.axes + 1} dimensions, the first of size {self.count}"
-            )
-        places = np.moveaxis(self.to_samples(points), -1, 0)
         order = ORDERS[self.interpolation]
-        made = np.stack([map_coordinates(one, places, order=order, mode="nearest") for one in samples], axis=-1)
-        return points + made if self.relative else made
+        return np.stack([map_coordinates(one, places, order=order, mode="nearest") for one in samples], axis=-1)
 
     @override
     def inverse(self) -> Transform:
@@ -825,7 +844,7 @@ class Field(Transform):
 
 @dataclass(frozen=True, slots=True)
 class Stored(Transform):
-    """Maps points by what lies in an array of a store, which has not been read.
+    """Maps points by what lies in an array of a store.
 
     Parameters
     ----------
@@ -835,11 +854,14 @@ class Stored(Transform):
         Of the array.
     extra
         What else the store says of it.
+    read
+        Opens the array when it is first needed, and makes a transformation of it; None where no store is known.
     """
 
     kind: str
     path: str
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    read: Callable[[], Transform] | None = field(default=None, repr=False, compare=False)
 
     @property
     @override
@@ -848,7 +870,7 @@ class Stored(Transform):
 
     @override
     def _map(self, points: Points) -> Points:
-        raise self._unread()
+        return self._known()(points)
 
     @override
     def leads_to(self, ndim: int) -> int | None:
@@ -856,21 +878,23 @@ class Stored(Transform):
 
     @override
     def inverse(self) -> Transform:
-        raise self._unread()
+        return self._known().inverse()
 
     @override
-    def matrix(self, ndim: int) -> None:
-        return None
+    def matrix(self, ndim: int) -> Points | None:
+        return None if self.read is None else self.read().matrix(ndim)
 
-    def _unread(self) -> TransformError:
-        return TransformError(
-            f"the numbers of the {self.kind} lie in an array at {self.path!r}, which is not read; read it, and make a "
-            "transformation of it: xomezarr.transforms.Affine(numbers)"
-        )
+    def _known(self) -> Transform:
+        if self.read is None:
+            raise TransformError(
+                f"the numbers of the {self.kind} lie in an array at {self.path!r}, which is not read; read it, and "
+                "make a transformation of it: xomezarr.transforms.Affine(numbers)"
+            )
+        return self.read()
 
 
-ORDERS: Mapping[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
-"""Interpolations of fields, and the order of their splines."""
+ORDERS: Mapping[str, int] = {"nearest": 0, "linear": 1, "bspline-cubic": 3, "cubic": 3}
+"""Interpolations of fields, and the order of their splines; the last is what versions under way called another."""
 
 
 def chain(steps: Iterable[Transform]) -> Transform:
@@ -884,72 +908,28 @@ def chain(steps: Iterable[Transform]) -> Transform:
 
 
 def stored(transform: Transform) -> tuple[Stored, ...]:
-    """Return what of a transformation lies in arrays that have not been read."""
+    """Return what of a transformation lies in arrays of a store."""
+    found: list[Stored] = []
+
+    def noted(one: Stored) -> Stored:
+        found.append(one)
+        return one
+
+    with_stored(transform, noted)
+    return tuple(found)
+
+
+def with_stored(transform: Transform, change: Callable[[Stored], Transform]) -> Transform:
+    """Return a transformation in which that which lies in arrays of a store is another."""
     match transform:
         case Stored():
-            return (transform,)
+            return change(transform)
         case Chain(steps):
-            parts = steps
-        case ByDimension(_, by):
-            parts = tuple(part.transform for part in by)
+            return Chain(tuple(with_stored(step, change) for step in steps))
+        case ByDimension(count, parts):
+            return ByDimension(
+                count, tuple(replace(part, transform=with_stored(part.transform, change)) for part in parts)
+            )
         case Bijection(forward, backward):
-            parts = (forward, backward)
-        case _:
-            parts = ()
-    return tuple(found for part in parts for found in stored(part))
-
-
-# -- coordinate systems ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Systems:
-    """Coordinate systems, and the transformations that lead from one to another.
-
-    Parameters
-    ----------
-    names
-        Of the systems.
-    edges
-        By the names of where they lead from and to; each may be walked backward too, if it can be undone.
-    """
-
-    names: Sequence[Hashable]
-    edges: Mapping[tuple[Hashable, Hashable], Transform]
-
-    def transform(self, source: Hashable, target: Hashable) -> Transform:
-        """Return what leads from one system to another, by the fewest transformations.
-
-        Raises
-        ------
-        TransformError
-            If one of them is not known, or nothing leads there.
-        """
-        for name in (source, target):
-            if name not in self.names:
-                raise TransformError(
-                    f"there is no coordinate system {name!r}; there are {', '.join(map(repr, self.names)) or 'none'}"
-                )
-        found: dict[Hashable, Transform] = {source: Identity()}
-        waiting = deque([source])
-        refused: list[str] = []
-        while waiting:
-            here = waiting.popleft()
-            if here == target:
-                return found[here]
-            for (one, other), transform in self.edges.items():
-                if one == here and other not in found:
-                    found[other] = chain([found[here], transform])
-                    waiting.append(other)
-                elif other == here and one not in found:
-                    try:
-                        found[one] = chain([found[here], transform.inverse()])
-                    except TransformError as error:
-                        refused.append(str(error))
-                        continue
-                    waiting.append(one)
-        why = f" ({'; '.join(dict.fromkeys(refused))})" if refused else ""
-        raise TransformError(
-            f"nothing leads from the coordinate system {source!r} to {target!r}{why}; from there one gets to "
-            f"{', '.join(map(repr, list(found)[1:])) or 'no other'}"
-        )
+            return Bijection(with_stored(forward, change), with_stored(backward, change))
+    return transform

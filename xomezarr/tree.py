@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +12,45 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import spec
-from xomezarr.errors import LabelError, LabelWarning, LevelError, OmeZarrError, OmeZarrWarning, raise_all, told, warn
+from xomezarr.errors import (
+    CoordinateSystemError,
+    LabelError,
+    LabelWarning,
+    LevelError,
+    OmeZarrError,
+    OmeZarrWarning,
+    collecting,
+    raise_all,
+    told,
+    warn,
+)
+from xomezarr.fields import KEPT, Kept
 from xomezarr.grid import Grid
-from xomezarr.model import Axis, LabelImage, Level
+from xomezarr.indexes import SystemIndex, skews_of
+from xomezarr.indexes import systems_of as matrices_of
+from xomezarr.lazy import zarr
+from xomezarr.model import Axis, Image, LabelImage, Level
 from xomezarr.planning import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, own_attrs, to_tree
+from xomezarr.systems import CoordinateSystems, View, adopted, coordinate_systems, transform_to, view
+from xomezarr.transforms import Transform
 from xomezarr.wells import is_number
 
-__all__ = ["at", "check_image", "images", "isel", "label_metadata", "labels", "level", "levels", "sel", "without_place"]
+__all__ = [
+    "at",
+    "check_image",
+    "images",
+    "in_system",
+    "isel",
+    "label_metadata",
+    "labels",
+    "level",
+    "levels",
+    "sel",
+    "systems_of",
+    "transform",
+    "without_place",
+]
 
 ROUNDING = 1e-6
 """Ratios of scales that are this near to a whole number of pixels are one."""
@@ -284,7 +316,8 @@ def sel(
     indexers, **indexers_kwargs
         By dimension, as for `xarray.DataArray.sel`, in coordinates of level 0. In dimensions that shrink from level to
         level: a slice, which is widened to whole pixels of the coarsest level so that the levels stay nested, or one
-        position, which picks the pixel of each level that contains it. In others: whatever `sel` takes.
+        position, which picks the pixel of each level that contains it. In others: whatever `sel` takes. A position in a
+        system in which the image lies askew, by all its coordinates, picks what contains the nearest pixel of level 0.
     method
         As for `xarray.DataArray.sel`: ``"nearest"`` for positions that lie between pixels.
 
@@ -297,7 +330,16 @@ def sel(
     base = levels(tree)[0]
     positions: dict[Hashable, Any] = {}
     faults: list[OmeZarrError] = []
+    askew = {name: index for name in asked if isinstance(index := base.xindexes.get(name), SystemIndex)}
+    for index in dict.fromkeys(askew.values()):
+        with collecting(faults):
+            found = index.sel({name: asked[name] for name, own in askew.items() if own is index}, method=method)
+            if many := [str(name) for name, own in askew.items() if own is index and np.ndim(asked[name])]:
+                raise LevelError(f"{many[0]} is more than one position; give a number, or take them from a level")
+            positions |= {dim: pixel.values for dim, pixel in found.dim_indexers.items()}
     for dim, indexer in asked.items():
+        if dim in askew:
+            continue
         if dim not in base.dims:
             faults.append(LevelError(f"sel names dimension {dim!r}, which the image lacks; it has {base.dims}"))
             continue
@@ -305,7 +347,7 @@ def sel(
         numbers = xr.DataArray(np.arange(base.sizes[dim]), dims=(dim,), coords=coords)
         how = None if isinstance(indexer, slice) else method
         try:
-            positions[dim] = numbers.sel({dim: indexer}, method=how)
+            positions[dim] = numbers.sel({dim: indexer}, method=how).values
         except KeyError:
             first, last = (base[dim].values[0], base[dim].values[-1])
             faults.append(
@@ -315,7 +357,7 @@ def sel(
                 )
             )
     raise_all(faults, "the tree cannot be cropped")
-    return _crop(tree, {dim: found.values for dim, found in positions.items()}, asked)
+    return _crop(tree, positions, asked)
 
 
 def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **indexers_kwargs: Any) -> xr.DataTree:
@@ -351,6 +393,76 @@ def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **in
     return _crop(tree, positions, asked)
 
 
+def in_system(tree: xr.DataTree, name: str) -> xr.DataTree:
+    """Return an image, with its labels, as it lies in another of its coordinate systems; see `systems.view`.
+
+    Parameters
+    ----------
+    tree
+        The image, as it was opened, or cropped.
+    name
+        Of the system: one of `coordinate_systems`.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If there is no such system, nothing leads there, or it is no affine transformation that does; or if the
+        coordinates of levels are not what they were.
+    """
+    image = _known(tree)
+    result = _seen(tree, view(image, name, group=_arrays(tree)))
+    for label, node in labels(tree).items():
+        own = _known(node)
+        if borrowed := name not in coordinate_systems(own.multiscale):
+            own = adopted(own, image) or own
+        try:
+            result[f"labels/{label}"] = _seen(node, view(own, name, group=_arrays(tree if borrowed else node)))
+        except OmeZarrError as error:
+            warn(f"the labels {label!r} cannot be seen there, and are left out: {error}", LabelWarning)
+    return result
+
+
+def systems_of(tree: xr.DataTree) -> CoordinateSystems:
+    """Return the coordinate systems of an image, by name; `CoordinateSystems.intrinsic` is that of its levels.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If the tree was not read from a store.
+    """
+    return coordinate_systems(_known(tree).multiscale)
+
+
+def transform(tree: xr.DataTree, system: str, *, source: str | None = None, level: int | None = None) -> Transform:
+    """Return what leads to a coordinate system of an image; see `systems.transform_to`."""
+    return transform_to(_known(tree).multiscale, system, source=source, level=level, group=_arrays(tree))
+
+
+def _arrays(tree: xr.DataTree) -> zarr.Group | None:
+    """Return the group in which arrays of an image's transformations lie, if it is known."""
+    kept: Kept | None = tree.encoding.get(KEPT)
+    return None if kept is None else kept.group
+
+
+def _known(tree: xr.DataTree) -> Image:
+    """Return what is said of an image that was read from a store."""
+    levels(tree)
+    if (image := stored_metadata(tree)) is None:
+        raise CoordinateSystemError(
+            "the tree was not read from a store, which names its coordinate systems; write it first, and take what "
+            'that returns: tree.omezarr.to_zarr(store, version="0.6")'
+        )
+    return image
+
+
+def _seen(tree: xr.DataTree, one: View) -> xr.DataTree:
+    made = [one.level(da, index) for index, da in enumerate(levels(tree))]
+    moved = one.image is not one.before
+    attrs = spec.dump(one.image, spec.written_as(one.image.version)) if moved else group_attrs(tree)
+    variable = variable_of(tree.children["0"].to_dataset()) or VARIABLE
+    return to_tree(made, attrs=attrs, encoding=dict(tree.encoding), variable=variable)
+
+
 def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[Hashable, Any]) -> xr.DataTree:
     """Cut level-0 pixel numbers out of every level."""
     found = levels(tree)
@@ -382,7 +494,7 @@ def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[H
             indexers[dim] = slice(first, max(min(math.ceil(stop / factor - ROUNDING), da.sizes[dim]), first + 1))
         cropped.append(da.isel(indexers))
         cuts.append(indexers)
-    result = to_tree(cropped, attrs=_restated(tree, cuts), encoding=_kept_encoding(tree))
+    result = to_tree(cropped, attrs=_restated(tree, cuts, cropped[0]), encoding=_kept_encoding(tree))
     for name, node in labels(tree).items():
         if (made := _cropped_labels(node, name, found, cuts)) is not None:
             result[f"labels/{name}"] = made
@@ -407,7 +519,9 @@ def _cropped_labels(
     own_cuts = [{dim: part for dim, part in cut.items() if dim in shared} for cut in cuts]
     cropped = [level.isel(cut) for level, cut in zip(own, own_cuts, strict=True)]
     variable = variable_of(node.children["0"].to_dataset()) or VARIABLE
-    return to_tree(cropped, attrs=_restated(node, own_cuts), encoding=_kept_encoding(node), variable=variable)
+    return to_tree(
+        cropped, attrs=_restated(node, own_cuts, cropped[0]), encoding=_kept_encoding(node), variable=variable
+    )
 
 
 def label_metadata(tree: xr.DataTree) -> LabelImage:
@@ -428,8 +542,8 @@ def label_metadata(tree: xr.DataTree) -> LabelImage:
     raise LabelError(f"the tree holds no labels that were read from a store; {cure}")
 
 
-def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict[str, Any]:
-    """Return the group's attributes with OME metadata that are true of the cropped levels."""
+def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]], base: xr.DataArray) -> dict[str, Any]:
+    """Return the group's attributes with OME metadata that are true of the cropped levels, of which `base` is one."""
     attrs, image = group_attrs(tree), stored_metadata(tree)
     if image is None:
         return attrs
@@ -439,6 +553,14 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict
     taken = {axis.name: cut for axis in multiscale.axes if isinstance(cut := cuts[0].get(axis.name), int)}
     axes = tuple(axis for axis in multiscale.axes if axis.name not in taken)
     systems, left_out = spec.without_axes(multiscale, taken)
+    levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))
+    if systems is not None and (carried := [skew for skew in skews_of(base) if skew.system.name in left_out]):
+        # what is left of them is in the coordinates
+        grids = levels[0].grid({str(dim): size for dim, size in base.sizes.items()})
+        for system, matrix in matrices_of(base, axes, grids):
+            with suppress(CoordinateSystemError):
+                systems = spec.with_system(systems, len(axes), system, matrix)
+        left_out = tuple(name for name in left_out if name not in {skew.system.name for skew in carried})
     if left_out:
         slices = ", ".join(f"{dim}=slice({number}, {number + 1})" for dim, number in taken.items())
         warn(
@@ -447,7 +569,6 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]]) -> dict
             f"and they are left out of what is cropped; keep the dimension to keep them: isel({slices})",
             OmeZarrWarning,
         )
-    levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))
     channels = image.channels
     channel = next((axis.name for axis in multiscale.axes if axis.type == "channel"), None)
     if channels is not None and channel in cuts[0]:

@@ -7,7 +7,7 @@ import os
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from xomezarr import spec
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, reachable_elsewhere
-from xomezarr.direct import created_group, created_like, update_attributes, wait
+from xomezarr.direct import created_group, created_like, put_document, update_attributes, wait
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, keep_freed_memory, run_in_threads
 from xomezarr.errors import CodecError, LabelWarning, OmeZarrError, warn
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
 from xomezarr.labels import MOST_COLORS, colored
+from xomezarr.layout import FLAT
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
 from xomezarr.pixels import Pixels
@@ -44,6 +45,7 @@ __all__ = [
     "deferred",
     "execute",
     "fill",
+    "gathers",
     "write_array",
     "write_plan",
     "write_tree",
@@ -150,7 +152,7 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     options: dict[str, Any] = {"mode": plan.mode, "storage_options": plan.storage_options}
     with publish(plan.store, zarr_format=plan.zarr_format, **options) as group, told_of_sources(pixels):
         fill(group, plan, pixels, on_tile)
-        if not is_local(plan.store):
+        if gathers(plan.store, plan.layout):
             consolidate(group, plan.zarr_format)
 
 
@@ -170,6 +172,7 @@ def told_of_sources(pixels: Pixels) -> Iterator[None]:
 
 def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     """Write an image and its labels into an empty group; the OME metadata of the image come last of all."""
+    put_documents(group, plan.nest.documents)
     arrays = create_levels(group, plan)
     write_pixels(plan, pixels, arrays, group, on_tile)
     for name, of_label in plan.labels.items():
@@ -179,8 +182,16 @@ def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None =
         update_attributes(group["labels"], listed)  # type: ignore[arg-type]
     pixels.check()
     create_coordinates(group, plan)
+    if plan.copied is not None:
+        plan.copied.put(group)
     plan = with_colors(with_windows(plan, arrays[-1]), arrays[0])
     update_attributes(group, group_attributes(plan, final_image(plan)))
+
+
+def put_documents(group: zarr.Group, documents: Mapping[str, bytes]) -> None:
+    """Write documents into a group in which nothing is yet, by their keys below it."""
+    for key, content in documents.items():
+        put_document(group, key, content)
 
 
 type Made = Callable[[str, zarr.Array[Any]], zarr.Array[Any]]
@@ -195,7 +206,12 @@ def unnoticed(path: str, array: zarr.Array[Any]) -> zarr.Array[Any]:
 def create_coordinates(group: zarr.Group, plan: Plan, made: Made = unnoticed) -> None:
     """Write the coordinates that are too long for an attribute; `made` is told of each."""
     for path, values in plan.arrays.items():
-        made(path, group.create_array(path, data=values, fill_value=None if plan.zarr_format == 2 else 0))
+        # xarray opens no array whose dimensions have no names, nor two whose alike have other sizes
+        dims = [f"{path.rpartition('/')[2]}.{axis}" for axis in range(values.ndim)]
+        named: dict[str, Any] = (
+            {"attributes": {"_ARRAY_DIMENSIONS": dims}} if plan.zarr_format == 2 else {"dimension_names": dims}
+        )
+        made(path, group.create_array(path, data=values, fill_value=None if plan.zarr_format == 2 else 0, **named))
 
 
 def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[Any]:
@@ -219,9 +235,14 @@ def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[
             **common,
             fill_value=None,
             chunk_key_encoding=chunk_keys(2),
-            attributes={"_ARRAY_DIMENSIONS": list(plan.dims)},
+            attributes={**plan.nest.attrs, "_ARRAY_DIMENSIONS": list(plan.dims)},
         )
-    return group.create_array(**common, fill_value=_zero(level.dtype), dimension_names=list(plan.dims))
+    return group.create_array(
+        **common,
+        fill_value=_zero(level.dtype),
+        attributes=dict(plan.nest.attrs),
+        dimension_names=list(plan.dims),
+    )
 
 
 def chunk_keys(zarr_format: int) -> Any:
@@ -555,11 +576,17 @@ def spread(size: int, count: int, runs: int) -> NDArray[np.intp]:
     return (starts[:, None] + np.arange(length)).ravel()
 
 
-def consolidate(group: zarr.Group, zarr_format: int) -> None:
-    """Gather the metadata in one object: it saves remote readers a request for each array.
+def gathers(store: StoreArgument, layout: str) -> bool:
+    """Whether the metadata of a store are gathered in one object, which saves remote readers a request for each array.
 
-    Local stores go without: nothing is saved there, and tools that add a label later would leave it stale.
+    Local stores go without: nothing is saved there, and tools that add a label later would leave it stale. Those that
+    are to be opened by xarray have them all the same, as it asks for them first, and warns where there are none.
     """
+    return layout != FLAT or not is_local(store)
+
+
+def consolidate(group: zarr.Group, zarr_format: int) -> None:
+    """Gather the metadata of a group, and of all that lies in it, in one object."""
     from zarr.api.asynchronous import consolidate_metadata
 
     with warnings.catch_warnings():

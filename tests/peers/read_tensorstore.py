@@ -13,6 +13,8 @@ import tensorstore
 def read(store):
     arrays = []
     while (path := Path(store).resolve() / str(len(arrays))).is_dir():
+        # a level may be a group, in which its coordinates lie too
+        path = path / "image" if (path / "image").is_dir() else path
         spec = {"driver": "auto", "kvstore": {"driver": "file", "path": f"{path}/"}}
         arrays.append(tensorstore.open(spec, read=True).result())
     assert arrays, f"there is no array '0' in {store}"

@@ -11,15 +11,37 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import os
 import sys
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-__all__ = ["axis", "field", "image", "label", "labels", "level", "placed", "plate", "run"]
+__all__ = [
+    "OUT_OF_REACH",
+    "axis",
+    "field",
+    "image",
+    "label",
+    "labels",
+    "level",
+    "out_of_reach",
+    "placed",
+    "plate",
+    "run",
+]
+
+OUT_OF_REACH = 75
+"""How a script ends whose library cannot be had here (EX_TEMPFAIL)."""
+
+
+def out_of_reach(why: str) -> NoReturn:
+    """End the script, as its library cannot be had here."""
+    print(why, file=sys.stderr, flush=True)
+    os._exit(OUT_OF_REACH)
 
 
 def axis(name: str, type: Any = None, unit: Any = None) -> dict[str, str | None]:

@@ -13,13 +13,24 @@ from typing import Any
 
 from xomezarr import checks
 from xomezarr.errors import NotOmeZarrError, VersionError
-from xomezarr.model import Image, Multiscale, Plate, Well
+from xomezarr.model import Image, Multiscale, Plate, Scene, Well
 from xomezarr.report import Finding
 from xomezarr.spec import groups, single_file
 from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
-from xomezarr.spec.systems import stored_paths, unknown_keys, without_axes
+from xomezarr.spec.scenes import link_findings, scene_edges, scene_paths, system_axes
+from xomezarr.spec.systems import (
+    axis_counts,
+    edges,
+    listed,
+    seen_in,
+    stored_paths,
+    unknown_keys,
+    with_system,
+    without_axes,
+)
+from xomezarr.spec.transforms import dump_transform
 from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
 
 __all__ = [
@@ -28,6 +39,7 @@ __all__ = [
     "SIDECAR",
     "VERSIONS",
     "asks",
+    "axis_counts",
     "check",
     "check_written",
     "claimed",
@@ -38,27 +50,38 @@ __all__ = [
     "dump_labels",
     "dump_layout",
     "dump_plate",
+    "dump_scene",
     "dump_series",
+    "dump_transform",
     "dump_well",
+    "edges",
     "findings",
     "is_image",
     "is_ome",
     "kinds",
     "layout",
+    "link_findings",
+    "listed",
     "of_format",
     "ome_part",
     "others",
     "parse",
     "parse_labels",
     "parse_plate",
+    "parse_scene",
     "parse_series",
     "parse_well",
     "place",
     "readable",
+    "scene_edges",
+    "scene_paths",
+    "seen_in",
     "separator",
     "since",
     "stored_paths",
+    "system_axes",
     "unheld",
+    "with_system",
     "without_axes",
     "without_image",
     "written_as",
@@ -86,7 +109,11 @@ _KINDS = {
     "labels": "a list of label images",
     "bioformats2raw.layout": "a collection of images as bioformats2raw lays it out",
     "series": "a list of series",
+    "scene": "a scene of images",
 }
+
+UNDER_OME = frozenset({"scene"})
+"""What is only known under ``ome``: at the top of the attributes it may be anybody's."""
 
 KEYS = frozenset(OWN_KEYS)
 """Keys of group attributes that are OME-Zarr's."""
@@ -202,7 +229,7 @@ def detect(attrs: Mapping[str, Any]) -> str | None:
         return None
     if "multiscales" in metadata:
         return next((_by_form(multiscale) for multiscale in _objects(metadata.get("multiscales"))), None)
-    return VERSIONS[0] if any(kind in metadata for kind in _KINDS) else None
+    return VERSIONS[0] if _held(where, metadata) else None
 
 
 def dump_comment(attrs: Mapping[str, Any]) -> bytes:
@@ -247,14 +274,14 @@ def kinds(attrs: Mapping[str, Any]) -> frozenset[str]:
     >>> sorted(kinds({"ome": {"version": "0.5", "plate": {}, "bioformats2raw.layout": 3}}))
     ['bioformats2raw.layout', 'plate']
     """
-    _, metadata = _locate(attrs)
-    return frozenset(kind for kind in _KINDS if kind in metadata)
+    where, metadata = _locate(attrs)
+    return frozenset(_held(where, metadata))
 
 
 def ome_part(attrs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what group attributes say by the specification, of any version; empty where that is nothing."""
     where, metadata = _locate(attrs)
-    return metadata if where == "ome" else {key: attrs[key] for key in _KINDS if key in attrs}
+    return metadata if where == "ome" else {key: attrs[key] for key in _held("", attrs)}
 
 
 def place(attrs: Mapping[str, Any], key: str) -> str:
@@ -325,6 +352,22 @@ def parse_well(attrs: Mapping[str, Any]) -> Well:
         As `parse` does.
     """
     return _read(groups.read_well, "well", attrs)
+
+
+def parse_scene(attrs: Mapping[str, Any]) -> Scene:
+    """Read the scene that group attributes describe.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of a Zarr group.
+
+    Raises
+    ------
+    NotOmeZarrError, VersionError, MetadataError
+        As `parse` does.
+    """
+    return _read(groups.read_scene_group, "scene", attrs)
 
 
 def parse_labels(attrs: Mapping[str, Any]) -> tuple[str, ...]:
@@ -420,6 +463,24 @@ def dump_well(well: Well, version: str) -> dict[str, Any]:
         If the version is not known.
     """
     return groups.dump_well(_version(version), well)
+
+
+def dump_scene(scene: Scene, version: str) -> dict[str, Any]:
+    """Return the group attributes by which a version of OME-Zarr says what `scene` says, as `dump` does of an image.
+
+    Raises
+    ------
+    VersionError
+        If the version is not known, or has no scenes.
+    """
+    known = _version(version)
+    if not known.has_scenes:
+        having = next(name for name in VERSIONS if TABLE[name].has_scenes)
+        raise VersionError(
+            f"OME-Zarr {version} has no scenes, which say how images lie to each other; give version={having!r}, or "
+            "write the images alone, as a collection: xomezarr.write_collection(dict(tree.children), store)"
+        )
+    return groups.dump_scene_group(known, scene)
 
 
 def dump_labels(paths: Sequence[str], version: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -571,7 +632,7 @@ def _findings(attrs: Mapping[str, Any], above: str | None) -> Iterator[Finding]:
         yield _version_finding(attrs)
         return
     for kind in _KINDS:
-        if where and kind in found and kind in attrs:
+        if where and kind in found and kind in _held("", attrs):
             message = "the group holds metadata of two versions, at the top and under ome"
             cure = f"remove those at the top, which readers of {version.name} skip"
             yield Finding("96", "warning", kind, message, cure)
@@ -679,10 +740,15 @@ def _locate(attrs: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return "", {key: value for key, value in attrs.items() if key != "multiscales"}
 
 
+def _held(where: str, metadata: Mapping[str, Any]) -> list[str]:
+    """Return which kinds OME metadata hold that stand there."""
+    return [kind for kind in _KINDS if kind in metadata and (where or kind not in UNDER_OME)]
+
+
 def _kind(attrs: Mapping[str, Any], wanted: str = "") -> str:
     """Name what the group holds, with its version, and what it was expected to hold."""
     where, metadata = _locate(attrs)
-    held = [told for kind, told in _KINDS.items() if kind in metadata]
+    held = [_KINDS[kind] for kind in _held(where, metadata)]
     version = detect(attrs)
     of = f" of OME-Zarr {version}" if version else ""
     if held:

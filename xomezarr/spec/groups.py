@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xomezarr.model import Channel, Image, LabelImage, Plate, Well
+from xomezarr.model import Channel, Image, LabelImage, Plate, Scene, Well
 from xomezarr.spec import plates
 from xomezarr.spec.labels import dump_label, read_label
 from xomezarr.spec.listings import LAYOUT, read_layout, read_paths
 from xomezarr.spec.multiscales import dump_multiscale, dump_omero, read_multiscales, read_omero
 from xomezarr.spec.notes import Notes
+from xomezarr.spec.scenes import dump_scene, read_scene
 from xomezarr.spec.version import Version
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "dump_collection",
     "dump_labels",
     "dump_plate",
+    "dump_scene_group",
     "dump_series",
     "dump_well",
     "read",
@@ -27,6 +29,7 @@ __all__ = [
     "read_image_label",
     "read_labels",
     "read_plate",
+    "read_scene_group",
     "read_series",
     "read_well",
 ]
@@ -87,6 +90,17 @@ def read_well(version: Version, attrs: Mapping[str, Any], notes: Notes) -> Well 
     return None if well is None else replace(well, version=version.name, extra=version.extra(attrs, "well"))
 
 
+def read_scene_group(version: Version, attrs: Mapping[str, Any], notes: Notes) -> Scene | None:
+    """Read a scene."""
+    raw, where = version.metadata(attrs, notes)["scene"], version.place("scene")
+    if not version.has_scenes:
+        told = f"there is a scene, and OME-Zarr {version.name} has none"
+        notes.stop("0.6d", where, told, "write the group in the version 0.6")
+        return None
+    scene = read_scene(raw, where, notes)
+    return None if scene is None else replace(scene, version=version.name, extra=version.extra(attrs, "scene"))
+
+
 def read_labels(version: Version, attrs: Mapping[str, Any], notes: Notes) -> tuple[str, ...] | None:
     """Read the paths that a group of labels lists."""
     return read_paths(version.metadata(attrs, notes)["labels"], "47", version.place("labels"), notes)
@@ -108,6 +122,7 @@ READERS: Mapping[str, Callable[[Version, Mapping[str, Any], Notes], Any]] = {
     "image-label": read_image_label,
     "plate": read_plate,
     "well": read_well,
+    "scene": read_scene_group,
     "labels": read_labels,
     "series": read_series,
     "bioformats2raw.layout": read_collection,
@@ -137,6 +152,11 @@ def dump_plate(version: Version, plate: Plate) -> dict[str, Any]:
 def dump_well(version: Version, well: Well) -> dict[str, Any]:
     """Say what a well says."""
     return version.placed({"well": version.naming("well", plates.dump_well(well))}, well.extra)
+
+
+def dump_scene_group(version: Version, scene: Scene) -> dict[str, Any]:
+    """Say what a scene says."""
+    return version.placed({"scene": dump_scene(scene)}, scene.extra)
 
 
 def dump_labels(version: Version, paths: Sequence[str], extra: Mapping[str, Any]) -> dict[str, Any]:

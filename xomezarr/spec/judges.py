@@ -14,6 +14,7 @@ MODELS = {
     "plate": ("hcs", "HCSAttrs"),
     "well": ("well", "WellAttrs"),
     "bioformats2raw.layout": ("bioformats2raw", "BioFormats2RawAttrs"),
+    "scene": ("scene", "BaseSceneAttrs"),
 }
 """Module and class, by the key of the metadata; there is none for series. The versions name them alike."""
 

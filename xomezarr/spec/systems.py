@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xomezarr import checks
+from xomezarr.errors import CoordinateSystemError
 from xomezarr.model import Axis, CoordinateSystem, Level, Multiscale, Systems
+from xomezarr.report import Finding
+from xomezarr.routes import Edge
 from xomezarr.spec.form import Form, Placing
 from xomezarr.spec.forms import dump_axis, read_axes
 from xomezarr.spec.notes import Notes, kind_of
 from xomezarr.spec.transforms import dump_transform, read_transform
 from xomezarr.spec.values import kept, with_extra
-from xomezarr.transforms import Chain, Identity, Scale, Transform, Translation, stored
+from xomezarr.transforms import (
+    Affine,
+    Bijection,
+    ByDimension,
+    Chain,
+    Identity,
+    MapAxis,
+    Part,
+    Scale,
+    Transform,
+    Translation,
+    stored,
+)
+from xomezarr.units import same_unit
 
-__all__ = ["SYSTEMS", "stored_paths", "unknown_keys", "without_axes"]
+__all__ = [
+    "SYSTEMS",
+    "axis_counts",
+    "dump_system",
+    "edges",
+    "ends_of",
+    "listed",
+    "paths_of",
+    "read_system",
+    "seen_in",
+    "stored_paths",
+    "unknown_keys",
+    "with_system",
+    "without_axes",
+]
 
 INTRINSIC = "physical"
 """What the system is called that the levels of a new image lie in."""
@@ -28,6 +61,9 @@ ENDS: Mapping[str, str] = {"input": "path", "output": "name"}
 
 STATED = ("type", "scale", "translation", "transformations")
 """Keys by which such a transformation says where a level lies."""
+
+AXES = ("inputAxes", "outputAxes", "input_axes", "output_axes")
+"""Keys that say between which axes a part of byDimension leads, as they are and as versions under way had them."""
 
 type Given = Mapping[str, Any]
 
@@ -71,7 +107,7 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
     if "axes" in raw:
         told = "there are axes, which are not read: those of coordinate systems count"
         notes.warn("0.6a", f"{where}.axes", told, "remove them")
-    read = [_system(system, f"{place}[{index}]", notes) for index, system in enumerate(systems)]
+    read = [read_system(system, f"{place}[{index}]", notes) for index, system in enumerate(systems)]
     found = [system for system in read if system is not None]
     names = [system.name for system in found]
     for index, name in enumerate(names):
@@ -92,7 +128,8 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
     return own.axes, Systems(own.name, others, transforms, own.extra, before)
 
 
-def _system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
+def read_system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
+    """Read a coordinate system; None if `notes` names something that prevents it."""
     if not isinstance(raw, Mapping):
         notes.stop("0.6a", where, f"the coordinate system is {kind_of(raw)}", 'write {"name": …, "axes": …}')
         return None
@@ -141,9 +178,191 @@ def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, no
 
 def stored_paths(multiscale: Multiscale) -> tuple[str, ...]:
     """Return the paths of arrays in which numbers of transformations lie, as far as these can be read."""
-    transforms = multiscale.systems.transforms if multiscale.systems is not None else ()
-    read = [read_transform(one, len(multiscale.axes), "", Notes()) for one in transforms]
-    return tuple(dict.fromkeys(array.path for one in read if one is not None for array in stored(one)))
+    return paths_of(edge.transform for edge in edges(multiscale))
+
+
+def paths_of(transforms: Iterable[Transform]) -> tuple[str, ...]:
+    """Return the paths of arrays in which numbers of transformations lie."""
+    return tuple(dict.fromkeys(array.path for one in transforms for array in stored(one)))
+
+
+def axis_counts(multiscale: Multiscale) -> dict[str, int]:
+    """Return how many axes each coordinate system of an image has; none where the store names no systems."""
+    if (systems := multiscale.systems) is None:
+        return {}
+    return {systems.name: len(multiscale.axes)} | {other.name: len(other.axes) for other in systems.others}
+
+
+def ends_of(multiscale: Multiscale) -> list[tuple[str, str]]:
+    """Return from where to where transformations between the coordinate systems of an image lead, by names."""
+    ends = [
+        tuple(_end(raw, key).get("name") for key in ("input", "output"))
+        for raw in (multiscale.systems.transforms if multiscale.systems is not None else ())
+    ]
+    counts = axis_counts(multiscale)
+    return [(str(source), str(target)) for source, target in ends if source in counts and target in counts]
+
+
+def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
+    """Return what leads from one coordinate system of an image to another, as far as it can be read."""
+    counts = axis_counts(multiscale)
+    found = []
+    for raw in multiscale.systems.transforms if multiscale.systems is not None else ():
+        source, target = (_end(raw, key).get("name") for key in ("input", "output"))
+        read = read_transform(raw, counts[source], "", Notes()) if source in counts and target in counts else None
+        if read is not None:
+            found.append(Edge(str(source), str(target), read))
+    return tuple(found)
+
+
+def listed(multiscale: Multiscale) -> tuple[CoordinateSystem, ...]:
+    """Return all coordinate systems of an image, in their order; up to 0.5 it has one, which has no name there."""
+    systems = multiscale.systems or Systems(INTRINSIC)
+    own = CoordinateSystem(systems.name, multiscale.axes, systems.extra)
+    return (*systems.others[: systems.before], own, *systems.others[systems.before :])
+
+
+# -- what is said anew -------------------------------------------------------------------------------------
+
+
+def with_system(systems: Systems | None, axes: int, system: CoordinateSystem, matrix: NDArray[np.float64]) -> Systems:
+    """Return the coordinate systems of an image with another one, or with one of them led to in another way.
+
+    What says the same already stays as the store has it.
+
+    Parameters
+    ----------
+    systems
+        Those that there are; None if nobody has named any.
+    axes
+        How many the image has.
+    system
+        The other one.
+    matrix
+        Leads to it from the system of the levels; shape (axes of the other, axes + 1).
+
+    Raises
+    ------
+    CoordinateSystemError
+        If the system of the levels has its name, or it may not have such axes.
+    """
+    systems = systems or Systems(INTRINSIC)
+    if system.name == systems.name:
+        raise CoordinateSystemError(
+            f"the levels lie in the coordinate system {system.name!r}, and another of that name cannot be listed "
+            'beside it; give the other one another name: assign_affine(…, system="world")'
+        )
+    if wrong := _wrong_with(system.axes):
+        raise CoordinateSystemError(
+            f"the coordinate system {system.name!r} cannot have the axes {tuple(axis.name for axis in system.axes)}: "
+            f"{'; '.join(one.message for one in wrong)}; give a row to other dimensions, or other names to the rows: "
+            "assign_affine(…, dims=…, axes=…)"
+        )
+    leading = [index for index, one in enumerate(systems.transforms) if _leads_to(one, system.name)]
+    known = next((other for other in systems.others if other.name == system.name), None)
+    if known is not None and _are_alike(known.axes, system.axes):
+        system = known
+    others = [system if other.name == system.name else other for other in systems.others]
+    found = tuple(others if known is not None else [*others, system])
+    if known is not None and len(leading) == 1:
+        read = read_transform(systems.transforms[leading[0]], axes, "", Notes())
+        told = None if read is None else read.matrix(axes)
+        if told is not None and np.array_equal(told, matrix):
+            return replace(systems, others=found)
+    made = {**dump_transform(_affine(matrix)), "input": {"name": systems.name}, "output": {"name": system.name}}
+    transforms = [one for index, one in enumerate(systems.transforms) if index not in leading]
+    transforms.insert(leading[0] if leading else len(transforms), made)
+    return replace(systems, others=found, transforms=tuple(transforms))
+
+
+def _are_alike(one: Sequence[Axis], other: Sequence[Axis]) -> bool:
+    """Whether axes are the same, however their units are spelled."""
+    said = [[(axis.name, axis.type, axis.orientation) for axis in axes] for axes in (one, other)]
+    return said[0] == said[1] and all(same_unit(a.unit, b.unit) for a, b in zip(one, other, strict=True))
+
+
+def _affine(matrix: NDArray[np.float64]) -> Transform:
+    """Return a matrix as a transformation that all readers understand."""
+    rows, columns = matrix.shape
+    if rows == columns - 1:
+        return Affine(matrix)
+    # ome-zarr-models refuses an affine by itself that leads to more axes, or to fewer
+    return ByDimension(columns - 1, (Part(Affine(matrix), tuple(range(columns - 1)), tuple(range(rows))),))
+
+
+def seen_in(
+    multiscale: Multiscale, name: str, order: Sequence[int], scale: Sequence[float], translation: Sequence[float]
+) -> Multiscale:
+    """Return an image with its levels in another of its coordinate systems; the one that they lie in stays beside it.
+
+    Where that has its axes in another order than the image has its dimensions, the levels lie in one of the same axes
+    in the order of the image.
+
+    Parameters
+    ----------
+    multiscale
+        The image.
+    name
+        Of the system.
+    order, scale, translation
+        For each axis of the image, which axis of that system comes from it, and by which numbers, which are above zero.
+    """
+    old, target = multiscale.systems or Systems(INTRINSIC), next(one for one in listed(multiscale) if one.name == name)
+    axes = tuple(target.axes[number] for number in order)
+    back = [
+        *([Translation(tuple(-value for value in translation))] if any(translation) else []),
+        *([Scale(tuple(1 / value for value in scale))] if any(value != 1 for value in scale) else []),
+    ]
+    own = name if axes == target.axes else _free(f"{name} in the order of the image", multiscale)
+    steps = [dump_transform(step) for step in back] or [dump_transform(Identity())]
+    returning = steps[0] if len(steps) == 1 else {"type": "sequence", "transformations": steps}
+    ends = {"input": {"name": own}}
+    transforms: list[Given] = []
+    for one in old.transforms:
+        if _end(one, "input").get("name") != old.name:
+            transforms.append(one)
+        elif not _leads_to(one, name):
+            step = _beside(one, *ENDS)
+            transforms.append({"type": "sequence", "transformations": [*steps, step], **ends, "output": one["output"]})
+        else:
+            said = _beside(one, *ENDS, *dump_transform(read_transform(one, len(axes), "", Notes()) or Identity()))
+            if own != name:
+                turned = MapAxis(tuple(int(axis) for axis in np.argsort(order)))
+                transforms.append({**said, **dump_transform(turned), **ends, "output": {"name": name}})
+                said = {}
+            transforms.append({**said, **returning, **ends, "output": {"name": old.name}})
+    if not any(_leads_to(one, old.name) for one in transforms):  # by way of others
+        transforms.append({**returning, **ends, "output": {"name": old.name}})
+    others = [one for one in listed(multiscale) if one.name != own]
+    places = [one.name for one in listed(multiscale)]
+    systems = Systems(
+        own,
+        tuple(others),
+        tuple(transforms),
+        target.extra if own == name else {},
+        places.index(name) if own == name else 0,
+    )
+    levels = tuple(
+        replace(
+            level,
+            scale={
+                axis.name: level.scale[dim] * factor
+                for axis, dim, factor in zip(axes, multiscale.dims, scale, strict=True)
+            },
+            translation={
+                axis.name: level.translation[dim] * factor + offset
+                for axis, dim, factor, offset in zip(axes, multiscale.dims, scale, translation, strict=True)
+            },
+        )
+        for level in multiscale.levels
+    )
+    return replace(multiscale, axes=axes, levels=levels, systems=systems)
+
+
+def _free(name: str, multiscale: Multiscale) -> str:
+    """Return a name that no coordinate system has."""
+    taken = {system.name for system in listed(multiscale)}
+    return name if name not in taken else _free(f"{name}_", multiscale)
 
 
 # -- axes that go ------------------------------------------------------------------------------------------
@@ -175,7 +394,7 @@ def without_axes(multiscale: Multiscale, names: Collection[str]) -> tuple[System
         lost = {axes for _, axes in found.values()}
         missing = next(iter(lost), ())
         left = tuple(axis for n, axis in enumerate(other.axes) if n not in missing)
-        if len(found) < len(made) or len(lost) > 1 or (missing and _are_wrong(left)):
+        if len(found) < len(made) or len(lost) > 1 or (missing and _wrong_with(left)):
             continue
         transforms |= {index: one for index, (one, _) in found.items()}
         others.append(replace(other, axes=left))
@@ -189,11 +408,11 @@ def without_axes(multiscale: Multiscale, names: Collection[str]) -> tuple[System
     return cropped, tuple(other.name for other in systems.others if other.name not in kept_names)
 
 
-def _are_wrong(axes: Sequence[Axis]) -> bool:
-    """Whether no coordinate system may have these axes, such as one of space alone."""
+def _wrong_with(axes: Sequence[Axis]) -> list[Finding]:
+    """Return why no coordinate system may have these axes, such as one of space alone."""
     notes = Notes()
     read_axes({"axes": [dump_axis(axis) for axis in axes]}, "", notes, rules=checks.SYSTEM_AXIS_RULES)
-    return any(finding.severity == "error" for finding in notes.findings)
+    return [finding for finding in notes.findings if finding.severity == "error"]
 
 
 def _leads_to(transform: Given, name: str) -> bool:
@@ -205,20 +424,43 @@ def _without(raw: Given, gone: Collection[int], inputs: int, outputs: int) -> tu
     read = read_transform(raw, inputs, "", Notes())
     if read is None or read.leads_to(inputs) != outputs or (made := read.without(gone, inputs)) is None:
         return None
-    left, lost = made
-    return _restated(raw, read, left), lost
+    return _restated(raw, read, gone, inputs), made[1]
 
 
-def _restated(raw: Given, read: Transform, made: Transform) -> Given:
-    """Return the JSON of what a transformation has become, with what else was said of it, and of the steps of it."""
-    if made == read:
+def _restated(raw: Given, read: Transform, gone: Collection[int], inputs: int) -> Given:
+    """Return the JSON of a transformation that can do without axes, with what else was said of it and its parts."""
+    left, lost = _left(read, gone, inputs)
+    if left == read:
         return raw
-    known = dump_transform(made)
-    if isinstance(read, Chain) and isinstance(made, Chain):
-        steps = zip(raw["transformations"], read.steps, made.steps, strict=True)
-        known["transformations"] = [_restated(*step) for step in steps]
-    said = dump_transform(read)
-    return with_extra(known, {key: value for key, value in raw.items() if key not in said})
+    known = dump_transform(left)
+    match read:
+        case Chain(steps):
+            known["transformations"] = made = []
+            lost, count = tuple(gone), inputs
+            for entry, step in zip(raw["transformations"], steps, strict=True):
+                made.append(_restated(entry, step, lost, count))
+                lost, count = _left(step, lost, count)[1], step.leads_to(count) or count
+        case ByDimension(_, parts):
+            own = [[place for place, axis in enumerate(part.inputs) if axis in gone] for part in parts]
+            # a part of nothing but axes that are gone is gone too
+            stay = [number for number, part in enumerate(parts) if not 0 < len(part.inputs) == len(own[number])]
+            for number, new in zip(stay, known["transformations"], strict=True):
+                entry, part = raw["transformations"][number], parts[number]
+                # versions under way had the transformation's keys beside its axes
+                inner = entry.get("transformation", _beside(entry, *AXES))
+                new["transformation"] = _restated(inner, part.transform, own[number], len(part.inputs))
+                new |= _beside(entry, *new, *AXES) if "transformation" in entry else {}
+        case Bijection(forward, backward):
+            known["forward"] = _restated(raw["forward"], forward, gone, inputs)
+            known["inverse"] = _restated(raw["inverse"], backward, lost, forward.leads_to(inputs) or inputs)
+    return with_extra(known, _beside(raw, *dump_transform(read)))
+
+
+def _left(read: Transform, gone: Collection[int], inputs: int) -> tuple[Transform, tuple[int, ...]]:
+    """Return a transformation that can do without axes, without them, and the axes afterwards that are gone too."""
+    made = read.without(gone, inputs)
+    assert made is not None
+    return made
 
 
 # -- where levels lie --------------------------------------------------------------------------------------
@@ -310,15 +552,14 @@ def _placing(raw: Given, count: int, where: str, notes: Notes) -> Placing | None
 
 def _dump(multiscale: Multiscale) -> dict[str, Any]:
     systems = multiscale.systems or Systems(INTRINSIC)
-    own = CoordinateSystem(systems.name, multiscale.axes, systems.extra)
-    listed = [*systems.others[: systems.before], own, *systems.others[systems.before :]]
-    known: dict[str, Any] = {"coordinateSystems": [_dump_system(system) for system in listed]}
+    known: dict[str, Any] = {"coordinateSystems": [dump_system(system) for system in listed(multiscale)]}
     if systems.transforms:
         known["coordinateTransformations"] = [dict(transform) for transform in systems.transforms]
     return known
 
 
-def _dump_system(system: CoordinateSystem) -> dict[str, Any]:
+def dump_system(system: CoordinateSystem) -> dict[str, Any]:
+    """Return a coordinate system as JSON."""
     return with_extra({"name": system.name, "axes": [dump_axis(axis) for axis in system.axes]}, system.extra)
 
 

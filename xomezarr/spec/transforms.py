@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from xomezarr.transforms import (
     Translation,
 )
 
-__all__ = ["KINDS", "dump_transform", "read_transform"]
+__all__ = ["KINDS", "dump_transform", "inputs_of", "read_transform"]
 
 type Given = Mapping[str, Any]
 
@@ -66,11 +66,48 @@ def read_transform(raw: Any, inputs: int, where: str, notes: Notes) -> Transform
     try:
         made = KINDS[kind](raw, inputs, where, notes)
         if made is not None and made.inputs not in (None, inputs):
-            raise TransformError(f"it maps points of {made.inputs} coordinates, and there are {inputs} axes")
+            raise TransformError(
+                f"it maps points of {made.inputs} coordinates, and there are {inputs} axes; give it a number for each"
+            )
     except TransformError as error:
         notes.stop(RULE, where, f"the {kind} cannot be used: {error}")
         return None
     return made
+
+
+def inputs_of(raw: Any) -> int:
+    """Return how many axes a transformation leads from by what it says itself; 1 where it leaves that open.
+
+    >>> inputs_of({"type": "sequence", "transformations": [{"type": "identity"}, {"type": "scale", "scale": [1, 2]}]})
+    2
+    """
+    return _inputs_of(raw) or 1
+
+
+def _inputs_of(raw: Any) -> int | None:
+    if not isinstance(raw, Mapping):
+        return None
+    match raw:
+        case {"type": "scale" | "translation" | "mapAxis" as kind, **values} if isinstance(values.get(kind), list):
+            return len(values[kind])
+        case {"type": "affine" | "rotation" as kind, **values} if isinstance(values.get(kind), list):
+            row = next(iter(values[kind]), None)
+            return len(row) - (kind == "affine") if isinstance(row, list) else None
+        case {"type": "sequence", "transformations": list(steps)}:
+            return next((count for step in steps if (count := _inputs_of(step)) is not None), None)
+        case {"type": "bijection", "forward": forward}:
+            return _inputs_of(forward)
+        case {"type": "byDimension", "transformations": list(parts)}:
+            named = [part.get("inputAxes", part.get("input_axes")) for part in parts if isinstance(part, Mapping)]
+            return _beyond(axis for axes in named if isinstance(axes, list) for axis in axes)
+        case {"type": "projectAxis", "droppedInputs": list(axes)}:
+            return _beyond(axes)
+    return None
+
+
+def _beyond(axes: Iterable[Any]) -> int | None:
+    """Return how many axes there are at least where some have these indices."""
+    return max((index + 1 for axis in axes if (index := integer(axis)) is not None), default=None)
 
 
 def _numbers(raw: Given, key: str, where: str, notes: Notes) -> tuple[float, ...] | None:

@@ -81,6 +81,8 @@ class Version:
         What else it was called while it was under way, and is read as.
     field_rules
         What is demanded of the images of a well.
+    has_scenes
+        Whether groups say how the images in them lie to each other.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Version:
     eased: Mapping[str, Severity | None] = field(default_factory=dict)
     spelled: frozenset[str] = frozenset()
     field_rules: tuple[FieldRule, ...] = checks.FIELD_RULES
+    has_scenes: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "written_as", self.written_as or self.name)
@@ -238,6 +241,7 @@ TABLE: Mapping[str, Version] = {
             models="v06",
             spelled=frozenset({"0.6rc0"}),
             field_rules=checks.PLAIN_FIELD_RULES,
+            has_scenes=True,
         ),
     )
 }

@@ -16,6 +16,7 @@ from xomezarr.validate.collections import examine_collection
 from xomezarr.validate.images import examine_image, examine_labels
 from xomezarr.validate.nodes import Hierarchy, Node
 from xomezarr.validate.plates import examine_plate, examine_well
+from xomezarr.validate.scenes import examine_scene
 
 __all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "validate"]
 
@@ -25,15 +26,16 @@ EXAMINERS: Mapping[str, Callable[[Node], Iterator[Finding]]] = {
     "plate": examine_plate,
     "well": examine_well,
     "labels": examine_labels,
+    "scene": examine_scene,
 }
 """What is done with each kind of group; the first that a group has counts, as a collection examines its plate."""
 
 
 def validate(store: Any, *, strict: bool = False, storage_options: Mapping[str, Any] | None = None) -> Report:
-    """Examine what a store holds, metadata and arrays; no pixel is read.
+    """Examine what a store holds, metadata and arrays; no pixel is read, but matrices of transformations are.
 
     An image is examined with its labels, a plate with its wells and all their images, a collection as bioformats2raw
-    lays it out with all its images; so may be a single well, group of labels or label image.
+    lays it out and a scene with all their images; so may be a single well, group of labels or label image.
 
     Parameters
     ----------

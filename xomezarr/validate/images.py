@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from xomezarr.model import Image, Multiscale
 from xomezarr.report import Finding
 from xomezarr.validate.arrays import StoredArray, check_arrays, open_stored
 from xomezarr.validate.nodes import Node
+from xomezarr.validate.transforms import check_arrays_of
 
 __all__ = ["LABEL_RULES", "Pixels", "examine_image", "examine_labels"]
 
@@ -58,6 +59,7 @@ def examine_image(node: Node) -> Iterator[Finding]:
     if pixels is None:
         return
     yield from node.locate(_check_pixels(node, pixels))
+    yield from _check_transforms(node, pixels)
     if pixels.image.label is not None:
         yield from node.locate(_check_label(node, pixels, None))
         return
@@ -73,19 +75,18 @@ def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
         yield from (array for array in found if isinstance(array, Finding))
         arrays = [None if isinstance(array, Finding) else array for array in found]
         yield from check_arrays(multiscale, arrays, separator=spec.separator(str(pixels.image.version)))
-        yield from _unnumbered(node, multiscale)
         if index == 0 and arrays[0] is not None and len(arrays[0].shape) == len(multiscale.axes):
             count = _channels(multiscale, arrays[0])
             yield from checks.channel_count(pixels.image, count, node.place("omero"))
 
 
-def _unnumbered(node: Node, multiscale: Multiscale) -> Iterator[Finding]:
-    """98 (own): the path of a transformation leads to an array that can be read."""
-    for path in spec.stored_paths(multiscale):
-        found = open_stored(node.group, path)
-        if isinstance(found, Finding):
-            told = f"{found.message}, and numbers of a transformation are to lie there"
-            yield replace(found, message=told, cure="put them there, or remove the transformation")
+def _check_transforms(node: Node, pixels: Pixels) -> Iterator[Finding]:
+    """Apply the rules of arrays to what leads from one coordinate system of an image to another."""
+    for multiscale in pixels.image.multiscales:
+        counts = spec.axis_counts(multiscale)
+        for edge in spec.edges(multiscale):
+            ends = counts[edge.source], counts[edge.target]
+            yield from check_arrays_of(node, edge.transform, *ends, examine_image)
 
 
 def _channels(multiscale: Multiscale, array: StoredArray) -> int:
@@ -163,6 +164,7 @@ def _examine_label(node: Node, image: Node | None) -> Iterator[Finding]:
     if pixels is None:
         return
     yield from node.locate(_check_pixels(node, pixels))
+    yield from _check_transforms(node, pixels)
     if "image-label" not in node.kinds and spec.since(node.version, "0.5"):
         told = "nothing says that this is an image of labels"
         cure = 'write "image-label": {…}'

@@ -1,0 +1,742 @@
+"""Images that lie askew: the index, the nearest pixel, writing, reading, and other coordinate systems by name."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from asking import uv
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from xarray.indexes import CoordinateTransformIndex
+from zarr.storage import MemoryStore
+
+import xomezarr
+from xomezarr.cli import main
+from xomezarr.errors import (
+    CoordinateError,
+    CoordinateSystemError,
+    LabelWarning,
+    MetadataChangedWarning,
+    OmeZarrWarning,
+    TransformError,
+)
+from xomezarr.indexes import SystemIndex
+from xomezarr.lattice import nearest
+from xomezarr.testing import assert_identical
+from xomezarr.transforms import Affine, Rotation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHEAR = [[1.0, 0.25, 3.0], [0.0, 1.0, -2.0]]
+TURN = [[0.8, -0.6, 3.0], [0.6, 0.8, -2.0]]
+
+
+def image(shape: tuple[int, ...] = (12, 20), dims: str = "yx", **scale: float) -> xr.DataArray:
+    """Return an image whose pixels all differ."""
+    pixels = np.arange(np.prod(shape), dtype="uint32").reshape(shape)
+    da = xr.DataArray(pixels, dims=tuple(dims), name="cells")
+    spatial = {dim: 0.5 for dim in dims if dim in "zyx"} | scale
+    return da.omezarr.assign_grid(scale=spatial, translation={"x": 7.0}, units="um")  # type: ignore[no-any-return]
+
+
+def opened(store: Any, **options: Any) -> xr.DataTree:
+    return xr.open_datatree(store, engine="omezarr", **options)
+
+
+def said(store: Any) -> dict[str, Any]:
+    """Return what a store says of its image."""
+    attrs: Any = zarr.open_group(store, mode="r").attrs.asdict()
+    return attrs["ome"]["multiscales"][0]  # type: ignore[no-any-return]
+
+
+def spoken(store: Any, transform: dict[str, Any], axes: list[dict[str, Any]] | None = None, **beside: Any) -> Any:
+    """Write an image, and let another tool say that a transformation leads from it to a system "world"."""
+    image().omezarr.to_zarr(store, version="0.6", levels=2)
+    group = zarr.open_group(store)
+    attrs: Any = group.attrs.asdict()
+    multiscale = attrs["ome"]["multiscales"][0]
+    axes = multiscale["coordinateSystems"][0]["axes"] if axes is None else axes
+    multiscale["coordinateSystems"].append({"name": "world", "axes": axes, "theirs": 1})
+    transforms = [{**transform, "input": {"name": "physical"}, "output": {"name": "world"}, **beside}]
+    multiscale["coordinateTransformations"] = transforms
+    group.attrs.update(attrs)
+    return store
+
+
+# -- the nearest pixel, against all of them ----------------------------------------------------------------
+
+
+def everywhere(sizes: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return np.array(list(itertools.product(*map(range, sizes))), float)
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_the_nearest_pixel_is_that_of_all_pixels(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 3))
+    number = st.floats(-3, 3, allow_subnormal=False)
+    rows = count + data.draw(st.integers(0, 1))
+    basis = np.array(data.draw(st.lists(number, min_size=rows * count, max_size=rows * count))).reshape(rows, count)
+    assume(np.linalg.svd(basis, compute_uv=False)[-1] > 0.02)
+    sizes = tuple(data.draw(st.integers(1, 6)) for _ in range(count))
+    points = np.array([[data.draw(st.floats(-25, 25)) for _ in range(rows)] for _ in range(5)])
+    found = nearest(basis, points, sizes)
+    assert ((found >= 0) & (found < sizes)).all()
+    distances = np.linalg.norm(points[:, None] - everywhere(sizes) @ basis.T, axis=-1).min(axis=1)
+    np.testing.assert_allclose(np.linalg.norm(points - found @ basis.T, axis=-1), distances, rtol=1e-9, atol=1e-9)
+
+
+def test_rounding_the_indices_would_find_another_pixel() -> None:
+    basis = np.array([[1.0, 3.0], [0.0, 1.0]])
+    point = np.array([[4.4, 1.4]])
+    rounded = np.round(point @ np.linalg.inv(basis).T)
+    found = nearest(basis, point, (6, 3))
+    assert (found != rounded).any()
+    assert np.linalg.norm(point - found @ basis.T) < np.linalg.norm(point - rounded @ basis.T)
+
+
+@st.composite
+def askew(draw: st.DrawFn) -> xr.DataArray:
+    """Draw an image that lies askew, in 2-D or 3-D, of which a part was taken, turned round or not."""
+    ndim = draw(st.integers(2, 3))
+    dims = "zyx"[-ndim:]
+    scales = {dim: draw(st.sampled_from([0.25, 0.325, 1.0, 2.0])) for dim in dims}
+    da = image(tuple(draw(st.integers(4, 9)) for _ in dims), dims, **scales)
+    matrix = np.array([[draw(st.floats(-2, 2, allow_subnormal=False)) for _ in range(ndim + 1)] for _ in dims])
+    assume(np.linalg.svd(matrix[:, :-1], compute_uv=False)[-1] > 0.1)
+    made = da.omezarr.assign_affine(matrix)
+    for dim in dims:
+        start, step = draw(st.integers(0, 2)), draw(st.integers(1, 2))
+        made = made.isel({dim: slice(start, None, step)})
+    return made.transpose(*draw(st.permutations(dims)))  # type: ignore[no-any-return]
+
+
+def brute_force(da: xr.DataArray, point: dict[str, float]) -> set[int]:
+    """Return the pixels whose centres are nearest to a position, but for rounding; pixels are told by their values."""
+    off = sum((da[name] - value) ** 2 for name, value in point.items()) ** 0.5
+    near = np.asarray(off) <= float(off.min()) * (1 + 1e-9) + 1e-9
+    return {*da.transpose(*off.dims).values[near].ravel().tolist()}
+
+
+@given(askew(), st.data())
+@settings(deadline=None, max_examples=30)
+def test_every_level_is_found_and_comes_back(da: xr.DataArray, data: st.DataObject) -> None:
+    store = MemoryStore()
+    da.omezarr.to_zarr(store, version="0.6", levels=2, method="nearest")
+    for options in ({}, {"coordinate_system": "world"}):
+        tree = opened(store, **options)
+        names = [name for name in da.coords if str(name).startswith("world_")]
+        if not {*names} <= {*tree.omezarr.level(0).coords}:  # each axis comes from one dimension
+            assert options
+            np.testing.assert_array_equal(tree.omezarr.level(0).values, opened(store).omezarr.level(0).values)
+            continue
+        assert_identical(tree.omezarr.level(0), da)
+        for index, level in enumerate(tree.omezarr.levels):
+            held = level.load()
+            point = {str(name): data.draw(st.floats(-20, 20)) for name in names}
+            assert held.sel(point, method="nearest").item() in brute_force(held, point)
+            # what leads there from pixels says the same as the coordinates
+            way = tree.omezarr.transform("world", level=index)
+            axes = [axis.name for axis in tree.omezarr.axes]
+            pixel = {axis: data.draw(st.integers(0, level.sizes[axis] - 1)) for axis in axes}
+            there = way([pixel[axis] for axis in axes])
+            expected = [float(held.isel(pixel)[f"world_{axis}"]) for axis in axes]
+            np.testing.assert_allclose(there, expected, atol=1e-9)
+            np.testing.assert_allclose(way.inverse()(there), [pixel[axis] for axis in axes], atol=1e-6)
+    assert xomezarr.validate(store).valid
+
+
+# -- the index ---------------------------------------------------------------------------------------------
+
+
+def test_coordinates_are_computed_when_they_are_asked_for() -> None:
+    huge = xr.DataArray(np.broadcast_to(np.uint8(0), (1 << 20, 1 << 20)), dims=("y", "x"))
+    da = huge.omezarr.assign_affine(TURN)
+    found = da.sel(world_y=1000.0, world_x=200_000.0, method="nearest")
+    assert abs(float(found.world_y) - 1000.0) < 1
+    assert abs(float(found.world_x) - 200_000.0) < 1
+    assert isinstance(da.xindexes["world_y"], CoordinateTransformIndex)
+    assert "SystemIndex" in repr(da)
+    np.testing.assert_allclose(da.world_y[5, [1, 1 << 19]], 0.8 * 5 - 0.6 * np.array([1, 1 << 19]) + 3)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        {"x": slice(3, 15, 2)},
+        {"y": slice(None, None, -1)},
+        {"y": 3},
+        {"y": [2, 4, 6], "x": slice(1, None)},
+        {"y": [2]},
+        {"x": np.arange(20) > 4},
+        {"y": slice(4, 5), "x": slice(0, 1)},
+    ],
+)
+def test_the_index_is_true_of_a_part(taken: dict[str, Any]) -> None:
+    da = image().omezarr.assign_affine(TURN)
+    part = da.isel(taken)
+    values = xr.DataArray(da.world_y.values, dims=("y", "x")).isel(taken)
+    np.testing.assert_allclose(part.world_y.values, values.values, atol=1e-12)
+    assert part.world_y.dims == values.dims
+    assert isinstance(part.xindexes["world_y"], SystemIndex)
+
+
+def test_what_is_no_row_of_pixels_has_plain_coordinates() -> None:
+    da = image().omezarr.assign_affine(TURN)
+    part = da.isel(x=[0, 1, 5])
+    assert "world_x" not in part.xindexes
+    np.testing.assert_array_equal(part.world_x.values, da.world_x.values[:, [0, 1, 5]])
+    store = MemoryStore()
+    back = part.omezarr.to_zarr(store, irregular="keep")
+    assert_identical(back.omezarr.level(0), part)
+
+
+def test_points_are_found_together() -> None:
+    da = image().omezarr.assign_affine(SHEAR)
+    picked = da.isel(y=xr.DataArray([3, 7, 0], dims="cell"), x=xr.DataArray([4, 19, 0], dims="cell"))
+    where = {name: picked[name].reset_coords(drop=True) + 0.05 for name in ("world_y", "world_x")}
+    np.testing.assert_array_equal(da.sel(where, method="nearest").values, picked.values)
+
+
+def test_selecting_says_what_is_missing() -> None:
+    da = image().omezarr.assign_affine(SHEAR)
+    with pytest.raises(CoordinateError, match=r"'world_x' is missing; give a position: sel\(world_y=…, world_x=…"):
+        da.sel(world_y=1.0, method="nearest")
+    with pytest.raises(CoordinateError, match="only the nearest pixel can be found"):
+        da.sel(world_y=1.0, world_x=2.0)
+    with pytest.raises(CoordinateError, match="dims='point'"):
+        da.sel(world_y=[1.0], world_x=[2.0], method="nearest")
+    with pytest.raises(CoordinateError, match="not finite"):
+        da.sel(world_y=np.nan, world_x=2.0, method="nearest")
+    with pytest.raises(KeyError, match=r"the tolerance is 0\.5; give a position within the image"):
+        da.sel(world_y=100.0, world_x=2.0, method="nearest", tolerance=0.5)
+
+
+def test_dimensions_that_do_not_mix_are_found_each_by_itself() -> None:
+    mirrored = image((3, 4, 5), "zyx").omezarr.assign_affine(np.eye(3, 4) * [[-1], [1], [-1]], dims=["z", "y", "x"])
+    assert mirrored.world_z.dims == ("z",)
+    assert mirrored.world_x.dims == ("x",)
+    assert float(mirrored.sel(world_x=-8.1, method="nearest").x[()]) == 8.0
+
+
+def test_renamed_and_equal() -> None:
+    da = image().omezarr.assign_affine(SHEAR)
+    other = da.rename(x="col", world_x="across")
+    np.testing.assert_array_equal(other.across.values, da.world_x.values)
+    assert other.sel(world_y=1.0, across=12.0, method="nearest") == da.sel(world_y=1.0, world_x=12.0, method="nearest")
+    assert (da + da).xindexes["world_x"].equals(da.xindexes["world_x"])
+    with pytest.raises(CoordinateError, match="cannot be aligned there; leave its coordinates out of one"):
+        da + image().omezarr.assign_affine(TURN)
+
+
+def test_coordinates_that_xarray_changes_without_their_index_are_refused() -> None:
+    between = image().omezarr.assign_affine(SHEAR).interp(x=[8.1, 9.2])
+    with pytest.raises(CoordinateError, match=r"'world_y' is not what its index gives.*assign_affine"):
+        between.omezarr.to_zarr(MemoryStore(), version="0.6")
+    between.drop_vars(["world_y", "world_x"]).omezarr.assign_affine(SHEAR).omezarr.to_zarr(MemoryStore(), version="0.6")
+
+
+# -- made and written --------------------------------------------------------------------------------------
+
+
+def test_an_affine_stands_on_the_multiscale() -> None:
+    store = MemoryStore()
+    image().omezarr.assign_affine(SHEAR, units="nm").omezarr.to_zarr(store, version="0.6", levels=2)
+    multiscale = said(store)
+    assert multiscale["coordinateTransformations"] == [
+        {"type": "affine", "affine": SHEAR, "input": {"name": "physical"}, "output": {"name": "world"}}
+    ]
+    for dataset in multiscale["datasets"]:
+        (place,) = dataset["coordinateTransformations"]
+        assert [step["type"] for step in place["transformations"]] == ["scale", "translation"]
+    assert [axis["unit"] for axis in multiscale["coordinateSystems"][1]["axes"]] == ["nanometer"] * 2
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_earlier_versions_refuse_it_before_anything_is_written(version: str) -> None:
+    store = MemoryStore()
+    da = image().omezarr.assign_affine(SHEAR)
+    for one in (da, da.omezarr.pyramid(levels=2)):
+        with pytest.raises(CoordinateSystemError, match=r"'world'.* give version=\"0.6\".*drop_vars"):
+            one.omezarr.to_zarr(store, version=version)
+    assert not store._store_dict
+    da.drop_vars(["world_y", "world_x"]).omezarr.to_zarr(store, version=version)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"matrix": np.eye(3)}, r"takes one of shape \(2, 3\)"),
+        ({"matrix": [[1, 2, 0], [2, 4, 0]]}, "its matrix is of lower rank"),
+        ({"matrix": "x"}, "is none of numbers"),
+        ({"matrix": [[1, np.nan, 0], [2, 4, 0]]}, "no matrix of finite numbers"),
+        ({"matrix": SHEAR, "dims": ["y", "q"]}, "which the array lacks"),
+        ({"matrix": SHEAR, "dims": ["y", "y"]}, "does not name each once"),
+        ({"matrix": SHEAR, "axes": ["v", "v"]}, "does not name each once"),
+        ({"matrix": SHEAR, "system": ""}, "is no name"),
+        ({"matrix": SHEAR, "units": {"q": "um"}}, "the axes are"),
+    ],
+)
+def test_what_is_wrong_with_an_affine_is_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises((CoordinateSystemError, TransformError, xomezarr.errors.UnitError), match=message):
+        image().omezarr.assign_affine(**arguments)
+
+
+def test_other_dimensions_are_axes_as_they_are() -> None:
+    da = image((2, 3, 12, 20), "tcyx").assign_coords(c=["a", "b", "d"]).omezarr.assign_affine(Affine(TURN))
+    store = MemoryStore()
+    tree = da.omezarr.to_zarr(store, version="0.6", levels=2)
+    assert_identical(tree.omezarr.level(0), da)
+    assert [axis.name for axis in tree.omezarr.coordinate_systems["world"].axes] == ["t", "c", "y", "x"]
+    np.testing.assert_allclose(tree.omezarr.transform("world")([1, 2, 0, 0]), [1, 2, 3, -2])
+    # without a channel, and in time
+    stacked = da.isel(c=0, t=0, drop=True).expand_dims(t=2).omezarr.to_zarr(MemoryStore(), version="0.6")
+    assert [axis.name for axis in stacked.omezarr.coordinate_systems["world"].axes] == ["t", "y", "x"]
+
+
+def test_a_section_lies_in_space() -> None:
+    matrix = np.vstack([[0.0, 0.0, 40.0], TURN])
+    da = image().omezarr.assign_affine(matrix, axes=["z", "y", "x"], system="brain")
+    tree = da.omezarr.to_zarr(MemoryStore(), version="0.6")
+    assert_identical(tree.omezarr.level(0), da)
+    assert tree.omezarr.level(0).brain_z.values.flat[0] == 40
+    section = image((6, 12, 20), "zyx").omezarr.assign_affine(Rotation([[0.8, 0, -0.6], [0, 1, 0], [0.6, 0, 0.8]]))
+    cut = section.isel(z=2, drop=True)
+    back = cut.omezarr.to_zarr(MemoryStore(), version="0.6")
+    assert_identical(back.omezarr.level(0), cut)
+
+
+def test_the_sides_of_an_image_may_be_told_anew() -> None:
+    da = image().omezarr.assign_affine(TURN)
+    for moved in (
+        da.omezarr.to_units("nm"),
+        da.omezarr.assign_grid(scale={"y": 3.0}, translation={"y": -1.0}),
+        da.drop_vars(["y", "x"]),
+    ):
+        back = moved.omezarr.to_zarr(MemoryStore(), version="0.6").omezarr.level(0)
+        np.testing.assert_allclose(back.world_y.values, da.world_y.values, atol=1e-9)
+        np.testing.assert_allclose(back.world_x.values, da.world_x.values, atol=1e-9)
+
+
+def test_two_systems_at_once() -> None:
+    da = image().omezarr.assign_affine(TURN).omezarr.assign_affine(SHEAR, system="stage", axes=["v", "u"])
+    store = MemoryStore()
+    tree = da.omezarr.to_zarr(store, version="0.6", levels=2)
+    assert_identical(tree.omezarr.level(0), da)
+    assert {*tree.omezarr.level(1).coords} == {"y", "x", "world_y", "world_x", "v", "u"}
+    one = opened(store, coordinate_system="stage").omezarr.level(0)
+    assert_identical(one, da.drop_vars(["world_y", "world_x"]))
+    none = opened(store, coordinate_system="physical").omezarr.level(0)
+    assert {*none.coords} == {"y", "x"}
+    np.testing.assert_allclose(
+        tree.omezarr.transform("stage", source="world")([1.0, 2.0]),
+        tree.omezarr.transform("stage")(tree.omezarr.transform("world").inverse()([1.0, 2.0])),
+    )
+
+
+def test_a_cropped_tree_and_labels_go_along() -> None:
+    da = image((16, 24)).omezarr.assign_affine(TURN)
+    labels = {"nuclei": (da.drop_vars(["world_y", "world_x"]) % 7).astype("uint8")}
+    store = MemoryStore()
+    da.omezarr.to_zarr(store, version="0.6", levels=2, labels=labels)
+    tree = opened(store, coordinate_system="world")
+    nuclei = tree.omezarr.labels["nuclei"].omezarr.level(1)
+    np.testing.assert_array_equal(nuclei.world_y.values, tree.omezarr.level(1).world_y.values)
+    part = tree.omezarr.isel(x=slice(4, 12))
+    np.testing.assert_allclose(part.omezarr.level(1).world_x.values, tree.omezarr.level(1).world_x.values[:, 2:6])
+    other = MemoryStore()
+    written = part.omezarr.to_zarr(other)
+    assert_identical(written.omezarr.level(1), part.omezarr.level(1))
+    assert_identical(written.omezarr.labels["nuclei"].omezarr.level(0), part.omezarr.labels["nuclei"].omezarr.level(0))
+
+
+def test_converting_and_scaling_bring_systems_along_where_they_can(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(tmp_path / "a.ome.zarr")
+    da = image((16, 24)).omezarr.assign_affine(TURN)
+    da.omezarr.to_zarr(store, version="0.6", levels=1, labels={"nuclei": (da % 7).astype("uint8")})
+    for command in ("convert", "scale"):
+        new = f"{tmp_path}/{command} 6.ome.zarr"
+        assert main([command, store, new, "--version", "0.6"]) == 0
+        assert "'world'" not in capsys.readouterr().err
+        assert_identical(opened(new).omezarr.level(0), opened(store).omezarr.level(0))
+        old = f"{tmp_path}/{command} 4.ome.zarr"
+        assert main([command, store, old, "--version", "0.4"]) == 0
+        assert "'world'" in capsys.readouterr().err
+        assert {*opened(old).omezarr.level(0).coords} == {"y", "x"}
+    before = opened(store).omezarr.level(0).load()
+    assert main(["scale", store, "--in-place"]) == 0
+    assert_identical(opened(store).omezarr.level(0), before)
+    assert "world_x" in opened(store).omezarr.level(1).coords
+
+
+def test_a_position_picks_a_pixel_of_each_level() -> None:
+    da = image((16, 24)).omezarr.assign_affine(TURN)
+    tree = da.omezarr.to_zarr(MemoryStore(), version="0.6", levels=2, method="nearest")
+    where = {"world_y": float(da.world_y[9, 13]) + 0.1, "world_x": float(da.world_x[9, 13])}
+    with pytest.warns(OmeZarrWarning, match="'world'"):
+        picked = tree.omezarr.sel(where, method="nearest")
+    assert [level.item() for level in picked.omezarr.levels] == [da[9, 13].item(), da[8, 12].item()]
+    with pytest.raises(CoordinateError, match="'world_x' is missing"):
+        tree.omezarr.sel(world_y=1.0, method="nearest")
+
+
+def test_a_plane_of_a_tree_lies_where_it_lay() -> None:
+    matrix = np.array([[0.8, 0.0, -0.6, 1.0], [0.0, 1.0, 0.0, 2.0], [0.6, 0.0, 0.8, 3.0]])
+    tree = (
+        image((6, 12, 20), "zyx").omezarr.assign_affine(matrix).omezarr.to_zarr(MemoryStore(), version="0.6", levels=1)
+    )
+    plane = tree.omezarr.isel(z=2)
+    level = plane.omezarr.level(0)
+    np.testing.assert_allclose(level.world_x.values, tree.omezarr.level(0).world_x.values[2])
+    pixel = plane.omezarr.transform("world", level=0)([5.0, 7.0])
+    expected = [float(level.isel(y=5, x=7)[f"world_{axis}"]) for axis in plane_axes(plane)]
+    np.testing.assert_allclose(pixel, expected)
+    back = plane.omezarr.to_zarr(MemoryStore())
+    assert_identical(back.omezarr.level(0), level)
+
+
+def plane_axes(tree: xr.DataTree) -> list[str]:
+    return [axis.name for axis in tree.omezarr.coordinate_systems["world"].axes]
+
+
+def test_another_tool_may_change_what_leads_there() -> None:
+    store = MemoryStore()
+    da = image().omezarr.assign_affine(TURN)
+    da.omezarr.to_zarr(store, version="0.6", levels=1)
+    group = zarr.open_group(store)
+    attrs: Any = group.attrs.asdict()
+    attrs["ome"]["multiscales"][0]["coordinateTransformations"][0]["affine"] = SHEAR
+    group.attrs.update(attrs)
+    level = opened(store).omezarr.level(0)
+    np.testing.assert_array_equal(level.world_y.values, image().omezarr.assign_affine(SHEAR).world_y.values)
+    attrs["ome"]["multiscales"][0]["coordinateSystems"].pop()
+    del attrs["ome"]["multiscales"][0]["coordinateTransformations"]
+    group.attrs.update(attrs)
+    with pytest.warns(MetadataChangedWarning, match="no coordinate system 'world'"):
+        level = opened(store).omezarr.level(0)
+    assert {*level.coords} == {"y", "x"}
+
+
+# -- systems that are dimensions of the image --------------------------------------------------------------
+
+SEPARABLE: dict[str, tuple[dict[str, Any], np.ndarray[Any, Any]]] = {
+    "identity": ({"type": "identity"}, np.array([[1.0, 0, 0], [0, 1, 0]])),
+    "scale": ({"type": "scale", "scale": [2.0, 4.0]}, np.array([[2.0, 0, 0], [0, 4, 0]])),
+    "translation": ({"type": "translation", "translation": [1.0, -3.0]}, np.array([[1.0, 0, 1], [0, 1, -3]])),
+    "mapAxis": ({"type": "mapAxis", "mapAxis": [1, 0]}, np.array([[0.0, 1, 0], [1, 0, 0]])),
+    "affine": ({"type": "affine", "affine": [[0, 3.0, 1], [2.0, 0, 0]]}, np.array([[0.0, 3, 1], [2, 0, 0]])),
+    "rotation": ({"type": "rotation", "rotation": [[0, 1.0], [1.0, 0]]}, np.array([[0.0, 1, 0], [1, 0, 0]])),
+    "sequence": (
+        {
+            "type": "sequence",
+            "transformations": [
+                {"type": "scale", "scale": [2.0, 4.0]},
+                {"type": "translation", "translation": [1.0, 1.0]},
+            ],
+        },
+        np.array([[2.0, 0, 1], [0, 4, 1]]),
+    ),
+    "byDimension": (
+        {
+            "type": "byDimension",
+            "transformations": [
+                {"transformation": {"type": "scale", "scale": [2.0]}, "inputAxes": [1], "outputAxes": [1]},
+                {"transformation": {"type": "identity"}, "inputAxes": [0], "outputAxes": [0]},
+            ],
+        },
+        np.array([[1.0, 0, 0], [0, 2, 0]]),
+    ),
+    "bijection": (
+        {
+            "type": "bijection",
+            "forward": {"type": "scale", "scale": [2.0, 2.0]},
+            "inverse": {"type": "scale", "scale": [0.5, 0.5]},
+        },
+        np.array([[2.0, 0, 0], [0, 2, 0]]),
+    ),
+}
+
+UV = [{"name": name, "type": "space", "unit": "nanometer"} for name in ("v", "u")]
+
+
+@pytest.mark.parametrize("kind", SEPARABLE)
+@pytest.mark.parametrize("how", ["open_datatree", "in_system", "open_dataarray"])
+def test_separable_systems_are_ordinary_coordinates(kind: str, how: str) -> None:
+    transform, matrix = SEPARABLE[kind]
+    store = spoken(MemoryStore(), transform, UV)
+    before = opened(store)
+    if how == "open_dataarray":
+        levels = [
+            xr.open_dataarray(store, engine="omezarr", level=index, coordinate_system="world") for index in (0, 1)
+        ]
+    else:
+        tree = opened(store, coordinate_system="world") if how == "open_datatree" else before.omezarr.in_system("world")
+        levels = [*tree.omezarr.levels]
+    for level, old in zip(levels, before.omezarr.levels, strict=True):
+        assert {*level.dims} == {*level.coords} == {"v", "u"}
+        np.testing.assert_array_equal(level.values, old.values)
+        for row, name in zip(matrix, ("v", "u"), strict=True):
+            (column,) = np.flatnonzero(row[:-1])
+            assert level.dims[column] == name
+            np.testing.assert_allclose(level[name].values, old["yx"[column]].values * row[column] + row[-1])
+            assert level[name].attrs["units"] in ("nanometer",)
+
+
+@pytest.mark.parametrize("kind", SEPARABLE)
+def test_what_is_opened_in_a_system_is_written_with_all_others(kind: str) -> None:
+    transform, _ = SEPARABLE[kind]
+    store = spoken(MemoryStore(), transform, UV, name="registered", theirs=[1])
+    tree = opened(store, coordinate_system="world")
+    other = MemoryStore()
+    written = tree.omezarr.to_zarr(other)
+    assert xomezarr.validate(other).valid
+    for one, two in zip(written.omezarr.levels, tree.omezarr.levels, strict=True):
+        assert_identical(one, two)
+    assert {"physical", "world"} <= {*written.omezarr.coordinate_systems}
+    assert "registered" in str(said(other))
+    assert "theirs" in str(said(other))
+    # and one gets to where one was
+    back = opened(other, coordinate_system="physical")
+    for one, two in zip(back.omezarr.levels, opened(store).omezarr.levels, strict=True):
+        np.testing.assert_allclose(one.y.values, two.y.values)
+        np.testing.assert_allclose(one.x.values, two.x.values)
+    points = np.array([[3.0, 5.0], [0.0, 1.0]])
+    np.testing.assert_allclose(
+        written.omezarr.transform("world", level=1)(points), opened(store).omezarr.transform("world", level=1)(points)
+    )
+
+
+def test_axes_that_descend_lie_beside_the_dimensions() -> None:
+    store = spoken(MemoryStore(), {"type": "affine", "affine": [[1, 0, 0], [0, -1, 5]]})
+    tree = opened(store, coordinate_system="world")
+    level = tree.omezarr.level(0)
+    assert {*level.coords} == {"y", "x", "world_x"}
+    np.testing.assert_array_equal(level.world_x.values, 5 - level.x.values)
+    np.testing.assert_array_equal(level.sel(world_x=-3.4, method="nearest").values, level.sel(x=8.5).values)
+    other = MemoryStore()
+    assert_identical(tree.omezarr.to_zarr(other).omezarr.level(1), tree.omezarr.level(1))
+    assert said(other) == said(store)
+
+
+def test_only_what_mixes_has_further_coordinates() -> None:
+    da = image((3, 12, 20), "cyx").omezarr.assign_affine(TURN)
+    store = MemoryStore()
+    da.omezarr.to_zarr(store, version="0.6", levels=1)
+    del zarr.open_group(store).attrs["xomezarr"]
+    level = opened(store, coordinate_system="world").omezarr.level(0)
+    assert level.world_y.dims == ("y", "x")
+    assert {name for name, coord in level.coords.items() if "c" not in coord.dims} == {"y", "x", "world_y", "world_x"}
+    assert "world_y" not in opened(store).omezarr.level(0).coords
+
+
+# -- other judges ------------------------------------------------------------------------------------------
+
+
+def test_the_official_numeric_cases_through_a_store(shared: Path) -> None:
+    cases = sorted((shared / "conformance" / "0.6" / "transforms_conformance" / "cases").iterdir())
+    assert len(cases) == 24
+    for case in cases:
+        scene = json.loads((case / "zarr.json").read_text())["attributes"]["ome"]["scene"]
+        expected = tomllib.loads((case / "conformance.toml").read_text())
+        source, target = expected["source"]["name"], expected["target"]["name"]
+        own = source if not expected["should_error"] else scene["coordinateSystems"][0]["name"]
+        tree = opened(in_store(scene, own))
+        if expected["should_error"]:
+            with pytest.raises(CoordinateSystemError, match="no coordinate system"):
+                tree.omezarr.transform(target, source=source)
+            continue
+        points = np.array(expected["source"]["coordinates"], float)
+        tolerance = {"rtol": expected["relative_tolerance"], "atol": expected["absolute_tolerance"]}
+        way = tree.omezarr.transform(target)
+        np.testing.assert_allclose(way(points), expected["target"]["coordinates"], err_msg=case.name, **tolerance)
+        # and so say the coordinates of pixels
+        seen = tree.omezarr.in_system(target).omezarr.level(0)
+        axes = [axis["name"] for one in scene["coordinateSystems"] if one["name"] == target for axis in one["axes"]]
+        for pixel in itertools.product(range(3), repeat=seen.ndim):
+            where = seen.isel(dict(zip(seen.dims, pixel, strict=True)))
+            named = [f"{target}_{axis}" if f"{target}_{axis}" in seen.coords else axis for axis in axes]
+            found = [float(where[name]) for name in named]
+            np.testing.assert_allclose(found, way(pixel), err_msg=case.name, atol=1e-9)
+
+
+def in_store(scene: dict[str, Any], own: str) -> MemoryStore:
+    """Make an image whose levels lie in a system of a scene, with all others and what leads to them."""
+    (axes,) = (system["axes"] for system in scene["coordinateSystems"] if system["name"] == own)
+    transforms = [
+        {**one, **{end: {"name": one[end]} for end in ("input", "output")}}
+        for one in scene["coordinateTransformations"]
+    ]
+    place = {"type": "scale", "scale": [1.0] * len(axes), "input": {"path": "0"}, "output": {"name": own}}
+    multiscale = {
+        "name": "case",
+        "coordinateSystems": scene["coordinateSystems"],
+        "coordinateTransformations": transforms,
+        "datasets": [{"path": "0", "coordinateTransformations": [place]}],
+    }
+    store = MemoryStore()
+    group = zarr.create_group(store, zarr_format=3, attributes={"ome": {"version": "0.6", "multiscales": [multiscale]}})
+    pixels = np.arange(4 ** len(axes), dtype="uint16").reshape((4,) * len(axes))
+    group.create_array("0", data=pixels, dimension_names=[axis["name"] for axis in axes])
+    return store
+
+
+def test_ome_zarr_models_reads_what_is_written() -> None:
+    from ome_zarr_models.v06.image import Image
+
+    store = MemoryStore()
+    image((4, 12, 20), "zyx").omezarr.assign_affine(np.eye(3, 4) + 0.25).omezarr.to_zarr(store, version="0.6")
+    (multiscale,) = Image.from_zarr(zarr.open_group(store, mode="r")).ome_attributes.multiscales
+    (affine,) = multiscale.coordinateTransformations
+    np.testing.assert_array_equal(affine.affine, np.eye(3, 4) + 0.25)
+    assert (affine.input.name, affine.output.name) == ("physical", "world")
+
+
+NGFF_ZARR = """
+import json, sys
+import ngff_zarr
+read = ngff_zarr.from_ome_zarr(sys.argv[1])
+(affine,) = read.metadata.coordinateTransformations
+levels = [[image.scale, image.translation] for image in read.images]
+print(json.dumps([affine.affine, affine.input.name, affine.output.name, levels]))
+"""
+
+
+@pytest.mark.peers
+@pytest.mark.xdist_group("peers")
+def test_ngff_zarr_reads_what_is_written(tmp_path: Any) -> None:
+    image().omezarr.assign_affine(SHEAR).omezarr.to_zarr(tmp_path / "a.ome.zarr", version="0.6", levels=2)
+    python = ["--python", sys.executable, "--with", "ngff-zarr==0.50.0", "python"]
+    environment = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH", "UV_RESOLUTION"}}
+    answer = subprocess.run(
+        [uv(), "run", "--no-project", *python, "-c", NGFF_ZARR, str(tmp_path / "a.ome.zarr")],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    levels = [[{"y": 0.5, "x": 0.5}, {"y": 0.0, "x": 7.0}], [{"y": 1.0, "x": 1.0}, {"y": 0.25, "x": 7.25}]]
+    assert json.loads(answer.stdout.splitlines()[-1]) == [SHEAR, "physical", "world", levels]
+
+
+# -- what cannot be ----------------------------------------------------------------------------------------
+
+
+def test_systems_are_listed_and_told_apart(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    store = str(spoken(tmp_path / "a.ome.zarr", {"type": "affine", "affine": SHEAR}))
+    systems = opened(store).omezarr.coordinate_systems
+    assert [*systems] == ["physical", "world"]
+    assert systems.intrinsic == "physical"
+    assert repr(systems).splitlines()[0] == "physical: y, x (micrometer), in which the levels lie"
+    assert main(["info", store]) == 0
+    assert "world" in capsys.readouterr().out
+    image().omezarr.to_zarr(MemoryStore()).omezarr.coordinate_systems.check("physical")
+
+
+def test_unknown_systems_are_refused_by_name() -> None:
+    store = spoken(MemoryStore(), {"type": "affine", "affine": SHEAR})
+    for ask in (
+        lambda: opened(store, coordinate_system="stage"),
+        lambda: xr.open_dataset(store, engine="omezarr", coordinate_system="stage"),
+        lambda: opened(store).omezarr.transform("stage"),
+        lambda: opened(store).omezarr.in_system("stage"),
+    ):
+        with pytest.raises(CoordinateSystemError, match="'stage'; give one of these: 'physical', 'world'"):
+            ask()
+    plain = MemoryStore()
+    image().omezarr.to_zarr(plain)
+    with pytest.raises(CoordinateSystemError, match="there is no other"):
+        opened(plain, coordinate_system="world")
+    with pytest.raises(CoordinateSystemError, match="there is no level 7"):
+        opened(store).omezarr.transform("world", level=7)
+    with pytest.raises(CoordinateSystemError, match="was not read from a store"):
+        image().omezarr.pyramid().omezarr.in_system("world")
+
+
+def test_two_ways_to_different_places_are_refused() -> None:
+    store = spoken(MemoryStore(), {"type": "affine", "affine": SHEAR})
+    group = zarr.open_group(store)
+    attrs: Any = group.attrs.asdict()
+    transforms = attrs["ome"]["multiscales"][0]["coordinateTransformations"]
+    transforms.append({**transforms[0], "affine": TURN})
+    group.attrs.update(attrs)
+    with pytest.raises(CoordinateSystemError, match="two ways lead from the coordinate system 'physical' to 'world'"):
+        opened(store, coordinate_system="world")
+    transforms[1]["affine"] = SHEAR
+    group.attrs.update(attrs)
+    opened(store, coordinate_system="world")
+
+
+def test_systems_are_reached_by_way_of_others() -> None:
+    store = spoken(MemoryStore(), {"type": "scale", "scale": [2.0, 2.0]})
+    group = zarr.open_group(store)
+    attrs: Any = group.attrs.asdict()
+    multiscale = attrs["ome"]["multiscales"][0]
+    for name in ("atlas", "nowhere"):
+        multiscale["coordinateSystems"].append({**multiscale["coordinateSystems"][0], "name": name})
+    ends = {"input": {"name": "atlas"}, "output": {"name": "world"}}
+    multiscale["coordinateTransformations"].append({"type": "translation", "translation": [1.0, 1.0], **ends})
+    group.attrs.update(attrs)
+    tree = opened(store)
+    np.testing.assert_allclose(tree.omezarr.transform("atlas")([3.0, 4.0]), [5.0, 7.0])
+    np.testing.assert_allclose(opened(store, coordinate_system="atlas").omezarr.level(0).y[:2], [-1.0, 0.0])
+    with pytest.raises(CoordinateSystemError, match="nothing leads from the coordinate system 'physical' to 'nowhere'"):
+        opened(store, coordinate_system="nowhere")
+
+
+def test_a_matrix_in_an_array_is_read(tmp_path: Any) -> None:
+    store = spoken(tmp_path / "a.ome.zarr", {"type": "affine", "path": "matrix"})
+    zarr.open_group(store).create_array("matrix", data=np.array(SHEAR))
+    tree = opened(store, coordinate_system="world")
+    expected = image().omezarr.assign_affine(SHEAR)
+    np.testing.assert_array_equal(tree.omezarr.level(0).world_y.values, expected.world_y.values)
+    np.testing.assert_allclose(opened(store).omezarr.transform("world")([3.0, 4.0]), [3 + 1 + 3, 4 - 2])
+    assert_identical(opened(store).omezarr.in_system("world").omezarr.level(1), tree.omezarr.level(1))
+
+
+def test_fields_are_refused_with_the_cure() -> None:
+    store = spoken(MemoryStore(), {"type": "displacements", "path": "field", "interpolation": "linear"})
+    with pytest.raises(CoordinateSystemError, match=r"'field'.*tree.omezarr.transform\('world', level=0\)"):
+        opened(store, coordinate_system="world")
+    assert {*opened(store).omezarr.level(0).coords} == {"y", "x"}
+
+
+def test_images_of_a_plate_are_opened_one_by_one() -> None:
+    store = MemoryStore()
+    xomezarr.write_plate({("A", 1): [image().omezarr.assign_affine(TURN)]}, store, version="0.6")
+    with pytest.raises(CoordinateSystemError, match=r"is meant for an image.*group='A/1/0'"):
+        opened(store, coordinate_system="world")
+    assert "world_y" in opened(store, group="A/1/0", coordinate_system="world").omezarr.level(0).coords
+
+
+def test_labels_that_cannot_follow_are_told() -> None:
+    da = image((12, 20))
+    store = MemoryStore()
+    da.omezarr.assign_affine(TURN).omezarr.to_zarr(
+        store, version="0.6", levels=1, labels={"nuclei": (da % 7).astype("uint8")}
+    )
+    group = zarr.open_group(store, path="labels/nuclei")
+    attrs: Any = group.attrs.asdict()
+    multiscale = attrs["ome"]["multiscales"][0]
+    multiscale["coordinateSystems"].append({**multiscale["coordinateSystems"][0], "name": "own"})
+    multiscale["coordinateTransformations"] = [
+        {"type": "identity", "input": {"name": "physical"}, "output": {"name": "own"}}
+    ]
+    group.attrs.update(attrs)
+    with pytest.warns(LabelWarning, match="nothing leads from their axes to the coordinate system 'world'"):
+        tree = opened(store, coordinate_system="world")
+    assert not tree.omezarr.labels

@@ -1,0 +1,264 @@
+"""Arrays in which numbers of transformations lie: read when points are mapped, copied with what they are of."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xomezarr import spec
+from xomezarr.checks import leads_below
+from xomezarr.direct import wait
+from xomezarr.errors import (
+    UNREADABLE_ARRAY,
+    UNREADABLE_MEMBER,
+    OmeZarrError,
+    OmeZarrWarning,
+    TransformError,
+    told,
+    warn,
+)
+from xomezarr.lazy import zarr
+from xomezarr.store import find_member, member_path, names_in, open_array
+from xomezarr.transforms import (
+    ORDERS,
+    Affine,
+    Divided,
+    Field,
+    Rotation,
+    Stored,
+    Transform,
+    Translation,
+    chain,
+    with_stored,
+)
+
+__all__ = ["KEPT", "Kept", "copied_arrays", "reading"]
+
+KEPT = "kept"
+"""Key of encodings: where the arrays of an image's transformations, or of a scene's, lie."""
+
+VECTORS: Mapping[str, str] = {"displacements": "displacement", "coordinates": "coordinate"}
+"""What the axis of a field is called along which the coordinates of a sample lie, by the type of the transformation."""
+
+MATRICES: Mapping[str, type[Affine] | type[Rotation]] = {"affine": Affine, "rotation": Rotation}
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def reading(transform: Transform, group: zarr.Group) -> Transform:
+    """Return a transformation that reads what of it lies in arrays of a group, when it is needed."""
+
+    def opened(stored: Stored) -> Transform:
+        # a matrix is read once; of fields, what is read is what points ask for
+        return replace(stored, read=cache(partial(_read, stored, group)))
+
+    return with_stored(transform, opened)
+
+
+def _read(stored: Stored, group: zarr.Group) -> Transform:
+    """Make a transformation of what lies in arrays of a group.
+
+    Raises
+    ------
+    TransformError
+        If there is none that can be read, or it is not of that kind.
+    """
+    where = f"the {stored.kind} at {stored.path!r} of {str(group.store_path)!r}"
+    if not leads_below(stored.path):
+        raise TransformError(f"{where} lies outside of the group, where nothing is read; move it into the group")
+    try:
+        if stored.kind in MATRICES:
+            return MATRICES[stored.kind](np.asarray(open_array(group, stored.path)[...]))
+        return _field(stored, group, where)
+    except TransformError as error:
+        raise TransformError(f"{where} cannot be used: {error}") from error
+    except (*UNREADABLE_MEMBER, *UNREADABLE_ARRAY) as error:
+        raise TransformError(
+            f"{where} cannot be read: {error}; xomezarr.validate(store) lists what is wrong"
+        ) from error
+
+
+def _field(stored: Stored, group: zarr.Group, where: str) -> Field:
+    member = find_member(group, stored.path)
+    if member is None:
+        raise TransformError("there is no image of that name; write the field as one, with an axis for what it holds")
+    multiscale = spec.parse(member.attrs.asdict()).multiscale
+    wanted = VECTORS[stored.kind]
+    axis = next((index for index, axis in enumerate(multiscale.axes) if axis.type == wanted), None)
+    if axis is None:
+        raise TransformError(f"none of its axes {multiscale.dims} is of the type {wanted!r}; give one that type")
+    level = multiscale.levels[0]
+    dims = [dim for dim in multiscale.dims if dim != multiscale.dims[axis]]
+    to_samples = chain(
+        [
+            Translation(tuple(-level.translation[dim] for dim in dims)),
+            Divided(tuple(level.scale[dim] for dim in dims)),
+        ]
+    )
+    interpolation = stored.extra.get("interpolation", "linear")
+    if interpolation not in ORDERS:
+        warn(
+            f"{where} is to be interpolated by {interpolation!r}, which xomezarr does not know; it does so linearly",
+            OmeZarrWarning,
+        )
+        interpolation = "linear"
+    samples = _VectorsFirst(open_array(member, level.path), axis)
+    return Field(samples, to_samples, stored.kind == "displacements", interpolation)
+
+
+@dataclass(frozen=True, slots=True)
+class _VectorsFirst:
+    """An array with one of its axes put before all others; it is read box by box."""
+
+    array: zarr.Array[Any]
+    axis: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes, that of the axis first."""
+        sizes = list(self.array.shape)
+        return (sizes.pop(self.axis), *sizes)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        first, *others = box
+        others.insert(self.axis, first)
+        return np.moveaxis(np.asarray(self.array[tuple(others)]), self.axis, 0)
+
+
+# -- copying -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Arrays of transformations, and fields, to be copied as they are: every document and chunk.
+
+    Parameters
+    ----------
+    group
+        In which they lie.
+    paths
+        Of theirs, below it.
+    """
+
+    group: zarr.Group
+    paths: tuple[str, ...] = ()
+
+    def __deepcopy__(self, memo: Any) -> Kept:
+        return self
+
+    def of(self, paths: Iterable[str]) -> Kept:
+        """Return those at some paths, each once; one that lies in another goes with that."""
+        found = [path for path in dict.fromkeys(paths) if leads_below(path)]
+        return replace(self, paths=tuple(path for path in found if not any(_lies_in(path, one) for one in found)))
+
+    def missing(self) -> list[str]:
+        """Return the paths at which there is nothing."""
+        return [path for path in self.paths if _document(self.group, path) is None]
+
+    def put(self, group: zarr.Group) -> None:
+        """Copy them to the same paths of another group, chunk by chunk."""
+        for path in self.paths:
+            for key, content in _objects(self.group, posixpath.normpath(path)):
+                wait(group.store.set(member_path(group, key), content))
+
+
+def copied_arrays(paths: Sequence[str], kept: Kept | None, taken: Iterable[str], name: str | None) -> Kept | None:
+    """Return the arrays of transformations at some paths, which are copied.
+
+    Parameters
+    ----------
+    paths
+        Of theirs.
+    kept
+        The group that they lie in; None where that is not known any more.
+    taken
+        Paths of what else is written.
+    name
+        Of what they are of, if it has one.
+
+    Raises
+    ------
+    OmeZarrError
+        If their group is not known, or something else is written in their place.
+
+    Warns
+    -----
+    OmeZarrWarning
+        If some are not there, or lie elsewhere than below the group.
+    """
+    if not paths:
+        return None
+    told_of = f"numbers of transformations{f' of {name!r}' if name else ''} lie in arrays at "
+    if kept is None:
+        raise OmeZarrError(
+            f"{told_of}{told([*map(repr, paths)])}, and it is not known any more in which store; open that again, "
+            'xr.open_datatree(store, engine="omezarr"), and change its tree by calls that keep it: tree.omezarr.sel(…)'
+        )
+    found, names = kept.of(paths), [*taken]
+    for path in found.paths:
+        if any(f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/") for other in names):
+            raise OmeZarrError(
+                f"{told_of}{path!r}, where something else of the image is to be written; move them elsewhere in the "
+                "store that they are read from, and name that path in its metadata"
+            )
+    outside = [path for path in paths if not leads_below(path)]
+    if lost := [*outside, *found.missing()]:
+        warn(
+            f"{told_of}{told([*map(repr, lost)])}, where there is nothing in the store that is read, or which is no "
+            "place in it; they are not copied: put them there",
+            OmeZarrWarning,
+        )
+    return found
+
+
+def _lies_in(path: str, other: str) -> bool:
+    return path != other and posixpath.normpath(path).startswith(f"{posixpath.normpath(other)}/")
+
+
+DOCUMENT = "zarr.json"
+
+
+def _document(group: zarr.Group, path: str) -> Any:
+    return _get(group, f"{path}/{DOCUMENT}")
+
+
+def _get(group: zarr.Group, path: str) -> Any:
+    from zarr.core.buffer import default_buffer_prototype
+
+    return wait(group.store.get(member_path(group, path), default_buffer_prototype()))
+
+
+def _objects(group: zarr.Group, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield all objects of an array, or of a group with all that it holds, by their paths; documents come last."""
+    document = _document(group, path)
+    if document is None:
+        return
+    member = find_member(group, path)
+    if member is not None:
+        for name in _names(member):
+            yield from _objects(group, f"{path}/{name}")
+    else:
+        array = open_array(group, path)
+        unit = array.shards or array.chunks
+        for place in product(*(range(-(-size // part)) for size, part in zip(array.shape, unit, strict=True))):
+            key = f"{path}/{array.metadata.encode_chunk_key(place)}"
+            if (content := _get(group, key)) is not None:
+                yield key, content
+    yield f"{path}/{DOCUMENT}", document
+
+
+def _names(group: zarr.Group) -> list[str]:
+    """Return the names of what lies in a group; where its store lists none, those that its metadata name."""
+    try:
+        return names_in(group)
+    except (NotImplementedError, OSError):
+        levels = spec.parse(group.attrs.asdict()).multiscale.levels
+        return [level.path for level in levels]

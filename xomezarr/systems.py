@@ -1,0 +1,578 @@
+"""The coordinate systems of an image: which there are, what leads to them, and the image as it lies in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import override
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from xomezarr import spec
+from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe
+from xomezarr.errors import CoordinateSystemError, OmeZarrError, TransformError, UnitError, raise_all
+from xomezarr.fields import reading
+from xomezarr.grid import Grid
+from xomezarr.indexes import Askew, askew, attached, coordinate_names, kept_of, skews_of, split, without
+from xomezarr.lazy import zarr
+from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
+from xomezarr.routes import Edge, Routes
+from xomezarr.transforms import Affine, Scale, Transform, Translation, chain, stored
+from xomezarr.units import ome_unit, same_unit
+
+__all__ = [
+    "CoordinateSystems",
+    "View",
+    "adopted",
+    "assign_affine",
+    "coordinate_systems",
+    "described_axes",
+    "held_by",
+    "kept_in",
+    "transform_to",
+    "view",
+]
+
+SAME_WITHIN = 1e-9
+"""Ways to a coordinate system that differ by no more than this fraction are the same, but for rounding."""
+
+
+class CoordinateSystems(Mapping[str, CoordinateSystem]):
+    """The coordinate systems of an image, by name, in the order of the store.
+
+    >>> yx = (Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer"))
+    >>> CoordinateSystems((CoordinateSystem("world", yx), CoordinateSystem("physical", yx)), "physical")
+    world: y, x (micrometer)
+    physical: y, x (micrometer), in which the levels lie
+    """
+
+    def __init__(self, systems: Collection[CoordinateSystem], intrinsic: str) -> None:
+        self._systems = {system.name: system for system in systems}
+        self.intrinsic = intrinsic
+        """Name of that in which the levels lie."""
+
+    @override
+    def __getitem__(self, name: str) -> CoordinateSystem:
+        return self._systems[name]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._systems)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._systems)
+
+    @override
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{name}: {described_axes(system.axes)}{', in which the levels lie' * (name == self.intrinsic)}"
+            for name, system in self.items()
+        )
+
+    def check(self, name: object) -> None:
+        """Make sure that there is a system of a name.
+
+        Raises
+        ------
+        CoordinateSystemError
+            If there is not.
+        """
+        if name not in self._systems:
+            cure = f"give one of these: {', '.join(map(repr, self))}"
+            only = f"give {self.intrinsic!r}, or leave it out: the levels lie in it, and there is no other"
+            raise CoordinateSystemError(
+                f"the image has no coordinate system {name!r}; {cure if len(self) > 1 else only}"
+            )
+
+
+def described_axes(axes: Collection[Axis]) -> str:
+    """Return the names of axes, each with its unit unless the next has the same.
+
+    >>> described_axes([Axis("t", unit="second"), Axis("y", unit="micrometer"), Axis("x", unit="micrometer")])
+    't (second), y, x (micrometer)'
+    """
+    units = [axis.unit for axis in axes]
+    last = [unit != following for unit, following in zip(units, [*units[1:], None], strict=True)]
+    return ", ".join(
+        f"{axis.name} ({axis.unit})" if axis.unit and told else axis.name for axis, told in zip(axes, last, strict=True)
+    )
+
+
+def coordinate_systems(multiscale: Multiscale) -> CoordinateSystems:
+    """Return the coordinate systems of an image; up to OME-Zarr 0.5 that of its levels alone, called ``"physical"``."""
+    found = spec.listed(multiscale)
+    levels = multiscale.systems.name if multiscale.systems is not None else found[0].name
+    return CoordinateSystems(found, levels)
+
+
+def transform_to(
+    multiscale: Multiscale,
+    system: str,
+    *,
+    source: str | None = None,
+    level: int | None = None,
+    group: zarr.Group | None = None,
+) -> Transform:
+    """Return what leads to a coordinate system.
+
+    It may lead through others, and backward along transformations that can be undone.
+
+    Parameters
+    ----------
+    multiscale
+        The image.
+    system
+        Where it leads to.
+    source
+        The coordinate system that it leads from; left out, that of the levels.
+    level
+        A level from whose pixels it leads instead, by their indices in the order of the file.
+    group
+        Of the image: arrays of transformations are read there when they are needed.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If there is no such system or level, nothing leads there, or two ways do and lead to different places.
+    """
+    systems = coordinate_systems(multiscale)
+    for name in (system, *([source] if source is not None else [])):
+        systems.check(name)
+    if source is not None and level is not None:
+        raise CoordinateSystemError(f"level={level} and source={source!r} are two beginnings; leave one of them out")
+    first = [] if level is None else _to_levels_system(multiscale, level)
+    return chain([*first, _way(multiscale, systems, source or systems.intrinsic, system, group)])
+
+
+def _to_levels_system(multiscale: Multiscale, level: int) -> list[Transform]:
+    count = len(multiscale.levels)
+    if isinstance(level, bool) or not hasattr(level, "__index__") or not -count <= level < count:
+        raise CoordinateSystemError(f"there is no level {level!r}; the image has {count}: give 0 … {count - 1}")
+    found = multiscale.levels[level]
+    scale, translation = (tuple(said[dim] for dim in multiscale.dims) for said in (found.scale, found.translation))
+    return [Scale(scale), *([Translation(translation)] if any(translation) else [])]
+
+
+def _way(
+    multiscale: Multiscale, systems: CoordinateSystems, source: str, target: str, group: zarr.Group | None
+) -> Transform:
+    edges = spec.edges(multiscale)
+    if group is not None:
+        edges = tuple(replace(edge, transform=reading(edge.transform, group)) for edge in edges)
+    routes = Routes([*systems], edges)
+    try:
+        found = routes.transform(source, target)
+    except TransformError as error:
+        raise CoordinateSystemError(str(error)) from None
+    reached = routes.reached(source)
+    count = len(systems[source].axes)
+    for other in (way for edge in edges for way in _ways_on(edge, reached, target)):
+        if not _same(found, other, count):
+            raise CoordinateSystemError(
+                f"two ways lead from the coordinate system {source!r} to {target!r}, and to different places: {found} "
+                f"and {other}; mend the metadata, so that one of them is left"
+            )
+    return found
+
+
+def _same(one: Transform, other: Transform, ndim: int) -> bool:
+    """Whether two ways lead to the same places, but for rounding; arrays are not read for it."""
+    if one == other or stored(one) or stored(other):
+        return True
+    matrices = [way.matrix(ndim) for way in (one, other)]
+    if matrices[0] is None or matrices[1] is None:
+        return False
+    within = SAME_WITHIN * max(float(np.abs(matrices[0]).max()), 1e-300)
+    return np.allclose(matrices[0], matrices[1], rtol=SAME_WITHIN, atol=within)
+
+
+def _ways_on(edge: Edge[str], reached: Mapping[str, Transform], target: str) -> Iterator[Transform]:
+    """Yield the ways to a system whose last step is a transformation."""
+    if edge.target == target and edge.source in reached:
+        yield chain([reached[edge.source], edge.transform])
+    elif edge.source == target and edge.target in reached:
+        try:
+            yield chain([reached[edge.target], edge.transform.inverse()])
+        except TransformError:
+            return
+
+
+# -- an image in one of them -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """An image as it lies in one of its coordinate systems.
+
+    Parameters
+    ----------
+    image
+        What is said of it there.
+    before
+        What was said of it.
+    placed
+        For each dimension that lies elsewhere, or is called otherwise: the axis that it becomes, and by which scale and
+        translation.
+    askew
+        The system, if the image lies askew in it, what leads there, and how its coordinates are called and attributed.
+    """
+
+    image: Image
+    before: Image
+    placed: Mapping[str, tuple[Axis, float, float]] = field(default_factory=dict)
+    askew: tuple[CoordinateSystem, NDArray[np.float64], Askew] | None = None
+
+    def level(self, da: xr.DataArray, index: int, dropped: Collection[str] = ()) -> xr.DataArray:
+        """Return a level with the coordinates that it has in the system, but for those that are to be left out.
+
+        Raises
+        ------
+        CoordinateSystemError
+            If the level does not lie where the image was said to.
+        """
+        grids = self.before.multiscale.levels[index].grid({str(dim): size for dim, size in da.sizes.items()})
+        _check_place(da, grids, index)
+        if self.askew is not None:
+            system, matrix, kept = self.askew
+            skews = split(system, matrix, grids, kept.names, kept.groups)
+            return attached(da, [one for one in skews if {*one.names.values()}.isdisjoint(dropped)], kept.kept)
+        return _placed(da, grids, self.placed)
+
+
+def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None, *, group: zarr.Group | None = None) -> View:
+    """Return an image as it lies in one of its coordinate systems.
+
+    Where each axis of that comes from one dimension alone, by a scale above zero and a translation, the levels lie in
+    it. Else they lie askew: they stay where they are, and have further coordinates.
+
+    Parameters
+    ----------
+    image
+        The image.
+    name
+        Of the system.
+    kept
+        By system, what its coordinates were called and how they went together when the image was written.
+    group
+        As in `transform_to`.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If there is no such system, nothing leads there, or it is no affine transformation that does.
+    """
+    multiscale = image.multiscale
+    systems = coordinate_systems(multiscale)
+    systems.check(name)
+    if name == systems.intrinsic:
+        return View(image, image)
+    system, matrix = systems[name], _matrix(multiscale, name, group)
+    if len(matrix) != len(system.axes):
+        raise CoordinateSystemError(
+            f"what leads to the coordinate system {name!r} gives {len(matrix)} coordinates, and it has "
+            f"{len(system.axes)} axes; mend the metadata: xomezarr.validate(store) tells what is wrong"
+        )
+    linear, offsets = matrix[:, :-1], matrix[:, -1]
+    used = linear != 0
+    if (
+        len(matrix) == len(multiscale.axes)
+        and (used.sum(0) == 1).all()
+        and (used.sum(1) == 1).all()
+        and linear.min() >= 0
+    ):
+        order = [int(row) for row in used.argmax(0)]
+        scale = [float(linear[row, column]) for column, row in enumerate(order)]
+        translation = [float(offsets[row]) for row in order]
+        seen = spec.seen_in(multiscale, name, order, scale, translation)
+        placed = dict(zip(multiscale.dims, zip(seen.axes, scale, translation, strict=True), strict=True))
+        return View(replace(image, multiscales=(seen, *image.multiscales[1:])), image, placed)
+    own = askew(system, matrix, multiscale.axes)
+    known = (kept or {}).get(name) or Askew(coordinate_names(system, own, multiscale.dims))
+    return View(image, image, askew=(system, matrix, known))
+
+
+def kept_in(image: Image, name: str, kept: Askew, *, group: zarr.Group | None = None) -> View:
+    """Return an image with the coordinates of a system that it was written with, whether it lies askew there or not.
+
+    Raises
+    ------
+    CoordinateSystemError
+        As for `view`; or if the system has not the axes that it had.
+    """
+    systems = coordinate_systems(image.multiscale)
+    systems.check(name)
+    system, matrix = systems[name], _matrix(image.multiscale, name, group)
+    names = [axis.name for axis in system.axes]
+    if len(matrix) != len(names) or not {*kept.names} <= {*names}:
+        raise CoordinateSystemError(
+            f"the coordinate system {name!r} has the axes {tuple(names)}, and coordinates were kept of "
+            f"{tuple(kept.names)}; write the image anew with to_zarr"
+        )
+    ordered = {axis: kept.names[axis] for axis in names if axis in kept.names}
+    return View(image, image, askew=(system, matrix, replace(kept, names=ordered)))
+
+
+def adopted(labels: Image, image: Image) -> Image | None:
+    """Return labels with the coordinate systems of the image that they lie on; None where those are not theirs.
+
+    They are where the axes of the labels are among those of the image, labels name no further system, and no array of
+    the image is needed.
+    """
+    own, of_image = labels.multiscale, image.multiscale
+    if own.other_systems or not {*own.dims} <= {*of_image.dims}:
+        return None
+    systems, _ = spec.without_axes(of_image, {*of_image.dims} - {*own.dims})
+    if spec.stored_paths(replace(of_image, systems=systems)):
+        return None
+    known = {axis.name: axis for axis in of_image.axes}
+    in_order = own.dims == tuple(dim for dim in of_image.dims if dim in own.dims)
+    if systems is None or not in_order or not all(same_unit(axis.unit, known[axis.name].unit) for axis in own.axes):
+        return None
+    return replace(labels, multiscales=(replace(own, systems=systems), *labels.multiscales[1:]))
+
+
+def _matrix(multiscale: Multiscale, name: str, group: zarr.Group | None) -> NDArray[np.float64]:
+    """Return what leads to a system as a matrix."""
+    transform = transform_to(multiscale, name, group=group)
+    try:
+        if (matrix := transform.matrix(len(multiscale.axes))) is not None:
+            return matrix
+        why = "what leads there is no affine transformation"
+    except TransformError as error:
+        why = str(error)
+    arrays = ", ".join(f"{one.kind} at {one.path!r}" for one in stored(transform))
+    raise CoordinateSystemError(
+        f"the image cannot be seen in the coordinate system {name!r}: {why}{arrays and f' ({arrays})'}; "
+        f"open it without coordinate_system, and map points: tree.omezarr.transform({name!r}, level=0)(points)"
+    )
+
+
+def _check_place(da: xr.DataArray, grids: Mapping[str, Grid], index: int) -> None:
+    """Refuse a level whose coordinates somebody has changed: where it lies would be told by what it was."""
+    for dim, grid in grids.items():
+        if dim not in da.dims:
+            raise CoordinateSystemError(
+                f"level {index} has no dimension {dim!r}, from which its coordinate systems are reached; open the "
+                "store again, with coordinate_system=…"
+            )
+        held = da.coords[dim] if dim in da.coords else None
+        if held is None or held.dtype.kind not in "iuf" or held.attrs.get("scale") is None or not held.size:
+            continue
+        if not np.allclose(
+            [held[0], held[-1]], [grid.position(0), grid.position(grid.size - 1)], atol=grid.scale / 100
+        ):
+            raise CoordinateSystemError(
+                f"level {index} lies from {float(held[0])} to {float(held[-1])} along {dim!r}, and from "
+                f"{grid.position(0)} to {grid.position(grid.size - 1)} by its metadata, from which its coordinate "
+                "systems are reached; open the store again, with coordinate_system=…, and change it then"
+            )
+
+
+def _placed(
+    da: xr.DataArray, grids: Mapping[str, Grid], placed: Mapping[str, tuple[Axis, float, float]]
+) -> xr.DataArray:
+    """Return an array whose dimensions are axes of another system."""
+    if not placed:
+        return da
+    renamed = {dim: axis.name for dim, (axis, _, _) in placed.items() if axis.name != dim}
+    taken = [name for name in renamed.values() if name in da.coords and name not in da.dims]
+    if taken:
+        raise CoordinateSystemError(
+            f"the dimension {taken[0]!r} has the name of another coordinate of the image; leave that out: "
+            f"drop_variables={taken[0]!r}"
+        )
+    moved: dict[str, xr.Variable] = {}
+    for dim, (axis, scale, translation) in placed.items():
+        held = da.coords[dim].variable if dim in da.coords else None
+        stays = (scale, translation) == (1.0, 0.0)
+        named = held is not None and (axis.type == "channel" or held.dtype.kind not in "iufmM")
+        if named or (held is None and (stays or axis.type == "channel")):
+            continue
+        before = dict(held.attrs) if held is not None else {}
+        same = held is not None and (held.dtype.kind in "mM" or same_unit(before.get("units"), axis.unit))
+        said = {"units": before.get("units") if stays and same else axis.unit, "orientation": axis.orientation}
+        attrs = {key: value for key, value in before.items() if key not in said}
+        attrs |= {key: value for key, value in said.items() if value is not None}
+        if stays and held is not None:
+            moved[axis.name] = xr.Variable(axis.name, held.values, attrs)
+            continue
+        grid = grids[dim].compose(scale, translation)
+        regular = held is None or held.dtype.kind in "mM" or "scale" in held.attrs
+        values = grid.coordinates if held is None or regular else held.values * scale + translation
+        moved[axis.name] = xr.Variable(axis.name, values, attrs | ({"scale": grid.scale} if regular else {}))
+    encoding = dict(da.encoding)
+    result = da.drop_vars([dim for dim in placed if dim in da.coords and placed[dim][0].name in moved])
+    result = result.rename(renamed).assign_coords(moved)
+    axes = [axis for axis, _, _ in placed.values()]
+    unusual = {axis.name: axis.type for axis in axes if axis.type and AXIS_TYPES.get(axis.name.lower()) != axis.type}
+    if "preferred_chunks" in encoding:
+        encoding["preferred_chunks"] = {renamed.get(dim, dim): n for dim, n in encoding["preferred_chunks"].items()}
+    result.encoding = {key: value for key, value in encoding.items() if key != "axes"} | (
+        {"axes": unusual} if unusual else {}
+    )
+    return result
+
+
+def held_by(version: str, da: xr.DataArray) -> tuple[xr.DataArray, frozenset[str]]:
+    """Return an array as a version of OME-Zarr can hold it, and the coordinate systems that it brings along.
+
+    Up to 0.5 it has no coordinates of systems in which it lies askew.
+    """
+    if not spec.since(version, "0.6"):
+        return without(da, [*kept_of(da)]), frozenset()
+    return da, frozenset(skew.system.name for skew in skews_of(da))
+
+
+# -- a system that is made ---------------------------------------------------------------------------------
+
+
+def assign_affine(
+    da: xr.DataArray,
+    matrix: ArrayLike | Transform,
+    *,
+    system: str = "world",
+    dims: Sequence[str] | None = None,
+    axes: Sequence[str] | None = None,
+    units: Mapping[str, str] | str | None = None,
+) -> xr.DataArray:
+    """Return a copy that lies askew in a coordinate system: rotated, sheared, mirrored, or in more dimensions.
+
+    Where pixels lie along the dimensions stays; beside that they have coordinates of the system, lazily, by which
+    ``sel(…, method="nearest")`` finds them. These are called as its axes, with the system's name before them where
+    dimensions have those names: ``world_y``, ``world_x``. Other dimensions of the array are axes of the system as they
+    are.
+
+    Parameters
+    ----------
+    da
+        With coordinates, as `assign_grid` gives them; a dimension without counts its pixels.
+    matrix
+        Shape (axes, dims + 1): leads from where a pixel lies along `dims`, in their units, to the axes of the system;
+        the last column is added. Or a transformation, such as ``xomezarr.transforms.Rotation``.
+    system
+        Name of the coordinate system.
+    dims
+        Dimensions that the columns stand for; left out, those of space in the order of the file (z, y, x).
+    axes
+        Names of the axes that the rows stand for; left out, those of `dims`.
+    units
+        By axis; one string serves all. Left out, those of `dims`.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If the names do not fit the array or the matrix.
+    TransformError
+        If it is no matrix of finite numbers, or different pixels would have the same coordinates.
+
+    Examples
+    --------
+    >>> da = xr.DataArray(np.arange(12).reshape(3, 4), dims=("y", "x"))
+    >>> turned = assign_affine(da, [[0, 1, 0], [-1, 0, 10]])
+    >>> turned.sel(world_y=2.2, world_x=9.1, method="nearest").item()
+    6
+    """
+    described = {dimension.name: dimension for dimension in describe(dequantify(da), irregular="keep")}
+    faults: list[OmeZarrError] = []
+    if not isinstance(system, str) or not system:
+        faults.append(CoordinateSystemError(f'system={system!r} is no name; give one, such as system="world"'))
+    along = _named("dims", dims, faults) or [name for name, one in described.items() if one.axis.type == "space"]
+    for dim in along:
+        if dim not in described:
+            faults.append(
+                CoordinateSystemError(
+                    f"dims names dimension {dim!r}, which the array lacks; its dimensions are {tuple(described)}"
+                )
+            )
+        elif not described[dim].regular or described[dim].kind in ("datetime", "timedelta", "label"):
+            faults.append(
+                CoordinateSystemError(
+                    f"the coordinate of dimension {dim!r} is no regular row of numbers, from which no matrix leads; "
+                    f"give it a regular grid: assign_grid(scale={{{dim!r}: 1.0}})"
+                )
+            )
+    raise_all(faults, "the affine cannot be assigned")
+    linear = matrix.matrix(len(along)) if isinstance(matrix, Transform) else _rows(matrix)
+    names = _named("axes", axes, faults) or along
+    if linear is None or linear.shape != (len(names), len(along) + 1):
+        shape = "none" if linear is None else f"one of shape {linear.shape}"
+        faults.append(
+            CoordinateSystemError(
+                f"the matrix is {shape}, and leads from {len(along)} dimensions ({', '.join(along)}) to {len(names)} "
+                f"axes ({', '.join(names)}), which takes one of shape {(len(names), len(along) + 1)}: a row for each "
+                "axis, and a last column that is added; name others with dims=[…] or axes=[…]"
+            )
+        )
+    others = [name for name in described if name not in along]
+    if twice := [name for name in names if name in others]:
+        faults.append(
+            CoordinateSystemError(
+                f"axes names {twice[0]!r}, which is a dimension of the array that stays an axis of the system; give "
+                "another name, or a row and a column for that dimension too: dims=[…]"
+            )
+        )
+    raise_all(faults, "the affine cannot be assigned")
+    assert linear is not None
+    made = _axes_of_rows(names, [described[dim].axis for dim in along], units)
+    listed = [axis for name in described for axis in _in_place(name, along, made, described)]
+    rows = np.zeros((len(listed), len(described) + 1))
+    places = [*described]
+    for row, axis in zip(rows, listed, strict=True):
+        if axis.name in names:
+            row[[*(places.index(dim) for dim in along), -1]] = linear[names.index(axis.name)]
+        else:
+            row[places.index(axis.name)] = 1.0
+    whole = CoordinateSystem(system, tuple(listed))
+    grids = {name: one.grid for name, one in described.items()}
+    return attached(da, split(whole, rows, grids, coordinate_names(whole, names, places)))
+
+
+def _rows(matrix: ArrayLike) -> NDArray[np.float64]:
+    try:
+        values = np.asarray(matrix, np.float64)
+    except (TypeError, ValueError):
+        raise TransformError(
+            f"the matrix {matrix!r} is none of numbers; give rows of as many: assign_affine([[1, 0, 0], [0, 1, 0]])"
+        ) from None
+    return Affine(values).values
+
+
+def _named(what: str, names: Sequence[str] | None, faults: list[OmeZarrError]) -> list[str]:
+    """Return names that are given as a list, each once."""
+    if names is None:
+        return []
+    listed = [names] if isinstance(names, str) else [*names]
+    if not listed or len({*listed}) < len(listed) or not all(isinstance(name, str) and name for name in listed):
+        faults.append(CoordinateSystemError(f"{what}={names!r} does not name each once; give {what}=['y', 'x'], say"))
+    return listed
+
+
+def _axes_of_rows(names: Sequence[str], along: Sequence[Axis], units: Mapping[str, str] | str | None) -> list[Axis]:
+    """Return the axes of the rows of a matrix: of the types and units of its columns, unless others are asked for."""
+    if units is not None and not isinstance(units, str | Mapping):
+        raise UnitError(f"units is {units!r}; give the name of a unit: units='micrometer'")
+    if isinstance(units, Mapping) and (unknown := [name for name in units if name not in names]):
+        raise UnitError(f"units names the axis {unknown[0]!r}, and the axes are {tuple(names)}; give units of these")
+    common = along[0].unit if len({axis.unit for axis in along}) == 1 else None
+    same = len(names) == len(along)
+    made = []
+    for number, name in enumerate(names):
+        known = along[number] if same else Axis(name, "space", common)
+        asked = units if isinstance(units, str) else (units or {}).get(name)
+        unit = known.unit if asked is None else (ome_unit(asked) or asked)
+        made.append(Axis(name, known.type, unit))
+    return made
+
+
+def _in_place(
+    name: str, along: Sequence[str], made: Sequence[Axis], described: Mapping[str, Dimension]
+) -> Iterable[Axis]:
+    """Return the axes of a system that stand where a dimension of the array does."""
+    if name not in along:
+        return (described[name].axis,)
+    if len(made) == len(along):
+        return (made[along.index(name)],)
+    return made if name == next(dim for dim in described if dim in along) else ()
