@@ -142,7 +142,9 @@ def opened(target: StoreLike, storage_options: Mapping[str, Any] | None = None) 
         return target
     from xomezarr.zipped import ZippedStore  # it derives a class from one of zarr's, which is loaded late
 
-    return zarr.storage.StorePath(ZippedStore(found.file, storage_options), found.path)
+    store = ZippedStore(found.file, storage_options)
+    store.look()  # zarr asks for several documents at once, and each would tell what is wrong
+    return zarr.storage.StorePath(store, found.path)
 
 
 def zip_store(store: Any) -> ZippedStore | None:

@@ -87,6 +87,10 @@ class ZippedStore(Store):
         """The comment of the file as a whole."""
         return self._archive().comment
 
+    def look(self) -> None:
+        """Open the file, if it is not open: what is wrong with it is told here."""
+        self._archive()
+
     def _archive(self) -> _Opened:
         with self._lock:
             if self._opened is None:
