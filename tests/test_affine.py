@@ -240,8 +240,11 @@ def test_renamed_and_equal() -> None:
         da + image().omezarr.assign_affine(TURN)
 
 
-def test_coordinates_that_xarray_changes_without_their_index_are_refused() -> None:
-    between = image().omezarr.assign_affine(SHEAR).interp(x=[8.1, 9.2])
+@pytest.mark.parametrize("far", [0.0, 1e6])
+def test_coordinates_that_xarray_changes_without_their_index_are_refused(far: float) -> None:
+    da = image()
+    da = da.assign_coords(x=da.x + far)
+    between = da.omezarr.assign_affine(SHEAR).interp(x=[8.1 + far, 9.2 + far])
     with pytest.raises(CoordinateError, match=r"'world_y' is not what its index gives.*assign_affine"):
         between.omezarr.to_zarr(MemoryStore(), version="0.6")
     between.drop_vars(["world_y", "world_x"]).omezarr.assign_affine(SHEAR).omezarr.to_zarr(MemoryStore(), version="0.6")
@@ -740,3 +743,14 @@ def test_labels_that_cannot_follow_are_told() -> None:
     with pytest.warns(LabelWarning, match="nothing leads from their axes to the coordinate system 'world'"):
         tree = opened(store, coordinate_system="world")
     assert not tree.omezarr.labels
+
+
+def test_a_level_that_was_moved_far_from_the_origin_is_refused(tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((20, 20), "uint8"), dims=("y", "x"))
+    da = da.omezarr.assign_grid(scale={"y": 1.0, "x": 1.0}, translation={"y": 2e5, "x": 2e5}, units="um")
+    da.omezarr.assign_affine([[1, 1, 0], [0, 1, 0]]).omezarr.to_zarr(tmp_path / "a.zarr", version="0.6", levels=1)
+    tree: Any = xr.open_datatree(tmp_path / "a.zarr", engine="omezarr", drop_variables=["world_y"])
+    ds = tree["0"].to_dataset()
+    tree["0"] = xr.DataTree(ds.assign_coords(x=xr.Variable("x", ds.x.values + 1.5, ds.x.attrs)))
+    with pytest.raises(CoordinateSystemError, match=r"level 0 lies from 200001\.5 to .* along 'x', and from 200000"):
+        tree.omezarr.in_system("world")

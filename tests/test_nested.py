@@ -526,3 +526,12 @@ def test_the_shell(tmp_path: Path, capsys: Any) -> None:
     assert paths(xr.open_datatree(tmp_path / "b.ome.zarr", engine="omezarr"))[0] == "0"
     assert main(["scale", str(tmp_path / "a.ome.zarr"), "--in-place", "--layout", "ome"]) == 2
     assert "--layout" in capsys.readouterr().err
+
+
+def test_an_attribute_by_which_xarray_would_decode_a_coordinate_is_named(tmp_path: Path) -> None:
+    da = xr.DataArray(np.zeros((4, 4), "uint8"), dims=("y", "x")).omezarr.assign_grid(scale={"y": 0.5, "x": 0.5})
+    da.y.attrs["missing_value"] = -1
+    with pytest.raises(LayoutError, match=r"attributes 'missing_value' of the coordinate 'y'.*: del da\.coords"):
+        da.omezarr.to_zarr(tmp_path / "a.zarr", layout="xarray")
+    del da.coords["y"].attrs["missing_value"]  # the cure
+    da.omezarr.to_zarr(tmp_path / "a.zarr", layout="xarray")

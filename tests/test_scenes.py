@@ -439,12 +439,45 @@ def test_an_image_that_goes_takes_its_transformations_along(tmp_path: Path) -> N
 
 
 def test_an_image_of_which_nothing_says_where_it_lies_is_refused(tmp_path: Path) -> None:
-    tree: Any = write_scene({"a": tile(0)}, tmp_path / "a.zarr")
+    tree: Any = write_scene({"a": tile(0)}, tmp_path / "a.zarr", transforms={"a": {"y": 2.0}})
     tree["b"] = tile(1).omezarr.pyramid()
-    with pytest.raises(CollectionError, match=r"how the image 'b' lies to the others.*transforms=\{'b': …\}\)"):
+    with pytest.raises(CollectionError, match=r"how the image 'b' lies.*\*\*tree\.omez.*\('world'\), 'b': …\}\)"):
         tree.omezarr.to_zarr(tmp_path / "b.zarr")
-    made: Any = write_scene(dict(tree.children), tmp_path / "b.zarr", transforms={"b": {"x": 5.0}})  # the cure
-    assert made.omezarr.scene.transform("b", "a")([0.0, 0.0]).tolist() == [0.0, 5.0]
+    cure: Any = {**tree.omezarr.scene.transforms("world"), "b": {"x": 5.0}}
+    made: Any = write_scene(dict(tree.children), tmp_path / "b.zarr", transforms=cure)
+    assert made.omezarr.scene.transform("b", "a")([0.0, 0.0]).tolist() == [-2.0, 5.0]
+
+
+def test_an_image_that_lay_by_way_of_one_that_is_gone_is_not_hidden(tmp_path: Path) -> None:
+    pairs: Any = {("a", "b"): {"x": 1.0}, ("b", "c"): {"x": 1.0}, ("c", "d"): {"x": 1.0}}
+    tree: Any = write_scene({name: tile(0) for name in "abcd"}, tmp_path / "a.zarr", transforms=pairs)
+    del tree["b"]
+    with pytest.warns(CollectionWarning), pytest.raises(CollectionError, match="how the image 'a' lies to the others"):
+        tree.omezarr.to_zarr(tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_a_translation_by_dimension_goes_along_the_axis_of_that_name(tmp_path: Path) -> None:
+    swapped = {"w": [Axis("x", "space", "micrometer"), Axis("y", "space", "micrometer")]}
+    tiles, moved = {"a": tile(0), "b": tile(1)}, {"b": {"x": 30.0}}
+    tree: Any = write_scene(tiles, tmp_path / "a.zarr", systems=swapped, transforms=moved)
+    assert tree.omezarr.scene.transform("a", "w")([1.0, 2.0]).tolist() == [2.0, 1.0]
+    assert tree.omezarr.scene.transform("b", "w")([1.0, 2.0]).tolist() == [32.0, 1.0]
+    others = {
+        r"names of axes, which are 'y', 'x' here and 'v', 'u' there; give a matrix": ("vu", "micrometer"),
+        r"from y in micrometer to y in nanometer; convert the image first, to_units\(\{'y": ("yx", "nanometer"),
+    }
+    for match, (axes, unit) in others.items():
+        systems = {"w": [Axis(name, "space", unit) for name in axes]}
+        with pytest.raises(OmeZarrError, match=match):
+            write_scene(tiles, tmp_path / "b.zarr", systems=systems, transforms=moved)
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_a_coordinate_system_is_asked_of_images_not_of_scenes(tmp_path: Path) -> None:
+    write_scene({"a": tile(0), "b": tile(1)}, tmp_path / "a.zarr")
+    with pytest.raises(OmeZarrError, match="coordinate_system='world' is meant for an image"):
+        xr.open_datatree(tmp_path / "a.zarr", engine="omezarr", coordinate_system="world")
 
 
 def test_an_image_with_other_units_is_refused(tmp_path: Path) -> None:

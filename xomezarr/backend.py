@@ -112,7 +112,7 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         except NotOmeZarrError:
             # it is looked at again: images, which are many more, are opened with as few requests as can be
             attrs = open_group(filename_or_obj, group=group, storage_options=storage_options).attrs.asdict()
-            if coordinate_system is not None and ("plate" in kinds(attrs) or is_collection(attrs)):
+            if coordinate_system is not None and ({"plate", "scene"} & kinds(attrs) or is_collection(attrs)):
                 raise CoordinateSystemError(
                     f"coordinate_system={coordinate_system!r} is meant for an image, and {filename_or_obj} holds "
                     "several; open one of them by group=, such as group='A/1/0'"

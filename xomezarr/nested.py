@@ -264,7 +264,13 @@ def _differences(ds: xr.Dataset, coords: Mapping[str, xr.Variable]) -> Iterator[
         if found is None:
             told = "as an image"
         elif not sidecar.same(found.attrs, dict(variable.attrs)):
-            told = f"with the attributes {found.attrs}, which say how it is stored"
+            keys = [key for key, value in variable.attrs.items() if not sidecar.same(found.attrs.get(key), value)]
+            keys = keys or [*found.attrs]
+            yield LayoutError(
+                f"xarray would take the attributes {', '.join(map(repr, keys))} of the coordinate {name!r} for how it "
+                f"is stored; remove them: del da.coords[{name!r}].attrs[{keys[0]!r}], or {KEEP}"
+            )
+            continue
         elif not (_same_kind(found.dtype, variable.dtype) and found.equals(variable)):
             told = f"as {found.dtype}, with other values than those of {variable.dtype}"
         else:

@@ -350,8 +350,8 @@ def open_image(group: zarr.Group) -> Image:
     if not spec.is_ome(attrs):
         check_complete(group)
         raise NotOmeZarrError(
-            f"{where} has no OME-Zarr metadata; open plain Zarr with xarray.open_zarr, "
-            "or make an image of it with to_zarr"
+            f"{where} has no OME-Zarr metadata; open plain Zarr with xarray.open_zarr, or, where levels are groups, "
+            'xarray.open_datatree(store, engine="zarr"), or make an image of it with to_zarr'
         )
     try:
         spec.parse(attrs)

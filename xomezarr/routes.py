@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from typing import Any
 
 from xomezarr.errors import TransformError
@@ -59,9 +60,9 @@ class Routes[System: Hashable]:
                 raise TransformError(
                     f"there is no coordinate system {self.called(name)}; there are {self._listed(known) or 'none'}"
                 )
-        found, refused = self._search(source)
+        found, refused = self._search(source, target)
         if target in found:
-            return found[target]
+            return _composed(found, target)
         why = f" ({'; '.join(refused)})" if refused else ""
         raise TransformError(
             f"nothing leads from the coordinate system {self.called(source)} to {self.called(target)}{why}; "
@@ -70,31 +71,54 @@ class Routes[System: Hashable]:
 
     def reached(self, source: System) -> Mapping[System, Transform]:
         """Return all systems that one gets to, itself among them, and what leads there; the nearest first."""
-        return self._search(source)[0]
+        found, _ = self._search(source)
+        return {system: _composed(found, system) for system in found}
 
-    def _search(self, source: System) -> tuple[dict[System, Transform], list[str]]:
-        """Return all systems that one gets to, and why some transformations cannot be walked backward."""
-        found: dict[System, Transform] = {source: Identity()}
+    def _search(self, source: System, wanted: System | None = None) -> tuple[_Found[System], list[str]]:
+        """Return the systems that one gets to, until one is found that is wanted; and why some edges do not lead back.
+
+        Each with the one before it, and what leads from there.
+        """
+        found: _Found[System] = {source: None}
         refused: dict[str, None] = {}
         waiting = deque([source])
-        edges = tuple(self.edges)
-        while waiting:
+        while waiting and wanted not in found:
             here = waiting.popleft()
-            for edge in edges:
-                if edge.source == here and edge.target not in found:
-                    next_one, step = edge.target, edge.transform
-                elif edge.target == here and edge.source not in found:
-                    next_one = edge.source
-                    try:
-                        step = edge.transform.inverse()
-                    except TransformError as error:
-                        refused[str(error)] = None
-                        continue
-                else:
+            for other, step in self._ways.get(here, ()):
+                if other in found:
                     continue
-                found[next_one] = chain([found[here], step])
-                waiting.append(next_one)
+                try:
+                    found[other] = here, step()
+                except TransformError as error:
+                    refused[str(error)] = None
+                    continue
+                waiting.append(other)
         return found, [*refused]
+
+    @cached_property
+    def _ways(self) -> Mapping[System, Sequence[tuple[System, Callable[[], Transform]]]]:
+        """The systems next to each, and what makes the transformation that leads there; each is undone once."""
+        found: dict[System, list[tuple[System, Callable[[], Transform]]]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.source, []).append((edge.target, partial(_itself, edge.transform)))
+            found.setdefault(edge.target, []).append((edge.source, cache(edge.transform.inverse)))
+        return found
 
     def _listed(self, systems: Iterable[System]) -> str:
         return ", ".join(map(self.called, systems))
+
+
+type _Found[System] = dict[System, tuple[System, Transform] | None]
+
+
+def _itself(transform: Transform) -> Transform:
+    return transform
+
+
+def _composed[System: Hashable](found: _Found[System], target: System) -> Transform:
+    """Return what leads to a system from that in which the search began."""
+    steps: list[Transform] = []
+    while (last := found[target]) is not None:
+        target, step = last
+        steps.append(step)
+    return chain([Identity(), *reversed(steps)])

@@ -48,7 +48,7 @@ from xomezarr.plate import node_at
 from xomezarr.read import closer, source_of, tree_of
 from xomezarr.routes import Routes
 from xomezarr.store import StoreArgument, check_complete, find_member, open_group
-from xomezarr.transforms import Affine, Identity, Transform, Translation, stored
+from xomezarr.transforms import Affine, Identity, MapAxis, Transform, Translation, chain, stored
 from xomezarr.tree import images as images_in
 from xomezarr.units import same_unit
 
@@ -551,7 +551,7 @@ def _scene(
     pairs = [key for key in transforms if isinstance(key, tuple)]
     named = {place if isinstance(place, str) else place[0] for pair in pairs for place in pair}
     alone = [path for path in images if path in transforms or (path not in named and "/labels/" not in path)]
-    asked: dict[Any, Any] = {path: transforms.get(path, Identity()) for path in alone} | {**transforms}
+    asked: dict[Any, Any] = {path: transforms.get(path, {}) for path in alone} | {**transforms}
     # images of which the scene's system may have the axes
     near = {*alone, *(place for pair in pairs if WORLD in pair for place in pair if isinstance(place, str))}
     own: tuple[CoordinateSystem, ...] | None = None
@@ -567,7 +567,8 @@ def _scene(
         with collecting(faults):
             source, target = key if isinstance(key, tuple) else (key, _only(own or (), key))
             ends = view.named(source), view.named(target)
-            links.append(Link(*ends, spec.dump_transform(_as_transform(leading, view.axes(source), ends))))
+            axes = view.axes(source), view.axes(target)
+            links.append(Link(*ends, spec.dump_transform(_as_transform(leading, axes, ends))))
     raise_all(faults, "the scene cannot be written")
     return Scene(tuple(links), own)
 
@@ -642,8 +643,10 @@ def _only(systems: Sequence[CoordinateSystem], path: str) -> str:
     )
 
 
-def _as_transform(leading: Any, axes: Sequence[Axis], ends: tuple[SystemName, SystemName]) -> Transform:
-    """Return a transformation as the user may give it.
+def _as_transform(
+    leading: Any, axes: tuple[Sequence[Axis], Sequence[Axis]], ends: tuple[SystemName, SystemName]
+) -> Transform:
+    """Return a transformation between two systems of some axes, as the user may give it.
 
     Raises
     ------
@@ -652,13 +655,17 @@ def _as_transform(leading: Any, axes: Sequence[Axis], ends: tuple[SystemName, Sy
     """
     source, target = ends
     between = f"the transformation from {source} to {target}"
+    order: Transform = Identity()
     if isinstance(leading, Mapping):
-        names = [axis.name for axis in axes]
+        names = [axis.name for axis in axes[0]]
         if unknown := [name for name in leading if name not in names]:
             raise TransformError(
                 f"{between} is of {told([*map(repr, unknown)])}, and the axes are {', '.join(map(repr, names))}; name "
                 "these"
             )
+        order = _by_name(*axes, between)
+        if not leading:
+            return order
         leading = [leading.get(name, 0.0) for name in names]
     if isinstance(leading, Transform):
         if lying := stored(leading):
@@ -674,7 +681,31 @@ def _as_transform(leading: Any, axes: Sequence[Axis], ends: tuple[SystemName, Sy
             f"{between} is a {type(leading).__name__} that is not of numbers ({error}); give a translation by "
             "dimension, such as {'x': 348.0}, a matrix, or a transformation of xomezarr.transforms"
         ) from error
-    return Translation(tuple(numbers.tolist())) if numbers.ndim == 1 else Affine(numbers)
+    return chain([Translation(tuple(numbers.tolist())), order]) if numbers.ndim == 1 else Affine(numbers)
+
+
+def _by_name(source: Sequence[Axis], target: Sequence[Axis], between: str) -> Transform:
+    """Return what leads from axes to those of the same names.
+
+    Raises
+    ------
+    TransformError
+        If there are others, or they have other units: numbers alone would be taken for what they are not.
+    """
+    names, wanted = ([axis.name for axis in axes] for axes in (source, target))
+    if {*names} != {*wanted}:
+        raise TransformError(
+            f"{between} goes by the names of axes, which are {', '.join(map(repr, names))} here and "
+            f"{', '.join(map(repr, wanted))} there; give a matrix, with a row for each of these: [[1.0, 0.0, 30.0], …]"
+        )
+    for axis in source:
+        other = target[wanted.index(axis.name)]
+        if axis.unit is not None and other.unit is not None and not same_unit(axis.unit, other.unit):
+            raise TransformError(
+                f"{between} goes from {_shown(axis)} to {_shown(other)}; convert the image first, "
+                f"to_units({{{axis.name!r}: {other.unit!r}}}), or give a matrix"
+            )
+    return Identity() if names == wanted else MapAxis(tuple(names.index(name) for name in wanted))
 
 
 # -- what is still true of a scene that was read -----------------------------------------------------------
@@ -690,13 +721,15 @@ def _still_there(scene: Scene, tree: xr.DataTree, there: Sequence[str], faults: 
             f"{len(scene.links) - len(links)} transformations that lead to or from them are left out",
             CollectionWarning,
         )
+    linked = {path for link in links for path in (link.source.path, link.target.path)}
+    places = f"**tree.omezarr.scene.transforms({scene.systems[0].name!r}), " if scene.systems else "…, "
     faults += [
         CollectionError(
-            f"nothing says how the image {path!r} lies to the others of the scene; write a new one: "
-            f"xomezarr.write_scene(dict(tree.children), store, transforms={{{path!r}: …}})"
+            f"nothing says how the image {path!r} lies to the others of the scene; write a new one, with the "
+            f"places of all: xomezarr.write_scene(dict(tree.children), store, transforms={{{places}{path!r}: …}})"
         )
         for path in there
-        if not any(f"{other}/".startswith(f"{path}/") for other in scene.paths)
+        if not any(f"{other}/".startswith(f"{path}/") for other in linked)
     ]
     return replace(scene, links=links)
 

@@ -361,9 +361,9 @@ def _check_place(da: xr.DataArray, grids: Mapping[str, Grid], index: int) -> Non
         held = da.coords[dim] if dim in da.coords else None
         if held is None or held.dtype.kind not in "iuf" or held.attrs.get("scale") is None or not held.size:
             continue
-        if not np.allclose(
-            [held[0], held[-1]], [grid.position(0), grid.position(grid.size - 1)], atol=grid.scale / 100
-        ):
+        ends = held.values[[0, -1]]
+        within = max(grid.scale / 100, 2 * float(np.spacing(np.abs(ends)).max())) if ends.dtype.kind == "f" else 0.01
+        if (np.abs(ends - [grid.position(0), grid.position(grid.size - 1)]) > within).any():
             raise CoordinateSystemError(
                 f"level {index} lies from {float(held[0])} to {float(held[-1])} along {dim!r}, and from "
                 f"{grid.position(0)} to {grid.position(grid.size - 1)} by its metadata, from which its coordinate "

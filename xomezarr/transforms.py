@@ -768,8 +768,8 @@ class Field(Transform):
     Parameters
     ----------
     samples
-        Shape (n, …), n coordinates of each sample. No more is read than points ask for, or all for cubic splines, which
-        depend on it.
+        Shape (n, …), n coordinates of each sample. No more is read than the box around the points, or all for cubic
+        splines, which depend on it.
     to_samples
         Maps points to the indices of samples.
     relative
