@@ -357,7 +357,7 @@ def test_c7_other_versions_are_refused_before_anything_is_written(tmp_path: Path
         (
             {"transforms": {("a", "b"): Identity(), ("b", "a"): np.eye(2, 3)}, "systems": {"w": YX}},
             TransformError,
-            "0|no",
+            "says twice how",
         ),
         ({"systems": {"world": YX[:1]}}, OmeZarrError, r"world|space"),
     ],
@@ -472,6 +472,15 @@ def test_a_translation_by_dimension_goes_along_the_axis_of_that_name(tmp_path: P
         with pytest.raises(OmeZarrError, match=match):
             write_scene(tiles, tmp_path / "b.zarr", systems=systems, transforms=moved)
     assert not (tmp_path / "b.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    "twice", [{"b": {"x": 1.0}, ("b", "world"): {"y": 7.0}}, {("a", "b"): {"x": 1.0}, ("b", "a"): {"x": 5.0}}]
+)
+def test_what_is_said_twice_of_two_images_is_refused(twice: Any, tmp_path: Path) -> None:
+    with pytest.raises(TransformError, match=r"twice how 'physical' of '.' lies to .* and \('b', '.*remove one"):
+        write_scene({"a": tile(0), "b": tile(1)}, tmp_path / "a.zarr", transforms=twice)
+    assert not (tmp_path / "a.zarr").exists()
 
 
 def test_a_coordinate_system_is_asked_of_images_not_of_scenes(tmp_path: Path) -> None:

@@ -563,10 +563,15 @@ def _scene(
     raise_all(faults, "the scene cannot be written")
     view = SceneView(Scene((), own), images, {})
     links = []
+    said: dict[frozenset[SystemName], Any] = {}
     for key, leading in asked.items():
         with collecting(faults):
             source, target = key if isinstance(key, tuple) else (key, _only(own or (), key))
             ends = view.named(source), view.named(target)
+            if (first := said.setdefault(frozenset(ends), key)) is not key:
+                raise TransformError(
+                    f"transforms says twice how {ends[0]} lies to {ends[1]}, under {first!r} and {key!r}; remove one"
+                )
             axes = view.axes(source), view.axes(target)
             links.append(Link(*ends, spec.dump_transform(_as_transform(leading, axes, ends))))
     raise_all(faults, "the scene cannot be written")
