@@ -95,7 +95,7 @@ REFUSED = {
         ("ome_zarr_models", "apart yx", version): "Inconsistent `label_value` attributes in `colors` and `properties`"
         for version in EVERY
     },
-    ("ome_zarr_models", "nested tczyx", "0.5"): "KeyError: '0/nuclei'",
+    **{("ome_zarr_models", "nested tczyx", version): "KeyError: '0/nuclei'" for version in ("0.5", "0.6")},
 }
 """What a library does not open, with what it says.
 

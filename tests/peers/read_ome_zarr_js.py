@@ -9,6 +9,7 @@ npm installs it beside the environment that uv makes, once. It tells where pixel
 
 import json
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -23,22 +24,41 @@ SCRIPT = pathlib.Path(__file__).with_name("read_ome_zarr_js.mjs")
 
 
 def installed():
-    """Return the folder in which Node finds the library."""
-    if not (HOME / "node_modules" / "ome-zarr.js").is_dir():
-        HOME.mkdir(exist_ok=True)
-        (HOME / "package.json").write_text(json.dumps({"private": True, "type": "module", "dependencies": PACKAGE}))
-        made = npm(
-            ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "1", "--prefix", str(HOME)],
-            return_completed_process=True,
-            capture_output=True,
-            text=True,
-        )
-        if any(code in made.stderr for code in UNREACHABLE):
-            telling.out_of_reach(f"npm's registry cannot be reached: {made.stderr[-300:]}")
-        assert made.returncode == 0, made.stderr
+    """Return the folder in which Node finds the library; what npm has left half unpacked is unpacked anew."""
+    for _ in range(3):
+        if is_whole():
+            break
+        install()
+    else:
+        if not is_whole():
+            telling.out_of_reach("npm unpacks less than the packages hold, three times")
     script = HOME / SCRIPT.name  # Node looks for packages beside the script
     script.write_text(SCRIPT.read_text())
     return script
+
+
+def install():
+    """Let npm fetch the packages."""
+    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir()
+    (HOME / "package.json").write_text(json.dumps({"private": True, "type": "module", "dependencies": PACKAGE}))
+    made = npm(
+        ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "1", "--prefix", str(HOME)],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+    )
+    if any(code in made.stderr for code in UNREACHABLE):
+        telling.out_of_reach(f"npm's registry cannot be reached: {made.stderr[-300:]}")
+    assert made.returncode == 0, made.stderr
+
+
+def is_whole():
+    """Whether Node can import all that the script needs."""
+    needed = "".join(f"await import({name!r});" for name in ("ome-zarr.js", "@zarrita/storage/fs", "zarrita"))
+    arguments = ["--input-type=module", "-e", needed]
+    tried = HOME.is_dir() and node(arguments, return_completed_process=True, capture_output=True, cwd=HOME)
+    return bool(tried) and tried.returncode == 0
 
 
 def read(store):
