@@ -7,7 +7,7 @@ import FileSystemStore from "@zarrita/storage/fs";
 import { NgffImage } from "ome-zarr.js";
 import * as zarr from "zarrita";
 
-const [place, folder] = process.argv.slice(2);
+const [place, folder] = process.argv.slice(-2);
 const store = new FileSystemStore(place);
 const image = await NgffImage.load(store);
 // where an image has no rendering it makes some up

