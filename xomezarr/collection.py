@@ -561,8 +561,7 @@ def open_collection(
     """
     group = open_group(store, storage_options=storage_options)
     tree = collection_tree(group, source=source_of(store, None), drop_variables=drop_variables, cache=cache)
-    if (close := closer(store, group)) is not None:
-        tree.set_close(close)
+    tree.set_close(closer(store, group))
     return tree
 
 

@@ -97,8 +97,7 @@ def open_plate(
     except NotOmeZarrError as error:
         raise NotOmeZarrError(f"{str(found.store_path)!r}: {error}") from None
     tree = _Opening(found, plate, source_of(store, group), dropped).tree(check=check)
-    if (close := closer(store, found)) is not None:
-        tree.set_close(close)
+    tree.set_close(closer(store, found))
     return tree
 
 

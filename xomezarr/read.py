@@ -150,8 +150,7 @@ def open_tree(
         complete=complete,
         coordinate_system=coordinate_system,
     )
-    if (close := closer(store, opened)) is not None:
-        tree.set_close(close)
+    tree.set_close(closer(store, opened))
     return tree
 
 
@@ -326,8 +325,7 @@ def open_level(
     found = open_group(store, group=group, storage_options=storage_options)
     opened = _opened(found, level, completing(store, found, storage_options)).seen_in(coordinate_system)
     ds = with_name(opened.without(opened.level(level), drop_variables), opened.variable)
-    if (close := closer(store, opened.group)) is not None:
-        ds.set_close(close)
+    ds.set_close(closer(store, opened.group))
     return ds
 
 

@@ -277,8 +277,7 @@ def open_scene(
     """
     opened = open_group(store, group=group, storage_options=storage_options)
     tree = scene_tree(opened, source=source_of(store, group), drop_variables=drop_variables, cache=cache)
-    if (close := closer(store, opened)) is not None:
-        tree.set_close(close)
+    tree.set_close(closer(store, opened))
     return tree
 
 
