@@ -679,9 +679,11 @@ def test_two_ways_to_different_places_are_refused() -> None:
     group.attrs.update(attrs)
     with pytest.raises(CoordinateSystemError, match="two ways lead from the coordinate system 'physical' to 'world'"):
         opened(store, coordinate_system="world")
+    assert [(one.rule, one.severity) for one in xomezarr.validate(store)] == [("102", "warning")]
     transforms[1]["affine"] = SHEAR
     group.attrs.update(attrs)
     opened(store, coordinate_system="world")
+    assert xomezarr.validate(store, strict=True).valid
 
 
 def test_systems_are_reached_by_way_of_others() -> None:

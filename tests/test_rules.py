@@ -250,7 +250,7 @@ def scene(tree: Tree) -> None:
     """Two images, of which an array says how they lie to each other, and one that lies in the scene."""
     leading = [
         {"type": "affine", "path": MATRIX, "input": {"path": "0", "name": "physical"}, "output": {"name": "world"}},
-        {"type": "identity", "input": {"path": "1", "name": "physical"}, "output": {"name": "world"}},
+        {"type": "identity", **IDENTITY_ENDS},
     ]
     system = {"name": "world", "axes": list(AXES)}
     tree.group("", {"scene": {"coordinateSystems": [system], "coordinateTransformations": leading}})
@@ -421,6 +421,7 @@ LEVEL_1 = (2, 2, 3, 4, 3)
 LABEL_1 = (2, 1, 3, 4, 3)
 PROPERTIES = ("image-label", "properties")
 LINK = ("scene", "coordinateTransformations", 1)
+IDENTITY_ENDS = {"input": {"path": "1", "name": "physical"}, "output": {"name": "world"}}
 
 
 def of_arrays(*shapes: Sequence[int], names: Sequence[str] | None) -> Callable[[Tree], None]:
@@ -1047,6 +1048,14 @@ ROWS = (
         "image",
         axis(4, orientation={"type": "anatomical", "value": "up"}),
         mend=axis(4, orientation={"type": "anatomical", "value": "left-to-right"}),
+    ),
+    Row(
+        "102",
+        "warning scene.coordinateTransformations",
+        "scene",
+        put(*LINK[:2], 2, {"type": "scale", "scale": [2] * 5, **IDENTITY_ENDS}),
+        ("0.6",),
+        mend=drop(*LINK[:2], 2),
     ),
     # -- what came, or went, with a version
     Row("0.3a", "error multiscales[0].axes[1]", "image", put(*M0, "axes", 1, "p"), ("0.3",)),

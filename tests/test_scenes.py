@@ -582,9 +582,7 @@ def test_c6_arrays_of_a_scene_are_copied(tmp_path: Path) -> None:
     before = objects(store, "coordinateTransformations")
     assert len(before) > 10
     opened(store).omezarr.to_zarr(copy)
-    assert {key: before[key] for key in objects(copy, "coordinateTransformations")} == {
-        key: value for key, value in before.items() if key != "coordinateTransformations/zarr.json"
-    }
+    assert objects(copy, "coordinateTransformations") == before
     assert xomezarr.validate(copy).valid
     # what replaces the store that it is in keeps them too
     opened(copy).omezarr.to_zarr(copy, mode="w")
@@ -596,7 +594,7 @@ def test_c6_arrays_of_a_scene_are_copied(tmp_path: Path) -> None:
     with pytest.warns(CollectionWarning, match="are left out"):
         tree.omezarr.to_zarr(tmp_path / "c.zarr")
     left = {key.split("/")[1] for key in objects(tmp_path / "c.zarr", "coordinateTransformations")}
-    assert left == {"matrix"}
+    assert left == {"matrix", "zarr.json"}
 
 
 def test_c6_a_store_in_memory_does_not_lose_arrays_that_it_is_replaced_by(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,14 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.lazy import zarr
+from xomezarr.model import Axis
+from xomezarr.routes import Edge
 from xomezarr.store import find_member, member_path, names_in, open_array
 from xomezarr.transforms import (
     ORDERS,
     Affine,
     Divided,
+    Ends,
     Field,
     Rotation,
     Stored,
@@ -38,8 +41,9 @@ from xomezarr.transforms import (
     chain,
     with_stored,
 )
+from xomezarr.units import same_unit
 
-__all__ = ["KEPT", "Kept", "copied_arrays", "reading"]
+__all__ = ["KEPT", "Kept", "copied_arrays", "read", "reading"]
 
 KEPT = "kept"
 """Key of encodings: where the arrays of an image's transformations, or of a scene's, lie."""
@@ -53,31 +57,50 @@ MATRICES: Mapping[str, type[Affine] | type[Rotation]] = {"affine": Affine, "rota
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def reading(transform: Transform, group: zarr.Group) -> Transform:
-    """Return a transformation that reads what of it lies in arrays of a group, when it is needed."""
+def reading[System](edge: Edge[System], axes: Mapping[System, tuple[Axis, ...]], group: zarr.Group) -> Edge[System]:
+    """Return a transformation that reads what of it lies in arrays of a group, when it is needed.
 
-    def opened(stored: Stored) -> Transform:
+    Parameters
+    ----------
+    edge
+        The transformation, and where it leads from and to.
+    axes
+        Of coordinate systems.
+    group
+        Below which the arrays lie.
+    """
+
+    def opened(stored: Stored, before: Ends[Axis], after: Ends[Axis]) -> Transform:
         # a matrix is read once; of fields, what is read is what points ask for
-        return replace(stored, read=cache(partial(_read, stored, group)))
+        return replace(stored, read=cache(partial(read, stored, group, before, after)))
 
-    return with_stored(transform, opened)
+    return replace(edge, transform=with_stored(edge.transform, opened, axes[edge.source], axes[edge.target]))
 
 
-def _read(stored: Stored, group: zarr.Group) -> Transform:
+def read(stored: Stored, group: zarr.Group, before: Ends[Axis], after: Ends[Axis]) -> Transform:
     """Make a transformation of what lies in arrays of a group.
+
+    Parameters
+    ----------
+    stored
+        What is said of it.
+    group
+        Below which they lie.
+    before, after
+        Axes that it leads from and to, as far as they are known.
 
     Raises
     ------
     TransformError
-        If there is none that can be read, or it is not of that kind.
+        If there is none that can be read, or it is not of that kind, or of other axes.
     """
     where = f"the {stored.kind} at {stored.path!r} of {str(group.store_path)!r}"
     if not leads_below(stored.path):
         raise TransformError(f"{where} lies outside of the group, where nothing is read; move it into the group")
     try:
         if stored.kind in MATRICES:
-            return MATRICES[stored.kind](np.asarray(open_array(group, stored.path)[...]))
-        return _field(stored, group, where)
+            return _matrix(stored, group, before, after)
+        return _field(stored, group, before, where)
     except TransformError as error:
         raise TransformError(f"{where} cannot be used: {error}") from error
     except (*UNREADABLE_MEMBER, *UNREADABLE_ARRAY) as error:
@@ -86,7 +109,26 @@ def _read(stored: Stored, group: zarr.Group) -> Transform:
         ) from error
 
 
-def _field(stored: Stored, group: zarr.Group, where: str) -> Field:
+def _matrix(stored: Stored, group: zarr.Group, before: Ends[Axis], after: Ends[Axis]) -> Transform:
+    array = open_array(group, stored.path)
+    _check_numbers(array)
+    more = stored.kind == "affine"
+    wanted = (None if after is None else len(after), None if before is None else len(before) + more)
+    if array.ndim != 2 or any(asked not in (None, size) for asked, size in zip(wanted, array.shape, strict=True)):
+        shown = f"({', '.join('…' if size is None else str(size) for size in wanted)})"
+        raise TransformError(
+            f"it has the shape {array.shape}, and its axes ask for {shown}; store a row for each axis that it leads "
+            f"to, a column for each that it leads from{', and one to add' if more else ''}"
+        )
+    return MATRICES[stored.kind](np.asarray(array[...]))
+
+
+def _check_numbers(array: zarr.Array[Any]) -> None:
+    if array.dtype.kind not in "iuf":
+        raise TransformError(f"its dtype is {array.dtype}, and coordinates are real numbers; store it as float64")
+
+
+def _field(stored: Stored, group: zarr.Group, before: Ends[Axis], where: str) -> Field:
     member = find_member(group, stored.path)
     if member is None:
         raise TransformError("there is no image of that name; write the field as one, with an axis for what it holds")
@@ -97,6 +139,7 @@ def _field(stored: Stored, group: zarr.Group, where: str) -> Field:
         raise TransformError(f"none of its axes {multiscale.dims} is of the type {wanted!r}; give one that type")
     level = multiscale.levels[0]
     dims = [dim for dim in multiscale.dims if dim != multiscale.dims[axis]]
+    _check_units([one for one in multiscale.axes if one.name in dims], before)
     to_samples = chain(
         [
             Translation(tuple(-level.translation[dim] for dim in dims)),
@@ -110,8 +153,19 @@ def _field(stored: Stored, group: zarr.Group, where: str) -> Field:
             OmeZarrWarning,
         )
         interpolation = "linear"
-    samples = _VectorsFirst(open_array(member, level.path), axis)
-    return Field(samples, to_samples, stored.kind == "displacements", interpolation)
+    array = open_array(member, level.path)
+    _check_numbers(array)
+    return Field(_VectorsFirst(array, axis), to_samples, stored.kind == "displacements", interpolation)
+
+
+def _check_units(axes: Sequence[Axis], before: Ends[Axis]) -> None:
+    """Make sure that samples are looked up in the unit of the points."""
+    for axis, other in zip(axes, before or (), strict=False):
+        if other is not None and axis.unit and other.unit and not same_unit(axis.unit, other.unit):
+            raise TransformError(
+                f"its axis {axis.name!r} is in {axis.unit}, and the points are in {other.unit} along {other.name!r}; "
+                f"write it with positions in {other.unit}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +184,12 @@ class _VectorsFirst:
     def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
         first, *others = box
         others.insert(self.axis, first)
-        return np.moveaxis(np.asarray(self.array[tuple(others)]), self.axis, 0)
+        try:
+            return np.moveaxis(np.asarray(self.array[tuple(others)]), self.axis, 0)
+        except (*UNREADABLE_ARRAY, RuntimeError) as error:
+            raise TransformError(
+                f"samples of the field {str(self.array.store_path)!r} cannot be read: {error}; copy its chunks again"
+            ) from error
 
 
 # -- copying -----------------------------------------------------------------------------------------------
@@ -164,9 +223,20 @@ class Kept:
         return [path for path in self.paths if _document(self.group, path) is None]
 
     def put(self, group: zarr.Group) -> None:
-        """Copy them to the same paths of another group, chunk by chunk."""
-        for path in self.paths:
-            for key, content in _objects(self.group, posixpath.normpath(path)):
+        """Copy them to the same paths of another group, chunk by chunk, with the groups that they lie in.
+
+        Raises
+        ------
+        OmeZarrError
+            If one is not there any more.
+        """
+        if gone := self.missing():
+            raise OmeZarrError(
+                f"numbers of transformations that lay in {str(self.group.store_path)!r} at {told([*map(repr, gone)])} "
+                "are not there any more; open the image again"
+            )
+        for path in map(posixpath.normpath, self.paths):
+            for key, content in itertools.chain(_parents(self.group, path), _objects(self.group, path)):
                 wait(group.store.set(member_path(group, key), content))
 
 
@@ -209,14 +279,14 @@ def copied_arrays(paths: Sequence[str], kept: Kept | None, taken: Iterable[str],
                 f"{told_of}{path!r}, where something else of the image is to be written; move them elsewhere in the "
                 "store that they are read from, and name that path in its metadata"
             )
-    outside = [path for path in paths if not leads_below(path)]
-    if lost := [*outside, *found.missing()]:
+    outside, missing = [path for path in paths if not leads_below(path)], found.missing()
+    if lost := [*outside, *missing]:
         warn(
             f"{told_of}{told([*map(repr, lost)])}, where there is nothing in the store that is read, or which is no "
             "place in it; they are not copied: put them there",
             OmeZarrWarning,
         )
-    return found
+    return replace(found, paths=tuple(path for path in found.paths if path not in missing))
 
 
 def _lies_in(path: str, other: str) -> bool:
@@ -247,12 +317,21 @@ def _objects(group: zarr.Group, path: str) -> Iterator[tuple[str, Any]]:
             yield from _objects(group, f"{path}/{name}")
     else:
         array = open_array(group, path)
-        unit = array.shards or array.chunks
-        for place in product(*(range(-(-size // part)) for size, part in zip(array.shape, unit, strict=True))):
+        counts = [-(-size // part) for size, part in zip(array.shape, array.shards or array.chunks, strict=True)]
+        for place in itertools.product(*map(range, counts)):
             key = f"{path}/{array.metadata.encode_chunk_key(place)}"
             if (content := _get(group, key)) is not None:
                 yield key, content
     yield f"{path}/{DOCUMENT}", document
+
+
+def _parents(group: zarr.Group, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the documents of the groups that something lies in, by their paths; the outermost first."""
+    names = path.split("/")[:-1]
+    for count in range(1, len(names) + 1):
+        parent = "/".join(names[:count])
+        if (document := _document(group, parent)) is not None:
+            yield f"{parent}/{DOCUMENT}", document
 
 
 def _names(group: zarr.Group) -> list[str]:

@@ -168,10 +168,10 @@ class SceneView:
     @cached_property
     def _routes(self) -> Routes[SystemName]:
         edges = [
-            edge if path not in self.groups else replace(edge, transform=reading(edge.transform, self.groups[path]))
+            edge if path not in self.groups else reading(edge, self._axes, self.groups[path])
             for edge, path in spec.scene_edges(self.scene, self.images)
         ]
-        return Routes(tuple(self._axes), edges, str)
+        return Routes({name: len(axes) for name, axes in self._axes.items()}, edges, str)
 
     def named(self, system: Place) -> SystemName:
         """Return the coordinate system that is meant.

@@ -18,7 +18,7 @@ from xomezarr.grid import Grid
 from xomezarr.indexes import Askew, askew, attached, coordinate_names, kept_of, skews_of, split, without
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
-from xomezarr.routes import Edge, Routes
+from xomezarr.routes import Routes
 from xomezarr.transforms import Affine, Scale, Transform, Translation, chain, stored
 from xomezarr.units import ome_unit, same_unit
 
@@ -34,9 +34,6 @@ __all__ = [
     "transform_to",
     "view",
 ]
-
-SAME_WITHIN = 1e-9
-"""Ways to a coordinate system that differ by no more than this fraction are the same, but for rounding."""
 
 
 class CoordinateSystems(Mapping[str, CoordinateSystem]):
@@ -161,43 +158,12 @@ def _way(
 ) -> Transform:
     edges = spec.edges(multiscale)
     if group is not None:
-        edges = tuple(replace(edge, transform=reading(edge.transform, group)) for edge in edges)
-    routes = Routes([*systems], edges)
+        axes = spec.axes_by_system(multiscale)
+        edges = tuple(reading(edge, axes, group) for edge in edges)
     try:
-        found = routes.transform(source, target)
+        return Routes({name: len(system.axes) for name, system in systems.items()}, edges).transform(source, target)
     except TransformError as error:
         raise CoordinateSystemError(str(error)) from None
-    reached = routes.reached(source)
-    count = len(systems[source].axes)
-    for other in (way for edge in edges for way in _ways_on(edge, reached, target)):
-        if not _same(found, other, count):
-            raise CoordinateSystemError(
-                f"two ways lead from the coordinate system {source!r} to {target!r}, and to different places: {found} "
-                f"and {other}; mend the metadata, so that one of them is left"
-            )
-    return found
-
-
-def _same(one: Transform, other: Transform, ndim: int) -> bool:
-    """Whether two ways lead to the same places, but for rounding; arrays are not read for it."""
-    if one == other or stored(one) or stored(other):
-        return True
-    matrices = [way.matrix(ndim) for way in (one, other)]
-    if matrices[0] is None or matrices[1] is None:
-        return False
-    within = SAME_WITHIN * max(float(np.abs(matrices[0]).max()), 1e-300)
-    return np.allclose(matrices[0], matrices[1], rtol=SAME_WITHIN, atol=within)
-
-
-def _ways_on(edge: Edge[str], reached: Mapping[str, Transform], target: str) -> Iterator[Transform]:
-    """Yield the ways to a system whose last step is a transformation."""
-    if edge.target == target and edge.source in reached:
-        yield chain([reached[edge.source], edge.transform])
-    elif edge.source == target and edge.target in reached:
-        try:
-            yield chain([reached[edge.target], edge.transform.inverse()])
-        except TransformError:
-            return
 
 
 # -- an image in one of them -------------------------------------------------------------------------------

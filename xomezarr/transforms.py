@@ -768,8 +768,8 @@ class Field(Transform):
     Parameters
     ----------
     samples
-        Shape (n, …), n coordinates of each sample. No more is read than the box around the points, or all for cubic
-        splines, which depend on it.
+        Shape (n, …), n coordinates of each sample. What is read are boxes around points that lie near each other, or
+        all for cubic splines, which depend on it.
     to_samples
         Maps points to the indices of samples.
     relative
@@ -816,20 +816,33 @@ class Field(Transform):
         places = self.to_samples(points)
         nowhere = np.isnan(places).any(axis=-1, keepdims=True)
         flat = np.clip(np.where(nowhere, 0.0, places), 0.0, last).reshape(-1, len(last))
-        low, high = np.zeros_like(last), last
-        if ORDERS[self.interpolation] < 2:  # no more than two samples lie around a point
-            low, high = np.floor(flat.min(axis=0)), np.ceil(flat.max(axis=0))
-        box = tuple(slice(int(first), int(end) + 1) for first, end in zip(low, high, strict=True))
-        samples = np.asarray(self.samples[(slice(None), *box)], np.float64)
-        found = self._interpolated(samples, (flat - low).T).reshape(*points.shape[:-1], self.outputs)
-        made = np.where(nowhere, np.nan, found)
+        found = self._whole(flat) if ORDERS[self.interpolation] > 1 else self._near(flat)
+        made = np.where(nowhere, np.nan, found.reshape(*points.shape[:-1], self.outputs))
         return points + made if self.relative else made
+
+    def _whole(self, places: Points) -> Points:
+        """Look up places by all samples."""
+        everything = (slice(None),) * len(self.samples.shape)
+        return self._interpolated(np.asarray(self.samples[everything], np.float64), places)
+
+    def _near(self, places: Points) -> Points:
+        """Look up places by the samples around them: a box, or one for each half where it would be large."""
+        # no more than two samples lie around a point along an axis
+        low, high = np.floor(places.min(axis=0)), np.ceil(places.max(axis=0))
+        along = int((high - low).argmax())
+        below = places[:, along] < (low + high)[along] / 2
+        if (high - low + 1).prod() * self.outputs > AT_ONCE and below.any() and not below.all():
+            made = np.empty((len(places), self.outputs))
+            made[below], made[~below] = self._near(places[below]), self._near(places[~below])
+            return made
+        box = tuple(slice(int(first), int(end) + 1) for first, end in zip(low, high, strict=True))
+        return self._interpolated(np.asarray(self.samples[(slice(None), *box)], np.float64), places - low)
 
     def _interpolated(self, samples: Points, places: Points) -> Points:
         from scipy.ndimage import map_coordinates
 
         order = ORDERS[self.interpolation]
-        return np.stack([map_coordinates(one, places, order=order, mode="nearest") for one in samples], axis=-1)
+        return np.stack([map_coordinates(one, places.T, order=order, mode="nearest") for one in samples], axis=-1)
 
     @override
     def inverse(self) -> Transform:
@@ -893,6 +906,9 @@ class Stored(Transform):
         return self.read()
 
 
+AT_ONCE = 2**20
+"""Numbers of a field that are looked up together, 8 MiB in float64; more, where points lie between two samples."""
+
 ORDERS: Mapping[str, int] = {"nearest": 0, "linear": 1, "bspline-cubic": 3, "cubic": 3}
 """Interpolations of fields, and the order of their splines; the last is what versions under way called another."""
 
@@ -911,7 +927,7 @@ def stored(transform: Transform) -> tuple[Stored, ...]:
     """Return what of a transformation lies in arrays of a store."""
     found: list[Stored] = []
 
-    def noted(one: Stored) -> Stored:
+    def noted(one: Stored, *_: Any) -> Stored:
         found.append(one)
         return one
 
@@ -919,17 +935,65 @@ def stored(transform: Transform) -> tuple[Stored, ...]:
     return tuple(found)
 
 
-def with_stored(transform: Transform, change: Callable[[Stored], Transform]) -> Transform:
-    """Return a transformation in which that which lies in arrays of a store is another."""
+type Ends[T] = tuple[T | None, ...] | None
+"""One for each coordinate of a point, None where nothing is known of it; None where not even their number is known."""
+
+
+def with_stored[T](
+    transform: Transform,
+    change: Callable[[Stored, Ends[T], Ends[T]], Transform],
+    before: Ends[T] = None,
+    after: Ends[T] = None,
+) -> Transform:
+    """Return a transformation in which that which lies in arrays of a store is another.
+
+    Parameters
+    ----------
+    transform
+        It is walked in its order.
+    change
+        Called with what lies in an array, and what is known of the coordinates that it leads from and to.
+    before, after
+        What is known of those that all of it leads from and to, such as their axes.
+    """
     match transform:
         case Stored():
-            return change(transform)
+            return change(transform, before, after)
         case Chain(steps):
-            return Chain(tuple(with_stored(step, change) for step in steps))
+            made: list[Transform] = []
+            for number, step in enumerate(steps, 1):
+                then = after if number == len(steps) else _unknown(_count_after(step, before, steps[number]))
+                made.append(with_stored(step, change, before, then))
+                before = then
+            return Chain(tuple(made))
         case ByDimension(count, parts):
             return ByDimension(
-                count, tuple(replace(part, transform=with_stored(part.transform, change)) for part in parts)
+                count,
+                tuple(
+                    replace(
+                        part,
+                        transform=with_stored(
+                            part.transform, change, _some(before, part.inputs), _some(after, part.outputs)
+                        ),
+                    )
+                    for part in parts
+                ),
             )
         case Bijection(forward, backward):
-            return Bijection(with_stored(forward, change), with_stored(backward, change))
+            return Bijection(with_stored(forward, change, before, after), with_stored(backward, change, after, before))
     return transform
+
+
+def _count_after(step: Transform, before: Ends[Any], later: Transform) -> int | None:
+    """Return how many coordinates there are after a step of a chain; None where only arrays tell that."""
+    count = step.outputs if before is None else step.leads_to(len(before))
+    return later.inputs if count is None else count
+
+
+def _unknown(count: int | None) -> Ends[Any]:
+    return None if count is None else (None,) * count
+
+
+def _some[T](ends: Ends[T], places: Sequence[int]) -> Ends[T]:
+    """Return what is known of some coordinates; of others than there are, as faulty metadata name them, nothing is."""
+    return tuple(ends[place] if ends is not None and place < len(ends) else None for place in places)

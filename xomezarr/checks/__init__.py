@@ -39,6 +39,7 @@ And these are xomezarr's own:
 99    ``multiscales`` is a list of at least one object
 100   the window of a channel runs from smaller to larger numbers
 101   orientations are those of RFC-4, of axes of space, along lines of their own
+102   two ways from one coordinate system to another lead to the same place
 ====  ================================================================================================
 
 These are of RFC-9, of a hierarchy in a single file, which is a zip file:

@@ -21,7 +21,7 @@ from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
 from xomezarr.spec.scenes import link_findings, scene_edges, scene_paths, system_axes
 from xomezarr.spec.systems import (
-    axis_counts,
+    axes_by_system,
     edges,
     listed,
     seen_in,
@@ -39,7 +39,7 @@ __all__ = [
     "SIDECAR",
     "VERSIONS",
     "asks",
-    "axis_counts",
+    "axes_by_system",
     "check",
     "check_written",
     "claimed",

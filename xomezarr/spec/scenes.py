@@ -9,10 +9,10 @@ from typing import Any
 from xomezarr.errors import told as listed
 from xomezarr.model import Axis, CoordinateSystem, Link, Multiscale, Scene, SystemName
 from xomezarr.report import Finding
-from xomezarr.routes import Edge
+from xomezarr.routes import Edge, Routes
 from xomezarr.spec.listings import path_inside
 from xomezarr.spec.notes import Notes, kind_of
-from xomezarr.spec.systems import dump_system, edges, ends_of, paths_of, read_system
+from xomezarr.spec.systems import axes_by_system, dump_system, edges, ends_of, note_loops, paths_of, read_system
 from xomezarr.spec.transforms import inputs_of, read_transform
 from xomezarr.spec.values import with_extra
 
@@ -137,9 +137,7 @@ def system_axes(scene: Scene, images: Mapping[str, Multiscale]) -> dict[SystemNa
     """Return the axes of all coordinate systems of a scene: its own, and those of its images, which are by path."""
     found = {SystemName(system.name): system.axes for system in scene.systems or ()}
     for path, multiscale in images.items():
-        if (systems := multiscale.systems) is not None:
-            found[SystemName(systems.name, path)] = multiscale.axes
-            found |= {SystemName(other.name, path): other.axes for other in systems.others}
+        found |= {SystemName(name, path): axes for name, axes in axes_by_system(multiscale).items()}
     return found
 
 
@@ -212,6 +210,10 @@ def link_findings(scene: Scene, images: Mapping[str, Multiscale], where: str) ->
             if read is not None and (count := read.leads_to(inputs)) not in (None, wanted):
                 told = f"it gives {count} coordinates, and {link.target} has {wanted} axes"
                 notes.error("39", place, told, "give one for each axis")
+    routes = Routes(
+        {name: len(one) for name, one in axes.items()}, [edge for edge, _ in scene_edges(scene, images)], str
+    )
+    note_loops(routes, f"{where}.coordinateTransformations", notes)
     # labels of images need not be named, nor what lies beside
     own = [name for name in axes if not name.path or name.path in scene.paths]
     _check_connected(scene, images, own, where, notes)

@@ -13,7 +13,7 @@ from xomezarr import checks
 from xomezarr.errors import CoordinateSystemError
 from xomezarr.model import Axis, CoordinateSystem, Level, Multiscale, Systems
 from xomezarr.report import Finding
-from xomezarr.routes import Edge
+from xomezarr.routes import Edge, Routes
 from xomezarr.spec.form import Form, Placing
 from xomezarr.spec.forms import dump_axis, read_axes
 from xomezarr.spec.notes import Notes, kind_of
@@ -36,7 +36,7 @@ from xomezarr.units import same_unit
 
 __all__ = [
     "SYSTEMS",
-    "axis_counts",
+    "axes_by_system",
     "dump_system",
     "edges",
     "ends_of",
@@ -152,6 +152,14 @@ def _check(raw: Given, multiscale: Multiscale, where: str, notes: Notes) -> None
         axes = {systems.name: len(multiscale.axes)} | {other.name: len(other.axes) for other in systems.others}
         for index, transform in enumerate(transforms):
             _check_transform(transform, axes, systems.name, f"{place}[{index}]", notes)
+        note_loops(Routes(axes, edges(multiscale)), place, notes)
+
+
+def note_loops(routes: Routes[Any], place: str, notes: Notes) -> None:
+    """102 (own): two ways from one coordinate system to another lead to the same place."""
+    for loop in routes.loops:
+        told, _, cure = routes.told(loop).rpartition("; ")
+        notes.warn("102", place, told, cure)
 
 
 def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, notes: Notes) -> None:
@@ -186,11 +194,11 @@ def paths_of(transforms: Iterable[Transform]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(array.path for one in transforms for array in stored(one)))
 
 
-def axis_counts(multiscale: Multiscale) -> dict[str, int]:
-    """Return how many axes each coordinate system of an image has; none where the store names no systems."""
+def axes_by_system(multiscale: Multiscale) -> dict[str, tuple[Axis, ...]]:
+    """Return the axes of each coordinate system of an image; none where the store names no systems."""
     if (systems := multiscale.systems) is None:
         return {}
-    return {systems.name: len(multiscale.axes)} | {other.name: len(other.axes) for other in systems.others}
+    return {systems.name: multiscale.axes} | {other.name: other.axes for other in systems.others}
 
 
 def ends_of(multiscale: Multiscale) -> list[tuple[str, str]]:
@@ -199,17 +207,17 @@ def ends_of(multiscale: Multiscale) -> list[tuple[str, str]]:
         tuple(_end(raw, key).get("name") for key in ("input", "output"))
         for raw in (multiscale.systems.transforms if multiscale.systems is not None else ())
     ]
-    counts = axis_counts(multiscale)
-    return [(str(source), str(target)) for source, target in ends if source in counts and target in counts]
+    known = axes_by_system(multiscale)
+    return [(str(source), str(target)) for source, target in ends if source in known and target in known]
 
 
 def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
     """Return what leads from one coordinate system of an image to another, as far as it can be read."""
-    counts = axis_counts(multiscale)
+    axes = axes_by_system(multiscale)
     found = []
     for raw in multiscale.systems.transforms if multiscale.systems is not None else ():
         source, target = (_end(raw, key).get("name") for key in ("input", "output"))
-        read = read_transform(raw, counts[source], "", Notes()) if source in counts and target in counts else None
+        read = read_transform(raw, len(axes[source]), "", Notes()) if source in axes and target in axes else None
         if read is not None:
             found.append(Edge(str(source), str(target), read))
     return tuple(found)

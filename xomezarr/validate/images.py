@@ -83,10 +83,9 @@ def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
 def _check_transforms(node: Node, pixels: Pixels) -> Iterator[Finding]:
     """Apply the rules of arrays to what leads from one coordinate system of an image to another."""
     for multiscale in pixels.image.multiscales:
-        counts = spec.axis_counts(multiscale)
+        axes = spec.axes_by_system(multiscale)
         for edge in spec.edges(multiscale):
-            ends = counts[edge.source], counts[edge.target]
-            yield from check_arrays_of(node, edge.transform, *ends, examine_image)
+            yield from check_arrays_of(node, edge, axes, examine_image)
 
 
 def _channels(multiscale: Multiscale, array: StoredArray) -> int:

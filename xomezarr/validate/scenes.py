@@ -63,8 +63,7 @@ def _check_arrays(node: Node, scene: Scene, images: dict[str, Multiscale]) -> It
     axes = spec.system_axes(scene, images)
     for edge, path in spec.scene_edges(scene, images):
         if not path:  # those of images have been examined with these
-            counts = len(axes[edge.source]), len(axes[edge.target])
-            yield from check_arrays_of(node, edge.transform, *counts, examine_image)
+            yield from check_arrays_of(node, edge, axes, examine_image)
 
 
 def _unlisted(node: Node, scene: Scene) -> Iterator[Finding]:

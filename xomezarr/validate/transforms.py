@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from xomezarr import spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, TransformError, VersionError
-from xomezarr.fields import MATRICES, VECTORS, reading
+from xomezarr.fields import MATRICES, VECTORS, read
 from xomezarr.model import Axis
-from xomezarr.report import Finding
-from xomezarr.transforms import Bijection, ByDimension, Chain, Stored, Transform
+from xomezarr.report import Finding, Severity
+from xomezarr.routes import Edge
+from xomezarr.transforms import ORDERS, Ends, Stored, with_stored
 from xomezarr.validate.arrays import StoredArray, open_stored
 from xomezarr.validate.nodes import Node
 
@@ -18,78 +19,60 @@ __all__ = ["check_arrays_of"]
 
 type Examine = Callable[[Node], Iterator[Finding]]
 
-type Placed = tuple[Stored, int | None, int | None]
-"""What lies in an array, with the axes that it leads from and to; None where only other arrays tell that."""
 
-
-def check_arrays_of(node: Node, transform: Transform, inputs: int, outputs: int, examine: Examine) -> Iterator[Finding]:
+def check_arrays_of[System](
+    node: Node, edge: Edge[System], axes: Mapping[System, tuple[Axis, ...]], examine: Examine
+) -> Iterator[Finding]:
     """Apply the rules that need the store to a transformation.
 
     Parameters
     ----------
     node
         The group below which its arrays lie.
-    transform
-        Of which nothing has been read.
-    inputs, outputs
-        Axes of the coordinate systems that it leads from and to.
+    edge
+        The transformation, of which nothing has been read, and where it leads from and to.
+    axes
+        Of coordinate systems.
     examine
         Called with the group of a field, which is an image: applies all rules of images to it.
     """
-    for stored, before, after in _placed(transform, inputs, outputs):
+    found: list[tuple[Stored, Ends[Axis], Ends[Axis]]] = []
+
+    def noted(stored: Stored, before: Ends[Axis], after: Ends[Axis]) -> Stored:
+        found.append((stored, before, after))
+        return stored
+
+    with_stored(edge.transform, noted, axes[edge.source], axes[edge.target])
+    for stored, before, after in found:
         if stored.kind in MATRICES:
             yield from node.locate(_check_matrix(node, stored, before, after))
         else:
             yield from _check_field(node, stored, before, after, examine)
 
 
-def _placed(
-    transform: Transform, inputs: int | None, outputs: int | None
-) -> Iterator[tuple[Stored, int | None, int | None]]:
-    """Yield what lies in arrays, with the axes that it leads from and to; None where only other arrays tell that."""
-    match transform:
-        case Stored():
-            yield transform, inputs, outputs
-        case Chain(steps):
-            count = inputs
-            for number, step in enumerate(steps):
-                later = steps[number + 1 :]
-                after = step.outputs if count is None else step.leads_to(count)
-                if after is None:
-                    after = outputs if not later else later[0].inputs
-                yield from _placed(step, count, after)
-                count = after
-        case ByDimension(_, parts):
-            for part in parts:
-                yield from _placed(part.transform, len(part.inputs), len(part.outputs))
-        case Bijection(forward, backward):
-            yield from _placed(forward, inputs, outputs)
-            yield from _placed(backward, outputs, inputs)
-
-
-def _check_matrix(node: Node, stored: Stored, inputs: int | None, outputs: int | None) -> Iterator[Finding]:
+def _check_matrix(node: Node, stored: Stored, before: Ends[Axis], after: Ends[Axis]) -> Iterator[Finding]:
     """98 (own): the path leads to an array. 0.6g (MUST): it is a matrix of numbers, a row for each axis afterwards."""
     found = open_stored(node.group, stored.path)
     if isinstance(found, Finding):
         told = f"{found.message}, and numbers of a transformation are to lie there"
         yield replace(found, message=told, cure="put them there, or remove the transformation")
-        return
-    more = stored.kind == "affine"
-    wanted = (outputs, None if inputs is None else inputs + more)
-    if len(found.shape) != 2 or any(asked not in (None, size) for asked, size in zip(wanted, found.shape, strict=True)):
-        shown = f"({', '.join('…' if size is None else str(size) for size in wanted)})"
-        told = f"the {stored.kind} has the shape {found.shape}, and its axes ask for {shown}"
-        cure = "store a row for each axis that it leads to, a column for each that it leads from"
-        yield Finding("0.6g", "error", stored.path, told, f"{cure}{', and one to add' if more else ''}")
-        return
+    else:
+        yield from _readable(node, stored, before, after)
+
+
+def _readable(
+    node: Node, stored: Stored, before: Ends[Axis], after: Ends[Axis], severity: Severity = "error"
+) -> Iterator[Finding]:
+    """Say what keeps numbers from being used."""
     try:
-        reading(stored, node.group).matrix(found.shape[1] - more)
+        read(stored, node.group, before, after)
     except TransformError as error:
-        yield Finding("0.6g", "error", stored.path, str(error))
+        told, _, cure = str(error).rpartition("; ")
+        yield Finding("0.6g", severity, stored.path, told or cure, cure if told else "")
 
 
 def _check_field(
-    node: Node, stored: Stored, inputs: int | None, outputs: int | None, examine: Examine
+    node: Node, stored: Stored, before: Ends[Axis], after: Ends[Axis], examine: Examine
 ) -> Iterator[Finding]:
     """98 (own): the path leads to a group. 0.6g (MUST): it is an image with one axis more, for what a sample holds."""
     found = node.named(stored.path, "98", stored.path)
@@ -105,19 +88,28 @@ def _check_field(
         return
     yield from found.metadata()
     yield from examine(found)
-    yield from found.locate(_check_samples(found, stored, inputs, outputs))
+    wrong = [*_check_interpolation(stored), *found.locate(_check_samples(found, stored, before, after))]
+    # what the rules do not say, but keeps points from being mapped
+    yield from wrong or node.locate(_readable(node, stored, before, after, "warning"))
 
 
-def _check_samples(node: Node, stored: Stored, inputs: int | None, outputs: int | None) -> Iterator[Finding]:
+def _check_interpolation(stored: Stored) -> Iterator[Finding]:
+    if (named := stored.extra.get("interpolation", "linear")) not in ORDERS:
+        told = f"the field is to be interpolated by {named!r}, which there is not"
+        yield Finding("0.6g", "error", stored.path, told, 'write "linear", "nearest" or "cubic"')
+
+
+def _check_samples(node: Node, stored: Stored, before: Ends[Axis], after: Ends[Axis]) -> Iterator[Finding]:
     """0.6g (MUST): of the axes one is of displacements or coordinates, behind time, before space, and discrete."""
     try:
         multiscale = spec.parse(node.attrs).multiscale
     except (MetadataError, NotOmeZarrError, VersionError):
         return
     place, wanted = f"{node.place('multiscales')}[0].coordinateSystems", VECTORS[stored.kind]
-    if inputs is not None and len(multiscale.axes) != inputs + 1:
+    if before is not None and len(multiscale.axes) != len(before) + 1:
         told = (
-            f"the field has {len(multiscale.axes)} axes, and {stored.kind} for points of {inputs} ask for {inputs + 1}"
+            f"the field has {len(multiscale.axes)} axes, and {stored.kind} for points of {len(before)} ask for "
+            f"{len(before) + 1}"
         )
         yield Finding("0.6g", "error", place, told, f"give one for each coordinate of a point, and one {wanted!r}")
     axis = next((index for index, one in enumerate(multiscale.axes) if one.type == wanted), None)
@@ -129,9 +121,9 @@ def _check_samples(node: Node, stored: Stored, inputs: int | None, outputs: int 
     array = open_stored(node.group, multiscale.levels[0].path)
     if not isinstance(array, StoredArray) or len(array.shape) != len(multiscale.axes):
         return
-    count = inputs if stored.kind == "displacements" else outputs
-    if count is not None and array.shape[axis] != count:
-        told = f"a sample has {array.shape[axis]} numbers, and points {count} coordinates"
+    ends = before if stored.kind == "displacements" else after
+    if ends is not None and array.shape[axis] != len(ends):
+        told = f"a sample has {array.shape[axis]} numbers, and points {len(ends)} coordinates"
         yield Finding("0.6g", "error", array.path, told, "store a number for each coordinate afterwards")
 
 
