@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from test_roundtrip import assert_same, bits, expected, images, quietly
 import xomezarr
 from xomezarr import spec, write
 from xomezarr.cli import main
-from xomezarr.errors import CoordinateError, LayoutError, OmeZarrError
+from xomezarr.errors import CoordinateError, LayoutError, MetadataChangedWarning, OmeZarrError
 from xomezarr.layout import layout_of
 from xomezarr.scale import plan_scaling
 
@@ -509,6 +510,54 @@ def test_trees_of_xarray_with_ome_metadata(tmp_path: Path, zarr_format: int) -> 
     check_plain(tmp_path / "b.ome.zarr")
     labels = (tree.omezarr.level(0).isel(c=0, drop=True) > 50).astype("u1").omezarr.to_labels(tmp_path / "a.zarr", "on")
     assert paths(labels) == ["0/on", "1/on", "2/on"]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_c6_coordinates_that_another_tool_keeps_beside_the_pixels_are_not_lost(
+    tmp_path: Path, zarr_format: Any
+) -> None:
+    scales(store := tmp_path / "a.zarr", zarr_format)
+    added = {
+        "c": ("c", ["DAPI", "GFP"]),
+        "dose": ("c", [1.5, 2.5]),
+        "focus": (("y", "x"), rng.random((32, 32))),
+        "began": np.datetime64("2020-01-01", "ns"),
+        "y": ("y", np.arange(32) * 0.5, {"long_name": "down", "units": "mm"}),
+    }
+    with xr.open_dataset(store, group="scale0", engine="zarr", consolidated=False) as ds:
+        more = ds.load().assign_coords(added)
+    shutil.rmtree(store / "scale0")
+    more.to_zarr(store, group="scale0", zarr_format=zarr_format, consolidated=False)
+    tree = xr.open_datatree(store, engine="omezarr")
+    level = tree.omezarr.level(0).load()
+    for name in added:
+        assert bits(level[name].values) == bits(more[name].values), name
+    assert level.y.attrs == {"long_name": "down", "units": "micrometer", "scale": 0.5}
+    assert {*tree.omezarr.level(1).coords} == {*added, "x"} - {"focus"}
+    assert xomezarr.validate(store).valid
+    # what replaces the store keeps them
+    tree.omezarr.to_zarr(store, mode="w")
+    xr.testing.assert_identical(xr.open_datatree(store, engine="omezarr").omezarr.level(0), level)
+
+
+def test_coordinates_that_contradict_the_metadata_are_told(tmp_path: Path) -> None:
+    scales(store := tmp_path / "a.zarr", 3)
+    zarr.open_array(store / "scale0/x", mode="r+")[3] = 77
+    zarr.open_array(store / "scale1/y", mode="r+")[0] = -1
+    with pytest.warns(
+        MetadataChangedWarning, match=r"left out, .*: 'x' is 77\.0 at index 3, and 1\.5 by the OME metad"
+    ):
+        tree = xr.open_datatree(store, engine="omezarr")
+    assert tree["0"].x[3] == 1.5
+    shutil.rmtree(store / "scale2/x")
+    found = [(one.location, one.message) for one in xomezarr.validate(store) if one.rule == "103"]
+    assert [where for where, _ in found] == ["scale0/x", "scale1/y", "scale2/x"]
+    assert "is -1.0 at index 0, and 0.25 by the OME metadata" in found[1][1]
+    # and what xarray cannot read at all
+    zarr.open_array(store / "scale0/c", mode="r+").attrs["units"] = "days since never"
+    with pytest.warns(MetadataChangedWarning, match="in 'scale0' of .* cannot be opened by xarray .*are left out"):
+        xr.open_datatree(store, engine="omezarr")
+    assert "scale0" in [one.location for one in xomezarr.validate(store) if one.rule == "103"]
 
 
 # --- in the shell ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import xarray as xr
 import zarr
@@ -261,6 +262,38 @@ def scene(tree: Tree) -> None:
 
 MATRIX = "coordinateTransformations/matrix"
 
+
+def beside(tree: Tree) -> None:
+    """An image whose levels are groups, with a coordinate beside the pixels."""
+    image(tree)
+
+    def nest(said: dict[str, Any]) -> None:
+        for dataset in said["multiscales"][0]["datasets"]:
+            dataset["path"] += "/image"
+            for transform in dataset["coordinateTransformations"]:
+                if "input" in transform:
+                    transform["input"]["path"] += "/image"
+
+    tree.change("", nest)
+    for index in range(2):
+        shape = zarr.open_array(tree.folder / str(index)).shape
+        tree.remove(str(index))
+        tree.group(str(index))
+        tree.array(f"{index}/image", shape)
+        if tree.zarr_format == 2:
+            zarr.open_array(tree.folder / str(index) / "image").attrs["_ARRAY_DIMENSIONS"] = [*"tczyx"]
+        along_x(tree, index)
+
+
+def along_x(tree: Tree, index: int, start: float = 0.0) -> None:
+    """Write the coordinate x of a level as xarray does."""
+    size = zarr.open_array(tree.folder / str(index) / "image").shape[-1]
+    values = start + np.arange(size) * 0.5 * 2**index + 0.25 * (2**index - 1)
+    xr.Dataset(coords={"x": values}).to_zarr(
+        tree.folder, group=str(index), mode="a", zarr_format=tree.zarr_format, consolidated=False
+    )
+
+
 SAMPLES: dict[str, Callable[[Tree], Any]] = {
     "image": image,
     "labelled": labelled,
@@ -270,8 +303,12 @@ SAMPLES: dict[str, Callable[[Tree], Any]] = {
     "numbered": numbered,
     "plate of collection": plate_of_collection,
     "scene": scene,
+    "beside": beside,
 }
-FIRST: Mapping[str, str] = {**dict.fromkeys(("collection", "numbered", "plate of collection"), "0.4"), "scene": "0.6"}
+FIRST: Mapping[str, str] = {
+    **dict.fromkeys(("collection", "numbered", "plate of collection", "beside"), "0.4"),
+    "scene": "0.6",
+}
 """The version that they came with, where that is not the first."""
 
 
@@ -1057,6 +1094,7 @@ ROWS = (
         ("0.6",),
         mend=drop(*LINK[:2], 2),
     ),
+    Row("103", "warning 1/x", "beside", lambda t: along_x(t, 1, start=1.0), WRITTEN, mend=lambda t: along_x(t, 1)),
     # -- what came, or went, with a version
     Row("0.3a", "error multiscales[0].axes[1]", "image", put(*M0, "axes", 1, "p"), ("0.3",)),
     Row("0.3a", "warning multiscales[0].axes", "image", put(*M0, "axes", ["y", "x"]), ("0.1", "0.2")),

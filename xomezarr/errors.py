@@ -267,7 +267,7 @@ class PlateWarning(OmeZarrWarning):
 
 
 class MetadataChangedWarning(OmeZarrWarning):
-    """Another tool has changed the OME metadata since xomezarr wrote them."""
+    """Another tool has changed the OME metadata since xomezarr wrote them, or says otherwise beside them."""
 
 
 class collecting:  # noqa: N801 - a context manager, called like a function

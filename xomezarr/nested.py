@@ -29,7 +29,7 @@ from xomezarr.pyramid import with_name
 from xomezarr.sidecar import Sidecar
 from xomezarr.store import ALL_DOCUMENTS
 
-__all__ = ["Nest", "StoredLevel", "nest"]
+__all__ = ["Nest", "StoredLevel", "nest", "unheard"]
 
 LONGEST_NAME = 255
 """Bytes that file systems give to the name of a folder."""
@@ -95,19 +95,13 @@ class Nest:
         moved = {f"{new}/{key}": content for old, new in groups.items() for key, content in self.of(old).items()}
         return replace(self, documents=moved)
 
-    def other_coordinates(self, group: str, store: Any) -> list[str]:
-        """Return the names of the coordinates of a level that are others in a group of a store, if they are there."""
+    def other_coordinates(self, group: str, stored: Mapping[str, xr.Variable]) -> list[str]:
+        """Return the names of the coordinates of a level that are others where they are stored, if they are there."""
         prototype = zarr.core.buffer.default_buffer_prototype()
         held = {key: prototype.buffer.from_bytes(content) for key, content in self.of(group).items()}
-        try:
-            with _read(held) as ds, _unheard(), xr.open_dataset(store, engine="zarr", consolidated=False) as stored:
-                return [
-                    str(name)
-                    for name, coord in ds.coords.items()
-                    if name in stored.variables and not coord.variable.equals(stored.variables[name])
-                ]
-        except Exception:  # which xarray cannot open, now or later
-            return []
+        with _read(held) as ds:
+            planned = {str(name): coord.variable for name, coord in ds.coords.items()}
+            return [name for name, coord in planned.items() if name in stored and not coord.equals(stored[name])]
 
 
 def nest(
@@ -215,7 +209,7 @@ def _written(coords: Mapping[str, xr.Variable], name: Any, zarr_format: int) -> 
     """Let xarray write coordinates into a group in memory, and return what is in that."""
     held: dict[str, Any] = {}
     named = with_name(xr.DataArray(0, name=name)).attrs
-    with _unheard():
+    with unheard():
         xr.Dataset(coords=coords, attrs=named).to_zarr(
             zarr.storage.MemoryStore(held),
             mode="w-",
@@ -228,7 +222,7 @@ def _written(coords: Mapping[str, xr.Variable], name: Any, zarr_format: int) -> 
 @contextmanager
 def _read(held: dict[str, Any]) -> Iterator[xr.Dataset]:
     """Let xarray open what lies in a group in memory."""
-    with _unheard(), xr.open_dataset(_in_memory(held), engine="zarr", consolidated=False) as ds:
+    with unheard(), xr.open_dataset(_in_memory(held), engine="zarr", consolidated=False) as ds:
         yield ds
 
 
@@ -237,7 +231,7 @@ def _in_memory(held: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def unheard() -> Iterator[None]:
     """Silence what zarr says of dtypes for which its format 3 has no specification yet: xarray reads them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -18,6 +18,7 @@ from xarray.core import indexing
 
 from xomezarr import omexml, sidecar, spec
 from xomezarr.archive import file_of
+from xomezarr.besides import adopted_from, coordinates_beside
 from xomezarr.checks import leads_below
 from xomezarr.completion import Complete, completing
 from xomezarr.coords import AXIS_TYPES, Dimension
@@ -26,6 +27,7 @@ from xomezarr.errors import (
     UNREADABLE_ARRAY,
     CoordinateSystemError,
     LabelWarning,
+    LayoutError,
     LevelError,
     MetadataChangedWarning,
     MetadataError,
@@ -42,6 +44,7 @@ from xomezarr.fields import KEPT, Kept
 from xomezarr.holders import called, first_image
 from xomezarr.indexes import kept_of, without
 from xomezarr.labels import LABELED
+from xomezarr.layout import FLAT, layout_of, level_group
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.placement import dimensions_of, level_variables
@@ -604,7 +607,27 @@ def _kept(group: zarr.Group, image: Image, array: zarr.Array[Any]) -> Sidecar:
             return _lazy_coordinate(_member(group, path), dtype, shape)
 
         kept = sidecar.load(group.attrs[sidecar.KEY], image, sizes, read_array)
-    return kept or sidecar.foreign(image, sizes, _foreign_attrs(array))
+    return kept or _foreign(group, image, array, sizes)
+
+
+def _foreign(group: zarr.Group, image: Image, array: zarr.Array[Any], sizes: Mapping[str, int]) -> Sidecar:
+    """Return what another tool says of an image: in the OME metadata, and by coordinates beside the pixels."""
+    said = sidecar.foreign(image, sizes, _foreign_attrs(array))
+    levels = image.multiscale.levels
+    if layout_of([level.path for level in levels]) == FLAT:
+        return said
+    try:
+        found, left = adopted_from(coordinates_beside(group, levels[0].path), said, image, sizes)
+    except LayoutError as error:
+        warn(f"{error}; until then they are left out", MetadataChangedWarning)
+        return said
+    if left:
+        warn(
+            f"coordinates beside level 0 of {str(group.store_path)!r} are left out, as the OME metadata count: "
+            f"{'; '.join(left)}. xarray.open_dataset(…, group={level_group(levels[0].path)!r}) reads them",
+            MetadataChangedWarning,
+        )
+    return found
 
 
 def _sizes(image: Image, array: zarr.Array[Any]) -> dict[str, int]:

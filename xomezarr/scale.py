@@ -17,6 +17,7 @@ import xarray as xr
 
 from xomezarr import archive, sidecar, spec
 from xomezarr.alignment import MEETS_WITHIN, steps_between
+from xomezarr.besides import coordinates_beside
 from xomezarr.checks import leads_below
 from xomezarr.convert import open_image
 from xomezarr.coords import Irregular, assign_grid
@@ -614,7 +615,7 @@ def _plan_in_place(
     # planned as if it were written anew, to see that it can be; then put where level 0 is
     options["layout"] = source.layout
     planned, pixels = plan_array(image, zarr.storage.MemoryStore(), version=version, **options)
-    _check_coordinates(source, planned)
+    _check_coordinates(group, source, planned)
     planned = replace(planned, store=source.group, mode="r+")
     multiscale = replace(planned.image.multiscale, name=str(name))
     planned = replace(planned, image=replace(planned.image, multiscales=(multiscale,), extra=copied))
@@ -632,20 +633,23 @@ def _plan_in_place(
     return Scaling(source, planned, pixels, copied)
 
 
-def _check_coordinates(source: Source, planned: Plan) -> None:
+def _check_coordinates(group: zarr.Group, source: Source, planned: Plan) -> None:
     """Make sure that the coordinates that lie beside level 0 are true of it still.
 
     Raises
     ------
     CoordinateError
         If they are not.
+    LayoutError
+        If they cannot be read.
     """
     if planned.layout == FLAT:
         return
-    group = f"{source.group}/{level_group(source.path)}"
-    if others := planned.nest.other_coordinates(level_group(planned.levels[0].path), group):
+    stored = coordinates_beside(group, source.path)
+    if others := planned.nest.other_coordinates(level_group(planned.levels[0].path), stored):
+        where = f"{source.group}/{level_group(source.path)}"
         raise CoordinateError(
-            f"the coordinates {told([*map(repr, others)])} lie beside level 0, in {group!r}, and would not be those of "
+            f"the coordinates {told([*map(repr, others)])} lie beside level 0, in {where!r}, and would not be those of "
             f"the image any more; {AS_LEVEL_0}"
         )
 

@@ -40,6 +40,7 @@ And these are xomezarr's own:
 100   the window of a channel runs from smaller to larger numbers
 101   orientations are those of RFC-4, of axes of space, along lines of their own
 102   two ways from one coordinate system to another lead to the same place
+103   coordinates that lie beside the pixels of a level are those of the level
 ====  ================================================================================================
 
 These are of RFC-9, of a hierarchy in a single file, which is a zip file:

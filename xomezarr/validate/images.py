@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from xomezarr import checks, spec
-from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
+from xomezarr.besides import coordinates_beside, disagreement
+from xomezarr.errors import UNREADABLE_MEMBER, LayoutError, MetadataError, NotOmeZarrError, VersionError
+from xomezarr.layout import FLAT, layout_of, level_group
 from xomezarr.model import Image, Multiscale
+from xomezarr.read import tree_of
 from xomezarr.report import Finding
 from xomezarr.validate.arrays import StoredArray, check_arrays, open_stored
 from xomezarr.validate.nodes import Node
@@ -60,6 +64,8 @@ def examine_image(node: Node) -> Iterator[Finding]:
         return
     yield from node.locate(_check_pixels(node, pixels))
     yield from _check_transforms(node, pixels)
+    if layout_of([level.path for level in pixels.image.multiscale.levels]) != FLAT:
+        yield from node.locate(_check_beside(node, pixels.image.multiscale))
     if pixels.image.label is not None:
         yield from node.locate(_check_label(node, pixels, None))
         return
@@ -86,6 +92,35 @@ def _check_transforms(node: Node, pixels: Pixels) -> Iterator[Finding]:
         axes = spec.axes_by_system(multiscale)
         for edge in spec.edges(multiscale):
             yield from check_arrays_of(node, edge, axes, examine_image)
+
+
+def _check_beside(node: Node, multiscale: Multiscale) -> Iterator[Finding]:
+    """103 (own): the coordinates beside the pixels of a level are those of the level."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = tree_of(node.group, labels=False)
+    except UNREADABLE_MEMBER:  # told by other rules
+        return
+    finest: list[str] = []
+    for index, level in enumerate(multiscale.levels):
+        where = level_group(level.path)
+        try:
+            beside = coordinates_beside(node.group, level.path)
+        except LayoutError as error:
+            told, _, cure = str(error).rpartition("; ")
+            yield Finding("103", "warning", where, told, cure)
+            continue
+        finest = finest or [dim for dim in multiscale.dims if dim in beside]
+        faults = {dim: "is missing" for dim in finest if dim not in beside}
+        for dim, coord in tree[str(index)].coords.items():
+            if dim in multiscale.dims and dim in beside:
+                faults[str(dim)] = disagreement(beside[str(dim)], coord.variable, level.scale[str(dim)])
+        for dim, told in faults.items():
+            if told:
+                yield Finding(
+                    "103", "warning", f"{where}/{dim}", f"the coordinate {dim!r} {told}", "write the image anew"
+                )
 
 
 def _channels(multiscale: Multiscale, array: StoredArray) -> int:

@@ -1,0 +1,144 @@
+"""What lies beside the pixels of a level, in a group of its own: coordinates, as xarray's writer stores them.
+
+The OME metadata count. What they have no place for is taken from there where another tool has written it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xomezarr.errors import LayoutError
+from xomezarr.layout import level_group
+from xomezarr.lazy import zarr
+from xomezarr.model import Image
+from xomezarr.nested import unheard
+from xomezarr.pyramid import VARIABLE
+from xomezarr.sidecar import Sidecar
+from xomezarr.store import member_path
+
+__all__ = ["adopted_from", "coordinates_beside", "disagreement"]
+
+WITHIN = 0.01
+"""Fraction of a pixel by which a coordinate may differ from what the OME metadata say: that of `Grid.fit`."""
+
+OF_AXES = ("units", "scale", "orientation")
+"""Attributes of coordinates that the OME metadata alone say."""
+
+
+def coordinates_beside(group: zarr.Group, path: str) -> dict[str, xr.Variable]:
+    """Return the coordinates that lie beside the pixels of a level, lazily.
+
+    Parameters
+    ----------
+    group
+        Of the image.
+    path
+        Of the level's array, below it.
+
+    Raises
+    ------
+    LayoutError
+        If xarray cannot open them.
+    """
+    where = member_path(group, level_group(path))
+    try:
+        held: Any = group.store
+        with unheard():
+            ds = xr.open_dataset(held, group=where, engine="zarr", consolidated=False, chunks=None, cache=False)
+    except Exception as error:  # whatever its decoders raise
+        raise LayoutError(
+            f"the coordinates in {level_group(path)!r} of {str(group.store_path)!r} cannot be opened by xarray "
+            f"({error}); mend them, or remove them"
+        ) from error
+    return {str(name): coord.variable for name, coord in ds.coords.items()}
+
+
+def adopted_from(
+    beside: Mapping[str, xr.Variable], known: Sidecar, image: Image, sizes: Mapping[str, int]
+) -> tuple[Sidecar, list[str]]:
+    """Return what is known of an image of another tool, with what its coordinates say more.
+
+    Parameters
+    ----------
+    beside
+        As `coordinates_beside` returns them, of level 0.
+    known
+        What the OME metadata say.
+    image, sizes
+        These, and the sizes of level 0, by dimension.
+
+    Returns
+    -------
+    Sidecar, list of str
+        Beside it, which coordinates are left out, and why.
+    """
+    coords, told = dict(known.coords), []
+    for name, variable in beside.items():
+        why = _misfit(name, variable, sizes) or disagreement(variable, known.coords.get(name), _spacing(image, name))
+        if why:
+            told.append(f"{name!r} {why}")
+        else:
+            coords[name] = _joined(variable, known.coords.get(name), name in sizes)
+    return replace(known, coords=coords), told
+
+
+def _misfit(name: str, variable: xr.Variable, sizes: Mapping[str, int]) -> str:
+    """Say why a coordinate cannot be one of the image; empty if it can."""
+    own = dict(zip(map(str, variable.dims), variable.shape, strict=True))
+    if any(sizes.get(dim) != size for dim, size in own.items()):
+        return f"has the sizes {own}, and level 0 {dict(sizes)}"
+    if name in sizes and variable.dims != (name,):
+        return f"lies along {variable.dims}, and is called as a dimension"
+    return "is called as the pixels are" if name == VARIABLE else ""
+
+
+def _spacing(image: Image, name: str) -> float:
+    """Return how far pixels lie apart along a dimension; 0 for what is none."""
+    return image.multiscale.levels[0].scale.get(name, 0.0)
+
+
+def disagreement(variable: xr.Variable, known: xr.Variable | None, spacing: float) -> str:
+    """Say how a coordinate differs from what the OME metadata say, which count; empty where it does not.
+
+    Parameters
+    ----------
+    variable
+        The coordinate.
+    known
+        What the metadata say; None if nothing.
+    spacing
+        Of the pixels along it, a hundredth of which does not count.
+    """
+    if known is None or (_is_number(known) and not _is_number(variable)):
+        return ""  # such as dates, which the metadata count in seconds
+    if variable.shape != known.shape:
+        return f"has the shape {variable.shape}, and {known.shape} by the OME metadata"
+    found, said = np.asarray(variable.values), np.asarray(known.values)
+    if _is_number(variable) and _is_number(known):
+        same = np.isclose(found, said, rtol=0, atol=WITHIN * abs(spacing), equal_nan=True)
+    else:
+        same = np.asarray(variable.astype(object).values == known.astype(object).values)
+    if same.all():
+        return ""
+    index = tuple(int(place) for place in np.argwhere(~same)[0])
+    place = f" at index {', '.join(map(str, index))}" if index else ""
+    return f"is {found[index].item()!r}{place}, and {said[index].item()!r} by the OME metadata"
+
+
+def _joined(variable: xr.Variable, known: xr.Variable | None, is_dimension: bool) -> xr.Variable:
+    """Return a coordinate with its attributes and what the OME metadata say of it."""
+    attrs: dict[str, Any] = {
+        key: value for key, value in variable.attrs.items() if key not in OF_AXES or not is_dimension
+    }
+    if known is not None and _is_number(known) == _is_number(variable):
+        return xr.Variable(known.dims, known.values, attrs | known.attrs)
+    return xr.Variable(variable.dims, variable.values if is_dimension else variable._data, attrs)
+
+
+def _is_number(variable: xr.Variable) -> bool:
+    return variable.dtype.kind in "iuf"
