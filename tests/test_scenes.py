@@ -489,11 +489,25 @@ def test_a_coordinate_system_is_asked_of_images_not_of_scenes(tmp_path: Path) ->
         xr.open_datatree(tmp_path / "a.zarr", engine="omezarr", coordinate_system="world")
 
 
+def test_an_image_that_replaces_one_of_a_scene_is_like_that(tmp_path: Path) -> None:
+    """By itself, as what leads to it is said above it; so is one of a collection or a plate, by its version."""
+    store, image = tmp_path / "a.zarr", tile()
+    xomezarr.write_scene({"a": image, "b": image}, store, transforms={"b": {"x": 10.0}})
+    with pytest.raises(VersionError, match=r"lies in a scene of images, .* of OME-Zarr 0\.6, .* give version='0\.6'"):
+        image.omezarr.to_zarr(store / "b", mode="w")
+    with pytest.raises(AxisError, match=r"image 'b' with the axes .*micrometer\), and it has .*nanometer\) now"):
+        image.omezarr.to_units("nm").omezarr.to_zarr(store / "b", mode="w", version="0.6")
+    (image + 1).omezarr.to_zarr(store / "b", mode="w", version="0.6")
+    opened(store / "b").omezarr.to_zarr(store / "b", mode="w")
+    assert xomezarr.validate(store).valid
+    np.testing.assert_array_equal(opened(store)["b/0"]["image"], image + 1)
+
+
 def test_an_image_with_other_units_is_refused(tmp_path: Path) -> None:
     tree: Any = write_scene({"a": tile(0), "b": tile(1)}, tmp_path / "a.zarr")
     tree["b"] = tile(1).omezarr.to_units("nm").omezarr.pyramid()
     tree["b"].attrs = opened(tmp_path / "a.zarr")["b"].attrs
-    with pytest.raises(AxisError, match=r"'b' with the axes y in micrometer, .* y in nanometer, .*to_units"):
+    with pytest.raises(AxisError, match=r"'b' with the axes y, x .micrometer., .* y, x .nanometer. .*to_units"):
         tree.omezarr.to_zarr(tmp_path / "b.zarr")
     assert not (tmp_path / "b.zarr").exists()
 

@@ -9,11 +9,14 @@ from pathlib import Path
 
 from xomezarr import direct, spec
 from xomezarr.checks import ALPHANUMERIC
-from xomezarr.errors import UNREADABLE_MEMBER, OtherImagesWarning, warn
+from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OtherImagesWarning, VersionError, warn
 from xomezarr.lazy import zarr
+from xomezarr.model import Axis, Image
 from xomezarr.store import StoreArgument, find_member, labels_of, listed_labels, resolve
+from xomezarr.systems import described_axes
+from xomezarr.units import same_unit
 
-__all__ = ["called", "copying", "first_image", "warn_of_unlisted"]
+__all__ = ["Held", "called", "check_same_axes", "copying", "first_image", "held_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +141,98 @@ def first_image(group: zarr.Group) -> str:
     return path if path.count("/") == holder.example.count("/") else f"{path}/0"
 
 
-def warn_of_unlisted(store: StoreArgument) -> None:
-    """Say that an image is written where others are found by a list, which will not name it.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The place of an image that a group lists.
+
+    Parameters
+    ----------
+    target
+        The image's folder.
+    group, folder, kind
+        The group, its folder, and what kind it is, a key of the specification.
+    path
+        Of the image below it.
+    """
+
+    target: Path
+    group: zarr.Group
+    folder: Path
+    kind: str
+    path: str
+
+    def check_version(self, version: str) -> None:
+        """Make sure that an image which is written there has the version of what lists it.
+
+        Raises
+        ------
+        VersionError
+            If it has not.
+        """
+        of_all = spec.claimed(self.group.attrs.asdict())
+        if of_all in spec.VERSIONS and of_all != version:
+            raise VersionError(
+                f'"{self.target}" lies in {_HOLDERS[self.kind].called}, "{self.folder}", of OME-Zarr {of_all}, which '
+                f"all in it is of, and would be written as {version}; give version={of_all!r}"
+            )
+
+    def check_image(self, image: Image) -> None:
+        """Make sure that what leads to and from the image in a scene is true of it.
+
+        Raises
+        ------
+        AxisError
+            If its coordinate systems are others than those of the image that is there.
+        """
+        before = find_member(self.group, self.path)
+        if self.kind != "scene" or before is None:
+            return
+        old: Mapping[str, Sequence[Axis]] = {}
+        named: list[str] = []
+        with suppress(*UNREADABLE_MEMBER):
+            old = spec.axes_by_system(spec.parse(before.attrs.asdict()).multiscale)
+            links = spec.parse_scene(self.group.attrs.asdict()).links
+            named = [end.name for link in links for end in (link.source, link.target) if end.path == self.path]
+        new = spec.axes_by_system(image.multiscale)
+        for name in dict.fromkeys(name for name in named if name in old):
+            check_same_axes(self.path, old[name], new.get(name, ()))
+
+
+def check_same_axes(path: str, old: Sequence[Axis], new: Sequence[Axis]) -> None:
+    """Make sure that an image of a scene has the axes from which transformations lead, by name and unit.
+
+    Raises
+    ------
+    AxisError
+        If it has not.
+    """
+    same = [axis.name for axis in old] == [axis.name for axis in new]
+    if not same or not all(same_unit(one.unit, other.unit) for one, other in zip(old, new, strict=True)):
+        raise AxisError(
+            f"transformations of the scene lead from the image {path!r} with the axes {described_axes(old)}, and it "
+            f"has {described_axes(new) or 'no coordinate system of that name'} now; convert it back, such as "
+            "to_units(…), or write a new scene: xomezarr.write_scene(…)"
+        )
+
+
+def held_at(store: StoreArgument) -> Held | None:
+    """Return the group that lists an image at a place, if one does.
 
     Only folders are looked at: elsewhere each would be asked for.
+
+    Warns
+    -----
+    OtherImagesWarning
+        If an image is written where others are found by a list, which will not name it.
     """
     target = resolve(store)
     if not isinstance(target, Path):
-        return
+        return None
     for folder in target.parents:
         if not folder.exists() or folder.name == "labels":  # a row that is to come, or what the group above tells of
             continue
         if (group := direct.opened_group(folder)) is None:
-            return
+            return None
         path = target.relative_to(folder).as_posix()
         kind = _kind(group)
         listed: Sequence[str] | None = None
@@ -162,11 +244,13 @@ def warn_of_unlisted(store: StoreArgument) -> None:
                 listed = _HOLDERS[kind].listed(group)
         if kind is None:
             continue
-        if listed is not None and not any(f"{path}/".startswith(f"{place}/") for place in listed):
-            call = _HOLDERS[kind].joining(folder, path)
-            warn(
-                f'"{target}" lies in {_HOLDERS[kind].called}, "{folder}", which does not list it: its readers will not '
-                f"find it; {'write it beside that' if call is None else f'write it so that they do: {call}'}",
-                OtherImagesWarning,
-            )
-        return
+        if listed is None or any(f"{path}/".startswith(f"{place}/") for place in listed):
+            return Held(target, group, folder, kind, path)
+        call = _HOLDERS[kind].joining(folder, path)
+        warn(
+            f'"{target}" lies in {_HOLDERS[kind].called}, "{folder}", which does not list it: its readers will not '
+            f"find it; {'write it beside that' if call is None else f'write it so that they do: {call}'}",
+            OtherImagesWarning,
+        )
+        return None
+    return None

@@ -39,7 +39,7 @@ from xomezarr.errors import (
 )
 from xomezarr.fields import KEPT, Kept, copied_arrays
 from xomezarr.grid import Boundary, Grid
-from xomezarr.holders import warn_of_unlisted
+from xomezarr.holders import Held, held_at
 from xomezarr.indexes import skews_of, systems_of
 from xomezarr.labels import Labels, check_label_dtype, check_label_name, described, dtypes_of, label_method
 from xomezarr.layout import FLAT, array_name, check_layout, layout_of, level_group, level_path
@@ -572,6 +572,8 @@ class Target:
         Where the arrays of levels lie, a key of `layout.LAYOUTS`; None for where they were read from.
     variable
         What the array of a level is called in a group of its own.
+    held
+        What lists an image at that place; None where nothing does.
     """
 
     store: StoreArgument
@@ -586,6 +588,7 @@ class Target:
     path: str = ""
     layout: str | None = None
     variable: str = VARIABLE
+    held: Held | None = None
 
     @classmethod
     def asked(
@@ -612,7 +615,7 @@ class Target:
         is told, unless what is written takes the place of its `like`, as in `store.warn_of_others`. None where nobody
         is told: labels have none.
         """
-        resources, empty, laid_out = Resources(), True, None
+        resources, empty, laid_out, held = Resources(), True, None, None
         version = chosen_version(store, version)
         with collecting(faults):
             spec.check_written(version)
@@ -625,13 +628,15 @@ class Target:
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w" and replaced is not None:
                 warn_of_others(store, storage_options, but=replaced, like=like)
-            if not joins:
-                warn_of_unlisted(store)
+            if not joins and (held := held_at(store)) is not None:
+                held.check_version(version)
         with collecting(faults):
             resources = Resources.asked(max_memory, workers)
         with collecting(faults):
             empty = _writes_empty_chunks(write_empty_chunks, version)
-        return cls(store, version, mode, shards, compressors, storage_options, empty, resources, layout=laid_out)
+        return cls(
+            store, version, mode, shards, compressors, storage_options, empty, resources, layout=laid_out, held=held
+        )
 
     @staticmethod
     def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -716,6 +721,8 @@ class Target:
             If the store is replaced and may be what is read, as `check_not_read_from` says.
         LayoutError
             If the layout has no place for something.
+        AxisError
+            If it is an image of a scene, which says something of other axes.
         """
         self.check_not_read_from(*read_from)
         layout, nested = self.layout or FLAT, Nest()
@@ -738,7 +745,10 @@ class Target:
             layout=layout,
             nest=nested,
         )
-        spec.check(spec.dump(final_image(result), self.version), self.version)
+        attributes = spec.dump(final_image(result), self.version)
+        spec.check(attributes, self.version)
+        if self.held is not None:
+            self.held.check_image(spec.parse(attributes))
         return result
 
 

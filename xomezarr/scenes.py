@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,6 @@ from xomezarr.direct import put_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
-    AxisError,
     CollectionError,
     CollectionWarning,
     MetadataError,
@@ -30,6 +29,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.fields import KEPT, Kept, copied_arrays, reading
+from xomezarr.holders import check_same_axes
 from xomezarr.lazy import zarr
 from xomezarr.members import (
     Image,
@@ -463,7 +463,7 @@ def write_scene_tree(
     scene = _still_there(known, tree, there, faults)
     members = known_members(members_in(tree, there, CollectionError), faults)
     planned = plan_members(members, target, options, faults, _called)
-    faults += _changed_axes(tree, planned)
+    _check_axes(tree, planned, faults)
     return _write(scene, planned, tree.encoding.get(KEPT), target, faults, progress=progress, compute=compute)
 
 
@@ -738,16 +738,11 @@ def _still_there(scene: Scene, tree: xr.DataTree, there: Sequence[str], faults: 
     return replace(scene, links=links)
 
 
-def _changed_axes(tree: xr.DataTree, planned: Planned) -> Iterator[OmeZarrError]:
-    """Yield which images have other axes than those from which transformations of the scene lead."""
+def _check_axes(tree: xr.DataTree, planned: Planned, faults: list[OmeZarrError]) -> None:
+    """Add to `faults` which images have other axes than those from which transformations of the scene lead."""
     for path, (plan, _) in planned.items():
         node, new = node_at(tree, path), plan.image.multiscale.axes
         known = None if node is None else stored_metadata(node)
         old = new if known is None else known.multiscale.axes
-        same = [axis.name for axis in old] == [axis.name for axis in new]
-        if not same or not all(same_unit(one.unit, other.unit) for one, other in zip(old, new, strict=True)):
-            yield AxisError(
-                f"transformations of the scene lead from the image {path!r} with the axes "
-                f"{', '.join(map(_shown, old))}, and it has {', '.join(map(_shown, new))} now; convert it back, such "
-                "as to_units(…), or write a new scene: xomezarr.write_scene(…)"
-            )
+        with collecting(faults):
+            check_same_axes(path, old, new)
