@@ -49,7 +49,9 @@ __all__ = [
     "beside",
     "create",
     "discard",
+    "in_the_making",
     "in_the_way",
+    "is_hidden",
     "is_lock",
     "locked",
     "make",
@@ -500,6 +502,21 @@ def sweep(target: Path) -> None:
         # while the store is missing, what its killed writer has left may be all that there is of it
         if _writer(path) == "ended" and (target.exists() or not path.with_suffix(".new").exists()):
             remove(path)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether what has a name was begun by a writer, and never took its own name."""
+    begin, _, purpose = name.rpartition(".")
+    return purpose == "partial" and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
+
+
+def in_the_making(folder: Path) -> bool:
+    """Whether a folder, by its name, is what a writer that has not ended for sure is making or replacing."""
+    begin, _, purpose = folder.name.rpartition(".")
+    token = begin.rpartition(".")[2]
+    if purpose not in ("partial", "new", "old") or not TOKEN.fullmatch(token):
+        return False
+    return purpose != "partial" or _writer(folder) != "ended"
 
 
 def unfinished(target: Path) -> str:
