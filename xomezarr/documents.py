@@ -1,7 +1,7 @@
 """The documents in which Zarr describes groups and arrays, of one format as the other has them: values alone.
 
 The chunks of an array stay as they are wherever the other format can say how they are encoded. What Zarr v3 says here
-is of its core, which every reader knows, but for zlib, dates and text, which have names that zarr gives them.
+is of its core, which every reader knows, but for zlib, dates, text and bytes, which have names that zarr gives them.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _data_type(document: Document) -> tuple[Any, Any, bool]:
     given = document["dtype"]
     filters = [one.get("id") for one in document.get("filters") or ()]
     is_text = given == "|O" and filters[:1] == [TEXT]
-    if not is_text and (not isinstance(given, str) or np.dtype(given).kind not in "biufcmMU"):
+    if not is_text and (not isinstance(given, str) or np.dtype(given).kind not in "biufcmMUS"):
         raise DtypeError(f"its data type, {given!r}, has no counterpart in Zarr v3; remove the array, or write it anew")
     spec: Any = {"name": given, "object_codec_id": TEXT if is_text else None}
     with warnings.catch_warnings():
