@@ -599,8 +599,22 @@ def test_a_part_of_a_store_is_refused_in_place_and_copied(tmp_path: Path) -> Non
     plate(path := tmp_path / "a.zarr", "0.4")
     with pytest.raises(VersionError, match="part of the store"):
         upgrade(path / "A/1/0", version="0.5")
+    for document in (path / "A").glob(".z*"):  # groups of rows need not be there
+        document.unlink()
+    with pytest.raises(VersionError, match="part of the store"):
+        upgrade(path / "A/1", version="0.5")
     upgrade(path / "A/1/0", tmp_path / "b.zarr", version="0.5")
     assert xomezarr.validate(tmp_path / "b.zarr").valid
+
+
+def test_what_is_wrong_with_a_store_does_not_keep_it_from_being_copied(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.5")
+    document = json.loads((path / "zarr.json").read_text())
+    del document["attributes"]["ome"]["multiscales"][0]["datasets"]
+    (path / "zarr.json").write_text(json.dumps(document))
+    upgrade(path, tmp_path / "b.zarr", version="0.5")
+    assert contents(tmp_path / "b.zarr") == contents(path)
+    refused(path, MetadataError, "there are no datasets", "group '/'", version="0.6")
 
 
 def test_what_is_being_written_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xomezarr.errors import CodecError, DtypeError
+from xomezarr.errors import CodecError, DtypeError, MetadataError
 
 __all__ = [
     "DIMENSIONS",
@@ -287,14 +287,14 @@ def chunk_shape(document: Document) -> Sequence[int]:
 
     Raises
     ------
-    CodecError
+    MetadataError
         If they differ in shape.
     """
     if document["zarr_format"] == 2:
         return document["chunks"]  # type: ignore[no-any-return]
     grid = document["chunk_grid"]
     if grid.get("name") != "regular":
-        raise CodecError(f"its chunk grid, {grid.get('name')!r}, is not known; give a DST of the same version")
+        raise MetadataError(f"its chunk grid, {grid.get('name')!r}, is not known; write it in chunks of one shape")
     return grid["configuration"]["chunk_shape"]  # type: ignore[no-any-return]
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from xomezarr import direct, spec
 from xomezarr.direct import get_document, put_document, wait
@@ -45,8 +45,11 @@ from xomezarr.write import consolidate
 
 __all__ = ["VERSION", "upgrade"]
 
-VERSION = "0.5"
+VERSION: Final = "0.5"
 """The version to which a store is brought if none is asked: the newest that is published, and that other tools read."""
+
+DEEPEST = 3
+"""How many groups, some of which need not be there, lie above an image of a plate."""
 
 AT_ONCE = 64
 """Chunks that are copied at the same time: few enough to be in memory, many enough for a server far away."""
@@ -174,13 +177,11 @@ def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, An
 
 def _check_root(src: StoreArgument, group: zarr.Group) -> None:
     """Refuse a part of a store: all of a hierarchy is of one version."""
-    above: list[StoreArgument] = []
     target = resolve(src)
-    if isinstance(target, Path):
-        above = [target.resolve().parent]
-    elif group.path:
+    above: list[StoreArgument] = [*target.resolve().parents] if isinstance(target, Path) else []
+    if group.path:
         above = [zarr.storage.StorePath(group.store, place) for place in [*parents(group.path), ""]]
-    for place in above:
+    for place in above[:DEEPEST]:
         with suppress(StoreNotFoundError, NotOmeZarrError, OSError):
             whole = open_group(place)
             raise VersionError(

@@ -314,7 +314,7 @@ def _named_dims(
     node: Node, attrs: Mapping[str, Any], version: str, arrays: Mapping[str, Node]
 ) -> dict[str, tuple[str, ...]]:
     """Return the names of the dimensions of an image's arrays, by path. 0.5e (MUST): labels are integers."""
-    if not spec.is_image(attrs):
+    if not spec.is_image(attrs) or all(array.zarr_format == spec.zarr_format(version) for array in arrays.values()):
         return {}
     image, named = spec.parse(attrs), {}
     for multiscale in image.multiscales:
@@ -350,6 +350,8 @@ def _change(
     zarr_format = spec.zarr_format(version)
     if not node.is_array:
         return Change(node, _of_group(node, attrs.get(node.path, node.attrs), zarr_format))
+    if not in_place:
+        documents.chunk_shape(node.document)
     try:
         made = array_document(node.document, node.attrs, zarr_format, dims.get(node.path), nested=not in_place)
     except CodecError as error:
