@@ -252,6 +252,27 @@ def test_gathered_metadata_are_gathered_anew(before: str, after: str, tmp_path: 
     assert not (tmp_path / "a.zarr/.zmetadata").exists()
 
 
+def test_a_version_that_was_under_way_gets_its_name(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.6")
+    wanted = contents(path)
+    for file in path.rglob("zarr.json"):
+        file.write_text(file.read_text().replace('"version": "0.6"', '"version": "0.6rc0"'))
+    assert contents(path) != wanted
+    upgrade(path, version="0.6")
+    assert contents(path) == wanted
+
+
+def test_a_store_that_was_upgraded_in_place_is_a_store_as_any_other(tmp_path: Path) -> None:
+    pixels().omezarr.to_zarr(path := tmp_path / "a.zarr", levels=2, chunks={"y": 16, "x": 16})
+    upgrade(path)
+    assert main(["scale", str(path), "--in-place", "--method", "nearest", "--downscale", "y=2,x=2"]) == 0
+    nuclei().omezarr.to_labels(path, "nuclei")
+    tree: Any = xr.open_datatree(path, engine="omezarr")
+    np.testing.assert_array_equal(tree.omezarr.level(1), pixels()[:, ::2, ::2])
+    assert xomezarr.validate(path).valid
+    check_same_trees(tree, tree.omezarr.to_zarr(tmp_path / "b.zarr"), attrs=False)
+
+
 # -- what other tools have there ------------------------------------------------------------------------------
 
 

@@ -594,19 +594,26 @@ def restated(
     if source is None:
         finding = _version_finding(attrs)
         raise VersionError(f"{finding.location}: {finding.message}; {finding.cure}")
-    if source is target:
+    # as versions were called, and had their parts, while they were under way
+    under_way = bool(where) and metadata.get("version") in source.spelled
+    if source is target and not under_way:
         return dict(attrs)
-    _check_one_version(attrs, where)
-    if "scene" in kinds(attrs):
-        dump_scene(parse_scene(attrs), version)  # which says that there are none
-    image = _placed(parse(attrs), placed) if is_image(attrs) and source.form is not target.form else None
+    _check_one_version(attrs, where, target)
+    scene = dump_scene(parse_scene(attrs), version) if "scene" in kinds(attrs) else {}
+    anew = under_way or source.form is not target.form
+    image = _placed(parse(attrs), placed) if is_image(attrs) and anew else None
     plate = parse_plate(attrs) if "plate" in metadata and source.indexed is not target.indexed else None
     made = restate(attrs, source, target, image, plate)
+    for key, part in scene.items():
+        made[key] = {**made[key], **part} if key == target.namespace else part
     broken = {finding.rule for finding in findings(attrs) if finding.severity == "error"}
     new = [finding for finding in findings(made) if finding.severity == "error" and finding.rule not in broken]
     if new:
         raise metadata_error(
-            new, f"OME-Zarr {version} does not allow what the metadata say", "mend them in the store first"
+            new,
+            f"OME-Zarr {version} does not allow what the metadata say",
+            "mend them in the store first, or write anew what is read of it: "
+            f"xr.open_datatree(store, engine='omezarr').omezarr.to_zarr('new.ome.zarr', version={version!r})",
         )
     return made
 
@@ -617,10 +624,10 @@ def _placed(image: Image, placed: Callable[[Image], Image]) -> Image:
     return replace(image, multiscales=tuple(one.multiscale for one in each))
 
 
-def _check_one_version(attrs: Mapping[str, Any], where: str) -> None:
+def _check_one_version(attrs: Mapping[str, Any], where: str, target: Version) -> None:
     """Refuse attributes that hold metadata at the top and under ``ome``: those of one would be written over."""
-    other = sorted(set(_held("", attrs))) if where else [key for key in ("ome",) if key in attrs]
-    if other:
+    other = sorted(_held("", attrs)) if where else [key for key in ("ome",) if key in attrs]
+    if other and where != target.namespace:
         raise MetadataError(
             f"the group holds metadata of two versions, at the top and under ome; remove {', '.join(other)}, which "
             "readers skip"
