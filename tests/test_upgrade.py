@@ -651,17 +651,16 @@ def test_what_is_being_written_is_refused(tmp_path: Path) -> None:
     refused(path, IncompleteStoreError, "'labels/nuclei'", "interrupted", version="0.5")
 
 
-def test_what_a_killed_writer_has_left_is_passed_over(tmp_path: Path) -> None:
-    from xomezarr import stage
-
+def test_what_a_killed_writer_has_left_is_finished_or_passed_over(tmp_path: Path) -> None:
     image(path := tmp_path / "a.zarr", "0.4")
     named = "import sys, pathlib; from xomezarr import stage; print(stage.beside(pathlib.Path(sys.argv[1]), 'partial'))"
-    command = [sys.executable, "-c", named, str(path / "labels/cells")]
+    command = [sys.executable, "-c", named, str(path / "labels/nuclei")]
     child = subprocess.run(command, capture_output=True, text=True, check=True)
-    (left := Path(child.stdout.strip())).mkdir()
-    assert stage.is_hidden(left.name)
+    for name in ("partial", "old"):
+        (left := Path(child.stdout.strip()).with_suffix(f".{name}")).mkdir()
+    (path / "labels/nuclei").rename(left.with_suffix(".new"))
     upgrade(path, tmp_path / "b.zarr", version="0.5")
-    assert not (tmp_path / "b.zarr/labels" / left.name).exists()
+    assert sorted(file.name for file in (tmp_path / "b.zarr/labels").iterdir()) == ["nuclei", "zarr.json"]
     upgrade(path, version="0.5")
     assert xomezarr.validate(path).valid
 

@@ -125,6 +125,10 @@ def _visit(group: zarr.Group, path: str, above: int, nodes: list[Node], files: l
 
 
 def _names(group: zarr.Group, path: str) -> list[str]:
+    if isinstance(group.store, zarr.storage.LocalStore):
+        from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
+
+        stage.recover_all(group.store.root / member_path(group, path))
     try:
         names = names_in(group, path)
     except (NotImplementedError, OSError) as error:
@@ -159,8 +163,8 @@ def _is_left_over(group: zarr.Group, place: str) -> bool:
 
     if stage.in_the_making(path):
         raise IncompleteStoreError(
-            f"{place!r} in {str(group.store_path)!r} is being written, or being replaced, by another process; wait "
-            "until that has ended, or remove it where it has"
+            f"{place!r} in {str(group.store_path)!r} is being written, or is to replace something, by another process; "
+            "wait until that has ended, or open what it is of, which finishes it"
         )
     return stage.is_lock(path.name) or stage.is_hidden(path.name)
 

@@ -57,6 +57,7 @@ __all__ = [
     "make",
     "put_back",
     "recover",
+    "recover_all",
     "remove",
     "replace",
     "sweep",
@@ -505,18 +506,20 @@ def sweep(target: Path) -> None:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether what has a name was begun by a writer, and never took its own name."""
+    """Whether what has a name is a hidden folder of a store, of a writer that has ended or not."""
     begin, _, purpose = name.rpartition(".")
-    return purpose == "partial" and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
+    return purpose in ("partial", "new", "old") and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
+
+
+def recover_all(folder: Path) -> None:
+    """Finish what was cut off in a folder between two renames, as `recover` does of one name."""
+    for name in [path.name for path in _files(folder) if path.suffix == ".new" and is_hidden(path.name)]:
+        recover(folder / name[1:].rsplit(".", 2)[0])
 
 
 def in_the_making(folder: Path) -> bool:
-    """Whether a folder, by its name, is what a writer that has not ended for sure is making or replacing."""
-    begin, _, purpose = folder.name.rpartition(".")
-    token = begin.rpartition(".")[2]
-    if purpose not in ("partial", "new", "old") or not TOKEN.fullmatch(token):
-        return False
-    return purpose != "partial" or _writer(folder) != "ended"
+    """Whether a hidden folder belongs to a writer that goes on, or may do so, or holds all that there is of a store."""
+    return is_hidden(folder.name) and (folder.suffix == ".new" or _writer(folder) != "ended")
 
 
 def unfinished(target: Path) -> str:
