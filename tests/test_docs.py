@@ -22,6 +22,7 @@ PIXELS = xr.DataArray(np.arange(2000 * 1500).reshape(2000, 1500).astype("uint16"
 NAMES = {
     "coordinate-systems.md": {"xr": xr, "da": PIXELS},
     "layouts.md": {"xr": xr, "da": PIXELS},
+    "upgrade.md": {"xomezarr": xomezarr, "da": PIXELS},
     "labels.md": {"xr": xr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "single-file.md": {"xr": xr, "xomezarr": xomezarr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "plates.md": {"xr": xr, "xomezarr": xomezarr, "field0": PIXELS[:90, :80], "field1": PIXELS[-90:, -80:]},
@@ -46,6 +47,7 @@ def blocks(page: str, language: str) -> list[str]:
         ("plates.md", ["part.ome.zarr", "screen.ome.zarr"]),
         ("single-file.md", ["cells.ome.zarr", "cells.ozx", "copy.ome.zarr", "screen.ozx"]),
         ("coordinate-systems.md", ["turned.ome.zarr"]),
+        ("upgrade.md", ["cells.ome.zarr", "copy.ome.zarr"]),
         ("scenes.md", ["atlas.ome.zarr", "pair.ome.zarr", "tiles.ome.zarr"]),
     ],
 )

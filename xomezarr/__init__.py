@@ -38,6 +38,8 @@ from xomezarr.scenes import open_scene, write_scene
 from xomezarr.stacking import overview, stack
 from xomezarr.systems import assign_affine
 from xomezarr.tree import at, isel, labels, level, levels, sel
+from xomezarr.upgrade import upgrade
+from xomezarr.upgrading import Upgrade
 from xomezarr.validate import validate
 
 __version__ = _version("xomezarr")
@@ -59,6 +61,7 @@ __all__ = [
     "OmeZarrWarning",
     "Plan",
     "Report",
+    "Upgrade",
     "Window",
     "assign_affine",
     "assign_channels",
@@ -84,6 +87,7 @@ __all__ = [
     "to_plate",
     "to_units",
     "to_zarr",
+    "upgrade",
     "validate",
     "write_collection",
     "write_plate",

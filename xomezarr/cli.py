@@ -1,4 +1,4 @@
-"""The command line: ``xomezarr convert``, ``scale``, ``plate``, ``info``, ``validate`` and ``demo``."""
+"""The command line: ``xomezarr convert``, ``scale``, ``plate``, ``upgrade``, ``info``, ``validate`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ from xomezarr.model import Channel
 from xomezarr.plan import Plan
 from xomezarr.plot import composite
 from xomezarr.scale import MAX_LAYER, plan_scaling
+from xomezarr.upgrade import VERSION
+from xomezarr.upgrade import upgrade as upgrade_store
 from xomezarr.validate import validate as validate_store
 
 try:
@@ -497,6 +499,40 @@ def plate(
     return DONE
 
 
+def upgrade(
+    src: str,
+    dst: str | None = None,
+    /,
+    *,
+    version: Literal["0.4", "0.5", "0.6"] = VERSION,
+    overwrite: bool = False,
+    dry_run: Annotated[bool, _spelled("dry_run")] = False,
+    json: bool = False,
+) -> int:
+    """Bring an OME-Zarr store, with all that is in it, to another version: where it is, or as a copy.
+
+    Parameters
+    ----------
+    src
+        Store to bring to another version: an image, a plate, a collection, a scene.
+    dst
+        Store to write, such as new.ome.zarr. Left out, SRC is changed where it is: its metadata alone, and no chunk.
+    version
+        Version of OME-Zarr that the store is to be of.
+    overwrite
+        Replace what is at DST.
+    dry_run
+        Say what would be done, and do nothing.
+    json
+        Say what was done as JSON.
+    """
+    if overwrite and dst is None:
+        raise UsageError("--overwrite replaces what is at DST, and there is none; leave it out, or give a DST")
+    done = upgrade_store(src, dst, version=version, mode="w" if overwrite else "w-", dry_run=dry_run)
+    print(_json(done.to_dict()) if json else f"{done}\n{'nothing was written' if dry_run else 'done'}")
+    return DONE
+
+
 def info(store: str, /, *, json: bool = False) -> int:
     """Describe an OME-Zarr image with its labels, a plate, or a collection of images.
 
@@ -733,7 +769,7 @@ def build_app() -> App:
         version=installed_version("xomezarr"),
         default_parameter=Parameter(negative=""),
     )
-    for command in (convert, scale, plate, info, validate, demo):
+    for command in (convert, scale, plate, upgrade, info, validate, demo):
         app.command(command, name=command.__name__)
     return app
 

@@ -20,6 +20,7 @@ __all__ = [
     "answers_at_once",
     "created_group",
     "created_like",
+    "get_document",
     "opened_array",
     "opened_group",
     "opened_member",
@@ -226,6 +227,14 @@ def put_document(group: zarr.Group, key: str, content: bytes) -> None:
     from zarr.core.buffer import default_buffer_prototype
 
     _put(group.store_path / key, default_buffer_prototype().buffer.from_bytes(content))
+
+
+def get_document(store: Any, key: str) -> bytes | None:
+    """Return what is kept in a store under a key; None if there is nothing."""
+    from zarr.core.buffer import default_buffer_prototype
+
+    content = store.get_sync(key) if answers_at_once(store) else wait(store.get(key, default_buffer_prototype()))
+    return None if content is None else content.to_bytes()
 
 
 def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:

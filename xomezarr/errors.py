@@ -334,13 +334,15 @@ def first_of_each(faults: Iterable[OmeZarrError]) -> Iterator[OmeZarrError]:
         yield OmeZarrError(f"{others} such as these, of other images; mend them alike")
 
 
-def alike_of_each(faults: Iterable[tuple[str, OmeZarrError]]) -> Iterator[OmeZarrError]:
+def alike_of_each(faults: Iterable[tuple[str, OmeZarrError]], what: str = "image") -> Iterator[OmeZarrError]:
     """Yield what is wrong with several images: where it first is, and with how many others the same is wrong.
 
     Parameters
     ----------
     faults
         What an image is called, and what is wrong with it.
+    what
+        What all of them are.
 
     >>> [str(fault) for fault in alike_of_each((f"image {number}", UnitError("no unit")) for number in range(3))]
     ['image 0 (and 2 other images): no unit']
@@ -349,7 +351,7 @@ def alike_of_each(faults: Iterable[tuple[str, OmeZarrError]]) -> Iterator[OmeZar
     for called, fault in faults:
         found.setdefault((type(fault), str(fault)), []).append(called)
     for (kind, text), (first, *more) in found.items():
-        others = f" (and {len(more)} other {'images' if more[1:] else 'image'})" if more else ""
+        others = f" (and {len(more)} other {what}{'s' if more[1:] else ''})" if more else ""
         yield kind(f"{first}{others}: {text}")
 
 

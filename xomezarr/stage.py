@@ -49,12 +49,15 @@ __all__ = [
     "beside",
     "create",
     "discard",
+    "in_the_making",
     "in_the_way",
+    "is_hidden",
     "is_lock",
     "locked",
     "make",
     "put_back",
     "recover",
+    "recover_all",
     "remove",
     "replace",
     "sweep",
@@ -500,6 +503,23 @@ def sweep(target: Path) -> None:
         # while the store is missing, what its killed writer has left may be all that there is of it
         if _writer(path) == "ended" and (target.exists() or not path.with_suffix(".new").exists()):
             remove(path)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether what has a name is a hidden folder of a store, of a writer that has ended or not."""
+    begin, _, purpose = name.rpartition(".")
+    return purpose in ("partial", "new", "old") and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
+
+
+def recover_all(folder: Path) -> None:
+    """Finish what was cut off in a folder between two renames, as `recover` does of one name."""
+    for name in [path.name for path in _files(folder) if path.suffix == ".new" and is_hidden(path.name)]:
+        recover(folder / name[1:].rsplit(".", 2)[0])
+
+
+def in_the_making(folder: Path) -> bool:
+    """Whether a hidden folder belongs to a writer that goes on, or may do so, or holds all that there is of a store."""
+    return is_hidden(folder.name) and (folder.suffix == ".new" or _writer(folder) != "ended")
 
 
 def unfinished(target: Path) -> str:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL_DOCUMENTS",
     "DOCUMENTS",
+    "LEFT_OVER",
     "SUFFIXES",
     "Building",
     "StoreArgument",
@@ -46,6 +47,7 @@ __all__ = [
     "alone",
     "apart",
     "begin_anew",
+    "begun",
     "below",
     "building",
     "check_array",
@@ -100,7 +102,7 @@ DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr
 ALL_DOCUMENTS = frozenset(name for names in DOCUMENTS.values() for name in names)
 """Where the metadata of a group lie, of whichever format."""
 
-LEFT_OVER = re.compile(r"(zarr|\.zattrs|\.zgroup)\.[0-9a-f]{32}\.partial")
+LEFT_OVER = re.compile(r"(zarr|\.zattrs|\.zgroup|\.zarray)\.[0-9a-f]{32}\.partial")
 """Documents whose writing in a local folder was cut off, as zarr names them."""
 
 WITHHELD = "withheld"
@@ -1009,6 +1011,11 @@ def check_complete(group: zarr.Group) -> None:
             f"{str(group.store_path)!r} is incomplete: its writing, {begun}, was interrupted, or is still under way; "
             f"{advice}"
         )
+
+
+def begun(attrs: Mapping[str, Any]) -> str:
+    """Say when and by what the writing of a group with these attributes was begun; empty if it has ended."""
+    return _told(attrs)
 
 
 def _mark() -> dict[str, Any]:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from xomezarr import checks
-from xomezarr.errors import NotOmeZarrError, VersionError
+from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
 from xomezarr.model import Image, Multiscale, Plate, Scene, Well
 from xomezarr.report import Finding
 from xomezarr.spec import groups, single_file
 from xomezarr.spec.judges import MODELS, model
 from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
+from xomezarr.spec.restate import restate
 from xomezarr.spec.scenes import link_findings, scene_edges, scene_paths, system_axes
 from xomezarr.spec.systems import (
     axes_by_system,
@@ -73,6 +75,7 @@ __all__ = [
     "parse_well",
     "place",
     "readable",
+    "restated",
     "scene_edges",
     "scene_paths",
     "seen_in",
@@ -556,6 +559,79 @@ def without_image(attrs: Mapping[str, Any]) -> dict[str, Any]:
     where, metadata = _locate(attrs)
     kept = {key: value for key, value in metadata.items() if key not in ("multiscales", "omero", "image-label")}
     return {**{key: value for key, value in attrs.items() if key != where}, where: kept} if where else kept
+
+
+def restated(
+    attrs: Mapping[str, Any], version: str, *, placed: Callable[[Image], Image] = lambda image: image
+) -> dict[str, Any]:
+    """Return group attributes as another version says them, with all unknown keys.
+
+    What the two versions say alike stays as it stands, were it wrong. Attributes that are of the version already, or
+    hold no OME metadata, are returned as they are.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of a Zarr group.
+    version
+        One of `VERSIONS`.
+    placed
+        Called with an image that does not say where its levels lie, which has one multiscale; returns it with that.
+
+    Raises
+    ------
+    VersionError
+        If either version is not known, or the new one has no scenes.
+    MetadataError
+        If the new version cannot hold what they say, or does not allow what the old one does; if there are metadata
+        of two versions.
+    """
+    target = _version(version)
+    where, metadata = _locate(attrs)
+    if not kinds(attrs) and not where:
+        return dict(attrs)
+    source = _read_by(attrs)
+    if source is None:
+        finding = _version_finding(attrs)
+        raise VersionError(f"{finding.location}: {finding.message}; {finding.cure}")
+    # as versions were called, and had their parts, while they were under way
+    under_way = bool(where) and metadata.get("version") in source.spelled
+    if source is target and not under_way:
+        return dict(attrs)
+    _check_one_version(attrs, where, target)
+    scene = dump_scene(parse_scene(attrs), version) if "scene" in kinds(attrs) else {}
+    anew = under_way or source.form is not target.form
+    image = _placed(parse(attrs), placed) if is_image(attrs) and anew else None
+    plate = parse_plate(attrs) if "plate" in metadata and source.indexed is not target.indexed else None
+    made = restate(attrs, source, target, image, plate)
+    for key, part in scene.items():
+        made[key] = {**made[key], **part} if key == target.namespace else part
+    broken = {finding.rule for finding in findings(attrs) if finding.severity == "error"}
+    new = [finding for finding in findings(made) if finding.severity == "error" and finding.rule not in broken]
+    if new:
+        raise metadata_error(
+            new,
+            f"OME-Zarr {version} does not allow what the metadata say",
+            "mend them in the store first, or write anew what is read of it: "
+            f"xr.open_datatree(store, engine='omezarr').omezarr.to_zarr('new.ome.zarr', version={version!r})",
+        )
+    return made
+
+
+def _placed(image: Image, placed: Callable[[Image], Image]) -> Image:
+    """Place the levels of each multiscale of an image."""
+    each = [placed(replace(image, multiscales=(one,))) for one in image.multiscales]
+    return replace(image, multiscales=tuple(one.multiscale for one in each))
+
+
+def _check_one_version(attrs: Mapping[str, Any], where: str, target: Version) -> None:
+    """Refuse attributes that hold metadata at the top and under ``ome``: those of one would be written over."""
+    other = sorted(_held("", attrs)) if where else [key for key in ("ome",) if key in attrs]
+    if other and where != target.namespace:
+        raise MetadataError(
+            f"the group holds metadata of two versions, at the top and under ome; remove {', '.join(other)}, which "
+            "readers skip"
+        )
 
 
 def findings(attrs: Mapping[str, Any], *, strict: bool = False, version: str | None = None) -> list[Finding]:

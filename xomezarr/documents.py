@@ -1,0 +1,334 @@
+"""The documents in which Zarr describes groups and arrays, of one format as the other has them: values alone.
+
+The chunks of an array stay as they are wherever the other format can say how they are encoded. What Zarr v3 says here
+is of its core, which every reader knows, but for zlib, dates, text and bytes, which have names that zarr gives them.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from xomezarr.errors import CodecError, DtypeError, MetadataError
+
+__all__ = [
+    "DIMENSIONS",
+    "array_document",
+    "check_readable",
+    "chunk_key",
+    "chunk_shape",
+    "encoded",
+    "group_document",
+    "inner_chunks",
+    "without_chunks",
+]
+
+type Document = Mapping[str, Any]
+
+DIMENSIONS = "_ARRAY_DIMENSIONS"
+"""Attribute by which xarray names the dimensions of an array of Zarr v2."""
+
+SHUFFLES = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}
+"""What blosc does before it compresses: by its number in Zarr v2, by name in v3."""
+
+TEXT = "vlen-utf8"
+"""The filter by which Zarr v2 keeps text of any length, and the codec of v3 that does the same."""
+
+
+def _blosc(given: Document, itemsize: int) -> dict[str, Any]:
+    number = given.get("shuffle", 1)
+    return {
+        "cname": given.get("cname", "lz4"),
+        "clevel": given.get("clevel", 5),
+        # -1 leaves it to blosc
+        "shuffle": SHUFFLES.get(number, "bitshuffle" if itemsize == 1 else "shuffle"),
+        "typesize": itemsize,
+        "blocksize": given.get("blocksize", 0),
+    }
+
+
+COMPRESSORS: Mapping[str, tuple[str, Callable[[Document, int], dict[str, Any]]]] = {
+    "blosc": ("blosc", _blosc),
+    "gzip": ("gzip", lambda given, _: {"level": given.get("level", 1)}),
+    "zstd": ("zstd", lambda given, _: {"level": given.get("level", 0), "checksum": bool(given.get("checksum", False))}),
+    "zlib": ("numcodecs.zlib", lambda given, _: {"level": given.get("level", 1)}),
+}
+"""Codecs of v3, by the name of the compressor of v2 whose chunks they read, and what they are told."""
+
+
+def encoded(document: Document) -> bytes:
+    """Return a document as it is kept."""
+    return json.dumps(document, indent=2).encode()
+
+
+def group_document(attrs: Document, zarr_format: int) -> dict[str, Document]:
+    """Return the documents of a group, by name: the one that makes it a group last."""
+    if zarr_format == 2:
+        return {".zattrs": dict(attrs), ".zgroup": {"zarr_format": 2}}
+    return {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": dict(attrs)}}
+
+
+def array_document(
+    document: Document, attrs: Document, zarr_format: int, dims: Sequence[str] | None = None, *, nested: bool = False
+) -> dict[str, Document]:
+    """Return the documents of an array of one format as the other has them, by name; its chunks stay as they are.
+
+    Parameters
+    ----------
+    document
+        ``.zarray``, or ``zarr.json``.
+    attrs
+        Its attributes.
+    zarr_format
+        Of the new documents. One that the array has already changes nothing.
+    dims
+        Names of its dimensions. Left out, those that its attributes give.
+    nested
+        Whether chunks get the keys that v3 has by itself (``c/0/0``), and do not keep their own.
+
+    Raises
+    ------
+    CodecError
+        If the other format does not say how the chunks are encoded; they are to be written anew.
+    DtypeError
+        If the other format has no such data type.
+    """
+    if document["zarr_format"] == zarr_format:
+        return _as_it_is(document, attrs, zarr_format)
+    if zarr_format == 2:
+        raise CodecError("its chunks have keys, and codecs, that Zarr v2 has not")
+    data_type, fill_value, big = _data_type(document)
+    made = _described(document, attrs, dims, data_type, fill_value)
+    key = {"name": "v2", "configuration": {"separator": document.get("dimension_separator", ".")}}
+    made |= {
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}} if nested else key,
+        "codecs": _codecs(document, big=big),
+    }
+    return {"zarr.json": made}
+
+
+def without_chunks(
+    document: Document, attrs: Document, zarr_format: int, dims: Sequence[str] | None = None
+) -> dict[str, Document]:
+    """Return the documents of an array that holds the same, and whose chunks are to be written anew.
+
+    Raises
+    ------
+    DtypeError
+        If the other format has no such data type.
+    """
+    if zarr_format == 3:
+        data_type, fill_value, _ = _data_type(document)
+        dtype = np.dtype(document["dtype"])
+        made = _described(document, attrs, dims, data_type, fill_value)
+        encoding = [{"name": TEXT} if dtype.hasobject else {"name": "bytes", "configuration": {"endian": "little"}}]
+        compressor = _default_compressor(dtype)
+        made |= {
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "codecs": [*encoding, {"name": "blosc", "configuration": _blosc(compressor, compressor["itemsize"])}],
+        }
+        return {"zarr.json": made}
+    return _as_v2(document, attrs)
+
+
+def _as_it_is(document: Document, attrs: Document, zarr_format: int) -> dict[str, Document]:
+    """Return the documents of an array of the same format."""
+    if zarr_format == 3:
+        return {"zarr.json": {**document, "attributes": dict(attrs)}}
+    return {".zattrs": dict(attrs), ".zarray": dict(document)}
+
+
+def _described(
+    document: Document, attrs: Document, dims: Sequence[str] | None, data_type: Any, fill_value: Any
+) -> dict[str, Any]:
+    """Return what Zarr v3 says of an array of v2, but for how its chunks are kept."""
+    attrs = dict(attrs)
+    own = attrs.get(DIMENSIONS)
+    names = list(dims) if dims is not None else own if _are_names(own, document) else None
+    if own == names:
+        attrs.pop(DIMENSIONS, None)
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(document["shape"]),
+        "data_type": data_type,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(document["chunks"])}},
+        "fill_value": fill_value,
+        "attributes": attrs,
+        **({} if names is None else {"dimension_names": names}),
+    }
+
+
+def _are_names(value: Any, document: Document) -> bool:
+    """Whether an attribute names each dimension."""
+    return (
+        isinstance(value, list)
+        and len(value) == len(document["shape"])
+        and all(isinstance(name, str) for name in value)
+    )
+
+
+def _data_type(document: Document) -> tuple[Any, Any, bool]:
+    """Return the data type and fill value of an array of Zarr v2 as v3 says them, and whether it is big-endian."""
+    given = document["dtype"]
+    filters = [one.get("id") for one in document.get("filters") or ()]
+    is_text = given == "|O" and filters[:1] == [TEXT]
+    if not is_text and (not isinstance(given, str) or np.dtype(given).kind not in "biufcmMUS"):
+        raise DtypeError(f"its data type, {given!r}, has no counterpart in Zarr v3; remove the array, or write it anew")
+    spec: Any = {"name": given, "object_codec_id": TEXT if is_text else None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # dates and text are not of the core
+        found: Any = import_module("zarr.dtype").data_type_registry.match_json(spec, zarr_format=2)
+        fill = document.get("fill_value")
+        value = found.default_scalar() if fill is None else found.from_json_scalar(fill, zarr_format=2)
+        if is_text and fill == 0:
+            value = ""
+        return found.to_json(zarr_format=3), found.to_json_scalar(value, zarr_format=3), given.startswith(">")
+
+
+def _codecs(document: Document, *, big: bool) -> list[dict[str, Any]]:
+    """Return the codecs by which Zarr v3 reads the chunks of an array of v2."""
+    filters = [one.get("id") for one in document.get("filters") or ()]
+    is_text = document["dtype"] == "|O"
+    if unknown := [name for name in filters if not (is_text and name == TEXT)]:
+        raise CodecError(f"no codec of Zarr v3 is its filter {', '.join(map(repr, unknown))}")
+    ndim, turned = len(document["shape"]), document.get("order", "C") == "F"
+    if is_text and turned and ndim > 1:
+        raise CodecError("no codec of Zarr v3 is its text in Fortran's order")
+    codecs: list[dict[str, Any]] = []
+    if turned and ndim > 1:
+        codecs.append({"name": "transpose", "configuration": {"order": [*reversed(range(ndim))]}})
+    itemsize = np.dtype(document["dtype"]).itemsize
+    if is_text:
+        codecs.append({"name": TEXT})
+    else:
+        codecs.append({"name": "bytes", "configuration": {"endian": "big" if big else "little"}})
+    compressor = document.get("compressor")
+    if compressor is None:
+        return codecs
+    if compressor.get("id") not in COMPRESSORS:
+        raise CodecError(f"no codec of the core of Zarr v3 is its compressor {compressor.get('id')!r}")
+    name, told = COMPRESSORS[compressor["id"]]
+    return [*codecs, {"name": name, "configuration": told(compressor, 1 if is_text else itemsize)}]
+
+
+def _default_compressor(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return Blosc with zstd as images are written with it: 16-bit pixels shuffled by bytes, all others by bits."""
+    by_bytes = dtype.kind in "iu" and dtype.itemsize == 2
+    itemsize = 1 if dtype.hasobject else dtype.itemsize
+    return {
+        "id": "blosc",
+        "cname": "zstd",
+        "clevel": 2,
+        "shuffle": 1 if by_bytes else 2,
+        "blocksize": 0,
+        "itemsize": itemsize,
+    }
+
+
+# -- from v3 to v2 --------------------------------------------------------------------------------------------
+
+
+def _as_v2(document: Document, attrs: Document) -> dict[str, Document]:
+    """Return the documents of an array of Zarr v3 in v2, whose chunks are those within its shards."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found: Any = import_module("zarr.dtype").parse_dtype(document["data_type"], zarr_format=3)
+        try:
+            spec = found.to_json(zarr_format=2)
+            name, text = spec["name"], spec["object_codec_id"]
+            fill = found.from_json_scalar(document["fill_value"], zarr_format=3)
+            # readers by CF rules take a fill value of 0 for one that is missing
+            is_default = repr(fill) == repr(found.default_scalar())  # which tells -0.0 from 0.0
+            fill_value = None if is_default else found.to_json_scalar(fill, zarr_format=2)
+        except (TypeError, ValueError, NotImplementedError, AttributeError):
+            name, text, fill_value = None, None, None
+    if not isinstance(name, str) or (name == "|O" and text != TEXT) or name.startswith("|V"):
+        raise DtypeError(
+            f"its data type, {document['data_type']!r}, has no counterpart in Zarr v2; remove the array, or write it "
+            "anew"
+        )
+    names = document.get("dimension_names")
+    named = {DIMENSIONS: list(names)} if names and all(isinstance(one, str) for one in names) else {}
+    compressor = _default_compressor(np.dtype(name))
+    del compressor["itemsize"]
+    array = {
+        "zarr_format": 2,
+        "shape": list(document["shape"]),
+        "chunks": [max(1, size) for size in inner_chunks(document)],
+        "dtype": name,
+        "compressor": compressor,
+        "fill_value": fill_value,
+        "order": "C",
+        "filters": [{"id": TEXT}] if name == "|O" else None,
+        "dimension_separator": "/",
+    }
+    return {".zattrs": {**attrs, **named}, ".zarray": array}
+
+
+def inner_chunks(document: Document) -> Sequence[int]:
+    """Return the shape of a chunk of Zarr v3, of those within a shard where there are shards."""
+    for codec in document["codecs"]:
+        if isinstance(codec, Mapping) and codec.get("name") == "sharding_indexed":
+            return codec["configuration"]["chunk_shape"]  # type: ignore[no-any-return]
+    return chunk_shape(document)
+
+
+# -- chunks ---------------------------------------------------------------------------------------------------
+
+
+def chunk_shape(document: Document) -> Sequence[int]:
+    """Return the shape of what an object holds: a chunk, or a shard.
+
+    Raises
+    ------
+    MetadataError
+        If they differ in shape.
+    """
+    if document["zarr_format"] == 2:
+        return document["chunks"]  # type: ignore[no-any-return]
+    grid = document["chunk_grid"]
+    if grid.get("name") != "regular":
+        raise MetadataError(f"its chunk grid, {grid.get('name')!r}, is not known; write it in chunks of one shape")
+    return grid["configuration"]["chunk_shape"]  # type: ignore[no-any-return]
+
+
+def chunk_key(document: Document) -> Callable[[Sequence[int]], str]:
+    """Return what says the key of a chunk, by its place in the grid of chunks.
+
+    >>> key = chunk_key({"zarr_format": 2, "dimension_separator": "/"})
+    >>> key((0, 1)), key(())
+    ('0/1', '0')
+    """
+    if document["zarr_format"] == 2:
+        name, between = "v2", document.get("dimension_separator", ".")
+    else:
+        given = document["chunk_key_encoding"]
+        name = given["name"]
+        between = given.get("configuration", {}).get("separator", "." if name == "v2" else "/")
+    if name == "v2":
+        return lambda place: between.join(map(str, place)) or "0"
+    return lambda place: between.join(("c", *map(str, place)))
+
+
+def check_readable(document: Document) -> None:
+    """Make sure that zarr takes the document of an array of Zarr v3.
+
+    Raises
+    ------
+    CodecError
+        If it does not.
+    """
+    from zarr.core.metadata import ArrayV3Metadata
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ArrayV3Metadata.from_dict(dict(document))
+        except (TypeError, ValueError, KeyError, NotImplementedError) as error:
+            raise CodecError(f"zarr does not read it as an array of Zarr v3 ({error})") from None

@@ -1,0 +1,221 @@
+"""All that lies in a hierarchy of Zarr, with the documents that describe it: groups, arrays, and files of others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xomezarr.direct import get_document, wait
+from xomezarr.errors import IncompleteStoreError, MetadataError, OmeZarrError
+from xomezarr.lazy import zarr
+from xomezarr.store import LEFT_OVER, begun, member_path, names_in
+
+__all__ = ["CONSOLIDATED", "Hierarchy", "Node", "key_below", "walk"]
+
+CONSOLIDATED = ".zmetadata"
+"""Where Zarr v2 gathers the documents of a hierarchy."""
+
+GROUP, ARRAY, ATTRIBUTES, BOTH = ".zgroup", ".zarray", ".zattrs", "zarr.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A group or an array.
+
+    Parameters
+    ----------
+    path
+        Below the root; empty for that.
+    document
+        What describes it, but for the attributes: ``.zgroup``, ``.zarray`` or ``zarr.json``.
+    attrs
+        Its attributes.
+    there
+        Names of all documents that lie there, those that no reader asks for included.
+    """
+
+    path: str
+    document: Mapping[str, Any] = field(hash=False)
+    attrs: Mapping[str, Any] = field(hash=False)
+    there: tuple[str, ...]
+
+    @property
+    def zarr_format(self) -> int:
+        """2 or 3."""
+        return int(self.document["zarr_format"])
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it is an array, and not a group."""
+        return "shape" in self.document
+
+    @property
+    def is_consolidated(self) -> bool:
+        """Whether the documents of all below it are gathered in it."""
+        return CONSOLIDATED in self.there or bool(self.document.get("consolidated_metadata"))
+
+    def key(self, name: str) -> str:
+        """Return the key, below the root, of what lies in it."""
+        return key_below(self.path, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """What lies in a group.
+
+    Parameters
+    ----------
+    root
+        The group.
+    nodes
+        Groups and arrays, itself first; each after the group that it lies in.
+    files
+        Keys of all else, but for chunks and locks.
+    """
+
+    root: zarr.Group
+    nodes: tuple[Node, ...]
+    files: tuple[str, ...]
+
+
+def key_below(path: str, name: str) -> str:
+    """Return the key of a name below a path."""
+    return f"{path}/{name}" if path else name
+
+
+def walk(group: zarr.Group) -> Hierarchy:
+    """Find all that lies in a group. Arrays are not looked into.
+
+    Where a node is described in both formats that of the group above it counts, as it does for readers.
+
+    Raises
+    ------
+    IncompleteStoreError
+        If something in it is being written, or its writing was interrupted.
+    MetadataError
+        If a document cannot be read.
+    OmeZarrError
+        If the store does not list what it holds.
+    """
+    nodes: list[Node] = []
+    files: list[str] = []
+    _visit(group, "", group.metadata.zarr_format, nodes, files)
+    return Hierarchy(group, tuple(nodes), tuple(files))
+
+
+def _visit(group: zarr.Group, path: str, above: int, nodes: list[Node], files: list[str]) -> None:
+    node = _node(group, path, above)
+    if node is not None:
+        nodes.append(node)
+    if node is not None and node.is_array:
+        return
+    inner = above if node is None else node.zarr_format
+    documents = {GROUP, ARRAY, ATTRIBUTES, BOTH, CONSOLIDATED} if node is not None else set()
+    for name in sorted(_names(group, path)):
+        place = key_below(path, name)
+        if name in documents or _is_left_over(group, place):
+            continue
+        if _is_file(group, place):
+            files.append(place)
+        else:
+            _visit(group, place, inner, nodes, files)
+
+
+def _names(group: zarr.Group, path: str) -> list[str]:
+    if isinstance(group.store, zarr.storage.LocalStore):
+        from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
+
+        stage.recover_all(group.store.root / member_path(group, path))
+    try:
+        names = names_in(group, path)
+    except (NotImplementedError, OSError) as error:
+        raise _unlisted(group, str(error)) from error
+    if not names and not path:
+        raise _unlisted(group, "it tells of nothing")
+    return names
+
+
+def _unlisted(group: zarr.Group, why: str) -> OmeZarrError:
+    place = str(group.store_path)
+    return OmeZarrError(
+        f"{place!r} does not list what it holds ({why}), so that not all of it can be found; write what its metadata "
+        f"name: xr.open_datatree({place!r}, engine='omezarr').omezarr.to_zarr('new.ome.zarr')"
+    )
+
+
+def _is_left_over(group: zarr.Group, place: str) -> bool:
+    """Whether a hidden name is a lock, or what a killed writer has left.
+
+    Raises
+    ------
+    IncompleteStoreError
+        If it is what a writer is making.
+    """
+    path = Path(place)
+    if LEFT_OVER.fullmatch(path.name):
+        return True
+    if not path.name.startswith("."):
+        return False
+    from xomezarr import stage
+
+    if stage.in_the_making(path):
+        raise IncompleteStoreError(
+            f"{place!r} in {str(group.store_path)!r} is being written, or is to replace something, by another process; "
+            "wait until that has ended, or open what it is of, which finishes it"
+        )
+    return stage.is_lock(path.name) or stage.is_hidden(path.name)
+
+
+def _is_file(group: zarr.Group, place: str) -> bool:
+    """Whether an object lies under a key, and not a folder."""
+    store, key = group.store, member_path(group, place)
+    if isinstance(store, zarr.storage.LocalStore):
+        return (store.root / key).is_file()
+    return wait(store.exists(key)) and not names_in(group, place)
+
+
+def _node(group: zarr.Group, path: str, above: int) -> Node | None:
+    """Read what describes a node; None for a mere folder."""
+    found = {name: _document(group, key_below(path, name)) for name in (BOTH, GROUP, ARRAY)}
+    new, old = found[BOTH], found[GROUP] or found[ARRAY]
+    if new is None and old is None:
+        return None
+    chosen = old if new is None or (old is not None and above == 2) else new
+    assert chosen is not None
+    attributes = _document(group, key_below(path, ATTRIBUTES))
+    attrs = chosen.get("attributes", {}) if chosen is new else attributes or {}
+    if told := begun(attrs):
+        raise IncompleteStoreError(
+            f"{path or str(group.store_path)!r} is incomplete: its writing, {told}, was interrupted, or is still under "
+            "way; write it again"
+        )
+    names = [*(name for name, document in found.items() if document is not None)]
+    names += [ATTRIBUTES] if attributes is not None else []
+    if found[ARRAY] is None and _content(group, key_below(path, CONSOLIDATED)) is not None:
+        names.append(CONSOLIDATED)
+    document = {key: value for key, value in chosen.items() if key != "attributes"}
+    return Node(path, document, attrs, tuple(names))
+
+
+def _content(group: zarr.Group, key: str) -> bytes | None:
+    return get_document(group.store, member_path(group, key))
+
+
+def _document(group: zarr.Group, key: str) -> dict[str, Any] | None:
+    content = _content(group, key)
+    if content is None:
+        return None
+    try:
+        document = json.loads(content)
+        if not isinstance(document, dict):
+            raise ValueError("it is no object")
+        if not key.endswith(ATTRIBUTES) and document.get("zarr_format") not in (2, 3):
+            raise ValueError("it names no Zarr format")
+    except (ValueError, RecursionError) as error:
+        raise MetadataError(
+            f"{key!r} of {str(group.store_path)!r} cannot be read ({error}); mend it, or copy the store again"
+        ) from None
+    return document

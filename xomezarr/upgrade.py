@@ -1,0 +1,293 @@
+"""Bring a store to another version of OME-Zarr: where it is, by its documents alone, or into a new store."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from xomezarr import direct, spec
+from xomezarr.direct import get_document, put_document, wait
+from xomezarr.documents import chunk_key, chunk_shape, encoded
+from xomezarr.errors import (
+    NotOmeZarrError,
+    StoreExistsError,
+    StoreNotFoundError,
+    VersionError,
+)
+from xomezarr.hierarchy import Hierarchy, Node, walk
+from xomezarr.in_place import renew
+from xomezarr.lazy import zarr
+from xomezarr.planning import check_single_file
+from xomezarr.store import (
+    StoreArgument,
+    alone,
+    check_changeable,
+    check_complete,
+    check_free,
+    find_member,
+    is_local,
+    member_path,
+    open_group,
+    overlap,
+    parents,
+    publish,
+    read_mode,
+    resolve,
+    writable_group,
+)
+from xomezarr.upgrading import Change, Step, Upgrade, plan_upgrade
+from xomezarr.write import consolidate
+
+__all__ = ["VERSION", "upgrade"]
+
+VERSION: Final = "0.5"
+"""The version to which a store is brought if none is asked: the newest that is published, and that other tools read."""
+
+DEEPEST = 3
+"""How many groups, some of which need not be there, lie above an image of a plate."""
+
+AT_ONCE = 64
+"""Chunks that are copied at the same time: few enough to be in memory, many enough for a server far away."""
+
+
+def upgrade(
+    src: StoreArgument,
+    dst: StoreArgument | None = None,
+    *,
+    version: str = VERSION,
+    mode: str = "w-",
+    dry_run: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    src_storage_options: Mapping[str, Any] | None = None,
+) -> Upgrade:
+    """Bring an OME-Zarr store to another version: image, plate, collection, scene, well, labels, with all in it.
+
+    Without `dst` the store is changed where it is, and no chunk is written or moved: documents of the new version are
+    written beside the old ones, the root's last, then the old ones are deleted. Whenever the process is killed, the
+    store is whole, old or new, and the same call finishes the work. With `dst` all is copied there, levels bit for bit;
+    chunks are decoded and encoded anew only where the Zarr format of the version cannot say how they are encoded. What
+    no version of OME-Zarr knows stays: attributes, groups, arrays and files of other tools.
+
+    Parameters
+    ----------
+    src
+        A path, a URL, or a store of zarr or obstore.
+    dst
+        Where to write a new store; one that ends in ``.ozx`` is a single file. Left out, `src` is changed.
+    version
+        ``"0.4"``, ``"0.5"`` or ``"0.6"``, older than that of the store or newer. The same with a `dst` is a copy.
+    mode
+        ``"w-"``: an error if something is at `dst`; ``"w"``: an existing store is replaced.
+    dry_run
+        Whether all is worked out and checked, and nothing written.
+    storage_options
+        For the URL of what is written, as fsspec takes them.
+    src_storage_options
+        For the URL of `src`, where `dst` is given.
+
+    Returns
+    -------
+    Upgrade
+        What was done; it prints, and has a `to_dict`.
+
+    Raises
+    ------
+    VersionError
+        If a version is not known, or has no place for something.
+    CodecError
+        If the chunks of an array cannot stay where they are; `dst` is the cure.
+    DtypeError
+        If the Zarr format of the version has no such data type.
+    MetadataError, LabelError
+        If the version cannot say what the metadata do.
+    NotOmeZarrError, StoreNotFoundError, IncompleteStoreError
+        If there is no store, or not yet.
+    StoreExistsError
+        If something is at `dst`, or `src` cannot be changed.
+    ArchiveError
+        If `src` is a single file and no `dst` is given.
+    """
+    spec.check_written(version)
+    if dst is None:
+        return _in_place(src, version, storage_options or src_storage_options, dry_run=dry_run)
+    _check_apart(src, dst)
+    check_single_file(dst, version)
+    check_free(dst, mode=mode, storage_options=storage_options)
+    found = _found(src, src_storage_options)
+    planned = plan_upgrade(found, version, store=_shown(src), destination=_shown(dst))
+    if not dry_run:
+        with publish(dst, zarr_format=planned.zarr_format, mode=mode, storage_options=storage_options) as group:
+            _copy(found, planned, group)
+            if planned.consolidated or not is_local(dst):
+                consolidate(group, planned.zarr_format)
+    return planned
+
+
+def _shown(store: StoreArgument) -> str:
+    return os.fspath(store) if isinstance(store, str | os.PathLike) else str(store)
+
+
+def _found(src: StoreArgument, storage_options: Mapping[str, Any] | None) -> Hierarchy:
+    """Find all that lies in a store of OME-Zarr."""
+    group = open_group(src, storage_options=storage_options)
+    check_complete(group)
+    if not spec.is_ome(group.attrs.asdict()):
+        raise NotOmeZarrError(
+            f"{_shown(src)!r} is a Zarr group without OME metadata, of which no version is known; give the root of an "
+            "OME-Zarr store"
+        )
+    return walk(group)
+
+
+def _check_apart(src: StoreArgument, dst: StoreArgument) -> None:
+    """Refuse to write into what is read."""
+    if all(isinstance(place, str | os.PathLike) for place in (src, dst)) and overlap(src, dst):
+        raise StoreExistsError(
+            f"{_shown(dst)!r} and {_shown(src)!r} are one, or lie in each other; leave DST out to change the store "
+            "where it is, or give another path"
+        )
+
+
+# -- where it is ----------------------------------------------------------------------------------------------
+
+
+def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, Any] | None, *, dry_run: bool) -> Upgrade:
+    """Change the documents of a store, and nothing else."""
+    check_changeable(src)
+    _check_root(src, open_group(src, storage_options=storage_options))
+    if dry_run:
+        return plan_upgrade(_found(src, storage_options), version, store=_shown(src))
+    with alone(resolve(src)):
+        found = _found(src, storage_options)
+        planned = plan_upgrade(found, version, store=_shown(src))
+        if planned.steps:
+            _check_writable(src, found.root)
+            _execute(writable_group(src, storage_options), planned.steps)
+    group = writable_group(src, storage_options) if planned.consolidated and planned.steps else None
+    if group is not None:
+        members = (find_member(group, path) if path else group for path in planned.consolidated)
+        renew([one for one in members if one is not None])
+    return planned
+
+
+def _check_root(src: StoreArgument, group: zarr.Group) -> None:
+    """Refuse a part of a store: all of a hierarchy is of one version."""
+    target = resolve(src)
+    above: list[StoreArgument] = [*target.resolve().parents] if isinstance(target, Path) else []
+    if group.path:
+        above = [zarr.storage.StorePath(group.store, place) for place in [*parents(group.path), ""]]
+    for place in above[:DEEPEST]:
+        with suppress(StoreNotFoundError, NotOmeZarrError, OSError):
+            whole = open_group(place)
+            raise VersionError(
+                f"{_shown(src)!r} is a part of the store {str(whole.store_path)!r}, and all of a store is of one "
+                f"version; bring the whole of it to another: xomezarr.upgrade({str(whole.store_path)!r}, …), or give "
+                "a DST"
+            )
+
+
+def _check_writable(src: StoreArgument, group: zarr.Group) -> None:
+    """Refuse a store in which documents cannot be replaced, and deleted."""
+    target = resolve(src)
+    store = target.store if isinstance(target, zarr.storage.StorePath) else target
+    if not group.store.supports_deletes or (isinstance(store, zarr.abc.store.Store) and store.read_only):
+        raise StoreExistsError(
+            f"nothing in {_shown(src)!r} can be replaced; open it for writing, or give a DST, where all is copied"
+        )
+
+
+def _execute(group: zarr.Group, steps: Iterable[Step]) -> None:
+    """Write and delete documents, one after the other."""
+    for step in steps:
+        if step.content is not None:
+            put_document(group, step.key, step.content)
+        else:
+            wait(group.store.delete(member_path(group, step.key)))
+
+
+# -- into another store ---------------------------------------------------------------------------------------
+
+
+def _copy(found: Hierarchy, planned: Upgrade, group: zarr.Group) -> None:
+    """Write all of a store into an empty group; the attributes of its root come last."""
+    root, *others = planned.changes
+    for change in reversed(others):
+        for name, document in change.documents.items():
+            put_document(group, change.node.key(name), encoded(document))
+        if change.anew:
+            _encode_anew(found, change.node, group)
+        elif change.node.is_array:
+            _copy_chunks(found, change, group)
+    _transfer(found.root, group, ((key, key) for key in planned.files))
+    name = ".zattrs" if planned.zarr_format == 2 else "zarr.json"
+    document = root.documents.get(name, {})
+    direct.put_attributes(group, document if planned.zarr_format == 2 else document["attributes"])
+
+
+def _copy_chunks(found: Hierarchy, change: Change, group: zarr.Group) -> None:
+    """Copy the chunks of an array as they are, under the keys that the new array has for them."""
+    node = change.node
+    new = next(one for name, one in change.documents.items() if name in (".zarray", "zarr.json"))
+    before, after = chunk_key(node.document), chunk_key(new)
+    places = itertools.product(*map(range, _counts(node)))
+    _transfer(found.root, group, ((node.key(before(place)), node.key(after(place))) for place in places))
+    _check_there(found, node)
+
+
+def _counts(node: Node) -> Iterator[int]:
+    """Yield how many chunks, or shards, lie along each dimension."""
+    for size, chunk in zip(node.document["shape"], chunk_shape(node.document), strict=True):
+        yield -(-size // max(1, chunk))
+
+
+def _transfer(source: zarr.Group, target: zarr.Group, keys: Iterable[tuple[str, str]]) -> None:
+    """Copy objects, as far as they are there; of each the key there, and here."""
+    from zarr.core.buffer import default_buffer_prototype
+
+    prototype = default_buffer_prototype()
+
+    async def one(old: str, new: str) -> None:
+        content = await source.store.get(member_path(source, old), prototype)
+        if content is not None:
+            await target.store.set(member_path(target, new), content)
+
+    async def several(batch: Sequence[tuple[str, str]]) -> None:
+        await asyncio.gather(*(one(old, new) for old, new in batch))
+
+    for batch in itertools.batched(keys, AT_ONCE):
+        wait(several(batch))
+
+
+def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
+    """Decode the chunks of an array, and encode them as the new array has them."""
+    source = zarr.open_array(
+        found.root.store,
+        path=member_path(found.root, node.path),
+        mode=read_mode(found.root.store),
+        zarr_format=node.zarr_format,  # type: ignore[arg-type]
+    )
+    # zarr takes a chunk of complex -0.0 for an empty one
+    config: Any = {"write_empty_chunks": source.dtype.kind == "c"}
+    target = zarr.open_array(group.store, path=member_path(group, node.path), mode="r+", config=config)
+    grid = [
+        [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
+        for size, chunk in zip(source.shape, chunk_shape(node.document), strict=True)
+    ]
+    for box in itertools.product(*grid):
+        target[box] = source[box]
+    _check_there(found, node)
+
+
+def _check_there(found: Hierarchy, node: Node) -> None:
+    """Make sure that an array is still there: chunks that are gone with it would be taken for empty ones."""
+    name = "zarr.json" if node.zarr_format == 3 else ".zarray"
+    if get_document(found.root.store, member_path(found.root, node.key(name))) is None:
+        raise StoreNotFoundError(
+            f"the array {node.path!r} of {str(found.root.store_path)!r} is gone; another process has removed or "
+            "replaced it: upgrade the store again"
+        )
