@@ -11,6 +11,7 @@ import pickle
 import re
 import shutil
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -326,6 +327,9 @@ def test_links_stay_and_folders_are_folders(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "b.ome.zarr")
     (tmp_path / "b.ome.zarr").rename(tmp_path / "b.ozx")  # however it is called
     assert xr.open_dataarray(tmp_path / "b.ozx", engine="omezarr").equals(image())
+    for mode in ("w", "w-"):
+        with pytest.raises(StoreExistsError, match=r"'.*b\.ozx' is a folder, and called like a single file; rename it"):
+            image().omezarr.to_zarr(tmp_path / "b.ozx", mode=mode)
 
 
 IN_PLACE: dict[str, Callable[[Path], Any]] = {
@@ -449,8 +453,11 @@ def test_opened_by_name_and_content_without_an_engine(tmp_path: Path) -> None:
     assert xr.open_dataarray(tmp_path / "b.zip").equals(image())
     packed(tmp_path / "c.ozx", {"a.txt": b"a"})
     (tmp_path / "d.ozx").write_bytes(b"a text")
+    shutil.copy(tmp_path / "c.ozx", tmp_path / "c.zip")
     guess = xomezarr.backend.OmeZarrBackendEntrypoint().guess_can_open
-    assert [guess(str(tmp_path / name)) for name in ("a.ozx", "c.ozx", "d.ozx", "absent.ozx")] == [True, *3 * [False]]
+    # what is wrong with a file that is called so is told by opening it
+    assert all(guess(str(tmp_path / name)) for name in ("a.ozx", "b.zip", "c.ozx", "d.ozx"))
+    assert not any(guess(str(tmp_path / name)) for name in ("c.zip", "absent.ozx", "absent.zip"))
 
 
 def test_groups_in_a_file_are_places(tmp_path: Path) -> None:
@@ -480,6 +487,33 @@ def test_read_from_threads_and_processes(tmp_path: Path) -> None:
             assert (chunked + 0).compute().equals(image() + 0)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(np.asarray, (lazy,)).sum() == PIXELS.sum()
+
+
+def test_a_file_that_was_replaced_is_not_read_by_the_metadata_of_the_other(tmp_path: Path) -> None:
+    """Not by another process, to which it is sent, nor after it was closed; the same bytes are the same file."""
+    path, told = tmp_path / "a.ozx", r"a\.ozx' has been replaced since it was opened, .*; open it again"
+    image().omezarr.to_zarr(path)
+    content = path.read_bytes()
+    held = xr.open_dataarray(path, engine="omezarr")
+    sent = pickle.dumps(held)
+    image(PIXELS + 1).omezarr.to_zarr(path, mode="w")
+    assert (held.isel(y=0).values == PIXELS[:, 0]).all()
+    with pytest.raises(ArchiveError, match=told):
+        pickle.loads(sent).load()
+    held.close()
+    with pytest.raises(ArchiveError, match=told):
+        held.load()
+    path.unlink()
+    path.write_bytes(content)
+    assert (pickle.loads(sent).values == PIXELS).all()
+    assert (held.values == PIXELS).all()
+
+
+def test_who_may_read_a_file_is_as_before(tmp_path: Path) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ozx")
+    (tmp_path / "a.ozx").chmod(0o600)
+    image().omezarr.to_zarr(tmp_path / "a.ozx", mode="w")
+    assert stat.S_IMODE((tmp_path / "a.ozx").stat().st_mode) == 0o600
 
 
 def test_closed_files_are_opened_again_and_left_open_to_nobody(tmp_path: Path) -> None:
@@ -698,6 +732,8 @@ def broken(folder: Path, how: str) -> Path:
         path.write_bytes(content[:-100])
     elif how == "empty":
         path.write_bytes(b"")
+    elif how == "shorter by a byte":
+        path.write_bytes(content[:-1])
     elif how == "a text":
         path.write_bytes(b"a text that is no zip file")
     elif how == "no entries":
@@ -731,6 +767,7 @@ def broken(folder: Path, how: str) -> Path:
     ("how", "told"),
     {
         "truncated": r"cut off; copy it again",
+        "shorter by a byte": r"its comment is cut off.*; copy it again, or delete it and write it anew",
         "empty": r"is an empty file; copy it again",
         "a text": r"is no zip file .*; check the path",
         "no entries": r"a zip file with nothing in it; copy it again",
@@ -749,6 +786,7 @@ def test_broken_files_say_what_is_wrong(
     path = broken(tmp_path, how)
     calls: list[Callable[[], Any]] = [
         partial(xr.open_datatree, path, engine="omezarr"),
+        partial(xr.open_datatree, path),  # by its name
         partial(xr.open_dataarray, path, engine="omezarr"),
         partial(xomezarr.validate, path),
         partial(xomezarr.convert, path, tmp_path / "b.ozx"),

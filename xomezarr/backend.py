@@ -12,12 +12,12 @@ from xarray.backends import BackendEntrypoint
 
 from xomezarr.archive import leads_into
 from xomezarr.collection import check_single, is_collection, open_collection
-from xomezarr.errors import CoordinateSystemError, NotOmeZarrError
+from xomezarr.errors import ArchiveError, CoordinateSystemError, NotOmeZarrError
 from xomezarr.plate import open_plate
 from xomezarr.read import open_level, open_tree
 from xomezarr.scenes import open_scene
 from xomezarr.spec import kinds
-from xomezarr.store import SUFFIXES, open_group
+from xomezarr.store import SUFFIXES, is_single_file, open_group
 
 __all__ = ["OmeZarrBackendEntrypoint"]
 
@@ -43,7 +43,8 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether there are metadata of an OME-Zarr image, of a plate, or of a collection or scene of images.
 
-        Local folders are looked into; a URL must end as OME-Zarr stores do before it is asked.
+        Local folders are looked into; a URL must end as OME-Zarr stores do before it is asked. A single file, by its
+        name, that cannot be read is claimed too: opening it says why.
         """
         if isinstance(filename_or_obj, str | os.PathLike):
             text = os.fspath(filename_or_obj)
@@ -58,6 +59,8 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         try:
             attrs = open_group(filename_or_obj).attrs.asdict()
             return bool(OPENED & kinds(attrs)) or is_collection(attrs)
+        except (ArchiveError, PermissionError):  # no other engine opens what is called so: let it be said what is wrong
+            return is_single_file(filename_or_obj)
         except Exception:  # xarray asks every engine about everything: whatever it is, it is not ours
             return False
 

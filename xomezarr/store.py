@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -656,6 +657,8 @@ class _InAFolder:
                 stage.create(file, self.target)
                 self.placed.append(None)
             else:
+                with suppress(OSError):  # who may read the file is as before
+                    shutil.copymode(self.target, file)
                 self.placed.append(stage.replace(file, self.target, archive.is_whole))
         except BaseException:
             stage.remove(file)
@@ -760,6 +763,10 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     if getattr(_store(target) if not isinstance(target, str | Path) else None, "read_only", False):
         raise StoreExistsError(f"{_shown(store)} is opened for reading only; open it for writing, or give another path")
     _check_not_inside(target)
+    if isinstance(target, Path) and target.suffix.lower() == archive.SUFFIX and target.is_dir():
+        raise StoreExistsError(
+            f"{_shown(store)} is a folder, and called like a single file; rename it, or give another path"
+        )
     if isinstance(target, Path):
         blocking = next((parent for parent in target.parents if parent.exists()), None)
         if blocking is not None and not blocking.is_dir():

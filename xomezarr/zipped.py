@@ -15,6 +15,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ __all__ = ["ZippedStore"]
 
 BEGINS = b"PK\x03\x04"
 """What every entry begins with, and so a zip file that holds one."""
+
+ENDS = b"PK\x05\x06"
+"""What the record begins with that ends a zip file, but for its comment."""
+
+ANEW = "copy it again, or delete it and write it anew"
 
 HEADER = struct.Struct("<4sHHHHHLLLHH")
 """What stands before each entry, up to its name: the last two are the lengths of that, and of what follows it."""
@@ -71,6 +77,7 @@ class ZippedStore(Store):
         self._options = dict(storage_options or {})
         self._lock = threading.RLock()
         self._opened: _Opened | None = None
+        self._known: int | None = None  # what was in it when it was first opened
 
     @property
     def is_remote(self) -> bool:
@@ -94,19 +101,27 @@ class ZippedStore(Store):
     def _archive(self) -> _Opened:
         with self._lock:
             if self._opened is None:
-                self._opened = _Opened(self.file, self._options)
+                opened = _Opened(self.file, self._options)
+                if self._known not in (None, opened.directory):
+                    raise ArchiveError(
+                        f"{str(self.file)!r} has been replaced since it was opened, and what is read from it here was "
+                        "described by the other; open it again"
+                    )
+                self._opened, self._known = opened, opened.directory
             return self._opened
 
     def close(self) -> None:
-        """Close the file; whoever asks for something later opens it again."""
+        """Close the file; whoever asks for something later opens it again, unless it is another one then."""
         with self._lock:
             self._opened = None
 
-    def __getstate__(self) -> tuple[Path | str, dict[str, Any]]:
-        return self.file, self._options
+    def __getstate__(self) -> tuple[Path | str, dict[str, Any], int | None]:
+        return self.file, self._options, self._known
 
-    def __setstate__(self, state: tuple[Path | str, dict[str, Any]]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
+    def __setstate__(self, state: tuple[Path | str, dict[str, Any], int | None]) -> None:
+        file, options, known = state
+        self.__init__(file, options)  # type: ignore[misc]
+        self._known = known
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ZippedStore) and (self.file, self._options) == (other.file, other._options)
@@ -223,12 +238,14 @@ class _Opened:
             if isinstance(error, ArchiveError):
                 raise
             raise self._no_archive(error) from None
+        self._check_end()
         if any(entry.volume for entry in self._zip.infolist()):
             raise ArchiveError(
                 f"{str(file)!r} is one of several parts of a zip file, and OME-Zarr has no such; join them: "
                 "zip -s 0 parts.zip --out whole.zip"
             )
-        self.entries = {entry.filename: entry for entry in self._zip.infolist() if not entry.is_dir()}
+        found = [entry for entry in self._zip.infolist() if not entry.is_dir()]
+        self.entries = {entry.filename.removeprefix("./"): entry for entry in found}
         self._begins: dict[int, int] = {}
         self._folders: dict[str, dict[str, None]] | None = None
         self._foremost: memoryview | None = None
@@ -237,13 +254,25 @@ class _Opened:
     def comment(self) -> bytes:
         return self._zip.comment
 
+    @cached_property
+    def directory(self) -> int:
+        """What tells the file from another one: a checksum of names, places and checksums of all entries."""
+        return zlib.crc32(self._bytes.read(self._zip.start_dir, self._bytes.size))
+
+    def _check_end(self) -> None:
+        """Make sure that the comment, with which the file ends, is as long as it says; zipfile does not look."""
+        last = self._bytes.read(max(self._bytes.size - TAIL, 0), self._bytes.size)
+        at = last.rfind(ENDS)
+        if at >= 0 and at + 22 + int.from_bytes(last[at + 20 : at + 22], "little") > len(last):
+            raise self._no_archive(zipfile.BadZipFile("its comment is cut off"))
+
     def _no_archive(self, error: Exception) -> ArchiveError:
         size = self._bytes.size
         if not size:
-            return ArchiveError(f"{str(self._file)!r} is an empty file; copy it again, or write it anew")
+            return ArchiveError(f"{str(self._file)!r} is an empty file; {ANEW}")
         if self._bytes.read(0, 4) == BEGINS:
             told = f"begins as a zip file and does not end as one ({error}): it was cut off"
-            return ArchiveError(f"{str(self._file)!r} {told}; copy it again, or write it anew")
+            return ArchiveError(f"{str(self._file)!r} {told}; {ANEW}")
         return ArchiveError(f"{str(self._file)!r} is no zip file ({error}); check the path, or copy it again")
 
     def folder(self, path: str) -> Iterable[str]:
