@@ -329,10 +329,21 @@ def test_c7_other_versions_are_refused_before_anything_is_written(tmp_path: Path
         (
             {"transforms": {"b": [["one", 2]]}},
             TransformError,
-            r"is a list that is not of numbers.*give a translation by",
+            r"which is not of real numbers; give a translation by",
         ),
-        ({"transforms": {"b": {"x": "left"}}}, TransformError, r"that is not of numbers"),
-        ({"transforms": {"b": None}}, TransformError, r"no matrix of finite numbers"),
+        ({"transforms": {"b": {"x": "left"}}}, TransformError, r"'left' along 'x'; give a number"),
+        ({"transforms": {"b": None}}, TransformError, r"is None, which is not of real numbers"),
+        ({"transforms": {"b": {"x": True}}}, TransformError, r"is True along 'x'; give a number"),
+        (
+            {"transforms": {"b": {"x": np.timedelta64(3, "s")}}},
+            TransformError,
+            r"along 'x'; give a number",
+        ),
+        (
+            {"systems": {"w": [Axis("y", orientation="up"), YX[1]]}},
+            AxisError,
+            "orientation 'up', .* give one of",
+        ),
         ({"transforms": [1]}, TransformError, r"transforms is a list; give transformations by image"),
         ({"transforms": {("a", "b", "c"): {}}}, TransformError, r"the key \('a', 'b', 'c'\), which names neither"),
         (
@@ -689,8 +700,10 @@ def test_an_image_that_is_not_named_is_told(tmp_path: Path, capsys: pytest.Captu
         tile(1).omezarr.to_zarr(store / "b", version="0.6")
     (found,) = xomezarr.validate(store)
     assert (found.rule, found.severity, found.location) == ("0.6e", "warning", "b")
+    with pytest.warns(CollectionWarning, match=r"groups 'b' of .* are images to which no .*; .* by itself: group='b'"):
+        tree = opened(store)
     with pytest.warns(OtherImagesWarning, match=r"holds other images \(b\), which are replaced"):
-        opened(store).omezarr.to_zarr(store, mode="w")
+        tree.omezarr.to_zarr(store, mode="w")
     cure = (
         str(told[0].message)
         .rpartition("so that they do: ")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from xomezarr.direct import put_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
+    AxisError,
     CollectionError,
     CollectionWarning,
     MetadataError,
@@ -42,15 +44,16 @@ from xomezarr.members import (
     written_version,
 )
 from xomezarr.model import Axis, CoordinateSystem, Link, Multiscale, Scene, SystemName
+from xomezarr.orientation import ORIENTATIONS
 from xomezarr.plan import final_image
 from xomezarr.planning import Target, group_attrs, stored_metadata, written_attrs
 from xomezarr.plate import node_at
-from xomezarr.read import closer, source_of, tree_of
+from xomezarr.read import closer, is_remote, source_of, tree_of
 from xomezarr.routes import Routes
-from xomezarr.store import StoreArgument, check_complete, find_member, open_group
+from xomezarr.store import StoreArgument, check_complete, find_member, names_in, open_group
 from xomezarr.transforms import Affine, Identity, MapAxis, Transform, Translation, chain, stored
 from xomezarr.tree import images as images_in
-from xomezarr.units import same_unit
+from xomezarr.units import ome_unit, same_unit
 
 __all__ = ["SceneView", "open_scene", "scene_of", "scene_tree", "write_scene", "write_scene_tree"]
 
@@ -273,7 +276,7 @@ def open_scene(
     Warns
     -----
     CollectionWarning
-        If some cannot, which are left out.
+        If some cannot, which are left out; if there are images beside those that the scene names.
     """
     opened = open_group(store, group=group, storage_options=storage_options)
     tree = scene_tree(opened, source=source_of(store, group), drop_variables=drop_variables, cache=cache)
@@ -310,10 +313,30 @@ def scene_tree(
         raise CollectionError("; ".join(faults) or f"{where!r} is a scene without images; copy or write it again")
     for fault in faults:
         warn(f"{fault}; it is left out", CollectionWarning)
+    if unlisted := _unlisted(group, scene):
+        warn(
+            f"the groups {told([*map(repr, unlisted)])} of {where!r} are images to which no transformation of the "
+            f"scene leads, and are left out; open one by itself: group={unlisted[0]!r}",
+            CollectionWarning,
+        )
     tree.encoding[KEPT] = Kept(group)
     if source:
         tree.encoding["source"] = source
     return tree
+
+
+def _unlisted(group: zarr.Group, scene: Scene) -> list[str]:
+    """Return the names of images beside those of a scene, where listing takes no requests."""
+    if is_remote(group.store):
+        return []
+    known = {path.split("/")[0] for path in (*scene.paths, *spec.scene_paths(scene))}
+    found = []
+    with suppress(NotImplementedError, OSError):  # its store lists nothing
+        for name in names_in(group):
+            member = find_member(group, name) if name not in known else None
+            if member is not None and spec.is_image(member.attrs.asdict()):
+                found.append(name)
+    return found
 
 
 def image_paths(group: zarr.Group, scene: Scene) -> list[str]:
@@ -556,7 +579,7 @@ def _scene(
     own: tuple[CoordinateSystem, ...] | None = None
     with collecting(faults):
         if systems is not None:
-            own = tuple(CoordinateSystem(name, tuple(axes)) for name, axes in systems.items())
+            own = tuple(CoordinateSystem(name, tuple(map(_as_written, axes))) for name, axes in systems.items())
         elif WORLD in named or any(isinstance(key, str) for key in asked):
             own = (CoordinateSystem(WORLD, _common_axes({path: one for path, one in images.items() if path in near})),)
     raise_all(faults, "the scene cannot be written")
@@ -606,6 +629,22 @@ def _check_asked(transforms: Any, systems: Any) -> None:
                 f"systems={systems!r} are no coordinate systems; give the axes of each by its name: "
                 "{'world': [xomezarr.Axis('y', 'space', 'micrometer'), …]}"
             )
+
+
+def _as_written(axis: Axis) -> Axis:
+    """Return an axis of a scene's system with its unit as OME-Zarr calls it.
+
+    Raises
+    ------
+    AxisError
+        If it has an orientation that OME-Zarr does not have.
+    """
+    if axis.orientation is not None and axis.orientation not in ORIENTATIONS:
+        raise AxisError(
+            f"the axis {axis.name!r} of the scene has the orientation {axis.orientation!r}, which is none that "
+            f"OME-Zarr has; give one of {', '.join(ORIENTATIONS)}"
+        )
+    return replace(axis, unit=axis.unit and (ome_unit(axis.unit) or axis.unit))
 
 
 def _common_axes(images: Mapping[str, Multiscale]) -> tuple[Axis, ...]:
@@ -670,7 +709,10 @@ def _as_transform(
         order = _by_name(*axes, between)
         if not leading:
             return order
-        leading = [leading.get(name, 0.0) for name in names]
+        for name, value in leading.items():
+            if np.asarray(value).dtype.kind not in "iuf":
+                raise TransformError(f"{between} is {value!r} along {name!r}; give a number, in the unit of that axis")
+        leading = [float(leading.get(name, 0.0)) for name in names]
     if isinstance(leading, Transform):
         if lying := stored(leading):
             raise TransformError(
@@ -679,12 +721,15 @@ def _as_transform(
             )
         return leading
     try:
-        numbers = np.asarray(leading, np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(leading)
+    except ValueError:  # rows of several lengths
+        given = np.empty(0, object)
+    if given.dtype.kind not in "iuf":
         raise TransformError(
-            f"{between} is a {type(leading).__name__} that is not of numbers ({error}); give a translation by "
-            "dimension, such as {'x': 348.0}, a matrix, or a transformation of xomezarr.transforms"
-        ) from error
+            f"{between} is {leading!r}, which is not of real numbers; give a translation by dimension, such as "
+            "{'x': 348.0}, a matrix, or a transformation of xomezarr.transforms"
+        )
+    numbers = given.astype(np.float64)
     return chain([Translation(tuple(numbers.tolist())), order]) if numbers.ndim == 1 else Affine(numbers)
 
 
