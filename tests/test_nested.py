@@ -460,6 +460,15 @@ def test_without_what_is_kept_the_image_has_the_attributes_of_its_array(tmp_path
         assert opened.attrs == {"instrument": ["Zeiss", 63], "gain": 1.5, "limits": [0, 1, 2], "who": {"name": "µ"}}
 
 
+def test_a_field_that_is_added_to_a_plate_is_laid_out_as_the_others(tmp_path: Path) -> None:
+    image = cells().isel(t=0, drop=True)
+    xomezarr.write_plate({("A", 1): [image]}, tmp_path / "a.zarr", layout="xarray")
+    added = image.omezarr.to_plate(tmp_path / "a.zarr", row="B", column=1)
+    assert paths(added)[0] == "0/image"
+    flat = image.omezarr.to_plate(tmp_path / "a.zarr", row="B", column=2, layout="ome")
+    assert paths(flat)[0] == "0"
+
+
 # --- stores that xarray itself has written ---------------------------------------------------------------------
 
 

@@ -373,6 +373,20 @@ def test_c7_stores_are_not_changed_where_they_are(version: str, way: str, tmp_pa
     assert contents(tmp_path) == before
 
 
+def test_metadata_in_the_other_format_of_zarr_are_told_before_something_is_added(tmp_path: Path) -> None:
+    """0.4 is kept in Zarr v2; what is added to it in v3 would be found by nobody."""
+    image = xr.DataArray(pixels(SHAPES[0][2:]), dims=("z", "y", "x"))
+    image.omezarr.to_zarr(tmp_path / "a.zarr", version="0.5")
+    group = zarr.open_group(tmp_path / "a.zarr")
+    said: Any = group.attrs.asdict()
+    group.attrs.put({"multiscales": [{**said["ome"]["multiscales"][0], "version": "0.4"}]})
+    with pytest.raises(VersionError, match=r"in Zarr v2, and it is Zarr v3; .* upgrade .* --version 0\.5"):
+        image.omezarr.to_labels(tmp_path / "a.zarr", "cells")
+    xomezarr.upgrade(tmp_path / "a.zarr", version="0.5")
+    image.omezarr.to_labels(tmp_path / "a.zarr", "cells")
+    assert xomezarr.validate(tmp_path / "a.zarr").valid
+
+
 @pytest.mark.parametrize("version", EARLY)
 def test_the_cure_makes_a_store_that_can_be_changed(
     version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -383,11 +397,11 @@ def test_the_cure_makes_a_store_that_can_be_changed(
         labels.omezarr.to_labels(tmp_path / "a.zarr", "cells")
     command = str(caught.value).rpartition(": ")[2].split()
     assert command[0] == "xomezarr"
-    assert cli.main([*command[1:-1], str(tmp_path / "new.ome.zarr")]) == 0
+    assert cli.main(command[1:]) == 0
     capsys.readouterr()
-    labels.omezarr.to_labels(tmp_path / "new.ome.zarr", "cells")
-    assert xomezarr.validate(tmp_path / "new.ome.zarr").valid
-    with xr.open_datatree(tmp_path / "new.ome.zarr", engine="omezarr") as new:
+    labels.omezarr.to_labels(tmp_path / "a.zarr", "cells")
+    assert xomezarr.validate(tmp_path / "a.zarr").valid
+    with xr.open_datatree(tmp_path / "a.zarr", engine="omezarr") as new:
         assert new.omezarr.version == "0.4"
         np.testing.assert_array_equal(new.omezarr.level(0), pixels(SHAPES[0]))
         assert [channel.label for channel in new.omezarr.channels] == ["DAPI", "GFP"]
@@ -473,7 +487,7 @@ def test_c7_nothing_is_added_to_plates(version: str, tmp_path: Path) -> None:
     before = contents(tmp_path)
     da = xr.DataArray(pixels((20, 20)), dims=("y", "x"))
     for asked in ({}, {"version": "0.4"}):
-        with pytest.raises(VersionError, match=rf"is of OME-Zarr {version}.*does not write.*open_plate\(.*to_zarr"):
+        with pytest.raises(VersionError, match=rf"is of OME-Zarr {version}.* xomezarr upgrade .* --version 0\.4"):
             da.omezarr.to_plate(tmp_path / "a.zarr", row="A", column="2", **asked)
     assert contents(tmp_path) == before
 

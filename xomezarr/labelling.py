@@ -121,7 +121,8 @@ def to_labels(
     faults: list[OmeZarrError] = []
     with open_tree(image_store, storage_options=storage_options, labels=False) as tree:
         version = str(version_of(tree))
-        spec.check_written(version, store=image_store)
+        in_format = open_group(image_store, storage_options=storage_options).metadata.zarr_format
+        spec.check_written(version, store=image_store, in_format=in_format)
         frame = frame_of(tree, image_store)
         known = stored_metadata(tree)
     target = Target.asked(
@@ -170,7 +171,8 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     check_changeable(image_store)
     target = resolve(image_store)
     group = open_group(image_store, storage_options=storage_options)
-    spec.check_written(spec.detect(group.attrs.asdict()) or spec.VERSIONS[0], store=image_store)
+    version = spec.detect(group.attrs.asdict()) or spec.VERSIONS[0]
+    spec.check_written(version, store=image_store, in_format=group.metadata.zarr_format)
     listing = _Labels(target, storage_options, name)
     names = label_names(listing.group())
     place = target.resolve() / "labels" / name if isinstance(target, Path) else None

@@ -16,10 +16,11 @@ from typing import Any
 
 import xarray as xr
 
-from xomezarr import spec
+from xomezarr import holders, model, spec
 from xomezarr.direct import put_attributes, update_attributes
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
+    UNREADABLE_MEMBER,
     LabelError,
     NotOmeZarrError,
     OmeZarrError,
@@ -320,8 +321,8 @@ def to_plate(
     storage_options = options.get("storage_options")
     plate = _Stored.found(store, storage_options)
     if plate.plate is not None:
-        copied = f"xomezarr.open_plate({str(store)!r}).omezarr.to_zarr('new.ome.zarr')"
-        spec.check_written(str(plate.plate.version), store=store, copied=copied)
+        in_format = None if plate.group is None else plate.group.metadata.zarr_format
+        spec.check_written(str(plate.plate.version), store=store, in_format=in_format)
     entry = Entry(place, name, version or plate.versions[0], default_name(store))
     with collecting(faults):
         listed = plate.with_entry(entry)
@@ -331,7 +332,7 @@ def to_plate(
     target = Target.asked(
         of_target, below(store, place.path), replaced=labels if isinstance(labels, Mapping) else (), joins=True, **asked
     )
-    target = replace(target, path=place.path)
+    target = replace(target.laid_out(plate.first_image() if target.layout is None else None), path=place.path)
     taken = plate.taken(place, mode)
     # of a field that is there the plate says more
     faults += [fault for fault in of_target if taken is None or not isinstance(fault, StoreExistsError)]
@@ -580,6 +581,15 @@ class _Stored:
         if self.plate is not None and path in {named.path for named in self.plate.wells}:
             return well
         return replace(well, fields=tuple(field for field in well.fields if self._is_image(f"{path}/{field.path}")))
+
+    def first_image(self) -> model.Image | None:
+        """Read the metadata of one of its images; None where there is none that can be read."""
+        if self.group is None or self.plate is None or not self.plate.wells:
+            return None
+        with suppress(*UNREADABLE_MEMBER):
+            found = find_member(self.group, holders.first_image(self.group))
+            return None if found is None else spec.parse(found.attrs.asdict())
+        return None
 
     def _is_image(self, path: str) -> bool:
         found = None if self.group is None else find_member(self.group, path)

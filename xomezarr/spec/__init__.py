@@ -179,7 +179,7 @@ def unheld(multiscale: Multiscale, version: str) -> tuple[str, ...]:
     return () if since(version, "0.6") else unknown_keys(multiscale)
 
 
-def check_written(version: str, *, store: Any = None, copied: str = "") -> None:
+def check_written(version: str, *, store: Any = None, in_format: int | None = None) -> None:
     """Make sure that a version is one that is written.
 
     Parameters
@@ -187,21 +187,26 @@ def check_written(version: str, *, store: Any = None, copied: str = "") -> None:
     version
         Its name.
     store
-        What is of that version, and was to be changed; None where something new is written.
-    copied
-        The call that makes a copy of it that can be changed; left out, the command that does so of an image.
+        What is of that version, and is to be changed; None where something new is written.
+    in_format
+        The Zarr format that it is in.
 
     Raises
     ------
     VersionError
-        If it is not; the message names those that are.
+        If it is not, or is kept in another format of Zarr; the message names those that are.
     """
-    if store is not None and version in TABLE and not TABLE[version].is_written:
-        raise VersionError(
-            f"{str(store)!r} is of OME-Zarr {version}, which xomezarr reads and does not write; make a store of "
-            f"{TABLE[version].written_as} of it first, and change that: "
-            f"{copied or f'xomezarr convert {shlex.quote(str(store))} new.ome.zarr'}"
-        )
+    if store is not None and version in TABLE:
+        known = TABLE[version]
+        wanted = known.written_as if in_format in (None, known.zarr_format) else of_format(in_format)[0]
+        if wanted != version:
+            why = "which xomezarr reads and does not write"
+            if known.is_written:
+                why = f"which is kept in Zarr v{known.zarr_format}, and it is Zarr v{in_format}"
+            raise VersionError(
+                f"{str(store)!r} is of OME-Zarr {version}, {why}; bring it to another version first: "
+                f"xomezarr upgrade {shlex.quote(str(store))} --version {wanted}"
+            )
     _version(version)
 
 
