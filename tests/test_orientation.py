@@ -189,3 +189,11 @@ def test_an_attribute_that_is_no_text_is_the_users_own(tmp_path: Path) -> None:
     da.omezarr.to_zarr(tmp_path / "a.zarr")
     assert in_file(tmp_path / "a.zarr") == {}
     assert in_memory(xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr")) == {"x": [1, 0]}
+
+
+def test_c7_the_object_of_the_file_is_no_attribute(tmp_path: Path) -> None:
+    da = brain()
+    da.x.attrs["orientation"] = {"type": "anatomical", "value": "left-to-right"}
+    with pytest.raises(AxisError, match=r"is the object that the file has; .*\['orientation'\] = 'left-to-right'"):
+        da.omezarr.to_zarr(tmp_path / "a.zarr")
+    assert not (tmp_path / "a.zarr").exists()

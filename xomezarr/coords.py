@@ -685,6 +685,11 @@ def _ome_unit(variable: xr.Variable, kind: Kind, dim: str, axis_type: str) -> st
 def _orientation(variable: xr.Variable, dim: str, axis_type: str) -> str | None:
     """Return which way the axis runs through a body; an attribute that is no text is the user's own."""
     given = variable.attrs.get("orientation")
+    if isinstance(given, Mapping) and isinstance(value := given.get("value"), str):
+        raise AxisError(
+            f"coords[{dim!r}].attrs['orientation'] is the object that the file has; give its value alone: "
+            f"da.coords[{dim!r}].attrs['orientation'] = {value!r}"
+        )
     if not isinstance(given, str):
         return None
     if axis_type != "space":
