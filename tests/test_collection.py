@@ -1535,3 +1535,23 @@ def test_what_ome_xml_says_of_an_image_goes_where_the_image_goes(tmp_path: Path)
     tree.omezarr.to_zarr(tmp_path / "replaced.zarr")
     assert names(tmp_path / "replaced.zarr") == {"a": "a", "b": "scan b", "c": "scan c"}
     assert "PhysicalSizeZ" not in (tmp_path / "replaced.zarr/OME/METADATA.ome.xml").read_text()
+
+
+@pytest.mark.parametrize("kind", ["collection", "plate"])
+def test_c6_what_a_store_does_not_list_is_told_before_it_is_replaced(kind: str, tmp_path: Path) -> None:
+    image = xr.DataArray(np.zeros((8, 8), "u1"), dims=("y", "x")).omezarr.assign_grid(scale={"y": 1.0, "x": 1.0})
+    store = tmp_path / "a.zarr"
+    if kind == "plate":
+        xomezarr.write_plate({("A", 1): [image]}, store)
+    else:
+        xomezarr.write_collection({"a": image}, store)
+    with pytest.warns(OtherImagesWarning, match="does not list it"):
+        image.omezarr.to_zarr(store / "B" / "1" if kind == "plate" else store / "b")
+    tree = xr.open_datatree(store, engine="omezarr")
+    other = "B/1" if kind == "plate" else "b"
+    with pytest.warns(OtherImagesWarning, match=rf"holds other images \({other}\), which are replaced"):
+        tree.omezarr.to_zarr(store, mode="w")
+    tree = xr.open_datatree(store, engine="omezarr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree.omezarr.to_zarr(store, mode="w")

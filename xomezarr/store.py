@@ -925,8 +925,10 @@ def warn_of_others(
     with suppress(Exception):  # what cannot be read may be replaced
         group = open_group(store, storage_options=storage_options)
         attrs = group.attrs.asdict()
-        parts = _parts(attrs)
-        # a scene names its images, so that what else is there is known
+        parts: tuple[str, ...] = ()
+        with suppress(*UNREADABLE_MEMBER):
+            parts = _parts(group, attrs)
+        # plates, scenes and most collections name what they hold, so that what else is there is known
         if (like in spec.kinds(attrs) and not parts) or (_told(attrs) and withheld(attrs) is None):
             return
         names = [name for name in label_names(labels_of(group)) if name not in but]
@@ -953,10 +955,19 @@ COLLECTIONS = {
 """Groups that stand for more than an image, by the key of the specification."""
 
 
-def _parts(attrs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the paths of the images that belong to a group: fields of its transformations, and those of a scene."""
+def _parts(group: zarr.Group, attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of what belongs to a group, as it names it: images of a scene or a collection, wells of a plate.
+
+    Fields of transformations are such too. None are named by a collection without a list.
+    """
     if spec.is_image(attrs):
         return spec.stored_paths(spec.parse(attrs).multiscale)
+    if "plate" in spec.kinds(attrs):
+        return ("OME", *(well.path for well in spec.parse_plate(attrs).wells))
+    if "bioformats2raw.layout" in spec.kinds(attrs):
+        listing = find_member(group, "OME")
+        named = () if listing is None else spec.parse_series(listing.attrs.asdict())
+        return ("OME", *named) if named else ()
     if "scene" not in spec.kinds(attrs):
         return ()
     scene = spec.parse_scene(attrs)
