@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from xomezarr.testing import assert_identical
 from xomezarr.transforms import Affine, Rotation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SHEAR = [[1.0, 0.25, 3.0], [0.0, 1.0, -2.0]]
@@ -248,6 +250,100 @@ def test_coordinates_that_xarray_changes_without_their_index_are_refused(far: fl
     with pytest.raises(CoordinateError, match=r"'world_y' is not what its index gives.*assign_affine"):
         between.omezarr.to_zarr(MemoryStore(), version="0.6")
     between.drop_vars(["world_y", "world_x"]).omezarr.assign_affine(SHEAR).omezarr.to_zarr(MemoryStore(), version="0.6")
+
+
+def stacked(da: xr.DataArray) -> xr.DataArray:
+    return xr.concat([da, da], xr.DataArray([0.0, 2.0], dims="t", name="t", attrs={"units": "s"}))
+
+
+CHANGES: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    "one channel": lambda da: da.isel(c=1, drop=True),
+    "the maximum": lambda da: da.max("c"),
+    "stacked in time": stacked,
+    "other units": lambda da: da.omezarr.to_units("nm"),
+    "another grid": lambda da: da.omezarr.assign_grid(scale={"y": 0.3, "x": 0.7}, translation={"x": 1e3}),
+    "no sides": lambda da: da.drop_vars(["y", "x"]),
+    "moved sides": lambda da: da.assign_coords(x=da.x + 5.1),
+    "sides that count down": lambda da: da.isel(y=slice(None, None, -1), x=slice(3, None, 3)).assign_coords(y=da.y),
+    "turned round": lambda da: da.transpose("x", "c", "y"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@given(st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=6, max_size=6), st.floats(0.01, 100))
+@settings(deadline=None, max_examples=15)
+def test_what_is_written_after_a_change_comes_back_to_the_last_bit(
+    change: str, numbers: list[float], scale: float
+) -> None:
+    matrix = np.array(numbers).reshape(2, 3)
+    assume(np.linalg.svd(matrix[:, :-1], compute_uv=False)[-1] > 0.1)
+    whole = image((3, 12, 20), "cyx", x=scale).omezarr.assign_affine(matrix)
+    da = CHANGES[change](whole)
+    back = da.omezarr.to_zarr(MemoryStore(), version="0.6").omezarr.level(0)
+    assert_identical(back, da)
+    assert back.xindexes["world_x"].equals(da.xindexes["world_x"])
+    assert (back == da).all()
+    assert_identical(back.omezarr.to_zarr(MemoryStore(), version="0.6").omezarr.level(0), da)
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_indexes_are_equal_where_pixels_lie_at_the_same_places(data: st.DataObject) -> None:
+    number = st.floats(-10, 10, allow_subnormal=False)
+    matrix = np.array(data.draw(st.lists(number, min_size=6, max_size=6))).reshape(2, 3)
+    assume(np.linalg.svd(matrix[:, :-1], compute_uv=False)[-1] > 0.1)
+    da = image().omezarr.assign_affine(matrix)
+    # the same places, told from elsewhere
+    scales = np.array([data.draw(st.floats(0.1, 10)) for _ in "yx"])
+    firsts = np.array([data.draw(number) for _ in "yx"])
+    sides = image().omezarr.assign_grid(
+        scale=dict(zip("yx", scales, strict=True)), translation=dict(zip("yx", firsts, strict=True))
+    )
+    steps = matrix[:, :-1] * 0.5
+    linear = steps / scales
+    origin = matrix @ [0.0, 7.0, 1.0] - linear @ firsts
+    other = sides.omezarr.assign_affine(np.column_stack([linear, origin]))
+    assert da.xindexes["world_x"].equals(other.xindexes["world_x"])
+    # elsewhere by a millionth of a pixel, at its origin or at its end
+    row, column = data.draw(st.integers(0, 1)), data.draw(st.integers(0, 2))
+    linear_or_origin = np.column_stack([linear, origin])
+    linear_or_origin[row, column] += 1e-6 * (1 if column == 2 else 1 / scales[column])
+    moved = sides.omezarr.assign_affine(linear_or_origin)
+    assert not da.xindexes["world_x"].equals(moved.xindexes["world_x"])
+    assert not da.xindexes["world_x"].equals(da.isel(x=slice(1, None)).xindexes["world_x"])
+    assert not da.xindexes["world_x"].equals(da.rename(x="u").xindexes["world_x"])
+
+
+def test_labels_and_planes_are_reckoned_with_the_image() -> None:
+    store = MemoryStore()
+    da = image((3, 12, 20), "cyx").omezarr.assign_affine(TURN, system="stage")
+    da.omezarr.to_zarr(store, version="0.6", levels=2)
+    given_labels = (da.isel(c=0, drop=True) // 30).astype("u1")
+    labels = given_labels.omezarr.to_labels(store, "nuclei").omezarr.level(0)
+    plane = xr.open_dataarray(store, engine="omezarr").isel(c=1, drop=True)
+    assert_identical((plane * labels).rename("cells"), da.isel(c=1, drop=True) * given_labels)
+    means = plane.groupby(labels).mean()
+    expected = [plane.values[given_labels.values == label].mean() for label in means.nuclei.values]
+    np.testing.assert_allclose(means.values, expected)
+
+
+def test_a_row_that_another_tool_has_spoilt_is_left_out(tmp_path: Path) -> None:
+    da = image().omezarr.assign_affine(TURN).omezarr.to_units("nm")
+    da.omezarr.to_zarr(tmp_path / "a.zarr", version="0.6", levels=1)
+    group = zarr.open_group(tmp_path / "a.zarr")
+    attrs: Any = group.attrs.asdict()
+    entry = attrs["xomezarr"]["coords"]["world_y"]
+    for row, told in (
+        ({**entry["row"], "factors": [1.0, 2.0, 3.0]}, False),
+        ({**entry["row"], "places": entry["row"]["places"][::-1]}, False),
+        ({**entry["row"], "factors": [1.0]}, True),
+        ("none", True),
+    ):
+        entry["row"] = row
+        group.attrs.update(attrs)
+        with pytest.warns(MetadataChangedWarning, match="world_y") if told else nullcontext():
+            level = opened(tmp_path / "a.zarr").omezarr.level(0)
+        np.testing.assert_allclose(level.world_y.values, da.world_y.values, atol=1e-12)
 
 
 # -- made and written --------------------------------------------------------------------------------------

@@ -32,12 +32,14 @@ from xomezarr.model import Axis, CoordinateSystem
 __all__ = [
     "AffineTransform",
     "Askew",
+    "Row",
     "Skew",
     "SystemIndex",
     "askew",
     "attached",
     "coordinate_names",
     "kept_of",
+    "rows_beside",
     "skews_of",
     "split",
     "systems_of",
@@ -48,6 +50,22 @@ type Matrix = NDArray[np.float64]
 
 type Kept = Mapping[str, tuple[tuple[str, ...], Mapping[Any, Any]]]
 """Dimensions and attributes of coordinates, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What gives a coordinate to the last bit.
+
+    Parameters
+    ----------
+    places
+        Name, scale and translation of each dimension.
+    factors
+        By which these places are multiplied, and what is added.
+    """
+
+    places: tuple[tuple[str, float, float], ...]
+    factors: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +92,28 @@ class Skew:
     matrix: Matrix
     apart: frozenset[str] = field(default=frozenset())
 
-    def same(self, other: Skew) -> bool:
-        """Whether another one gives the same coordinates, of the same system."""
-        return (
-            (self.system, self.apart, self.names, self.grids) == (other.system, other.apart, other.names, other.grids)
-        ) and np.array_equal(self.matrix, other.matrix)
+    def same(self, other: Skew, exclude: Collection[Hashable] = ()) -> bool:
+        """Whether another one gives the same coordinates of the same system, but for rounding.
+
+        What counts is where pixels lie, however it is told: by which grids, in which order of dimensions, and beside
+        which other axes of the system. Dimensions may be left out of it.
+        """
+        dims = [dim for dim in self.grids if dim not in exclude]
+        sizes, theirs = ({dim: grid.size for dim, grid in one.grids.items() if dim in dims} for one in (self, other))
+        if (self.system.name, self.names, sizes) != (other.system.name, other.names, theirs):
+            return False
+        number, of_theirs = ([[*one.grids].index(dim) for dim in dims] for one in (self, other))
+        order = [[*other.names].index(axis) for axis in self.names]
+        spans = (self.basis[:, number] - other.basis[order][:, of_theirs]) * [sizes[dim] - 1 for dim in dims]
+        off = np.abs(self.origin - other.origin[order]) + np.abs(spans).sum(axis=1)
+        return bool((off <= np.maximum(self._rounding, other._rounding[order])).all())
+
+    @property
+    def _rounding(self) -> Matrix:
+        """How far rounding may move a coordinate, by the axes."""
+        ends = [max(abs(grid.position(0)), abs(grid.position(grid.size - 1))) for grid in self.grids.values()]
+        largest: Matrix = np.abs(self.matrix) @ [*ends, 1.0]
+        return 2 * ROUNDING_ULPS[-1] * np.finfo(np.float64).eps * largest
 
     def cut(self, kept: Mapping[str, slice | int]) -> Skew:
         """Return what is left of it where pixels are taken out of dimensions; one of a single pixel goes."""
@@ -100,7 +135,7 @@ class Skew:
         return replace(self, grids={dim: grids[dim] for dim in self.grids})
 
     def told_by(self, grids: Mapping[str, Grid]) -> Skew:
-        """Return it with its pixels where other grids of the same sizes have them; its coordinates stay.
+        """Return it with its pixels where other grids of the same sizes have them, in their order; coordinates stay.
 
         Where the grids differ by rounding alone, what leads from them stays too.
         """
@@ -110,7 +145,31 @@ class Skew:
                 ratio = grid.scale / grids[dim].scale
                 matrix[:, -1] += self.matrix[:, number] * (grid.translation - ratio * grids[dim].translation)
                 matrix[:, number] *= ratio
-        return replace(self, matrix=matrix, grids={dim: grids[dim] for dim in self.grids})
+        dims = [dim for dim in grids if dim in self.grids]
+        order = [*([*self.grids].index(dim) for dim in dims), -1]
+        return replace(self, matrix=matrix[:, order], grids={dim: grids[dim] for dim in dims})
+
+    def rows_beside(self, grids: Mapping[str, Grid]) -> dict[str, Row]:
+        """Return what gives its coordinates to the last bit, by name; none where it is what these grids give too."""
+        told = self.told_by(grids)
+        if [*told.grids.items()] == [*self.grids.items()] and np.array_equal(told.matrix, self.matrix):
+            return {}
+        places = tuple((dim, grid.scale, grid.translation) for dim, grid in self.grids.items())
+        return {
+            name: Row(places, tuple(map(float, row)))
+            for name, row in zip(self.names.values(), self.matrix, strict=True)
+        }
+
+    def with_rows(self, rows: Mapping[str, Row]) -> Skew:
+        """Return it as rows tell it that were kept of its coordinates, if they are the same but for rounding."""
+        kept = [rows[name] for name in self.names.values() if name in rows]
+        places = kept[0].places if kept else ()
+        together = len(kept) == len(self.names) and all(row.places == places for row in kept)
+        if not together or sorted(dim for dim, _, _ in places) != sorted(self.grids):
+            return self
+        grids = {dim: Grid(scale, first, self.grids[dim].size) for dim, scale, first in places}
+        told = replace(self, grids=grids, matrix=np.array([row.factors for row in kept]))
+        return told if told.same(self) else self
 
     @property
     def basis(self) -> Matrix:
@@ -157,10 +216,13 @@ class Askew:
         What they are called, by the axis that each stands for.
     kept
         By these names, the dimensions in their order, and the attributes; empty where they are those of a new one.
+    rows
+        By these names, what gives them to the last bit where what the OME metadata say does so but for rounding.
     """
 
     names: Mapping[str, str]
     kept: Kept = field(default_factory=dict)
+    rows: Mapping[str, Row] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[tuple[list[str], tuple[str, ...]]]:
@@ -234,8 +296,8 @@ class AffineTransform(CoordinateTransform):
 
     @override
     def equals(self, other: CoordinateTransform, *, exclude: frozenset[Hashable] | None = None) -> bool:
-        """Whether both give the same coordinates."""
-        return isinstance(other, AffineTransform) and self.skew.same(other.skew)
+        """Whether both give the same coordinates, but for rounding."""
+        return isinstance(other, AffineTransform) and self.skew.same(other.skew, exclude or ())
 
 
 class SystemIndex(CoordinateTransformIndex):
@@ -349,8 +411,8 @@ class SystemIndex(CoordinateTransformIndex):
 
     @override
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
-        """Whether both give the same coordinates."""
-        return isinstance(other, SystemIndex) and self.transform.equals(other.transform)
+        """Whether both give the same coordinates, but for rounding."""
+        return isinstance(other, SystemIndex) and self.transform.equals(other.transform, exclude=exclude)
 
     def _repr_inline_(self, max_width: int) -> str:
         return f"SystemIndex ({self.skew.system.name!r})"
@@ -578,6 +640,12 @@ def skews_of(da: xr.DataArray) -> list[Skew]:
                     "then assign_affine(…)"
                 )
     return [index.skew for index in found]
+
+
+def rows_beside(da: xr.DataArray, grids: Mapping[str, Grid]) -> dict[str, Row]:
+    """Return what gives such coordinates to the last bit, by name, where what leads there from grids does not."""
+    found = (index.skew for index, _ in da.xindexes.group_by_index() if isinstance(index, SystemIndex))
+    return {name: row for skew in found for name, row in skew.rows_beside(grids).items()}
 
 
 def _gives(index: SystemIndex, name: str, held: xr.Variable, places: Iterable[Mapping[str, int]]) -> bool:

@@ -204,6 +204,8 @@ class View:
         if self.askew is not None:
             system, matrix, kept = self.askew
             skews = split(system, matrix, grids, kept.names, kept.groups)
+            if not index:
+                skews = [one.with_rows(kept.rows) for one in skews]
             return attached(da, [one for one in skews if {*one.names.values()}.isdisjoint(dropped)], kept.kept)
         return _placed(da, grids, self.placed)
 
