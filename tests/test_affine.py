@@ -809,6 +809,38 @@ def test_a_matrix_in_an_array_is_read(tmp_path: Any) -> None:
     assert_identical(opened(store).omezarr.in_system("world").omezarr.level(1), tree.omezarr.level(1))
 
 
+def test_irregular_coordinates_lead_to_no_system_by_their_mean_step() -> None:
+    irregular = image().assign_coords(x=np.arange(20.0) ** 2)
+    store = MemoryStore()
+    irregular.omezarr.to_zarr(store, version="0.6", irregular="keep", levels=2)
+    group = zarr.open_group(store)
+    attrs: Any = group.attrs.asdict()
+    multiscale = attrs["ome"]["multiscales"][0]
+    multiscale["coordinateSystems"].append({**multiscale["coordinateSystems"][0], "name": "world"})
+    ends = {"input": {"name": "physical"}, "output": {"name": "world"}}
+    multiscale["coordinateTransformations"] = [{"type": "affine", "affine": SHEAR, **ends}]
+    group.attrs.update(attrs)
+    tree = opened(store)
+    for ask in (
+        lambda: opened(store, coordinate_system="world"),
+        lambda: xr.open_dataarray(store, engine="omezarr", level=1, coordinate_system="world"),
+        lambda: tree.omezarr.in_system("world"),
+    ):
+        with pytest.raises(CoordinateSystemError, match=r"'x' is irregular, .* tree.omezarr.transform\('world'\)"):
+            ask()
+    # the cure
+    points = np.array([[2.0, float(irregular.x[5])]])
+    np.testing.assert_allclose(tree.omezarr.transform("world")(points), [np.array(SHEAR) @ [2.0, 25.0, 1.0]])
+    # each axis of which comes from one dimension: its coordinates are mapped themselves
+    multiscale["coordinateTransformations"] = [{"type": "scale", "scale": [2.0, 10.0], **ends}]
+    group.attrs.update(attrs)
+    np.testing.assert_allclose(opened(store, coordinate_system="world").omezarr.level(0).x, 10 * irregular.x)
+    # an index that was there before holds of the pixels, wherever their sides are said to lie
+    da = image().omezarr.assign_affine(TURN).assign_coords(x=irregular.x)
+    back = da.omezarr.to_zarr(MemoryStore(), version="0.6", irregular="keep", levels=2)
+    assert_identical(back.omezarr.level(0), da)
+
+
 def test_fields_are_refused_with_the_cure() -> None:
     store = spoken(MemoryStore(), {"type": "displacements", "path": "field", "interpolation": "linear"})
     with pytest.raises(CoordinateSystemError, match=r"'field'.*tree.omezarr.transform\('world', level=0\)"):

@@ -14,7 +14,7 @@ from xomezarr import spec
 from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe
 from xomezarr.errors import CoordinateSystemError, OmeZarrError, TransformError, UnitError, raise_all
 from xomezarr.fields import reading
-from xomezarr.grid import Grid
+from xomezarr.grid import REGULAR_WITHIN, Grid
 from xomezarr.indexes import Askew, askew, attached, coordinate_names, kept_of, skews_of, split, without
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
@@ -204,6 +204,8 @@ class View:
         if self.askew is not None:
             system, matrix, kept = self.askew
             skews = split(system, matrix, grids, kept.names, kept.groups)
+            if not kept.kept:  # what was written with an array holds of its pixels, wherever its sides were said to lie
+                _check_regular(da, grids, {dim for skew in skews for dim in skew.grids}, system.name)
             if not index:
                 skews = [one.with_rows(kept.rows) for one in skews]
             return attached(da, [one for one in skews if {*one.names.values()}.isdisjoint(dropped)], kept.kept)
@@ -336,6 +338,22 @@ def _check_place(da: xr.DataArray, grids: Mapping[str, Grid], index: int) -> Non
                 f"level {index} lies from {float(held[0])} to {float(held[-1])} along {dim!r}, and from "
                 f"{grid.position(0)} to {grid.position(grid.size - 1)} by its metadata, from which its coordinate "
                 "systems are reached; open the store again, with coordinate_system=…, and change it then"
+            )
+
+
+def _check_regular(da: xr.DataArray, grids: Mapping[str, Grid], dims: Collection[str], name: str) -> None:
+    """Refuse a level whose pixels lie at irregular places: a matrix leads from those, and not from their mean step."""
+    for dim in sorted(dims):
+        held = da.coords[dim] if dim in da.coords else None
+        if held is None or held.dtype.kind not in "iuf" or "scale" in held.attrs:
+            continue
+        off = np.abs(held.values - grids[dim].coordinates) > REGULAR_WITHIN * grids[dim].scale
+        if off.any():
+            pixel = int(off.argmax())
+            raise CoordinateSystemError(
+                f"the image cannot be seen in the coordinate system {name!r}: its coordinate {dim!r} is irregular, "
+                f"{float(held[pixel])} at pixel {pixel}, where the mean step makes {grids[dim].position(pixel)}; open "
+                f"it without coordinate_system, and map its coordinates: tree.omezarr.transform({name!r})(points)"
             )
 
 
