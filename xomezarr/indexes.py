@@ -37,6 +37,7 @@ __all__ = [
     "SystemIndex",
     "askew",
     "attached",
+    "check_rank",
     "coordinate_names",
     "kept_of",
     "rows_beside",
@@ -538,15 +539,33 @@ def split(
         rows = [name for name in names if name in axes]
         columns = [number for number, dim in enumerate(dims) if dim in along]
         linear = matrix[np.ix_([places[name] for name in rows], [*columns, len(dims)])]
-        if np.linalg.matrix_rank(linear[:, :-1] / np.abs(linear[:, :-1]).max()) < len(columns):
-            raise TransformError(
-                f"pixels at different places along {', '.join(dims[number] for number in columns)} have the same "
-                f"coordinates {', '.join(rows)} in the system {system.name!r}: its matrix is of lower rank; "
-                "give one that can be undone"
-            )
+        check_rank(linear, [dims[number] for number in columns], rows, system.name)
         own_grids = {dims[number]: grids[dims[number]] for number in columns}
         made.append(Skew(system, {name: names[name] for name in rows}, own_grids, linear, apart))
     return made
+
+
+def check_rank(matrix: Matrix, dims: Sequence[str], axes: Sequence[str], system: str) -> None:
+    """Make sure that different pixels have different coordinates.
+
+    Parameters
+    ----------
+    matrix
+        Shape (axes, dims + 1), the last column a translation.
+
+    Raises
+    ------
+    TransformError
+        If they have not.
+    """
+    largest = np.abs(matrix[:, :-1]).max(axis=0)
+    if largest.all() and np.linalg.matrix_rank(matrix[:, :-1] / largest) == len(dims):
+        return
+    still = [dim for dim, factor in zip(dims, largest, strict=True) if not factor] or dims
+    raise TransformError(
+        f"pixels at different places along {', '.join(still)} have the same coordinates {', '.join(axes)} in the"
+        f" system {system!r}: its matrix {matrix.tolist()} is of lower rank; give one that can be undone"
+    )
 
 
 def _hold(groups: Iterable[tuple[set[str], set[str]]], own: Matrix, names: Sequence[str], dims: Sequence[str]) -> bool:

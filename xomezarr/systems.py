@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import override
+from typing import Any, override
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe
 from xomezarr.errors import CoordinateSystemError, OmeZarrError, TransformError, UnitError, raise_all
 from xomezarr.fields import reading
 from xomezarr.grid import REGULAR_WITHIN, Grid
-from xomezarr.indexes import Askew, askew, attached, coordinate_names, kept_of, skews_of, split, without
+from xomezarr.indexes import Askew, askew, attached, check_rank, coordinate_names, kept_of, skews_of, split, without
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
 from xomezarr.routes import Routes
@@ -465,6 +465,13 @@ def assign_affine(
     faults: list[OmeZarrError] = []
     if not isinstance(system, str) or not system:
         faults.append(CoordinateSystemError(f'system={system!r} is no name; give one, such as system="world"'))
+    elif system == spec.INTRINSIC:
+        faults.append(
+            CoordinateSystemError(
+                f"the levels lie in the coordinate system {system!r} themselves; give the other one another name: "
+                'system="world", or say where they lie by assign_grid(…)'
+            )
+        )
     along = _named("dims", dims, faults) or [name for name, one in described.items() if one.axis.type == "space"]
     for dim in along:
         if dim not in described:
@@ -481,7 +488,8 @@ def assign_affine(
                 )
             )
     raise_all(faults, "the affine cannot be assigned")
-    linear = matrix.matrix(len(along)) if isinstance(matrix, Transform) else _rows(matrix)
+    given: Any = matrix  # which Affine makes numbers of
+    linear = matrix.matrix(len(along)) if isinstance(matrix, Transform) else Affine(given).values
     names = _named("axes", axes, faults) or along
     if linear is None or linear.shape != (len(names), len(along) + 1):
         shape = "none" if linear is None else f"one of shape {linear.shape}"
@@ -500,8 +508,17 @@ def assign_affine(
                 "another name, or a row and a column for that dimension too: dims=[…]"
             )
         )
+    called = coordinate_names(CoordinateSystem(system, ()), names, [*described])
+    if parted := [name for name in called.values() if "/" in name]:
+        faults.append(
+            CoordinateSystemError(
+                f"the coordinate {parted[0]!r} would have a / in its name, which stands between the groups of a tree; "
+                "give other names: system=…, axes=[…]"
+            )
+        )
     raise_all(faults, "the affine cannot be assigned")
     assert linear is not None
+    check_rank(linear, along, names, system)
     made = _axes_of_rows(names, [described[dim].axis for dim in along], units)
     listed = [axis for name in described for axis in _in_place(name, along, made, described)]
     rows = np.zeros((len(listed), len(described) + 1))
@@ -513,17 +530,7 @@ def assign_affine(
             row[places.index(axis.name)] = 1.0
     whole = CoordinateSystem(system, tuple(listed))
     grids = {name: one.grid for name, one in described.items()}
-    return attached(da, split(whole, rows, grids, coordinate_names(whole, names, places)))
-
-
-def _rows(matrix: ArrayLike) -> NDArray[np.float64]:
-    try:
-        values = np.asarray(matrix, np.float64)
-    except (TypeError, ValueError):
-        raise TransformError(
-            f"the matrix {matrix!r} is none of numbers; give rows of as many: assign_affine([[1, 0, 0], [0, 1, 0]])"
-        ) from None
-    return Affine(values).values
+    return attached(da, split(whole, rows, grids, called))
 
 
 def _named(what: str, names: Sequence[str] | None, faults: list[OmeZarrError]) -> list[str]:
