@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
 import tomllib
+import tracemalloc
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,7 @@ from xomezarr.errors import (
     TransformError,
 )
 from xomezarr.indexes import SystemIndex
-from xomezarr.lattice import nearest
+from xomezarr.lattice import nearest, reducing
 from xomezarr.testing import assert_identical
 from xomezarr.transforms import Affine, Rotation
 
@@ -97,6 +99,76 @@ def test_the_nearest_pixel_is_that_of_all_pixels(data: st.DataObject) -> None:
     assert ((found >= 0) & (found < sizes)).all()
     distances = np.linalg.norm(points[:, None] - everywhere(sizes) @ basis.T, axis=-1).min(axis=1)
     np.testing.assert_allclose(np.linalg.norm(points - found @ basis.T, axis=-1), distances, rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=80)
+def test_the_nearest_pixel_is_found_where_steps_differ_by_far_or_are_nearly_parallel(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    turned = np.linalg.qr(random.normal(size=(3, 3)))[0]
+    sheared = np.eye(3) + np.triu(random.integers(-1000, 1000, (3, 3)), 1) * random.choice([0, 0.001, 1])
+    basis = turned @ sheared @ np.diag(10.0 ** random.uniform(-2, 2, 3))[:, random.permutation(3)]
+    sizes = tuple(random.integers(1, 12, 3).tolist())
+    # within the image, at its edge, and beyond
+    indices = random.uniform(-0.5, 1.5, (20, 3)) * sizes
+    indices[:10] = np.clip(indices[:10], 0, np.array(sizes) - 1)
+    points = indices @ basis.T + random.normal(size=(20, 3)) * random.choice([0, 0.1, 10])
+    found = nearest(basis, points, sizes)
+    assert ((found >= 0) & (found < sizes)).all()
+    distances = np.linalg.norm(points[:, None] - everywhere(sizes) @ basis.T, axis=-1).min(axis=1)
+    scale = np.abs(basis).max() * max(sizes) * 1e-12
+    np.testing.assert_allclose(np.linalg.norm(points - found @ basis.T, axis=-1), distances, rtol=1e-9, atol=scale)
+
+
+@given(st.integers(1, 4), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_a_reduced_basis_is_one_of_the_same_lattice_with_short_steps(count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    basis = random.normal(size=(count, count)) * 10.0 ** random.uniform(-3, 3, count)
+    basis = basis @ (np.eye(count) + np.triu(random.integers(-50, 50, (count, count)), 1))
+    made = reducing(basis)
+    # exactly: the determinant of integers, by fractions
+    assert abs(determinant(made)) == 1
+    short = np.linalg.norm(basis @ made, axis=0)
+    # what Lenstra, Lenstra and Lovász prove of the product of lengths
+    volume = abs(np.linalg.det(basis))
+    assert np.prod(short) <= 2 ** (count * (count - 1) / 4) * volume * (1 + 1e-6)
+
+
+def determinant(matrix: np.ndarray[Any, Any]) -> int:
+    """Return the determinant of integers, by all permutations."""
+    total = 0
+    for order in itertools.permutations(range(len(matrix))):
+        odd = sum(a > b for a, b in itertools.combinations(order, 2)) % 2
+        total += (-1) ** odd * math.prod(int(matrix[row, column]) for row, column in enumerate(order))
+    return total
+
+
+@pytest.mark.parametrize("spread", [0.0, 30.0])
+def test_many_points_are_found_in_little_memory_where_steps_differ_by_far(spread: float) -> None:
+    random = np.random.default_rng(3)
+    oblique = (
+        np.linalg.qr(random.normal(size=(3, 3)))[0] @ [[0.7, 0, 0], [0.7, 1, 0], [0.05, 0, 1]] @ np.diag([50, 1, 0.01])
+    )
+    sizes = (200, 2048, 2048)
+    points = random.random((20_000, 3)) * sizes @ oblique.T + random.normal(size=(20_000, 3)) * spread
+    tracemalloc.start()
+    found = nearest(oblique, points, sizes)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 64 * 2**20
+    # no neighbour is nearer
+    off = np.linalg.norm(found @ oblique.T - points, axis=1)
+    for step in itertools.product((-1, 0, 1), repeat=3):
+        beside = np.clip(found + step, 0, np.array(sizes) - 1)
+        assert (np.linalg.norm(beside @ oblique.T - points, axis=1) >= off * (1 - 1e-9)).all()
+
+
+def test_of_pixels_as_near_that_of_the_rounded_indices_is_found() -> None:
+    basis = np.array([[0.5, 0.0], [0.0, 2.0]])
+    halves = np.array(list(itertools.product(np.arange(-0.5, 6.0, 0.5), np.arange(-0.5, 4.0, 0.5))))
+    expected = np.round(np.clip(halves, 0, [5, 3]))
+    np.testing.assert_array_equal(nearest(basis, halves * [0.5, 2.0], (6, 4)), expected)
 
 
 def test_rounding_the_indices_would_find_another_pixel() -> None:
@@ -414,6 +486,36 @@ def test_other_dimensions_are_axes_as_they_are() -> None:
     # without a channel, and in time
     stacked = da.isel(c=0, t=0, drop=True).expand_dims(t=2).omezarr.to_zarr(MemoryStore(), version="0.6")
     assert [axis.name for axis in stacked.omezarr.coordinate_systems["world"].axes] == ["t", "y", "x"]
+
+
+@pytest.mark.parametrize(
+    ("dims", "new", "axes"),
+    [
+        ("tyx", "c", "tcyx"),
+        ("cyx", "z", "czyx"),
+        ("cyx", "t", "tcyx"),
+        ("yx", "tcz", "tczyx"),
+        ("tyx", "zc", "tczyx"),
+        ("zx", "y", "zyx"),
+    ],
+)
+@pytest.mark.parametrize("named", ["", "vu"])
+def test_a_dimension_that_comes_later_is_an_axis_where_the_file_has_it(
+    dims: str, new: str, axes: str, named: str
+) -> None:
+    sides = [dim for dim in dims if dim in "zyx"]
+    da = image((2, 12, 20)[-len(dims) :], dims).omezarr.assign_affine(TURN, dims=sides, axes=[*named] or None)
+    for dim in new:
+        da = xr.concat([da, da], dim)
+    tree = da.omezarr.to_zarr(MemoryStore(), version="0.6", levels=1)
+    assert_identical(tree.omezarr.level(0), da)
+    found = [axis.name for axis in tree.omezarr.coordinate_systems["world"].axes]
+    if not named:
+        assert "".join(found) == axes
+    rank = ["time", "channel", "space"]
+    ranks = [rank.index(axis.type) for axis in tree.omezarr.coordinate_systems["world"].axes]
+    assert ranks == sorted(ranks)
+    assert {*found} == {*new, *dims} - {*(sides if named else "")} | {*named}
 
 
 def test_a_section_lies_in_space() -> None:

@@ -733,12 +733,21 @@ def _system_of(
             rows[name][places] = values
     mixed = {dim for skew in skews for dim in skew.grids}
     known = {axis.name: axis for axis in system.axes}
-    new = [axis for axis in axes if axis.name not in {*known, *mixed, *apart}]
-    found: list[tuple[Axis, Matrix]] = [(axis, np.eye(1, len(axes) + 1, columns[axis.name])[0]) for axis in new]
+    found: list[tuple[Axis, Matrix]] = []
     for name, axis in known.items():
         if name in rows:
             found.append((axis, rows[name]))
         elif name in columns and name not in mixed:
             own = replace(axes[columns[name]], extra=axis.extra)
             found.append((own, np.eye(1, len(axes) + 1, columns[name])[0]))
+    for axis in axes:
+        if axis.name not in {*known, *mixed, *apart}:
+            later = (_file_order(other, columns) > _file_order(axis, columns) for other, _ in found)
+            place = next((number for number, is_later in enumerate(later) if is_later), len(found))
+            found.insert(place, (axis, np.eye(1, len(axes) + 1, columns[axis.name])[0]))
     return replace(system, axes=tuple(axis for axis, _ in found)), np.array([row for _, row in found])
+
+
+def _file_order(axis: Axis, columns: Mapping[str, int]) -> tuple[int, int]:
+    """Return what sorts axes as the file does: time, channel or custom, space; within each as the image has them."""
+    return {"time": 0, "space": 2}.get(axis.type or "", 1), columns.get(axis.name, len(columns))
