@@ -28,6 +28,7 @@ from xomezarr.cli import main
 from xomezarr.errors import (
     CoordinateError,
     CoordinateSystemError,
+    EmptyDimensionError,
     LabelWarning,
     MetadataChangedWarning,
     OmeZarrWarning,
@@ -310,8 +311,28 @@ def test_renamed_and_equal() -> None:
     np.testing.assert_array_equal(other.across.values, da.world_x.values)
     assert other.sel(world_y=1.0, across=12.0, method="nearest") == da.sel(world_y=1.0, world_x=12.0, method="nearest")
     assert (da + da).xindexes["world_x"].equals(da.xindexes["world_x"])
-    with pytest.raises(CoordinateError, match="cannot be aligned there; leave its coordinates out of one"):
+    with pytest.raises(CoordinateError, match="cannot be aligned with others there; take the same"):
         da + image().omezarr.assign_affine(TURN)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda da: da.reindex_like(da.isel(x=slice(2, 4))), CoordinateError, r"cannot be reindexed .*drop_vars\("),
+        (lambda da: xr.align(da, da.isel(x=slice(2, 4)), join="left"), CoordinateError, r"isel or sel, .*drop_vars\("),
+        (lambda da: da.indexes, TypeError, "take xindexes"),
+        (
+            lambda da: da.isel(x=slice(0, 0)).sel(world_y=0.0, world_x=0.0, method="nearest"),
+            EmptyDimensionError,
+            r"'x' has no pixels.*isel\(x=slice\(0, 1\)\)",
+        ),
+    ],
+)
+def test_what_an_index_cannot_do_is_told_with_what_can(
+    call: Callable[[xr.DataArray], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call(image().omezarr.assign_affine(TURN))
 
 
 @pytest.mark.parametrize("far", [0.0, 1e6])

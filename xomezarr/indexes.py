@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, override
+from typing import TYPE_CHECKING, Any, Self, override
 
 import numpy as np
 import xarray as xr
@@ -24,10 +24,13 @@ from xarray.core.indexing import (
 )
 from xarray.indexes import CoordinateTransform, CoordinateTransformIndex
 
-from xomezarr.errors import CoordinateError, TransformError
+from xomezarr.errors import CoordinateError, EmptyDimensionError, TransformError
 from xomezarr.grid import ROUNDING_ULPS, Grid
 from xomezarr.lattice import nearest
 from xomezarr.model import Axis, CoordinateSystem
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "AffineTransform",
@@ -364,9 +367,13 @@ class SystemIndex(CoordinateTransformIndex):
         if missing or method != "nearest" or any(isinstance(label, slice) for label in labels.values()):
             what = f"{', '.join(map(repr, missing))} is missing" if missing else "only the nearest pixel can be found"
             raise CoordinateError(
-                f"the coordinates {', '.join(map(repr, names))} come from the dimensions "
-                f"{', '.join(self.transform.dims)} together, and {what}; give a position: "
-                f'sel({asked}, method="nearest")'
+                f"{self._told} come from the dimensions {', '.join(self.transform.dims)} together, and {what}; give a "
+                f'position: sel({asked}, method="nearest")'
+            )
+        if empty := [dim for dim, size in self.transform.dim_size.items() if not size]:
+            raise EmptyDimensionError(
+                f"dimension {empty[0]!r} has no pixels, of which none is nearest; select some first, such as "
+                f"isel({empty[0]}=slice(0, 1))"
             )
         given = xr.broadcast(*(_points(labels[name], str(name)) for name in names))
         points = np.stack([one.values.astype(np.float64) for one in given], axis=-1)
@@ -397,9 +404,39 @@ class SystemIndex(CoordinateTransformIndex):
         CoordinateError
             Always; xarray asks where the two differ.
         """
-        raise CoordinateError(
-            f"the arrays have different pixels in the coordinate system {self.skew.system.name!r}, and cannot be "
-            f"aligned there; leave its coordinates out of one: drop_vars({[*self.skew.names.values()]})"
+        raise self._cannot("be aligned with others there")
+
+    @override
+    def reindex_like(self, other: Self, **_: Any) -> dict[Hashable, Any]:
+        """Refuse as `join` does: where xarray takes one array's pixels for all, and where it is asked to.
+
+        Raises
+        ------
+        CoordinateError
+            Always.
+        """
+        raise self._cannot("be reindexed there")
+
+    @override
+    def to_pandas_index(self) -> pd.Index:
+        """Refuse to be an index of one dimension.
+
+        Raises
+        ------
+        TypeError
+            Always, which is what xarray asks for.
+        """
+        raise TypeError(f"{self._told} come from several dimensions, which no pandas.Index has; take xindexes")
+
+    @property
+    def _told(self) -> str:
+        return f"the coordinates {', '.join(map(repr, self.transform.coord_names))}"
+
+    def _cannot(self, what: str) -> CoordinateError:
+        return CoordinateError(
+            f"the arrays have different pixels in the coordinate system {self.skew.system.name!r}, and cannot {what}; "
+            f"take the same pixels of both, by isel or sel, or leave its coordinates out of one: "
+            f"drop_vars({[*self.skew.names.values()]})"
         )
 
     @override
