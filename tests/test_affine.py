@@ -406,6 +406,19 @@ def test_indexes_are_equal_where_pixels_lie_at_the_same_places(data: st.DataObje
     assert not da.xindexes["world_x"].equals(moved.xindexes["world_x"])
     assert not da.xindexes["world_x"].equals(da.isel(x=slice(1, None)).xindexes["world_x"])
     assert not da.xindexes["world_x"].equals(da.rename(x="u").xindexes["world_x"])
+    other_name = image().omezarr.assign_affine(matrix, system="stage").rename(stage_y="world_y", stage_x="world_x")
+    assert not da.xindexes["world_x"].equals(other_name.xindexes["world_x"])
+
+
+def test_indexes_of_more_dimensions_are_others_whichever_of_them_are_left_out() -> None:
+    volume = image((1, 12, 20), "zyx").omezarr.assign_affine(np.vstack([[1.0, 0, 0, 0], np.insert(TURN, 0, 1, axis=1)]))
+    flat = volume.isel(z=0)
+    one, other = flat.xindexes["world_x"], volume.xindexes["world_x"]
+    assert not one.equals(other)
+    assert not other.equals(one)
+    part = volume.isel(x=slice(0, 5)).xindexes["world_x"]
+    assert other.equals(part, exclude=frozenset({"x"}))
+    assert not other.equals(part, exclude=frozenset({"y"}))
 
 
 def test_labels_and_planes_are_reckoned_with_the_image() -> None:

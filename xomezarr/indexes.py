@@ -102,13 +102,14 @@ class Skew:
         What counts is where pixels lie, however it is told: by which grids, in which order of dimensions, and beside
         which other axes of the system. Dimensions may be left out of it.
         """
-        dims = [dim for dim in self.grids if dim not in exclude]
-        sizes, theirs = ({dim: grid.size for dim, grid in one.grids.items() if dim in dims} for one in (self, other))
+        sizes, theirs = (
+            {dim: grid.size for dim, grid in one.grids.items() if dim not in exclude} for one in (self, other)
+        )
         if (self.system.name, self.names, sizes) != (other.system.name, other.names, theirs):
             return False
-        number, of_theirs = ([[*one.grids].index(dim) for dim in dims] for one in (self, other))
+        number, of_theirs = ([[*one.grids].index(dim) for dim in sizes] for one in (self, other))
         order = [[*other.names].index(axis) for axis in self.names]
-        spans = (self.basis[:, number] - other.basis[order][:, of_theirs]) * [sizes[dim] - 1 for dim in dims]
+        spans = (self.basis[:, number] - other.basis[order][:, of_theirs]) * [size - 1 for size in sizes.values()]
         off = np.abs(self.origin - other.origin[order]) + np.abs(spans).sum(axis=1)
         return bool((off <= np.maximum(self._rounding, other._rounding[order])).all())
 
