@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
 import tomllib
+import tracemalloc
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,17 +28,19 @@ from xomezarr.cli import main
 from xomezarr.errors import (
     CoordinateError,
     CoordinateSystemError,
+    EmptyDimensionError,
     LabelWarning,
     MetadataChangedWarning,
     OmeZarrWarning,
     TransformError,
 )
 from xomezarr.indexes import SystemIndex
-from xomezarr.lattice import nearest
+from xomezarr.lattice import nearest, reducing
 from xomezarr.testing import assert_identical
 from xomezarr.transforms import Affine, Rotation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SHEAR = [[1.0, 0.25, 3.0], [0.0, 1.0, -2.0]]
@@ -95,6 +100,76 @@ def test_the_nearest_pixel_is_that_of_all_pixels(data: st.DataObject) -> None:
     assert ((found >= 0) & (found < sizes)).all()
     distances = np.linalg.norm(points[:, None] - everywhere(sizes) @ basis.T, axis=-1).min(axis=1)
     np.testing.assert_allclose(np.linalg.norm(points - found @ basis.T, axis=-1), distances, rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=80)
+def test_the_nearest_pixel_is_found_where_steps_differ_by_far_or_are_nearly_parallel(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    turned = np.linalg.qr(random.normal(size=(3, 3)))[0]
+    sheared = np.eye(3) + np.triu(random.integers(-1000, 1000, (3, 3)), 1) * random.choice([0, 0.001, 1])
+    basis = turned @ sheared @ np.diag(10.0 ** random.uniform(-2, 2, 3))[:, random.permutation(3)]
+    sizes = tuple(random.integers(1, 12, 3).tolist())
+    # within the image, at its edge, and beyond
+    indices = random.uniform(-0.5, 1.5, (20, 3)) * sizes
+    indices[:10] = np.clip(indices[:10], 0, np.array(sizes) - 1)
+    points = indices @ basis.T + random.normal(size=(20, 3)) * random.choice([0, 0.1, 10])
+    found = nearest(basis, points, sizes)
+    assert ((found >= 0) & (found < sizes)).all()
+    distances = np.linalg.norm(points[:, None] - everywhere(sizes) @ basis.T, axis=-1).min(axis=1)
+    scale = np.abs(basis).max() * max(sizes) * 1e-12
+    np.testing.assert_allclose(np.linalg.norm(points - found @ basis.T, axis=-1), distances, rtol=1e-9, atol=scale)
+
+
+@given(st.integers(1, 4), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_a_reduced_basis_is_one_of_the_same_lattice_with_short_steps(count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    basis = random.normal(size=(count, count)) * 10.0 ** random.uniform(-3, 3, count)
+    basis = basis @ (np.eye(count) + np.triu(random.integers(-50, 50, (count, count)), 1))
+    made = reducing(basis)
+    # exactly: the determinant of integers, by fractions
+    assert abs(determinant(made)) == 1
+    short = np.linalg.norm(basis @ made, axis=0)
+    # what Lenstra, Lenstra and Lovász prove of the product of lengths
+    volume = abs(np.linalg.det(basis))
+    assert np.prod(short) <= 2 ** (count * (count - 1) / 4) * volume * (1 + 1e-6)
+
+
+def determinant(matrix: np.ndarray[Any, Any]) -> int:
+    """Return the determinant of integers, by all permutations."""
+    total = 0
+    for order in itertools.permutations(range(len(matrix))):
+        odd = sum(a > b for a, b in itertools.combinations(order, 2)) % 2
+        total += (-1) ** odd * math.prod(int(matrix[row, column]) for row, column in enumerate(order))
+    return total
+
+
+@pytest.mark.parametrize("spread", [0.0, 30.0])
+def test_many_points_are_found_in_little_memory_where_steps_differ_by_far(spread: float) -> None:
+    random = np.random.default_rng(3)
+    oblique = (
+        np.linalg.qr(random.normal(size=(3, 3)))[0] @ [[0.7, 0, 0], [0.7, 1, 0], [0.05, 0, 1]] @ np.diag([50, 1, 0.01])
+    )
+    sizes = (200, 2048, 2048)
+    points = random.random((20_000, 3)) * sizes @ oblique.T + random.normal(size=(20_000, 3)) * spread
+    tracemalloc.start()
+    found = nearest(oblique, points, sizes)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 64 * 2**20
+    # no neighbour is nearer
+    off = np.linalg.norm(found @ oblique.T - points, axis=1)
+    for step in itertools.product((-1, 0, 1), repeat=3):
+        beside = np.clip(found + step, 0, np.array(sizes) - 1)
+        assert (np.linalg.norm(beside @ oblique.T - points, axis=1) >= off * (1 - 1e-9)).all()
+
+
+def test_of_pixels_as_near_that_of_the_rounded_indices_is_found() -> None:
+    basis = np.array([[0.5, 0.0], [0.0, 2.0]])
+    halves = np.array(list(itertools.product(np.arange(-0.5, 6.0, 0.5), np.arange(-0.5, 4.0, 0.5))))
+    expected = np.round(np.clip(halves, 0, [5, 3]))
+    np.testing.assert_array_equal(nearest(basis, halves * [0.5, 2.0], (6, 4)), expected)
 
 
 def test_rounding_the_indices_would_find_another_pixel() -> None:
@@ -236,8 +311,28 @@ def test_renamed_and_equal() -> None:
     np.testing.assert_array_equal(other.across.values, da.world_x.values)
     assert other.sel(world_y=1.0, across=12.0, method="nearest") == da.sel(world_y=1.0, world_x=12.0, method="nearest")
     assert (da + da).xindexes["world_x"].equals(da.xindexes["world_x"])
-    with pytest.raises(CoordinateError, match="cannot be aligned there; leave its coordinates out of one"):
+    with pytest.raises(CoordinateError, match="cannot be aligned with others there; take the same"):
         da + image().omezarr.assign_affine(TURN)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda da: da.reindex_like(da.isel(x=slice(2, 4))), CoordinateError, r"cannot be reindexed .*drop_vars\("),
+        (lambda da: xr.align(da, da.isel(x=slice(2, 4)), join="left"), CoordinateError, r"isel or sel, .*drop_vars\("),
+        (lambda da: da.indexes, TypeError, "take xindexes"),
+        (
+            lambda da: da.isel(x=slice(0, 0)).sel(world_y=0.0, world_x=0.0, method="nearest"),
+            EmptyDimensionError,
+            r"'x' has no pixels.*isel\(x=slice\(0, 1\)\)",
+        ),
+    ],
+)
+def test_what_an_index_cannot_do_is_told_with_what_can(
+    call: Callable[[xr.DataArray], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call(image().omezarr.assign_affine(TURN))
 
 
 @pytest.mark.parametrize("far", [0.0, 1e6])
@@ -248,6 +343,114 @@ def test_coordinates_that_xarray_changes_without_their_index_are_refused(far: fl
     with pytest.raises(CoordinateError, match=r"'world_y' is not what its index gives.*assign_affine"):
         between.omezarr.to_zarr(MemoryStore(), version="0.6")
     between.drop_vars(["world_y", "world_x"]).omezarr.assign_affine(SHEAR).omezarr.to_zarr(MemoryStore(), version="0.6")
+
+
+def stacked(da: xr.DataArray) -> xr.DataArray:
+    return xr.concat([da, da], xr.DataArray([0.0, 2.0], dims="t", name="t", attrs={"units": "s"}))
+
+
+CHANGES: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    "one channel": lambda da: da.isel(c=1, drop=True),
+    "the maximum": lambda da: da.max("c"),
+    "stacked in time": stacked,
+    "other units": lambda da: da.omezarr.to_units("nm"),
+    "another grid": lambda da: da.omezarr.assign_grid(scale={"y": 0.3, "x": 0.7}, translation={"x": 1e3}),
+    "no sides": lambda da: da.drop_vars(["y", "x"]),
+    "moved sides": lambda da: da.assign_coords(x=da.x + 5.1),
+    "sides that count down": lambda da: da.isel(y=slice(None, None, -1)).assign_coords(y=da.y.variable),
+    "every third": lambda da: da.isel(x=slice(3, None, 3)),
+    "turned round": lambda da: da.transpose("x", "c", "y"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@given(st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=6, max_size=6), st.floats(0.01, 100))
+@settings(deadline=None, max_examples=15)
+def test_what_is_written_after_a_change_comes_back_to_the_last_bit(
+    change: str, numbers: list[float], scale: float
+) -> None:
+    matrix = np.array(numbers).reshape(2, 3)
+    assume(np.linalg.svd(matrix[:, :-1], compute_uv=False)[-1] > 0.1)
+    whole = image((3, 12, 20), "cyx", x=scale).omezarr.assign_affine(matrix)
+    da = CHANGES[change](whole)
+    back = da.omezarr.to_zarr(MemoryStore(), version="0.6").omezarr.level(0)
+    assert_identical(back, da)
+    assert back.xindexes["world_x"].equals(da.xindexes["world_x"])
+    assert (back == da).all()
+    assert_identical(back.omezarr.to_zarr(MemoryStore(), version="0.6").omezarr.level(0), da)
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_indexes_are_equal_where_pixels_lie_at_the_same_places(data: st.DataObject) -> None:
+    number = st.floats(-10, 10, allow_subnormal=False)
+    matrix = np.array(data.draw(st.lists(number, min_size=6, max_size=6))).reshape(2, 3)
+    assume(np.linalg.svd(matrix[:, :-1], compute_uv=False)[-1] > 0.1)
+    da = image().omezarr.assign_affine(matrix)
+    # the same places, told from elsewhere
+    scales = np.array([data.draw(st.floats(0.1, 10)) for _ in "yx"])
+    firsts = np.array([data.draw(number) for _ in "yx"])
+    sides = image().omezarr.assign_grid(
+        scale=dict(zip("yx", scales, strict=True)), translation=dict(zip("yx", firsts, strict=True))
+    )
+    steps = matrix[:, :-1] * 0.5
+    linear = steps / scales
+    origin = matrix @ [0.0, 7.0, 1.0] - linear @ firsts
+    other = sides.omezarr.assign_affine(np.column_stack([linear, origin]))
+    assert da.xindexes["world_x"].equals(other.xindexes["world_x"])
+    # elsewhere by a millionth of a pixel, at its origin or at its end
+    row, column = data.draw(st.integers(0, 1)), data.draw(st.integers(0, 2))
+    linear_or_origin = np.column_stack([linear, origin])
+    linear_or_origin[row, column] += 1e-6 * (1 if column == 2 else 1 / scales[column])
+    moved = sides.omezarr.assign_affine(linear_or_origin)
+    assert not da.xindexes["world_x"].equals(moved.xindexes["world_x"])
+    assert not da.xindexes["world_x"].equals(da.isel(x=slice(1, None)).xindexes["world_x"])
+    assert not da.xindexes["world_x"].equals(da.rename(x="u").xindexes["world_x"])
+    other_name = image().omezarr.assign_affine(matrix, system="stage").rename(stage_y="world_y", stage_x="world_x")
+    assert not da.xindexes["world_x"].equals(other_name.xindexes["world_x"])
+
+
+def test_indexes_of_more_dimensions_are_others_whichever_of_them_are_left_out() -> None:
+    volume = image((1, 12, 20), "zyx").omezarr.assign_affine(np.vstack([[1.0, 0, 0, 0], np.insert(TURN, 0, 1, axis=1)]))
+    flat = volume.isel(z=0)
+    one, other = flat.xindexes["world_x"], volume.xindexes["world_x"]
+    assert not one.equals(other)
+    assert not other.equals(one)
+    part = volume.isel(x=slice(0, 5)).xindexes["world_x"]
+    assert other.equals(part, exclude=frozenset({"x"}))
+    assert not other.equals(part, exclude=frozenset({"y"}))
+
+
+def test_labels_and_planes_are_reckoned_with_the_image() -> None:
+    store = MemoryStore()
+    da = image((3, 12, 20), "cyx").omezarr.assign_affine(TURN, system="stage")
+    da.omezarr.to_zarr(store, version="0.6", levels=2)
+    given_labels = (da.isel(c=0, drop=True) // 30).astype("u1")
+    labels = given_labels.omezarr.to_labels(store, "nuclei").omezarr.level(0)
+    plane = xr.open_dataarray(store, engine="omezarr").isel(c=1, drop=True)
+    assert_identical((plane * labels).rename("cells"), da.isel(c=1, drop=True) * given_labels)
+    means = plane.groupby(labels).mean()
+    expected = [plane.values[given_labels.values == label].mean() for label in means.nuclei.values]
+    np.testing.assert_allclose(means.values, expected)
+
+
+def test_a_row_that_another_tool_has_spoilt_is_left_out(tmp_path: Path) -> None:
+    da = image().omezarr.assign_affine(TURN).omezarr.to_units("nm")
+    da.omezarr.to_zarr(tmp_path / "a.zarr", version="0.6", levels=1)
+    group = zarr.open_group(tmp_path / "a.zarr")
+    attrs: Any = group.attrs.asdict()
+    entry = attrs["xomezarr"]["coords"]["world_y"]
+    for row, told in (
+        ({**entry["row"], "factors": [1.0, 2.0, 3.0]}, False),
+        ({**entry["row"], "places": entry["row"]["places"][::-1]}, False),
+        ({**entry["row"], "factors": [1.0]}, True),
+        ("none", True),
+    ):
+        entry["row"] = row
+        group.attrs.update(attrs)
+        with pytest.warns(MetadataChangedWarning, match="world_y") if told else nullcontext():
+            level = opened(tmp_path / "a.zarr").omezarr.level(0)
+        np.testing.assert_allclose(level.world_y.values, da.world_y.values, atol=1e-12)
 
 
 # -- made and written --------------------------------------------------------------------------------------
@@ -281,8 +484,19 @@ def test_earlier_versions_refuse_it_before_anything_is_written(version: str) -> 
     ("arguments", "message"),
     [
         ({"matrix": np.eye(3)}, r"takes one of shape \(2, 3\)"),
-        ({"matrix": [[1, 2, 0], [2, 4, 0]]}, "its matrix is of lower rank"),
-        ({"matrix": "x"}, "is none of numbers"),
+        ({"matrix": [[1, 2, 0], [2, 4, 0]]}, "is of lower rank"),
+        ({"matrix": np.zeros((2, 3))}, r"along y, x .* \[\[0\.0, 0\.0, 0\.0\], .* is of lower rank"),
+        ({"matrix": [[1, 0, 0], [2, 0, 0]]}, "along x .* is of lower rank"),
+        ({"matrix": [[1, 0, 0], [0, 0, 5]]}, "along x .* is of lower rank"),
+        ({"matrix": [[1, 2, 0], [1, 2, 0], [2, 4, 0]], "axes": ["z", "y", "x"]}, "along y, x .* is of lower rank"),
+        ({"matrix": np.eye(2, 3) * 1j}, "is none of real numbers; give its rows"),
+        ({"matrix": [["1", "0", "0"], ["0", "1", "0"]]}, "is none of real numbers"),
+        ({"matrix": [[1, 2, 0], [3]]}, "is none of real numbers"),
+        ({"matrix": None}, "affine None is no matrix"),
+        ({"matrix": SHEAR, "system": "physical"}, "the levels lie in the coordinate system 'physical' themselves"),
+        ({"matrix": SHEAR, "system": "a/b"}, "'a/b_y' would have a / in its name.*give other names"),
+        ({"matrix": SHEAR, "axes": ["v", "u/w"]}, "'u/w' would have a / in its name"),
+        ({"matrix": "x"}, "is none of real numbers"),
         ({"matrix": [[1, np.nan, 0], [2, 4, 0]]}, "no matrix of finite numbers"),
         ({"matrix": SHEAR, "dims": ["y", "q"]}, "which the array lacks"),
         ({"matrix": SHEAR, "dims": ["y", "y"]}, "does not name each once"),
@@ -306,6 +520,36 @@ def test_other_dimensions_are_axes_as_they_are() -> None:
     # without a channel, and in time
     stacked = da.isel(c=0, t=0, drop=True).expand_dims(t=2).omezarr.to_zarr(MemoryStore(), version="0.6")
     assert [axis.name for axis in stacked.omezarr.coordinate_systems["world"].axes] == ["t", "y", "x"]
+
+
+@pytest.mark.parametrize(
+    ("dims", "new", "axes"),
+    [
+        ("tyx", "c", "tcyx"),
+        ("cyx", "z", "czyx"),
+        ("cyx", "t", "tcyx"),
+        ("yx", "tcz", "tczyx"),
+        ("tyx", "zc", "tczyx"),
+        ("zx", "y", "zyx"),
+    ],
+)
+@pytest.mark.parametrize("named", ["", "vu"])
+def test_a_dimension_that_comes_later_is_an_axis_where_the_file_has_it(
+    dims: str, new: str, axes: str, named: str
+) -> None:
+    sides = [dim for dim in dims if dim in "zyx"]
+    da = image((2, 12, 20)[-len(dims) :], dims).omezarr.assign_affine(TURN, dims=sides, axes=[*named] or None)
+    for dim in new:
+        da = xr.concat([da, da], dim)
+    tree = da.omezarr.to_zarr(MemoryStore(), version="0.6", levels=1)
+    assert_identical(tree.omezarr.level(0), da)
+    found = [axis.name for axis in tree.omezarr.coordinate_systems["world"].axes]
+    if not named:
+        assert "".join(found) == axes
+    rank = ["time", "channel", "space"]
+    ranks = [rank.index(axis.type) for axis in tree.omezarr.coordinate_systems["world"].axes]
+    assert ranks == sorted(ranks)
+    assert {*found} == {*new, *dims} - {*(sides if named else "")} | {*named}
 
 
 def test_a_section_lies_in_space() -> None:
@@ -711,6 +955,38 @@ def test_a_matrix_in_an_array_is_read(tmp_path: Any) -> None:
     np.testing.assert_array_equal(tree.omezarr.level(0).world_y.values, expected.world_y.values)
     np.testing.assert_allclose(opened(store).omezarr.transform("world")([3.0, 4.0]), [3 + 1 + 3, 4 - 2])
     assert_identical(opened(store).omezarr.in_system("world").omezarr.level(1), tree.omezarr.level(1))
+
+
+def test_irregular_coordinates_lead_to_no_system_by_their_mean_step() -> None:
+    irregular = image().assign_coords(x=np.arange(20.0) ** 2)
+    store = MemoryStore()
+    irregular.omezarr.to_zarr(store, version="0.6", irregular="keep", levels=2)
+    group = zarr.open_group(store)
+    attrs: Any = group.attrs.asdict()
+    multiscale = attrs["ome"]["multiscales"][0]
+    multiscale["coordinateSystems"].append({**multiscale["coordinateSystems"][0], "name": "world"})
+    ends = {"input": {"name": "physical"}, "output": {"name": "world"}}
+    multiscale["coordinateTransformations"] = [{"type": "affine", "affine": SHEAR, **ends}]
+    group.attrs.update(attrs)
+    tree = opened(store)
+    for ask in (
+        lambda: opened(store, coordinate_system="world"),
+        lambda: xr.open_dataarray(store, engine="omezarr", level=1, coordinate_system="world"),
+        lambda: tree.omezarr.in_system("world"),
+    ):
+        with pytest.raises(CoordinateSystemError, match=r"'x' is irregular, .* tree.omezarr.transform\('world'\)"):
+            ask()
+    # the cure
+    points = np.array([[2.0, float(irregular.x[5])]])
+    np.testing.assert_allclose(tree.omezarr.transform("world")(points), [np.array(SHEAR) @ [2.0, 25.0, 1.0]])
+    # each axis of which comes from one dimension: its coordinates are mapped themselves
+    multiscale["coordinateTransformations"] = [{"type": "scale", "scale": [2.0, 10.0], **ends}]
+    group.attrs.update(attrs)
+    np.testing.assert_allclose(opened(store, coordinate_system="world").omezarr.level(0).x, 10 * irregular.x)
+    # an index that was there before holds of the pixels, wherever their sides are said to lie
+    da = image().omezarr.assign_affine(TURN).assign_coords(x=irregular.x)
+    back = da.omezarr.to_zarr(MemoryStore(), version="0.6", irregular="keep", levels=2)
+    assert_identical(back.omezarr.level(0), da)
 
 
 def test_fields_are_refused_with_the_cure() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, override
+from typing import TYPE_CHECKING, Any, Self, override
 
 import numpy as np
 import xarray as xr
@@ -24,20 +24,26 @@ from xarray.core.indexing import (
 )
 from xarray.indexes import CoordinateTransform, CoordinateTransformIndex
 
-from xomezarr.errors import CoordinateError, TransformError
+from xomezarr.errors import CoordinateError, EmptyDimensionError, TransformError
 from xomezarr.grid import ROUNDING_ULPS, Grid
 from xomezarr.lattice import nearest
 from xomezarr.model import Axis, CoordinateSystem
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = [
     "AffineTransform",
     "Askew",
+    "Row",
     "Skew",
     "SystemIndex",
     "askew",
     "attached",
+    "check_rank",
     "coordinate_names",
     "kept_of",
+    "rows_beside",
     "skews_of",
     "split",
     "systems_of",
@@ -48,6 +54,22 @@ type Matrix = NDArray[np.float64]
 
 type Kept = Mapping[str, tuple[tuple[str, ...], Mapping[Any, Any]]]
 """Dimensions and attributes of coordinates, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What gives a coordinate to the last bit.
+
+    Parameters
+    ----------
+    places
+        Name, scale and translation of each dimension.
+    factors
+        By which these places are multiplied, and what is added.
+    """
+
+    places: tuple[tuple[str, float, float], ...]
+    factors: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +96,29 @@ class Skew:
     matrix: Matrix
     apart: frozenset[str] = field(default=frozenset())
 
-    def same(self, other: Skew) -> bool:
-        """Whether another one gives the same coordinates, of the same system."""
-        return (
-            (self.system, self.apart, self.names, self.grids) == (other.system, other.apart, other.names, other.grids)
-        ) and np.array_equal(self.matrix, other.matrix)
+    def same(self, other: Skew, exclude: Collection[Hashable] = ()) -> bool:
+        """Whether another one gives the same coordinates of the same system, but for rounding.
+
+        What counts is where pixels lie, however it is told: by which grids, in which order of dimensions, and beside
+        which other axes of the system. Dimensions may be left out of it.
+        """
+        sizes, theirs = (
+            {dim: grid.size for dim, grid in one.grids.items() if dim not in exclude} for one in (self, other)
+        )
+        if (self.system.name, self.names, sizes) != (other.system.name, other.names, theirs):
+            return False
+        number, of_theirs = ([[*one.grids].index(dim) for dim in sizes] for one in (self, other))
+        order = [[*other.names].index(axis) for axis in self.names]
+        spans = (self.basis[:, number] - other.basis[order][:, of_theirs]) * [size - 1 for size in sizes.values()]
+        off = np.abs(self.origin - other.origin[order]) + np.abs(spans).sum(axis=1)
+        return bool((off <= np.maximum(self._rounding, other._rounding[order])).all())
+
+    @property
+    def _rounding(self) -> Matrix:
+        """How far rounding may move a coordinate, by the axes."""
+        ends = [max(abs(grid.position(0)), abs(grid.position(grid.size - 1))) for grid in self.grids.values()]
+        largest: Matrix = np.abs(self.matrix) @ [*ends, 1.0]
+        return 2 * ROUNDING_ULPS[-1] * np.finfo(np.float64).eps * largest
 
     def cut(self, kept: Mapping[str, slice | int]) -> Skew:
         """Return what is left of it where pixels are taken out of dimensions; one of a single pixel goes."""
@@ -100,7 +140,7 @@ class Skew:
         return replace(self, grids={dim: grids[dim] for dim in self.grids})
 
     def told_by(self, grids: Mapping[str, Grid]) -> Skew:
-        """Return it with its pixels where other grids of the same sizes have them; its coordinates stay.
+        """Return it with its pixels where other grids of the same sizes have them, in their order; coordinates stay.
 
         Where the grids differ by rounding alone, what leads from them stays too.
         """
@@ -110,7 +150,31 @@ class Skew:
                 ratio = grid.scale / grids[dim].scale
                 matrix[:, -1] += self.matrix[:, number] * (grid.translation - ratio * grids[dim].translation)
                 matrix[:, number] *= ratio
-        return replace(self, matrix=matrix, grids={dim: grids[dim] for dim in self.grids})
+        dims = [dim for dim in grids if dim in self.grids]
+        order = [*([*self.grids].index(dim) for dim in dims), -1]
+        return replace(self, matrix=matrix[:, order], grids={dim: grids[dim] for dim in dims})
+
+    def rows_beside(self, grids: Mapping[str, Grid]) -> dict[str, Row]:
+        """Return what gives its coordinates to the last bit, by name; none where it is what these grids give too."""
+        told = self.told_by(grids)
+        if [*told.grids.items()] == [*self.grids.items()] and np.array_equal(told.matrix, self.matrix):
+            return {}
+        places = tuple((dim, grid.scale, grid.translation) for dim, grid in self.grids.items())
+        return {
+            name: Row(places, tuple(map(float, row)))
+            for name, row in zip(self.names.values(), self.matrix, strict=True)
+        }
+
+    def with_rows(self, rows: Mapping[str, Row]) -> Skew:
+        """Return it as rows tell it that were kept of its coordinates, if they are the same but for rounding."""
+        kept = [rows[name] for name in self.names.values() if name in rows]
+        places = kept[0].places if kept else ()
+        together = len(kept) == len(self.names) and all(row.places == places for row in kept)
+        if not together or sorted(dim for dim, _, _ in places) != sorted(self.grids):
+            return self
+        grids = {dim: Grid(scale, first, self.grids[dim].size) for dim, scale, first in places}
+        told = replace(self, grids=grids, matrix=np.array([row.factors for row in kept]))
+        return told if told.same(self) else self
 
     @property
     def basis(self) -> Matrix:
@@ -157,10 +221,13 @@ class Askew:
         What they are called, by the axis that each stands for.
     kept
         By these names, the dimensions in their order, and the attributes; empty where they are those of a new one.
+    rows
+        By these names, what gives them to the last bit where what the OME metadata say does so but for rounding.
     """
 
     names: Mapping[str, str]
     kept: Kept = field(default_factory=dict)
+    rows: Mapping[str, Row] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[tuple[list[str], tuple[str, ...]]]:
@@ -234,8 +301,8 @@ class AffineTransform(CoordinateTransform):
 
     @override
     def equals(self, other: CoordinateTransform, *, exclude: frozenset[Hashable] | None = None) -> bool:
-        """Whether both give the same coordinates."""
-        return isinstance(other, AffineTransform) and self.skew.same(other.skew)
+        """Whether both give the same coordinates, but for rounding."""
+        return isinstance(other, AffineTransform) and self.skew.same(other.skew, exclude or ())
 
 
 class SystemIndex(CoordinateTransformIndex):
@@ -301,9 +368,13 @@ class SystemIndex(CoordinateTransformIndex):
         if missing or method != "nearest" or any(isinstance(label, slice) for label in labels.values()):
             what = f"{', '.join(map(repr, missing))} is missing" if missing else "only the nearest pixel can be found"
             raise CoordinateError(
-                f"the coordinates {', '.join(map(repr, names))} come from the dimensions "
-                f"{', '.join(self.transform.dims)} together, and {what}; give a position: "
-                f'sel({asked}, method="nearest")'
+                f"{self._told} come from the dimensions {', '.join(self.transform.dims)} together, and {what}; give a "
+                f'position: sel({asked}, method="nearest")'
+            )
+        if empty := [dim for dim, size in self.transform.dim_size.items() if not size]:
+            raise EmptyDimensionError(
+                f"dimension {empty[0]!r} has no pixels, of which none is nearest; select some first, such as "
+                f"isel({empty[0]}=slice(0, 1))"
             )
         given = xr.broadcast(*(_points(labels[name], str(name)) for name in names))
         points = np.stack([one.values.astype(np.float64) for one in given], axis=-1)
@@ -334,9 +405,39 @@ class SystemIndex(CoordinateTransformIndex):
         CoordinateError
             Always; xarray asks where the two differ.
         """
-        raise CoordinateError(
-            f"the arrays have different pixels in the coordinate system {self.skew.system.name!r}, and cannot be "
-            f"aligned there; leave its coordinates out of one: drop_vars({[*self.skew.names.values()]})"
+        raise self._cannot("be aligned with others there")
+
+    @override
+    def reindex_like(self, other: Self, **_: Any) -> dict[Hashable, Any]:
+        """Refuse as `join` does: where xarray takes one array's pixels for all, and where it is asked to.
+
+        Raises
+        ------
+        CoordinateError
+            Always.
+        """
+        raise self._cannot("be reindexed there")
+
+    @override
+    def to_pandas_index(self) -> pd.Index:
+        """Refuse to be an index of one dimension.
+
+        Raises
+        ------
+        TypeError
+            Always, which is what xarray asks for.
+        """
+        raise TypeError(f"{self._told} come from several dimensions, which no pandas.Index has; take xindexes")
+
+    @property
+    def _told(self) -> str:
+        return f"the coordinates {', '.join(map(repr, self.transform.coord_names))}"
+
+    def _cannot(self, what: str) -> CoordinateError:
+        return CoordinateError(
+            f"the arrays have different pixels in the coordinate system {self.skew.system.name!r}, and cannot {what}; "
+            f"take the same pixels of both, by isel or sel, or leave its coordinates out of one: "
+            f"drop_vars({[*self.skew.names.values()]})"
         )
 
     @override
@@ -349,8 +450,8 @@ class SystemIndex(CoordinateTransformIndex):
 
     @override
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
-        """Whether both give the same coordinates."""
-        return isinstance(other, SystemIndex) and self.transform.equals(other.transform)
+        """Whether both give the same coordinates, but for rounding."""
+        return isinstance(other, SystemIndex) and self.transform.equals(other.transform, exclude=exclude)
 
     def _repr_inline_(self, max_width: int) -> str:
         return f"SystemIndex ({self.skew.system.name!r})"
@@ -476,15 +577,33 @@ def split(
         rows = [name for name in names if name in axes]
         columns = [number for number, dim in enumerate(dims) if dim in along]
         linear = matrix[np.ix_([places[name] for name in rows], [*columns, len(dims)])]
-        if np.linalg.matrix_rank(linear[:, :-1] / np.abs(linear[:, :-1]).max()) < len(columns):
-            raise TransformError(
-                f"pixels at different places along {', '.join(dims[number] for number in columns)} have the same "
-                f"coordinates {', '.join(rows)} in the system {system.name!r}: its matrix is of lower rank; "
-                "give one that can be undone"
-            )
+        check_rank(linear, [dims[number] for number in columns], rows, system.name)
         own_grids = {dims[number]: grids[dims[number]] for number in columns}
         made.append(Skew(system, {name: names[name] for name in rows}, own_grids, linear, apart))
     return made
+
+
+def check_rank(matrix: Matrix, dims: Sequence[str], axes: Sequence[str], system: str) -> None:
+    """Make sure that different pixels have different coordinates.
+
+    Parameters
+    ----------
+    matrix
+        Shape (axes, dims + 1), the last column a translation.
+
+    Raises
+    ------
+    TransformError
+        If they have not.
+    """
+    largest = np.abs(matrix[:, :-1]).max(axis=0)
+    if largest.all() and np.linalg.matrix_rank(matrix[:, :-1] / largest) == len(dims):
+        return
+    still = [dim for dim, factor in zip(dims, largest, strict=True) if not factor] or dims
+    raise TransformError(
+        f"pixels at different places along {', '.join(still)} have the same coordinates {', '.join(axes)} in the"
+        f" system {system!r}: its matrix {matrix.tolist()} is of lower rank; give one that can be undone"
+    )
 
 
 def _hold(groups: Iterable[tuple[set[str], set[str]]], own: Matrix, names: Sequence[str], dims: Sequence[str]) -> bool:
@@ -580,6 +699,12 @@ def skews_of(da: xr.DataArray) -> list[Skew]:
     return [index.skew for index in found]
 
 
+def rows_beside(da: xr.DataArray, grids: Mapping[str, Grid]) -> dict[str, Row]:
+    """Return what gives such coordinates to the last bit, by name, where what leads there from grids does not."""
+    found = (index.skew for index, _ in da.xindexes.group_by_index() if isinstance(index, SystemIndex))
+    return {name: row for skew in found for name, row in skew.rows_beside(grids).items()}
+
+
 def _gives(index: SystemIndex, name: str, held: xr.Variable, places: Iterable[Mapping[str, int]]) -> bool:
     """Whether an index gives a coordinate, as far as some places tell."""
     sizes = index.transform.dim_size
@@ -646,12 +771,21 @@ def _system_of(
             rows[name][places] = values
     mixed = {dim for skew in skews for dim in skew.grids}
     known = {axis.name: axis for axis in system.axes}
-    new = [axis for axis in axes if axis.name not in {*known, *mixed, *apart}]
-    found: list[tuple[Axis, Matrix]] = [(axis, np.eye(1, len(axes) + 1, columns[axis.name])[0]) for axis in new]
+    found: list[tuple[Axis, Matrix]] = []
     for name, axis in known.items():
         if name in rows:
             found.append((axis, rows[name]))
         elif name in columns and name not in mixed:
             own = replace(axes[columns[name]], extra=axis.extra)
             found.append((own, np.eye(1, len(axes) + 1, columns[name])[0]))
+    for axis in axes:
+        if axis.name not in {*known, *mixed, *apart}:
+            later = (_file_order(other, columns) > _file_order(axis, columns) for other, _ in found)
+            place = next((number for number, is_later in enumerate(later) if is_later), len(found))
+            found.insert(place, (axis, np.eye(1, len(axes) + 1, columns[axis.name])[0]))
     return replace(system, axes=tuple(axis for axis, _ in found)), np.array([row for _, row in found])
+
+
+def _file_order(axis: Axis, columns: Mapping[str, int]) -> tuple[int, int]:
+    """Return what sorts axes as the file does: time, channel or custom, space; within each as the image has them."""
+    return {"time": 0, "space": 2}.get(axis.type or "", 1), columns.get(axis.name, len(columns))

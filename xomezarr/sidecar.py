@@ -29,7 +29,7 @@ from xomezarr.channels import coordinates as channel_coordinates
 from xomezarr.coords import Dimension, states_spacing
 from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZarrError, collecting, raise_all, warn
 from xomezarr.grid import Grid
-from xomezarr.indexes import Askew, SystemIndex
+from xomezarr.indexes import Askew, Row, SystemIndex, rows_beside
 from xomezarr.model import Axis, Channel, Image
 from xomezarr.spec import SIDECAR
 
@@ -145,6 +145,9 @@ def dump(
         If an attribute, the name, or a coordinate holds what JSON cannot; all are named.
     """
     attribute, arrays = _encode_all(da, {dimension.name: dimension for dimension in dimensions})
+    grids = image.multiscale.levels[0].grid({str(dim): size for dim, size in da.sizes.items()})
+    for name, row in rows_beside(da, grids).items():
+        attribute["coords"][name]["row"] = {"places": row.places, "factors": row.factors}
     if any(coarser):
         attribute["levels"] = [
             {
@@ -329,7 +332,7 @@ def _encode_coord(
         entry["attrs"] = _encode_attrs(attrs, f"{where}.attrs")
     index = da.xindexes.get(name)
     with collecting(faults):
-        if isinstance(index, SystemIndex):  # the OME metadata say what leads there
+        if isinstance(index, SystemIndex):  # the OME metadata say what leads there, to the last bit or nearly so
             axis = next(axis for axis, called in index.skew.names.items() if called == name)
             entry |= {"system": index.skew.system.name, "axis": axis}
         else:
@@ -488,15 +491,17 @@ def _decode(
     entries: dict[str, Mapping[str, Any]] = {}
     unread: set[str] = set()
     askew: dict[str, dict[str, tuple[str, tuple[str, ...], Any]]] = {}
+    rows: dict[str, Row] = {}
     for key, entry in attribute["coords"].items():
         own, dims = axes.renamed.get(key, key), tuple(axes.renamed.get(dim, dim) for dim in entry["dims"])
         if not {*dims} <= sizes.keys():
             changes.append(f"coordinate {key!r} has lost its dimension")
             continue
-        if "system" in entry:
-            askew.setdefault(entry["system"], {})[entry["axis"]] = (own, dims, decode(entry["attrs"]))
-            continue
         try:
+            if "system" in entry:
+                askew.setdefault(entry["system"], {})[entry["axis"]] = (own, dims, decode(entry["attrs"]))
+                rows |= {own: _decode_row(entry["row"], axes)} if "row" in entry else {}
+                continue
             coords[own] = _decode_coord(own, dims, entry, image, sizes, read_array)
             entries[own] = entry
         except Exception as error:  # one broken coordinate does not take the others with it
@@ -535,16 +540,25 @@ def _decode(
         frozenset(key for key in entries if entries[key].get("irregular") and key not in axes.moved),
         frozenset(key for key in entries if entries[key].get("index") and coords[key].ndim == 1 and key not in sizes),
         coarser,
-        {system: _askew(coordinates) for system, coordinates in askew.items()},
+        {system: _askew(coordinates, rows) for system, coordinates in askew.items()},
     )
 
 
-def _askew(coordinates: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]) -> Askew:
+def _askew(coordinates: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]], rows: Mapping[str, Row]) -> Askew:
     """Put together the coordinates of a system: by axis, their names, dimensions and attributes."""
     return Askew(
         {axis: name for axis, (name, _, _) in coordinates.items()},
         {name: (dims, dict(attrs)) for name, dims, attrs in coordinates.values()},
+        {name: rows[name] for name, _, _ in coordinates.values() if name in rows},
     )
+
+
+def _decode_row(raw: Mapping[str, Any], axes: _Axes) -> Row:
+    places = tuple((axes.renamed.get(dim, dim), float(scale), float(first)) for dim, scale, first in raw["places"])
+    factors = tuple(map(float, raw["factors"]))
+    if len(factors) != len(places) + 1:
+        raise ValueError(f"{len(factors)} factors do not lead from {len(places)} dimensions")
+    return Row(places, factors)
 
 
 def _decode_coarser(

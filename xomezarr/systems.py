@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import override
+from typing import Any, override
 
 import numpy as np
 import xarray as xr
@@ -14,8 +14,8 @@ from xomezarr import spec
 from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe
 from xomezarr.errors import CoordinateSystemError, OmeZarrError, TransformError, UnitError, raise_all
 from xomezarr.fields import reading
-from xomezarr.grid import Grid
-from xomezarr.indexes import Askew, askew, attached, coordinate_names, kept_of, skews_of, split, without
+from xomezarr.grid import REGULAR_WITHIN, Grid
+from xomezarr.indexes import Askew, askew, attached, check_rank, coordinate_names, kept_of, skews_of, split, without
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
 from xomezarr.routes import Routes
@@ -204,6 +204,10 @@ class View:
         if self.askew is not None:
             system, matrix, kept = self.askew
             skews = split(system, matrix, grids, kept.names, kept.groups)
+            if not kept.kept:  # what was written with an array holds of its pixels, wherever its sides were said to lie
+                _check_regular(da, grids, {dim for skew in skews for dim in skew.grids}, system.name)
+            if not index:
+                skews = [one.with_rows(kept.rows) for one in skews]
             return attached(da, [one for one in skews if {*one.names.values()}.isdisjoint(dropped)], kept.kept)
         return _placed(da, grids, self.placed)
 
@@ -337,6 +341,22 @@ def _check_place(da: xr.DataArray, grids: Mapping[str, Grid], index: int) -> Non
             )
 
 
+def _check_regular(da: xr.DataArray, grids: Mapping[str, Grid], dims: Collection[str], name: str) -> None:
+    """Refuse a level whose pixels lie at irregular places: a matrix leads from those, and not from their mean step."""
+    for dim in sorted(dims):
+        held = da.coords[dim] if dim in da.coords else None
+        if held is None or held.dtype.kind not in "iuf" or "scale" in held.attrs:
+            continue
+        off = np.abs(held.values - grids[dim].coordinates) > REGULAR_WITHIN * grids[dim].scale
+        if off.any():
+            pixel = int(off.argmax())
+            raise CoordinateSystemError(
+                f"the image cannot be seen in the coordinate system {name!r}: its coordinate {dim!r} is irregular, "
+                f"{float(held[pixel])} at pixel {pixel}, where the mean step makes {grids[dim].position(pixel)}; open "
+                f"it without coordinate_system, and map its coordinates: tree.omezarr.transform({name!r})(points)"
+            )
+
+
 def _placed(
     da: xr.DataArray, grids: Mapping[str, Grid], placed: Mapping[str, tuple[Axis, float, float]]
 ) -> xr.DataArray:
@@ -445,6 +465,13 @@ def assign_affine(
     faults: list[OmeZarrError] = []
     if not isinstance(system, str) or not system:
         faults.append(CoordinateSystemError(f'system={system!r} is no name; give one, such as system="world"'))
+    elif system == spec.INTRINSIC:
+        faults.append(
+            CoordinateSystemError(
+                f"the levels lie in the coordinate system {system!r} themselves; give the other one another name: "
+                'system="world", or say where they lie by assign_grid(…)'
+            )
+        )
     along = _named("dims", dims, faults) or [name for name, one in described.items() if one.axis.type == "space"]
     for dim in along:
         if dim not in described:
@@ -461,7 +488,8 @@ def assign_affine(
                 )
             )
     raise_all(faults, "the affine cannot be assigned")
-    linear = matrix.matrix(len(along)) if isinstance(matrix, Transform) else _rows(matrix)
+    given: Any = matrix  # which Affine makes numbers of
+    linear = matrix.matrix(len(along)) if isinstance(matrix, Transform) else Affine(given).values
     names = _named("axes", axes, faults) or along
     if linear is None or linear.shape != (len(names), len(along) + 1):
         shape = "none" if linear is None else f"one of shape {linear.shape}"
@@ -480,8 +508,17 @@ def assign_affine(
                 "another name, or a row and a column for that dimension too: dims=[…]"
             )
         )
+    called = coordinate_names(CoordinateSystem(system, ()), names, [*described])
+    if parted := [name for name in called.values() if "/" in name]:
+        faults.append(
+            CoordinateSystemError(
+                f"the coordinate {parted[0]!r} would have a / in its name, which stands between the groups of a tree; "
+                "give other names: system=…, axes=[…]"
+            )
+        )
     raise_all(faults, "the affine cannot be assigned")
     assert linear is not None
+    check_rank(linear, along, names, system)
     made = _axes_of_rows(names, [described[dim].axis for dim in along], units)
     listed = [axis for name in described for axis in _in_place(name, along, made, described)]
     rows = np.zeros((len(listed), len(described) + 1))
@@ -493,17 +530,7 @@ def assign_affine(
             row[places.index(axis.name)] = 1.0
     whole = CoordinateSystem(system, tuple(listed))
     grids = {name: one.grid for name, one in described.items()}
-    return attached(da, split(whole, rows, grids, coordinate_names(whole, names, places)))
-
-
-def _rows(matrix: ArrayLike) -> NDArray[np.float64]:
-    try:
-        values = np.asarray(matrix, np.float64)
-    except (TypeError, ValueError):
-        raise TransformError(
-            f"the matrix {matrix!r} is none of numbers; give rows of as many: assign_affine([[1, 0, 0], [0, 1, 0]])"
-        ) from None
-    return Affine(values).values
+    return attached(da, split(whole, rows, grids, called))
 
 
 def _named(what: str, names: Sequence[str] | None, faults: list[OmeZarrError]) -> list[str]:

@@ -491,10 +491,16 @@ class Rotation(Transform):
 
 def _hold(transform: Affine | Rotation, values: Any) -> None:
     """Keep a matrix of finite numbers that nobody changes any more."""
-    made = np.array(values, np.float64)
-    name = type(transform).__name__.lower()
+    name, cure = type(transform).__name__.lower(), "give its rows, of as many numbers each"
+    try:
+        given = np.asarray(values)
+        # text and complex numbers would be made real ones in silence
+        made = given.astype(np.float64, casting="unsafe" if given.dtype == object else "same_kind")
+    except (TypeError, ValueError):
+        told = " ".join(repr(values).split())
+        raise TransformError(f"the {name} {told} is none of real numbers; {cure}") from None
     if made.ndim != 2 or not made.size or not np.isfinite(made).all():
-        raise TransformError(f"the {name} {np.asarray(values).tolist()} is no matrix of finite numbers; give its rows")
+        raise TransformError(f"the {name} {given.tolist()} is no matrix of finite numbers; {cure}")
     made.flags.writeable = False
     object.__setattr__(transform, "values", made)
 

@@ -23,6 +23,7 @@ from xomezarr.spec.notes import Notes, metadata_error
 from xomezarr.spec.restate import restate
 from xomezarr.spec.scenes import link_findings, scene_edges, scene_paths, system_axes
 from xomezarr.spec.systems import (
+    INTRINSIC,
     axes_by_system,
     edges,
     listed,
@@ -36,6 +37,7 @@ from xomezarr.spec.transforms import dump_transform
 from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
 
 __all__ = [
+    "INTRINSIC",
     "KEYS",
     "READ",
     "SIDECAR",

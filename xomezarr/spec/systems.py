@@ -35,6 +35,7 @@ from xomezarr.transforms import (
 from xomezarr.units import same_unit
 
 __all__ = [
+    "INTRINSIC",
     "SYSTEMS",
     "axes_by_system",
     "dump_system",
