@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from xomezarr import archive, direct, spec
 from xomezarr.direct import wait
 from xomezarr.errors import (
+    UNREADABLE_MEMBER,
     ArchiveError,
     IncompleteStoreError,
     MetadataError,
