@@ -39,6 +39,10 @@ And these are xomezarr's own:
 99    ``multiscales`` is a list of at least one object
 100   the window of a channel runs from smaller to larger numbers
 101   orientations are those of RFC-4, of axes of space, along lines of their own
+110   a level's pixels lie where its translation puts them, as far as they tell
+111   they are as far apart as its scale says
+112   so are those of labels, and their metadata put them where those of the image put its pixels
+113   (a note) where a level lies its pixels do not tell
 ====  ================================================================================================
 
 These are of RFC-9, of a hierarchy in a single file, which is a zip file:
