@@ -45,6 +45,9 @@ PRIOR = 0.5
 EXPLAINED = 0.8
 """Part of the variance of a window that its kernel must explain to be believed."""
 
+FEW_STRAYS = 0.2
+"""Part of the pixels of a window that may be strays."""
+
 CERTAIN = 0.06
 """Standard deviation of a measured place, in pixels of the finer level, up to which it is believed."""
 
@@ -236,7 +239,7 @@ def _even(piece: Piece, labels: bool) -> _Even | None:
         return None
     middle = float(np.median(known))
     step = (1e-9 if labels else _rounding(piece.coarse.dtype, float(np.abs(known).max()))) / spread
-    return _Even(piece, (fine - middle) / spread, (coarse - middle) / spread, max(step**2 / 12, 1e-12), step)
+    return _Even(piece, (fine - middle) / spread, (coarse - middle) / spread, max(step**2 / 12, 1e-9), step)
 
 
 def _rounding(dtype: np.dtype[np.generic], largest: float) -> float:
@@ -331,28 +334,78 @@ def _fit_at(one: _Even, box: Box, relations: Sequence[Relation], *, even: bool =
         return None
     ndim = window.values.ndim
     rows = np.isfinite(window.values) & np.isfinite(window.around).all(axis=tuple(range(ndim, 2 * ndim)))
-    target = window.values[rows]
-    counts = [len(offsets) for offsets in window.offsets]
-    if target.size < 2 * sum(counts) or float(target.var()) <= 16 * one.noise:
+    target, around = window.values[rows], window.around[rows]
+    if target.size < 2 * sum(map(len, window.offsets)) or float(target.var()) <= 16 * one.noise:
         return None
-    around = window.around[rows]
-    priors = [_mean(relation.scale, offsets) for relation, offsets in zip(relations, window.offsets, strict=True)]
-    bases = [_directions(count, even) for count in counts]
-    weights, spreads, noise, before = list(priors), [np.zeros((count, count)) for count in counts], 1.0, math.inf
-    variance = float(target.var()) * target.size
-    left = variance
+    start = [_mean(relation.scale, offsets) for relation, offsets in zip(relations, window.offsets, strict=True)]
+    bases = [_directions(len(weights), even) for weights in start]
+    kernel = _kernel(around, target, start, bases, one.noise)
+    if kernel.explained(target) < EXPLAINED and (kept := _without_strays(around, kernel.left, one.noise)) is not None:
+        target = target[kept]
+        kernel = _kernel(around[kept], target, start, bases, one.noise)
+    moments = [float(weights @ u) for weights, u in zip(kernel.weights, window.offsets, strict=True)]
+    sigmas = [math.sqrt(max(float(u @ c @ u), 0.0)) for c, u in zip(kernel.spread, window.offsets, strict=True)]
+    left = max(float(np.square(kernel.left).sum()), one.noise * target.size)
+    return _Fit(tuple(moments), tuple(sigmas), left, float(target.var()) * target.size, window.centre)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    """Weights along each dimension, their covariances, and what they leave of the pixels."""
+
+    weights: Sequence[NDArray[np.float64]]
+    spread: Sequence[NDArray[np.float64]]
+    left: NDArray[np.float64]
+
+    def explained(self, target: NDArray[np.float64]) -> float:
+        return 1 - float(np.square(self.left).mean()) / max(float(target.var()), 1e-300)
+
+
+def _kernel(
+    around: NDArray[np.float64],
+    target: NDArray[np.float64],
+    start: Sequence[NDArray[np.float64]],
+    bases: Sequence[NDArray[np.float64]],
+    floor: float,
+) -> _Kernel:
+    """Fit the weights along each dimension, one after the other, until they leave no less.
+
+    Parameters
+    ----------
+    around
+        Finer pixels of each pixel, shape ``(n, k, l, …)``.
+    target
+        The pixels, shape ``(n,)``.
+    start
+        Weights to begin with, which are those where pixels tell nothing.
+    bases
+        In which directions they may change.
+    floor
+        Least variance of what is left.
+    """
+    weights, spread = list(start), [np.zeros((len(one), len(one))) for one in start]
+    free = max(target.size - sum(basis.shape[1] for basis in bases), 1)
+    noise, before, left = 1.0, math.inf, target
     for _ in range(ROUNDS):
-        for dim in range(ndim):
+        for dim, basis in enumerate(bases):
             given = _contracted(around, weights, dim)
-            weights[dim], spreads[dim] = _solved(given, target, priors[dim], bases[dim], noise)
-            left = float(np.square(target - given @ weights[dim]).sum())
-            noise = max(left / max(target.size - sum(counts) + ndim, 1), one.noise)
-        if left > 0.999 * before:
+            weights[dim], spread[dim] = _solved(given, target, start[dim], basis, noise)
+            left = target - given @ weights[dim]
+            noise = max(float(np.square(left).sum()) / free, floor)
+        if noise > 0.999 * before:
             break
-        before = left
-    moments = [float(w @ u) for w, u in zip(weights, window.offsets, strict=True)]
-    sigmas = [math.sqrt(max(float(u @ c @ u), 0.0)) for c, u in zip(spreads, window.offsets, strict=True)]
-    return _Fit(tuple(moments), tuple(sigmas), max(left, one.noise * target.size), variance, window.centre)
+        before = noise
+    return _Kernel(weights, spread, left)
+
+
+def _without_strays(around: NDArray[np.float64], left: NDArray[np.float64], noise: float) -> NDArray[np.bool_] | None:
+    """Leave pixels out that have nothing to do with those around them, such as seams; None where they are too many.
+
+    Where finer pixels do not differ, nothing is told; of the others, `FEW_STRAYS` at most may be left out.
+    """
+    far = np.abs(left) > 6 * max(float(np.median(np.abs(left))), math.sqrt(noise))
+    telling = np.ptp(around.reshape(len(around), -1), axis=1) > 8 * math.sqrt(noise)
+    return ~far if 0 < (far & telling).sum() <= FEW_STRAYS * telling.sum() else None
 
 
 def _mean(scale: float, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -511,8 +564,15 @@ def _line(fits: Sequence[_Fit], dim: int, expected: Relation) -> Measured:
     at_middle = math.sqrt(spread[0, 0] + 2 * middle * spread[0, 1] + middle**2 * spread[1, 1])
     if at_middle > CERTAIN:
         return Measured(None, reason=VAGUE)
-    relation = Relation(expected.scale + slope, expected.offset + offset)
+    relation = _plain(Relation(expected.scale + slope, expected.offset + offset), at_middle)
     return Measured(relation, math.sqrt(spread[1, 1]), math.sqrt(spread[0, 0]))
+
+
+def _plain(relation: Relation, sigma: float) -> Relation:
+    """Return where blocks of whole pixels, or samples of them, lie, if that is what was measured."""
+    nearest = round(2 * relation.offset) / 2
+    near = abs(relation.offset - nearest) < min(max(3 * sigma, 0.01), CERTAIN)
+    return replace(relation, offset=nearest) if near and relation.scale == round(relation.scale) else relation
 
 
 def _robust_line(
