@@ -275,7 +275,7 @@ def _boxes(one: _Even, pieces: int, stated: Sequence[Relation]) -> Iterator[Box]
     for box in itertools.product(*along):
         values = one.coarse[box]
         known = values[np.isfinite(values)]
-        if known.size >= values.size // 2 and known.size and float(known.var()) > 16 * one.noise:
+        if known.size >= values.size // 2 and known.size and float(known.var()) > one.noise:
             yield box
 
 
@@ -335,27 +335,34 @@ def _fit_at(one: _Even, box: Box, relations: Sequence[Relation], *, even: bool =
     ndim = window.values.ndim
     rows = np.isfinite(window.values) & np.isfinite(window.around).all(axis=tuple(range(ndim, 2 * ndim)))
     target, around = window.values[rows], window.around[rows]
-    if target.size < 2 * sum(map(len, window.offsets)) or float(target.var()) <= 16 * one.noise:
+    if target.size < 2 * sum(map(len, window.offsets)) or float(target.var()) <= one.noise:
         return None
     start = [_mean(relation.scale, offsets) for relation, offsets in zip(relations, window.offsets, strict=True)]
     bases = [_directions(len(weights), even) for weights in start]
     kernel = _kernel(around, target, start, bases, one.noise)
-    if kernel.explained(target) < EXPLAINED and (kept := _without_strays(around, kernel.left, one.noise)) is not None:
-        target = target[kept]
-        kernel = _kernel(around[kept], target, start, bases, one.noise)
+    if kernel.explained(target) < EXPLAINED:
+        kept = _without_strays(around, kernel.left, one.noise)
+        if float(target[kept].var()) > one.noise:
+            around, target = around[kept], target[kept]
+            kernel = _kernel(around, target, start, bases, one.noise)
     moments = [float(weights @ u) for weights, u in zip(kernel.weights, window.offsets, strict=True)]
-    sigmas = [math.sqrt(max(float(u @ c @ u), 0.0)) for c, u in zip(kernel.spread, window.offsets, strict=True)]
-    left = max(float(np.square(kernel.left).sum()), one.noise * target.size)
-    return _Fit(tuple(moments), tuple(sigmas), left, float(target.var()) * target.size, window.centre)
+    left = float(np.square(kernel.left).sum()) + 1e-6 * one.noise * target.size
+    return _Fit(
+        tuple(moments),
+        _sigmas(around, kernel, window.offsets, bases),
+        left,
+        float(target.var()) * target.size,
+        window.centre,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Kernel:
-    """Weights along each dimension, their covariances, and what they leave of the pixels."""
+    """Weights along each dimension, what they leave of the pixels, and the variance of that for each pixel."""
 
     weights: Sequence[NDArray[np.float64]]
-    spread: Sequence[NDArray[np.float64]]
     left: NDArray[np.float64]
+    noise: float
 
     def explained(self, target: NDArray[np.float64]) -> float:
         return 1 - float(np.square(self.left).mean()) / max(float(target.var()), 1e-300)
@@ -383,29 +390,51 @@ def _kernel(
     floor
         Least variance of what is left.
     """
-    weights, spread = list(start), [np.zeros((len(one), len(one))) for one in start]
+    weights = list(start)
     free = max(target.size - sum(basis.shape[1] for basis in bases), 1)
     noise, before, left = 1.0, math.inf, target
     for _ in range(ROUNDS):
         for dim, basis in enumerate(bases):
             given = _contracted(around, weights, dim)
-            weights[dim], spread[dim] = _solved(given, target, start[dim], basis, noise)
+            weights[dim] = _solved(given, target, start[dim], basis, noise)
             left = target - given @ weights[dim]
             noise = max(float(np.square(left).sum()) / free, floor)
         if noise > 0.999 * before:
             break
         before = noise
-    return _Kernel(weights, spread, left)
+    return _Kernel(weights, left, noise)
 
 
-def _without_strays(around: NDArray[np.float64], left: NDArray[np.float64], noise: float) -> NDArray[np.bool_] | None:
-    """Leave pixels out that have nothing to do with those around them, such as seams; None where they are too many.
+def _sigmas(
+    around: NDArray[np.float64],
+    kernel: _Kernel,
+    offsets: Sequence[NDArray[np.float64]],
+    bases: Sequence[NDArray[np.float64]],
+) -> tuple[float, ...]:
+    """Return how well the centre of mass along each dimension is known, where those along the others are not either.
+
+    Along a slope, say, a displacement along one dimension looks as one along the other.
+    """
+    changes = [_contracted(around, kernel.weights, dim) @ basis for dim, basis in enumerate(bases)]
+    reduced = np.concatenate(changes, axis=1)
+    covariance = np.linalg.inv(reduced.T @ reduced / kernel.noise + np.eye(reduced.shape[1]) / PRIOR**2)
+    result, first = [], 0
+    for along, basis in zip(offsets, bases, strict=True):
+        last = first + basis.shape[1]
+        moment = along @ basis
+        result.append(math.sqrt(max(float(moment @ covariance[first:last, first:last] @ moment), 0.0)))
+        first = last
+    return tuple(result)
+
+
+def _without_strays(around: NDArray[np.float64], left: NDArray[np.float64], noise: float) -> NDArray[np.bool_]:
+    """Leave pixels out that have nothing to do with those around them, such as seams; none where they are too many.
 
     Where finer pixels do not differ, nothing is told; of the others, `FEW_STRAYS` at most may be left out.
     """
     far = np.abs(left) > 6 * max(float(np.median(np.abs(left))), math.sqrt(noise))
     telling = np.ptp(around.reshape(len(around), -1), axis=1) > 8 * math.sqrt(noise)
-    return ~far if 0 < (far & telling).sum() <= FEW_STRAYS * telling.sum() else None
+    return ~far if (far & telling).sum() <= FEW_STRAYS * telling.sum() else np.ones(len(left), bool)
 
 
 def _mean(scale: float, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -432,18 +461,15 @@ def _contracted(around: NDArray[np.float64], weights: Sequence[NDArray[np.float6
 def _solved(
     given: NDArray[np.float64],
     target: NDArray[np.float64],
-    prior: NDArray[np.float64],
+    start: NDArray[np.float64],
     basis: NDArray[np.float64],
     noise: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the likeliest weights, whose sum is one, and their covariance."""
-    if basis.shape[1] == 0:
-        return prior, np.zeros((len(prior), len(prior)))
+) -> NDArray[np.float64]:
+    """Return the likeliest weights, whose sum is one."""
     reduced = given @ basis
     precision = reduced.T @ reduced / noise + np.eye(basis.shape[1]) / PRIOR**2
-    covariance = np.linalg.inv(precision)
-    change = covariance @ (reduced.T @ (target - given @ prior)) / noise
-    return prior + basis @ change, basis @ covariance @ basis.T
+    change = np.linalg.solve(precision, reduced.T @ (target - given @ start) / noise)
+    return np.asarray(start + basis @ change, np.float64)
 
 
 # --- places ----------------------------------------------------------------------------------------------------------
