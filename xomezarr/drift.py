@@ -27,7 +27,7 @@ MARGIN = 2
 NOTABLE = 0.25
 """Displacement from which on one is told, in pixels of the finer level."""
 
-WIDEST = {1: 32, 2: 16, 3: 10}
+WIDEST = {1: 64, 2: 16, 3: 10}
 """Pixels of the coarser level along each side of a window, by the number of dimensions: enough to find a kernel."""
 
 NARROWEST = 4
@@ -50,6 +50,12 @@ FEW_STRAYS = 0.2
 
 CERTAIN = 0.06
 """Standard deviation of a measured place, in pixels of the finer level, up to which it is believed."""
+
+PIXELS_PER_WEIGHT = 3
+"""Pixels, in a window, that a kernel needs for each of its weights: fewer are explained by a wrong one as well."""
+
+ROWS_PER_WEIGHT = 6
+"""Unlike places for each weight along one dimension."""
 
 ROUNDS = 12
 """Rounds in which the kernels of all dimensions are fitted one after the other; most need three."""
@@ -333,24 +339,30 @@ def _fit_at(one: _Even, box: Box, relations: Sequence[Relation], *, even: bool =
     if window is None:
         return None
     ndim = window.values.ndim
-    rows = np.isfinite(window.values) & np.isfinite(window.around).all(axis=tuple(range(ndim, 2 * ndim)))
+    axes = tuple(range(ndim, 2 * ndim))
+    # where the finer pixels do not differ (or are NaN) any kernel gives the same
+    rows = np.isfinite(window.values) & (np.ptp(window.around, axis=axes) > 1e-3 * math.sqrt(one.noise))
     target, around = window.values[rows], window.around[rows]
-    if target.size < 2 * sum(map(len, window.offsets)) or float(target.var()) <= one.noise:
+    free = sum(len(offsets) - 1 for offsets in window.offsets)
+    if target.size < PIXELS_PER_WEIGHT * free or float(target.var()) <= one.noise:
         return None
     start = [_mean(relation.scale, offsets) for relation, offsets in zip(relations, window.offsets, strict=True)]
     bases = [_directions(len(weights), even) for weights in start]
     kernel = _kernel(around, target, start, bases, one.noise)
     if kernel.explained(target) < EXPLAINED:
-        kept = _without_strays(around, kernel.left, one.noise)
+        kept = _without_strays(kernel.left, one.noise)
         if float(target[kept].var()) > one.noise:
             around, target = around[kept], target[kept]
             kernel = _kernel(around, target, start, bases, one.noise)
-    moments = [float(weights @ u) for weights, u in zip(kernel.weights, window.offsets, strict=True)]
-    left = float(np.square(kernel.left).sum()) + 1e-6 * one.noise * target.size
+    changes = [_contracted(around, kernel.weights, dim) @ basis for dim, basis in enumerate(bases)]
+    unlike = _unlike(changes, one.noise)
+    if unlike < ROWS_PER_WEIGHT * max(basis.shape[1] for basis in bases):
+        return None
+    moments = [u @ basis for u, basis in zip(window.offsets, bases, strict=True)]
     return _Fit(
-        tuple(moments),
-        _sigmas(around, kernel, window.offsets, bases),
-        left,
+        tuple(float(weights @ u) for weights, u in zip(kernel.weights, window.offsets, strict=True)),
+        _sigmas(changes, moments, kernel.noise * target.size / unlike),
+        float(np.square(kernel.left).sum()) + 1e-6 * one.noise * target.size,
         float(target.var()) * target.size,
         window.centre,
     )
@@ -405,36 +417,43 @@ def _kernel(
     return _Kernel(weights, left, noise)
 
 
+def _unlike(changes: Sequence[NDArray[np.float64]], noise: float) -> int:
+    """Return how many places are unlike each other: along stripes and edges the same few rows come again and again."""
+    step = max(math.sqrt(noise), 1e-3)
+    rows = [len(np.unique(np.round(one / step + 0.1234), axis=0)) for one in changes if one.shape[1]]
+    return min(rows, default=0)
+
+
 def _sigmas(
-    around: NDArray[np.float64],
-    kernel: _Kernel,
-    offsets: Sequence[NDArray[np.float64]],
-    bases: Sequence[NDArray[np.float64]],
+    changes: Sequence[NDArray[np.float64]], moments: Sequence[NDArray[np.float64]], noise: float
 ) -> tuple[float, ...]:
     """Return how well the centre of mass along each dimension is known, where those along the others are not either.
 
     Along a slope, say, a displacement along one dimension looks as one along the other.
+
+    Parameters
+    ----------
+    changes
+        For each dimension, by how much each weight changes each pixel.
+    moments
+        By how much it changes the centre of mass.
+    noise
+        Variance of each pixel.
     """
-    changes = [_contracted(around, kernel.weights, dim) @ basis for dim, basis in enumerate(bases)]
     reduced = np.concatenate(changes, axis=1)
-    covariance = np.linalg.inv(reduced.T @ reduced / kernel.noise + np.eye(reduced.shape[1]) / PRIOR**2)
+    covariance = np.linalg.inv(reduced.T @ reduced / noise + np.eye(reduced.shape[1]) / PRIOR**2)
     result, first = [], 0
-    for along, basis in zip(offsets, bases, strict=True):
-        last = first + basis.shape[1]
-        moment = along @ basis
-        result.append(math.sqrt(max(float(moment @ covariance[first:last, first:last] @ moment), 0.0)))
-        first = last
+    for moment in moments:
+        part = covariance[first : first + len(moment), first : first + len(moment)]
+        result.append(math.sqrt(max(float(moment @ part @ moment), 0.0)))
+        first += len(moment)
     return tuple(result)
 
 
-def _without_strays(around: NDArray[np.float64], left: NDArray[np.float64], noise: float) -> NDArray[np.bool_]:
-    """Leave pixels out that have nothing to do with those around them, such as seams; none where they are too many.
-
-    Where finer pixels do not differ, nothing is told; of the others, `FEW_STRAYS` at most may be left out.
-    """
+def _without_strays(left: NDArray[np.float64], noise: float) -> NDArray[np.bool_]:
+    """Leave pixels out that have nothing to do with those around them, such as seams; none where they are too many."""
     far = np.abs(left) > 6 * max(float(np.median(np.abs(left))), math.sqrt(noise))
-    telling = np.ptp(around.reshape(len(around), -1), axis=1) > 8 * math.sqrt(noise)
-    return ~far if (far & telling).sum() <= FEW_STRAYS * telling.sum() else np.ones(len(left), bool)
+    return ~far if far.mean() <= FEW_STRAYS else np.ones(len(left), bool)
 
 
 def _mean(scale: float, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
