@@ -63,6 +63,9 @@ ROUNDS = 12
 MADE_BY = 0.995
 """Part of the pixels that a statistic of blocks must give for a level to be made by it."""
 
+CLEARLY = 0.8
+"""Part of what is left at the expected place that another factor may leave at most."""
+
 BETTER = 2.0
 """How many times less the found kernels must leave unexplained than even ones at the stated place."""
 
@@ -554,18 +557,27 @@ def _best(
     """Choose for each dimension the factor by which the pixels are explained best; what is stated, if it is as good."""
     some = windows[:: max(1, len(windows) // 9)]
     candidates = [_candidates(*pair) for pair in zip(stated, sizes, strict=True)]
+    best, fits = list(stated), [_fit_at(one, box, stated) for one, box in some]
     most = max(map(len, candidates))
-    together = [[one[min(index, len(one) - 1)] for one in candidates] for index in range(most)]
-    best, least = list(stated), _unexplained(some, stated)
-    for other in together[1:]:
-        if (left := _unexplained(some, other)) < 0.8 * least:
-            best, least = other, left
+    trials = [[one[min(index, len(one) - 1)] for one in candidates] for index in range(1, most)]
+    for trial in trials:
+        others = [_fit_at(one, box, trial) for one, box in some]
+        if _explain_more(others, fits):
+            best, fits = trial, others
     for dim, choices in enumerate(candidates):
         for choice in choices:
-            other = [choice if index == dim else one for index, one in enumerate(best)]
-            if choice != best[dim] and (left := _unexplained(some, other)) < 0.8 * least:
-                best, least = other, left
+            trial = [choice if index == dim else one for index, one in enumerate(best)]
+            others = [_fit_at(one, box, trial) for one, box in some] if choice != best[dim] else fits
+            if _explain_more(others, fits):
+                best, fits = trial, others
     return best
+
+
+def _explain_more(others: Sequence[_Fit | None], fits: Sequence[_Fit | None]) -> bool:
+    """Whether kernels at other places leave clearly less, in the windows in which both are found."""
+    both = [(other, fit) for other, fit in zip(others, fits, strict=True) if other is not None and fit is not None]
+    left, before = (sum(min(pair[index].left / pair[index].variance, 1) for pair in both) for index in (0, 1))
+    return left < CLEARLY * before
 
 
 def _candidates(stated: Relation, sizes: tuple[int, int]) -> list[Relation]:
@@ -576,12 +588,6 @@ def _candidates(stated: Relation, sizes: tuple[int, int]) -> list[Relation]:
     factors = [ratio, round(ratio), math.floor(ratio), math.ceil(ratio), round(stated.scale)]
     covering = [Relation(float(factor), (factor - 1) / 2) for factor in factors if factor >= 1]
     return list(dict.fromkeys([stated, *covering]))
-
-
-def _unexplained(windows: Sequence[tuple[_Even, Box]], relations: Sequence[Relation]) -> float:
-    """Return the part of the variance that kernels at these places leave."""
-    fits = [_fit_at(one, box, relations) for one, box in windows]
-    return float(np.mean([1.0 if fit is None else min(fit.left / fit.variance, 1.0) for fit in fits]))
 
 
 # --- what the windows say together -----------------------------------------------------------------------------------
@@ -649,11 +655,11 @@ def _doubt(
         return EXTREMES
     left = even = 0.0
     for (one, box), fit in zip(windows, fits, strict=True):
-        if fit is not None and fit.explained >= EXPLAINED:
-            other = _fit_at(one, box, stated, even=True)
-            left += fit.left
-            even += fit.variance if other is None else other.left * fit.variance / other.variance
-    return "" if even > BETTER * left else AMBIGUOUS
+        other = _fit_at(one, box, stated, even=True) if fit is not None and fit.explained >= EXPLAINED else None
+        if fit is not None and other is not None:
+            left += fit.left / fit.variance
+            even += other.left / other.variance
+    return AMBIGUOUS if 0 < even <= BETTER * left else ""
 
 
 def _is_block_statistic(windows: Sequence[tuple[_Even, Box]], stated: Sequence[Relation]) -> bool:
