@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from xomezarr import spec
 from xomezarr.downsample import METHODS
 from xomezarr.drift import Piece, Relation, measure
 from xomezarr.errors import OmeZarrError
+from xomezarr.validate import grids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +99,8 @@ TREACHEROUS = {
 """Images that tell little, or that methods which are no means shift to one side."""
 
 IMAGES: dict[str, NDArray[Any]] = {**TEXTURED, **TREACHEROUS}
-FACTORS: Sequence[Any] = (2, 3, 4, {"y": 2, "x": 3}, {"y": 1, "x": 2})
+FACTORS: Sequence[tuple[Any, int]] = ((2, 3), (3, 2), ({"y": 1, "x": 4}, 2))
+"""With how many levels there are."""
 
 
 def image_of(pixels: NDArray[Any], dims: str = "yx") -> xr.DataArray:
@@ -139,9 +142,9 @@ def displaced(store: Any, by: Callable[[int, str], tuple[float, float]], group: 
 def test_no_fault_is_found_in_what_xomezarr_writes(name: str) -> None:
     image = image_of(IMAGES[name])
     for method in METHODS:
-        for factors in FACTORS:
+        for factors, levels in FACTORS:
             try:
-                tree = image.omezarr.pyramid(method=method, factors=factors, levels=3)
+                tree = image.omezarr.pyramid(method=method, factors=factors, levels=levels)
             except OmeZarrError:  # a method that does not take the dtype, a step that shrinks nothing
                 continue
             tree.omezarr.to_zarr(store := MemoryStore())
@@ -153,10 +156,10 @@ def test_no_fault_is_found_in_what_xomezarr_writes(name: str) -> None:
 @pytest.mark.parametrize("name", ["labels", "two values", "cartoon", "one square", "textured object", "disc"])
 def test_no_fault_is_found_in_labels(name: str, method: str) -> None:
     image = image_of(smooth(2))
-    for factors in FACTORS[:4]:
+    for factors, levels in FACTORS:
         # labels lie where their image does
         made = "nearest" if method == "nearest" else "local_mean"
-        image.omezarr.to_zarr(store := MemoryStore(), method=made, factors=factors, levels=3)
+        image.omezarr.to_zarr(store := MemoryStore(), method=made, factors=factors, levels=levels)
         labels = image_of(np.asarray(IMAGES[name], "i4"))
         labels.omezarr.to_labels(store, "cells", method=method)
         assert not [key for key in judged(store) if not key.startswith("113")], factors
@@ -175,8 +178,10 @@ def test_three_dimensions_channels_and_times_are_judged_where_something_is_to_be
 
 
 @pytest.mark.parametrize("method", ["local_mean", "nearest", "gaussian", "resize", "zoom", "median"])
-@pytest.mark.parametrize("factor", [2, 3, 4])
-@pytest.mark.parametrize("name", ["noise", "smooth", "camera", "cell", "holes"])
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [("noise", 2), ("holes", 2), *((name, f) for name in ("smooth", "camera", "cell") for f in (2, 3, 4))],
+)
 def test_half_a_pixel_is_found_and_the_cure_is_the_true_translation(name: str, factor: int, method: str) -> None:
     image_of(IMAGES[name]).omezarr.to_zarr(store := MemoryStore(), method=method, factors=factor, levels=2)
     (true,) = [
@@ -186,17 +191,21 @@ def test_half_a_pixel_is_found_and_the_cure_is_the_true_translation(name: str, f
     displaced(store, lambda index, dim: (1, -0.25 * index * (dim == "y")))
     (found,) = [one for one in xomezarr.validate(store, grids=True) if one.rule == "110"]
     assert found.location == "1"
-    assert found.message.startswith("along 'y', its pixels lie 0.5 pixels of level 0 (0.25 micrometer) behind")
-    assert float(found.cure.rpartition(" ")[2]) == pytest.approx(true, abs=0.01)
+    told = re.fullmatch(
+        r"along 'y', its pixels lie (.+) pixels of level 0 \((.+) micrometer\) behind .*", found.message
+    )
+    assert told is not None
+    assert [float(number) for number in told.groups()] == pytest.approx([0.5, 0.25], abs=0.03)
+    assert float(found.cure.rpartition(" ")[2]) == pytest.approx(true, abs=0.015)
 
 
 def test_a_scale_that_is_the_ratio_of_the_shapes_is_found_with_the_true_one() -> None:
-    image = image_of(IMAGES["camera"])
+    image = image_of(np.random.default_rng(2).normal(size=(203, 409)))
     image.omezarr.to_zarr(store := MemoryStore(), boundary="trim", factors=2, levels=5)
     sizes = [zarr.open_array(store, path=str(level)).shape[0] for level in range(5)]
     assert sizes == [203, 101, 50, 25, 12]
     displaced(store, lambda k, dim: (203 / sizes[k] / 2**k, (203 / sizes[k] - 2**k) / 4) if dim == "y" else (1, 0))
-    found = [one for one in xomezarr.validate(store, grids=True) if one.rule in GRIDS]
+    found = [one for one in xomezarr.validate(store, grids=True).warnings if one.rule in GRIDS]
     assert [(one.rule, one.location) for one in found] == [("111", str(level)) for level in range(1, 5)]
     assert [float(one.cure.rpartition(" ")[2]) for one in found] == [1, 2, 4, 8]
     last = (203 / 12 - 16) * 11.5
@@ -291,23 +300,19 @@ def test_every_version_is_judged(version: str) -> None:
     assert list(judged(store)) == ["110 1"]
 
 
-class Counting(MemoryStore):
-    """A store that counts the bytes of chunks that are read."""
-
-    read = 0
-
-    async def get(self, key: str, *args: Any, **others: Any) -> Any:
-        found = await super().get(key, *args, **others)
-        Counting.read += len(found) if found is not None and not key.split("/")[-1].startswith((".z", "zarr")) else 0
-        return found
-
-
-def test_of_a_large_image_some_chunks_are_read_and_a_shift_is_found(tmp_path: Path) -> None:
+def test_of_a_large_image_a_few_chunks_are_read_and_a_shift_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texture = as_uint8(np.asarray(ndimage.gaussian_filter(np.random.default_rng(1).normal(size=(512, 512)), 1.5)))
     image = image_of(np.tile(texture, (12, 12)))
     image.omezarr.to_zarr(tmp_path / "a.zarr", chunks={"y": 256, "x": 256}, factors=2, levels=3)
     displaced(tmp_path / "a.zarr", lambda index, dim: (1, 0.25 * index * (dim == "y")))
+    monkeypatch.setattr(grids, "WHOLE", 2**18)
+    read = []
+    take = grids._Pick.read
+    monkeypatch.setattr(grids._Pick, "read", lambda *args: read.append(take(*args)) or read[-1])
     assert [key for key in judged(tmp_path / "a.zarr") if not key.startswith("113")] == ["110 1", "110 2"]
+    assert sum(pixels.size for pixels in read) < 0.05 * image.size
 
 
 # --- what other libraries wrote --------------------------------------------------------------------------------------
@@ -391,7 +396,6 @@ def test_faults_of_other_libraries_are_found_and_as_large_as_ramps_tell(
         values, stated = true[one.location, one.message.split("'")[1]]
         off = stated - values
         inner = slice(1, -1)  # filters see the border twice
-        told = float(one.message.partition(" lie ")[2].partition(" lies ")[2].split()[0] or 0)
         if one.rule == "110":
             told = float(one.message.partition(" lie ")[2].split()[0])
             assert told == pytest.approx(abs(2 * off[1] - off[2]), abs=0.06)

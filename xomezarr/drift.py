@@ -609,7 +609,7 @@ def _line(fits: Sequence[_Fit], dim: int, expected: Relation) -> Measured:
     sigmas = np.maximum([fit.sigma[dim] for fit in good], 1e-3)
     sloped = len(np.unique(index)) > 2
     (offset, slope), spread = _robust_line(index, offsets, sigmas, sloped)
-    if abs(slope) < 4 * math.sqrt(spread[1, 1]):  # then the factor is the expected one
+    if abs(slope) < max(4 * math.sqrt(spread[1, 1]), CERTAIN / float(np.ptp(index) or 1)):  # the factor is as expected
         (offset, slope), spread = _robust_line(index, offsets, sigmas, False)
     middle = float(index.mean())
     at_middle = math.sqrt(spread[0, 0] + 2 * middle * spread[0, 1] + middle**2 * spread[1, 1])
