@@ -19,6 +19,7 @@ from asking import SCRIPTS, TIME_LIMIT, uv
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
+from test_rules import OF_PIXELS
 from zarr.storage import MemoryStore
 
 import xomezarr
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-GRIDS = frozenset({"110", "111", "112", "113"})
 RNG = np.random.default_rng(5)
 NOISE = RNG.normal(size=(151, 131))
 Y, X = np.indices(NOISE.shape).astype(float)
@@ -116,7 +116,7 @@ def judged(store: Any) -> dict[str, list[str]]:
     """Return what is found of grids: the message of each finding by its rule and level."""
     found: dict[str, list[str]] = {}
     for one in xomezarr.validate(store, grids=True):
-        if one.rule in GRIDS:
+        if one.rule in OF_PIXELS:
             found.setdefault(f"{one.rule} {one.location}", []).append(one.message)
     return found
 
@@ -197,6 +197,8 @@ def test_half_a_pixel_is_found_and_the_cure_is_the_true_translation(name: str, f
     assert told is not None
     assert [float(number) for number in told.groups()] == pytest.approx([0.5, 0.25], abs=0.03)
     assert float(found.cure.rpartition(" ")[2]) == pytest.approx(true, abs=0.015)
+    displaced(store, lambda index, dim: (1, index * (dim == "y") * (float(found.cure.split()[-1]) - true + 0.25)))
+    assert not [key for key in judged(store) if not key.startswith("113")]
 
 
 def test_a_scale_that_is_the_ratio_of_the_shapes_is_found_with_the_true_one() -> None:
@@ -205,7 +207,7 @@ def test_a_scale_that_is_the_ratio_of_the_shapes_is_found_with_the_true_one() ->
     sizes = [zarr.open_array(store, path=str(level)).shape[0] for level in range(5)]
     assert sizes == [203, 101, 50, 25, 12]
     displaced(store, lambda k, dim: (203 / sizes[k] / 2**k, (203 / sizes[k] - 2**k) / 4) if dim == "y" else (1, 0))
-    found = [one for one in xomezarr.validate(store, grids=True).warnings if one.rule in GRIDS]
+    found = [one for one in xomezarr.validate(store, grids=True).warnings if one.rule in OF_PIXELS]
     assert [(one.rule, one.location) for one in found] == [("111", str(level)) for level in range(1, 5)]
     assert [float(one.cure.rpartition(" ")[2]) for one in found] == [1, 2, 4, 8]
     last = (203 / 12 - 16) * 11.5
@@ -385,7 +387,7 @@ def test_faults_of_other_libraries_are_found_and_as_large_as_ramps_tell(
     library: str, method: str, written: Callable[[str], Path]
 ) -> None:
     folder = written(library)
-    found = [one for one in xomezarr.validate(folder / f"{method}-texture.zarr", grids=True) if one.rule in GRIDS]
+    found = [one for one in xomezarr.validate(folder / f"{method}-texture.zarr", grids=True) if one.rule in OF_PIXELS]
     faults = {f"{one.rule} {one.location}" for one in found if one.severity == "warning"}
     assert WRITTEN_BY[library][method] <= faults
     assert WRITTEN_BY[library][method] or not faults
