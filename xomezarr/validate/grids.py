@@ -46,6 +46,9 @@ FEWEST, MOST = 3, 9
 SIDES = {1: 4096, 2: 256, 3: 64}
 """Pixels along each side of a part, by the number of dimensions of space, of the chunks that are decoded for it."""
 
+NEEDED = 48
+"""Pixels of the coarser level that a part needs along each side, divided by the number of dimensions."""
+
 CELLS = 4096
 """Places that are considered for parts."""
 
@@ -335,7 +338,7 @@ def _places(fine: Source, space: Sequence[int], stated: Sequence[Relation], pick
     lattice = []
     for axis, relation in zip(space, stated, strict=True):
         size, chunk = fine.shape[axis], fine.chunks[axis]
-        need = 1 if relation.still and chunk == 1 else 24 * max(round(relation.scale), 1) // len(space) + 8
+        need = 1 if relation.still and chunk == 1 else NEEDED * max(round(relation.scale), 1) // len(space) + 8
         length = min(size, max(need, min(chunk, side)))
         step = max(chunk, length)
         starts = np.minimum(np.arange(0, size, step), size - length)
