@@ -16,7 +16,7 @@ import skimage.data
 import xarray as xr
 import zarr
 from asking import SCRIPTS, TIME_LIMIT, uv
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from test_rules import OF_PIXELS
@@ -143,7 +143,7 @@ def displaced(store: Any, by: Callable[[int, str], tuple[float, float]], group: 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_no_fault_is_found_in_what_xomezarr_writes(name: str) -> None:
-    image = image_of(IMAGES[name])
+    image, tried = image_of(IMAGES[name]), 0
     for factors, levels, methods in MADE:
         for method in methods:
             try:
@@ -153,6 +153,8 @@ def test_no_fault_is_found_in_what_xomezarr_writes(name: str) -> None:
             tree.omezarr.to_zarr(store := MemoryStore())
             alarms = [key for key in judged(store) if not key.startswith("113")]
             assert not alarms, (method, factors)
+            tried += 1
+    assert tried > 10
 
 
 @pytest.mark.parametrize("method", ["mode", "nearest", "min", "max"])
@@ -225,6 +227,7 @@ def test_a_level_with_the_factor_of_another_is_found() -> None:
     assert all("are 4 pixels of level 0 apart, and its scale says 3" in message for message in found["111 2"])
 
 
+@settings(max_examples=20)
 @given(
     st.sampled_from([2, 3, 4]),
     st.floats(-1.5, 1.5),
@@ -295,6 +298,17 @@ def test_c9_pixels_are_read_only_where_grids_are_asked_for(tmp_path: Path) -> No
     assert not xomezarr.validate(tmp_path / "a.zarr").findings
     (note,) = xomezarr.validate(tmp_path / "a.zarr", grids=True).notes
     assert "cannot be read" in note.message
+
+
+def test_plates_single_files_and_urls_are_judged(tmp_path: Path) -> None:
+    tree = image_of(IMAGES["camera"]).omezarr.pyramid(levels=2)
+    tree["1"] = tree["1"].to_dataset().assign_coords(y=tree["1"]["y"] + 0.25)
+    tree.omezarr.to_zarr(tmp_path / "a.ozx", shards="auto")
+    xomezarr.write_plate({("A", "1"): [tree]}, tmp_path / "plate.zarr")
+    tree.omezarr.to_zarr(tmp_path / "a.zarr")
+    assert list(judged(tmp_path / "a.ozx")) == ["110 1"]
+    assert list(judged(tmp_path / "plate.zarr")) == ["110 A/1/0: 1"]
+    assert list(judged(f"local://{tmp_path / 'a.zarr'}")) == ["110 1"]
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
