@@ -102,7 +102,12 @@ IMAGES: dict[str, NDArray[Any]] = {**TEXTURED, **TREACHEROUS}
 FACTORS: Sequence[tuple[Any, int]] = ((2, 3), (3, 2), ({"y": 1, "x": 4}, 2))
 """With how many levels there are."""
 
-MADE = [(2, 2, METHODS), (3, 2, ("mode", "min", "gaussian")), ({"y": 1, "x": 4}, 2, ("nearest", "max", "local_mean"))]
+MADE = [
+    (2, 2, METHODS),
+    (3, 2, ("mode", "min", "gaussian")),
+    (4, 2, ("resize",)),
+    ({"y": 1, "x": 4}, 2, ("nearest", "max", "local_mean")),
+]
 """Factors, levels, and the methods that are tried with them."""
 
 

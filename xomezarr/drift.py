@@ -63,7 +63,7 @@ ROUNDS = 12
 MADE_BY = 0.995
 """Part of the pixels that a statistic of blocks must give for a level to be made by it."""
 
-CLEARLY = 0.8
+CLEARLY = 0.4
 """Part of what is left at the expected place that another factor may leave at most."""
 
 BETTER = 2.0
@@ -218,13 +218,35 @@ def measure(
     if not windows:
         return tuple(Measured(None, reason=TOO_FEW) for _ in stated)
     expected = _best(windows, stated, sizes)
-    fits = [_fit_near(one, box, expected) for one, box in windows]
-    usable = [fit for fit in fits if fit is not None]
-    found = [_line(usable, dim, relation) for dim, relation in enumerate(expected)]
+    fits, found = _measured(windows, expected)
+    closer = [_closest(*one) for one in zip(found, expected, stated, sizes, strict=True)]
+    if closer != expected:  # the windows themselves tell another of the factors
+        fits, found = _measured(windows, closer)
     differing = [_differs(*one) for one in zip(found, stated, sizes, strict=True)]
     if any(differing) and (doubt := _doubt(windows, fits, stated, labels)):
         found = [Measured(None, reason=doubt) if far else one for one, far in zip(found, differing, strict=True)]
     return tuple(found)
+
+
+def _measured(
+    windows: Sequence[tuple[_Even, Box]], expected: Sequence[Relation]
+) -> tuple[list[_Fit | None], list[Measured]]:
+    """Fit kernels about the expected places, and say what the windows tell together of each dimension."""
+    fits = [_fit_near(one, box, expected) for one, box in windows]
+    usable = [fit for fit in fits if fit is not None]
+    return fits, [_line(usable, dim, relation) for dim, relation in enumerate(expected)]
+
+
+def _closest(found: Measured, expected: Relation, stated: Relation, sizes: tuple[int, int]) -> Relation:
+    """Return that of the likely relations whose factor was measured, to within a pixel; the expected one if none was.
+
+    Of several the last counts: they are whole numbers, after the ratio of the sizes.
+    """
+    if found.relation is None or abs(found.relation.scale - expected.scale) * sizes[1] < NOTABLE:
+        return expected
+    factor = found.relation.scale
+    near = [one for one in _candidates(stated, sizes) if abs(one.scale - factor) * sizes[1] < 1]
+    return near[-1] if near else expected
 
 
 def _differs(found: Measured, stated: Relation, sizes: tuple[int, int]) -> bool:
