@@ -547,7 +547,7 @@ def info(store: str, /, *, json: bool = False) -> int:
     return DONE
 
 
-def validate(store: str, /, *, strict: bool = False, json: bool = False) -> int:
+def validate(store: str, /, *, strict: bool = False, grids: bool = False, json: bool = False) -> int:
     """Examine an image, a plate or a collection by the rules of its version. Exit code 1 if it breaks one.
 
     Parameters
@@ -556,10 +556,12 @@ def validate(store: str, /, *, strict: bool = False, json: bool = False) -> int:
         Path or URL of an image, plate, well, group of labels, or collection of bioformats2raw.
     strict
         Count what the specification only recommends too.
+    grids
+        Check by some of the pixels that the levels lie where the metadata say, and labels over their image.
     json
         Give the findings as JSON.
     """
-    report = validate_store(store, strict=strict)
+    report = validate_store(store, strict=strict, grids=grids)
     print(_json(report.to_dict()) if json else report)
     return DONE if report.valid else AT_FAULT
 

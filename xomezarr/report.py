@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 __all__ = ["Finding", "Report", "Severity"]
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Finding:
         Number of the rule, as in the list of rules in the documentation: ``"19"`` for one of OME-Zarr 0.4
         (and of later versions that keep it), ``"0.5c"`` for one that came with 0.5, from ``"91"`` on for our own.
     severity
-        ``"error"`` for a MUST, ``"warning"`` for a SHOULD.
+        ``"error"`` for a MUST, ``"warning"`` for a SHOULD, ``"note"`` for what could not be judged.
     location
         Where in the metadata, such as ``"multiscales[0].axes[1].name"``; or the path of an array. The path of a group
         below the one that is examined stands before it, as in ``"A/1/0: multiscales[0].axes[1].name"``.
@@ -91,10 +91,16 @@ class Report:
         """Findings of severity ``"warning"``."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """Findings of severity ``"note"``: what could not be judged."""
+        return tuple(finding for finding in self.findings if finding.severity == "note")
+
     def __str__(self) -> str:
         verdict = "valid" if self.valid else "invalid"
         head = f"{self.store}: {verdict} OME-Zarr {self.version or '(no version)'}"
         counts = f"{len(self.errors)} errors, {len(self.warnings)} warnings"
+        counts += f", {len(self.notes)} notes" if self.notes else ""
         return "\n".join([f"{head} ({counts})", *(f"  {finding}" for finding in self.findings)])
 
     def to_dict(self) -> dict[str, Any]:

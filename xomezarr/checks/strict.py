@@ -20,7 +20,7 @@ def escalate(findings: Iterable[Finding]) -> list[Finding]:
     """Turn each broken SHOULD into an error, but those of `STRICT_LENIENT`: what strict validation asks."""
     return [
         finding
-        if finding.severity == "error" or finding.rule in STRICT_LENIENT
+        if finding.severity != "warning" or finding.rule in STRICT_LENIENT
         else Finding(finding.rule, "error", finding.location, finding.message, finding.cure)
         for finding in findings
     ]

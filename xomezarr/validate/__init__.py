@@ -31,7 +31,9 @@ EXAMINERS: Mapping[str, Callable[[Node], Iterator[Finding]]] = {
 """What is done with each kind of group; the first that a group has counts, as a collection examines its plate."""
 
 
-def validate(store: Any, *, strict: bool = False, storage_options: Mapping[str, Any] | None = None) -> Report:
+def validate(
+    store: Any, *, strict: bool = False, grids: bool = False, storage_options: Mapping[str, Any] | None = None
+) -> Report:
     """Examine what a store holds, metadata and arrays; no pixel is read, but matrices of transformations are.
 
     An image is examined with its labels, a plate with its wells and all their images, a collection as bioformats2raw
@@ -43,6 +45,10 @@ def validate(store: Any, *, strict: bool = False, storage_options: Mapping[str, 
         A path, a URL, or a store of zarr or obstore, whose root is what is to be examined.
     strict
         Let broken SHOULDs count as errors too, as the strict schemas of OME-Zarr do.
+    grids
+        Check each pyramid against its own pixels too, of which some are read: warn of levels that lie elsewhere than
+        their translation says (rule 110), whose pixels have another size than their scale says (111), and of labels
+        that are out of step with their image (112). A note (113) names the levels whose pixels do not tell.
     storage_options
         For URLs, as fsspec takes them.
 
@@ -70,7 +76,7 @@ def validate(store: Any, *, strict: bool = False, storage_options: Mapping[str, 
             f"{shown!r} is a Zarr group without OME metadata; give the group of an image, or xarray.open_zarr(store)"
         )
     place = address(store) if isinstance(store, str | os.PathLike) else None
-    root = Node(group, attrs, "", Hierarchy(group, spec.detect(attrs), place, storage_options))
+    root = Node(group, attrs, "", Hierarchy(group, spec.detect(attrs), place, storage_options, grids))
     findings = [*_examine(root), *_examine_file(root)]
     return Report(shown, spec.detect(attrs), tuple(checks.escalate(findings) if strict else findings))
 

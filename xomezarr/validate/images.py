@@ -16,6 +16,7 @@ from xomezarr.model import Image, Multiscale
 from xomezarr.read import tree_of
 from xomezarr.report import Finding
 from xomezarr.validate.arrays import StoredArray, check_arrays, open_stored
+from xomezarr.validate.grids import check_grids, check_in_step
 from xomezarr.validate.nodes import Node
 from xomezarr.validate.transforms import check_arrays_of
 
@@ -56,6 +57,10 @@ class Pixels:
             for array in self.arrays[0]
         ]
 
+    def sizes(self) -> list[dict[str, int] | None]:
+        """Return the sizes of the axes, level by level; None for an array that misses."""
+        return [None if level is None else level[1] for level in self.levels()]
+
 
 def examine_image(node: Node) -> Iterator[Finding]:
     """Apply the rules that need the store to an image and its labels, or to a label image and its image."""
@@ -84,6 +89,13 @@ def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
         if index == 0 and arrays[0] is not None and len(arrays[0].shape) == len(multiscale.axes):
             count = _channels(multiscale, arrays[0])
             yield from checks.channel_count(pixels.image, count, node.place("omero"))
+        if node.hierarchy.grids:
+            yield from check_grids(node.group, multiscale, arrays, labels=_is_labels(node, pixels))
+
+
+def _is_labels(node: Node, pixels: Pixels) -> bool:
+    """Whether an image is one of labels, by what it says or by where it lies."""
+    return pixels.image.label is not None or "labels" in node.path.split("/")[:-1]
 
 
 def _check_transforms(node: Node, pixels: Pixels) -> Iterator[Finding]:
@@ -221,6 +233,8 @@ def _check_label(node: Node, pixels: Pixels, image: Node | None) -> Iterator[Fin
     labelled = Pixels.of(image) if image is not None else None
     for rule in LABEL_RULES:
         yield from rule(pixels, labelled)
+    if node.hierarchy.grids and labelled is not None:
+        yield from check_in_step(pixels.image.multiscale, labelled.image.multiscale, pixels.sizes(), labelled.sizes())
 
 
 def _unresolved(node: Node, source: str, inside: bool) -> Finding:

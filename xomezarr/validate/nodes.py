@@ -32,12 +32,15 @@ class Hierarchy:
         Path or URL of it; None for other stores.
     storage_options
         As `open_group` takes them.
+    grids
+        Whether pixels are asked too where they lie.
     """
 
     root: zarr.Group
     version: str | None
     address: str | None = None
     storage_options: Mapping[str, Any] | None = None
+    grids: bool = False
 
     def above(self, path: str) -> Node | None:
         """Open a group beside or above the root, by a path that begins with ``..``, if it is of the same hierarchy.
