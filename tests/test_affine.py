@@ -29,6 +29,7 @@ from xomezarr.errors import (
     MetadataChangedWarning,
     OmeZarrWarning,
     TransformError,
+    UnitError,
 )
 from xomezarr.indexes import SystemIndex
 from xomezarr.lattice import nearest
@@ -36,6 +37,7 @@ from xomezarr.testing import assert_identical
 from xomezarr.transforms import Affine, Rotation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SHEAR = [[1.0, 0.25, 3.0], [0.0, 1.0, -2.0]]
@@ -423,7 +425,8 @@ def test_another_tool_may_change_what_leads_there() -> None:
     attrs: Any = group.attrs.asdict()
     attrs["ome"]["multiscales"][0]["coordinateTransformations"][0]["affine"] = SHEAR
     group.attrs.update(attrs)
-    level = opened(store).omezarr.level(0)
+    with pytest.warns(MetadataChangedWarning, match=r"'world' is \[\[1.0, 0.25, 3.0\].*, and was \[\[0.8, -0.6, 3.0\]"):
+        level = opened(store).omezarr.level(0)
     np.testing.assert_array_equal(level.world_y.values, image().omezarr.assign_affine(SHEAR).world_y.values)
     attrs["ome"]["multiscales"][0]["coordinateSystems"].pop()
     del attrs["ome"]["multiscales"][0]["coordinateTransformations"]
@@ -756,3 +759,59 @@ def test_a_level_that_was_moved_far_from_the_origin_is_refused(tmp_path: Path) -
     tree["0"] = xr.DataTree(ds.assign_coords(x=xr.Variable("x", ds.x.values + 1.5, ds.x.attrs)))
     with pytest.raises(CoordinateSystemError, match=r"level 0 lies from 200001\.5 to .* along 'x', and from 200000"):
         tree.omezarr.in_system("world")
+
+
+# -- what is said of a system by others, and by users -----------------------------------------------------
+
+
+def changed(store: Any, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Let another tool change what a store says of its image."""
+    group = zarr.open_group(store)
+    attrs: Any = group.attrs.asdict()
+    change(attrs["ome"]["multiscales"][0])
+    group.attrs.update(attrs)
+
+
+@pytest.mark.parametrize("system", [None, "world"])
+def test_a_unit_that_another_tool_changes_is_taken_and_told(system: str | None) -> None:
+    store = MemoryStore()
+    da = image().omezarr.assign_affine(TURN)
+    da.omezarr.to_zarr(store, version="0.6", levels=1)
+    changed(store, lambda multiscale: multiscale["coordinateSystems"][1]["axes"][0].update(unit="millimeter"))
+    with pytest.warns(MetadataChangedWarning, match="unit of 'world_y' is 'millimeter', and was 'micrometer'"):
+        level = opened(store, coordinate_system=system).omezarr.level(0)
+    assert [level[name].attrs["units"] for name in ("world_y", "world_x")] == ["millimeter", "micrometer"]
+    np.testing.assert_array_equal(level.world_y.values, da.world_y.values)
+    # and is settled by writing it again
+    assert_identical(level.omezarr.to_zarr(MemoryStore(), version="0.6").omezarr.level(0), level)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "unit", "orientation"),
+    [
+        ({"units": "mm"}, "millimeter", None),
+        ({"units": "µm"}, "micrometer", None),
+        ({}, None, None),
+        ({"units": "nm", "orientation": "left-to-right"}, "nanometer", "left-to-right"),
+    ],
+)
+def test_what_a_coordinate_of_a_system_says_is_written(
+    attrs: dict[str, str], unit: str | None, orientation: str | None
+) -> None:
+    da = image().omezarr.assign_affine(TURN)
+    da["world_x"].attrs = attrs
+    store = MemoryStore()
+    for one in (da, da.omezarr.to_zarr(store, version="0.6", levels=2)):
+        other = MemoryStore()
+        written = one.omezarr.to_zarr(other, version="0.6")
+        axis = said(other)["coordinateSystems"][1]["axes"][1]
+        assert (axis.get("unit"), axis.get("orientation", {}).get("value")) == (unit, orientation)
+        assert_identical(written.omezarr.level(0), da)
+        assert xomezarr.validate(other).valid
+
+
+def test_what_a_coordinate_of_a_system_cannot_say_is_refused() -> None:
+    da = image().omezarr.assign_affine(TURN)
+    da["world_x"].attrs["units"] = 5
+    with pytest.raises(UnitError, match=r"'world_x'.*is 5; give the name of a unit"):
+        da.omezarr.to_zarr(MemoryStore(), version="0.6")

@@ -1186,8 +1186,7 @@ def _with_systems(multiscale: Multiscale, da: xr.DataArray, grids: Mapping[str, 
                 f'for scales and translations alone; give version="0.6", or leave its coordinates out: '
                 f"drop_vars({coordinates})"
             )
-        systems = spec.with_system(multiscale.systems, len(multiscale.axes), system, matrix)
-        multiscale = replace(multiscale, systems=systems)
+        multiscale = spec.with_system(multiscale, system, matrix)
     return multiscale
 
 

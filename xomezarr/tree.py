@@ -554,12 +554,13 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]], base: x
     axes = tuple(axis for axis in multiscale.axes if axis.name not in taken)
     systems, left_out = spec.without_axes(multiscale, taken)
     levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))
+    cropped = replace(multiscale, axes=axes, levels=levels, systems=systems)
     if systems is not None and (carried := [skew for skew in skews_of(base) if skew.system.name in left_out]):
         # what is left of them is in the coordinates
         grids = levels[0].grid({str(dim): size for dim, size in base.sizes.items()})
         for system, matrix in matrices_of(base, axes, grids):
             with suppress(CoordinateSystemError):
-                systems = spec.with_system(systems, len(axes), system, matrix)
+                cropped = spec.with_system(cropped, system, matrix)
         left_out = tuple(name for name in left_out if name not in {skew.system.name for skew in carried})
     if left_out:
         slices = ", ".join(f"{dim}=slice({number}, {number + 1})" for dim, number in taken.items())
@@ -574,7 +575,6 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]], base: x
     if channels is not None and channel in cuts[0]:
         numbers = np.arange(len(channels))[cuts[0][channel]]
         channels = tuple(channels[number] for number in numbers) if numbers.ndim else None
-    cropped = replace(multiscale, axes=axes, levels=levels, systems=systems)
     return spec.dump(replace(image, multiscales=(cropped,), channels=channels), spec.written_as(image.version))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xomezarr import checks
-from xomezarr.errors import CoordinateSystemError
+from xomezarr.errors import CoordinateSystemError, TransformError
 from xomezarr.model import Axis, CoordinateSystem, Level, Multiscale, Systems
 from xomezarr.report import Finding
 from xomezarr.routes import Edge, Routes
@@ -41,6 +42,7 @@ __all__ = [
     "edges",
     "ends_of",
     "listed",
+    "matrices",
     "paths_of",
     "read_system",
     "seen_in",
@@ -223,6 +225,24 @@ def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
     return tuple(found)
 
 
+def matrices(multiscale: Multiscale) -> dict[str, NDArray[np.float64]]:
+    """Return what leads from the system of the levels to each other one, as far as the metadata tell it by themselves.
+
+    Shapes (axes of the other, axes + 1). Systems are left out to which nothing leads, two ways do that contradict each
+    other, or what does is no affine transformation or lies in an array.
+    """
+    axes = axes_by_system(multiscale)
+    routes = Routes({name: len(own) for name, own in axes.items()}, edges(multiscale))
+    found: dict[str, NDArray[np.float64]] = {}
+    own, others = next(iter(axes), ""), multiscale.other_systems
+    for name in others:
+        with suppress(TransformError):
+            way = routes.transform(own, name)
+            if not stored(way) and (matrix := way.matrix(len(multiscale.axes))) is not None:
+                found[name] = matrix
+    return found
+
+
 def listed(multiscale: Multiscale) -> tuple[CoordinateSystem, ...]:
     """Return all coordinate systems of an image, in their order; up to 0.5 it has one, which has no name there."""
     systems = multiscale.systems or Systems(INTRINSIC)
@@ -233,17 +253,15 @@ def listed(multiscale: Multiscale) -> tuple[CoordinateSystem, ...]:
 # -- what is said anew -------------------------------------------------------------------------------------
 
 
-def with_system(systems: Systems | None, axes: int, system: CoordinateSystem, matrix: NDArray[np.float64]) -> Systems:
-    """Return the coordinate systems of an image with another one, or with one of them led to in another way.
+def with_system(multiscale: Multiscale, system: CoordinateSystem, matrix: NDArray[np.float64]) -> Multiscale:
+    """Return an image with another coordinate system, or with one of them led to in another way.
 
     What says the same already stays as the store has it.
 
     Parameters
     ----------
-    systems
-        Those that there are; None if nobody has named any.
-    axes
-        How many the image has.
+    multiscale
+        The image, whose systems are none where nobody has named any.
     system
         The other one.
     matrix
@@ -254,7 +272,7 @@ def with_system(systems: Systems | None, axes: int, system: CoordinateSystem, ma
     CoordinateSystemError
         If the system of the levels has its name, or it may not have such axes.
     """
-    systems = systems or Systems(INTRINSIC)
+    systems = multiscale.systems or Systems(INTRINSIC)
     if system.name == systems.name:
         raise CoordinateSystemError(
             f"the levels lie in the coordinate system {system.name!r}, and another of that name cannot be listed "
@@ -266,21 +284,21 @@ def with_system(systems: Systems | None, axes: int, system: CoordinateSystem, ma
             f"{'; '.join(one.message for one in wrong)}; give a row to other dimensions, or other names to the rows: "
             "assign_affine(…, dims=…, axes=…)"
         )
-    leading = [index for index, one in enumerate(systems.transforms) if _leads_to(one, system.name)]
     known = next((other for other in systems.others if other.name == system.name), None)
-    if known is not None and _are_alike(known.axes, system.axes):
-        system = known
-    others = [system if other.name == system.name else other for other in systems.others]
-    found = tuple(others if known is not None else [*others, system])
-    if known is not None and len(leading) == 1:
-        read = read_transform(systems.transforms[leading[0]], axes, "", Notes())
-        told = None if read is None else read.matrix(axes)
-        if told is not None and np.array_equal(told, matrix):
-            return replace(systems, others=found)
+    if known is None:
+        others = (*systems.others, system)
+    else:
+        own = known if _are_alike(known.axes, system.axes) else system
+        others = tuple(own if other is known else other for other in systems.others)
+    found = replace(multiscale, systems=replace(systems, others=others))
+    told = matrices(found).get(system.name)
+    if told is not None and np.array_equal(told, matrix):
+        return found
+    leading = [index for index, one in enumerate(systems.transforms) if _leads_to(one, system.name)]
     made = {**dump_transform(_affine(matrix)), "input": {"name": systems.name}, "output": {"name": system.name}}
     transforms = [one for index, one in enumerate(systems.transforms) if index not in leading]
     transforms.insert(leading[0] if leading else len(transforms), made)
-    return replace(systems, others=found, transforms=tuple(transforms))
+    return replace(multiscale, systems=replace(systems, others=others, transforms=tuple(transforms)))
 
 
 def _are_alike(one: Sequence[Axis], other: Sequence[Axis]) -> bool:
