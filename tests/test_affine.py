@@ -815,3 +815,49 @@ def test_what_a_coordinate_of_a_system_cannot_say_is_refused() -> None:
     da["world_x"].attrs["units"] = 5
     with pytest.raises(UnitError, match=r"'world_x'.*is 5; give the name of a unit"):
         da.omezarr.to_zarr(MemoryStore(), version="0.6")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tree: tree.isel(x=slice(4, 8)), "level 1 lies from .* along 'x', and from 7.25 to .* by its metadata"),
+        (lambda tree: tree.isel(x=3), "level 1 has no dimension 'x'"),
+        (lambda tree: tree.map_over_datasets(in_millimeter), "along 'x' in mm, and in micrometer by its metadata"),
+    ],
+)
+def test_a_level_that_lies_elsewhere_by_now_is_not_led_on_from(change: Any, message: str) -> None:
+    tree = image().omezarr.assign_affine(TURN).omezarr.to_zarr(MemoryStore(), version="0.6", levels=2)
+    other = change(tree)
+    for ask in (lambda: other.omezarr.transform("world", level=1), lambda: other.omezarr.transform("world", level=-1)):
+        with pytest.raises(CoordinateSystemError, match=rf"{message}.*tree.omezarr.isel\(…\)"):
+            ask()
+    # its system is where it was, and the cure cures
+    np.testing.assert_array_equal(other.omezarr.transform("world")([0, 0]), tree.omezarr.transform("world")([0, 0]))
+    part = tree.omezarr.isel(x=slice(4, 8))
+    first = part.omezarr.level(1).isel(y=0, x=0)
+    np.testing.assert_allclose(part.omezarr.transform("world", level=1)([0, 0]), [first.world_y, first.world_x])
+
+
+def in_millimeter(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign_coords(x=ds.x.assign_attrs(units="mm")) if "x" in ds.coords else ds
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=30)
+def test_seen_in_a_system_is_the_same_as_opened_in_it(data: st.DataObject) -> None:
+    number = st.sampled_from([0.0, 0.0, 2.0, -0.5])
+    rows = np.array([[data.draw(number) for _ in range(3)] for _ in range(2)])
+    assume(abs(np.linalg.det(rows[:, :2])) > 0.1)
+    da = image().omezarr.assign_affine(rows, system="stage").omezarr.assign_affine(TURN)
+    if data.draw(st.booleans()):
+        da = da.rename(stage_y="down")
+        da["down"].attrs["units"] = "nm"
+    store = MemoryStore()
+    da.omezarr.to_zarr(store, version="0.6", levels=2, labels={"nuclei": (image() % 7).astype("uint8")})
+    for name in ("stage", "world", "physical"):
+        one, two = opened(store, coordinate_system=name), opened(store).omezarr.in_system(name)
+        assert one.identical(two)
+        stores = MemoryStore(), MemoryStore()
+        for tree, other in zip((one, two), stores, strict=True):
+            assert_identical(tree.omezarr.to_zarr(other).omezarr.level(1), tree.omezarr.level(1))
+        assert said(stores[0]) == said(stores[1])

@@ -27,6 +27,7 @@ __all__ = [
     "View",
     "adopted",
     "assign_affine",
+    "check_place",
     "coordinate_systems",
     "described_axes",
     "held_by",
@@ -199,8 +200,7 @@ class View:
         CoordinateSystemError
             If the level does not lie where the image was said to.
         """
-        grids = self.before.multiscale.levels[index].grid({str(dim): size for dim, size in da.sizes.items()})
-        _check_place(da, grids, index)
+        grids = check_place(da, self.before.multiscale, index)
         if self.askew is not None:
             system, matrix, kept = self.askew
             skews = split(system, matrix, grids, kept.names, kept.groups)
@@ -316,25 +316,40 @@ def _matrix(multiscale: Multiscale, name: str, group: zarr.Group | None) -> NDAr
     )
 
 
-def _check_place(da: xr.DataArray, grids: Mapping[str, Grid], index: int) -> None:
-    """Refuse a level whose coordinates somebody has changed: where it lies would be told by what it was."""
-    for dim, grid in grids.items():
+def check_place(da: xr.DataArray, multiscale: Multiscale, index: int) -> dict[str, Grid]:
+    """Return where a level lies by its metadata, if it still lies there.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If somebody has changed its coordinates: what leads on from there would lead elsewhere.
+    """
+    cure = "open the store again, and crop it by tree.omezarr.isel(…) or change it then"
+    for dim in multiscale.dims:
         if dim not in da.dims:
             raise CoordinateSystemError(
-                f"level {index} has no dimension {dim!r}, from which its coordinate systems are reached; open the "
-                "store again, with coordinate_system=…"
+                f"level {index} has no dimension {dim!r}, from which its coordinate systems are reached; {cure}"
             )
+    grids = multiscale.levels[index].grid({str(dim): size for dim, size in da.sizes.items()})
+    for axis in multiscale.axes:
+        dim, grid = axis.name, grids[axis.name]
         held = da.coords[dim] if dim in da.coords else None
         if held is None or held.dtype.kind not in "iuf" or held.attrs.get("scale") is None or not held.size:
             continue
+        by_metadata = "by its metadata, from which its coordinate systems are reached"
+        if not same_unit(held.attrs.get("units"), axis.unit):
+            raise CoordinateSystemError(
+                f"level {index} lies along {dim!r} in {held.attrs.get('units')}, and in {axis.unit} {by_metadata}; "
+                f"{cure}"
+            )
         ends = held.values[[0, -1]]
         within = max(grid.scale / 100, 2 * float(np.spacing(np.abs(ends)).max())) if ends.dtype.kind == "f" else 0.01
         if (np.abs(ends - [grid.position(0), grid.position(grid.size - 1)]) > within).any():
             raise CoordinateSystemError(
                 f"level {index} lies from {float(held[0])} to {float(held[-1])} along {dim!r}, and from "
-                f"{grid.position(0)} to {grid.position(grid.size - 1)} by its metadata, from which its coordinate "
-                "systems are reached; open the store again, with coordinate_system=…, and change it then"
+                f"{grid.position(0)} to {grid.position(grid.size - 1)} {by_metadata}; {cure}"
             )
+    return grids
 
 
 def _placed(
