@@ -861,3 +861,68 @@ def test_seen_in_a_system_is_the_same_as_opened_in_it(data: st.DataObject) -> No
         for tree, other in zip((one, two), stores, strict=True):
             assert_identical(tree.omezarr.to_zarr(other).omezarr.level(1), tree.omezarr.level(1))
         assert said(stores[0]) == said(stores[1])
+
+
+@pytest.mark.parametrize("dims", ["yx", "zyx", "tcyx"])
+@pytest.mark.parametrize("kind", ["mapAxis", "scale"])
+def test_systems_that_exchange_the_names_of_axes_are_written(dims: str, kind: str) -> None:
+    """What was y is x there: by the order of the numbers, or by the order of the system's axes."""
+    spatial = [number for number, dim in enumerate(dims) if dim in "zyx"]
+    order = [*range(spatial[0]), *spatial[::-1]]
+    da = image(tuple(range(2, 2 + len(dims))), dims, **{"x": 0.25})
+    store = MemoryStore()
+    da.omezarr.to_zarr(store, version="0.6", levels=1)
+    factors = [1.0] * spatial[0] + [2.0, 3.0, 4.0][: len(spatial)]
+    transform = {"mapAxis": {"type": "mapAxis", "mapAxis": order}, "scale": {"type": "scale", "scale": factors}}[kind]
+
+    def exchanged(multiscale: dict[str, Any]) -> None:
+        axes = multiscale["coordinateSystems"][0]["axes"]
+        axes = axes if kind == "mapAxis" else [axes[number] for number in order]
+        multiscale["coordinateSystems"].append({"name": "world", "axes": axes})
+        ends = {"input": {"name": "physical"}, "output": {"name": "world"}}
+        multiscale["coordinateTransformations"] = [{**transform, **ends}]
+
+    changed(store, exchanged)
+    tree = opened(store, coordinate_system="world")
+    level = tree.omezarr.level(0)
+    assert level.dims == tuple(dims[number] for number in order)
+    np.testing.assert_array_equal(level.values, da.values)
+    way = opened(store).omezarr.transform("world", level=0)
+    axes = [axis.name for axis in opened(store).omezarr.coordinate_systems["world"].axes]
+    for pixel in itertools.product(range(2), repeat=len(dims)):
+        where = level.isel(dict(zip(level.dims, pixel, strict=True)))
+        there = [float(where[axis]) if axis in where.coords else pixel[order[dims.index(axis)]] for axis in axes]
+        np.testing.assert_allclose(way(pixel), there)
+        # and so it is told of the array in the order of the file
+        in_file = [pixel[level.dims.index(axis.name)] for axis in tree.omezarr.axes]
+        np.testing.assert_allclose(tree.omezarr.transform("world", level=0)(in_file), there)
+    other = MemoryStore()
+    written = tree.omezarr.to_zarr(other)
+    assert xomezarr.validate(other).valid
+    assert_identical(written.omezarr.level(0), level)
+    back = opened(other, coordinate_system="physical").omezarr.level(0)
+    np.testing.assert_array_equal(back.values, da.values)
+    assert back.dims == da.dims
+    for dim in da.dims:
+        if dim in da.coords:
+            np.testing.assert_allclose(back[dim].values, da[dim].values)
+
+
+def test_an_image_whose_axes_another_tool_has_in_another_order_keeps_its_systems() -> None:
+    store = spoken(MemoryStore(), {"type": "affine", "affine": TURN})
+
+    def turned(multiscale: dict[str, Any]) -> None:
+        multiscale["coordinateSystems"][0]["axes"].reverse()
+
+    changed(store, turned)
+    del zarr.open_group(store).attrs["xomezarr"]
+    tree = opened(store)
+    assert tree.omezarr.level(0).dims == ("x", "y")
+    other = MemoryStore()
+    written = tree.omezarr.to_zarr(other)
+    assert xomezarr.validate(other).valid
+    for system in ("world", "physical"):
+        there = tree.omezarr.transform(system, level=1)([1.0, 2.0])
+        np.testing.assert_allclose(written.omezarr.transform(system, level=1)([2.0, 1.0]), there)
+    for one, two in zip(written.omezarr.levels, tree.omezarr.levels, strict=True):
+        assert_identical(one, two)

@@ -517,6 +517,7 @@ def _plan_tree(
     level_plans = _level_plans(grids, chosen, target, pixels.levels[0])
     passes = _passes(pixels, level_plans, target.resources)
     found_axes = _axes(described[0], first)
+    first = first and spec.arranged(first, dims)
     with collecting(faults):
         _check_systems(found_axes, first, target.version)
     copied: Kept | None = None

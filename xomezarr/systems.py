@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from xomezarr import spec
-from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe
+from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe, file_order
 from xomezarr.errors import CoordinateSystemError, OmeZarrError, TransformError, UnitError, raise_all
 from xomezarr.fields import reading
 from xomezarr.grid import Grid
@@ -249,11 +249,16 @@ def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None, *, gr
         and (used.sum(1) == 1).all()
         and linear.min() >= 0
     ):
-        order = [int(row) for row in used.argmax(0)]
-        scale = [float(linear[row, column]) for column, row in enumerate(order)]
-        translation = [float(offsets[row]) for row in order]
-        seen = spec.seen_in(multiscale, name, order, scale, translation)
-        placed = dict(zip(multiscale.dims, zip(seen.axes, scale, translation, strict=True), strict=True))
+        by_axis = {
+            system.axes[row].name: spec.Side(column, row, float(linear[row, column]), float(offsets[row]))
+            for column, row in enumerate(used.argmax(0).tolist())
+        }
+        types = {axis: system.axes[side.row].type or "" for axis, side in by_axis.items()}
+        seen = spec.seen_in(multiscale, name, [by_axis[axis] for axis in file_order(types)])
+        placed = {
+            multiscale.dims[side.column]: (system.axes[side.row], side.scale, side.translation)
+            for side in by_axis.values()
+        }
         return View(replace(image, multiscales=(seen, *image.multiscales[1:])), image, placed)
     own = askew(system, matrix, multiscale.axes)
     known = (kept or {}).get(name) or Askew(coordinate_names(system, own, multiscale.dims))

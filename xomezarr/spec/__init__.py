@@ -21,6 +21,8 @@ from xomezarr.spec.labels import as_models_ask
 from xomezarr.spec.notes import Notes, metadata_error
 from xomezarr.spec.scenes import link_findings, scene_edges, scene_paths, system_axes
 from xomezarr.spec.systems import (
+    Side,
+    arranged,
     axes_by_system,
     edges,
     listed,
@@ -39,6 +41,8 @@ __all__ = [
     "READ",
     "SIDECAR",
     "VERSIONS",
+    "Side",
+    "arranged",
     "asks",
     "axes_by_system",
     "check",

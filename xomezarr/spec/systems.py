@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ from xomezarr.units import same_unit
 
 __all__ = [
     "SYSTEMS",
+    "Side",
+    "arranged",
     "axes_by_system",
     "dump_system",
     "edges",
@@ -316,13 +318,31 @@ def _affine(matrix: NDArray[np.float64]) -> Transform:
     return ByDimension(columns - 1, (Part(Affine(matrix), tuple(range(columns - 1)), tuple(range(rows))),))
 
 
-def seen_in(
-    multiscale: Multiscale, name: str, order: Sequence[int], scale: Sequence[float], translation: Sequence[float]
-) -> Multiscale:
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A side of an image that is an axis of a coordinate system.
+
+    Parameters
+    ----------
+    column
+        Number of the axis that it is in the system of the levels.
+    row
+        Number of the axis that it is in the other system.
+    scale, translation
+        What leads there; the scale is above zero.
+    """
+
+    column: int
+    row: int
+    scale: float = 1.0
+    translation: float = 0.0
+
+
+def seen_in(multiscale: Multiscale, name: str, sides: Sequence[Side]) -> Multiscale:
     """Return an image with its levels in another of its coordinate systems; the one that they lie in stays beside it.
 
-    Where that has its axes in another order than the image has its dimensions, the levels lie in one of the same axes
-    in the order of the image.
+    Where that has its axes in another order than the image is to have its own, the levels lie in one of the same axes
+    in the order of the image. It may be that in which they lie, which is put into another order so.
 
     Parameters
     ----------
@@ -330,14 +350,16 @@ def seen_in(
         The image.
     name
         Of the system.
-    order, scale, translation
-        For each axis of the image, which axis of that system comes from it, and by which numbers, which are above zero.
+    sides
+        Of the image, in the order that its axes are to have.
     """
     old, target = multiscale.systems or Systems(INTRINSIC), next(one for one in listed(multiscale) if one.name == name)
-    axes = tuple(target.axes[number] for number in order)
+    axes = tuple(target.axes[side.row] for side in sides)
+    columns = [side.column for side in sides]
     back = [
-        *([Translation(tuple(-value for value in translation))] if any(translation) else []),
-        *([Scale(tuple(1 / value for value in scale))] if any(value != 1 for value in scale) else []),
+        *([Translation(tuple(-side.translation for side in sides))] if any(side.translation for side in sides) else []),
+        *([Scale(tuple(1 / side.scale for side in sides))] if any(side.scale != 1 for side in sides) else []),
+        *([MapAxis(_undone(columns))] if columns != sorted(columns) else []),
     ]
     own = name if axes == target.axes else _free(f"{name} in the order of the image", multiscale)
     steps = [dump_transform(step) for step in back] or [dump_transform(Identity())]
@@ -353,7 +375,7 @@ def seen_in(
         else:
             said = _beside(one, *ENDS, *dump_transform(read_transform(one, len(axes), "", Notes()) or Identity()))
             if own != name:
-                turned = MapAxis(tuple(int(axis) for axis in np.argsort(order)))
+                turned = MapAxis(_undone([side.row for side in sides]))
                 transforms.append({**said, **dump_transform(turned), **ends, "output": {"name": name}})
                 said = {}
             transforms.append({**said, **returning, **ends, "output": {"name": old.name}})
@@ -368,21 +390,29 @@ def seen_in(
         target.extra if own == name else {},
         places.index(name) if own == name else 0,
     )
+    placed = [(axis.name, multiscale.dims[side.column], side) for axis, side in zip(axes, sides, strict=True)]
     levels = tuple(
         replace(
             level,
-            scale={
-                axis.name: level.scale[dim] * factor
-                for axis, dim, factor in zip(axes, multiscale.dims, scale, strict=True)
-            },
-            translation={
-                axis.name: level.translation[dim] * factor + offset
-                for axis, dim, factor, offset in zip(axes, multiscale.dims, scale, translation, strict=True)
-            },
+            scale={axis: level.scale[dim] * side.scale for axis, dim, side in placed},
+            translation={axis: level.translation[dim] * side.scale + side.translation for axis, dim, side in placed},
         )
         for level in multiscale.levels
     )
     return replace(multiscale, axes=axes, levels=levels, systems=systems)
+
+
+def _undone(order: Sequence[int]) -> tuple[int, ...]:
+    """Return the order that undoes another one."""
+    return tuple(int(axis) for axis in np.argsort(order))
+
+
+def arranged(multiscale: Multiscale, names: Sequence[str]) -> Multiscale:
+    """Return an image that has other systems with its axes in another order, of which there are the same."""
+    if not multiscale.other_systems or multiscale.dims == tuple(names) or {*multiscale.dims} != {*names}:
+        return multiscale
+    columns = [multiscale.dims.index(name) for name in names]
+    return seen_in(multiscale, next(iter(axes_by_system(multiscale))), [Side(column, column) for column in columns])
 
 
 def _free(name: str, multiscale: Multiscale) -> str:
