@@ -926,3 +926,36 @@ def test_an_image_whose_axes_another_tool_has_in_another_order_keeps_its_systems
         np.testing.assert_allclose(written.omezarr.transform(system, level=1)([2.0, 1.0]), there)
     for one, two in zip(written.omezarr.levels, tree.omezarr.levels, strict=True):
         assert_identical(one, two)
+
+
+@pytest.mark.parametrize("rows", [[[1, 1, 0], [2, 2, 0]], [[1, 0, 1], [0, 0, 2]], [[0, 0, 1], [0, 0, 2]]])
+def test_what_cannot_be_undone_leaves_the_image_openable(rows: list[list[float]]) -> None:
+    store = MemoryStore()
+    image().omezarr.assign_affine(TURN).omezarr.to_zarr(store, version="0.6", levels=1)
+    changed(store, lambda multiscale: multiscale["coordinateTransformations"][0].update(affine=rows))
+    with pytest.warns(MetadataChangedWarning) as told:
+        level = opened(store).omezarr.level(0)
+    assert "the coordinates 'world_y', 'world_x' of " in str(told[-1].message)
+    assert_identical(level, image())
+    with (
+        pytest.warns(MetadataChangedWarning),
+        pytest.raises(CoordinateSystemError, match=r"cannot be seen in the coordinate system 'world'.*validate"),
+    ):
+        opened(store, coordinate_system="world")
+
+
+def test_axes_from_which_nothing_comes_may_be_left_out() -> None:
+    """A projection tells the pixels of a plane apart, and a matrix may have units of very different sizes."""
+    store = MemoryStore()
+    image((3, 12, 20), "zyx").omezarr.to_zarr(store, version="0.6", levels=1)
+
+    def projected(multiscale: dict[str, Any]) -> None:
+        axes = multiscale["coordinateSystems"][0]["axes"][1:]
+        multiscale["coordinateSystems"].append({"name": "plane", "axes": axes})
+        rows = {"type": "affine", "affine": [[0, 1e-9, 1e3, 0], [0, 0, 1e9, 0]]}
+        parts = [{"transformation": rows, "inputAxes": [0, 1, 2], "outputAxes": [0, 1]}]
+        ends = {"input": {"name": "physical"}, "output": {"name": "plane"}}
+        multiscale["coordinateTransformations"] = [{"type": "byDimension", "transformations": parts, **ends}]
+
+    changed(store, projected)
+    assert not [one for one in xomezarr.validate(store).findings if one.rule == "104"]

@@ -262,7 +262,7 @@ def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None, *, gr
         return View(replace(image, multiscales=(seen, *image.multiscales[1:])), image, placed)
     own = askew(system, matrix, multiscale.axes)
     known = (kept or {}).get(name) or Askew(coordinate_names(system, own, multiscale.dims))
-    return View(image, image, askew=(system, matrix, known))
+    return _lying_askew(image, system, matrix, known)
 
 
 def kept_in(image: Image, name: str, kept: Askew, *, group: zarr.Group | None = None) -> View:
@@ -283,7 +283,26 @@ def kept_in(image: Image, name: str, kept: Askew, *, group: zarr.Group | None = 
             f"{tuple(kept.names)}; write the image anew with to_zarr"
         )
     ordered = {axis: kept.names[axis] for axis in names if axis in kept.names}
-    return View(image, image, askew=(system, matrix, replace(kept, names=ordered)))
+    if taken := {*kept.names.values()} & {*image.multiscale.dims}:
+        raise CoordinateSystemError(
+            f"the dimension {min(taken)!r} has the name of one of them; write the image anew with to_zarr"
+        )
+    return _lying_askew(image, system, matrix, replace(kept, names=ordered))
+
+
+def _lying_askew(image: Image, system: CoordinateSystem, matrix: NDArray[np.float64], kept: Askew) -> View:
+    """Return an image with the coordinates of a system, of which no two pixels may have the same."""
+    try:
+        if not matrix[:, :-1].any():
+            raise TransformError("all pixels lie at one place there")
+        split(system, matrix, {dim: Grid(1.0, 0.0, 1) for dim in image.multiscale.dims}, kept.names, kept.groups)
+    except TransformError as error:
+        why = str(error).rpartition("; ")[0] or str(error)
+        raise CoordinateSystemError(
+            f"the image cannot be seen in the coordinate system {system.name!r}: {why}; mend the metadata: "
+            "xomezarr.validate(store) tells what is wrong"
+        ) from None
+    return View(image, image, askew=(system, matrix, kept))
 
 
 def adopted(labels: Image, image: Image) -> Image | None:

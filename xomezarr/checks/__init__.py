@@ -41,6 +41,7 @@ And these are xomezarr's own:
 101   orientations are those of RFC-4, of axes of space, along lines of their own
 102   two ways from one coordinate system to another lead to the same place
 103   coordinates that lie beside the pixels of a level are those of the level
+104   the matrix that leads to another coordinate system has the rank that its shape allows
 ====  ================================================================================================
 
 These are of RFC-9, of a hierarchy in a single file, which is a zip file:

@@ -186,6 +186,24 @@ def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, no
         elif key == "output" and read is not None and (count := read.leads_to(axes[own])) not in (None, axes[name]):
             told = f"it gives {count} coordinates, and {name!r} has {axes[name]} axes"
             notes.error("39", where, told, "give one for each axis")
+    if read is not None:
+        _check_places(read, axes[own], where, notes)
+
+
+def _check_places(read: Transform, count: int, where: str, notes: Notes) -> None:
+    """104 (own): a matrix has the rank that its shape allows; what lies in arrays is not read.
+
+    So one to fewer axes may be a projection, and another one leads different points to different places.
+    """
+    matrix = None if stored(read) else read.matrix(count)
+    if matrix is None or not matrix.size:
+        return
+    linear = matrix[:, :-1]
+    lengths = np.linalg.norm(linear, axis=0)
+    rank, full = int(np.linalg.matrix_rank(linear / np.where(lengths > 0, lengths, 1))), min(linear.shape)
+    if rank < full:
+        told = f"it leads different points to one place: its matrix is of rank {rank}, and could have {full}"
+        notes.warn("104", where, told, "give one that can be undone")
 
 
 def stored_paths(multiscale: Multiscale) -> tuple[str, ...]:
