@@ -27,6 +27,7 @@ from xomezarr.errors import (
     CoordinateSystemError,
     LabelWarning,
     MetadataChangedWarning,
+    MetadataError,
     OmeZarrWarning,
     TransformError,
     UnitError,
@@ -959,3 +960,35 @@ def test_axes_from_which_nothing_comes_may_be_left_out() -> None:
 
     changed(store, projected)
     assert not [one for one in xomezarr.validate(store).findings if one.rule == "104"]
+
+
+TWICE = {"type": "scale", "scale": [2, 2]}
+UNJUDGED: dict[str, dict[str, Any]] = {
+    "an identity in a sequence": {"type": "sequence", "transformations": [{"type": "identity"}, TWICE]},
+    "a bijection": {"type": "bijection", "forward": TWICE, "inverse": {"type": "scale", "scale": [0.5, 0.5]}},
+    "an empty sequence": {"type": "sequence", "transformations": []},
+    "identities by dimension": {
+        "type": "byDimension",
+        "transformations": [
+            {"transformation": {"type": "identity"}, "inputAxes": [number], "outputAxes": [number]} for number in (0, 1)
+        ],
+    },
+    "an affine to more axes": {"type": "affine", "affine": [[1, 0, 0], [0.6, 0.8, 0], [0, 1, 5]]},
+}
+
+
+@pytest.mark.parametrize("kind", UNJUDGED)
+def test_what_ome_zarr_models_does_not_judge_is_copied(kind: str) -> None:
+    axes = [{"name": dim, "type": "space", "unit": "micrometer"} for dim in "zyx"]
+    store = spoken(MemoryStore(), UNJUDGED[kind], axes if "more" in kind else axes[1:])
+    assert xomezarr.validate(store, strict=True).valid
+    other = MemoryStore()
+    opened(store).omezarr.to_zarr(other)
+    assert said(other) == said(store)
+
+
+def test_our_own_rules_judge_what_leads_to_other_systems() -> None:
+    """A transformation that breaks a rule is not written, whatever ome-zarr-models says."""
+    store = spoken(MemoryStore(), {"type": "scale", "scale": [2.0, -2.0]})
+    with pytest.raises(MetadataError, match="rule 91"):
+        opened(store).omezarr.to_zarr(MemoryStore())
