@@ -992,3 +992,30 @@ def test_our_own_rules_judge_what_leads_to_other_systems() -> None:
     store = spoken(MemoryStore(), {"type": "scale", "scale": [2.0, -2.0]})
     with pytest.raises(MetadataError, match="rule 91"):
         opened(store).omezarr.to_zarr(MemoryStore())
+
+
+@pytest.mark.parametrize(
+    "transform", [{"type": "scale", "scale": [2.0, 4.0]}, {"type": "affine", "affine": TURN}], ids=["scale", "affine"]
+)
+@pytest.mark.parametrize("name", ["v", "u"])
+def test_coordinates_make_place_for_axes_of_their_names(transform: dict[str, Any], name: str) -> None:
+    store = spoken(MemoryStore(), transform, UV)
+    da = image().assign_coords({name: ("y", np.arange(12.0)), "kept": ("x", np.arange(20.0))})
+    da.omezarr.to_zarr(other := MemoryStore(), version="0.6", levels=2)
+    changed(other, lambda multiscale: multiscale.update(said(store)))
+    for ask in (
+        lambda: opened(other, coordinate_system="world"),
+        lambda: opened(other).omezarr.in_system("world"),
+        lambda: opened(other, coordinate_system="world", drop_variables="kept"),
+    ):
+        with pytest.raises(CoordinateSystemError, match=rf"called '{name}'.*drop_variables='{name}'"):
+            ask()
+    expected = opened(store, coordinate_system="world").omezarr.level(0)
+    for level in (
+        opened(other, coordinate_system="world", drop_variables=name).omezarr.level(0),
+        opened(other, drop_variables=[name]).omezarr.in_system("world").omezarr.level(0),
+        xr.open_dataarray(other, engine="omezarr", coordinate_system="world", drop_variables={name}),
+    ):
+        assert_identical(level.drop_vars("kept"), expected)
+    without = opened(store, coordinate_system="world", drop_variables=name).omezarr.level(0)
+    assert name not in without.coords

@@ -192,7 +192,7 @@ class View:
     placed: Mapping[str, tuple[Axis, float, float]] = field(default_factory=dict)
     askew: tuple[CoordinateSystem, NDArray[np.float64], Askew] | None = None
 
-    def level(self, da: xr.DataArray, index: int, dropped: Collection[str] = ()) -> xr.DataArray:
+    def level(self, da: xr.DataArray, index: int, dropped: frozenset[str] = frozenset()) -> xr.DataArray:
         """Return a level with the coordinates that it has in the system, but for those that are to be left out.
 
         Raises
@@ -203,8 +203,13 @@ class View:
         grids = check_place(da, self.before.multiscale, index)
         if self.askew is not None:
             system, matrix, kept = self.askew
-            skews = split(system, matrix, grids, kept.names, kept.groups)
-            return attached(da, [one for one in skews if {*one.names.values()}.isdisjoint(dropped)], kept.kept)
+            skews = [
+                one
+                for one in split(system, matrix, grids, kept.names, kept.groups)
+                if dropped.isdisjoint(one.names.values())
+            ]
+            _check_free([name for one in skews for name in one.names.values()], da)
+            return attached(da, skews, kept.kept)
         return _placed(da, grids, self.placed)
 
 
@@ -383,12 +388,7 @@ def _placed(
     if not placed:
         return da
     renamed = {dim: axis.name for dim, (axis, _, _) in placed.items() if axis.name != dim}
-    taken = [name for name in renamed.values() if name in da.coords and name not in da.dims]
-    if taken:
-        raise CoordinateSystemError(
-            f"the dimension {taken[0]!r} has the name of another coordinate of the image; leave that out: "
-            f"drop_variables={taken[0]!r}"
-        )
+    _check_free(renamed.values(), da)
     moved: dict[str, xr.Variable] = {}
     for dim, (axis, scale, translation) in placed.items():
         held = da.coords[dim].variable if dim in da.coords else None
@@ -419,6 +419,15 @@ def _placed(
         {"axes": unusual} if unusual else {}
     )
     return result
+
+
+def _check_free(names: Iterable[str], da: xr.DataArray) -> None:
+    """Refuse names of axes that other coordinates of an image have, beside its dimensions."""
+    if taken := [name for name in names if name in da.coords and name not in da.dims]:
+        raise CoordinateSystemError(
+            f"an axis of the system is to be called {taken[0]!r}, and so is another coordinate of the image; leave "
+            f"that out when you open it: coordinate_system=…, drop_variables={taken if len(taken) > 1 else taken[0]!r}"
+        )
 
 
 def held_by(version: str, da: xr.DataArray) -> tuple[xr.DataArray, frozenset[str]]:
