@@ -1019,3 +1019,52 @@ def test_coordinates_make_place_for_axes_of_their_names(transform: dict[str, Any
         assert_identical(level.drop_vars("kept"), expected)
     without = opened(store, coordinate_system="world", drop_variables=name).omezarr.level(0)
     assert name not in without.coords
+
+
+@pytest.mark.parametrize(
+    ("transform", "rule"),
+    [
+        ({"type": "warp", "warp": [1]}, "27"),
+        ({"type": "scale", "scale": [-1, 1]}, "91"),
+        ({"type": "affine", "affine": [[1, 0], [0, 1]]}, "39"),
+        ({"type": "identity", "input": {"name": "elsewhere"}}, "0.6c"),
+        ({"type": "identity", "input": {"name": ["physical"]}}, "0.6c"),
+    ],
+)
+def test_what_cannot_be_read_is_told_where_it_would_lead(transform: dict[str, Any], rule: str) -> None:
+    store = spoken(MemoryStore(), transform, **{key: transform[key] for key in ("input",) if key in transform})
+    (finding,) = [one for one in xomezarr.validate(store).findings if one.severity == "error"]
+    assert finding.rule == rule
+    tree = opened(store)
+    for ask in (
+        lambda: opened(store, coordinate_system="world"),
+        lambda: tree.omezarr.in_system("world"),
+        lambda: tree.omezarr.transform("world"),
+        lambda: tree.omezarr.transform("physical", source="world"),
+    ):
+        with pytest.raises(CoordinateSystemError, match="nothing leads from") as caught:
+            ask()
+        assert str(caught.value).endswith(f"; what cannot be read does not lead on: {finding}")
+
+
+@pytest.mark.parametrize("points", ["a", [[1, 2], [3]], [1j, 2], [{}, 2]])
+def test_points_that_are_no_numbers_are_refused(points: Any) -> None:
+    tree = opened(spoken(MemoryStore(), {"type": "affine", "affine": SHEAR}))
+    with pytest.raises(TransformError, match="are no array of numbers"):
+        tree.omezarr.transform("world")(points)
+
+
+@pytest.mark.parametrize("name", [["world"], {"world": 1}, None, 1, b"world"])
+def test_what_is_no_name_is_told_as_no_system(name: Any) -> None:
+    store = spoken(MemoryStore(), {"type": "affine", "affine": SHEAR})
+    tree = opened(store)
+    asks = [lambda: tree.omezarr.transform(name), lambda: tree.omezarr.in_system(name)]
+    if name is not None:
+        asks += [
+            lambda: opened(store, coordinate_system=name),
+            lambda: xr.open_dataarray(store, engine="omezarr", coordinate_system=name),
+            lambda: tree.omezarr.transform("world", source=name),
+        ]
+    for ask in asks:
+        with pytest.raises(CoordinateSystemError, match=r"has no coordinate system .*give one of these: 'physical'"):
+            ask()

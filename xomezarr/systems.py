@@ -78,7 +78,7 @@ class CoordinateSystems(Mapping[str, CoordinateSystem]):
         CoordinateSystemError
             If there is not.
         """
-        if name not in self._systems:
+        if not isinstance(name, str) or name not in self._systems:
             cure = f"give one of these: {', '.join(map(repr, self))}"
             only = f"give {self.intrinsic!r}, or leave it out: the levels lie in it, and there is no other"
             raise CoordinateSystemError(
@@ -161,10 +161,13 @@ def _way(
     if group is not None:
         axes = spec.axes_by_system(multiscale)
         edges = tuple(reading(edge, axes, group) for edge in edges)
+    routes = Routes({name: len(system.axes) for name, system in systems.items()}, edges)
     try:
-        return Routes({name: len(system.axes) for name, system in systems.items()}, edges).transform(source, target)
+        return routes.transform(source, target)
     except TransformError as error:
-        raise CoordinateSystemError(str(error)) from None
+        faults = [] if routes.loops else [str(finding) for finding in spec.unread(multiscale)]
+        also = f"; what cannot be read does not lead on: {'; '.join(faults)}" if faults else ""
+        raise CoordinateSystemError(f"{error}{also}") from None
 
 
 # -- an image in one of them -------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from xomezarr.spec.systems import (
     seen_in,
     stored_paths,
     unknown_keys,
+    unread,
     with_system,
     without_axes,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "stored_paths",
     "system_axes",
     "unheld",
+    "unread",
     "with_system",
     "without_axes",
     "without_image",

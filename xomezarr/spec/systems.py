@@ -50,6 +50,7 @@ __all__ = [
     "seen_in",
     "stored_paths",
     "unknown_keys",
+    "unread",
     "with_system",
     "without_axes",
 ]
@@ -225,24 +226,44 @@ def axes_by_system(multiscale: Multiscale) -> dict[str, tuple[Axis, ...]]:
 
 def ends_of(multiscale: Multiscale) -> list[tuple[str, str]]:
     """Return from where to where transformations between the coordinate systems of an image lead, by names."""
-    ends = [
-        tuple(_end(raw, key).get("name") for key in ("input", "output"))
-        for raw in (multiscale.systems.transforms if multiscale.systems is not None else ())
-    ]
     known = axes_by_system(multiscale)
-    return [(str(source), str(target)) for source, target in ends if source in known and target in known]
+    transforms = multiscale.systems.transforms if multiscale.systems is not None else ()
+    return [ends for raw in transforms if (ends := _ends(raw, known)) is not None]
+
+
+def _ends(raw: Given, known: Collection[str]) -> tuple[str, str] | None:
+    """Return from where to where a transformation leads, if both are known."""
+    source, target = (_end(raw, key).get("name") for key in ("input", "output"))
+    if isinstance(source, str) and isinstance(target, str) and {source, target} <= {*known}:
+        return source, target
+    return None
 
 
 def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
     """Return what leads from one coordinate system of an image to another, as far as it can be read."""
     axes = axes_by_system(multiscale)
-    found = []
-    for raw in multiscale.systems.transforms if multiscale.systems is not None else ():
-        source, target = (_end(raw, key).get("name") for key in ("input", "output"))
-        read = read_transform(raw, len(axes[source]), "", Notes()) if source in axes and target in axes else None
-        if read is not None:
-            found.append(Edge(str(source), str(target), read))
-    return tuple(found)
+    transforms = multiscale.systems.transforms if multiscale.systems is not None else ()
+    found = (_edge(raw, axes) for raw in transforms)
+    return tuple(edge for edge in found if edge is not None)
+
+
+def _edge(raw: Given, axes: Mapping[str, Sequence[Axis]]) -> Edge[str] | None:
+    if (ends := _ends(raw, axes)) is None:
+        return None
+    read = read_transform(raw, len(axes[ends[0]]), "", Notes())
+    return None if read is None else Edge(*ends, read)
+
+
+def unread(multiscale: Multiscale) -> list[Finding]:
+    """Return what is wrong with what leads from one coordinate system of an image to another, and cannot be read."""
+    if (systems := multiscale.systems) is None:
+        return []
+    axes, notes = axes_by_system(multiscale), Notes()
+    counts = {name: len(own) for name, own in axes.items()}
+    for index, raw in enumerate(systems.transforms):
+        if _edge(raw, axes) is None:
+            _check_transform(raw, counts, systems.name, f"ome.multiscales[0].{PLACE}[{index}]", notes)
+    return notes.findings
 
 
 def matrices(multiscale: Multiscale) -> dict[str, NDArray[np.float64]]:
