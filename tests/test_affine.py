@@ -31,8 +31,10 @@ from xomezarr.errors import (
     EmptyDimensionError,
     LabelWarning,
     MetadataChangedWarning,
+    MetadataError,
     OmeZarrWarning,
     TransformError,
+    UnitError,
 )
 from xomezarr.indexes import SystemIndex
 from xomezarr.lattice import nearest, reducing
@@ -667,7 +669,8 @@ def test_another_tool_may_change_what_leads_there() -> None:
     attrs: Any = group.attrs.asdict()
     attrs["ome"]["multiscales"][0]["coordinateTransformations"][0]["affine"] = SHEAR
     group.attrs.update(attrs)
-    level = opened(store).omezarr.level(0)
+    with pytest.warns(MetadataChangedWarning, match=r"'world' is \[\[1.0, 0.25, 3.0\].*, and was \[\[0.8, -0.6, 3.0\]"):
+        level = opened(store).omezarr.level(0)
     np.testing.assert_array_equal(level.world_y.values, image().omezarr.assign_affine(SHEAR).world_y.values)
     attrs["ome"]["multiscales"][0]["coordinateSystems"].pop()
     del attrs["ome"]["multiscales"][0]["coordinateTransformations"]
@@ -1032,3 +1035,311 @@ def test_a_level_that_was_moved_far_from_the_origin_is_refused(tmp_path: Path) -
     tree["0"] = xr.DataTree(ds.assign_coords(x=xr.Variable("x", ds.x.values + 1.5, ds.x.attrs)))
     with pytest.raises(CoordinateSystemError, match=r"level 0 lies from 200001\.5 to .* along 'x', and from 200000"):
         tree.omezarr.in_system("world")
+
+
+# -- what is said of a system by others, and by users -----------------------------------------------------
+
+
+def changed(store: Any, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Let another tool change what a store says of its image."""
+    group = zarr.open_group(store)
+    attrs: Any = group.attrs.asdict()
+    change(attrs["ome"]["multiscales"][0])
+    group.attrs.update(attrs)
+
+
+@pytest.mark.parametrize("system", [None, "world"])
+def test_a_unit_that_another_tool_changes_is_taken_and_told(system: str | None) -> None:
+    store = MemoryStore()
+    da = image().omezarr.assign_affine(TURN)
+    da.omezarr.to_zarr(store, version="0.6", levels=1)
+    changed(store, lambda multiscale: multiscale["coordinateSystems"][1]["axes"][0].update(unit="millimeter"))
+    with pytest.warns(MetadataChangedWarning, match="unit of 'world_y' is 'millimeter', and was 'micrometer'"):
+        level = opened(store, coordinate_system=system).omezarr.level(0)
+    assert [level[name].attrs["units"] for name in ("world_y", "world_x")] == ["millimeter", "micrometer"]
+    np.testing.assert_array_equal(level.world_y.values, da.world_y.values)
+    # and is settled by writing it again
+    assert_identical(level.omezarr.to_zarr(MemoryStore(), version="0.6").omezarr.level(0), level)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "unit", "orientation"),
+    [
+        ({"units": "mm"}, "millimeter", None),
+        ({"units": "µm"}, "micrometer", None),
+        ({}, None, None),
+        ({"units": "nm", "orientation": "left-to-right"}, "nanometer", "left-to-right"),
+    ],
+)
+def test_what_a_coordinate_of_a_system_says_is_written(
+    attrs: dict[str, str], unit: str | None, orientation: str | None
+) -> None:
+    da = image().omezarr.assign_affine(TURN)
+    da["world_x"].attrs = attrs
+    store = MemoryStore()
+    for one in (da, da.omezarr.to_zarr(store, version="0.6", levels=2)):
+        other = MemoryStore()
+        written = one.omezarr.to_zarr(other, version="0.6")
+        axis = said(other)["coordinateSystems"][1]["axes"][1]
+        assert (axis.get("unit"), axis.get("orientation", {}).get("value")) == (unit, orientation)
+        assert_identical(written.omezarr.level(0), da)
+        assert xomezarr.validate(other).valid
+
+
+def test_what_a_coordinate_of_a_system_cannot_say_is_refused() -> None:
+    da = image().omezarr.assign_affine(TURN)
+    da["world_x"].attrs["units"] = 5
+    with pytest.raises(UnitError, match=r"'world_x'.*is 5; give the name of a unit"):
+        da.omezarr.to_zarr(MemoryStore(), version="0.6")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tree: tree.isel(x=slice(4, 8)), "level 1 lies from .* along 'x', and from 7.25 to .* by its metadata"),
+        (lambda tree: tree.isel(x=3), "level 1 has no dimension 'x'"),
+        (lambda tree: tree.map_over_datasets(in_millimeter), "along 'x' in mm, and in micrometer by its metadata"),
+    ],
+)
+def test_a_level_that_lies_elsewhere_by_now_is_not_led_on_from(change: Any, message: str) -> None:
+    tree = image().omezarr.assign_affine(TURN).omezarr.to_zarr(MemoryStore(), version="0.6", levels=2)
+    other = change(tree)
+    for ask in (lambda: other.omezarr.transform("world", level=1), lambda: other.omezarr.transform("world", level=-1)):
+        with pytest.raises(CoordinateSystemError, match=rf"{message}.*tree.omezarr.isel\(…\)"):
+            ask()
+    # its system is where it was, and the cure cures
+    np.testing.assert_array_equal(other.omezarr.transform("world")([0, 0]), tree.omezarr.transform("world")([0, 0]))
+    part = tree.omezarr.isel(x=slice(4, 8))
+    first = part.omezarr.level(1).isel(y=0, x=0)
+    np.testing.assert_allclose(part.omezarr.transform("world", level=1)([0, 0]), [first.world_y, first.world_x])
+
+
+def in_millimeter(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign_coords(x=ds.x.assign_attrs(units="mm")) if "x" in ds.coords else ds
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=30)
+def test_seen_in_a_system_is_the_same_as_opened_in_it(data: st.DataObject) -> None:
+    number = st.sampled_from([0.0, 0.0, 2.0, -0.5])
+    rows = np.array([[data.draw(number) for _ in range(3)] for _ in range(2)])
+    assume(abs(np.linalg.det(rows[:, :2])) > 0.1)
+    da = image().omezarr.assign_affine(rows, system="stage").omezarr.assign_affine(TURN)
+    if data.draw(st.booleans()):
+        da = da.rename(stage_y="down")
+        da["down"].attrs["units"] = "nm"
+    store = MemoryStore()
+    da.omezarr.to_zarr(store, version="0.6", levels=2, labels={"nuclei": (image() % 7).astype("uint8")})
+    for name in ("stage", "world", "physical"):
+        one, two = opened(store, coordinate_system=name), opened(store).omezarr.in_system(name)
+        assert one.identical(two)
+        stores = MemoryStore(), MemoryStore()
+        for tree, other in zip((one, two), stores, strict=True):
+            assert_identical(tree.omezarr.to_zarr(other).omezarr.level(1), tree.omezarr.level(1))
+        assert said(stores[0]) == said(stores[1])
+
+
+@pytest.mark.parametrize("dims", ["yx", "zyx", "tcyx"])
+@pytest.mark.parametrize("kind", ["mapAxis", "scale"])
+def test_systems_that_exchange_the_names_of_axes_are_written(dims: str, kind: str) -> None:
+    """What was y is x there: by the order of the numbers, or by the order of the system's axes."""
+    spatial = [number for number, dim in enumerate(dims) if dim in "zyx"]
+    order = [*range(spatial[0]), *spatial[::-1]]
+    da = image(tuple(range(2, 2 + len(dims))), dims, **{"x": 0.25})
+    store = MemoryStore()
+    da.omezarr.to_zarr(store, version="0.6", levels=1)
+    factors = [1.0] * spatial[0] + [2.0, 3.0, 4.0][: len(spatial)]
+    transform = {"mapAxis": {"type": "mapAxis", "mapAxis": order}, "scale": {"type": "scale", "scale": factors}}[kind]
+
+    def exchanged(multiscale: dict[str, Any]) -> None:
+        axes = multiscale["coordinateSystems"][0]["axes"]
+        axes = axes if kind == "mapAxis" else [axes[number] for number in order]
+        multiscale["coordinateSystems"].append({"name": "world", "axes": axes})
+        ends = {"input": {"name": "physical"}, "output": {"name": "world"}}
+        multiscale["coordinateTransformations"] = [{**transform, **ends}]
+
+    changed(store, exchanged)
+    tree = opened(store, coordinate_system="world")
+    level = tree.omezarr.level(0)
+    assert level.dims == tuple(dims[number] for number in order)
+    np.testing.assert_array_equal(level.values, da.values)
+    way = opened(store).omezarr.transform("world", level=0)
+    axes = [axis.name for axis in opened(store).omezarr.coordinate_systems["world"].axes]
+    for pixel in itertools.product(range(2), repeat=len(dims)):
+        where = level.isel(dict(zip(level.dims, pixel, strict=True)))
+        there = [float(where[axis]) if axis in where.coords else pixel[order[dims.index(axis)]] for axis in axes]
+        np.testing.assert_allclose(way(pixel), there)
+        # and so it is told of the array in the order of the file
+        in_file = [pixel[level.dims.index(axis.name)] for axis in tree.omezarr.axes]
+        np.testing.assert_allclose(tree.omezarr.transform("world", level=0)(in_file), there)
+    other = MemoryStore()
+    written = tree.omezarr.to_zarr(other)
+    assert xomezarr.validate(other).valid
+    assert_identical(written.omezarr.level(0), level)
+    back = opened(other, coordinate_system="physical").omezarr.level(0)
+    np.testing.assert_array_equal(back.values, da.values)
+    assert back.dims == da.dims
+    for dim in da.dims:
+        if dim in da.coords:
+            np.testing.assert_allclose(back[dim].values, da[dim].values)
+
+
+def test_an_image_whose_axes_another_tool_has_in_another_order_keeps_its_systems() -> None:
+    store = spoken(MemoryStore(), {"type": "affine", "affine": TURN})
+
+    def turned(multiscale: dict[str, Any]) -> None:
+        multiscale["coordinateSystems"][0]["axes"].reverse()
+
+    changed(store, turned)
+    del zarr.open_group(store).attrs["xomezarr"]
+    tree = opened(store)
+    assert tree.omezarr.level(0).dims == ("x", "y")
+    other = MemoryStore()
+    written = tree.omezarr.to_zarr(other)
+    assert xomezarr.validate(other).valid
+    for system in ("world", "physical"):
+        there = tree.omezarr.transform(system, level=1)([1.0, 2.0])
+        np.testing.assert_allclose(written.omezarr.transform(system, level=1)([2.0, 1.0]), there)
+    for one, two in zip(written.omezarr.levels, tree.omezarr.levels, strict=True):
+        assert_identical(one, two)
+
+
+@pytest.mark.parametrize("rows", [[[1, 1, 0], [2, 2, 0]], [[1, 0, 1], [0, 0, 2]], [[0, 0, 1], [0, 0, 2]]])
+def test_what_cannot_be_undone_leaves_the_image_openable(rows: list[list[float]]) -> None:
+    store = MemoryStore()
+    image().omezarr.assign_affine(TURN).omezarr.to_zarr(store, version="0.6", levels=1)
+    changed(store, lambda multiscale: multiscale["coordinateTransformations"][0].update(affine=rows))
+    with pytest.warns(MetadataChangedWarning) as told:
+        level = opened(store).omezarr.level(0)
+    assert "the coordinates 'world_y', 'world_x' of " in str(told[-1].message)
+    assert_identical(level, image())
+    with (
+        pytest.warns(MetadataChangedWarning),
+        pytest.raises(CoordinateSystemError, match=r"cannot be seen in the coordinate system 'world'.*validate"),
+    ):
+        opened(store, coordinate_system="world")
+
+
+def test_axes_from_which_nothing_comes_may_be_left_out() -> None:
+    """A projection tells the pixels of a plane apart, and a matrix may have units of very different sizes."""
+    store = MemoryStore()
+    image((3, 12, 20), "zyx").omezarr.to_zarr(store, version="0.6", levels=1)
+
+    def projected(multiscale: dict[str, Any]) -> None:
+        axes = multiscale["coordinateSystems"][0]["axes"][1:]
+        multiscale["coordinateSystems"].append({"name": "plane", "axes": axes})
+        rows = {"type": "affine", "affine": [[0, 1e-9, 1e3, 0], [0, 0, 1e9, 0]]}
+        parts = [{"transformation": rows, "inputAxes": [0, 1, 2], "outputAxes": [0, 1]}]
+        ends = {"input": {"name": "physical"}, "output": {"name": "plane"}}
+        multiscale["coordinateTransformations"] = [{"type": "byDimension", "transformations": parts, **ends}]
+
+    changed(store, projected)
+    assert not [one for one in xomezarr.validate(store).findings if one.rule == "104"]
+
+
+TWICE = {"type": "scale", "scale": [2, 2]}
+UNJUDGED: dict[str, dict[str, Any]] = {
+    "an identity in a sequence": {"type": "sequence", "transformations": [{"type": "identity"}, TWICE]},
+    "a bijection": {"type": "bijection", "forward": TWICE, "inverse": {"type": "scale", "scale": [0.5, 0.5]}},
+    "an empty sequence": {"type": "sequence", "transformations": []},
+    "identities by dimension": {
+        "type": "byDimension",
+        "transformations": [
+            {"transformation": {"type": "identity"}, "inputAxes": [number], "outputAxes": [number]} for number in (0, 1)
+        ],
+    },
+    "an affine to more axes": {"type": "affine", "affine": [[1, 0, 0], [0.6, 0.8, 0], [0, 1, 5]]},
+}
+
+
+@pytest.mark.parametrize("kind", UNJUDGED)
+def test_what_ome_zarr_models_does_not_judge_is_copied(kind: str) -> None:
+    axes = [{"name": dim, "type": "space", "unit": "micrometer"} for dim in "zyx"]
+    store = spoken(MemoryStore(), UNJUDGED[kind], axes if "more" in kind else axes[1:])
+    assert xomezarr.validate(store, strict=True).valid
+    other = MemoryStore()
+    opened(store).omezarr.to_zarr(other)
+    assert said(other) == said(store)
+
+
+def test_our_own_rules_judge_what_leads_to_other_systems() -> None:
+    """A transformation that breaks a rule is not written, whatever ome-zarr-models says."""
+    store = spoken(MemoryStore(), {"type": "scale", "scale": [2.0, -2.0]})
+    with pytest.raises(MetadataError, match="rule 91"):
+        opened(store).omezarr.to_zarr(MemoryStore())
+
+
+@pytest.mark.parametrize(
+    "transform", [{"type": "scale", "scale": [2.0, 4.0]}, {"type": "affine", "affine": TURN}], ids=["scale", "affine"]
+)
+@pytest.mark.parametrize("name", ["v", "u"])
+def test_coordinates_make_place_for_axes_of_their_names(transform: dict[str, Any], name: str) -> None:
+    store = spoken(MemoryStore(), transform, UV)
+    da = image().assign_coords({name: ("y", np.arange(12.0)), "kept": ("x", np.arange(20.0))})
+    da.omezarr.to_zarr(other := MemoryStore(), version="0.6", levels=2)
+    changed(other, lambda multiscale: multiscale.update(said(store)))
+    for ask in (
+        lambda: opened(other, coordinate_system="world"),
+        lambda: opened(other).omezarr.in_system("world"),
+        lambda: opened(other, coordinate_system="world", drop_variables="kept"),
+    ):
+        with pytest.raises(CoordinateSystemError, match=rf"called '{name}'.*drop_variables='{name}'"):
+            ask()
+    expected = opened(store, coordinate_system="world").omezarr.level(0)
+    for level in (
+        opened(other, coordinate_system="world", drop_variables=name).omezarr.level(0),
+        opened(other, drop_variables=[name]).omezarr.in_system("world").omezarr.level(0),
+        xr.open_dataarray(other, engine="omezarr", coordinate_system="world", drop_variables={name}),
+    ):
+        assert_identical(level.drop_vars("kept"), expected)
+    without = opened(store, coordinate_system="world", drop_variables=name).omezarr.level(0)
+    assert name not in without.coords
+
+
+@pytest.mark.parametrize(
+    ("transform", "rule"),
+    [
+        ({"type": "warp", "warp": [1]}, "27"),
+        ({"type": "scale", "scale": [-1, 1]}, "91"),
+        ({"type": "affine", "affine": [[1, 0], [0, 1]]}, "39"),
+        ({"type": "identity", "input": {"name": "elsewhere"}}, "0.6c"),
+        ({"type": "identity", "input": {"name": ["physical"]}}, "0.6c"),
+    ],
+)
+def test_what_cannot_be_read_is_told_where_it_would_lead(transform: dict[str, Any], rule: str) -> None:
+    store = spoken(MemoryStore(), transform, **{key: transform[key] for key in ("input",) if key in transform})
+    (finding,) = [one for one in xomezarr.validate(store).findings if one.severity == "error"]
+    assert finding.rule == rule
+    tree = opened(store)
+    for ask in (
+        lambda: opened(store, coordinate_system="world"),
+        lambda: tree.omezarr.in_system("world"),
+        lambda: tree.omezarr.transform("world"),
+        lambda: tree.omezarr.transform("physical", source="world"),
+    ):
+        with pytest.raises(CoordinateSystemError, match="nothing leads from") as caught:
+            ask()
+        assert str(caught.value).endswith(f"; what cannot be read does not lead on: {finding}")
+
+
+@pytest.mark.parametrize("points", ["a", [[1, 2], [3]], [1j, 2], [{}, 2]])
+def test_points_that_are_no_numbers_are_refused(points: Any) -> None:
+    tree = opened(spoken(MemoryStore(), {"type": "affine", "affine": SHEAR}))
+    with pytest.raises(TransformError, match="are no array of numbers"):
+        tree.omezarr.transform("world")(points)
+
+
+@pytest.mark.parametrize("name", [["world"], {"world": 1}, None, 1, b"world"])
+def test_what_is_no_name_is_told_as_no_system(name: Any) -> None:
+    store = spoken(MemoryStore(), {"type": "affine", "affine": SHEAR})
+    tree = opened(store)
+    asks = [lambda: tree.omezarr.transform(name), lambda: tree.omezarr.in_system(name)]
+    if name is not None:
+        asks += [
+            lambda: opened(store, coordinate_system=name),
+            lambda: xr.open_dataarray(store, engine="omezarr", coordinate_system=name),
+            lambda: tree.omezarr.transform("world", source=name),
+        ]
+    for ask in asks:
+        with pytest.raises(CoordinateSystemError, match=r"has no coordinate system .*give one of these: 'physical'"):
+            ask()

@@ -3105,3 +3105,41 @@ def test_stacking_and_writing_know_the_same_run(tmp_path: Path, own: Any) -> Non
     changed: Any = tree.map_over_datasets(lambda ds: ds.assign_coords(acquisition=own) if ds.data_vars else ds)
     assert changed.omezarr.stack().acquisition.values.tolist() == [1, 2]
     assert changed.omezarr.stack(acquisition=2).field.values.tolist() == [1]
+
+
+TURN = np.array([[0.8, -0.6, 3.0], [0.6, 0.8, -2.0]])
+
+
+def askew(by: np.ndarray[Any, Any] = TURN, units: str = "um") -> xr.DataArray:
+    return image(0).omezarr.assign_affine(by, system="stage", units=units)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("other", [askew(TURN + np.array([0.0, 0.0, 1000.0])), askew(units="mm"), image(0)])
+def test_an_image_that_lies_otherwise_in_a_system_is_told_when_it_is_read(tmp_path: Path, other: xr.DataArray) -> None:
+    store = tmp_path / "plate.zarr"
+    wells = {("A", 1): [askew()], ("A", 2): [askew()], ("A", 3): [other]}
+    xomezarr.write_plate(wells, store, version="0.6", levels=1)
+    tree = xomezarr.open_plate(store)
+    testing.assert_identical(without_place(tree["A/2/0"].omezarr.level(0)).rename("cells"), askew())
+    with pytest.warns(PlateWarning, match=r"^'A/3/0' .* has coordinates of its own.*'A/1/0'.*check=True\)$"):
+        tree["A/3/0"].omezarr.level(0).load()
+    true = xomezarr.open_plate(store, check=True)
+    testing.assert_identical(without_place(true["A/3/0"].omezarr.level(0)), other)
+
+
+def test_systems_without_coordinates_are_read_of_each_image(tmp_path: Path) -> None:
+    """Of these an image has none that another's could be taken for, as of stages that other tools name."""
+    store = tmp_path / "plate.zarr"
+    xomezarr.write_plate({("A", n): [image(0)] for n in (1, 2)}, store, version="0.6", levels=1)
+    for n in (1, 2):
+        group = zarr.open_group(store / "A" / str(n) / "0")
+        attrs: Any = group.attrs.asdict()
+        multiscale = attrs["ome"]["multiscales"][0]
+        multiscale["coordinateSystems"].append({**multiscale["coordinateSystems"][0], "name": "stage"})
+        ends = {"input": {"name": "physical"}, "output": {"name": "stage"}}
+        moved = [0.0] * (image(0).ndim - 1) + [10.0 * n]
+        multiscale["coordinateTransformations"] = [{"type": "translation", "translation": moved, **ends}]
+        group.attrs.update(attrs)
+    tree = xomezarr.open_plate(store)
+    for n in (1, 2):
+        tree[f"A/{n}/0"].omezarr.level(0).load()

@@ -457,6 +457,9 @@ COARSE = scale(0.5, 0.5, 0.5, 1.0, 1.0)
 LEVEL_1 = (2, 2, 3, 4, 3)
 LABEL_1 = (2, 1, 3, 4, 3)
 PROPERTIES = ("image-label", "properties")
+ONE_PLACE = [[float(row == column) for column in range(6)] for row in (0, 1, 2, 3, 3)]
+"""A matrix with the same row for y and x."""
+WORLD_ENDS = {"input": {"name": "physical"}, "output": {"name": "world"}}
 LINK = ("scene", "coordinateTransformations", 1)
 IDENTITY_ENDS = {"input": {"path": "1", "name": "physical"}, "output": {"name": "world"}}
 
@@ -1095,6 +1098,17 @@ ROWS = (
         mend=drop(*LINK[:2], 2),
     ),
     Row("103", "warning 1/x", "beside", lambda t: along_x(t, 1, start=1.0), WRITTEN, mend=lambda t: along_x(t, 1)),
+    Row(
+        "104",
+        "warning multiscales[0].coordinateTransformations[0]",
+        "image",
+        both(
+            put(*M0, "coordinateSystems", 1, {"name": "world", "axes": [*AXES]}),
+            put(*M0, "coordinateTransformations", [{"type": "affine", "affine": ONE_PLACE, **WORLD_ENDS}]),
+        ),
+        ("0.6",),
+        mend=put(*M0, "coordinateTransformations", 0, "affine", 4, [0, 0, 0, 0, 1, 0]),
+    ),
     # -- what came, or went, with a version
     Row("0.3a", "error multiscales[0].axes[1]", "image", put(*M0, "axes", 1, "p"), ("0.3",)),
     Row("0.3a", "warning multiscales[0].axes", "image", put(*M0, "axes", ["y", "x"]), ("0.1", "0.2")),
@@ -1128,11 +1142,7 @@ ROWS = (
         "0.6c",
         "error multiscales[0].coordinateTransformations[0].output",
         "image",
-        put(
-            *M0,
-            "coordinateTransformations",
-            [{"type": "identity", "input": {"name": "physical"}, "output": {"name": "world"}}],
-        ),
+        put(*M0, "coordinateTransformations", [{"type": "identity", **WORLD_ENDS}]),
         ("0.6",),
     ),
     Row(

@@ -38,12 +38,13 @@ from xomezarr.grid import REGULAR_WITHIN, ROUNDING_ULPS, Grid, check_ascending
 from xomezarr.model import Axis
 from xomezarr.orientation import LINE_OF, ORIENTATIONS
 from xomezarr.units import axis_type as unit_type
-from xomezarr.units import convert, ome_unit, reference_date
+from xomezarr.units import convert, ome_unit, reference_date, same_unit
 
 __all__ = [
     "AXIS_TYPES",
     "Dimension",
     "Irregular",
+    "as_said",
     "assign_grid",
     "axes_of",
     "coordinate",
@@ -247,7 +248,7 @@ def axes_of(da: xr.DataArray, axes: Mapping[str, str] | None = None) -> tuple[Ax
         axis = Axis(dim, known[dim])
         if variable is not None:
             unit = _ome_unit(variable, _kind(variable, known[dim], dim), dim, known[dim])
-            axis = replace(axis, unit=unit, orientation=_orientation(variable, dim, known[dim]))
+            axis = replace(axis, unit=unit, orientation=_orientation(variable.attrs, dim, known[dim]))
         found.append(axis)
     return tuple(found)
 
@@ -477,7 +478,7 @@ def _describe_one(da: xr.DataArray, dim: str, axis_type: str, irregular: Irregul
         return Dimension(Axis(dim, axis_type), by_index, "index")
     variable = _row(da, dim)
     kind = _kind(variable, axis_type, dim)
-    axis = Axis(dim, axis_type, _ome_unit(variable, kind, dim, axis_type), _orientation(variable, dim, axis_type))
+    axis = Axis(dim, axis_type, _ome_unit(variable, kind, dim, axis_type), _orientation(variable.attrs, dim, axis_type))
     check_ascending(np.arange(size) if kind == "label" else variable.values, dim)
     if kind == "label":
         return Dimension(axis, by_index, kind, variable)
@@ -682,9 +683,37 @@ def _ome_unit(variable: xr.Variable, kind: Kind, dim: str, axis_type: str) -> st
     return name
 
 
-def _orientation(variable: xr.Variable, dim: str, axis_type: str) -> str | None:
+def as_said(axis: Axis, name: str, attrs: Mapping[Any, Any]) -> Axis:
+    """Return an axis of a coordinate system with the unit and the orientation that its coordinate says.
+
+    Parameters
+    ----------
+    axis
+        As it was.
+    name
+        Of the coordinate.
+    attrs
+        Of the coordinate.
+
+    Raises
+    ------
+    UnitError, AxisError
+        If these are none.
+    """
+    unit = attrs.get("units")
+    if unit is not None and not isinstance(unit, str):
+        raise UnitError(
+            f"coords[{name!r}].attrs['units'] is {unit!r}; give the name of a unit: "
+            f"da.coords[{name!r}].attrs['units'] = 'micrometer'"
+        )
+    said = (ome_unit(unit) or unit) if unit else None
+    orientation = _orientation(attrs, name, axis.type or "other things")
+    return replace(axis, unit=axis.unit if same_unit(axis.unit, said) else said, orientation=orientation)
+
+
+def _orientation(attrs: Mapping[Any, Any], dim: str, axis_type: str) -> str | None:
     """Return which way the axis runs through a body; an attribute that is no text is the user's own."""
-    given = variable.attrs.get("orientation")
+    given = attrs.get("orientation")
     if isinstance(given, Mapping) and isinstance(value := given.get("value"), str):
         raise AxisError(
             f"coords[{dim!r}].attrs['orientation'] is the object that the file has; give its value alone: "

@@ -24,6 +24,7 @@ from xarray.core.indexing import (
 )
 from xarray.indexes import CoordinateTransform, CoordinateTransformIndex
 
+from xomezarr.coords import as_said
 from xomezarr.errors import CoordinateError, EmptyDimensionError, TransformError
 from xomezarr.grid import ROUNDING_ULPS, Grid
 from xomezarr.lattice import nearest
@@ -729,8 +730,8 @@ def systems_of(
 ) -> list[tuple[CoordinateSystem, Matrix]]:
     """Return the coordinate systems in which an array lies askew, and what leads there from its dimensions.
 
-    A system has the axes of its indexes, and those that are dimensions of the array. Dimensions that came to the array
-    later are axes of it too.
+    A system has the axes of its indexes, with the units that their coordinates say, and those that are dimensions of
+    the array. Dimensions that came to the array later are axes of it too.
 
     Parameters
     ----------
@@ -749,11 +750,11 @@ def systems_of(
     by_name: dict[str, list[Skew]] = {}
     for skew in skews_of(da):
         by_name.setdefault(skew.system.name, []).append(skew)
-    return [_system_of(skews, axes, grids) for skews in by_name.values()]
+    return [_system_of(da, skews, axes, grids) for skews in by_name.values()]
 
 
 def _system_of(
-    skews: Sequence[Skew], axes: Sequence[Axis], grids: Mapping[str, Grid]
+    da: xr.DataArray, skews: Sequence[Skew], axes: Sequence[Axis], grids: Mapping[str, Grid]
 ) -> tuple[CoordinateSystem, Matrix]:
     system, apart = skews[0].system, skews[0].apart
     for skew in skews:
@@ -764,6 +765,7 @@ def _system_of(
             )
     columns = {axis.name: number for number, axis in enumerate(axes)}
     rows: dict[str, Matrix] = {}
+    called = {axis: name for skew in skews for axis, name in skew.names.items()}
     for skew in (one.told_by(grids) for one in skews):
         places = [*(columns[dim] for dim in skew.grids), len(axes)]
         for name, values in zip(skew.names, skew.matrix, strict=True):
@@ -774,7 +776,7 @@ def _system_of(
     found: list[tuple[Axis, Matrix]] = []
     for name, axis in known.items():
         if name in rows:
-            found.append((axis, rows[name]))
+            found.append((as_said(axis, called[name], da.coords[called[name]].attrs), rows[name]))
         elif name in columns and name not in mixed:
             own = replace(axes[columns[name]], extra=axis.extra)
             found.append((own, np.eye(1, len(axes) + 1, columns[name])[0]))

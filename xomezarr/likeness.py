@@ -24,6 +24,7 @@ from xomezarr.channels import ACTIVE, COLOR, EXTRA, WINDOW
 from xomezarr.checks import leads_below
 from xomezarr.errors import UNREADABLE_MEMBER, LevelError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
+from xomezarr.model import Image
 from xomezarr.planning import VERSION, stored_metadata, version_of
 from xomezarr.pyramid import EMPTY, VARIABLE, attach, with_name
 from xomezarr.read import is_remote, with_own
@@ -170,7 +171,7 @@ class _Said:
         names: list[Any] = [labels if any(labels) else None]
         if along is not None:
             names += [values.pop(dims[along], None), said["axes"][along]]
-        finest = [said["axes"], kept, values, bool(labels)]
+        finest = [said["axes"], kept, values, bool(labels), _said_of_systems(image, said, kept)]
         places = [finest, *([image.multiscale.type, level] for level in said["levels"])]
         return cls(
             dims,
@@ -188,6 +189,16 @@ class _Said:
             ALONE: self.is_alone,
         }
         return frozenset(what for what, is_so in found.items() if is_so)
+
+
+def _said_of_systems(image: Image, said: Mapping[str, Any], kept: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Return what is said of the coordinate systems in which an image has coordinates: what leads there, and units."""
+    axes = spec.axes_by_system(image.multiscale)
+    names = sorted({entry["system"] for entry in kept.values() if "system" in entry})
+    return [
+        [name, said.get("systems", {}).get(name), *([axis.name, axis.unit] for axis in axes.get(name, ()))]
+        for name in names
+    ]
 
 
 type _Snapshot = tuple[str, Sequence[xr.Dataset]]

@@ -517,6 +517,7 @@ def _plan_tree(
     level_plans = _level_plans(grids, chosen, target, pixels.levels[0])
     passes = _passes(pixels, level_plans, target.resources)
     found_axes = _axes(described[0], first)
+    first = first and spec.arranged(first, dims)
     with collecting(faults):
         _check_systems(found_axes, first, target.version)
     copied: Kept | None = None
@@ -1196,8 +1197,7 @@ def _with_systems(multiscale: Multiscale, da: xr.DataArray, grids: Mapping[str, 
                 f'for scales and translations alone; give version="0.6", or leave its coordinates out: '
                 f"drop_vars({coordinates})"
             )
-        systems = spec.with_system(multiscale.systems, len(multiscale.axes), system, matrix)
-        multiscale = replace(multiscale, systems=systems)
+        multiscale = spec.with_system(multiscale, system, matrix)
     return multiscale
 
 

@@ -327,7 +327,7 @@ def open_level(
     """
     found = open_group(store, group=group, storage_options=storage_options)
     opened = _opened(found, level, completing(store, found, storage_options)).seen_in(coordinate_system)
-    ds = with_name(opened.without(opened.level(level), drop_variables), opened.variable)
+    ds = with_name(opened.level(level, drop_variables), opened.variable)
     ds.set_close(closer(store, opened.group))
     return ds
 
@@ -385,7 +385,7 @@ class _Opened:
 
     def tree(self, drop_variables: str | Iterable[str] | None, source: str, *, cache: bool) -> xr.DataTree:
         """Make the tree of the levels."""
-        levels = [self.without(self.level(index), drop_variables) for index in self.arrays]
+        levels = [self.level(index, drop_variables) for index in self.arrays]
         if cache:
             levels = [_cached(level) for level in levels]
         return self.tree_of(levels, source)
@@ -429,10 +429,13 @@ class _Opened:
 
     def without(self, level: xr.DataArray, drop_variables: str | Iterable[str] | None) -> xr.DataArray:
         """Leave coordinates out."""
-        dropped = [*left_out(drop_variables)]
+        return without(level, self._dropped(drop_variables))
+
+    def _dropped(self, drop_variables: str | Iterable[str] | None) -> frozenset[str]:
+        dropped = left_out(drop_variables)
         if self.variable in dropped:
             raise OmeZarrError(f"drop_variables names {self.variable!r}, which is the image itself; leave it out")
-        return without(level, dropped)
+        return dropped
 
     def seen_in(self, coordinate_system: str | None) -> _Opened:
         """Return it as it lies in a coordinate system; left out, in those that it was written with."""
@@ -465,8 +468,12 @@ class _Opened:
             )
         return replace(self, image=made).seen_in(coordinate_system)
 
-    def level(self, index: int) -> xr.DataArray:
-        """Make the DataArray of a level: its pixels lazily, its coordinates from its grids and those of level 0."""
+    def level(self, index: int, drop_variables: str | Iterable[str] | None = None) -> xr.DataArray:
+        """Make the DataArray of a level: its pixels lazily, its coordinates from its grids and those of level 0.
+
+        Coordinates beside its dimensions that are to be left out make place for axes of their names.
+        """
+        dropped = self._dropped(drop_variables)
         multiscale, array = self.image.multiscale, self.arrays[index]
         coords = level_variables(self.image, self.kept, self.dimensions, index, _sizes(self.image, array))
         pixels = xr.Variable(
@@ -480,7 +487,9 @@ class _Opened:
             result = result.set_xindex(name)
         # coordinates of several dimensions keep an order of their own
         result = result.transpose(*self.kept.dims, transpose_coords=False)
-        return reduce(lambda level, one: one.level(level, index), self.views, result)
+        beside = dropped & {*self.kept.coords} - {*multiscale.dims}
+        result, dropped = result.drop_vars(beside, errors="ignore"), dropped - beside
+        return without(reduce(lambda level, one: one.level(level, index, dropped), self.views, result), dropped)
 
 
 def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | None = None) -> _Opened:

@@ -31,7 +31,8 @@ from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZ
 from xomezarr.grid import Grid
 from xomezarr.indexes import Askew, Row, SystemIndex, rows_beside
 from xomezarr.model import Axis, Channel, Image
-from xomezarr.spec import SIDECAR
+from xomezarr.spec import SIDECAR, axes_by_system, matrices
+from xomezarr.units import same_unit
 
 __all__ = [
     "INLINE",
@@ -239,6 +240,7 @@ def fingerprint(image: Image) -> dict[str, Any]:
     """Return what tells later whether another tool has changed the OME metadata."""
     multiscale = image.multiscale
     level = multiscale.levels[0]
+    ways = {name: matrix.tolist() for name, matrix in matrices(multiscale).items()}
     return {
         "name": multiscale.name,
         "axes": [
@@ -251,6 +253,7 @@ def fingerprint(image: Image) -> dict[str, Any]:
         ],
         "channels": _digest(image.channels),
         "channel_extra": _digest_of_extra(image.channels),
+        **({"systems": ways} if ways else {}),
     }
 
 
@@ -540,17 +543,35 @@ def _decode(
         frozenset(key for key in entries if entries[key].get("irregular") and key not in axes.moved),
         frozenset(key for key in entries if entries[key].get("index") and coords[key].ndim == 1 and key not in sizes),
         coarser,
-        {system: _askew(coordinates, rows) for system, coordinates in askew.items()},
+        {system: _askew(system, of, rows, written, image, changes) for system, of in askew.items()},
     )
 
 
-def _askew(coordinates: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]], rows: Mapping[str, Row]) -> Askew:
-    """Put together the coordinates of a system: by axis, their names, dimensions and attributes."""
-    return Askew(
-        {axis: name for axis, (name, _, _) in coordinates.items()},
-        {name: (dims, dict(attrs)) for name, dims, attrs in coordinates.values()},
-        {name: rows[name] for name, _, _ in coordinates.values() if name in rows},
-    )
+def _askew(
+    system: str,
+    coordinates: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]],
+    rows: Mapping[str, Row],
+    written: Mapping[str, Any],
+    image: Image,
+    changes: list[str],
+) -> Askew:
+    """Put together the coordinates of a system: by axis, their names, dimensions and attributes.
+
+    `changes` takes what the OME metadata say else of the system now.
+    """
+    axes = {axis.name: axis for axis in axes_by_system(image.multiscale).get(system, ())}
+    now, then = matrices(image.multiscale).get(system), written.get("systems", {}).get(system)
+    if now is not None and then is not None and now.tolist() != then:
+        changes.append(f"what leads to the coordinate system {system!r} is {now.tolist()}, and was {then}")
+    kept = {}
+    for name, (called, dims, attrs) in coordinates.items():
+        if (axis := axes.get(name)) is not None and not same_unit(attrs.get("units"), axis.unit):
+            changes.append(f"the unit of {called!r} is {axis.unit!r}, and was {attrs.get('units')!r}")
+            attrs = _with_unit(attrs, axis.unit)
+        own = {key: value for key, value in attrs.items() if key != "orientation" or not isinstance(value, str)}
+        kept[called] = dims, dict(attrs) if axis is None else _oriented(own, axis)
+    named = {axis: name for axis, (name, _, _) in coordinates.items()}
+    return Askew(named, kept, {name: rows[name] for name in named.values() if name in rows})
 
 
 def _decode_row(raw: Mapping[str, Any], axes: _Axes) -> Row:

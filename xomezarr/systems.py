@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from xomezarr import spec
-from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe
+from xomezarr.coords import AXIS_TYPES, Dimension, dequantify, describe, file_order
 from xomezarr.errors import CoordinateSystemError, OmeZarrError, TransformError, UnitError, raise_all
 from xomezarr.fields import reading
 from xomezarr.grid import REGULAR_WITHIN, Grid
@@ -27,6 +27,7 @@ __all__ = [
     "View",
     "adopted",
     "assign_affine",
+    "check_place",
     "coordinate_systems",
     "described_axes",
     "held_by",
@@ -77,7 +78,7 @@ class CoordinateSystems(Mapping[str, CoordinateSystem]):
         CoordinateSystemError
             If there is not.
         """
-        if name not in self._systems:
+        if not isinstance(name, str) or name not in self._systems:
             cure = f"give one of these: {', '.join(map(repr, self))}"
             only = f"give {self.intrinsic!r}, or leave it out: the levels lie in it, and there is no other"
             raise CoordinateSystemError(
@@ -160,10 +161,13 @@ def _way(
     if group is not None:
         axes = spec.axes_by_system(multiscale)
         edges = tuple(reading(edge, axes, group) for edge in edges)
+    routes = Routes({name: len(system.axes) for name, system in systems.items()}, edges)
     try:
-        return Routes({name: len(system.axes) for name, system in systems.items()}, edges).transform(source, target)
+        return routes.transform(source, target)
     except TransformError as error:
-        raise CoordinateSystemError(str(error)) from None
+        faults = [] if routes.loops else [str(finding) for finding in spec.unread(multiscale)]
+        also = f"; what cannot be read does not lead on: {'; '.join(faults)}" if faults else ""
+        raise CoordinateSystemError(f"{error}{also}") from None
 
 
 # -- an image in one of them -------------------------------------------------------------------------------
@@ -191,7 +195,7 @@ class View:
     placed: Mapping[str, tuple[Axis, float, float]] = field(default_factory=dict)
     askew: tuple[CoordinateSystem, NDArray[np.float64], Askew] | None = None
 
-    def level(self, da: xr.DataArray, index: int, dropped: Collection[str] = ()) -> xr.DataArray:
+    def level(self, da: xr.DataArray, index: int, dropped: frozenset[str] = frozenset()) -> xr.DataArray:
         """Return a level with the coordinates that it has in the system, but for those that are to be left out.
 
         Raises
@@ -199,16 +203,20 @@ class View:
         CoordinateSystemError
             If the level does not lie where the image was said to.
         """
-        grids = self.before.multiscale.levels[index].grid({str(dim): size for dim, size in da.sizes.items()})
-        _check_place(da, grids, index)
+        grids = check_place(da, self.before.multiscale, index)
         if self.askew is not None:
             system, matrix, kept = self.askew
-            skews = split(system, matrix, grids, kept.names, kept.groups)
+            skews = [
+                one
+                for one in split(system, matrix, grids, kept.names, kept.groups)
+                if dropped.isdisjoint(one.names.values())
+            ]
+            _check_free([name for one in skews for name in one.names.values()], da)
             if not kept.kept:  # what was written with an array holds of its pixels, wherever its sides were said to lie
                 _check_regular(da, grids, {dim for skew in skews for dim in skew.grids}, system.name)
             if not index:
                 skews = [one.with_rows(kept.rows) for one in skews]
-            return attached(da, [one for one in skews if {*one.names.values()}.isdisjoint(dropped)], kept.kept)
+            return attached(da, skews, kept.kept)
         return _placed(da, grids, self.placed)
 
 
@@ -253,15 +261,20 @@ def view(image: Image, name: str, kept: Mapping[str, Askew] | None = None, *, gr
         and (used.sum(1) == 1).all()
         and linear.min() >= 0
     ):
-        order = [int(row) for row in used.argmax(0)]
-        scale = [float(linear[row, column]) for column, row in enumerate(order)]
-        translation = [float(offsets[row]) for row in order]
-        seen = spec.seen_in(multiscale, name, order, scale, translation)
-        placed = dict(zip(multiscale.dims, zip(seen.axes, scale, translation, strict=True), strict=True))
+        by_axis = {
+            system.axes[row].name: spec.Side(column, row, float(linear[row, column]), float(offsets[row]))
+            for column, row in enumerate(used.argmax(0).tolist())
+        }
+        types = {axis: system.axes[side.row].type or "" for axis, side in by_axis.items()}
+        seen = spec.seen_in(multiscale, name, [by_axis[axis] for axis in file_order(types)])
+        placed = {
+            multiscale.dims[side.column]: (system.axes[side.row], side.scale, side.translation)
+            for side in by_axis.values()
+        }
         return View(replace(image, multiscales=(seen, *image.multiscales[1:])), image, placed)
     own = askew(system, matrix, multiscale.axes)
     known = (kept or {}).get(name) or Askew(coordinate_names(system, own, multiscale.dims))
-    return View(image, image, askew=(system, matrix, known))
+    return _lying_askew(image, system, matrix, known)
 
 
 def kept_in(image: Image, name: str, kept: Askew, *, group: zarr.Group | None = None) -> View:
@@ -282,7 +295,26 @@ def kept_in(image: Image, name: str, kept: Askew, *, group: zarr.Group | None = 
             f"{tuple(kept.names)}; write the image anew with to_zarr"
         )
     ordered = {axis: kept.names[axis] for axis in names if axis in kept.names}
-    return View(image, image, askew=(system, matrix, replace(kept, names=ordered)))
+    if taken := {*kept.names.values()} & {*image.multiscale.dims}:
+        raise CoordinateSystemError(
+            f"the dimension {min(taken)!r} has the name of one of them; write the image anew with to_zarr"
+        )
+    return _lying_askew(image, system, matrix, replace(kept, names=ordered))
+
+
+def _lying_askew(image: Image, system: CoordinateSystem, matrix: NDArray[np.float64], kept: Askew) -> View:
+    """Return an image with the coordinates of a system, of which no two pixels may have the same."""
+    try:
+        if not matrix[:, :-1].any():
+            raise TransformError("all pixels lie at one place there")
+        split(system, matrix, {dim: Grid(1.0, 0.0, 1) for dim in image.multiscale.dims}, kept.names, kept.groups)
+    except TransformError as error:
+        why = str(error).rpartition("; ")[0] or str(error)
+        raise CoordinateSystemError(
+            f"the image cannot be seen in the coordinate system {system.name!r}: {why}; mend the metadata: "
+            "xomezarr.validate(store) tells what is wrong"
+        ) from None
+    return View(image, image, askew=(system, matrix, kept))
 
 
 def adopted(labels: Image, image: Image) -> Image | None:
@@ -320,25 +352,40 @@ def _matrix(multiscale: Multiscale, name: str, group: zarr.Group | None) -> NDAr
     )
 
 
-def _check_place(da: xr.DataArray, grids: Mapping[str, Grid], index: int) -> None:
-    """Refuse a level whose coordinates somebody has changed: where it lies would be told by what it was."""
-    for dim, grid in grids.items():
+def check_place(da: xr.DataArray, multiscale: Multiscale, index: int) -> dict[str, Grid]:
+    """Return where a level lies by its metadata, if it still lies there.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If somebody has changed its coordinates: what leads on from there would lead elsewhere.
+    """
+    cure = "open the store again, and crop it by tree.omezarr.isel(…) or change it then"
+    for dim in multiscale.dims:
         if dim not in da.dims:
             raise CoordinateSystemError(
-                f"level {index} has no dimension {dim!r}, from which its coordinate systems are reached; open the "
-                "store again, with coordinate_system=…"
+                f"level {index} has no dimension {dim!r}, from which its coordinate systems are reached; {cure}"
             )
+    grids = multiscale.levels[index].grid({str(dim): size for dim, size in da.sizes.items()})
+    for axis in multiscale.axes:
+        dim, grid = axis.name, grids[axis.name]
         held = da.coords[dim] if dim in da.coords else None
         if held is None or held.dtype.kind not in "iuf" or held.attrs.get("scale") is None or not held.size:
             continue
+        by_metadata = "by its metadata, from which its coordinate systems are reached"
+        if not same_unit(held.attrs.get("units"), axis.unit):
+            raise CoordinateSystemError(
+                f"level {index} lies along {dim!r} in {held.attrs.get('units')}, and in {axis.unit} {by_metadata}; "
+                f"{cure}"
+            )
         ends = held.values[[0, -1]]
         within = max(grid.scale / 100, 2 * float(np.spacing(np.abs(ends)).max())) if ends.dtype.kind == "f" else 0.01
         if (np.abs(ends - [grid.position(0), grid.position(grid.size - 1)]) > within).any():
             raise CoordinateSystemError(
                 f"level {index} lies from {float(held[0])} to {float(held[-1])} along {dim!r}, and from "
-                f"{grid.position(0)} to {grid.position(grid.size - 1)} by its metadata, from which its coordinate "
-                "systems are reached; open the store again, with coordinate_system=…, and change it then"
+                f"{grid.position(0)} to {grid.position(grid.size - 1)} {by_metadata}; {cure}"
             )
+    return grids
 
 
 def _check_regular(da: xr.DataArray, grids: Mapping[str, Grid], dims: Collection[str], name: str) -> None:
@@ -364,12 +411,7 @@ def _placed(
     if not placed:
         return da
     renamed = {dim: axis.name for dim, (axis, _, _) in placed.items() if axis.name != dim}
-    taken = [name for name in renamed.values() if name in da.coords and name not in da.dims]
-    if taken:
-        raise CoordinateSystemError(
-            f"the dimension {taken[0]!r} has the name of another coordinate of the image; leave that out: "
-            f"drop_variables={taken[0]!r}"
-        )
+    _check_free(renamed.values(), da)
     moved: dict[str, xr.Variable] = {}
     for dim, (axis, scale, translation) in placed.items():
         held = da.coords[dim].variable if dim in da.coords else None
@@ -400,6 +442,15 @@ def _placed(
         {"axes": unusual} if unusual else {}
     )
     return result
+
+
+def _check_free(names: Iterable[str], da: xr.DataArray) -> None:
+    """Refuse names of axes that other coordinates of an image have, beside its dimensions."""
+    if taken := [name for name in names if name in da.coords and name not in da.dims]:
+        raise CoordinateSystemError(
+            f"an axis of the system is to be called {taken[0]!r}, and so is another coordinate of the image; leave "
+            f"that out when you open it: coordinate_system=…, drop_variables={taken if len(taken) > 1 else taken[0]!r}"
+        )
 
 
 def held_by(version: str, da: xr.DataArray) -> tuple[xr.DataArray, frozenset[str]]:

@@ -73,9 +73,15 @@ class Transform:
         Raises
         ------
         TransformError
-            If they have another number of coordinates.
+            If they have another number of coordinates, or are no numbers.
         """
-        given = np.asarray(points, np.float64)
+        try:
+            given = np.asarray(points, np.float64)
+        except (TypeError, ValueError) as error:
+            raise TransformError(
+                f"the points are no array of numbers ({error}); give one whose last axis counts coordinates, such as "
+                "[[0, 0], [10, 20]]"
+            ) from None
         found = given.shape[-1] if given.ndim else 0
         if not given.ndim or (self.inputs is not None and found != self.inputs):
             raise TransformError(

@@ -26,13 +26,13 @@ from xomezarr.errors import (
 )
 from xomezarr.fields import KEPT, Kept
 from xomezarr.grid import Grid
-from xomezarr.indexes import SystemIndex, skews_of
+from xomezarr.indexes import Askew, SystemIndex, kept_of, skews_of, without
 from xomezarr.indexes import systems_of as matrices_of
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image, LabelImage, Level
 from xomezarr.planning import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, own_attrs, to_tree
-from xomezarr.systems import CoordinateSystems, View, adopted, coordinate_systems, transform_to, view
+from xomezarr.systems import CoordinateSystems, View, adopted, check_place, coordinate_systems, transform_to, view
 from xomezarr.transforms import Transform
 from xomezarr.wells import is_number
 
@@ -410,15 +410,18 @@ def in_system(tree: xr.DataTree, name: str) -> xr.DataTree:
         coordinates of levels are not what they were.
     """
     image = _known(tree)
-    result = _seen(tree, view(image, name, group=_arrays(tree)))
+    result = _seen(tree, image, view(image, name, _held(tree, name), group=_arrays(tree)))
     for label, node in labels(tree).items():
-        own = _known(node)
+        known = own = _known(node)
         if borrowed := name not in coordinate_systems(own.multiscale):
             own = adopted(own, image) or own
         try:
-            result[f"labels/{label}"] = _seen(node, view(own, name, group=_arrays(tree if borrowed else node)))
+            arrays = _arrays(tree if borrowed else node)
+            result[f"labels/{label}"] = _seen(node, known, view(own, name, _held(node, name), group=arrays))
         except OmeZarrError as error:
             warn(f"the labels {label!r} cannot be seen there, and are left out: {error}", LabelWarning)
+    if "labels" in result.children:
+        result["labels"].attrs = dict(tree["labels"].attrs)
     return result
 
 
@@ -434,8 +437,19 @@ def systems_of(tree: xr.DataTree) -> CoordinateSystems:
 
 
 def transform(tree: xr.DataTree, system: str, *, source: str | None = None, level: int | None = None) -> Transform:
-    """Return what leads to a coordinate system of an image; see `systems.transform_to`."""
-    return transform_to(_known(tree).multiscale, system, source=source, level=level, group=_arrays(tree))
+    """Return what leads to a coordinate system of an image; see `systems.transform_to`.
+
+    Raises
+    ------
+    CoordinateSystemError
+        If there is no such system, or nothing leads there; or if the level does not lie any more where it did.
+    """
+    multiscale = _known(tree).multiscale
+    found = transform_to(multiscale, system, source=source, level=level, group=_arrays(tree))
+    if level is not None:
+        number = range(len(multiscale.levels))[level]
+        check_place(levels(tree)[number], multiscale, number)
+    return found
 
 
 def _arrays(tree: xr.DataTree) -> zarr.Group | None:
@@ -455,10 +469,19 @@ def _known(tree: xr.DataTree) -> Image:
     return image
 
 
-def _seen(tree: xr.DataTree, one: View) -> xr.DataTree:
-    made = [one.level(da, index) for index, da in enumerate(levels(tree))]
-    moved = one.image is not one.before
-    attrs = spec.dump(one.image, spec.written_as(one.image.version)) if moved else group_attrs(tree)
+def _held(tree: xr.DataTree, system: str) -> dict[str, Askew]:
+    """Return how an image has the coordinates of a system, if it has any."""
+    base = level(tree, 0)
+    names = {axis: name for skew in skews_of(base) if skew.system.name == system for axis, name in skew.names.items()}
+    kept = kept_of(base)
+    return {system: Askew(names, {name: kept[name] for name in names.values()})} if names else {}
+
+
+def _seen(tree: xr.DataTree, known: Image, one: View) -> xr.DataTree:
+    """Return an image, of which something is known, as it is viewed."""
+    # coordinates of other systems go, as where the image is opened in this one
+    made = [one.level(without(da, [*kept_of(da)]), index) for index, da in enumerate(levels(tree))]
+    attrs = group_attrs(tree) if one.image == known else spec.dump(one.image, spec.written_as(one.image.version))
     variable = variable_of(tree.children["0"].to_dataset()) or VARIABLE
     return to_tree(made, attrs=attrs, encoding=dict(tree.encoding), variable=variable)
 
@@ -554,12 +577,13 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]], base: x
     axes = tuple(axis for axis in multiscale.axes if axis.name not in taken)
     systems, left_out = spec.without_axes(multiscale, taken)
     levels = tuple(_cut(level, axes, cut) for level, cut in zip(multiscale.levels, cuts, strict=True))
+    cropped = replace(multiscale, axes=axes, levels=levels, systems=systems)
     if systems is not None and (carried := [skew for skew in skews_of(base) if skew.system.name in left_out]):
         # what is left of them is in the coordinates
         grids = levels[0].grid({str(dim): size for dim, size in base.sizes.items()})
         for system, matrix in matrices_of(base, axes, grids):
             with suppress(CoordinateSystemError):
-                systems = spec.with_system(systems, len(axes), system, matrix)
+                cropped = spec.with_system(cropped, system, matrix)
         left_out = tuple(name for name in left_out if name not in {skew.system.name for skew in carried})
     if left_out:
         slices = ", ".join(f"{dim}=slice({number}, {number + 1})" for dim, number in taken.items())
@@ -574,7 +598,6 @@ def _restated(tree: xr.DataTree, cuts: Sequence[Mapping[Hashable, Any]], base: x
     if channels is not None and channel in cuts[0]:
         numbers = np.arange(len(channels))[cuts[0][channel]]
         channels = tuple(channels[number] for number in numbers) if numbers.ndim else None
-    cropped = replace(multiscale, axes=axes, levels=levels, systems=systems)
     return spec.dump(replace(image, multiscales=(cropped,), channels=channels), spec.written_as(image.version))
 
 

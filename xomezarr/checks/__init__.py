@@ -41,6 +41,7 @@ And these are xomezarr's own:
 101   orientations are those of RFC-4, of axes of space, along lines of their own
 102   two ways from one coordinate system to another lead to the same place
 103   coordinates that lie beside the pixels of a level are those of the level
+104   the matrix that leads to another coordinate system has the rank that its shape allows
 110   a level's pixels lie where its translation puts them, as far as they tell
 111   they are as far apart as its scale says
 112   so are those of labels, and their metadata put them where those of the image put its pixels

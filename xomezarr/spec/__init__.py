@@ -24,12 +24,16 @@ from xomezarr.spec.restate import restate
 from xomezarr.spec.scenes import link_findings, scene_edges, scene_paths, system_axes
 from xomezarr.spec.systems import (
     INTRINSIC,
+    Side,
+    arranged,
     axes_by_system,
     edges,
     listed,
+    matrices,
     seen_in,
     stored_paths,
     unknown_keys,
+    unread,
     with_system,
     without_axes,
 )
@@ -42,6 +46,8 @@ __all__ = [
     "READ",
     "SIDECAR",
     "VERSIONS",
+    "Side",
+    "arranged",
     "asks",
     "axes_by_system",
     "check",
@@ -66,6 +72,7 @@ __all__ = [
     "layout",
     "link_findings",
     "listed",
+    "matrices",
     "of_format",
     "ome_part",
     "others",
@@ -86,6 +93,7 @@ __all__ = [
     "stored_paths",
     "system_axes",
     "unheld",
+    "unread",
     "with_system",
     "without_axes",
     "without_image",
@@ -759,11 +767,7 @@ def _second_opinion(attrs: Mapping[str, Any], version: Version) -> list[Finding]
     where, metadata = _locate(attrs)
     judged = dict(metadata)
     if "multiscales" in judged:
-        # many images differ by their names alone, and judging takes as long as writing a small one
-        judged["multiscales"] = [
-            {**multiscale, "name": ""} if isinstance(multiscale.get("name"), str) else multiscale
-            for multiscale in judged["multiscales"]
-        ]
+        judged["multiscales"] = [_as_judged(multiscale, version) for multiscale in judged["multiscales"]]
         if any(axis.get("type") == "array" for axis in _axes(judged["multiscales"])):
             del judged["multiscales"]  # which it refuses, though axes may count pixels from 0.6 on
     if isinstance(judged.get("image-label"), Mapping):
@@ -773,6 +777,17 @@ def _second_opinion(attrs: Mapping[str, Any], version: Version) -> list[Finding]
     document = json.dumps(judged)
     found = [_judged(version.models, where, kind, document) for kind in MODELS if kind in judged]
     return list(dict.fromkeys(fault for faults in found for fault in faults))
+
+
+def _as_judged(multiscale: Mapping[str, Any], version: Version) -> Mapping[str, Any]:
+    """Return what of an image is judged, under one name: many differ by that alone, and judging takes time.
+
+    Of what leads from one coordinate system to another our own rules alone judge: ome-zarr-models asks the
+    dimensionality of all that it reads there, which an identity, a bijection and an empty sequence do not have for it,
+    and refuses an affine that leads to more axes.
+    """
+    named = {**multiscale, "name": ""} if isinstance(multiscale.get("name"), str) else multiscale
+    return {**named, "coordinateTransformations": []} if since(version.name, "0.6") else named
 
 
 def _axes(multiscales: Any) -> Iterator[Mapping[str, Any]]:
@@ -787,14 +802,15 @@ def _judged(package: str, where: str, kind: str, metadata: str) -> tuple[Finding
     """Return what ome-zarr-models finds wrong with metadata, as JSON."""
     from pydantic import ValidationError
 
+    judge = model(package, kind)
     try:
-        model(package, kind).model_validate(json.loads(metadata))
+        judge.model_validate(json.loads(metadata))
     except ValidationError as error:
         return tuple(
             Finding("95", "error", _fault_place(where, fault["loc"]), f"ome-zarr-models says: {fault['msg']}")
             for fault in error.errors()
         )
-    except NotImplementedError:  # it does not judge matrices that lie in arrays
+    except Exception:  # it falls over what it does not know, and has judged nothing then
         return ()
     return ()
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xomezarr import checks
-from xomezarr.errors import CoordinateSystemError
+from xomezarr.errors import CoordinateSystemError, TransformError
 from xomezarr.model import Axis, CoordinateSystem, Level, Multiscale, Systems
 from xomezarr.report import Finding
 from xomezarr.routes import Edge, Routes
@@ -37,16 +38,20 @@ from xomezarr.units import same_unit
 __all__ = [
     "INTRINSIC",
     "SYSTEMS",
+    "Side",
+    "arranged",
     "axes_by_system",
     "dump_system",
     "edges",
     "ends_of",
     "listed",
+    "matrices",
     "paths_of",
     "read_system",
     "seen_in",
     "stored_paths",
     "unknown_keys",
+    "unread",
     "with_system",
     "without_axes",
 ]
@@ -183,6 +188,24 @@ def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, no
         elif key == "output" and read is not None and (count := read.leads_to(axes[own])) not in (None, axes[name]):
             told = f"it gives {count} coordinates, and {name!r} has {axes[name]} axes"
             notes.error("39", where, told, "give one for each axis")
+    if read is not None:
+        _check_places(read, axes[own], where, notes)
+
+
+def _check_places(read: Transform, count: int, where: str, notes: Notes) -> None:
+    """104 (own): a matrix has the rank that its shape allows; what lies in arrays is not read.
+
+    So one to fewer axes may be a projection, and another one leads different points to different places.
+    """
+    matrix = None if stored(read) else read.matrix(count)
+    if matrix is None or not matrix.size:
+        return
+    linear = matrix[:, :-1]
+    lengths = np.linalg.norm(linear, axis=0)
+    rank, full = int(np.linalg.matrix_rank(linear / np.where(lengths > 0, lengths, 1))), min(linear.shape)
+    if rank < full:
+        told = f"it leads different points to one place: its matrix is of rank {rank}, and could have {full}"
+        notes.warn("104", where, told, "give one that can be undone")
 
 
 def stored_paths(multiscale: Multiscale) -> tuple[str, ...]:
@@ -204,24 +227,62 @@ def axes_by_system(multiscale: Multiscale) -> dict[str, tuple[Axis, ...]]:
 
 def ends_of(multiscale: Multiscale) -> list[tuple[str, str]]:
     """Return from where to where transformations between the coordinate systems of an image lead, by names."""
-    ends = [
-        tuple(_end(raw, key).get("name") for key in ("input", "output"))
-        for raw in (multiscale.systems.transforms if multiscale.systems is not None else ())
-    ]
     known = axes_by_system(multiscale)
-    return [(str(source), str(target)) for source, target in ends if source in known and target in known]
+    transforms = multiscale.systems.transforms if multiscale.systems is not None else ()
+    return [ends for raw in transforms if (ends := _ends(raw, known)) is not None]
+
+
+def _ends(raw: Given, known: Collection[str]) -> tuple[str, str] | None:
+    """Return from where to where a transformation leads, if both are known."""
+    source, target = (_end(raw, key).get("name") for key in ("input", "output"))
+    if isinstance(source, str) and isinstance(target, str) and {source, target} <= {*known}:
+        return source, target
+    return None
 
 
 def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
     """Return what leads from one coordinate system of an image to another, as far as it can be read."""
     axes = axes_by_system(multiscale)
-    found = []
-    for raw in multiscale.systems.transforms if multiscale.systems is not None else ():
-        source, target = (_end(raw, key).get("name") for key in ("input", "output"))
-        read = read_transform(raw, len(axes[source]), "", Notes()) if source in axes and target in axes else None
-        if read is not None:
-            found.append(Edge(str(source), str(target), read))
-    return tuple(found)
+    transforms = multiscale.systems.transforms if multiscale.systems is not None else ()
+    found = (_edge(raw, axes) for raw in transforms)
+    return tuple(edge for edge in found if edge is not None)
+
+
+def _edge(raw: Given, axes: Mapping[str, Sequence[Axis]]) -> Edge[str] | None:
+    if (ends := _ends(raw, axes)) is None:
+        return None
+    read = read_transform(raw, len(axes[ends[0]]), "", Notes())
+    return None if read is None else Edge(*ends, read)
+
+
+def unread(multiscale: Multiscale) -> list[Finding]:
+    """Return what is wrong with what leads from one coordinate system of an image to another, and cannot be read."""
+    if (systems := multiscale.systems) is None:
+        return []
+    axes, notes = axes_by_system(multiscale), Notes()
+    counts = {name: len(own) for name, own in axes.items()}
+    for index, raw in enumerate(systems.transforms):
+        if _edge(raw, axes) is None:
+            _check_transform(raw, counts, systems.name, f"ome.multiscales[0].{PLACE}[{index}]", notes)
+    return notes.findings
+
+
+def matrices(multiscale: Multiscale) -> dict[str, NDArray[np.float64]]:
+    """Return what leads from the system of the levels to each other one, as far as the metadata tell it by themselves.
+
+    Shapes (axes of the other, axes + 1). Systems are left out to which nothing leads, two ways do that contradict each
+    other, or what does is no affine transformation or lies in an array.
+    """
+    axes = axes_by_system(multiscale)
+    routes = Routes({name: len(own) for name, own in axes.items()}, edges(multiscale))
+    found: dict[str, NDArray[np.float64]] = {}
+    own, others = next(iter(axes), ""), multiscale.other_systems
+    for name in others:
+        with suppress(TransformError):
+            way = routes.transform(own, name)
+            if not stored(way) and (matrix := way.matrix(len(multiscale.axes))) is not None:
+                found[name] = matrix
+    return found
 
 
 def listed(multiscale: Multiscale) -> tuple[CoordinateSystem, ...]:
@@ -234,17 +295,15 @@ def listed(multiscale: Multiscale) -> tuple[CoordinateSystem, ...]:
 # -- what is said anew -------------------------------------------------------------------------------------
 
 
-def with_system(systems: Systems | None, axes: int, system: CoordinateSystem, matrix: NDArray[np.float64]) -> Systems:
-    """Return the coordinate systems of an image with another one, or with one of them led to in another way.
+def with_system(multiscale: Multiscale, system: CoordinateSystem, matrix: NDArray[np.float64]) -> Multiscale:
+    """Return an image with another coordinate system, or with one of them led to in another way.
 
     What says the same already stays as the store has it.
 
     Parameters
     ----------
-    systems
-        Those that there are; None if nobody has named any.
-    axes
-        How many the image has.
+    multiscale
+        The image, whose systems are none where nobody has named any.
     system
         The other one.
     matrix
@@ -255,7 +314,7 @@ def with_system(systems: Systems | None, axes: int, system: CoordinateSystem, ma
     CoordinateSystemError
         If the system of the levels has its name, or it may not have such axes.
     """
-    systems = systems or Systems(INTRINSIC)
+    systems = multiscale.systems or Systems(INTRINSIC)
     if system.name == systems.name:
         raise CoordinateSystemError(
             f"the levels lie in the coordinate system {system.name!r}, and another of that name cannot be listed "
@@ -267,21 +326,21 @@ def with_system(systems: Systems | None, axes: int, system: CoordinateSystem, ma
             f"{'; '.join(one.message for one in wrong)}; give a row to other dimensions, or other names to the rows: "
             "assign_affine(…, dims=…, axes=…)"
         )
-    leading = [index for index, one in enumerate(systems.transforms) if _leads_to(one, system.name)]
     known = next((other for other in systems.others if other.name == system.name), None)
-    if known is not None and _are_alike(known.axes, system.axes):
-        system = known
-    others = [system if other.name == system.name else other for other in systems.others]
-    found = tuple(others if known is not None else [*others, system])
-    if known is not None and len(leading) == 1:
-        read = read_transform(systems.transforms[leading[0]], axes, "", Notes())
-        told = None if read is None else read.matrix(axes)
-        if told is not None and np.array_equal(told, matrix):
-            return replace(systems, others=found)
+    if known is None:
+        others = (*systems.others, system)
+    else:
+        own = known if _are_alike(known.axes, system.axes) else system
+        others = tuple(own if other is known else other for other in systems.others)
+    found = replace(multiscale, systems=replace(systems, others=others))
+    told = matrices(found).get(system.name)
+    if told is not None and np.array_equal(told, matrix):
+        return found
+    leading = [index for index, one in enumerate(systems.transforms) if _leads_to(one, system.name)]
     made = {**dump_transform(_affine(matrix)), "input": {"name": systems.name}, "output": {"name": system.name}}
     transforms = [one for index, one in enumerate(systems.transforms) if index not in leading]
     transforms.insert(leading[0] if leading else len(transforms), made)
-    return replace(systems, others=found, transforms=tuple(transforms))
+    return replace(multiscale, systems=replace(systems, others=others, transforms=tuple(transforms)))
 
 
 def _are_alike(one: Sequence[Axis], other: Sequence[Axis]) -> bool:
@@ -299,13 +358,31 @@ def _affine(matrix: NDArray[np.float64]) -> Transform:
     return ByDimension(columns - 1, (Part(Affine(matrix), tuple(range(columns - 1)), tuple(range(rows))),))
 
 
-def seen_in(
-    multiscale: Multiscale, name: str, order: Sequence[int], scale: Sequence[float], translation: Sequence[float]
-) -> Multiscale:
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A side of an image that is an axis of a coordinate system.
+
+    Parameters
+    ----------
+    column
+        Number of the axis that it is in the system of the levels.
+    row
+        Number of the axis that it is in the other system.
+    scale, translation
+        What leads there; the scale is above zero.
+    """
+
+    column: int
+    row: int
+    scale: float = 1.0
+    translation: float = 0.0
+
+
+def seen_in(multiscale: Multiscale, name: str, sides: Sequence[Side]) -> Multiscale:
     """Return an image with its levels in another of its coordinate systems; the one that they lie in stays beside it.
 
-    Where that has its axes in another order than the image has its dimensions, the levels lie in one of the same axes
-    in the order of the image.
+    Where that has its axes in another order than the image is to have its own, the levels lie in one of the same axes
+    in the order of the image. It may be that in which they lie, which is put into another order so.
 
     Parameters
     ----------
@@ -313,14 +390,16 @@ def seen_in(
         The image.
     name
         Of the system.
-    order, scale, translation
-        For each axis of the image, which axis of that system comes from it, and by which numbers, which are above zero.
+    sides
+        Of the image, in the order that its axes are to have.
     """
     old, target = multiscale.systems or Systems(INTRINSIC), next(one for one in listed(multiscale) if one.name == name)
-    axes = tuple(target.axes[number] for number in order)
+    axes = tuple(target.axes[side.row] for side in sides)
+    columns = [side.column for side in sides]
     back = [
-        *([Translation(tuple(-value for value in translation))] if any(translation) else []),
-        *([Scale(tuple(1 / value for value in scale))] if any(value != 1 for value in scale) else []),
+        *([Translation(tuple(-side.translation for side in sides))] if any(side.translation for side in sides) else []),
+        *([Scale(tuple(1 / side.scale for side in sides))] if any(side.scale != 1 for side in sides) else []),
+        *([MapAxis(_undone(columns))] if columns != sorted(columns) else []),
     ]
     own = name if axes == target.axes else _free(f"{name} in the order of the image", multiscale)
     steps = [dump_transform(step) for step in back] or [dump_transform(Identity())]
@@ -336,7 +415,7 @@ def seen_in(
         else:
             said = _beside(one, *ENDS, *dump_transform(read_transform(one, len(axes), "", Notes()) or Identity()))
             if own != name:
-                turned = MapAxis(tuple(int(axis) for axis in np.argsort(order)))
+                turned = MapAxis(_undone([side.row for side in sides]))
                 transforms.append({**said, **dump_transform(turned), **ends, "output": {"name": name}})
                 said = {}
             transforms.append({**said, **returning, **ends, "output": {"name": old.name}})
@@ -351,21 +430,29 @@ def seen_in(
         target.extra if own == name else {},
         places.index(name) if own == name else 0,
     )
+    placed = [(axis.name, multiscale.dims[side.column], side) for axis, side in zip(axes, sides, strict=True)]
     levels = tuple(
         replace(
             level,
-            scale={
-                axis.name: level.scale[dim] * factor
-                for axis, dim, factor in zip(axes, multiscale.dims, scale, strict=True)
-            },
-            translation={
-                axis.name: level.translation[dim] * factor + offset
-                for axis, dim, factor, offset in zip(axes, multiscale.dims, scale, translation, strict=True)
-            },
+            scale={axis: level.scale[dim] * side.scale for axis, dim, side in placed},
+            translation={axis: level.translation[dim] * side.scale + side.translation for axis, dim, side in placed},
         )
         for level in multiscale.levels
     )
     return replace(multiscale, axes=axes, levels=levels, systems=systems)
+
+
+def _undone(order: Sequence[int]) -> tuple[int, ...]:
+    """Return the order that undoes another one."""
+    return tuple(int(axis) for axis in np.argsort(order))
+
+
+def arranged(multiscale: Multiscale, names: Sequence[str]) -> Multiscale:
+    """Return an image that has other systems with its axes in another order, of which there are the same."""
+    if not multiscale.other_systems or multiscale.dims == tuple(names) or {*multiscale.dims} != {*names}:
+        return multiscale
+    columns = [multiscale.dims.index(name) for name in names]
+    return seen_in(multiscale, next(iter(axes_by_system(multiscale))), [Side(column, column) for column in columns])
 
 
 def _free(name: str, multiscale: Multiscale) -> str:
