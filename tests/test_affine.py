@@ -18,7 +18,7 @@ import pytest
 import xarray as xr
 import zarr
 from asking import uv
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from xarray.indexes import CoordinateTransformIndex
 from zarr.storage import MemoryStore
@@ -367,6 +367,7 @@ CHANGES: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @given(st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=6, max_size=6), st.floats(0.01, 100))
+@example([0.0, 1.0, 0.0, 1.0, 0.0, 0.0], 57.31931491827019)
 @settings(deadline=None, max_examples=15)
 def test_what_is_written_after_a_change_comes_back_to_the_last_bit(
     change: str, numbers: list[float], scale: float

@@ -111,7 +111,9 @@ class Skew:
         number, of_theirs = ([[*one.grids].index(dim) for dim in sizes] for one in (self, other))
         order = [[*other.names].index(axis) for axis in self.names]
         spans = (self.basis[:, number] - other.basis[order][:, of_theirs]) * [size - 1 for size in sizes.values()]
-        off = np.abs(self.origin - other.origin[order]) + np.abs(spans).sum(axis=1)
+        first = self.origin - other.origin[order]
+        # the corners that are farthest apart, one way and the other
+        off = np.maximum(first + spans.clip(min=0).sum(axis=1), -(first + spans.clip(max=0).sum(axis=1)))
         return bool((off <= np.maximum(self._rounding, other._rounding[order])).all())
 
     @property
@@ -119,7 +121,8 @@ class Skew:
         """How far rounding may move a coordinate, by the axes."""
         ends = [max(abs(grid.position(0)), abs(grid.position(grid.size - 1))) for grid in self.grids.values()]
         largest: Matrix = np.abs(self.matrix) @ [*ends, 1.0]
-        return 2 * ROUNDING_ULPS[-1] * np.finfo(np.float64).eps * largest
+        # each of two grids may be off by as much from the coordinates that it was found by
+        return 4 * ROUNDING_ULPS[-1] * np.finfo(np.float64).eps * largest
 
     def cut(self, kept: Mapping[str, slice | int]) -> Skew:
         """Return what is left of it where pixels are taken out of dimensions; one of a single pixel goes."""
