@@ -245,6 +245,10 @@ def level(tree: xr.DataTree, index: int) -> xr.DataArray:
     LevelError
         If there is no such level.
     """
+    return _level(tree, index)
+
+
+def _level(tree: xr.DataTree, index: int) -> xr.DataArray:
     found = levels(tree)
     if isinstance(index, bool) or not hasattr(index, "__index__") or not -len(found) <= index < len(found):
         raise LevelError(f"there is no level {index!r}; the image has {len(found)}: give 0 … {len(found) - 1}")
@@ -443,12 +447,14 @@ def transform(tree: xr.DataTree, system: str, *, source: str | None = None, leve
     ------
     CoordinateSystemError
         If there is no such system, or nothing leads there; or if the level does not lie any more where it did.
+    LevelError
+        If the level is gone.
     """
     multiscale = _known(tree).multiscale
     found = transform_to(multiscale, system, source=source, level=level, group=_arrays(tree))
     if level is not None:
         number = range(len(multiscale.levels))[level]
-        check_place(levels(tree)[number], multiscale, number)
+        check_place(_level(tree, number), multiscale, number)
     return found
 
 
