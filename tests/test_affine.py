@@ -30,6 +30,7 @@ from xomezarr.errors import (
     CoordinateSystemError,
     EmptyDimensionError,
     LabelWarning,
+    LevelError,
     MetadataChangedWarning,
     MetadataError,
     OmeZarrWarning,
@@ -1113,6 +1114,14 @@ def test_a_level_that_lies_elsewhere_by_now_is_not_led_on_from(change: Any, mess
     part = tree.omezarr.isel(x=slice(4, 8))
     first = part.omezarr.level(1).isel(y=0, x=0)
     np.testing.assert_allclose(part.omezarr.transform("world", level=1)([0, 0]), [first.world_y, first.world_x])
+
+
+def test_a_level_that_is_gone_is_not_led_on_from() -> None:
+    tree = image().omezarr.assign_affine(TURN).omezarr.to_zarr(MemoryStore(), version="0.6", levels=2)
+    del tree["1"]
+    tree.omezarr.transform("world", level=0)
+    with pytest.raises(LevelError, match="there is no level 1"):
+        tree.omezarr.transform("world", level=1)
 
 
 def in_millimeter(ds: xr.Dataset) -> xr.Dataset:

@@ -26,7 +26,7 @@ from xomezarr.errors import (
 )
 from xomezarr.fields import KEPT, Kept
 from xomezarr.grid import Grid
-from xomezarr.indexes import Askew, SystemIndex, kept_of, skews_of, without
+from xomezarr.indexes import Askew, SystemIndex, kept_of, rows_beside, skews_of, without
 from xomezarr.indexes import systems_of as matrices_of
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image, LabelImage, Level
@@ -245,6 +245,10 @@ def level(tree: xr.DataTree, index: int) -> xr.DataArray:
     LevelError
         If there is no such level.
     """
+    return _level(tree, index)
+
+
+def _level(tree: xr.DataTree, index: int) -> xr.DataArray:
     found = levels(tree)
     if isinstance(index, bool) or not hasattr(index, "__index__") or not -len(found) <= index < len(found):
         raise LevelError(f"there is no level {index!r}; the image has {len(found)}: give 0 … {len(found) - 1}")
@@ -443,12 +447,14 @@ def transform(tree: xr.DataTree, system: str, *, source: str | None = None, leve
     ------
     CoordinateSystemError
         If there is no such system, or nothing leads there; or if the level does not lie any more where it did.
+    LevelError
+        If the level is gone.
     """
     multiscale = _known(tree).multiscale
     found = transform_to(multiscale, system, source=source, level=level, group=_arrays(tree))
     if level is not None:
         number = range(len(multiscale.levels))[level]
-        check_place(levels(tree)[number], multiscale, number)
+        check_place(_level(tree, number), multiscale, number)
     return found
 
 
@@ -473,8 +479,12 @@ def _held(tree: xr.DataTree, system: str) -> dict[str, Askew]:
     """Return how an image has the coordinates of a system, if it has any."""
     base = level(tree, 0)
     names = {axis: name for skew in skews_of(base) if skew.system.name == system for axis, name in skew.names.items()}
+    if not names:
+        return {}
     kept = kept_of(base)
-    return {system: Askew(names, {name: kept[name] for name in names.values()})} if names else {}
+    rows = rows_beside(base, _known(tree).multiscale.levels[0].grid({str(dim): n for dim, n in base.sizes.items()}))
+    own = {name: kept[name] for name in names.values()}
+    return {system: Askew(names, own, {name: row for name, row in rows.items() if name in own})}
 
 
 def _seen(tree: xr.DataTree, known: Image, one: View) -> xr.DataTree:
