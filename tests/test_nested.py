@@ -569,6 +569,31 @@ def test_coordinates_that_contradict_the_metadata_are_told(tmp_path: Path) -> No
     assert "scale0" in [one.location for one in xomezarr.validate(store) if one.rule == "103"]
 
 
+@pytest.mark.parametrize(("times", "told"), [([0, 10, 20], "10.0 at index 1, and 60.0"), ([0, 60, 120], "")])
+def test_dates_beside_the_pixels_are_compared_with_the_times_of_the_metadata(
+    tmp_path: Path, times: list[int], told: str
+) -> None:
+    first = np.datetime64("2024-02-29T12:00", "ns")
+    t = xr.DataArray(np.arange(3) * 60.0, dims="t", attrs={"units": "s"})
+    image = xr.DataArray(np.zeros((3, 8, 8), "u1"), {"t": t}, ("t", "y", "x"))
+    image.omezarr.to_zarr(store := tmp_path / "a.zarr", layout="xarray", version="0.5", levels=1)
+    document = json.loads((store / "zarr.json").read_text())
+    del document["attributes"]["xomezarr"]
+    document.pop("consolidated_metadata", None)
+    (store / "zarr.json").write_text(json.dumps(document))
+    shutil.rmtree(store / "0/t")
+    dates = first + np.array(times, "m8[s]")
+    xr.Dataset(coords={"t": dates}).to_zarr(store, group="0", mode="a", zarr_format=3, consolidated=False)
+    if told:
+        with pytest.warns(MetadataChangedWarning, match=told):
+            tree = xr.open_datatree(store, engine="omezarr")
+        assert tree["0"].t.values.tolist() == [0.0, 60.0, 120.0]
+    else:
+        tree = xr.open_datatree(store, engine="omezarr")
+        assert (tree["0"].t.values == dates).all()
+    assert [one.rule for one in xomezarr.validate(store) if one.rule == "103"] == (["103"] if told else [])
+
+
 # --- in the shell ----------------------------------------------------------------------------------------------
 
 

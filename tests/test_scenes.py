@@ -514,6 +514,23 @@ def test_an_image_that_replaces_one_of_a_scene_is_like_that(tmp_path: Path) -> N
     np.testing.assert_array_equal(opened(store)["b/0"]["image"], image + 1)
 
 
+def test_a_linked_system_of_an_image_with_another_unit_is_refused(tmp_path: Path) -> None:
+    """Not that of its levels: one beside it, to which the scene leads."""
+
+    def turned(unit: str) -> Any:
+        return tile().omezarr.assign_affine([[0, 1, 0], [1, 0, 0]], system="stage", units=unit)
+
+    leading = {(("a", "stage"), "world"): Identity()}
+    xomezarr.write_scene({"a": turned("um")}, tmp_path / "a.zarr", transforms=leading, systems={"world": YX})
+    tree = opened(tmp_path / "a.zarr")
+    other = turned("nm").omezarr.to_zarr(tmp_path / "b.zarr", version="0.6")
+    tree["a"] = other
+    with pytest.raises(AxisError, match=r"'a' with the axes y, x \(micrometer\), and it has y, x \(nanometer\) now"):
+        tree.omezarr.to_zarr(tmp_path / "c.zarr")
+    with pytest.raises(AxisError, match="nanometer"):
+        other.omezarr.to_zarr(tmp_path / "a.zarr" / "a", mode="w")
+
+
 def test_an_image_with_other_units_is_refused(tmp_path: Path) -> None:
     tree: Any = write_scene({"a": tile(0), "b": tile(1)}, tmp_path / "a.zarr")
     tree["b"] = tile(1).omezarr.to_units("nm").omezarr.pyramid()

@@ -811,6 +811,20 @@ def test_the_cures_cure(tmp_path: Path) -> None:
     assert xr.open_dataarray(tmp_path / "a.ozx", engine="omezarr").equals(image())
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_entries_that_are_compressed_are_named(tmp_path: Path, compression: int) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ozx")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", compression) as archive:
+        for name, content in unpacked(tmp_path / "a.ozx").items():
+            archive.writestr(name, content)
+        at = archive.getinfo("zarr.json").header_offset
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[at + 60 : at + 120] = bytes(60)
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"a\.zip' is damaged at 'zarr\.json'"):
+        xr.open_datatree(tmp_path / "a.zip", engine="omezarr")
+
+
 @pytest.mark.parametrize("sharded", [False, True])
 def test_damaged_chunks_are_no_pixels(tmp_path: Path, sharded: bool) -> None:
     path = tmp_path / "a.ozx"

@@ -548,6 +548,7 @@ def test_c6_arrays_of_images_in_plates_and_collections_are_copied(tmp_path: Path
         ),
         (FIELD, lambda s: spoiled(s, lambda m: m["axes"].reverse()), "0.6g", f"{AXES}[0].axes", "behind 'x'"),
         ({**FIELD, "interpolation": "sinc"}, lambda s: field(s, FIELD_PATH), "0.6g", FIELD_PATH, "by 'sinc'"),
+        ({**FIELD, "interpolation": ["linear"]}, lambda s: field(s, FIELD_PATH), "0.6g", FIELD_PATH, "interpolated by"),
         (PATHED, lambda s: matrix(s, "matrix", np.eye(2, 3) * 1j), "0.6g", "matrix", "dtype is complex128"),
         (PATHED, lambda s: matrix(s, "matrix", np.eye(2, 3, dtype=bool)), "0.6g", "matrix", "dtype is bool"),
     ],

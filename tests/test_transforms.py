@@ -368,6 +368,25 @@ def test_ways_that_contradict_each_other_are_told_wherever_one_is_walked() -> No
     assert Routes(routes.systems, edges).transform("z", "e")([1.0]).round(6) == [117.0]
 
 
+@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+def test_ways_are_compared_in_any_order_where_not_all_can_be_walked_backward(order: tuple[int, ...]) -> None:
+    project = Affine([[0, 1, 0, 0], [0, 0, 1, 0]])
+    edges = [Edge("a", "c", project), Edge("b", "c", Translation((100.0, 0.0)) @ project), Edge("a", "b", Identity())]
+    with pytest.raises(TransformError, match="two ways lead from"):
+        Routes({"a": 3, "b": 3, "c": 2}, [edges[number] for number in order]).transform("a", "c")
+    edges[1] = Edge("b", "c", project)
+    assert not Routes({"a": 3, "b": 3, "c": 2}, [edges[number] for number in order]).loops
+
+
+def test_steps_of_pixels_are_compared_however_far_from_the_origin_these_lie() -> None:
+    def ways(step: float, moved: float = 0.0) -> Routes[str]:
+        edges = [Edge("a", "b", Affine([[one, 0, 5e7 + far], [0, 100, 0]])) for one, far in ((100.0, 0), (step, moved))]
+        return Routes({"a": 2, "b": 2}, edges)
+
+    assert len(ways(100.04).loops) == len(ways(100.0, 1.0).loops) == 1
+    assert not ways(100 + 1e-9, 1e-3).loops
+
+
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "bspline-cubic", "cubic"])
 def test_fields_map_by_their_samples(interpolation: str) -> None:
     y, x = np.meshgrid(np.arange(6.0), np.arange(8.0), indexing="ij")

@@ -20,6 +20,7 @@ from xomezarr.nested import unheard
 from xomezarr.pyramid import VARIABLE
 from xomezarr.sidecar import Sidecar
 from xomezarr.store import member_path
+from xomezarr.units import axis_type, convert
 
 __all__ = ["adopted_from", "coordinates_beside", "disagreement"]
 
@@ -114,13 +115,18 @@ def disagreement(variable: xr.Variable, known: xr.Variable | None, spacing: floa
     spacing
         Of the pixels along it, a hundredth of which does not count.
     """
-    if known is None or (_is_number(known) and not _is_number(variable)):
-        return ""  # such as dates, which the metadata count in seconds
+    if known is None:
+        return ""
+    if variable.dtype.kind in "mM" and _is_number(known) and variable.shape == known.shape:
+        # the metadata count from the first one on
+        return _timing(variable, known, spacing)
     if variable.shape != known.shape:
         return f"has the shape {variable.shape}, and {known.shape} by the OME metadata"
     found, said = np.asarray(variable.values), np.asarray(known.values)
     if _is_number(variable) and _is_number(known):
         same = np.isclose(found, said, rtol=0, atol=WITHIN * abs(spacing), equal_nan=True)
+    elif _is_number(variable) or _is_number(known):
+        return f"holds {variable.dtype}, and {known.dtype} by the OME metadata"
     else:
         same = np.asarray(variable.astype(object).values == known.astype(object).values)
     if same.all():
@@ -128,6 +134,16 @@ def disagreement(variable: xr.Variable, known: xr.Variable | None, spacing: floa
     index = tuple(int(place) for place in np.argwhere(~same)[0])
     place = f" at index {', '.join(map(str, index))}" if index else ""
     return f"is {found[index].item()!r}{place}, and {said[index].item()!r} by the OME metadata"
+
+
+def _timing(variable: xr.Variable, known: xr.Variable, spacing: float) -> str:
+    """Say how dates, or times, differ from what the OME metadata count; empty where these name no unit of time."""
+    unit = known.attrs.get("units")
+    if not unit or axis_type(unit) != "time" or not known.size:
+        return ""
+    passed = (variable.values - variable.values[:1]) / np.timedelta64(1, "ns") * (1e-9 * convert("second", unit))
+    counted = xr.Variable(variable.dims, passed)
+    return disagreement(counted, xr.Variable(known.dims, known.values - known.values[:1]), spacing)
 
 
 def _joined(variable: xr.Variable, known: xr.Variable | None, is_dimension: bool) -> xr.Variable:

@@ -43,7 +43,7 @@ from xomezarr.transforms import (
 )
 from xomezarr.units import same_unit
 
-__all__ = ["KEPT", "Kept", "copied_arrays", "read", "reading"]
+__all__ = ["KEPT", "Kept", "copied_arrays", "interpolated", "read", "reading"]
 
 KEPT = "kept"
 """Key of encodings: where the arrays of an image's transformations, or of a scene's, lie."""
@@ -146,7 +146,7 @@ def _field(stored: Stored, group: zarr.Group, before: Ends[Axis], where: str) ->
             Divided(tuple(level.scale[dim] for dim in dims)),
         ]
     )
-    interpolation = stored.extra.get("interpolation", "linear")
+    interpolation = interpolated(stored)
     if interpolation not in ORDERS:
         warn(
             f"{where} is to be interpolated by {interpolation!r}, which xomezarr does not know; it does so linearly",
@@ -156,6 +156,11 @@ def _field(stored: Stored, group: zarr.Group, before: Ends[Axis], where: str) ->
     array = open_array(member, level.path)
     _check_numbers(array)
     return Field(_VectorsFirst(array, axis), to_samples, stored.kind == "displacements", interpolation)
+
+
+def interpolated(stored: Stored) -> str:
+    """Return how samples of a field are to be interpolated, as the metadata say it."""
+    return str(stored.extra.get("interpolation", "linear"))
 
 
 def _check_units(axes: Sequence[Axis], before: Ends[Axis]) -> None:
@@ -215,7 +220,7 @@ class Kept:
 
     def of(self, paths: Iterable[str]) -> Kept:
         """Return those at some paths, each once; one that lies in another goes with that."""
-        found = [path for path in dict.fromkeys(paths) if leads_below(path)]
+        found = dict.fromkeys(posixpath.normpath(path) for path in paths if leads_below(path))
         return replace(self, paths=tuple(path for path in found if not any(_lies_in(path, one) for one in found)))
 
     def missing(self) -> list[str]:
@@ -235,8 +240,9 @@ class Kept:
                 f"numbers of transformations that lay in {str(self.group.store_path)!r} at {told([*map(repr, gone)])} "
                 "are not there any more; open the image again"
             )
-        for path in map(posixpath.normpath, self.paths):
-            for key, content in itertools.chain(_parents(self.group, path), _objects(self.group, path)):
+        for path in self.paths:
+            above = [(key, content) for key, content in _parents(self.group, path) if _get(group, key) is None]
+            for key, content in itertools.chain(above, _objects(self.group, path)):
                 wait(group.store.set(member_path(group, key), content))
 
 
@@ -290,7 +296,7 @@ def copied_arrays(paths: Sequence[str], kept: Kept | None, taken: Iterable[str],
 
 
 def _lies_in(path: str, other: str) -> bool:
-    return path != other and posixpath.normpath(path).startswith(f"{posixpath.normpath(other)}/")
+    return path.startswith(f"{other}/")
 
 
 DOCUMENT = "zarr.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ from xomezarr import direct, spec
 from xomezarr.checks import ALPHANUMERIC
 from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OtherImagesWarning, VersionError, warn
 from xomezarr.lazy import zarr
-from xomezarr.model import Axis, Image
+from xomezarr.model import Axis, Image, Link, Multiscale
 from xomezarr.store import StoreArgument, find_member, labels_of, listed_labels, resolve
 from xomezarr.systems import described_axes
 from xomezarr.units import same_unit
 
-__all__ = ["Held", "called", "check_same_axes", "copying", "first_image", "held_at"]
+__all__ = ["Held", "called", "check_linked", "copying", "first_image", "held_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,25 +187,31 @@ class Held:
         before = find_member(self.group, self.path)
         if self.kind != "scene" or before is None:
             return
-        old: Mapping[str, Sequence[Axis]] = {}
-        named: list[str] = []
+        links: Sequence[Link] = ()
+        old: Multiscale | None = None
         with suppress(*UNREADABLE_MEMBER):
-            old = spec.axes_by_system(spec.parse(before.attrs.asdict()).multiscale)
             links = spec.parse_scene(self.group.attrs.asdict()).links
-            named = [end.name for link in links for end in (link.source, link.target) if end.path == self.path]
-        new = spec.axes_by_system(image.multiscale)
-        for name in dict.fromkeys(name for name in named if name in old):
-            check_same_axes(self.path, old[name], new.get(name, ()))
+            old = spec.parse(before.attrs.asdict()).multiscale
+        if links and old is not None:
+            check_linked(links, self.path, old, image.multiscale)
 
 
-def check_same_axes(path: str, old: Sequence[Axis], new: Sequence[Axis]) -> None:
-    """Make sure that an image of a scene has the axes from which transformations lead, by name and unit.
+def check_linked(links: Iterable[Link], path: str, old: Multiscale, new: Multiscale) -> None:
+    """Make sure that an image of a scene has the coordinate systems to and from which transformations lead.
 
     Raises
     ------
     AxisError
-        If it has not.
+        If one has other axes than before, by name and unit, or is gone.
     """
+    named = (end.name for link in links for end in (link.source, link.target) if end.path == path)
+    before, now = spec.axes_by_system(old), spec.axes_by_system(new)
+    for name in dict.fromkeys(named):
+        if name in before:
+            _check_same_axes(path, before[name], now.get(name, ()))
+
+
+def _check_same_axes(path: str, old: Sequence[Axis], new: Sequence[Axis]) -> None:
     same = [axis.name for axis in old] == [axis.name for axis in new]
     if not same or not all(same_unit(one.unit, other.unit) for one, other in zip(old, new, strict=True)):
         raise AxisError(

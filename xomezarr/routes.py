@@ -108,13 +108,17 @@ class Routes[System: Hashable]:
             if one != other:
                 joined[one] = other
                 continue
+            # not all edges can be walked backward: the two ways may meet elsewhere than at its end
             found, _ = self._search(edge.source, edge.target, number)
+            beyond: _Found[System] = {edge.target: None}
             if edge.target not in found:
-                continue
-            ways = _composed(found, edge.target), edge.transform
-            if not _same(*ways, self.systems[edge.source]):
-                walked = frozenset(step for step, _ in _steps(found, edge.target))
-                made.append(Loop(edge.source, edge.target, ways, walked | {number}))
+                beyond, _ = self._search(edge.target, None, number)
+            for place in (place for place in found if place in beyond):
+                ways = _composed(found, place), chain([edge.transform, _composed(beyond, place)])
+                if not _same(*ways, self.systems[edge.source]):
+                    walked = {step for way in (found, beyond) for step, _ in _steps(way, place)}
+                    made.append(Loop(edge.source, place, ways, frozenset({*walked, number})))
+                    break
         return tuple(made)
 
     def told(self, loop: Loop[System]) -> str:
@@ -125,7 +129,7 @@ class Routes[System: Hashable]:
         )
 
     def _search(
-        self, source: System, wanted: System | None = None, before: int | None = None
+        self, source: System, wanted: System | None, before: int | None = None
     ) -> tuple[_Found[System], list[str]]:
         """Return the systems that one gets to, until one is found that is wanted; and why some edges do not lead back.
 
@@ -195,5 +199,9 @@ def _same(one: Transform, other: Transform, ndim: int) -> bool:
     first, second = one.matrix(ndim), other.matrix(ndim)
     if first is None or second is None:
         return True
-    within = SAME_WITHIN * max(float(np.abs(first).max()), 1e-300)
-    return first.shape == second.shape and np.allclose(first, second, rtol=SAME_WITHIN, atol=within)
+    if first.shape != second.shape:
+        return False
+    # of each column: what is added may be larger by far than the steps from pixel to pixel
+    largest = np.maximum(np.abs(first), np.abs(second)).max(axis=0)
+    largest[-1] += largest.max(initial=0.0, where=np.arange(len(largest)) < ndim)
+    return bool((np.abs(first - second) <= SAME_WITHIN * largest).all())

@@ -31,7 +31,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.fields import KEPT, Kept, copied_arrays, reading
-from xomezarr.holders import check_same_axes
+from xomezarr.holders import check_linked
 from xomezarr.lazy import zarr
 from xomezarr.members import (
     Image,
@@ -44,6 +44,7 @@ from xomezarr.members import (
     written_version,
 )
 from xomezarr.model import Axis, CoordinateSystem, Link, Multiscale, Scene, SystemName
+from xomezarr.model import Image as ImageMetadata
 from xomezarr.orientation import ORIENTATIONS
 from xomezarr.plan import final_image
 from xomezarr.planning import Target, group_attrs, stored_metadata, written_attrs
@@ -486,7 +487,8 @@ def write_scene_tree(
     scene = _still_there(known, tree, there, faults)
     members = known_members(members_in(tree, there, CollectionError), faults)
     planned = plan_members(members, target, options, faults, _called)
-    _check_axes(tree, planned, faults)
+    if not faults:
+        _check_linked(tree, scene, planned, target, faults)
     return _write(scene, planned, tree.encoding.get(KEPT), target, faults, progress=progress, compute=compute)
 
 
@@ -783,11 +785,30 @@ def _still_there(scene: Scene, tree: xr.DataTree, there: Sequence[str], faults: 
     return replace(scene, links=links)
 
 
-def _check_axes(tree: xr.DataTree, planned: Planned, faults: list[OmeZarrError]) -> None:
-    """Add to `faults` which images have other axes than those from which transformations of the scene lead."""
-    for path, (plan, _) in planned.items():
-        node, new = node_at(tree, path), plan.image.multiscale.axes
-        known = None if node is None else stored_metadata(node)
-        old = new if known is None else known.multiscale.axes
-        with collecting(faults):
-            check_same_axes(path, old, new)
+def _check_linked(
+    tree: xr.DataTree, scene: Scene, planned: Planned, target: Target, faults: list[OmeZarrError]
+) -> None:
+    """Add to `faults` which images have not the coordinate systems any more that transformations lead to and from."""
+    written: Mapping[str, Multiscale] = {}
+    with collecting(faults):
+        written = _written(planned, target)
+    for path, new in written.items():
+        known = _before(tree, path)
+        if known is not None:
+            with collecting(faults):
+                check_linked(scene.links, path, known.multiscale, new)
+
+
+def _before(tree: xr.DataTree, path: str) -> ImageMetadata | None:
+    """Return what was said of an image when the scene was written: in its store, where that is known, else in its tree.
+
+    Another image may have been put in its place.
+    """
+    kept: Kept | None = tree.encoding.get(KEPT)
+    if kept is not None:
+        with suppress(*UNREADABLE_MEMBER):
+            member = find_member(kept.group, path)
+            if member is not None:
+                return spec.parse(member.attrs.asdict())
+    node = node_at(tree, path)
+    return None if node is None else stored_metadata(node)

@@ -7,6 +7,7 @@ is asked for. One that is compressed is decompressed whole.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
 import os
 import struct
@@ -15,6 +16,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,19 @@ BEGINS = b"PK\x03\x04"
 
 ENDS = b"PK\x05\x06"
 """What the record begins with that ends a zip file, but for its comment."""
+
+UNREADABLE_ENTRY: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What is raised where a compressed entry is damaged."""
+
+with suppress(ImportError):  # Python may be built without it
+    UNREADABLE_ENTRY += (importlib.import_module("lzma").LZMAError,)
 
 ANEW = "copy it again, or delete it and write it anew"
 
@@ -306,7 +321,7 @@ class _Opened:
         if entry.compress_type != zipfile.ZIP_STORED:
             try:
                 return self._zip.read(entry)[start:stop]
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            except UNREADABLE_ENTRY as error:
                 raise self._damaged(entry, str(error)) from None
         content = self._stored(entry, start, stop)
         if len(content) != stop - start:

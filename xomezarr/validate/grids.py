@@ -143,9 +143,11 @@ def check_grids(
         stated = _stated(multiscale, before, after)
         told = _measured(multiscale, before, after, stated, pick, labels)
         for dim, one in told.items():
-            if one.relation is None:
+            if one.relation is None:  # so that where the level before lies does not make it a fault
                 unknown.setdefault(one.reason, []).append(f"{dim!r} of {after.level.path!r}")
-            true[dim] = _believed(one, stated[dim], after, multiscale.dims.index(dim)).after(true[dim])
+                true[dim] = _step(multiscale, found[0], before, after, dim, true[dim]).stated
+                continue
+            true[dim] = _believed(one.relation, one, stated[dim], after, multiscale.dims.index(dim)).after(true[dim])
             yield from _faults(_step(multiscale, found[0], before, after, dim, true[dim]), labels)
     for reason, where in unknown.items():
         cure = "make sure of it by an image with more structure that the same program writes"
@@ -167,15 +169,13 @@ def _stated(multiscale: Multiscale, before: _Stored, after: _Stored) -> dict[str
     return relations
 
 
-def _believed(told: Measured, stated: Relation, after: _Stored, axis: int) -> Relation:
+def _believed(found: Relation, told: Measured, stated: Relation, after: _Stored, axis: int) -> Relation:
     """Return what pixels tell where it differs from what is stated, else that."""
-    if told.relation is None:
-        return stated
     last = after.source.shape[axis] - 1
     for index in (0, last):
         sigma = math.hypot(told.sigma_offset, index * told.sigma_scale)
-        if abs(told.relation.at(index) - stated.at(index)) > max(0.8 * NOTABLE, SIGMAS * sigma):
-            return told.relation
+        if abs(found.at(index) - stated.at(index)) > max(0.8 * NOTABLE, SIGMAS * sigma):
+            return found
     return stated
 
 

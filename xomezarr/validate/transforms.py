@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from xomezarr import spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, TransformError, VersionError
-from xomezarr.fields import MATRICES, VECTORS, read
+from xomezarr.fields import MATRICES, VECTORS, interpolated, read
 from xomezarr.model import Axis
 from xomezarr.report import Finding, Severity
 from xomezarr.routes import Edge
@@ -94,7 +94,7 @@ def _check_field(
 
 
 def _check_interpolation(stored: Stored) -> Iterator[Finding]:
-    if (named := stored.extra.get("interpolation", "linear")) not in ORDERS:
+    if (named := interpolated(stored)) not in ORDERS:
         told = f"the field is to be interpolated by {named!r}, which there is not"
         yield Finding("0.6g", "error", stored.path, told, 'write "linear", "nearest" or "cubic"')
 
