@@ -503,6 +503,30 @@ def test_c8_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     assert not {file.name for file in path.rglob("*")} & {".zgroup", ".zarray", ".zattrs", ".xomezarr.lock"}
 
 
+@pytest.mark.parametrize("names", [("**/*",), ("zarr.json",)])
+def test_documents_of_another_store_are_not_deleted(names: tuple[str, ...], tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    collection(other := tmp_path / "b.zarr", "0.5")
+    for file in (file for name in names for file in other.glob(name) if file.is_file()):
+        (path / file.relative_to(other)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, path / file.relative_to(other))
+    refused(
+        path,
+        OmeZarrError,
+        *(["group '/'", "remove", "'.zgroup' and '.zattrs'"] if after == "0.5" else []),
+        version=after,
+    )
+
+
+def test_documents_that_were_changed_since_an_upgrade_was_killed_are_not_deleted(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    upgrade(path, copy := tmp_path / "b.zarr", version="0.5")
+    shutil.copy(copy / "labels/zarr.json", path / "labels/zarr.json")
+    assert len(upgrade(path, dry_run=True).steps) > 1
+    zarr.open_group(path / "labels", mode="r+", zarr_format=2).attrs["mine"] = 1
+    refused(path, MetadataError, "group 'labels'", "'zarr.json'", "remove")
+
+
 # -- what is refused ------------------------------------------------------------------------------------------
 
 
@@ -600,6 +624,22 @@ def test_rules_that_came_later_are_told(tmp_path: Path) -> None:
     (path / ".zattrs").write_text(json.dumps(attrs))
     assert xomezarr.validate(path).valid
     refused(path, MetadataError, "rule 67", "group '/'", version="0.4")
+
+
+@pytest.mark.parametrize("before", ["0.4", "0.5"])
+@pytest.mark.parametrize("of_level", [True, False])
+def test_unknown_keys_of_transformations_are_refused_before_0_6(before: str, of_level: bool, tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", before)
+    document = path / (".zattrs" if before == "0.4" else "zarr.json")
+    told = json.loads(document.read_text())
+    multiscale = (told if before == "0.4" else told["attributes"]["ome"])["multiscales"][0]
+    multiscale.setdefault("coordinateTransformations", [{"type": "scale", "scale": [1.0] * 3}])
+    transformations = (multiscale["datasets"][1] if of_level else multiscale)["coordinateTransformations"]
+    transformations[0]["calibrated"] = "2026-01-01"
+    document.write_text(json.dumps(told))
+    refused(path, MetadataError, "'calibrated'", "group '/'", "remove", version="0.6")
+    upgrade(path, tmp_path / "b.zarr", version="0.5")
+    assert "calibrated" in (tmp_path / "b.zarr/zarr.json").read_text()
 
 
 @pytest.mark.parametrize("version", ["0.7", "0.1", "0.3", "1"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,15 @@ class Node:
         Its attributes.
     there
         Names of all documents that lie there, those that no reader asks for included.
+    aside
+        What those say that do not count, where it is described in the other format too.
     """
 
     path: str
     document: Mapping[str, Any] = field(hash=False)
     attrs: Mapping[str, Any] = field(hash=False)
     there: tuple[str, ...]
+    aside: Node | None = None
 
     @property
     def zarr_format(self) -> int:
@@ -183,21 +186,24 @@ def _node(group: zarr.Group, path: str, above: int) -> Node | None:
     new, old = found[BOTH], found[GROUP] or found[ARRAY]
     if new is None and old is None:
         return None
-    chosen = old if new is None or (old is not None and above == 2) else new
-    assert chosen is not None
     attributes = _document(group, key_below(path, ATTRIBUTES))
-    attrs = chosen.get("attributes", {}) if chosen is new else attributes or {}
-    if told := begun(attrs):
-        raise IncompleteStoreError(
-            f"{path or str(group.store_path)!r} is incomplete: its writing, {told}, was interrupted, or is still under "
-            "way; write it again"
-        )
     names = [*(name for name, document in found.items() if document is not None)]
     names += [ATTRIBUTES] if attributes is not None else []
     if found[ARRAY] is None and _content(group, key_below(path, CONSOLIDATED)) is not None:
         names.append(CONSOLIDATED)
-    document = {key: value for key, value in chosen.items() if key != "attributes"}
-    return Node(path, document, attrs, tuple(names))
+    described: list[Node] = []
+    if old is not None:
+        described.append(Node(path, old, attributes or {}, tuple(names)))
+    if new is not None:
+        document = {key: value for key, value in new.items() if key != "attributes"}
+        described.insert(0 if above == 3 else 1, Node(path, document, new.get("attributes", {}), tuple(names)))
+    node = replace(described[0], aside=described[1] if len(described) > 1 else None)
+    if told := begun(node.attrs):
+        raise IncompleteStoreError(
+            f"{path or str(group.store_path)!r} is incomplete: its writing, {told}, was interrupted, or is still under "
+            "way; write it again"
+        )
+    return node
 
 
 def _content(group: zarr.Group, key: str) -> bytes | None:
@@ -212,8 +218,9 @@ def _document(group: zarr.Group, key: str) -> dict[str, Any] | None:
         document = json.loads(content)
         if not isinstance(document, dict):
             raise ValueError("it is no object")
-        if not key.endswith(ATTRIBUTES) and document.get("zarr_format") not in (2, 3):
-            raise ValueError("it names no Zarr format")
+        wanted = 3 if key.endswith(BOTH) else 2
+        if not key.endswith(ATTRIBUTES) and document.get("zarr_format") != wanted:
+            raise ValueError(f"its zarr_format is not {wanted}")
     except (ValueError, RecursionError) as error:
         raise MetadataError(
             f"{key!r} of {str(group.store_path)!r} cannot be read ({error}); mend it, or copy the store again"

@@ -41,6 +41,7 @@ def restate(
     known = {key: _named(key, metadata[key], source, target) for key in keys}
     if "multiscales" in known and image is not None:
         _check_held(image, target)
+        _check_plain(metadata["multiscales"], target)
         written = [dump_multiscale(multiscale, target.form) for multiscale in image.multiscales]
         known["multiscales"] = [target.naming("multiscales", one) for one in written]
     if "plate" in known and plate is not None:
@@ -69,4 +70,16 @@ def _check_held(image: Image, target: Version) -> None:
         raise MetadataError(
             f"coordinate systems and transformations hold {', '.join(map(repr, dict.fromkeys(lost)))}, for which "
             f"OME-Zarr {target.name} has no place; remove them from the metadata first"
+        )
+
+
+def _check_plain(multiscales: Any, target: Version) -> None:
+    """Refuse transformations up to 0.5 with unknown keys: in another form there are not as many, nor the same ones."""
+    found = [name for part in _parts(multiscales) for one in _objects(part, PLACE) for name in one if name not in PLAIN]
+    if found and not target.has_scenes:
+        return  # they are of 0.6, and what is lost of them is told
+    if found:
+        raise MetadataError(
+            f"{PLACE} hold {', '.join(map(repr, dict.fromkeys(found)))}, for which OME-Zarr {target.name} has no "
+            "place; remove them from the metadata first"
         )
