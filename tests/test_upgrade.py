@@ -510,12 +510,7 @@ def test_documents_of_another_store_are_not_deleted(names: tuple[str, ...], tmp_
     for file in (file for name in names for file in other.glob(name) if file.is_file()):
         (path / file.relative_to(other)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, path / file.relative_to(other))
-    refused(
-        path,
-        OmeZarrError,
-        *(["group '/'", "remove", "'.zgroup' and '.zattrs'"] if after == "0.5" else []),
-        version=after,
-    )
+    refused(path, OmeZarrError, "group '/'", "remove", "'zarr.json'", "'.zgroup' and '.zattrs'", version="0.5")
 
 
 def test_documents_that_were_changed_since_an_upgrade_was_killed_are_not_deleted(tmp_path: Path) -> None:
@@ -567,6 +562,62 @@ def test_chunks_that_v3_cannot_read_are_refused_in_place_and_streamed_into_a_cop
     assert done.streamed == ("theirs",)
     found: Any = zarr.open_array(tmp_path / "b.zarr", path="theirs", mode="r", zarr_format=3)
     np.testing.assert_array_equal(found[...], zarr.open_array(path, path="theirs", mode="r", zarr_format=2)[...])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dimension_separator": "-"},
+        {"fill_value": -1},
+        {"fill_value": "NaN"},
+        {"dtype": "=u1"},
+        {"dtype": "no type"},
+        {"zarr_format": 3},
+        {"shape": 5},
+        {"compressor": {"id": "jpegxl"}},
+    ],
+)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_arrays_that_zarr_does_not_read_are_refused_by_name(
+    change: dict[str, Any], in_place: bool, tmp_path: Path
+) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    array = path / "labels/nuclei/1/.zarray"
+    array.write_text(json.dumps({**json.loads(array.read_text()), **change}))
+    refused(
+        path, MetadataError, "'labels/nuclei/1", "mend", version="0.5", dst=None if in_place else tmp_path / "b.zarr"
+    )
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_arrays_that_zarr_does_not_know_stay_where_the_format_stays(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.5")
+    zarr.open_group(path, mode="r+").create_array("aux/w", shape=(40,), chunks=(7,), dtype="u2")[:] = np.arange(40)
+    document = json.loads((path / "aux/w/zarr.json").read_text())
+    for change in (
+        {"data_type": "bfloat16"},
+        {"chunk_key_encoding": {"name": "ours"}},
+        {"chunk_grid": {"name": "ours"}},
+    ):
+        (path / "aux/w/zarr.json").write_text(json.dumps({**document, **change}))
+        upgrade(path, copy := tmp_path / "b.zarr", version="0.5", mode="w")
+        assert contents(copy) == contents(path)
+        before = contents(path / "aux")
+        upgrade(path, version="0.6")
+        upgrade(path, version="0.5")
+        assert contents(path / "aux") == before
+        refused(path, MetadataError, "array 'aux/w'", "zarr does not read it", version="0.4", dst=tmp_path / "c.zarr")
+
+
+@pytest.mark.parametrize("after", ["0.4", "0.5"])
+def test_files_of_others_in_the_folder_of_an_array_are_copied(after: str, tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    files = {"0/README.txt", "1/thumbs/0.png", "labels/nuclei/0/.hidden", "0/0/notes.txt"}
+    for name in files:
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text(name)
+    assert set(upgrade(path, copy := tmp_path / "b.zarr", version=after).files) == files
+    assert all((copy / name).read_text() == name for name in files)
 
 
 @pytest.mark.parametrize("dtype", [[("a", "i4"), ("b", "f4")], "|V5"])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from xomezarr import documents
 from xomezarr.direct import get_document, wait
 from xomezarr.errors import IncompleteStoreError, MetadataError, OmeZarrError
 from xomezarr.lazy import zarr
 from xomezarr.store import LEFT_OVER, begun, member_path, names_in
 
-__all__ = ["CONSOLIDATED", "Hierarchy", "Node", "key_below", "walk"]
+__all__ = ["CONSOLIDATED", "Hierarchy", "Node", "inside", "key_below", "walk", "with_files_of_arrays"]
 
 CONSOLIDATED = ".zmetadata"
 """Where Zarr v2 gathers the documents of a hierarchy."""
@@ -109,6 +111,27 @@ def walk(group: zarr.Group) -> Hierarchy:
     return Hierarchy(group, tuple(nodes), tuple(files))
 
 
+def inside(group: zarr.Group, array: Node, *, chunks: bool) -> tuple[str, ...]:
+    """Return the keys, below a group, of the chunks of an array in it; or of all else in its folder but its documents.
+
+    All that lies there is listed, and none of it read.
+    """
+    is_chunk = documents.is_chunk(array.document)
+    begin = f"{member_path(group, array.path)}/"
+
+    async def listed() -> list[str]:
+        return [key.removeprefix(begin) async for key in group.store.list_prefix(begin)]
+
+    names = (name for name in wait(listed()) if is_chunk(name) is chunks and name not in array.there)
+    return tuple(sorted(key for key in map(array.key, names) if chunks or not _is_left_over(group, key)))
+
+
+def with_files_of_arrays(found: Hierarchy) -> Hierarchy:
+    """Return a hierarchy with what others have put into the folders of arrays among its files."""
+    others = (inside(found.root, node, chunks=False) for node in found.nodes if node.is_array)
+    return replace(found, files=(*found.files, *itertools.chain.from_iterable(others)))
+
+
 def _visit(group: zarr.Group, path: str, above: int, nodes: list[Node], files: list[str]) -> None:
     node = _node(group, path, above)
     if node is not None:
@@ -116,10 +139,10 @@ def _visit(group: zarr.Group, path: str, above: int, nodes: list[Node], files: l
     if node is not None and node.is_array:
         return
     inner = above if node is None else node.zarr_format
-    documents = {GROUP, ARRAY, ATTRIBUTES, BOTH, CONSOLIDATED} if node is not None else set()
+    described = {GROUP, ARRAY, ATTRIBUTES, BOTH, CONSOLIDATED} if node is not None else set()
     for name in sorted(_names(group, path)):
         place = key_below(path, name)
-        if name in documents or _is_left_over(group, place):
+        if name in described or _is_left_over(group, place):
             continue
         if _is_file(group, place):
             files.append(place)
@@ -218,9 +241,14 @@ def _document(group: zarr.Group, key: str) -> dict[str, Any] | None:
         document = json.loads(content)
         if not isinstance(document, dict):
             raise ValueError("it is no object")
+        if key.endswith(ATTRIBUTES):
+            return document
         wanted = 3 if key.endswith(BOTH) else 2
-        if not key.endswith(ATTRIBUTES) and document.get("zarr_format") != wanted:
+        if document.get("zarr_format") != wanted:
             raise ValueError(f"its zarr_format is not {wanted}")
+        shape = document.get("shape", [])
+        if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise ValueError(f"its shape is {shape!r}")
     except (ValueError, RecursionError) as error:
         raise MetadataError(
             f"{key!r} of {str(group.store_path)!r} cannot be read ({error}); mend it, or copy the store again"

@@ -19,7 +19,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
     VersionError,
 )
-from xomezarr.hierarchy import Hierarchy, Node, walk
+from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arrays
 from xomezarr.in_place import renew
 from xomezarr.lazy import zarr
 from xomezarr.planning import check_single_file
@@ -118,7 +118,7 @@ def upgrade(
     _check_apart(src, dst)
     check_single_file(dst, version)
     check_free(dst, mode=mode, storage_options=storage_options)
-    found = _found(src, src_storage_options)
+    found = with_files_of_arrays(_found(src, src_storage_options))
     planned = plan_upgrade(found, version, store=_shown(src), destination=_shown(dst))
     if not dry_run:
         with publish(dst, zarr_format=planned.zarr_format, mode=mode, storage_options=storage_options) as group:
@@ -232,6 +232,10 @@ def _copy(found: Hierarchy, planned: Upgrade, group: zarr.Group) -> None:
 def _copy_chunks(found: Hierarchy, change: Change, group: zarr.Group) -> None:
     """Copy the chunks of an array as they are, under the keys that the new array has for them."""
     node = change.node
+    if node.zarr_format == group.metadata.zarr_format:
+        _transfer(found.root, group, ((key, key) for key in inside(found.root, node, chunks=True)))
+        _check_there(found, node)
+        return
     new = next(one for name, one in change.documents.items() if name in (".zarray", "zarr.json"))
     before, after = chunk_key(node.document), chunk_key(new)
     places = itertools.product(*map(range, _counts(node)))

@@ -335,7 +335,10 @@ def _named_dims(
 
 
 def _check_integers(array: Node) -> None:
-    if np.dtype(array.document["dtype"]).kind not in "iu":
+    kind = "iu"
+    with suppress(TypeError, ValueError):  # a data type that nobody knows is told of the array
+        kind = np.dtype(array.document["dtype"]).kind
+    if kind not in "iu":
         raise LabelError(
             f"its level {array.path!r} is of {array.document['dtype']!r}, and labels are integers from OME-Zarr 0.5 "
             "on; write them as integers first: da.omezarr.to_labels(store, name, mode='w')"
@@ -415,6 +418,8 @@ def _change(
     zarr_format = spec.zarr_format(version)
     if not node.is_array:
         return Change(node, _of_group(node, attrs.get(node.path, node.attrs), zarr_format))
+    if zarr_format == node.zarr_format:  # all of it stays, whether anybody knows what it says or not
+        return Change(node, _as_there(node, array_document(node.document, node.attrs, zarr_format)))
     if not in_place:
         documents.chunk_shape(node.document)
     try:
@@ -423,8 +428,7 @@ def _change(
         if in_place:
             raise
         return Change(node, without_chunks(node.document, node.attrs, zarr_format, dims.get(node.path)), str(error))
-    if zarr_format == 3:
-        documents.check_readable(made["zarr.json"])
+    documents.check_readable(made["zarr.json"], CodecError)
     return Change(node, _as_there(node, made))
 
 
