@@ -606,7 +606,7 @@ def test_arrays_that_zarr_does_not_know_stay_where_the_format_stays(tmp_path: Pa
         upgrade(path, version="0.6")
         upgrade(path, version="0.5")
         assert contents(path / "aux") == before
-        refused(path, MetadataError, "array 'aux/w'", "zarr does not read it", version="0.4", dst=tmp_path / "c.zarr")
+        refused(path, MetadataError, "array 'aux/w'", version="0.4", dst=tmp_path / "c.zarr")
 
 
 @pytest.mark.parametrize("after", ["0.4", "0.5"])
@@ -727,6 +727,31 @@ def test_what_is_wrong_with_a_store_does_not_keep_it_from_being_copied(tmp_path:
     upgrade(path, tmp_path / "b.zarr", version="0.5")
     assert contents(tmp_path / "b.zarr") == contents(path)
     refused(path, MetadataError, "there are no datasets", "group '/'", version="0.6")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("name", ["0", "labels", "labels/nuclei"])
+def test_what_links_lead_to_out_of_the_store_is_copied_and_not_changed(name: str, tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    image(other := tmp_path / "b.zarr", "0.4")
+    shutil.rmtree(path / name)
+    (path / name).symlink_to(other / name)
+    before = contents(other)
+    refused(path, StoreExistsError, repr(name), "link", "DST", version="0.5")
+    assert contents(other) == before
+    assert not upgrade(path, version="0.4").steps
+    upgrade(path, copy := tmp_path / "c.zarr", version="0.5")
+    check_same(opened("image", other), opened("image", copy))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_that_lead_back_are_refused(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    for target in ("..", "."):
+        (path / "labels/up").symlink_to(target)
+        with pytest.raises(MetadataError, match=r"'labels/up'.*remove the link"):
+            upgrade(path, tmp_path / "b.zarr")
+        (path / "labels/up").unlink()
 
 
 def test_what_is_being_written_is_refused(tmp_path: Path) -> None:

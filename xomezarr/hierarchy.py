@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,11 +80,14 @@ class Hierarchy:
         Groups and arrays, itself first; each after the group that it lies in.
     files
         Keys of all else, but for chunks and locks.
+    links
+        Paths of the links that lead to groups and arrays out of it.
     """
 
     root: zarr.Group
     nodes: tuple[Node, ...]
     files: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
 
 def key_below(path: str, name: str) -> str:
@@ -105,10 +109,18 @@ def walk(group: zarr.Group) -> Hierarchy:
     OmeZarrError
         If the store does not list what it holds.
     """
-    nodes: list[Node] = []
-    files: list[str] = []
-    _visit(group, "", group.metadata.zarr_format, nodes, files)
-    return Hierarchy(group, tuple(nodes), tuple(files))
+    found = _Found()
+    _visit(group, "", group.metadata.zarr_format, found, ())
+    return Hierarchy(group, tuple(found.nodes), tuple(found.files), tuple(found.links))
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was found so far."""
+
+    nodes: list[Node] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
 
 
 def inside(group: zarr.Group, array: Node, *, chunks: bool) -> tuple[str, ...]:
@@ -132,22 +144,49 @@ def with_files_of_arrays(found: Hierarchy) -> Hierarchy:
     return replace(found, files=(*found.files, *itertools.chain.from_iterable(others)))
 
 
-def _visit(group: zarr.Group, path: str, above: int, nodes: list[Node], files: list[str]) -> None:
+def _visit(group: zarr.Group, path: str, above: int, found: _Found, around: tuple[Path, ...]) -> None:
+    """Find what lies at a path; `around` are the folders that it lies in, where they are folders of this machine."""
+    real, known = _folder(group, path, around), len(found.nodes)
     node = _node(group, path, above)
     if node is not None:
-        nodes.append(node)
-    if node is not None and node.is_array:
-        return
-    inner = above if node is None else node.zarr_format
+        found.nodes.append(node)
+    if node is None or not node.is_array:
+        _visit_members(group, path, above if node is None else node.zarr_format, found, (*around, *real), node)
+    leads_out = [one for one in real if around and not one.is_relative_to(around[0])]
+    if leads_out and around[-1].is_relative_to(around[0]) and len(found.nodes) > known:
+        found.links.append(path)
+
+
+def _visit_members(
+    group: zarr.Group, path: str, above: int, found: _Found, around: tuple[Path, ...], node: Node | None
+) -> None:
     described = {GROUP, ARRAY, ATTRIBUTES, BOTH, CONSOLIDATED} if node is not None else set()
     for name in sorted(_names(group, path)):
         place = key_below(path, name)
         if name in described or _is_left_over(group, place):
             continue
         if _is_file(group, place):
-            files.append(place)
+            found.files.append(place)
         else:
-            _visit(group, place, inner, nodes, files)
+            _visit(group, place, above, found, around)
+
+
+def _folder(group: zarr.Group, path: str, around: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the folder of this machine to which a path leads, whatever links there are; nothing elsewhere.
+
+    Raises
+    ------
+    MetadataError
+        If it leads to a folder that it lies in: there would be no end.
+    """
+    if not isinstance(group.store, zarr.storage.LocalStore):
+        return ()
+    real = Path(os.path.realpath(group.store.root / member_path(group, path)))
+    if any(one.is_relative_to(real) for one in around):
+        raise MetadataError(
+            f"{path!r} of {str(group.store_path)!r} is a link to {str(real)!r}, in which it lies; remove the link"
+        )
+    return (real,)
 
 
 def _names(group: zarr.Group, path: str) -> list[str]:

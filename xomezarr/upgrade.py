@@ -18,6 +18,7 @@ from xomezarr.errors import (
     StoreExistsError,
     StoreNotFoundError,
     VersionError,
+    told,
 )
 from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arrays
 from xomezarr.in_place import renew
@@ -161,10 +162,10 @@ def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, An
     check_changeable(src)
     _check_root(src, open_group(src, storage_options=storage_options))
     if dry_run:
-        return plan_upgrade(_found(src, storage_options), version, store=_shown(src))
+        return _planned(src, _found(src, storage_options), version)
     with alone(resolve(src)):
         found = _found(src, storage_options)
-        planned = plan_upgrade(found, version, store=_shown(src))
+        planned = _planned(src, found, version)
         if planned.steps:
             _check_writable(src, found.root)
             _execute(writable_group(src, storage_options), planned.steps)
@@ -172,6 +173,18 @@ def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, An
     if group is not None:
         members = (find_member(group, path) if path else group for path in planned.consolidated)
         renew([one for one in members if one is not None])
+    return planned
+
+
+def _planned(src: StoreArgument, found: Hierarchy, version: str) -> Upgrade:
+    """Work out what is done where the store is; what links lead to out of it is others' too, and not changed."""
+    planned = plan_upgrade(found, version, store=_shown(src))
+    changed = [path for path in found.links if any(step.key.startswith(f"{path}/") for step in planned.steps)]
+    if changed:
+        raise StoreExistsError(
+            f"{told([*map(repr, changed)])} of {_shown(src)!r} lead out of it by a link, and what is there would be "
+            "changed too; put a copy there in place of the link, or give a DST, where all is copied"
+        )
     return planned
 
 
