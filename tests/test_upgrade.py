@@ -522,6 +522,27 @@ def test_documents_that_were_changed_since_an_upgrade_was_killed_are_not_deleted
     refused(path, MetadataError, "group 'labels'", "'zarr.json'", "remove")
 
 
+def test_writers_leave_what_is_between_two_versions_to_the_upgrade(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    plate(of_wells := tmp_path / "p.zarr", "0.4")
+    for store, group in ((path, "labels"), (of_wells, "A/1")):
+        upgrade(store, copy := tmp_path / "copy.zarr", version="0.6", mode="w")
+        for document in sorted((copy / group).rglob("zarr.json")):
+            shutil.copy(document, store / document.relative_to(copy))
+    writers: list[tuple[Path, Callable[[], Any]]] = [
+        (path, lambda: nuclei().omezarr.to_labels(path, "cells")),
+        (path, lambda: nuclei().omezarr.to_labels(path, "nuclei", mode="w")),
+        (path, lambda: xomezarr.delete_labels(path, "nuclei")),
+        (of_wells, lambda: pixels().omezarr.to_plate(of_wells, row="A", column=1, field="7")),
+    ]
+    for store, write_part in writers:
+        before = contents(store)
+        with pytest.raises(IncompleteStoreError, match=r"xomezarr upgrade .*zarr --version 0\.6"):
+            write_part()
+        assert contents(store) == before
+    pixels().omezarr.to_plate(of_wells, row="B", column=12, field="7")
+
+
 # -- what is refused ------------------------------------------------------------------------------------------
 
 

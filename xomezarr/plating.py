@@ -57,6 +57,7 @@ from xomezarr.store import (
     alone,
     begin_anew,
     below,
+    check_not_between,
     default_name,
     erase,
     exists,
@@ -323,6 +324,8 @@ def to_plate(
     if plate.plate is not None:
         in_format = None if plate.group is None else plate.group.metadata.zarr_format
         spec.check_written(str(plate.plate.version), store=store, in_format=in_format)
+    if plate.group is not None:
+        check_not_between(plate.group, place.row, place.well)
     entry = Entry(place, name, version or plate.versions[0], default_name(store))
     with collecting(faults):
         listed = plate.with_entry(entry)

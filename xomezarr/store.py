@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -318,6 +319,32 @@ def find_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Gr
         return open_member(group, path, alike=alike)
     except KeyError:
         return None
+
+
+def check_not_between(group: zarr.Group, *paths: str) -> None:
+    """Refuse to change groups below one of Zarr v2 that an upgrade, which was stopped, has described in v3 already.
+
+    What is said of them in v2 is lost where the upgrade is not finished first.
+
+    Raises
+    ------
+    IncompleteStoreError
+        If one of the groups is.
+    """
+    if group.metadata.zarr_format != 2:
+        return
+    for path in paths:
+        content = direct.get_document(group.store, member_path(group, f"{path}/zarr.json"))
+        if content is None:
+            continue
+        version = None
+        with suppress(ValueError, AttributeError):
+            version = spec.detect(json.loads(content).get("attributes", {}))
+        place = str(group.store_path).removeprefix("file://")
+        raise IncompleteStoreError(
+            f"{path!r} of {place!r} is described in both Zarr formats, as where bringing the store to another version "
+            f"was interrupted; finish that first: xomezarr upgrade {shlex.quote(place)} --version {version or '0.5'}"
+        )
 
 
 def check_array(place: str | os.PathLike[str]) -> None:
