@@ -19,6 +19,7 @@ from xomezarr.errors import CodecError, DtypeError, MetadataError, OmeZarrError
 
 __all__ = [
     "DIMENSIONS",
+    "ZLIB",
     "array_document",
     "check_readable",
     "chunk_key",
@@ -42,6 +43,10 @@ TEXT = "vlen-utf8"
 """The filter by which Zarr v2 keeps text of any length, and the codec of v3 that does the same."""
 
 
+ZLIB = "numcodecs.zlib"
+"""The codec that zarr has for zlib, which is not of the core of v3."""
+
+
 def _blosc(given: Document, itemsize: int) -> dict[str, Any]:
     number = given.get("shuffle", 1)
     return {
@@ -58,7 +63,7 @@ COMPRESSORS: Mapping[str, tuple[str, Callable[[Document, int], dict[str, Any]]]]
     "blosc": ("blosc", _blosc),
     "gzip": ("gzip", lambda given, _: {"level": given.get("level", 1)}),
     "zstd": ("zstd", lambda given, _: {"level": given.get("level", 0), "checksum": bool(given.get("checksum", False))}),
-    "zlib": ("numcodecs.zlib", lambda given, _: {"level": given.get("level", 1)}),
+    "zlib": (ZLIB, lambda given, _: {"level": given.get("level", 1)}),
 }
 """Codecs of v3, by the name of the compressor of v2 whose chunks they read, and what they are told."""
 

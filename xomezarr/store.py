@@ -322,28 +322,29 @@ def find_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Gr
 
 
 def check_not_between(group: zarr.Group, *paths: str) -> None:
-    """Refuse to change groups below one of Zarr v2 that an upgrade, which was stopped, has described in v3 already.
+    """Refuse to change a group, or some below it, that an upgrade which was stopped has left in both Zarr formats.
 
-    What is said of them in v2 is lost where the upgrade is not finished first.
+    What is said of them in one format would be lost, or be another thing than the other says.
 
     Raises
     ------
     IncompleteStoreError
-        If one of the groups is.
+        If one of them is.
     """
-    if group.metadata.zarr_format != 2:
-        return
-    for path in paths:
-        content = direct.get_document(group.store, member_path(group, f"{path}/zarr.json"))
-        if content is None:
+    old = group.metadata.zarr_format == 2
+    for path in ("", *paths):
+        key = f"{path}/{'zarr.json' if old else '.zgroup'}".removeprefix("/")
+        other = direct.get_document(group.store, member_path(group, key))
+        if other is None:
             continue
         version = None
         with suppress(ValueError, AttributeError):
-            version = spec.detect(json.loads(content).get("attributes", {}))
+            version = spec.detect(json.loads(other).get("attributes", {}) if old else group.attrs.asdict())
         place = str(group.store_path).removeprefix("file://")
         raise IncompleteStoreError(
-            f"{path!r} of {place!r} is described in both Zarr formats, as where bringing the store to another version "
-            f"was interrupted; finish that first: xomezarr upgrade {shlex.quote(place)} --version {version or '0.5'}"
+            f"{path or '/'!r} of {place!r} is described in both Zarr formats, as where bringing the store to another "
+            "version was interrupted; finish that first: "
+            f"xomezarr upgrade {shlex.quote(place)} --version {version or '0.5'}"
         )
 
 

@@ -14,6 +14,7 @@ from xomezarr import direct, spec
 from xomezarr.direct import get_document, put_document, wait
 from xomezarr.documents import chunk_key, chunk_shape, encoded
 from xomezarr.errors import (
+    ArchiveError,
     NotOmeZarrError,
     StoreExistsError,
     StoreNotFoundError,
@@ -113,6 +114,11 @@ def upgrade(
     ArchiveError
         If `src` is a single file and no `dst` is given.
     """
+    if version not in spec.READ:
+        known = ", ".join(map(repr, spec.VERSIONS))
+        raise VersionError(
+            f"xomezarr does not know OME-Zarr {version!r}; give a version of {known}, such as {VERSION!r}"
+        )
     spec.check_written(version)
     if dst is None:
         return _in_place(src, version, storage_options or src_storage_options, dry_run=dry_run)
@@ -159,7 +165,14 @@ def _check_apart(src: StoreArgument, dst: StoreArgument) -> None:
 
 def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, Any] | None, *, dry_run: bool) -> Upgrade:
     """Change the documents of a store, and nothing else."""
-    check_changeable(src)
+    try:
+        check_changeable(src)
+    except ArchiveError:
+        copied = f'xomezarr.upgrade({_shown(src)!r}, "new.ozx", version={version!r})'
+        raise ArchiveError(
+            f"{_shown(src)!r} is a single file, or lies in one, which is written as a whole and not changed; give a "
+            f"DST: {copied}"
+        ) from None
     _check_root(src, open_group(src, storage_options=storage_options))
     if dry_run:
         return _planned(src, _found(src, storage_options), version)
@@ -194,14 +207,15 @@ def _check_root(src: StoreArgument, group: zarr.Group) -> None:
     above: list[StoreArgument] = [*target.resolve().parents] if isinstance(target, Path) else []
     if group.path:
         above = [zarr.storage.StorePath(group.store, place) for place in [*parents(group.path), ""]]
+    whole = ""
     for place in above[:DEEPEST]:
         with suppress(StoreNotFoundError, NotOmeZarrError, OSError):
-            whole = open_group(place)
-            raise VersionError(
-                f"{_shown(src)!r} is a part of the store {str(whole.store_path)!r}, and all of a store is of one "
-                f"version; bring the whole of it to another: xomezarr.upgrade({str(whole.store_path)!r}, …), or give "
-                "a DST"
-            )
+            whole = str(open_group(place).store_path)  # the outermost counts
+    if whole:
+        raise VersionError(
+            f"{_shown(src)!r} is a part of the store {whole!r}, and all of a store is of one version; bring the whole "
+            f"of it to another: xomezarr.upgrade({whole!r}, …), or give a DST"
+        )
 
 
 def _check_writable(src: StoreArgument, group: zarr.Group) -> None:

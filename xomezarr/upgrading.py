@@ -20,10 +20,12 @@ from xomezarr.errors import (
     LabelError,
     MetadataError,
     OmeZarrError,
+    OmeZarrWarning,
     PlacementWarning,
     alike_of_each,
     collecting,
     raise_all,
+    told,
     warn,
 )
 from xomezarr.extents import place
@@ -239,8 +241,26 @@ def plan_upgrade(found: Hierarchy, version: str, *, store: str, destination: str
                 _check_both(node, left)
             changes.append(_change(node, attrs, dims, version, in_place=destination is None))
     raise_all(alike_of_each(_cured(faults, version, destination), "node"), f"{store} cannot be brought to {version}")
+    _tell_of_zlib(changes)
     before = spec.detect(found.nodes[0].attrs)
     return Upgrade(store, destination, before, version, tuple(changes), found.files)
+
+
+def _tell_of_zlib(changes: Iterable[Change]) -> None:
+    """Warn of chunks that stay as they are, and that not all readers of Zarr v3 can read."""
+    found = [change.node.path for change in changes if change.node.zarr_format == 2 and _has_zlib(change)]
+    if found:
+        warn(
+            f"the arrays {told([*map(repr, found)])} are compressed by zlib, which the core of Zarr v3 does not have: "
+            "they are read by those who know numcodecs.zlib, as zarr does, and not by all; write the images anew where "
+            "that matters: da.omezarr.to_zarr(...)",
+            OmeZarrWarning,
+        )
+
+
+def _has_zlib(change: Change) -> bool:
+    codecs = change.documents.get("zarr.json", {}).get("codecs", ())
+    return any(codec["name"] == documents.ZLIB for codec in codecs)
 
 
 def _called(node: Node) -> str:
@@ -295,9 +315,9 @@ def _placed(node: Node, image: Image, arrays: Mapping[str, Node]) -> Image:
         array = _array_of(node, level.path, arrays)
         shape = () if array is None else array.document["shape"]
         if len(shape) != len(dims):
-            told = "there is no array" if array is None else f"the array has {len(shape)} dimensions"
+            why = "there is no array" if array is None else f"the array has {len(shape)} dimensions"
             raise MetadataError(
-                f"{told} at {level.path!r}, and the image has the axes {', '.join(dims)}; "
+                f"{why} at {level.path!r}, and the image has the axes {', '.join(dims)}; "
                 "xomezarr.validate(store) lists all that is wrong"
             )
         sizes.append(dict(zip(dims, shape, strict=True)))
