@@ -70,8 +70,8 @@ def upgrade(
     """Bring an OME-Zarr store to another version: image, plate, collection, scene, well, labels, with all in it.
 
     Without `dst` the store is changed where it is, and no chunk is written or moved: documents of the new version are
-    written beside the old ones, the root's last, then the old ones are deleted. Whenever the process is killed, the
-    store is whole, old or new, and the same call finishes the work. With `dst` all is copied there, levels bit for bit;
+    written beside the old ones, the root's last, then the old ones are deleted. Whenever the process is killed, all
+    is read as before, and the same call finishes the work. With `dst` all is copied there, levels bit for bit;
     chunks are decoded and encoded anew only where the Zarr format of the version cannot say how they are encoded. What
     no version of OME-Zarr knows stays: attributes, groups, arrays and files of other tools.
 
