@@ -106,7 +106,8 @@ def upgrade(
     DtypeError
         If the Zarr format of the version has no such data type.
     MetadataError, LabelError
-        If the version cannot say what the metadata do.
+        If the version cannot say what the metadata do; if documents of both Zarr formats contradict each other, or zarr
+        does not read one.
     NotOmeZarrError, StoreNotFoundError, IncompleteStoreError
         If there is no store, or not yet.
     StoreExistsError
@@ -195,7 +196,7 @@ def _planned(src: StoreArgument, found: Hierarchy, version: str) -> Upgrade:
     changed = [path for path in found.links if any(step.key.startswith(f"{path}/") for step in planned.steps)]
     if changed:
         raise StoreExistsError(
-            f"{told([*map(repr, changed)])} of {_shown(src)!r} lead out of it by a link, and what is there would be "
+            f"{told([*map(repr, changed)])} of {_shown(src)!r}: a link leads out of the store, and what is there would be "
             "changed too; put a copy there in place of the link, or give a DST, where all is copied"
         )
     return planned
