@@ -196,8 +196,8 @@ def _planned(src: StoreArgument, found: Hierarchy, version: str) -> Upgrade:
     changed = [path for path in found.links if any(step.key.startswith(f"{path}/") for step in planned.steps)]
     if changed:
         raise StoreExistsError(
-            f"{told([*map(repr, changed)])} of {_shown(src)!r}: a link leads out of the store, and what is there would be "
-            "changed too; put a copy there in place of the link, or give a DST, where all is copied"
+            f"{told([*map(repr, changed)])} of {_shown(src)!r}: a link leads out of the store, and what is there would "
+            "change too; put a copy there in place of the link, or give a DST, where all is copied"
         )
     return planned
 
