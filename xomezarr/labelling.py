@@ -116,6 +116,8 @@ def to_labels(
         If the method invents values, or has its pixels elsewhere.
     StoreExistsError
         If there are labels of that name.
+    IncompleteStoreError
+        If bringing the store to another version was interrupted: `xomezarr.upgrade` finishes that.
     """
     check_label_name(name)
     labels = Labels.of(Labels(da, colors, properties, method), name)

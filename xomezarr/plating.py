@@ -316,6 +316,8 @@ def to_plate(
         If the image cannot be written; independent faults are raised together.
     StoreExistsError
         If the well has such a field, or something else than a plate is at that place.
+    IncompleteStoreError
+        If bringing the store to another version was interrupted: `xomezarr.upgrade` finishes that.
     """
     faults: list[OmeZarrError] = []
     place = Place.of(da, row, column, field, acquisition)
