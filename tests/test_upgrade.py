@@ -42,6 +42,7 @@ from xomezarr.errors import (
     MultipleErrors,
     NotOmeZarrError,
     OmeZarrError,
+    OmeZarrWarning,
     StoreExistsError,
     StoreNotFoundError,
     VersionError,
@@ -291,6 +292,18 @@ def with_others(path: Path) -> None:
     (path / ".DS_Store").write_text("x")
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("in_place", [True, False])
+def test_zlib_that_not_all_readers_of_v3_know_is_told(dry_run: bool, in_place: bool, tmp_path: Path) -> None:
+    with_others(path := tmp_path / "a.zarr")
+    with pytest.warns(OmeZarrWarning, match=r"'tables/big'.*numcodecs\.zlib.*to_zarr"):
+        upgrade(path, None if in_place else tmp_path / "b.zarr", dry_run=dry_run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OmeZarrWarning)
+        upgrade(path if in_place else tmp_path / "a.zarr", tmp_path / "c.zarr", version="0.4", dry_run=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*numcodecs.zlib")
 @pytest.mark.parametrize("in_place", [True, False])
 def test_what_other_tools_have_there_survives(in_place: bool, tmp_path: Path) -> None:
     with_others(path := tmp_path / "a.zarr")
@@ -310,6 +323,7 @@ def test_what_other_tools_have_there_survives(in_place: bool, tmp_path: Path) ->
     assert (new / ".DS_Store").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*numcodecs.zlib")
 def test_another_version_and_back_gives_the_same_attributes(tmp_path: Path) -> None:
     with_others(tmp_path / "a.zarr")
     before = group_attributes(tmp_path / "a.zarr")
@@ -503,6 +517,49 @@ def test_c8_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     assert not {file.name for file in path.rglob("*")} & {".zgroup", ".zarray", ".zattrs", ".xomezarr.lock"}
 
 
+@pytest.mark.parametrize("names", [("**/*",), ("zarr.json",)])
+def test_documents_of_another_store_are_not_deleted(names: tuple[str, ...], tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    collection(other := tmp_path / "b.zarr", "0.5")
+    for file in (file for name in names for file in other.glob(name) if file.is_file()):
+        (path / file.relative_to(other)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, path / file.relative_to(other))
+    refused(path, OmeZarrError, "group '/'", "remove", "'zarr.json'", "'.zgroup' and '.zattrs'", version="0.5")
+
+
+def test_documents_that_were_changed_since_an_upgrade_was_killed_are_not_deleted(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    upgrade(path, copy := tmp_path / "b.zarr", version="0.5")
+    shutil.copy(copy / "labels/zarr.json", path / "labels/zarr.json")
+    assert len(upgrade(path, dry_run=True).steps) > 1
+    zarr.open_group(path / "labels", mode="r+", zarr_format=2).attrs["mine"] = 1
+    refused(path, MetadataError, "group 'labels'", "'zarr.json'", "remove")
+
+
+@pytest.mark.filterwarnings("ignore:Both zarr.json")
+@pytest.mark.parametrize("whole", [True, False])
+def test_writers_leave_what_is_between_two_versions_to_the_upgrade(whole: bool, tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    plate(of_wells := tmp_path / "p.zarr", "0.4")
+    for store, group in ((path, "labels"), (of_wells, "A/1")):
+        upgrade(store, copy := tmp_path / "copy.zarr", version="0.6", mode="w")
+        for document in (copy if whole else copy / group).rglob("zarr.json"):
+            shutil.copy(document, store / document.relative_to(copy))
+    writers: list[tuple[Path, Callable[[], Any]]] = [
+        (path, lambda: nuclei().omezarr.to_labels(path, "cells")),
+        (path, lambda: nuclei().omezarr.to_labels(path, "nuclei", mode="w")),
+        (path, lambda: xomezarr.delete_labels(path, "nuclei")),
+        (of_wells, lambda: pixels().omezarr.to_plate(of_wells, row="A", column=1, field="7")),
+    ]
+    for store, write_part in writers:
+        before = contents(store)
+        with pytest.raises(IncompleteStoreError, match=r"xomezarr upgrade .* --version 0\.6"):
+            write_part()
+        assert contents(store) == before
+    if not whole:
+        pixels().omezarr.to_plate(of_wells, row="B", column=12, field="7")
+
+
 # -- what is refused ------------------------------------------------------------------------------------------
 
 
@@ -543,6 +600,62 @@ def test_chunks_that_v3_cannot_read_are_refused_in_place_and_streamed_into_a_cop
     assert done.streamed == ("theirs",)
     found: Any = zarr.open_array(tmp_path / "b.zarr", path="theirs", mode="r", zarr_format=3)
     np.testing.assert_array_equal(found[...], zarr.open_array(path, path="theirs", mode="r", zarr_format=2)[...])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dimension_separator": "-"},
+        {"fill_value": -1},
+        {"fill_value": "NaN"},
+        {"dtype": "=u1"},
+        {"dtype": "no type"},
+        {"zarr_format": 3},
+        {"shape": 5},
+        {"compressor": {"id": "jpegxl"}},
+    ],
+)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_arrays_that_zarr_does_not_read_are_refused_by_name(
+    change: dict[str, Any], in_place: bool, tmp_path: Path
+) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    array = path / "labels/nuclei/1/.zarray"
+    array.write_text(json.dumps({**json.loads(array.read_text()), **change}))
+    refused(
+        path, MetadataError, "'labels/nuclei/1", "mend", version="0.5", dst=None if in_place else tmp_path / "b.zarr"
+    )
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_arrays_that_zarr_does_not_know_stay_where_the_format_stays(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.5")
+    zarr.open_group(path, mode="r+").create_array("aux/w", shape=(40,), chunks=(7,), dtype="u2")[:] = np.arange(40)
+    document = json.loads((path / "aux/w/zarr.json").read_text())
+    for change in (
+        {"data_type": "bfloat16"},
+        {"chunk_key_encoding": {"name": "ours"}},
+        {"chunk_grid": {"name": "ours"}},
+    ):
+        (path / "aux/w/zarr.json").write_text(json.dumps({**document, **change}))
+        upgrade(path, copy := tmp_path / "b.zarr", version="0.5", mode="w")
+        assert contents(copy) == contents(path)
+        before = contents(path / "aux")
+        upgrade(path, version="0.6")
+        upgrade(path, version="0.5")
+        assert contents(path / "aux") == before
+        refused(path, MetadataError, "array 'aux/w'", version="0.4", dst=tmp_path / "c.zarr")
+
+
+@pytest.mark.parametrize("after", ["0.4", "0.5"])
+def test_files_of_others_in_the_folder_of_an_array_are_copied(after: str, tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    files = {"0/README.txt", "1/thumbs/0.png", "labels/nuclei/0/.hidden", "0/0/notes.txt"}
+    for name in files:
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text(name)
+    assert set(upgrade(path, copy := tmp_path / "b.zarr", version=after).files) == files
+    assert all((copy / name).read_text() == name for name in files)
 
 
 @pytest.mark.parametrize("dtype", [[("a", "i4"), ("b", "f4")], "|V5"])
@@ -602,10 +715,26 @@ def test_rules_that_came_later_are_told(tmp_path: Path) -> None:
     refused(path, MetadataError, "rule 67", "group '/'", version="0.4")
 
 
-@pytest.mark.parametrize("version", ["0.7", "0.1", "0.3", "1"])
-def test_versions_that_are_not_written_are_refused(version: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["0.4", "0.5"])
+@pytest.mark.parametrize("of_level", [True, False])
+def test_unknown_keys_of_transformations_are_refused_before_0_6(before: str, of_level: bool, tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", before)
+    document = path / (".zattrs" if before == "0.4" else "zarr.json")
+    told = json.loads(document.read_text())
+    multiscale = (told if before == "0.4" else told["attributes"]["ome"])["multiscales"][0]
+    multiscale.setdefault("coordinateTransformations", [{"type": "scale", "scale": [1.0] * 3}])
+    transformations = (multiscale["datasets"][1] if of_level else multiscale)["coordinateTransformations"]
+    transformations[0]["calibrated"] = "2026-01-01"
+    document.write_text(json.dumps(told))
+    refused(path, MetadataError, "'calibrated'", "group '/'", "remove", version="0.6")
+    upgrade(path, tmp_path / "b.zarr", version="0.5")
+    assert "calibrated" in (tmp_path / "b.zarr/zarr.json").read_text()
+
+
+@pytest.mark.parametrize("version", ["0.7", "0.1", "0.3", "1", ["0.5"], None])
+def test_versions_that_are_not_written_are_refused(version: Any, tmp_path: Path) -> None:
     image(tmp_path / "a.zarr", "0.4")
-    refused(tmp_path / "a.zarr", VersionError, version, version=version)
+    refused(tmp_path / "a.zarr", VersionError, str(version), version=version)
 
 
 def test_a_store_of_a_version_that_is_not_known_is_refused(tmp_path: Path) -> None:
@@ -618,7 +747,7 @@ def test_a_store_of_a_version_that_is_not_known_is_refused(tmp_path: Path) -> No
 
 def test_a_part_of_a_store_is_refused_in_place_and_copied(tmp_path: Path) -> None:
     plate(path := tmp_path / "a.zarr", "0.4")
-    with pytest.raises(VersionError, match="part of the store"):
+    with pytest.raises(VersionError, match=r"part of the store 'file://[^']*a\.zarr'"):
         upgrade(path / "A/1/0", version="0.5")
     for document in (path / "A").glob(".z*"):  # groups of rows need not be there
         document.unlink()
@@ -636,6 +765,31 @@ def test_what_is_wrong_with_a_store_does_not_keep_it_from_being_copied(tmp_path:
     upgrade(path, tmp_path / "b.zarr", version="0.5")
     assert contents(tmp_path / "b.zarr") == contents(path)
     refused(path, MetadataError, "there are no datasets", "group '/'", version="0.6")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("name", ["0", "labels", "labels/nuclei"])
+def test_what_links_lead_to_out_of_the_store_is_copied_and_not_changed(name: str, tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    image(other := tmp_path / "b.zarr", "0.4")
+    shutil.rmtree(path / name)
+    (path / name).symlink_to(other / name)
+    before = contents(other)
+    refused(path, StoreExistsError, repr(name), "link", "DST", version="0.5")
+    assert contents(other) == before
+    assert not upgrade(path, version="0.4").steps
+    upgrade(path, copy := tmp_path / "c.zarr", version="0.5")
+    check_same(opened("image", other), opened("image", copy))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_that_lead_back_are_refused(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.4")
+    for target in ("..", "."):
+        (path / "labels/up").symlink_to(target)
+        with pytest.raises(MetadataError, match=r"'labels/up'.*remove the link"):
+            upgrade(path, tmp_path / "b.zarr")
+        (path / "labels/up").unlink()
 
 
 def test_what_is_being_written_is_refused(tmp_path: Path) -> None:
@@ -697,7 +851,7 @@ def test_stores_that_are_read_only_are_refused_in_place(tmp_path: Path) -> None:
 def test_single_files_are_written_and_read_and_not_changed(tmp_path: Path) -> None:
     plate(path := tmp_path / "a.zarr", "0.4")
     upgrade(path, tmp_path / "b.ozx")
-    refused(tmp_path / "b.ozx", ArchiveError, "single file", version="0.6")
+    refused(tmp_path / "b.ozx", ArchiveError, "single file", "DST", "version='0.6'", version="0.6")
     refused(path, VersionError, "single file", dst=tmp_path / "c.ozx", version="0.4")
     upgrade(tmp_path / "b.ozx", tmp_path / "c.zarr", version="0.6")
     for place, version in ((tmp_path / "b.ozx", "0.5"), (tmp_path / "c.zarr", "0.6")):

@@ -7,6 +7,7 @@ is of its core, which every reader knows, but for zlib, dates, text and bytes, w
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -14,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from xomezarr.errors import CodecError, DtypeError, MetadataError
+from xomezarr.errors import CodecError, DtypeError, MetadataError, OmeZarrError
 
 __all__ = [
     "DIMENSIONS",
+    "ZLIB",
     "array_document",
     "check_readable",
     "chunk_key",
@@ -25,6 +27,7 @@ __all__ = [
     "encoded",
     "group_document",
     "inner_chunks",
+    "is_chunk",
     "without_chunks",
 ]
 
@@ -38,6 +41,10 @@ SHUFFLES = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}
 
 TEXT = "vlen-utf8"
 """The filter by which Zarr v2 keeps text of any length, and the codec of v3 that does the same."""
+
+
+ZLIB = "numcodecs.zlib"
+"""The codec that zarr has for zlib, which is not of the core of v3."""
 
 
 def _blosc(given: Document, itemsize: int) -> dict[str, Any]:
@@ -56,7 +63,7 @@ COMPRESSORS: Mapping[str, tuple[str, Callable[[Document, int], dict[str, Any]]]]
     "blosc": ("blosc", _blosc),
     "gzip": ("gzip", lambda given, _: {"level": given.get("level", 1)}),
     "zstd": ("zstd", lambda given, _: {"level": given.get("level", 0), "checksum": bool(given.get("checksum", False))}),
-    "zlib": ("numcodecs.zlib", lambda given, _: {"level": given.get("level", 1)}),
+    "zlib": (ZLIB, lambda given, _: {"level": given.get("level", 1)}),
 }
 """Codecs of v3, by the name of the compressor of v2 whose chunks they read, and what they are told."""
 
@@ -97,9 +104,12 @@ def array_document(
         If the other format does not say how the chunks are encoded; they are to be written anew.
     DtypeError
         If the other format has no such data type.
+    MetadataError
+        If zarr does not take the document, of which nobody knows then what it means.
     """
     if document["zarr_format"] == zarr_format:
         return _as_it_is(document, attrs, zarr_format)
+    check_readable(document)
     if zarr_format == 2:
         raise CodecError("its chunks have keys, and codecs, that Zarr v2 has not")
     data_type, fill_value, big = _data_type(document)
@@ -298,6 +308,15 @@ def chunk_shape(document: Document) -> Sequence[int]:
     return grid["configuration"]["chunk_shape"]  # type: ignore[no-any-return]
 
 
+def _keys(document: Document) -> tuple[bool, str]:
+    """Return whether keys of chunks begin with ``c``, and what stands between their numbers."""
+    if document["zarr_format"] == 2:
+        return False, document.get("dimension_separator", ".")
+    given = document["chunk_key_encoding"]
+    is_v2 = given["name"] == "v2"
+    return not is_v2, given.get("configuration", {}).get("separator", "." if is_v2 else "/")
+
+
 def chunk_key(document: Document) -> Callable[[Sequence[int]], str]:
     """Return what says the key of a chunk, by its place in the grid of chunks.
 
@@ -305,30 +324,44 @@ def chunk_key(document: Document) -> Callable[[Sequence[int]], str]:
     >>> key((0, 1)), key(())
     ('0/1', '0')
     """
-    if document["zarr_format"] == 2:
-        name, between = "v2", document.get("dimension_separator", ".")
-    else:
-        given = document["chunk_key_encoding"]
-        name = given["name"]
-        between = given.get("configuration", {}).get("separator", "." if name == "v2" else "/")
-    if name == "v2":
-        return lambda place: between.join(map(str, place)) or "0"
-    return lambda place: between.join(("c", *map(str, place)))
+    begins, between = _keys(document)
+    if begins:
+        return lambda place: between.join(("c", *map(str, place)))
+    return lambda place: between.join(map(str, place)) or "0"
 
 
-def check_readable(document: Document) -> None:
-    """Make sure that zarr takes the document of an array of Zarr v3.
+def is_chunk(document: Document) -> Callable[[str], bool]:
+    """Return what tells by its key, below the array, whether an object is a chunk; none is where nobody knows.
+
+    >>> tell = is_chunk({"zarr_format": 2, "shape": [4, 4]})
+    >>> [key for key in ("0.1", "0", "0.1.txt") if tell(key)]
+    ['0.1']
+    """
+    try:
+        begins, between = _keys(document)
+        parts = [*(["c"] if begins else []), *([r"\d+"] * len(document["shape"]))]
+        pattern = re.compile(re.escape(between).join(parts) or "0")
+    except (AttributeError, KeyError, TypeError):  # as an encoding of keys that came later may be written
+        return lambda key: False
+    return lambda key: pattern.fullmatch(key) is not None
+
+
+def check_readable(document: Document, error: type[OmeZarrError] = MetadataError) -> None:
+    """Make sure that zarr takes the document of an array.
 
     Raises
     ------
-    CodecError
-        If it does not.
+    MetadataError
+        If it does not; or another `error`.
     """
-    from zarr.core.metadata import ArrayV3Metadata
+    from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
+    kind: Any = ArrayV3Metadata if document["zarr_format"] == 3 else ArrayV2Metadata
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            ArrayV3Metadata.from_dict(dict(document))
-        except (TypeError, ValueError, KeyError, NotImplementedError) as error:
-            raise CodecError(f"zarr does not read it as an array of Zarr v3 ({error})") from None
+            kind.from_dict(dict(document))
+        except Exception as found:  # whatever zarr's parsers meet
+            told = f"zarr does not read it as an array of Zarr v{document['zarr_format']} ({found})"
+            cure = "" if error is CodecError else "; mend its document, install what it asks for, or remove the array"
+            raise error(told + cure) from None

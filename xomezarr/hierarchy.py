@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from xomezarr import documents
 from xomezarr.direct import get_document, wait
 from xomezarr.errors import IncompleteStoreError, MetadataError, OmeZarrError
 from xomezarr.lazy import zarr
 from xomezarr.store import LEFT_OVER, begun, member_path, names_in
 
-__all__ = ["CONSOLIDATED", "Hierarchy", "Node", "key_below", "walk"]
+__all__ = ["CONSOLIDATED", "Hierarchy", "Node", "inside", "key_below", "walk", "with_files_of_arrays"]
 
 CONSOLIDATED = ".zmetadata"
 """Where Zarr v2 gathers the documents of a hierarchy."""
@@ -35,12 +38,15 @@ class Node:
         Its attributes.
     there
         Names of all documents that lie there, those that no reader asks for included.
+    aside
+        What those say that do not count, where it is described in the other format too.
     """
 
     path: str
     document: Mapping[str, Any] = field(hash=False)
     attrs: Mapping[str, Any] = field(hash=False)
     there: tuple[str, ...]
+    aside: Node | None = None
 
     @property
     def zarr_format(self) -> int:
@@ -74,11 +80,14 @@ class Hierarchy:
         Groups and arrays, itself first; each after the group that it lies in.
     files
         Keys of all else, but for chunks and locks.
+    links
+        Paths of the links that lead to groups and arrays out of it.
     """
 
     root: zarr.Group
     nodes: tuple[Node, ...]
     files: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
 
 def key_below(path: str, name: str) -> str:
@@ -100,28 +109,84 @@ def walk(group: zarr.Group) -> Hierarchy:
     OmeZarrError
         If the store does not list what it holds.
     """
-    nodes: list[Node] = []
-    files: list[str] = []
-    _visit(group, "", group.metadata.zarr_format, nodes, files)
-    return Hierarchy(group, tuple(nodes), tuple(files))
+    found = _Found()
+    _visit(group, "", group.metadata.zarr_format, found, ())
+    return Hierarchy(group, tuple(found.nodes), tuple(found.files), tuple(found.links))
 
 
-def _visit(group: zarr.Group, path: str, above: int, nodes: list[Node], files: list[str]) -> None:
+@dataclass(slots=True)
+class _Found:
+    """What was found so far."""
+
+    nodes: list[Node] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+
+
+def inside(group: zarr.Group, array: Node, *, chunks: bool) -> tuple[str, ...]:
+    """Return the keys, below a group, of the chunks of an array in it; or of all else in its folder but its documents.
+
+    All that lies there is listed, and none of it read.
+    """
+    is_chunk = documents.is_chunk(array.document)
+    begin = f"{member_path(group, array.path)}/"
+
+    async def listed() -> list[str]:
+        return [key.removeprefix(begin) async for key in group.store.list_prefix(begin)]
+
+    names = (name for name in wait(listed()) if is_chunk(name) is chunks and name not in array.there)
+    return tuple(sorted(key for key in map(array.key, names) if chunks or not _is_left_over(group, key)))
+
+
+def with_files_of_arrays(found: Hierarchy) -> Hierarchy:
+    """Return a hierarchy with what others have put into the folders of arrays among its files."""
+    others = (inside(found.root, node, chunks=False) for node in found.nodes if node.is_array)
+    return replace(found, files=(*found.files, *itertools.chain.from_iterable(others)))
+
+
+def _visit(group: zarr.Group, path: str, above: int, found: _Found, around: tuple[Path, ...]) -> None:
+    """Find what lies at a path; `around` are the folders that it lies in, where they are folders of this machine."""
+    real, known = _folder(group, path, around), len(found.nodes)
     node = _node(group, path, above)
     if node is not None:
-        nodes.append(node)
-    if node is not None and node.is_array:
-        return
-    inner = above if node is None else node.zarr_format
-    documents = {GROUP, ARRAY, ATTRIBUTES, BOTH, CONSOLIDATED} if node is not None else set()
+        found.nodes.append(node)
+    if node is None or not node.is_array:
+        _visit_members(group, path, above if node is None else node.zarr_format, found, (*around, *real), node)
+    leads_out = [one for one in real if around and not one.is_relative_to(around[0])]
+    if leads_out and around[-1].is_relative_to(around[0]) and len(found.nodes) > known:
+        found.links.append(path)
+
+
+def _visit_members(
+    group: zarr.Group, path: str, above: int, found: _Found, around: tuple[Path, ...], node: Node | None
+) -> None:
+    described = {GROUP, ARRAY, ATTRIBUTES, BOTH, CONSOLIDATED} if node is not None else set()
     for name in sorted(_names(group, path)):
         place = key_below(path, name)
-        if name in documents or _is_left_over(group, place):
+        if name in described or _is_left_over(group, place):
             continue
         if _is_file(group, place):
-            files.append(place)
+            found.files.append(place)
         else:
-            _visit(group, place, inner, nodes, files)
+            _visit(group, place, above, found, around)
+
+
+def _folder(group: zarr.Group, path: str, around: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the folder of this machine to which a path leads, whatever links there are; nothing elsewhere.
+
+    Raises
+    ------
+    MetadataError
+        If it leads to a folder that it lies in: there would be no end.
+    """
+    if not isinstance(group.store, zarr.storage.LocalStore):
+        return ()
+    real = Path(os.path.realpath(group.store.root / member_path(group, path)))
+    if any(one.is_relative_to(real) for one in around):
+        raise MetadataError(
+            f"{path!r} of {str(group.store_path)!r} is a link to {str(real)!r}, in which it lies; remove the link"
+        )
+    return (real,)
 
 
 def _names(group: zarr.Group, path: str) -> list[str]:
@@ -183,21 +248,24 @@ def _node(group: zarr.Group, path: str, above: int) -> Node | None:
     new, old = found[BOTH], found[GROUP] or found[ARRAY]
     if new is None and old is None:
         return None
-    chosen = old if new is None or (old is not None and above == 2) else new
-    assert chosen is not None
     attributes = _document(group, key_below(path, ATTRIBUTES))
-    attrs = chosen.get("attributes", {}) if chosen is new else attributes or {}
-    if told := begun(attrs):
-        raise IncompleteStoreError(
-            f"{path or str(group.store_path)!r} is incomplete: its writing, {told}, was interrupted, or is still under "
-            "way; write it again"
-        )
     names = [*(name for name, document in found.items() if document is not None)]
     names += [ATTRIBUTES] if attributes is not None else []
     if found[ARRAY] is None and _content(group, key_below(path, CONSOLIDATED)) is not None:
         names.append(CONSOLIDATED)
-    document = {key: value for key, value in chosen.items() if key != "attributes"}
-    return Node(path, document, attrs, tuple(names))
+    described: list[Node] = []
+    if old is not None:
+        described.append(Node(path, old, attributes or {}, tuple(names)))
+    if new is not None:
+        document = {key: value for key, value in new.items() if key != "attributes"}
+        described.insert(0 if above == 3 else 1, Node(path, document, new.get("attributes", {}), tuple(names)))
+    node = replace(described[0], aside=described[1] if len(described) > 1 else None)
+    if told := begun(node.attrs):
+        raise IncompleteStoreError(
+            f"{path or str(group.store_path)!r} is incomplete: its writing, {told}, was interrupted, or is still under "
+            "way; write it again"
+        )
+    return node
 
 
 def _content(group: zarr.Group, key: str) -> bytes | None:
@@ -212,8 +280,14 @@ def _document(group: zarr.Group, key: str) -> dict[str, Any] | None:
         document = json.loads(content)
         if not isinstance(document, dict):
             raise ValueError("it is no object")
-        if not key.endswith(ATTRIBUTES) and document.get("zarr_format") not in (2, 3):
-            raise ValueError("it names no Zarr format")
+        if key.endswith(ATTRIBUTES):
+            return document
+        wanted = 3 if key.endswith(BOTH) else 2
+        if document.get("zarr_format") != wanted:
+            raise ValueError(f"its zarr_format is not {wanted}")
+        shape = document.get("shape", [])
+        if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise ValueError(f"its shape is {shape!r}")
     except (ValueError, RecursionError) as error:
         raise MetadataError(
             f"{key!r} of {str(group.store_path)!r} cannot be read ({error}); mend it, or copy the store again"

@@ -37,6 +37,7 @@ from xomezarr.store import (
     StoreArgument,
     below,
     check_changeable,
+    check_not_between,
     erase,
     find_member,
     label_names,
@@ -115,14 +116,17 @@ def to_labels(
         If the method invents values, or has its pixels elsewhere.
     StoreExistsError
         If there are labels of that name.
+    IncompleteStoreError
+        If bringing the store to another version was interrupted: `xomezarr.upgrade` finishes that.
     """
     check_label_name(name)
     labels = Labels.of(Labels(da, colors, properties, method), name)
     faults: list[OmeZarrError] = []
     with open_tree(image_store, storage_options=storage_options, labels=False) as tree:
         version = str(version_of(tree))
-        in_format = open_group(image_store, storage_options=storage_options).metadata.zarr_format
-        spec.check_written(version, store=image_store, in_format=in_format)
+        image = open_group(image_store, storage_options=storage_options)
+        spec.check_written(version, store=image_store, in_format=image.metadata.zarr_format)
+        check_not_between(image, "labels")
         frame = frame_of(tree, image_store)
         known = stored_metadata(tree)
     target = Target.asked(
@@ -173,6 +177,7 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     group = open_group(image_store, storage_options=storage_options)
     version = spec.detect(group.attrs.asdict()) or spec.VERSIONS[0]
     spec.check_written(version, store=image_store, in_format=group.metadata.zarr_format)
+    check_not_between(group, "labels")
     listing = _Labels(target, storage_options, name)
     names = label_names(listing.group())
     place = target.resolve() / "labels" / name if isinstance(target, Path) else None

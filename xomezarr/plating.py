@@ -57,6 +57,7 @@ from xomezarr.store import (
     alone,
     begin_anew,
     below,
+    check_not_between,
     default_name,
     erase,
     exists,
@@ -315,6 +316,8 @@ def to_plate(
         If the image cannot be written; independent faults are raised together.
     StoreExistsError
         If the well has such a field, or something else than a plate is at that place.
+    IncompleteStoreError
+        If bringing the store to another version was interrupted: `xomezarr.upgrade` finishes that.
     """
     faults: list[OmeZarrError] = []
     place = Place.of(da, row, column, field, acquisition)
@@ -323,6 +326,8 @@ def to_plate(
     if plate.plate is not None:
         in_format = None if plate.group is None else plate.group.metadata.zarr_format
         spec.check_written(str(plate.plate.version), store=store, in_format=in_format)
+    if plate.group is not None:
+        check_not_between(plate.group, place.row, place.well)
     entry = Entry(place, name, version or plate.versions[0], default_name(store))
     with collecting(faults):
         listed = plate.with_entry(entry)

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -318,6 +319,33 @@ def find_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Gr
         return open_member(group, path, alike=alike)
     except KeyError:
         return None
+
+
+def check_not_between(group: zarr.Group, *paths: str) -> None:
+    """Refuse to change a group, or some below it, that an upgrade which was stopped has left in both Zarr formats.
+
+    What is said of them in one format would be lost, or be another thing than the other says.
+
+    Raises
+    ------
+    IncompleteStoreError
+        If one of them is.
+    """
+    old = group.metadata.zarr_format == 2
+    for path in ("", *paths):
+        key = f"{path}/{'zarr.json' if old else '.zgroup'}".removeprefix("/")
+        other = direct.get_document(group.store, member_path(group, key))
+        if other is None:
+            continue
+        version = None
+        with suppress(ValueError, AttributeError):
+            version = spec.detect(json.loads(other).get("attributes", {}) if old else group.attrs.asdict())
+        place = str(group.store_path).removeprefix("file://")
+        raise IncompleteStoreError(
+            f"{path or '/'!r} of {place!r} is described in both Zarr formats, as where bringing the store to another "
+            "version was interrupted; finish that first: "
+            f"xomezarr upgrade {shlex.quote(place)} --version {version or '0.5'}"
+        )
 
 
 def check_array(place: str | os.PathLike[str]) -> None:

@@ -14,12 +14,14 @@ from xomezarr import direct, spec
 from xomezarr.direct import get_document, put_document, wait
 from xomezarr.documents import chunk_key, chunk_shape, encoded
 from xomezarr.errors import (
+    ArchiveError,
     NotOmeZarrError,
     StoreExistsError,
     StoreNotFoundError,
     VersionError,
+    told,
 )
-from xomezarr.hierarchy import Hierarchy, Node, walk
+from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arrays
 from xomezarr.in_place import renew
 from xomezarr.lazy import zarr
 from xomezarr.planning import check_single_file
@@ -68,8 +70,8 @@ def upgrade(
     """Bring an OME-Zarr store to another version: image, plate, collection, scene, well, labels, with all in it.
 
     Without `dst` the store is changed where it is, and no chunk is written or moved: documents of the new version are
-    written beside the old ones, the root's last, then the old ones are deleted. Whenever the process is killed, the
-    store is whole, old or new, and the same call finishes the work. With `dst` all is copied there, levels bit for bit;
+    written beside the old ones, the root's last, then the old ones are deleted. Whenever the process is killed, all
+    is read as before, and the same call finishes the work. With `dst` all is copied there, levels bit for bit;
     chunks are decoded and encoded anew only where the Zarr format of the version cannot say how they are encoded. What
     no version of OME-Zarr knows stays: attributes, groups, arrays and files of other tools.
 
@@ -104,7 +106,8 @@ def upgrade(
     DtypeError
         If the Zarr format of the version has no such data type.
     MetadataError, LabelError
-        If the version cannot say what the metadata do.
+        If the version cannot say what the metadata do; if documents of both Zarr formats contradict each other, or zarr
+        does not read one.
     NotOmeZarrError, StoreNotFoundError, IncompleteStoreError
         If there is no store, or not yet.
     StoreExistsError
@@ -112,13 +115,18 @@ def upgrade(
     ArchiveError
         If `src` is a single file and no `dst` is given.
     """
+    if version not in spec.READ:
+        known = ", ".join(map(repr, spec.VERSIONS))
+        raise VersionError(
+            f"xomezarr does not know OME-Zarr {version!r}; give a version of {known}, such as {VERSION!r}"
+        )
     spec.check_written(version)
     if dst is None:
         return _in_place(src, version, storage_options or src_storage_options, dry_run=dry_run)
     _check_apart(src, dst)
     check_single_file(dst, version)
     check_free(dst, mode=mode, storage_options=storage_options)
-    found = _found(src, src_storage_options)
+    found = with_files_of_arrays(_found(src, src_storage_options))
     planned = plan_upgrade(found, version, store=_shown(src), destination=_shown(dst))
     if not dry_run:
         with publish(dst, zarr_format=planned.zarr_format, mode=mode, storage_options=storage_options) as group:
@@ -158,13 +166,20 @@ def _check_apart(src: StoreArgument, dst: StoreArgument) -> None:
 
 def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, Any] | None, *, dry_run: bool) -> Upgrade:
     """Change the documents of a store, and nothing else."""
-    check_changeable(src)
+    try:
+        check_changeable(src)
+    except ArchiveError:
+        copied = f'xomezarr.upgrade({_shown(src)!r}, "new.ozx", version={version!r})'
+        raise ArchiveError(
+            f"{_shown(src)!r} is a single file, or lies in one, which is written as a whole and not changed; give a "
+            f"DST: {copied}"
+        ) from None
     _check_root(src, open_group(src, storage_options=storage_options))
     if dry_run:
-        return plan_upgrade(_found(src, storage_options), version, store=_shown(src))
+        return _planned(src, _found(src, storage_options), version)
     with alone(resolve(src)):
         found = _found(src, storage_options)
-        planned = plan_upgrade(found, version, store=_shown(src))
+        planned = _planned(src, found, version)
         if planned.steps:
             _check_writable(src, found.root)
             _execute(writable_group(src, storage_options), planned.steps)
@@ -175,20 +190,33 @@ def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, An
     return planned
 
 
+def _planned(src: StoreArgument, found: Hierarchy, version: str) -> Upgrade:
+    """Work out what is done where the store is; what links lead to out of it is others' too, and not changed."""
+    planned = plan_upgrade(found, version, store=_shown(src))
+    changed = [path for path in found.links if any(step.key.startswith(f"{path}/") for step in planned.steps)]
+    if changed:
+        raise StoreExistsError(
+            f"{told([*map(repr, changed)])} of {_shown(src)!r}: a link leads out of the store, and what is there would "
+            "change too; put a copy there in place of the link, or give a DST, where all is copied"
+        )
+    return planned
+
+
 def _check_root(src: StoreArgument, group: zarr.Group) -> None:
     """Refuse a part of a store: all of a hierarchy is of one version."""
     target = resolve(src)
     above: list[StoreArgument] = [*target.resolve().parents] if isinstance(target, Path) else []
     if group.path:
         above = [zarr.storage.StorePath(group.store, place) for place in [*parents(group.path), ""]]
+    whole = ""
     for place in above[:DEEPEST]:
         with suppress(StoreNotFoundError, NotOmeZarrError, OSError):
-            whole = open_group(place)
-            raise VersionError(
-                f"{_shown(src)!r} is a part of the store {str(whole.store_path)!r}, and all of a store is of one "
-                f"version; bring the whole of it to another: xomezarr.upgrade({str(whole.store_path)!r}, …), or give "
-                "a DST"
-            )
+            whole = str(open_group(place).store_path)  # the outermost counts
+    if whole:
+        raise VersionError(
+            f"{_shown(src)!r} is a part of the store {whole!r}, and all of a store is of one version; bring the whole "
+            f"of it to another: xomezarr.upgrade({whole!r}, …), or give a DST"
+        )
 
 
 def _check_writable(src: StoreArgument, group: zarr.Group) -> None:
@@ -232,6 +260,10 @@ def _copy(found: Hierarchy, planned: Upgrade, group: zarr.Group) -> None:
 def _copy_chunks(found: Hierarchy, change: Change, group: zarr.Group) -> None:
     """Copy the chunks of an array as they are, under the keys that the new array has for them."""
     node = change.node
+    if node.zarr_format == group.metadata.zarr_format:
+        _transfer(found.root, group, ((key, key) for key in inside(found.root, node, chunks=True)))
+        _check_there(found, node)
+        return
     new = next(one for name, one in change.documents.items() if name in (".zarray", "zarr.json"))
     before, after = chunk_key(node.document), chunk_key(new)
     places = itertools.product(*map(range, _counts(node)))

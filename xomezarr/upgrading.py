@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +20,12 @@ from xomezarr.errors import (
     LabelError,
     MetadataError,
     OmeZarrError,
+    OmeZarrWarning,
     PlacementWarning,
     alike_of_each,
     collecting,
     raise_all,
+    told,
     warn,
 )
 from xomezarr.extents import place
@@ -229,12 +234,33 @@ def plan_upgrade(found: Hierarchy, version: str, *, store: str, destination: str
                 attrs[node.path] = _restated(node, version, arrays)
                 dims |= _named_dims(node, attrs[node.path], version, arrays)
     changes = []
+    left = _made_before(found) if destination is None else {}
     for node in found.nodes:
         with _noted(faults, _called(node)):
+            if destination is None:
+                _check_both(node, left)
             changes.append(_change(node, attrs, dims, version, in_place=destination is None))
     raise_all(alike_of_each(_cured(faults, version, destination), "node"), f"{store} cannot be brought to {version}")
+    _tell_of_zlib(changes)
     before = spec.detect(found.nodes[0].attrs)
     return Upgrade(store, destination, before, version, tuple(changes), found.files)
+
+
+def _tell_of_zlib(changes: Iterable[Change]) -> None:
+    """Warn of chunks that stay as they are, and that not all readers of Zarr v3 can read."""
+    found = [change.node.path for change in changes if change.node.zarr_format == 2 and _has_zlib(change)]
+    if found:
+        warn(
+            f"the arrays {told([*map(repr, found)])} are compressed by zlib, which the core of Zarr v3 does not have: "
+            "they are read by those who know numcodecs.zlib, as zarr does, and not by all; write the images anew where "
+            "that matters: da.omezarr.to_zarr(...)",
+            OmeZarrWarning,
+        )
+
+
+def _has_zlib(change: Change) -> bool:
+    codecs = change.documents.get("zarr.json", {}).get("codecs", ())
+    return any(codec["name"] == documents.ZLIB for codec in codecs)
 
 
 def _called(node: Node) -> str:
@@ -289,9 +315,9 @@ def _placed(node: Node, image: Image, arrays: Mapping[str, Node]) -> Image:
         array = _array_of(node, level.path, arrays)
         shape = () if array is None else array.document["shape"]
         if len(shape) != len(dims):
-            told = "there is no array" if array is None else f"the array has {len(shape)} dimensions"
+            why = "there is no array" if array is None else f"the array has {len(shape)} dimensions"
             raise MetadataError(
-                f"{told} at {level.path!r}, and the image has the axes {', '.join(dims)}; "
+                f"{why} at {level.path!r}, and the image has the axes {', '.join(dims)}; "
                 "xomezarr.validate(store) lists all that is wrong"
             )
         sizes.append(dict(zip(dims, shape, strict=True)))
@@ -329,11 +355,73 @@ def _named_dims(
 
 
 def _check_integers(array: Node) -> None:
-    if np.dtype(array.document["dtype"]).kind not in "iu":
+    kind = "iu"
+    with suppress(TypeError, ValueError):  # a data type that nobody knows is told of the array
+        kind = np.dtype(array.document["dtype"]).kind
+    if kind not in "iu":
         raise LabelError(
             f"its level {array.path!r} is of {array.document['dtype']!r}, and labels are integers from OME-Zarr 0.5 "
             "on; write them as integers first: da.omezarr.to_labels(store, name, mode='w')"
         )
+
+
+# -- what a killed upgrade leaves -------------------------------------------------------------------------------
+
+
+def _made_before(found: Hierarchy) -> dict[str, Mapping[str, Any]]:
+    """Return, by path, the document of Zarr v3 that an upgrade makes of those of v2, where a node is described in both.
+
+    Those of which none can be made are left out.
+    """
+    if all(node.aside is None for node in found.nodes):
+        return {}
+    described = [one for node in found.nodes for one in (node, node.aside) if one is not None]
+    old, new = ({one.path: one for one in described if one.zarr_format == number} for number in (2, 3))
+    either = {**new, **old}
+    arrays = {path: node for path, node in either.items() if node.is_array}
+    newest = next(filter(None, map(_version_of, new.values())), spec.VERSIONS[-1])
+    attrs: dict[str, Mapping[str, Any]] = {}
+    dims: dict[str, tuple[str, ...]] = {}
+    made: dict[str, Mapping[str, Any]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is doubtful is told of what counts
+        for path, node in either.items():
+            if not node.is_array:
+                version = (_version_of(new[path]) if path in new else None) or newest
+                with suppress(OmeZarrError):
+                    attrs[path] = _restated(node, version, arrays)
+                    dims |= _named_dims(node, attrs[path], version, arrays)
+        for path in old.keys() & new.keys():
+            with suppress(OmeZarrError, KeyError):
+                node = old[path]
+                of_array = node.is_array and array_document(node.document, node.attrs, 3, dims.get(path))
+                made[path] = (of_array or group_document(attrs[path], 3))["zarr.json"]
+    return made
+
+
+def _version_of(node: Node) -> str | None:
+    with suppress(OmeZarrError):
+        return spec.detect(node.attrs)
+    return None
+
+
+def _check_both(node: Node, made: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse documents of both formats of which one was not made of the other: those that do not count are deleted."""
+    if node.aside is None:
+        return
+    new = node if node.zarr_format == 3 else node.aside
+    if _text(_documents(new)["zarr.json"]) == _text(made.get(node.path)):
+        return
+    old = " and ".join(repr(name) for name in node.there if name not in ("zarr.json", CONSOLIDATED))
+    raise MetadataError(
+        f"'zarr.json' says another thing than {old} beside it, as where one store was copied over another; remove what "
+        f"is not meant: either 'zarr.json', of Zarr v3, or {old}, of v2"
+    )
+
+
+def _text(document: Any) -> str:
+    """Return JSON to compare: 1 is not 1.0, and NaN is NaN."""
+    return json.dumps(document, sort_keys=True)
 
 
 # -- documents ------------------------------------------------------------------------------------------------
@@ -350,6 +438,8 @@ def _change(
     zarr_format = spec.zarr_format(version)
     if not node.is_array:
         return Change(node, _of_group(node, attrs.get(node.path, node.attrs), zarr_format))
+    if zarr_format == node.zarr_format:  # all of it stays, whether anybody knows what it says or not
+        return Change(node, _as_there(node, array_document(node.document, node.attrs, zarr_format)))
     if not in_place:
         documents.chunk_shape(node.document)
     try:
@@ -358,8 +448,7 @@ def _change(
         if in_place:
             raise
         return Change(node, without_chunks(node.document, node.attrs, zarr_format, dims.get(node.path)), str(error))
-    if zarr_format == 3:
-        documents.check_readable(made["zarr.json"])
+    documents.check_readable(made["zarr.json"], CodecError)
     return Change(node, _as_there(node, made))
 
 

@@ -7,12 +7,16 @@ from typing import Any
 
 from xomezarr.errors import MetadataError
 from xomezarr.model import Image, Plate
+from xomezarr.spec.forms import OBJECTS
 from xomezarr.spec.multiscales import dump_multiscale
 from xomezarr.spec.plates import dump_plate
 from xomezarr.spec.systems import unknown_keys
 from xomezarr.spec.version import OWN_KEYS, Version, beside
 
 __all__ = ["restate"]
+
+PLAIN = ("type", "scale", "translation")
+"""Keys of a transformation of 0.4 and 0.5."""
 
 
 def restate(
@@ -41,6 +45,8 @@ def restate(
     known = {key: _named(key, metadata[key], source, target) for key in keys}
     if "multiscales" in known and image is not None:
         _check_held(image, target)
+        if source.form is OBJECTS:
+            _check_plain(metadata["multiscales"], target)
         written = [dump_multiscale(multiscale, target.form) for multiscale in image.multiscales]
         known["multiscales"] = [target.naming("multiscales", one) for one in written]
     if "plate" in known and plate is not None:
@@ -69,4 +75,17 @@ def _check_held(image: Image, target: Version) -> None:
         raise MetadataError(
             f"coordinate systems and transformations hold {', '.join(map(repr, dict.fromkeys(lost)))}, for which "
             f"OME-Zarr {target.name} has no place; remove them from the metadata first"
+        )
+
+
+def _check_plain(multiscales: Any, target: Version) -> None:
+    """Refuse transformations of 0.4 and 0.5 with unknown keys: in another form there are others, and not as many."""
+    parts = [part for one in multiscales for part in (one, *one["datasets"])]
+    lost = [
+        key for part in parts for one in part.get("coordinateTransformations", ()) for key in one if key not in PLAIN
+    ]
+    if lost:
+        raise MetadataError(
+            f"coordinateTransformations hold {', '.join(map(repr, dict.fromkeys(lost)))}, for which OME-Zarr "
+            f"{target.name} has no place; remove them from the metadata first"
         )
