@@ -301,8 +301,36 @@ def test_c9_pixels_are_read_only_where_grids_are_asked_for(tmp_path: Path) -> No
     (chunk,) = [path for path in (tmp_path / "a.zarr" / "1" / "c").rglob("*") if path.is_file()]
     chunk.write_bytes(b"no chunk")
     assert not xomezarr.validate(tmp_path / "a.zarr").findings
-    (note,) = xomezarr.validate(tmp_path / "a.zarr", grids=True).notes
-    assert "cannot be read" in note.message
+    (error,) = xomezarr.validate(tmp_path / "a.zarr", grids=True)
+    assert (error.rule, error.severity, error.location) == ("98", "error", "1")
+    assert "cannot be decoded" in error.message
+
+
+@pytest.mark.parametrize("scale", [0.0, float("nan"), -2.0])
+def test_scales_that_are_none_are_told_by_their_rule_alone(tmp_path: Path, scale: float) -> None:
+    image_of(IMAGES["camera"]).omezarr.to_zarr(tmp_path / "a.zarr", levels=2)
+    document = json.loads((tmp_path / "a.zarr" / ".zattrs").read_text())
+    document["multiscales"][0]["datasets"][1]["coordinateTransformations"][0]["scale"][0] = scale
+    (tmp_path / "a.zarr" / ".zattrs").write_text(json.dumps(document))
+    found = xomezarr.validate(tmp_path / "a.zarr", grids=True)
+    assert "91" in {one.rule for one in found}
+    assert not {"110", "111", "113"} & {one.rule for one in found}
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.04])
+def test_a_level_of_which_nothing_is_known_makes_no_fault_of_the_next(tmp_path: Path, factor: float) -> None:
+    """Noise: level 1 is told, level 2 not, and level 2 is right."""
+    noise = np.random.default_rng(0).integers(0, 60000, (64, 64)).astype("u2")
+    image_of(noise).omezarr.to_zarr(tmp_path / "a.zarr", levels=4)
+    document = json.loads((tmp_path / "a.zarr" / ".zattrs").read_text())
+    scale, translation = document["multiscales"][0]["datasets"][1]["coordinateTransformations"]
+    scale["scale"][1] *= factor
+    translation["translation"][1] += 2.0 * (factor == 1)
+    document.pop("xomezarr")
+    (tmp_path / "a.zarr" / ".zattrs").write_text(json.dumps(document))
+    found = [one.location for one in xomezarr.validate(tmp_path / "a.zarr", grids=True) if one.rule in ("110", "111")]
+    assert set(found) <= {"1"}
+    assert found or factor != 1
 
 
 def test_plates_single_files_and_urls_are_judged(tmp_path: Path) -> None:

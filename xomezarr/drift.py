@@ -592,7 +592,22 @@ def _best(
             others = [_fit_at(one, box, trial) for one, box in some] if choice != best[dim] else fits
             if _explain_more(others, fits):
                 best, fits = trial, others
+    # what was better along one dimension may have brought another along
+    for dim, choices in enumerate(candidates):
+        for choice in _simplest_first(choices, stated[dim]):
+            if choice == best[dim]:
+                break
+            trial = [choice if index == dim else one for index, one in enumerate(best)]
+            others = [_fit_at(one, box, trial) for one, box in some]
+            if 2 * sum(one is not None for one in others) > len(some) and not _explain_more(fits, others):
+                best, fits = trial, others
+                break
     return best
+
+
+def _simplest_first(choices: Sequence[Relation], stated: Relation) -> list[Relation]:
+    """Return relations in the order of trust: what is stated, whole factors, ratios of sizes."""
+    return sorted(choices, key=lambda one: (one != stated, one.scale != round(one.scale)))
 
 
 def _explain_more(others: Sequence[_Fit | None], fits: Sequence[_Fit | None]) -> bool:

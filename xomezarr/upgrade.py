@@ -303,8 +303,8 @@ def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
         mode=read_mode(found.root.store),
         zarr_format=node.zarr_format,  # type: ignore[arg-type]
     )
-    # zarr takes a chunk of complex -0.0 for an empty one
-    config: Any = {"write_empty_chunks": source.dtype.kind == "c"}
+    # arrays of Zarr v2 have no fill value here; and zarr takes a chunk of complex -0.0 for an empty one
+    config: Any = {"write_empty_chunks": node.zarr_format == 3 or source.dtype.kind == "c"}
     target = zarr.open_array(group.store, path=member_path(group, node.path), mode="r+", config=config)
     grid = [
         [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]

@@ -340,7 +340,7 @@ def _named_dims(
     node: Node, attrs: Mapping[str, Any], version: str, arrays: Mapping[str, Node]
 ) -> dict[str, tuple[str, ...]]:
     """Return the names of the dimensions of an image's arrays, by path. 0.5e (MUST): labels are integers."""
-    if not spec.is_image(attrs) or all(array.zarr_format == spec.zarr_format(version) for array in arrays.values()):
+    if not spec.is_image(attrs) or node.zarr_format == spec.zarr_format(version):
         return {}
     image, named = spec.parse(attrs), {}
     for multiscale in image.multiscales:

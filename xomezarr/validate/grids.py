@@ -125,7 +125,7 @@ def check_grids(
     Yields
     ------
     Finding
-        113 (own) names the levels that their pixels do not tell.
+        113 (own) names the levels that their pixels do not tell; 98 (own) one whose chunks cannot be read.
     """
     found = [
         _Stored(level, stored(Chunks(reopened(open_array(group, array.path)))))
@@ -136,19 +136,29 @@ def check_grids(
         return
     if any(one.source.dtype.kind not in "biufc" for one in found):
         return
+    if not all(math.isfinite(scale) and scale > 0 for one in found for scale in one.level.scale.values()):
+        return  # rule 91
     pick = _pick(multiscale, found)
-    true = dict.fromkeys(multiscale.dims, Relation(1.0, 0.0))
+    # the last level of which it is known where it lies, and where that is: others follow from it, be it not the next
+    base, true = found[0], dict.fromkeys(multiscale.dims, Relation(1.0, 0.0))
     unknown: dict[str, list[str]] = {}
     for before, after in itertools.pairwise(found):
-        stated = _stated(multiscale, before, after)
-        told = _measured(multiscale, before, after, stated, pick, labels)
+        stated = _stated(multiscale, base, after)
+        try:
+            told = _measured(multiscale, base, after, stated, pick, labels)
+        except (*UNREADABLE_MEMBER, RuntimeError) as error:
+            fault, _, cure = str(error).rpartition("; ")
+            yield Finding("98", "error", after.level.path, fault or cure, cure if fault else "copy the store again")
+            continue
+        there = {}
         for dim, one in told.items():
-            if one.relation is None:  # so that where the level before lies does not make it a fault
+            if one.relation is None:
                 unknown.setdefault(one.reason, []).append(f"{dim!r} of {after.level.path!r}")
-                true[dim] = _step(multiscale, found[0], before, after, dim, true[dim]).stated
                 continue
-            true[dim] = _believed(one.relation, one, stated[dim], after, multiscale.dims.index(dim)).after(true[dim])
-            yield from _faults(_step(multiscale, found[0], before, after, dim, true[dim]), labels)
+            there[dim] = _believed(one.relation, one, stated[dim], after, multiscale.dims.index(dim)).after(true[dim])
+            yield from _faults(_step(multiscale, found[0], before, after, dim, there[dim]), labels)
+        if len(there) == len(told):
+            base, true = after, {**true, **there}
     for reason, where in unknown.items():
         cure = "make sure of it by an image with more structure that the same program writes"
         yield Finding("113", "note", found[0].level.path, f"where {', '.join(where)} lies is not known: {reason}", cure)
@@ -237,10 +247,7 @@ def _measured(
     if any(before.source.shape[axis] != after.source.shape[axis] for axis in others):
         return dict.fromkeys(wanted, Measured(None, reason="other dimensions than those of space change too"))
     sizes = [(before.source.shape[axis], after.source.shape[axis]) for axis in space]
-    try:
-        pieces = list(_pieces(before.source, after.source, space, relations, pick))
-    except (*UNREADABLE_MEMBER, RuntimeError) as error:
-        return dict.fromkeys(wanted, Measured(None, reason=f"its chunks cannot be read: {error}"))
+    pieces = list(_pieces(before.source, after.source, space, relations, pick))
     if not pieces:
         return dict.fromkeys(wanted, Measured(None, reason="its chunks are too large to look into"))
     found = measure(pieces, relations, sizes, labels=labels)
