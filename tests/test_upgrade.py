@@ -919,3 +919,28 @@ def test_the_command_says_who_is_at_fault(tmp_path: Path, capsys: pytest.Capture
 def test_paths_of_any_kind_are_taken(tmp_path: Path) -> None:
     image(tmp_path / "a.zarr", "0.4")
     assert upgrade(os.fspath(tmp_path / "a.zarr"), dry_run=True).store == os.fspath(tmp_path / "a.zarr")
+
+
+def test_an_image_in_a_group_of_others_is_refused_with_the_cure(tmp_path: Path) -> None:
+    root = zarr.create_group(tmp_path / "a.zarr", zarr_format=2)
+    assert root.metadata.zarr_format == 2
+    image = xr.DataArray(np.zeros((8, 8), "u1"), dims=("y", "x")).omezarr.assign_grid(scale={"y": 1.0, "x": 1.0})
+    image.omezarr.to_zarr(tmp_path / "a.zarr" / "image")
+    with pytest.raises(VersionError, match=r"lies in the Zarr group .*a\.zarr', which is no OME-Zarr, .*; give a DST$"):
+        xomezarr.upgrade(tmp_path / "a.zarr" / "image")
+    xomezarr.upgrade(tmp_path / "a.zarr" / "image", tmp_path / "b.zarr")
+    assert xr.open_dataarray(tmp_path / "b.zarr", engine="omezarr").equals(image)
+
+
+def test_chunks_of_zeros_are_written_where_arrays_have_no_fill_value(tmp_path: Path) -> None:
+    image = xr.DataArray(np.zeros((64, 64), "u2"), dims=("y", "x")).omezarr.assign_grid(scale={"y": 1.0, "x": 1.0})
+    options: Any = {"levels": 1, "chunks": {"y": 16, "x": 16}}
+    image.omezarr.to_zarr(tmp_path / "a.zarr", version="0.5", **options)
+    image.omezarr.to_zarr(tmp_path / "b.zarr", version="0.4", **options)
+    xomezarr.upgrade(tmp_path / "a.zarr", tmp_path / "c.zarr", version="0.4")
+    made, wanted = (
+        {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name / "0").rglob("*")} - {"0/.zattrs"}
+        for name in ("c.zarr", "b.zarr")
+    )
+    assert made == wanted
+    assert json.loads((tmp_path / "c.zarr/0/.zarray").read_text())["fill_value"] is None

@@ -161,6 +161,12 @@ class Held:
     kind: str
     path: str
 
+    @property
+    def version(self) -> str | None:
+        """The version of OME-Zarr that all in the group is of; None where it names none that is written."""
+        claimed = spec.claimed(self.group.attrs.asdict())
+        return claimed if claimed in spec.VERSIONS else None
+
     def check_version(self, version: str) -> None:
         """Make sure that an image which is written there has the version of what lists it.
 
@@ -169,11 +175,10 @@ class Held:
         VersionError
             If it has not.
         """
-        of_all = spec.claimed(self.group.attrs.asdict())
-        if of_all in spec.VERSIONS and of_all != version:
+        if self.version not in (None, version):
             raise VersionError(
-                f'"{self.target}" lies in {_HOLDERS[self.kind].called}, "{self.folder}", of OME-Zarr {of_all}, which '
-                f"all in it is of, and would be written as {version}; give version={of_all!r}"
+                f'"{self.target}" lies in {_HOLDERS[self.kind].called}, "{self.folder}", of OME-Zarr {self.version}, '
+                f"which all in it is of, and would be written as {version}; give version={self.version!r}"
             )
 
     def check_image(self, image: Image) -> None:
@@ -250,8 +255,10 @@ def held_at(store: StoreArgument) -> Held | None:
                 listed = _HOLDERS[kind].listed(group)
         if kind is None:
             continue
-        if listed is None or any(f"{path}/".startswith(f"{place}/") for place in listed):
+        if listed is None or path in listed:
             return Held(target, group, folder, kind, path)
+        if any(path.startswith(f"{place}/") for place in listed):  # in one of them
+            return None
         call = _HOLDERS[kind].joining(folder, path)
         warn(
             f'"{target}" lies in {_HOLDERS[kind].called}, "{folder}", which does not list it: its readers will not '

@@ -617,7 +617,9 @@ class Target:
         is told: labels have none.
         """
         resources, empty, laid_out, held = Resources(), True, None, None
-        version = chosen_version(store, version)
+        with collecting(faults):
+            held = None if joins else held_at(store)
+        version = chosen_version(store, version or (held.version if held is not None else None))
         with collecting(faults):
             spec.check_written(version)
             check_single_file(store, version)
@@ -629,7 +631,7 @@ class Target:
             check_free(store, mode=mode, storage_options=storage_options)
             if mode == "w" and replaced is not None:
                 warn_of_others(store, storage_options, but=replaced, like=like)
-            if not joins and (held := held_at(store)) is not None:
+            if held is not None:
                 held.check_version(version)
         with collecting(faults):
             resources = Resources.asked(max_memory, workers)

@@ -208,14 +208,20 @@ def _check_root(src: StoreArgument, group: zarr.Group) -> None:
     above: list[StoreArgument] = [*target.resolve().parents] if isinstance(target, Path) else []
     if group.path:
         above = [zarr.storage.StorePath(group.store, place) for place in [*parents(group.path), ""]]
-    whole = ""
+    found: list[zarr.Group] = []
     for place in above[:DEEPEST]:
         with suppress(StoreNotFoundError, NotOmeZarrError, OSError):
-            whole = str(open_group(place).store_path)  # the outermost counts
-    if whole:
+            found.append(open_group(place))
+    known = [str(one.store_path) for one in found if spec.is_ome(one.attrs.asdict())]
+    if known:  # the outermost counts
         raise VersionError(
-            f"{_shown(src)!r} is a part of the store {whole!r}, and all of a store is of one version; bring the whole "
-            f"of it to another: xomezarr.upgrade({whole!r}, …), or give a DST"
+            f"{_shown(src)!r} is a part of the store {known[-1]!r}, and all of a store is of one version; bring the "
+            f"whole of it to another: xomezarr.upgrade({known[-1]!r}, …), or give a DST"
+        )
+    if found:
+        raise VersionError(
+            f"{_shown(src)!r} lies in the Zarr group {str(found[-1].store_path)!r}, which is no OME-Zarr, and in which "
+            "nobody would find it in another format of Zarr; give a DST"
         )
 
 
