@@ -37,7 +37,7 @@ BEGINS = b"PK\x03\x04"
 ENDS = b"PK\x05\x06"
 """What the record begins with that ends a zip file, but for its comment."""
 
-UNREADABLE_ENTRY: tuple[type[Exception], ...] = (
+DAMAGED: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
     OSError,
@@ -48,7 +48,7 @@ UNREADABLE_ENTRY: tuple[type[Exception], ...] = (
 """What is raised where a compressed entry is damaged."""
 
 with suppress(ImportError):  # Python may be built without it
-    UNREADABLE_ENTRY += (importlib.import_module("lzma").LZMAError,)
+    DAMAGED += (importlib.import_module("lzma").LZMAError,)
 
 ANEW = "copy it again, or delete it and write it anew"
 
@@ -321,7 +321,7 @@ class _Opened:
         if entry.compress_type != zipfile.ZIP_STORED:
             try:
                 return self._zip.read(entry)[start:stop]
-            except UNREADABLE_ENTRY as error:
+            except DAMAGED as error:
                 raise self._damaged(entry, str(error)) from None
         content = self._stored(entry, start, stop)
         if len(content) != stop - start:
