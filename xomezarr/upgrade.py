@@ -310,8 +310,9 @@ def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
         zarr_format=node.zarr_format,  # type: ignore[arg-type]
     )
     # arrays of Zarr v2 have no fill value here; and zarr takes a chunk of complex -0.0 for an empty one
-    config: Any = {"write_empty_chunks": node.zarr_format == 3 or source.dtype.kind == "c"}
-    target = zarr.open_array(group.store, path=member_path(group, node.path), mode="r+", config=config)
+    whole = node.zarr_format == 3 or source.dtype.kind == "c"
+    target = zarr.open_array(group.store, path=member_path(group, node.path), mode="r+")
+    target = target.with_config({"write_empty_chunks": whole})
     grid = [
         [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
         for size, chunk in zip(source.shape, chunk_shape(node.document), strict=True)
