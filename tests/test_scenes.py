@@ -883,3 +883,10 @@ def test_tiles_anywhere_come_back(places: list[tuple[float, float]]) -> None:
     for name, (y, x) in zip(tiles, places, strict=True):
         assert found[name]([0.0, 0.0]).tolist() == [y, x]
     check_same_trees(tree, opened(store))
+
+
+def test_what_cannot_be_read_beside_the_images_of_a_scene_keeps_none_of_them_from_being_opened(tmp_path: Path) -> None:
+    write_scene({"a": tile(0), "b": tile(1)}, tmp_path / "a.zarr")
+    (tmp_path / "a.zarr" / "broken").mkdir()
+    (tmp_path / "a.zarr" / "broken" / "zarr.json").write_text("{")
+    assert [*opened(tmp_path / "a.zarr").children] == ["a", "b"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xomezarr import spec
 from xomezarr.checks import leads_below
-from xomezarr.direct import wait
+from xomezarr.direct import get_document, put_document
 from xomezarr.errors import (
     UNREADABLE_ARRAY,
     UNREADABLE_MEMBER,
@@ -243,7 +243,7 @@ class Kept:
         for path in self.paths:
             above = [(key, content) for key, content in _parents(self.group, path) if _get(group, key) is None]
             for key, content in itertools.chain(above, _objects(self.group, path)):
-                wait(group.store.set(member_path(group, key), content))
+                put_document(group, key, content)
 
 
 def copied_arrays(paths: Sequence[str], kept: Kept | None, taken: Iterable[str], name: str | None) -> Kept | None:
@@ -302,17 +302,15 @@ def _lies_in(path: str, other: str) -> bool:
 DOCUMENT = "zarr.json"
 
 
-def _document(group: zarr.Group, path: str) -> Any:
+def _document(group: zarr.Group, path: str) -> bytes | None:
     return _get(group, f"{path}/{DOCUMENT}")
 
 
-def _get(group: zarr.Group, path: str) -> Any:
-    from zarr.core.buffer import default_buffer_prototype
-
-    return wait(group.store.get(member_path(group, path), default_buffer_prototype()))
+def _get(group: zarr.Group, path: str) -> bytes | None:
+    return get_document(group.store, member_path(group, path))
 
 
-def _objects(group: zarr.Group, path: str) -> Iterator[tuple[str, Any]]:
+def _objects(group: zarr.Group, path: str) -> Iterator[tuple[str, bytes]]:
     """Yield all objects of an array, or of a group with all that it holds, by their paths; documents come last."""
     document = _document(group, path)
     if document is None:
@@ -331,7 +329,7 @@ def _objects(group: zarr.Group, path: str) -> Iterator[tuple[str, Any]]:
     yield f"{path}/{DOCUMENT}", document
 
 
-def _parents(group: zarr.Group, path: str) -> Iterator[tuple[str, Any]]:
+def _parents(group: zarr.Group, path: str) -> Iterator[tuple[str, bytes]]:
     """Yield the documents of the groups that something lies in, by their paths; the outermost first."""
     names = path.split("/")[:-1]
     for count in range(1, len(names) + 1):

@@ -11,12 +11,12 @@ from xomezarr import direct, spec
 from xomezarr.checks import ALPHANUMERIC
 from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OtherImagesWarning, VersionError, warn
 from xomezarr.lazy import zarr
-from xomezarr.model import Axis, Image, Link, Multiscale
-from xomezarr.store import StoreArgument, find_member, labels_of, listed_labels, resolve
+from xomezarr.model import Axis, Image, Link, Multiscale, Scene
+from xomezarr.store import StoreArgument, find_member, labels_of, listed_labels, names_in, resolve
 from xomezarr.systems import described_axes
 from xomezarr.units import same_unit
 
-__all__ = ["Held", "called", "check_linked", "copying", "first_image", "held_at"]
+__all__ = ["Held", "called", "check_linked", "copying", "first_image", "held_at", "unlisted_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +224,23 @@ def _check_same_axes(path: str, old: Sequence[Axis], new: Sequence[Axis]) -> Non
             f"has {described_axes(new) or 'no coordinate system of that name'} now; convert it back, such as "
             "to_units(…), or write a new scene: xomezarr.write_scene(…)"
         )
+
+
+def unlisted_images(group: zarr.Group, scene: Scene) -> list[str]:
+    """Return the names of images in the group of a scene to which no transformation leads; none where it lists none."""
+    known = {path.split("/")[0] for path in (*scene.paths, *spec.scene_paths(scene))}
+    names: Sequence[str] = ()
+    with suppress(NotImplementedError, OSError):
+        names = sorted(name for name in names_in(group) if not name.startswith("."))
+    found = []
+    for name in names:
+        if name in known:
+            continue
+        with suppress(*UNREADABLE_MEMBER):  # what cannot be read is none
+            member = find_member(group, name)
+            if member is not None and spec.is_image(member.attrs.asdict()):
+                found.append(name)
+    return found
 
 
 def held_at(store: StoreArgument) -> Held | None:

@@ -31,7 +31,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.fields import KEPT, Kept, copied_arrays, reading
-from xomezarr.holders import check_linked
+from xomezarr.holders import check_linked, unlisted_images
 from xomezarr.lazy import zarr
 from xomezarr.members import (
     Image,
@@ -51,7 +51,7 @@ from xomezarr.planning import Target, group_attrs, stored_metadata, written_attr
 from xomezarr.plate import node_at
 from xomezarr.read import closer, is_remote, source_of, tree_of
 from xomezarr.routes import Routes
-from xomezarr.store import StoreArgument, check_complete, find_member, names_in, open_group
+from xomezarr.store import StoreArgument, check_complete, find_member, open_group
 from xomezarr.transforms import Affine, Identity, MapAxis, Transform, Translation, chain, stored
 from xomezarr.tree import images as images_in
 from xomezarr.units import ome_unit, same_unit
@@ -314,7 +314,8 @@ def scene_tree(
         raise CollectionError("; ".join(faults) or f"{where!r} is a scene without images; copy or write it again")
     for fault in faults:
         warn(f"{fault}; it is left out", CollectionWarning)
-    if unlisted := _unlisted(group, scene):
+    # elsewhere each name would be asked for
+    if not is_remote(group.store) and (unlisted := unlisted_images(group, scene)):
         warn(
             f"the groups {told([*map(repr, unlisted)])} of {where!r} are images to which no transformation of the "
             f"scene leads, and are left out; open one by itself: group={unlisted[0]!r}",
@@ -324,20 +325,6 @@ def scene_tree(
     if source:
         tree.encoding["source"] = source
     return tree
-
-
-def _unlisted(group: zarr.Group, scene: Scene) -> list[str]:
-    """Return the names of images beside those of a scene, where listing takes no requests."""
-    if is_remote(group.store):
-        return []
-    known = {path.split("/")[0] for path in (*scene.paths, *spec.scene_paths(scene))}
-    found = []
-    with suppress(NotImplementedError, OSError):  # its store lists nothing
-        for name in names_in(group):
-            member = find_member(group, name) if name not in known else None
-            if member is not None and spec.is_image(member.attrs.asdict()):
-                found.append(name)
-    return found
 
 
 def image_paths(group: zarr.Group, scene: Scene) -> list[str]:

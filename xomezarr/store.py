@@ -958,7 +958,7 @@ def warn_of_others(
         with suppress(*UNREADABLE_MEMBER):
             parts = _parts(group, attrs)
         # plates, scenes and most collections name what they hold, so that what else is there is known
-        if (like in spec.kinds(attrs) and not parts) or (_told(attrs) and withheld(attrs) is None):
+        if (like in spec.kinds(attrs) and not parts) or (begun(attrs) and withheld(attrs) is None):
             return
         names = [name for name in label_names(labels_of(group)) if name not in but]
         told = [f"is {what}" for kind, what in COLLECTIONS.items() if kind in spec.kinds(attrs) and kind != like]
@@ -1041,7 +1041,7 @@ def _attributes_of_group(group: zarr.Group, path: str) -> Mapping[str, Any] | No
 
 def is_begun(group: zarr.Group) -> bool:
     """Whether the writing of a group was begun and has not ended: it bears the mark, and no OME metadata yet."""
-    return bool(_told(group.attrs.asdict()))
+    return bool(begun(group.attrs.asdict()))
 
 
 def check_complete(group: zarr.Group) -> None:
@@ -1052,17 +1052,12 @@ def check_complete(group: zarr.Group) -> None:
     IncompleteStoreError
         If it is such a group.
     """
-    if begun := _told(group.attrs.asdict()):
+    if since := begun(group.attrs.asdict()):
         advice = 'write it again with mode="w"' if group.store.supports_deletes else "write it again to a new file"
         raise IncompleteStoreError(
-            f"{str(group.store_path)!r} is incomplete: its writing, {begun}, was interrupted, or is still under way; "
+            f"{str(group.store_path)!r} is incomplete: its writing, {since}, was interrupted, or is still under way; "
             f"{advice}"
         )
-
-
-def begun(attrs: Mapping[str, Any]) -> str:
-    """Say when and by what the writing of a group with these attributes was begun; empty if it has ended."""
-    return _told(attrs)
 
 
 def _mark() -> dict[str, Any]:
@@ -1093,7 +1088,7 @@ def unmarked(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return others | ({spec.SIDECAR: left} if left else {})
 
 
-def _told(attrs: Mapping[str, Any]) -> str:
+def begun(attrs: Mapping[str, Any]) -> str:
     """Say when and by what the writing was begun of which the attributes bear the mark; empty if they do not."""
     kept = attrs.get(spec.SIDECAR)
     if not isinstance(kept, Mapping) or INCOMPLETE not in kept or spec.is_ome(attrs):
@@ -1103,9 +1098,9 @@ def _told(attrs: Mapping[str, Any]) -> str:
 
 
 def _begun(target: StoreLike, storage_options: Mapping[str, Any] | None) -> str:
-    """Say of a store what `_told` says of its attributes; empty if there is no group, or none that can be read."""
+    """Say of a store what `begun` says of its attributes; empty if there is no group, or none that can be read."""
     try:
-        return _told(_open(target, storage_options).attrs.asdict())
+        return begun(_open(target, storage_options).attrs.asdict())
     except (OSError, ValueError, TypeError):
         return ""
 

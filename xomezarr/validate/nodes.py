@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xomezarr import spec
-from xomezarr.direct import wait
+from xomezarr.direct import get_document
 from xomezarr.errors import UNREADABLE, UNREADABLE_MEMBER
 from xomezarr.lazy import zarr
 from xomezarr.report import Finding
@@ -210,7 +210,4 @@ class Node:
 
     def content(self, path: str) -> bytes | None:
         """Return what is kept in the group under a name, and is not of Zarr; None if there is nothing."""
-        from zarr.core.buffer import default_buffer_prototype
-
-        found = wait(self.group.store.get(member_path(self.group, path), default_buffer_prototype()))
-        return None if found is None else found.to_bytes()
+        return get_document(self.group.store, member_path(self.group, path))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from xomezarr import spec
 from xomezarr.errors import MetadataError, NotOmeZarrError, VersionError
+from xomezarr.holders import unlisted_images
 from xomezarr.model import Multiscale, Scene
 from xomezarr.report import Finding
 from xomezarr.validate.images import examine_image
@@ -68,9 +69,6 @@ def _check_arrays(node: Node, scene: Scene, images: dict[str, Multiscale]) -> It
 
 def _unlisted(node: Node, scene: Scene) -> Iterator[Finding]:
     """0.6e (of what is told): no reader finds an image to which no transformation leads."""
-    known = {path.split("/")[0] for path in (*scene.paths, *spec.scene_paths(scene))}
-    for name in node.names():
-        found = node.named(name, "0.6e", name) if name not in known else None
-        if isinstance(found, Node) and "multiscales" in found.kinds:
-            told = f"the group {name!r} is an image, and no transformation of the scene leads to it or from it"
-            yield Finding("0.6e", "warning", name, told, "say how it lies to the others, or remove it")
+    for name in unlisted_images(node.group, scene):
+        told = f"the group {name!r} is an image, and no transformation of the scene leads to it or from it"
+        yield Finding("0.6e", "warning", name, told, "say how it lies to the others, or remove it")
