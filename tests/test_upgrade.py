@@ -263,6 +263,23 @@ def test_a_version_that_was_under_way_gets_its_name(tmp_path: Path) -> None:
     assert contents(path) == wanted
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize(("before", "after"), [("0.5", "0.6"), ("0.6", "0.5"), ("0.5", "0.5"), ("0.5", "0.4")])
+def test_a_list_of_labels_without_a_version_is_of_that_of_the_store(
+    before: str, after: str, in_place: bool, tmp_path: Path
+) -> None:
+    image(path := tmp_path / "a.zarr", before)
+    labels: Any = zarr.open_group(path / "labels", mode="r+")
+    labels.attrs["ome"] = {"labels": ["nuclei"]}  # as ome-zarr-py 0.21 writes it
+    read = opened("image", path)
+    new = path if in_place and after != "0.4" else tmp_path / "b.zarr"
+    upgrade(path, None if new == path else new, version=after)
+    check_same(read, opened("image", new))
+    attrs = zarr.open_group(new / "labels", mode="r").attrs.asdict()
+    named = {} if before == after else {"version": after}
+    assert attrs == ({"labels": ["nuclei"]} if after == "0.4" else {"ome": {**named, "labels": ["nuclei"]}})
+
+
 def test_a_store_that_was_upgraded_in_place_is_a_store_as_any_other(tmp_path: Path) -> None:
     pixels().omezarr.to_zarr(path := tmp_path / "a.zarr", levels=2, chunks={"y": 16, "x": 16})
     upgrade(path)
@@ -914,6 +931,16 @@ def test_the_command_says_who_is_at_fault(tmp_path: Path, capsys: pytest.Capture
     assert main(["upgrade", str(tmp_path / "none.zarr")]) == 1
     assert main(["upgrade", str(path), str(path)]) == 1
     assert all(line.startswith("xomezarr: ") for line in capsys.readouterr().err.splitlines())
+
+
+def test_a_version_that_the_store_does_not_name_is_no_fault_of_the_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels().omezarr.to_zarr(path := tmp_path / "a.zarr", version="0.5", levels=1)
+    group = zarr.open_group(path, mode="r+")
+    group.attrs["ome"] = {key: value for key, value in group.attrs["ome"].items() if key != "version"}
+    assert main(["upgrade", str(path), "--version", "0.6"]) == 1
+    assert "--version" not in capsys.readouterr().err
 
 
 def test_paths_of_any_kind_are_taken(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (ResourceError, r"\bmax_memory\b", "max_memory"),
     (ResourceError, r"\bworkers\b", "workers"),
     (UnitError, r"", "units"),
-    (VersionError, r"\bversion\b", "version"),
+    (VersionError, r"\b(give version=|give a version of|leave version out)", "version"),
     (OmeZarrError, r"^name=", "name"),
     (PatternError, r"", "pattern"),
     (PixelSizeWarning, r"", "scale"),

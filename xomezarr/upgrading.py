@@ -228,10 +228,11 @@ def plan_upgrade(found: Hierarchy, version: str, *, store: str, destination: str
     attrs: dict[str, Mapping[str, Any]] = {}
     dims: dict[str, tuple[str, ...]] = {}
     arrays = {node.path: node for node in found.nodes if node.is_array}
+    before = spec.detect(found.nodes[0].attrs)
     for node in found.nodes:
         if not node.is_array:
             with _noted(faults, _called(node)):
-                attrs[node.path] = _restated(node, version, arrays)
+                attrs[node.path] = _restated(node, version, arrays, before)
                 dims |= _named_dims(node, attrs[node.path], version, arrays)
     changes = []
     left = _made_before(found) if destination is None else {}
@@ -242,7 +243,6 @@ def plan_upgrade(found: Hierarchy, version: str, *, store: str, destination: str
             changes.append(_change(node, attrs, dims, version, in_place=destination is None))
     raise_all(alike_of_each(_cured(faults, version, destination), "node"), f"{store} cannot be brought to {version}")
     _tell_of_zlib(changes)
-    before = spec.detect(found.nodes[0].attrs)
     return Upgrade(store, destination, before, version, tuple(changes), found.files)
 
 
@@ -296,13 +296,13 @@ NAMED_SO = {"labels": "labels", "series": "OME"}
 """How groups are called that list images: others may have such attributes for themselves."""
 
 
-def _restated(node: Node, version: str, arrays: Mapping[str, Node]) -> dict[str, Any]:
-    """Return the attributes of a group in the version."""
+def _restated(node: Node, version: str, arrays: Mapping[str, Node], above: str | None = None) -> dict[str, Any]:
+    """Return the attributes of a group in the version; `above` is that of the root."""
     kinds = spec.kinds(node.attrs)
     name = node.path.rpartition("/")[2]
     if name and kinds and all(NAMED_SO.get(kind, name) != name for kind in kinds):
         return dict(node.attrs)
-    return spec.restated(node.attrs, version, placed=lambda image: _placed(node, image, arrays))
+    return spec.restated(node.attrs, version, placed=lambda image: _placed(node, image, arrays), above=above)
 
 
 def _placed(node: Node, image: Image, arrays: Mapping[str, Node]) -> Image:

@@ -125,6 +125,9 @@ _KINDS = {
     "scene": "a scene of images",
 }
 
+LISTS = frozenset({"labels", "series"})
+"""What every version says alike: ome-zarr-py 0.21 names none with its list of labels."""
+
 UNDER_OME = frozenset({"scene"})
 """What is only known under ``ome``: at the top of the attributes it may be anybody's."""
 
@@ -577,7 +580,11 @@ def without_image(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restated(
-    attrs: Mapping[str, Any], version: str, *, placed: Callable[[Image], Image] = lambda image: image
+    attrs: Mapping[str, Any],
+    version: str,
+    *,
+    placed: Callable[[Image], Image] = lambda image: image,
+    above: str | None = None,
 ) -> dict[str, Any]:
     """Return group attributes as another version says them, with all unknown keys.
 
@@ -592,6 +599,8 @@ def restated(
         One of `VERSIONS`.
     placed
         Called with an image that does not say where its levels lie, which has one multiscale; returns it with that.
+    above
+        The version of the groups above, of which a list is that names none.
 
     Raises
     ------
@@ -605,7 +614,7 @@ def restated(
     where, metadata = _locate(attrs)
     if not kinds(attrs) and not where:
         return dict(attrs)
-    source = _read_by(attrs)
+    source = (_taken(attrs, above) if kinds(attrs) <= LISTS else None) or _read_by(attrs)
     if source is None:
         finding = _version_finding(attrs)
         raise VersionError(f"{finding.location}: {finding.message}; {finding.cure}")
@@ -716,9 +725,7 @@ def _findings(attrs: Mapping[str, Any], above: str | None) -> Iterator[Finding]:
         message = f"the group holds {_kind(attrs)}, so that there is nothing to examine"
         yield Finding("96", "error", where or "attributes", message, "validate the group of an image or a plate")
         return
-    version, taken = _read_by(attrs), TABLE.get(above or "")
-    if taken is not None and taken.namespace == where and claimed(attrs) is None and "multiscales" not in found:
-        version = taken
+    version = _taken(attrs, above) or _read_by(attrs)
     if version is None:
         yield _version_finding(attrs)
         return
@@ -890,6 +897,15 @@ def _read_by(attrs: Mapping[str, Any]) -> Version | None:
     where, _ = _locate(attrs)
     version = TABLE.get(detect(attrs) or "")
     return version if version is not None and version.namespace == where else None
+
+
+def _taken(attrs: Mapping[str, Any], above: str | None) -> Version | None:
+    """Return the version of the groups above, where a group is of that: it names none, and shows none by its form."""
+    where, metadata = _locate(attrs)
+    taken = TABLE.get(above or "")
+    if taken is None or taken.namespace != where or claimed(attrs) is not None or "multiscales" in metadata:
+        return None
+    return taken
 
 
 def _version(name: str) -> Version:
