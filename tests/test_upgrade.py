@@ -239,6 +239,41 @@ def test_plain_xarray_opens_nested_layouts_as_before(before: str, after: str, tm
     check_same_trees(read, plainly(tmp_path / "a.zarr"), attrs=False)
 
 
+@pytest.mark.parametrize("before", ["0.4", "0.5", "0.6"])
+def test_plain_xarray_opens_copies_of_nested_layouts_as_before(before: str, tmp_path: Path) -> None:
+    da = cells().assign_coords(exposure=0.5, note="fixed")
+    da.omezarr.to_zarr(tmp_path / "a.zarr", version=before, layout="xarray", levels=2, irregular="keep")
+    read = plainly(tmp_path / "a.zarr").load()
+    for after in spec.VERSIONS:
+        upgrade(tmp_path / "a.zarr", tmp_path / after, version=after)
+        check_same_trees(read, plainly(tmp_path / after), attrs=False)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize(("before", "after"), [("0.4", "0.5"), ("0.4", "0.4"), ("0.5", "0.4"), ("0.5", "0.6")])
+def test_missing_values_of_arrays_that_xarray_wrote_are_missing_afterwards(
+    before: str, after: str, in_place: bool, tmp_path: Path
+) -> None:
+    kinds = {"f": np.array([1, -1, np.nan, 4], "f4"), "i": np.array([1, -9999, 3, 4]), "inf": np.array([1.5, np.inf])}
+    tables = xr.Dataset(
+        {name: xr.Variable(name, values, {"unit": "m"}) for name, values in kinds.items()}
+        | {"flag": ("flag", [True, False]), "one": 3.5, "text": ("flag", ["a", ""])}
+    )
+    encoding = {"f": {"_FillValue": -1.0}, "i": {"_FillValue": -9999}, "inf": {"_FillValue": np.inf}}
+    pixels().omezarr.to_zarr(path := tmp_path / "a.zarr", version=before, levels=1)
+    zarr_format: Any = spec.zarr_format(before)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # text is not of the core of v3
+        tables.drop_indexes(["f", "i", "inf", "flag"]).to_zarr(
+            path / "tables", zarr_format=zarr_format, encoding=encoding, consolidated=False
+        )
+    read = xr.open_zarr(path / "tables", consolidated=False).load()
+    assert read["i"].isnull().sum() == 1
+    new = path if in_place and (before, after) != ("0.5", "0.4") else tmp_path / "b.zarr"
+    upgrade(path, None if new == path else new, version=after)
+    xr.testing.assert_identical(read, xr.open_zarr(new / "tables", consolidated=False).load())
+
+
 @pytest.mark.parametrize(("before", "after"), [("0.4", "0.5"), ("0.5", "0.6"), ("0.6", "0.5")])
 def test_gathered_metadata_are_gathered_anew(before: str, after: str, tmp_path: Path) -> None:
     image(tmp_path / "a.zarr", before)

@@ -6,10 +6,14 @@ is of its core, which every reader knows, but for zlib, dates, text and bytes, w
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
+import struct
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -35,6 +39,9 @@ type Document = Mapping[str, Any]
 
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 """Attribute by which xarray names the dimensions of an array of Zarr v2."""
+
+MISSING = "_FillValue"
+"""Attribute by which xarray says what stands for missing values in Zarr v3; in v2 it takes the fill value for that."""
 
 SHUFFLES = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}
 """What blosc does before it compresses: by its number in Zarr v2, by name in v3."""
@@ -159,6 +166,8 @@ def _described(
     """Return what Zarr v3 says of an array of v2, but for how its chunks are kept."""
     attrs = dict(attrs)
     own = attrs.get(DIMENSIONS)
+    if dims is None and own is not None:  # xarray wrote it, and it is no level, of which no pixel is missing
+        attrs = _missing(document) | attrs
     names = list(dims) if dims is not None else own if _are_names(own, document) else None
     if own == names:
         attrs.pop(DIMENSIONS, None)
@@ -172,6 +181,24 @@ def _described(
         "attributes": attrs,
         **({} if names is None else {"dimension_names": names}),
     }
+
+
+def _missing(document: Document) -> dict[str, Any]:
+    """Return the attribute by which xarray keeps, in Zarr v3, the fill value of numbers."""
+    kind, value = np.dtype(document["dtype"]).kind, document.get("fill_value")
+    if value is None or kind not in "biuf":
+        return {}
+    return {MISSING: base64.standard_b64encode(struct.pack("<d", float(value))).decode() if kind == "f" else value}
+
+
+def _fill_value(attrs: Document, kind: str) -> Any:
+    """Return what stands for missing values by that attribute, as Zarr v2 has it; None where nothing does."""
+    value = attrs.get(MISSING)
+    if kind == "f" and isinstance(value, str):
+        with suppress(binascii.Error, struct.error):
+            value = struct.unpack("<d", base64.standard_b64decode(value))[0]
+            return value if np.isfinite(value) else {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}[str(value)]
+    return value if kind in "biu" and isinstance(value, int) else None
 
 
 def _are_names(value: Any, document: Document) -> bool:
@@ -263,8 +290,11 @@ def _as_v2(document: Document, attrs: Document) -> dict[str, Document]:
             f"its data type, {document['data_type']!r}, has no counterpart in Zarr v2; remove the array, or write it "
             "anew"
         )
-    names = document.get("dimension_names")
-    named = {DIMENSIONS: list(names)} if names and all(isinstance(one, str) for one in names) else {}
+    names = document.get("dimension_names") or (None if document["shape"] else [])
+    named = {} if names is None or not all(isinstance(one, str) for one in names) else {DIMENSIONS: list(names)}
+    missing = _fill_value(attrs, np.dtype(name).kind)
+    if missing is not None:  # all chunks are written, so that nothing else is told by it
+        fill_value, attrs = missing, {key: value for key, value in attrs.items() if key != MISSING}
     compressor = _default_compressor(np.dtype(name))
     del compressor["itemsize"]
     array = {
