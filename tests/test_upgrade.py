@@ -274,18 +274,32 @@ def test_missing_values_of_arrays_that_xarray_wrote_are_missing_afterwards(
     xr.testing.assert_identical(read, xr.open_zarr(new / "tables", consolidated=False).load())
 
 
-@pytest.mark.parametrize(("before", "after"), [("0.4", "0.5"), ("0.5", "0.6"), ("0.6", "0.5")])
-def test_gathered_metadata_are_gathered_anew(before: str, after: str, tmp_path: Path) -> None:
-    image(tmp_path / "a.zarr", before)
+@pytest.mark.parametrize("group", ["", "labels"])
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize(
+    ("before", "after"), [("0.4", "0.5"), ("0.5", "0.6"), ("0.6", "0.5"), ("0.3", "0.4"), ("0.5", "0.4")]
+)
+def test_gathered_metadata_are_gathered_anew(
+    before: str, after: str, in_place: bool, group: str, tmp_path: Path
+) -> None:
+    make("early image" if before == "0.3" else "image", path := tmp_path / "a.zarr", before)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(tmp_path / "a.zarr")
-    upgrade(tmp_path / "a.zarr", version=after)
-    root = zarr.open_consolidated(tmp_path / "a.zarr", zarr_format=3)
-    members = {path: dict(member.attrs) for path, member in root.members(max_depth=None)}
-    plain = zarr.open_group(tmp_path / "a.zarr", mode="r", use_consolidated=False)
-    assert members == {path: dict(member.attrs) for path, member in plain.members(max_depth=None)}
-    assert not (tmp_path / "a.zarr/.zmetadata").exists()
+        zarr.consolidate_metadata(path / group)
+    new = path if in_place and (before, after) != ("0.5", "0.4") else tmp_path / "b.zarr"
+    upgrade(path, None if new == path else new, version=after)
+    zarr_format: Any = spec.zarr_format(after)
+    root = zarr.open_consolidated(new / group, zarr_format=zarr_format)
+    members = {place: member.metadata.to_dict() for place, member in root.members(max_depth=None)}
+    plain = zarr.open_group(new / group, mode="r", use_consolidated=False)
+    found = {place: member.metadata.to_dict() for place, member in plain.members(max_depth=None)}
+    assert members.keys() == found.keys()
+    assert all(one.get("attributes") == found[place].get("attributes") for place, one in members.items())
+    assert all(one == found[place] for place, one in members.items() if "shape" in one)
+    where = [str(file.parent.relative_to(new)) for file in new.rglob(".zmetadata")]
+    assert where == ([group or "."] if zarr_format == 2 else [])
+    gathered = [file for file in new.rglob("zarr.json") if "consolidated_metadata" in json.loads(file.read_text())]
+    assert gathered == ([new / group / "zarr.json"] if zarr_format == 3 else [])
 
 
 def test_a_version_that_was_under_way_gets_its_name(tmp_path: Path) -> None:
@@ -515,7 +529,14 @@ def test_copies_in_zarr_v2_hold_the_same_bits(dtype: str, sharded: bool, fill: i
 @pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be moved there")
 @pytest.mark.parametrize(
     ("kind", "before", "after"),
-    [("image", "0.4", "0.5"), ("image", "0.5", "0.6"), ("plate", "0.4", "0.6"), ("early image", "0.2", "0.4")],
+    [
+        ("image", "0.4", "0.5"),
+        ("image", "0.5", "0.6"),
+        ("plate", "0.4", "0.6"),
+        ("early image", "0.2", "0.4"),
+        ("nested", "0.4", "0.5"),
+        ("nested", "0.6", "0.5"),
+    ],
 )
 def test_c8_whenever_the_process_is_killed_the_store_is_whole_and_the_same_call_finishes(
     kind: str, before: str, after: str, tmp_path: Path
@@ -523,6 +544,7 @@ def test_c8_whenever_the_process_is_killed_the_store_is_whole_and_the_same_call_
     path, copies = tmp_path / "a.zarr", tmp_path / "moments"
     make(kind, path, before)
     read = opened(kind, path)
+    plain = plainly(path).load() if kind == "nested" else None
     with Moments(path, copies) as moments:
         upgrade(path, version=after)
     wanted = contents(path)
@@ -531,6 +553,8 @@ def test_c8_whenever_the_process_is_killed_the_store_is_whole_and_the_same_call_
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # zarr tells where documents of both formats are
             check_same(read, opened(kind, moment))
+            if kind == "nested":
+                check_same_trees(plain, xr.open_datatree(moment, engine="zarr"), attrs=False)
             versions.add(spec.detect(xomezarr.store.open_group(moment).attrs.asdict()))
             upgrade(moment, version=after)
         left = {key: value for key, value in contents(moment).items() if not key.endswith((".partial", ".lock"))}

@@ -22,13 +22,16 @@ import numpy as np
 from xomezarr.errors import CodecError, DtypeError, MetadataError, OmeZarrError
 
 __all__ = [
+    "CONSOLIDATED",
     "DIMENSIONS",
     "ZLIB",
+    "alone",
     "array_document",
     "check_readable",
     "chunk_key",
     "chunk_shape",
     "encoded",
+    "gathered",
     "group_document",
     "inner_chunks",
     "is_chunk",
@@ -36,6 +39,9 @@ __all__ = [
 ]
 
 type Document = Mapping[str, Any]
+
+CONSOLIDATED = ".zmetadata"
+"""Where Zarr v2 gathers the documents of a hierarchy."""
 
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 """Attribute by which xarray names the dimensions of an array of Zarr v2."""
@@ -85,6 +91,28 @@ def group_document(attrs: Document, zarr_format: int) -> dict[str, Document]:
     if zarr_format == 2:
         return {".zattrs": dict(attrs), ".zgroup": {"zarr_format": 2}}
     return {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": dict(attrs)}}
+
+
+def gathered(
+    own: Mapping[str, Document], below: Mapping[str, Mapping[str, Document]], zarr_format: int
+) -> dict[str, Document]:
+    """Return the documents of a group with those in it that gather all below it, by path; the latter first."""
+    if zarr_format == 2:
+        each = {"": own, **{f"{path}/": documents for path, documents in below.items()}}
+        metadata = {f"{begin}{name}": document for begin, made in each.items() for name, document in made.items()}
+        return {CONSOLIDATED: {"zarr_consolidated_format": 1, "metadata": metadata}, **own}
+    inline: dict[str, Any] = {"kind": "inline", "must_understand": False, "metadata": {}}
+    members = {path: documents["zarr.json"] for path, documents in below.items()}
+    told = {
+        path: {**member, "consolidated_metadata": inline} if member["node_type"] == "group" else member
+        for path, member in members.items()
+    }
+    return {"zarr.json": {**own["zarr.json"], "consolidated_metadata": {**inline, "metadata": told}}}
+
+
+def alone(document: Document) -> dict[str, Any]:
+    """Return the document of a group without those that are gathered in it."""
+    return {key: value for key, value in document.items() if key != "consolidated_metadata"}
 
 
 def array_document(

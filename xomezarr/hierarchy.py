@@ -12,14 +12,12 @@ from typing import Any
 
 from xomezarr import documents
 from xomezarr.direct import get_document, wait
+from xomezarr.documents import CONSOLIDATED
 from xomezarr.errors import IncompleteStoreError, MetadataError, OmeZarrError
 from xomezarr.lazy import zarr
 from xomezarr.store import LEFT_OVER, begun, member_path, names_in
 
-__all__ = ["CONSOLIDATED", "Hierarchy", "Node", "inside", "key_below", "walk", "with_files_of_arrays"]
-
-CONSOLIDATED = ".zmetadata"
-"""Where Zarr v2 gathers the documents of a hierarchy."""
+__all__ = ["Hierarchy", "Node", "inside", "key_below", "walk", "with_files_of_arrays"]
 
 GROUP, ARRAY, ATTRIBUTES, BOTH = ".zgroup", ".zarray", ".zattrs", "zarr.json"
 

@@ -22,7 +22,6 @@ from xomezarr.errors import (
     told,
 )
 from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arrays
-from xomezarr.in_place import renew
 from xomezarr.lazy import zarr
 from xomezarr.planning import check_single_file
 from xomezarr.store import (
@@ -31,7 +30,6 @@ from xomezarr.store import (
     check_changeable,
     check_complete,
     check_free,
-    find_member,
     is_local,
     member_path,
     open_group,
@@ -131,7 +129,7 @@ def upgrade(
     if not dry_run:
         with publish(dst, zarr_format=planned.zarr_format, mode=mode, storage_options=storage_options) as group:
             _copy(found, planned, group)
-            if planned.consolidated or not is_local(dst):
+            if "" in planned.consolidated or not is_local(dst):
                 consolidate(group, planned.zarr_format)
     return planned
 
@@ -183,10 +181,6 @@ def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, An
         if planned.steps:
             _check_writable(src, found.root)
             _execute(writable_group(src, storage_options), planned.steps)
-    group = writable_group(src, storage_options) if planned.consolidated and planned.steps else None
-    if group is not None:
-        members = (find_member(group, path) if path else group for path in planned.consolidated)
-        renew([one for one in members if one is not None])
     return planned
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import posixpath
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from xomezarr import documents, spec
 from xomezarr.checks import leads_below
-from xomezarr.documents import array_document, encoded, group_document, without_chunks
+from xomezarr.documents import (
+    CONSOLIDATED,
+    alone,
+    array_document,
+    encoded,
+    gathered,
+    group_document,
+    without_chunks,
+)
 from xomezarr.errors import (
     CodecError,
     LabelError,
@@ -29,7 +37,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.extents import place
-from xomezarr.hierarchy import CONSOLIDATED, Hierarchy, Node, key_below
+from xomezarr.hierarchy import Hierarchy, Node, key_below
 from xomezarr.model import Image
 
 __all__ = ["Change", "Step", "Upgrade", "plan_upgrade"]
@@ -86,6 +94,8 @@ class Upgrade:
         All groups and arrays, each after the group that it lies in.
     files
         Keys of what is no document of Zarr, nor a chunk.
+    steps
+        What is done to the documents where they are, in order; none where all is written elsewhere.
     """
 
     store: str
@@ -94,6 +104,7 @@ class Upgrade:
     version: str
     changes: tuple[Change, ...]
     files: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     @property
     def zarr_format(self) -> int:
@@ -117,43 +128,8 @@ class Upgrade:
 
     @property
     def consolidated(self) -> tuple[str, ...]:
-        """Paths of the groups in which documents are gathered, and are so again."""
+        """Paths of the groups in which documents are gathered, before and afterwards."""
         return tuple(change.node.path for change in self.changes if change.node.is_consolidated)
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """What is done to the documents where they are, in order.
-
-        Gathered documents that would not be true any more go first. New ones are written from the innermost outwards,
-        so that whatever says that it is of the new version holds nothing that is not. Those of the old version go last,
-        from the root on.
-        """
-        done = (*self._written(), *self._deleted())
-        return (*self._dropped(), *done) if done else ()
-
-    def _dropped(self) -> Iterator[Step]:
-        for node in (change.node for change in self.changes):
-            if not node.is_consolidated or node.zarr_format != self.zarr_format:
-                continue
-            if node.zarr_format == 2:
-                yield Step(node.key(CONSOLIDATED))
-            else:
-                yield Step(node.key("zarr.json"), encoded({**_alone(node.document), "attributes": node.attrs}))
-
-    def _written(self) -> Iterator[Step]:
-        for change in reversed(self.changes):
-            node = change.node
-            before = {} if node.zarr_format != self.zarr_format else _documents(node)
-            for name, document in change.documents.items():
-                if document != before.get(name):
-                    yield Step(node.key(name), encoded(document))
-
-    def _deleted(self) -> Iterator[Step]:
-        for change in self.changes:
-            # what makes it a group or an array of the old version goes before its attributes
-            for name in sorted(set(change.node.there) - {*change.documents}, key=lambda name: name == ".zattrs"):
-                if name != CONSOLIDATED or change.node.zarr_format != self.zarr_format:
-                    yield Step(change.node.key(name))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -167,8 +143,8 @@ class Upgrade:
             "arrays_kept": list(self.kept),
             "arrays_streamed": list(self.streamed),
             "files": [] if in_place else list(self.files),
-            "documents_written": [step.key for step in self.steps if step.content is not None] if in_place else [],
-            "documents_deleted": [step.key for step in self.steps if step.content is None] if in_place else [],
+            "documents_written": [step.key for step in self.steps if step.content is not None],
+            "documents_deleted": [step.key for step in self.steps if step.content is None],
         }
 
     def __str__(self) -> str:
@@ -177,11 +153,10 @@ class Upgrade:
         if self.destination is not None:
             lines = [f"copied to {self.destination}: {groups}, {kept} byte for byte", f"encoded anew: {streamed}"]
             return "\n".join([begin, *(f"  {line}" for line in lines)])
-        steps = self.steps
-        if not steps:
+        if not self.steps:
             return f"{begin}\n  nothing to do: {groups}, {kept}"
-        written = sum(step.content is not None for step in steps)
-        told = f"{_counted(written, 'document')} written, {len(steps) - written} removed; no chunk is touched"
+        written = sum(step.content is not None for step in self.steps)
+        told = f"{_counted(written, 'document')} written, {len(self.steps) - written} removed; no chunk is touched"
         return f"{begin}\n  in place: {groups}, {kept}\n  {told}"
 
     def _counts(self) -> Iterator[tuple[int, str]]:
@@ -194,15 +169,35 @@ def _counted(count: int, name: str) -> str:
     return f"{count} {name}{'' if count == 1 else 's'}"
 
 
-def _alone(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document without those that are gathered in it."""
-    return {key: value for key, value in document.items() if key != "consolidated_metadata"}
+def _steps(changes: Sequence[Change], zarr_format: int) -> Iterator[Step]:
+    """Yield what is done to the documents where they are, in order.
+
+    New ones are written from the innermost outwards, so that whatever says that it is of the new version holds nothing
+    that is not; who reads what is gathered in a group sees all in it at once. Those of the old version go last, from
+    the root on.
+    """
+    writes = []
+    for change in reversed(changes):
+        node = change.node
+        before = {} if node.zarr_format != zarr_format else _documents(node)
+        for name, document in change.documents.items():
+            gathers = name == CONSOLIDATED or "consolidated_metadata" in document
+            is_new = name != CONSOLIDATED and alone(document) != before.get(name)
+            writes.append((node.key(name), document, gathers, is_new))
+    is_any_new = any(is_new for *_, is_new in writes)
+    for key, document, gathers, is_new in writes:
+        if is_new or (gathers and is_any_new):
+            yield Step(key, encoded(document))
+    for change in changes:
+        # what makes it a group or an array of the old version goes before its attributes
+        for name in sorted(set(change.node.there) - {*change.documents}, key=lambda name: name == ".zattrs"):
+            yield Step(change.node.key(name))
 
 
 def _documents(node: Node) -> dict[str, Mapping[str, Any]]:
     """Return the documents of a node as they are."""
     if node.zarr_format == 3:
-        return {"zarr.json": {**_alone(node.document), "attributes": node.attrs}}
+        return {"zarr.json": {**alone(node.document), "attributes": node.attrs}}
     return {".zarray" if node.is_array else ".zgroup": node.document, ".zattrs": node.attrs}
 
 
@@ -243,7 +238,23 @@ def plan_upgrade(found: Hierarchy, version: str, *, store: str, destination: str
             changes.append(_change(node, attrs, dims, version, in_place=destination is None))
     raise_all(alike_of_each(_cured(faults, version, destination), "node"), f"{store} cannot be brought to {version}")
     _tell_of_zlib(changes)
-    return Upgrade(store, destination, before, version, tuple(changes), found.files)
+    zarr_format = spec.zarr_format(version)
+    changes = [_with_gathered(change, changes, zarr_format) for change in changes]
+    steps = () if destination is not None else tuple(_steps(changes, zarr_format))
+    return Upgrade(store, destination, before, version, tuple(changes), found.files, steps)
+
+
+def _with_gathered(change: Change, changes: Iterable[Change], zarr_format: int) -> Change:
+    """Gather documents where some are gathered."""
+    if not change.node.is_consolidated:
+        return change
+    begin = key_below(change.node.path, "")
+    below = {
+        one.node.path.removeprefix(begin): one.documents
+        for one in changes
+        if one is not change and one.node.path.startswith(begin)
+    }
+    return replace(change, documents=gathered(change.documents, below, zarr_format))
 
 
 def _tell_of_zlib(changes: Iterable[Change]) -> None:
@@ -454,7 +465,7 @@ def _change(
 
 def _of_group(node: Node, attrs: Mapping[str, Any], zarr_format: int) -> dict[str, Mapping[str, Any]]:
     if node.zarr_format == zarr_format == 3:
-        return {"zarr.json": {**_alone(node.document), "attributes": dict(attrs)}}
+        return {"zarr.json": {**alone(node.document), "attributes": dict(attrs)}}
     return _as_there(node, group_document(attrs, zarr_format))
 
 
