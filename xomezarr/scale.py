@@ -62,6 +62,7 @@ from xomezarr.store import (
     check_array,
     check_changeable,
     check_complete,
+    check_not_between,
     default_name,
     label_names,
     labels_of,
@@ -671,6 +672,8 @@ def _version_in_place(source: Source, dst: str | os.PathLike[str] | None, versio
             f"{source.place!r} cannot be scaled in place: there is no group around the array, which the metadata of an "
             f"image need; {AS_LEVEL_0}"
         )
+    levels = [] if source.known is None else [level.path for level in source.known.multiscale.levels]
+    check_not_between(open_group(source.group), *levels)
     packed = [key for key in ("scale_factor", "add_offset", "_FillValue") if key in source.array.attrs]
     if packed:
         raise DtypeError(

@@ -6,6 +6,7 @@ A store is a path, a URL that fsspec knows, or a store object of zarr or obstore
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -105,8 +106,8 @@ DOCUMENTS: Mapping[int, tuple[str, ...]] = {2: (".zattrs", ".zgroup"), 3: ("zarr
 ALL_DOCUMENTS = frozenset(name for names in DOCUMENTS.values() for name in names)
 """Where the metadata of a group lie, of whichever format."""
 
-LEFT_OVER = re.compile(r"(zarr|\.zattrs|\.zgroup|\.zarray)\.[0-9a-f]{32}\.partial")
-"""Documents whose writing in a local folder was cut off, as zarr names them."""
+LEFT_OVER = re.compile(r"(zarr|\.zattrs|\.zgroup|\.zarray|(c|\d+)(\.\d+)*)\.[0-9a-f]{32}\.partial")
+"""Documents and chunks whose writing in a local folder was cut off, as zarr names them."""
 
 WITHHELD = "withheld"
 """What a group said before that is in the making again, beside the mark."""
@@ -322,7 +323,7 @@ def find_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Gr
 
 
 def check_not_between(group: zarr.Group, *paths: str) -> None:
-    """Refuse to change a group, or some below it, that an upgrade which was stopped has left in both Zarr formats.
+    """Refuse to change a group, or what lies in it, that an upgrade which was stopped has left in both Zarr formats.
 
     What is said of them in one format would be lost, or be another thing than the other says.
 
@@ -332,9 +333,8 @@ def check_not_between(group: zarr.Group, *paths: str) -> None:
         If one of them is.
     """
     old = group.metadata.zarr_format == 2
-    for path in ("", *paths):
-        key = f"{path}/{'zarr.json' if old else '.zgroup'}".removeprefix("/")
-        other = direct.get_document(group.store, member_path(group, key))
+    for path, name in itertools.product(("", *paths), ("zarr.json",) if old else (".zgroup", ".zarray")):
+        other = direct.get_document(group.store, member_path(group, f"{path}/{name}".removeprefix("/")))
         if other is None:
             continue
         version = None
