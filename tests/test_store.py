@@ -589,3 +589,21 @@ def test_a_folder_by_its_url_is_made(version: str, tmp_path: Path) -> None:
     da.omezarr.to_zarr(url, version=version)
     xr.testing.assert_equal(xr.open_dataarray(url, engine="omezarr"), da)
     xr.testing.assert_equal(xr.open_dataarray(tmp_path / "new" / "a.zarr", engine="omezarr"), da)
+
+
+@pytest.mark.parametrize("url", ["foo://bucket/a.zarr", "simplecache::foo://bucket/a.zarr"])
+def test_urls_that_nobody_knows_are_refused(url: str) -> None:
+    da = xr.DataArray(np.zeros((4, 4), "u1"), dims=("y", "x")).omezarr.assign_grid(scale={"y": 1.0, "x": 1.0})
+    for call in (
+        lambda: xr.open_datatree(url, engine="omezarr"),
+        lambda: da.omezarr.to_zarr(url),
+        lambda: xomezarr.upgrade(url),
+        lambda: xomezarr.validate(url),
+    ):
+        with pytest.raises(OmeZarrError, match="'foo', which fsspec does not know"):
+            call()
+
+
+def test_options_for_what_zarr_keeps_in_memory_are_refused() -> None:
+    with pytest.raises(OmeZarrError, match="storage_options are for URLs of other machines"):
+        xomezarr.upgrade("memory://a.zarr", storage_options={"anon": True})

@@ -773,7 +773,10 @@ def test_systems_that_a_version_cannot_hold_are_refused(after: str, tmp_path: Pa
     da: Any = pixels(y=8, x=8)
     turned = da.omezarr.assign_affine([[1, 0.5, 0], [0, 1, 3]], system="stage")
     turned.omezarr.to_zarr(tmp_path / "a.zarr", version="0.6", levels=1)
-    refused(tmp_path / "a.zarr", MetadataError, "'stage'", 'version="0.6"', version=after, dst=tmp_path / "b.zarr")
+    told = refused(tmp_path / "a.zarr", MetadataError, "'stage'", version=after, dst=tmp_path / "b.zarr")
+    (name,) = re.findall(r"coordinate_system='(\w+)'\)\.omezarr\.to_zarr", told)
+    alone: Any = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr", coordinate_system=name)
+    alone.omezarr.to_zarr(tmp_path / "b.zarr", version=after, levels=1)
 
 
 def test_scenes_are_of_0_6_alone(tmp_path: Path) -> None:
@@ -937,7 +940,8 @@ def test_stores_that_are_read_only_are_refused_in_place(tmp_path: Path) -> None:
 def test_single_files_are_written_and_read_and_not_changed(tmp_path: Path) -> None:
     plate(path := tmp_path / "a.zarr", "0.4")
     upgrade(path, tmp_path / "b.ozx")
-    refused(tmp_path / "b.ozx", ArchiveError, "single file", "DST", "version='0.6'", version="0.6")
+    refused(tmp_path / "b.ozx", ArchiveError, "single file", "DST", "new.ozx", "version='0.6'", version="0.6")
+    refused(tmp_path / "b.ozx", ArchiveError, "single file", "DST", "new.ome.zarr", version="0.4")
     refused(path, VersionError, "single file", dst=tmp_path / "c.ozx", version="0.4")
     upgrade(tmp_path / "b.ozx", tmp_path / "c.zarr", version="0.6")
     for place, version in ((tmp_path / "b.ozx", "0.5"), (tmp_path / "c.zarr", "0.6")):

@@ -1338,16 +1338,28 @@ def _shown(store: StoreArgument, group: str | None = None) -> str:
 
 
 def _check_options(target: StoreLike, storage_options: Mapping[str, Any] | None) -> None:
-    """Refuse options that nobody would look at."""
+    """Refuse options that nobody would look at, and URLs of a kind that fsspec does not know."""
+    if isinstance(target, str):
+        with suppress(ImportError):  # what is to be installed is told by who opens it
+            from fsspec import available_protocols
+
+            unknown = {*target.partition("://")[0].split("::")} - {*available_protocols()}
+            if unknown:
+                raise OmeZarrError(
+                    f"{target!r} begins with {', '.join(map(repr, sorted(unknown)))}, which fsspec does not know; give "
+                    "a path, or a URL such as s3://… or https://…"
+                )
     if storage_options is None:
         return
     if not isinstance(storage_options, Mapping):
         raise OmeZarrError(
             f'storage_options is {storage_options!r}; give a dict, such as storage_options={{"anon": True}}'
         )
-    if storage_options and not isinstance(target, str):
+    # zarr itself keeps what is at memory:// and takes no options for it
+    if storage_options and (not isinstance(target, str) or target.startswith("memory:")):
         raise OmeZarrError(
-            f"storage_options are for URLs, and {str(target)!r} is none; leave them out, or give a URL such as s3://…"
+            f"storage_options are for URLs of other machines, and {str(target)!r} is none; leave them out, or give a "
+            "URL such as s3://…"
         )
 
 

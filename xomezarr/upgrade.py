@@ -154,8 +154,8 @@ def _check_apart(src: StoreArgument, dst: StoreArgument) -> None:
     """Refuse to write into what is read."""
     if all(isinstance(place, str | os.PathLike) for place in (src, dst)) and overlap(src, dst):
         raise StoreExistsError(
-            f"{_shown(dst)!r} and {_shown(src)!r} are one, or lie in each other; leave DST out to change the store "
-            "where it is, or give another path"
+            f"{_shown(dst)!r} and {_shown(src)!r} are one, or lie in each other; give another path, or leave DST out "
+            "to change a store in a folder where it is"
         )
 
 
@@ -167,7 +167,8 @@ def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, An
     try:
         check_changeable(src)
     except ArchiveError:
-        copied = f'xomezarr.upgrade({_shown(src)!r}, "new.ozx", version={version!r})'
+        new = "new.ozx" if spec.zarr_format(version) == 3 else "new.ome.zarr"
+        copied = f'xomezarr.upgrade({_shown(src)!r}, "{new}", version={version!r})'
         raise ArchiveError(
             f"{_shown(src)!r} is a single file, or lies in one, which is written as a whole and not changed; give a "
             f"DST: {copied}"

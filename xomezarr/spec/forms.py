@@ -273,8 +273,8 @@ def _dump(multiscale: Multiscale) -> dict[str, Any]:
         names = ", ".join(map(repr, multiscale.other_systems)) or "others"
         raise MetadataError(
             f"the image {multiscale.name!r} has coordinate systems beside that of its pixels ({names}), which no "
-            'version before 0.6 can hold; give version="0.6", or write level 0 alone: '
-            "tree.omezarr.level(0).omezarr.to_zarr(…)"
+            'version before 0.6 can hold; give version="0.6", or write level 0 alone, as it lies in that: '
+            f"xr.open_dataarray(store, engine='omezarr', coordinate_system={systems.name!r}).omezarr.to_zarr(…)"
         )
     return {"axes": [dump_axis(axis) for axis in multiscale.axes]}
 
