@@ -35,6 +35,7 @@ from xomezarr import documents, spec, upgrade
 from xomezarr.cli import main
 from xomezarr.errors import (
     ArchiveError,
+    AxisError,
     CodecError,
     DtypeError,
     IncompleteStoreError,
@@ -918,6 +919,21 @@ def test_what_is_at_dst_stays_unless_it_is_to_be_replaced(tmp_path: Path) -> Non
     assert xomezarr.validate(other).version == "0.5"
     refused(path, StoreExistsError, "leave DST out", dst=path / "inner.zarr")
     refused(path, StoreExistsError, "leave DST out", dst=path, mode="w")
+
+
+def test_a_copy_in_the_place_of_what_a_group_lists_is_of_its_version(tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.5")
+    plate(of_wells := tmp_path / "p.zarr", "0.4")
+    field, label = of_wells / "A/1/0", path / "labels/nuclei"
+    for version in ("0.5", "0.6"):
+        refused(path, VersionError, "a well", "version='0.4'", dst=field, mode="w", version=version)
+    for version in ("0.4", "0.6"):
+        refused(of_wells / "A/1/0", VersionError, "labels", "version='0.5'", dst=label, mode="w", version=version)
+    upgrade(path, field, mode="w", version="0.4")
+    assert xomezarr.validate(of_wells).valid
+    xomezarr.write_scene({"a": pixels(), "b": pixels()}, scene := tmp_path / "s.zarr", levels=1)
+    pixels().omezarr.to_units({"y": "nm", "x": "nm"}).omezarr.to_zarr(other := tmp_path / "o.zarr", levels=1)
+    refused(other, AxisError, "of the scene", dst=scene / "a", mode="w", version="0.6")
 
 
 def test_what_is_no_store_of_ome_zarr_is_refused(tmp_path: Path) -> None:

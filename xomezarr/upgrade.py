@@ -22,6 +22,7 @@ from xomezarr.errors import (
     told,
 )
 from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arrays
+from xomezarr.holders import held_at
 from xomezarr.lazy import zarr
 from xomezarr.planning import check_single_file
 from xomezarr.store import (
@@ -98,7 +99,7 @@ def upgrade(
     Raises
     ------
     VersionError
-        If a version is not known, or has no place for something.
+        If a version is not known, or has no place for something; if `dst` is listed by a group of another version.
     CodecError
         If the chunks of an array cannot stay where they are; `dst` is the cure.
     DtypeError
@@ -124,8 +125,13 @@ def upgrade(
     _check_apart(src, dst)
     check_single_file(dst, version)
     check_free(dst, mode=mode, storage_options=storage_options)
+    held = held_at(dst)
+    if held is not None:
+        held.check_version(version)
     found = with_files_of_arrays(_found(src, src_storage_options))
     planned = plan_upgrade(found, version, store=_shown(src), destination=_shown(dst))
+    if held is not None and spec.is_image(planned.attrs):
+        held.check_image(spec.parse(planned.attrs))
     if not dry_run:
         with publish(dst, zarr_format=planned.zarr_format, mode=mode, storage_options=storage_options) as group:
             _copy(found, planned, group)
@@ -244,8 +250,7 @@ def _execute(group: zarr.Group, steps: Iterable[Step]) -> None:
 
 def _copy(found: Hierarchy, planned: Upgrade, group: zarr.Group) -> None:
     """Write all of a store into an empty group; the attributes of its root come last."""
-    root, *others = planned.changes
-    for change in reversed(others):
+    for change in reversed(planned.changes[1:]):
         for name, document in change.documents.items():
             put_document(group, change.node.key(name), encoded(document))
         if change.anew:
@@ -253,9 +258,7 @@ def _copy(found: Hierarchy, planned: Upgrade, group: zarr.Group) -> None:
         elif change.node.is_array:
             _copy_chunks(found, change, group)
     _transfer(found.root, group, ((key, key) for key in planned.files))
-    name = ".zattrs" if planned.zarr_format == 2 else "zarr.json"
-    document = root.documents.get(name, {})
-    direct.put_attributes(group, document if planned.zarr_format == 2 else document["attributes"])
+    direct.put_attributes(group, planned.attrs)
 
 
 def _copy_chunks(found: Hierarchy, change: Change, group: zarr.Group) -> None:

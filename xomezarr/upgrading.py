@@ -112,6 +112,12 @@ class Upgrade:
         return spec.zarr_format(self.version)
 
     @property
+    def attrs(self) -> Mapping[str, Any]:
+        """Attributes of the root afterwards."""
+        made = self.changes[0].documents
+        return made.get(".zattrs", {}) if self.zarr_format == 2 else made["zarr.json"]["attributes"]
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """Paths of the groups; empty for the root."""
         return tuple(change.node.path for change in self.changes if not change.node.is_array)
