@@ -454,3 +454,82 @@ def test_a_write_that_goes_on_is_not_taken_over(tmp_path: Path) -> None:
                 da.omezarr.to_zarr(store, chunks=(1, 32, 32), resume=True)
         finally:
             process.kill()
+
+
+def test_of_several_that_go_on_at_once_one_does(tmp_path: Path) -> None:
+    whole, store = tmp_path / "whole.ome.zarr", tmp_path / "a.ome.zarr"
+    assert child(whole, "local_mean", delay=0).wait(60) == 0
+    for _ in range(3):
+        with child(store, "local_mean") as process:
+            assert process.stdout is not None
+            for _ in range(60):
+                process.stdout.readline()
+            process.kill()
+            process.communicate(timeout=60)
+        both = [child(store, "local_mean", "resume", delay=0) for _ in range(2)]
+        said = [process.communicate(timeout=60)[1] for process in both]
+        codes = [process.returncode for process in both]
+        assert 0 in codes, said
+        for code, text in zip(codes, said, strict=True):
+            assert code == 0 or "is still being written" in text or "made by another process" in text, text
+        assert files(store) == files(whole)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "whole.ome.zarr"]
+        shutil.rmtree(store)
+
+
+def test_what_another_machine_left_is_taken_over(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    interrupted(da, store)
+    (folder,) = tmp_path.glob(".*.stopped")
+    host, *others = folder.name.removeprefix(".a.ome.zarr.").split("-")
+    assert len(host) == 8
+    name = "-".join(["0" * 8, *others]).replace(".stopped", ".partial")
+    elsewhere = folder.rename(tmp_path / f".a.ome.zarr.{name}")
+    with pytest.raises(
+        errors.StoreNotFoundError, match=r"another machine .*tiles are made; finish it with resume=True"
+    ):
+        xr.open_datatree(store, engine="omezarr")
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da)
+    assert not elsewhere.exists()
+
+
+def test_the_command_line_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from xomezarr.cli import main
+
+    np.save(tmp_path / "noise.npy", image().values)
+    store, words = tmp_path / "a.ome.zarr", ["--dims", "zyx", "--scale", "z=2,y=.5,x=.5", "--chunks", "1,16,16"]
+    count = itertools.count()
+    write = Chunks.write
+
+    def stops(self: Chunks, box: tuple[slice, ...], pixels: Any) -> None:
+        if next(count) == 70:
+            raise KeyboardInterrupt
+        write(self, box, pixels)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Chunks, "write", stops)
+        assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--workers", "1"]) == 130
+    said = capsys.readouterr().err
+    assert re.search(r"interrupted; .* tiles are made; go on with resume=True \(on the command line: --resume\)", said)
+    assert main(["info", str(store)]) == 1
+    assert "finish it with resume=True" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--resume"]) == 0
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), image())
+    assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words]) == 1
+    assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--resume"]) == 0
+
+
+def test_writes_of_several_images_say_that_they_are_not_gone_on_with(tmp_path: Path) -> None:
+    da = image()
+    plate = xomezarr.write_plate({("A", 1): [da]}, tmp_path / "plate.ome.zarr")
+    for write in (
+        lambda: xomezarr.write_plate({("A", 1): [da]}, tmp_path / "b.ome.zarr", resume=True),
+        lambda: plate.omezarr.to_zarr(tmp_path / "b.ome.zarr", resume=True),
+    ):
+        with pytest.raises(errors.OmeZarrError, match="resume= is said of one image"):
+            write()
+    with pytest.raises((TypeError, errors.OmeZarrError), match="resume"):
+        (da > 9).omezarr.to_labels(tmp_path / "plate.ome.zarr/A/1/0", "bright", resume=True)
+    with pytest.raises((TypeError, errors.OmeZarrError), match="resume"):
+        da.omezarr.to_plate(tmp_path / "plate.ome.zarr", row="B", column=1, resume=True)

@@ -336,8 +336,9 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
                         submit(_joined, parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
                 fill()
     except BaseException:
-        client.cancel([future for pieces in waiting.values() for _, future in pieces])
-        client.cancel(list(done.futures))
+        with suppress(Exception):  # of a cluster that is lost
+            client.cancel([future for pieces in waiting.values() for _, future in pieces])
+            client.cancel(list(done.futures))
         _stop_on(client, watch)
         raise
 

@@ -132,6 +132,12 @@ class Begun:
             for key, called in COMPARED.items()
             if asked[key] != self.document.get(key)
         ]
+        if not other and asked["order"] != self.document.get("order"):
+            raise ResumeError(
+                f"the unfinished write of {what} read pixels from memory or a file, and now dask computes them, or the "
+                "other way round, which takes other steps with this method; give the array as it was, or write it "
+                "anew with resume=False"
+            )
         if other:
             raise ResumeError(
                 f"the unfinished write of {what} is another: with {'; with '.join(other)}; give the same again, or "
@@ -145,7 +151,6 @@ COMPARED = {
     "method": "the method",
     "levels": "the levels",
     "labels": "the labels",
-    "order": "the passes",
 }
 """What has to be as it was, and how it is called."""
 

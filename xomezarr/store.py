@@ -638,9 +638,9 @@ def building(
             yield made
         return
     try:
-        begun = _gone_on_with(target, storage_options, unfinished) or _begin(
-            target, zarr_format, "w" if resume else mode, storage_options
-        )
+        found = _gone_on_with(target, storage_options, unfinished)
+        anew = "w" if resume and _begun(target, storage_options) else mode
+        begun = found or _begin(target, zarr_format, anew, storage_options)
     except (zarr.errors.ContainsGroupError, zarr.errors.ContainsArrayError):  # by another process, meanwhile
         raise
     except BaseException:
@@ -970,8 +970,11 @@ def check_free(
         )
     if not exists(store, storage_options=storage_options):
         return
-    if mode == "w-" and not resume:
-        if begun := _begun(target, storage_options):
+    if mode == "w-":
+        begun = _begun(target, storage_options)
+        if resume and not (begun and isinstance(target, Path)):
+            return
+        if begun:
             raise StoreExistsError(
                 f"{_shown(store)} is an unfinished write, {begun}; finish it with resume=True, or give "
                 'mode="w" to write it again'
