@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from xomezarr import errors, graph, tiling
+from xomezarr import errors, graph, journal, tiling
 from xomezarr.chunks import Chunks
 from xomezarr.engine import Work
 
@@ -98,6 +98,45 @@ def test_c4_the_workers_of_a_cluster_read_and_write_by_themselves(
         assert not killed or first not in [worker.pid for worker in client.cluster.workers.values()]
     assert files(tmp_path / "there.ome.zarr") == files(tmp_path / "here.ome.zarr")
     assert sum(told) == stored.omezarr.plan(tmp_path / "x", **OPTIONS).nbytes
+
+
+@pytest.mark.parametrize("again", ["cluster", "threads", "dask"])
+@pytest.mark.parametrize(("method", "count"), [("local_mean", 40), ("gaussian", 6)])
+def test_c8_a_write_whose_cluster_is_lost_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: xr.DataArray, method: str, count: int, again: str
+) -> None:
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 4096)
+    monkeypatch.setattr(graph, "SUBTREE_BYTES", 16384)
+    monkeypatch.setattr(journal, "UNIT_BYTES", 16384)
+    monkeypatch.setattr(journal, "SMALL_CARRY", 0)
+    options = {**OPTIONS, "method": method}
+    with dask.config.set(scheduler="threads"):
+        stored.omezarr.to_zarr(tmp_path / "here.ome.zarr", **options)
+    there = tmp_path / "there.ome.zarr"
+    told: list[int] = []
+    with cluster_of(2) as client:
+
+        def lost(nbytes: int) -> None:
+            told.append(nbytes)
+            if len(told) == count:
+                client.cluster.close()
+                raise ConnectionError("the cluster is gone")
+
+        with pytest.raises(ConnectionError) as caught:
+            stored.omezarr.to_zarr(there, progress=lost, **options)
+    assert "go on with resume=True" in caught.value.__notes__[0]
+    if again == "cluster":
+        with cluster_of(2):
+            stored.omezarr.to_zarr(there, resume=True, **options)
+    else:
+        da = stored if again == "threads" else stored.copy(data=stored.data.map_blocks(np.copy))
+        with dask.config.set(scheduler="threads"):
+            if (method, again) == ("gaussian", "dask"):
+                with pytest.raises(errors.ResumeError, match="now dask computes them"):
+                    da.omezarr.to_zarr(there, resume=True, **options)
+                return
+            da.omezarr.to_zarr(there, resume=True, **options)
+    assert files(there) == files(tmp_path / "here.ome.zarr")
 
 
 def test_c8_an_interrupted_write_leaves_the_cluster_nothing_to_do(

@@ -277,6 +277,7 @@ class OmeZarrArrayAccessor:
         storage_options: Mapping[str, Any] | None = None,
         max_memory: int | str | None = None,
         workers: int | None = None,
+        resume: bool = False,
         progress: bool | OnTile | None = None,
         compute: bool = True,
     ) -> Any:
@@ -340,6 +341,10 @@ class OmeZarrArrayAccessor:
             Most writes take some tens of MiB: `plan` tells. What dask needs to compute a block comes on top.
         workers
             Threads; left out, one for each core. A cluster has its own, and tiles are chosen for so many.
+        resume
+            True goes on with a write that was interrupted: by Ctrl-C, a full disk, a killed process, a lost cluster.
+            The result is the same to the byte. With nothing to go on with, all is written; with a whole store at that
+            place, and `mode` ``"w-"``, nothing is.
         progress
             True for a progress bar, or a callable that is told the bytes of each part written.
         compute
@@ -356,6 +361,8 @@ class OmeZarrArrayAccessor:
             Of the type that names the cause; independent faults are raised together.
         StoreExistsError
             If something is at that place already.
+        ResumeError
+            If what is to be gone on with is the write of another image, or still goes on.
 
         Examples
         --------
@@ -389,6 +396,7 @@ class OmeZarrArrayAccessor:
             storage_options=storage_options,
             max_memory=max_memory,
             workers=workers,
+            resume=resume,
         )
 
     def to_labels(
@@ -781,6 +789,7 @@ class OmeZarrTreeAccessor:
         storage_options: Mapping[str, Any] | None = None,
         max_memory: int | str | None = None,
         workers: int | None = None,
+        resume: bool = False,
         progress: bool | OnTile | None = None,
         compute: bool = True,
     ) -> Any:
@@ -829,11 +838,12 @@ class OmeZarrTreeAccessor:
             "workers": workers,
         }
         if (write := _writer_of(self._tree)) is not None:
-            return write(self._tree, store, **options, **({} if name is None else {"name": name}))
+            of_one = {"name": name} if name is not None else {}
+            return write(self._tree, store, **options, **of_one, **({"resume": resume} if resume else {}))
         image = Whole.of_tree(self._tree)
         if image.unread:
             warn(image.unread, PlateWarning)
-        return write_tree(image.tree, image.levels, store, labels=image.labels, name=name, **options)
+        return write_tree(image.tree, image.levels, store, labels=image.labels, name=name, resume=resume, **options)
 
     def validate(self, *, strict: bool = False, grids: bool = False) -> Report:
         """Validate the store that the tree was opened from; see `validate.validate`."""

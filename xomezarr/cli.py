@@ -72,6 +72,7 @@ CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError, ResourceError, 
 
 CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (StoreExistsError, r'mode="w"', "overwrite"),
+    (OmeZarrError, r"resume=True", "resume"),
     (StoreExistsError, r"in_place=", "in_place"),
     (AxisError, r"\b(dims|axes)\b", "dims"),
     (AxisError, r"\b(dims|axes)\b", "axes"),
@@ -158,6 +159,7 @@ def convert(
     version: Literal["0.4", "0.5", "0.6"] | None = None,
     layout: Literal["ome", "xarray"] = "ome",
     overwrite: bool = False,
+    resume: bool = False,
     chunks: str | None = None,
     name: str | None = None,
     boundary: Literal["pad", "trim"] = "pad",
@@ -195,6 +197,8 @@ def convert(
         Where levels lie: ome for one array each, xarray for groups with coordinates, which xarray opens by itself.
     overwrite
         Replace what is at DST.
+    resume
+        Go on with a conversion that was interrupted; the result is the same to the byte.
     chunks
         By dimension, y=256,x=256, or one number for each: 1,256,256.
     name
@@ -237,6 +241,7 @@ def convert(
         "version": version,
         "layout": layout,
         "mode": "w" if overwrite else "w-",
+        "resume": resume,
         "chunks": None if chunks is None else _parse_chunks(chunks),
         "name": name,
         "boundary": boundary,
@@ -276,6 +281,7 @@ def scale(
     copy_metadata: Annotated[bool, _spelled("copy_metadata")] = False,
     in_place: Annotated[bool, _spelled("in_place")] = False,
     overwrite: bool = False,
+    resume: bool = False,
     version: Literal["0.4", "0.5", "0.6"] | None = None,
     layout: Literal["ome", "xarray"] | None = None,
     chunks: str | None = None,
@@ -316,6 +322,8 @@ def scale(
         Leave level 0 where it is, write the coarser levels beside it, and replace those that the image has.
     overwrite
         Replace what is at DST.
+    resume
+        Go on with a write to DST that was interrupted; the result is the same to the byte.
     version
         Version of OME-Zarr. Left out, that of the image, else 0.4 (0.5 for a single file, .ozx); in place, the one of
         the array's Zarr format.
@@ -368,6 +376,7 @@ def scale(
         version=version,
         layout=layout,
         mode="w" if overwrite else "w-",
+        resume=resume,
         chunks=None if chunks is None else _parse_chunks(chunks),
         boundary=boundary,
         name=name,
@@ -801,12 +810,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             code = _run(list(sys.argv[1:] if argv is None else argv))
             sys.stdout.flush()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             # what zarr's event loop had under way ends with the process: it has nothing more to say
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            notes = getattr(error, "__notes__", ())
+            unfinished = "a local store is as it was, any other may be incomplete: xomezarr info tells"
             return _fail(
-                "interrupted; a local store is as it was, any other may be incomplete: xomezarr info tells",
-                INTERRUPTED,
+                f"interrupted; {'; '.join(notes) or unfinished}{_hint(['resume'] if notes else [])}", INTERRUPTED
             )
         except BrokenPipeError:
             # the reader has seen enough: nothing is left to say, nor to flush at exit

@@ -301,6 +301,7 @@ def plan_conversion(
         if rgb or (channels is not None and len(channels)):
             image = assign_channels(image, channels, rgb=rgb)
         faults: list[OmeZarrError] = []
+        resume = {"resume": options.pop("resume", False)}
         known_options(Target.split(options)[1], "convert", faults)
         raise_all(faults, "the image cannot be converted")
         if source.label is None:
@@ -312,7 +313,7 @@ def plan_conversion(
                     file = _open_label(given, image)
                     opened.enter_context(closing(file))
                     along[label] = _on_pixels_of(image, file, given, label)
-            yield plan_array(image, dst, name=name, labels=along, **options)
+            yield plan_array(image, dst, name=name, labels=along, **resume, **options)
             return
         if labels:
             raise LabelError(
@@ -320,7 +321,7 @@ def plan_conversion(
                 f"convert(image, dst, labels={{{str(image.name)!r}: {os.fspath(src)!r}}})"
             )
         properties = source.tree.encoding.get(PROPERTIES)
-        yield plan_label_image(image, source.label, dst, name=name, properties=properties, **options)
+        yield plan_label_image(image, source.label, dst, name=name, properties=properties, **resume, **options)
 
 
 def _warn_of_systems(source: Opened, src: str | os.PathLike[str], brought: Collection[str]) -> None:

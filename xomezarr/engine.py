@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from xomezarr.chunks import Chunks
 from xomezarr.downsample import Origin, Recipe, Section, as_promised, block_shape, check_result, tiles
 from xomezarr.downsample.method import Reduction
+from xomezarr.journal import Ledger
 from xomezarr.source import Source
 from xomezarr.tiling import Tile, Tiling
 
@@ -123,6 +124,8 @@ class Work:
         Whether leaves are given such a carry, rather than pixels.
     reach
         Pixels beyond itself that a leaf is given on either side, by axis in file order; empty for none.
+    ledger
+        Knows which tiles were made before, and is told of those that are made; None where nothing is noted.
     """
 
     tiling: Tiling
@@ -132,6 +135,40 @@ class Work:
     carries: tuple[Chunks | None, ...] = ()
     from_carry: bool = False
     reach: tuple[int, ...] = ()
+    ledger: Ledger | None = None
+
+    def done(self, tile: Tile) -> bool:
+        """Whether a tile was made before, with all that it is made of."""
+        return self.ledger is not None and self.ledger.has(tile)
+
+    def skips(self, tile: Tile) -> bool:
+        """Whether a tile need not be made, as one that is done is made of it."""
+        if self.ledger is None or not self.ledger.done:
+            return False
+        while (over := self.tiling.parent(tile)) is not None and self.tiling.gives(tile):
+            if self.done(over):
+                return True
+            tile = over
+        return False
+
+    def starts(self, level: int = 0) -> Iterator[Tile]:
+        """Yield the tiles to begin with, of a level; where one above them is done, that one."""
+        return self.tiling.starts(level, self.done)
+
+    def again(self, tile: Tile) -> NDArray[Any] | None:
+        """Return the carry of a tile that is done; None where there is none."""
+        assert self.ledger is not None
+        if self.recipe is None or self.tiling.parent(tile) is None or not self.tiling.gives(tile):
+            return None
+        kernel = self.recipe.kernel
+        shape = (kernel.components, *(section.count for section in self._sections(tile)))
+        return self.ledger.carry(tile, shape, kernel.dtype)
+
+    def _noted(self, tile: Tile, carry: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Return the carry of a tile that is made now, which is noted where that is due."""
+        if self.ledger is not None and self.ledger.notes(tile):
+            self.ledger.note(tile, carry, self.tiling.covers(tile.level) * self.ledger.itemsize)
+        return carry
 
     def read(self, tile: Tile, source: Source) -> NDArray[Any]:
         """Read what a leaf is made of: its pixels, or its carry, and the halo around it that its level has."""
@@ -161,11 +198,11 @@ class Work:
                 target.write(box, pixels)
             watch.tell(self.written(tile))
         if self.recipe is None or self.tiling.parent(tile) is None:
-            return None
+            return self._noted(tile, None)
         kernel = self.recipe.kernel
         if self.from_carry:
-            return self._reduced(tile, carry, whole, kernel.step)
-        return self._reduced(tile, given.transpose(self.recipe.order), whole, kernel.start)
+            return self._noted(tile, self._reduced(tile, carry, whole, kernel.step))
+        return self._noted(tile, self._reduced(tile, given.transpose(self.recipe.order), whole, kernel.start))
 
     def node(self, tile: Tile, carry: NDArray[Any], watch: Watch) -> NDArray[Any] | None:
         """Write a tile that is made of others, and return its carry as `leaf` does.
@@ -189,15 +226,24 @@ class Work:
                 watch.go_on()
                 kept.write(box, in_file_order[(slice(None), *_within(whole, box[1:]))])
         if self.tiling.parent(tile) is None:
-            return None
-        return self._reduced(tile, carry, whole, self.recipe.kernel.step)
+            return self._noted(tile, None)
+        return self._noted(tile, self._reduced(tile, carry, whole, self.recipe.kernel.step))
 
     def whole(self, tile: Tile, sources: Sequence[Source], watch: Watch) -> NDArray[Any] | None:
-        """Make all tiles that come under one, and that one; return its carry."""
+        """Make all tiles that come under one and are not done, and that one; return its carry."""
+        if self.done(tile):
+            return self.again(tile)
         if tile.level == 0 or not self.tiling.linked:
             return self.leaf(tile, self.read(tile, sources[tile.level]), watch)
-        pieces = ((child, self.whole(child, sources, watch)) for child in self.tiling.children(tile))
+        pieces = ((child, self._under(child, sources, watch)) for child in self.tiling.children(tile))
         return self.node(tile, self.joined(tile, pieces), watch)
+
+    def _under(self, tile: Tile, sources: Sequence[Source], watch: Watch) -> NDArray[Any] | None:
+        """Do as `whole`; of a tile that is done, what it did not wait for is made too."""
+        if self.done(tile):
+            for stray in self.tiling.astray(tile):
+                self.whole(stray, sources, watch)
+        return self.whole(tile, sources, watch)
 
     def joined(self, tile: Tile, pieces: Iterable[tuple[Tile, NDArray[Any] | None]]) -> NDArray[Any]:
         """Return the carry of a tile, put together from those of the tiles that it is made of."""
@@ -211,6 +257,25 @@ class Work:
     def nbytes(self) -> int:
         """Decoded bytes that all tiles write."""
         return sum(math.prod(target.shape) * target.dtype.itemsize for target in self.targets if target is not None)
+
+    @property
+    def done_bytes(self) -> int:
+        """Decoded bytes that were written before."""
+        if self.ledger is None:
+            return 0
+        return sum(map(self._done_under, self.ledger.done))
+
+    def _done_under(self, tile: Tile) -> int:
+        children = filter(self.tiling.gives, self.tiling.children(tile)) if self.tiling.linked else ()
+        return self.written(tile) + sum(map(self._done_under, children))
+
+    def new_bytes(self, tile: Tile) -> int:
+        """Return the decoded bytes that are written where a tile is made, and all under it that is not done."""
+        if not self.tiling.linked:
+            return 0 if self.done(tile) else self.written(tile)
+        if self.done(tile):
+            return sum(map(self.new_bytes, self.tiling.astray(tile)))
+        return self.written(tile) + sum(map(self.new_bytes, self.tiling.children(tile)))
 
     def written(self, tile: Tile) -> int:
         """Return the decoded bytes that a tile writes."""
@@ -366,15 +431,15 @@ class _Trees:
 
     def __init__(self, work: Work, sources: Sequence[Source], watch: Watch) -> None:
         self._work, self._sources, self._watch = work, sources, watch
-        self._leaves: Iterator[Tile] = work.tiling.leaves()
+        self._starts: Iterator[Tile] = work.starts()
         self._open: dict[Tile, _Open] = {}
         self._lock = threading.Lock()
 
     def grow(self) -> None:
-        """Take leaf after leaf, and make what becomes whole with it."""
+        """Take leaf after leaf, and what was made of others before, and make what becomes whole with it."""
         try:
-            while (leaf := self._next()) is not None:
-                tile, carry = leaf, self._leaf(leaf)
+            while (start := self._next()) is not None:
+                tile, carry = start, self._work.again(start) if self._work.done(start) else self._leaf(start)
                 while carry is not None and (whole := self._deliver(tile, carry)) is not None:
                     tile, carry = whole
                     carry = self._work.node(tile, carry, self._watch)
@@ -388,7 +453,7 @@ class _Trees:
 
     def _next(self) -> Tile | None:
         with self._lock:
-            return None if self._watch.stopped else next(self._leaves, None)
+            return None if self._watch.stopped else next(self._starts, None)
 
     def _deliver(self, tile: Tile, carry: NDArray[Any]) -> tuple[Tile, NDArray[Any]] | None:
         """Put a carry where it belongs; return the tile that has become whole by it, and its carry."""

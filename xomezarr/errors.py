@@ -51,6 +51,7 @@ __all__ = [
     "PlateError",
     "PlateWarning",
     "ResourceError",
+    "ResumeError",
     "StoreExistsError",
     "StoreNotFoundError",
     "TransformError",
@@ -188,6 +189,10 @@ class PatternError(OmeZarrError):
 
 class IncompleteStoreError(OmeZarrError):
     """The writing of the store was begun, and has not ended."""
+
+
+class ResumeError(OmeZarrError):
+    """An unfinished write that is not the one to go on with, or that still goes on."""
 
 
 class StoreExistsError(FileExistsError, OmeZarrError):

@@ -92,7 +92,7 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
         if (client := active_client()) is not None:
             _stop_on(client, watch)
         raise
-    if on_tile is not None and (elsewhere := work.nbytes - watch.told):
+    if on_tile is not None and (elsewhere := work.nbytes - work.done_bytes - watch.told) > 0:
         on_tile(elsewhere)
 
 
@@ -109,15 +109,19 @@ def _tasks(shared: _Shared, leaves: Sequence[str]) -> tuple[dict[Any, Any], list
 
     What is made of a single tile is made in that one's task.
     """
-    tiling = shared.work.tiling
+    work, tiling = shared.work, shared.work.tiling
     # `shared` itself and no key of it: where all tasks wait for one, dask orders them so that blocks pile up
     tasks: dict[Any, Any] = {}
     ends: set[Any] = set()
     for level in range(tiling.top + 1):
         for tile in tiling.tiles(level):
+            if work.skips(tile) or (work.done(tile) and not tiling.linked):
+                continue
             last = _last_of_chain(tiling, tile)
             key = _key(shared.watch.name, last)
-            if level == 0 or not tiling.linked:
+            if work.done(tile):
+                tasks[key] = (_make_again, shared, tile)
+            elif level == 0 or not tiling.linked:
                 tasks[key] = (_make_leaf, shared, tile, (leaves[level], *tile.index))
             elif tiling.parts(tile) > 1:
                 pieces = [child for child in tiling.children(tile) if tiling.gives(child)]
@@ -203,6 +207,11 @@ def _make_leaf(shared: _Shared, tile: Tile, pixels: Any) -> NDArray[Any] | None:
         )
     shared.check()
     return _along_chain(shared, tile, shared.work.leaf(tile, pixels, shared.watch))
+
+
+def _make_again(shared: _Shared, tile: Tile) -> NDArray[Any] | None:
+    shared.check()
+    return _along_chain(shared, tile, shared.work.again(tile))
 
 
 def _make_node(
@@ -294,7 +303,7 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     # a task of the cluster rather than a message to it: it can be made again where a worker is lost
     watch = Watch()
     shared = client.submit(_Shared, work, watch, tuple(sources), pure=False)
-    roots = _roots(tiling, level)
+    roots = work.starts(level)
     waiting: dict[Tile, list[tuple[Tile, Any]]] = {}
     tiles: dict[Any, Tile] = {}
     done: Any = as_completed(loop=client.loop)  # type: ignore[no-untyped-call]
@@ -317,7 +326,8 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
                     future.result()
                 parent = tiling.parent(tile)
                 if on_tile is not None:
-                    on_tile(sum(map(work.written, tiling.subtree(tile) if tile.level <= level else [tile])))
+                    made = work.new_bytes if tile.level <= level else work.written
+                    on_tile(0 if work.done(tile) else made(tile))
                 if parent is not None and tiling.gives(tile):
                     pieces = waiting.setdefault(parent, [])
                     pieces.append((tile, future))
@@ -326,8 +336,9 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
                         submit(_joined, parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
                 fill()
     except BaseException:
-        client.cancel([future for pieces in waiting.values() for _, future in pieces])
-        client.cancel(list(done.futures))
+        with suppress(Exception):  # of a cluster that is lost
+            client.cancel([future for pieces in waiting.values() for _, future in pieces])
+            client.cancel(list(done.futures))
         _stop_on(client, watch)
         raise
 
@@ -375,13 +386,6 @@ def _task_level(tiling: Tiling, wanted: int) -> int:
     if not tiling.linked:
         return 0
     return max((level for level in range(tiling.top + 1) if tiling.count(level) >= wanted), default=0)
-
-
-def _roots(tiling: Tiling, level: int) -> Iterator[Tile]:
-    """Yield the tiles under which a task makes all; neighbours follow each other."""
-    if not tiling.linked:
-        return tiling.leaves()
-    return (tile for tile in tiling.made() if tile.level == level)
 
 
 def _make_whole(shared: _Shared, tile: Tile) -> NDArray[Any] | None:

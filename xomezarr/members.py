@@ -280,6 +280,7 @@ def asked_of_each(
         Options of `to_zarr` that are said of one image, and what to do instead.
     """
     asked, others = Target.split(options)
+    of_one = {**of_one, "resume": "write several again, or one by one with to_zarr"}
     target = Target.asked(faults, store, replaced=(), like=like, **asked)
     faults += [OmeZarrError(f"{name}= is said of one image; {of_one[name]}") for name in others if name in of_one]
     return target, known_options({name: value for name, value in others.items() if name not in of_one}, call, faults)

@@ -123,7 +123,7 @@ class Pixels:
         if source is not None:
             return Costs(
                 da.dtype.itemsize,
-                self._carry,
+                self.carry_bytes,
                 source.chunks,
                 copies,
                 tiling.LEAF_BYTES,
@@ -136,7 +136,7 @@ class Pixels:
             # what blocks of several levels share is in memory until all of them are made
             leaf = tiling.LEAF_BYTES
         blocks = tuple(max(da.variable.chunksizes[dim]) for dim in self.dims)
-        return Costs(da.dtype.itemsize, self._carry, ones, 3, leaf, (0,) * da.ndim, blocks)
+        return Costs(da.dtype.itemsize, self.carry_bytes, ones, 3, leaf, (0,) * da.ndim, blocks)
 
     def _costs_of_reading(self, level: int, chunk: tuple[int, ...], unit: tuple[int, ...]) -> Costs:
         """Return the costs of making the next level of one that is written, or of a source."""
@@ -144,9 +144,9 @@ class Pixels:
             return self._costs(0)
         if self.keeps_carries and level:
             stored = self.carry_chunks(unit)
-            return Costs(self._carry, self._carry, stored, 1, tiling.LEAF_BYTES, self._halo(level))
+            return Costs(self.carry_bytes, self.carry_bytes, stored, 1, tiling.LEAF_BYTES, self._halo(level))
         itemsize, halo = self.levels[0].dtype.itemsize, self._halo(level)
-        return Costs(itemsize, self._carry, chunk, 1, tiling.LEAF_BYTES, halo, objects=unit)
+        return Costs(itemsize, self.carry_bytes, chunk, 1, tiling.LEAF_BYTES, halo, objects=unit)
 
     def carry_chunks(self, unit: tuple[int, ...]) -> tuple[int, ...]:
         """Return the pixels that a carry is kept in: small parts of a chunk or shard, for halos are read of them.
@@ -157,7 +157,7 @@ class Pixels:
             The chunk or shard of the level.
         """
         chunks = list(unit)
-        while math.prod(chunks) * self._carry > CARRY_BYTES:
+        while math.prod(chunks) * self.carry_bytes > CARRY_BYTES:
             even = [axis for axis, n in enumerate(chunks) if n % 2 == 0]
             if not even:
                 break
@@ -166,7 +166,8 @@ class Pixels:
         return tuple(chunks)
 
     @property
-    def _carry(self) -> int:
+    def carry_bytes(self) -> int:
+        """Bytes of a pixel of what the next level is made of."""
         return 0 if self.recipe is None else self.recipe.kernel.components * self.recipe.kernel.dtype.itemsize
 
     def _halo(self, level: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from xomezarr import sidecar, spec
 from xomezarr.channels import complete
 from xomezarr.fields import Kept
 from xomezarr.grid import Grid
+from xomezarr.journal import entry_of
 from xomezarr.layout import FLAT
 from xomezarr.model import Image
 from xomezarr.nested import Nest
@@ -154,6 +156,8 @@ class Plan:
         Where the arrays of levels lie, a key of `layout.LAYOUTS`.
     nest
         What is stored of levels for xarray, beside their pixels; nothing in the flat layout.
+    resume
+        Whether an interrupted write is gone on with.
     """
 
     store: StoreArgument
@@ -173,6 +177,7 @@ class Plan:
     copied: Kept | None = None
     layout: str = FLAT
     nest: Nest = field(default_factory=Nest)
+    resume: bool = False
 
     @property
     def tiles(self) -> Iterator[TilePlan]:
@@ -220,6 +225,26 @@ class Plan:
     def zarr_format(self) -> int:
         """Zarr format of the version."""
         return spec.zarr_format(self.version)
+
+    def of_pixels(self) -> dict[str, Any]:
+        """Return what its pixels depend on, and the tiles that they are made in, as a JSON object."""
+        multiscale = self.image.multiscale
+        levels = [level.to_dict() for level in self.levels]
+        for level in levels:
+            # where pixels lie is no matter of what they are
+            del level["scale"], level["translation"]
+        said: dict[str, Any] = {
+            "version": self.version,
+            "layout": self.layout,
+            "method": [multiscale.type, None if multiscale.metadata is None else dict(multiscale.metadata)],
+            "levels": levels,
+            "labels": sorted(self.labels),
+            "order": [[walk.first, *walk.writes] for walk in self.passes],
+            "tiles": self.tile_count,
+            "passes": [entry_of(walk) for walk in self.passes],
+        }
+        as_json: dict[str, Any] = json.loads(json.dumps(said))
+        return as_json
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as a JSON object; sequences are by dimension in file order."""

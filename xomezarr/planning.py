@@ -30,6 +30,7 @@ from xomezarr.errors import (
     OmeZarrError,
     OmeZarrWarning,
     ResourceError,
+    ResumeError,
     StoreExistsError,
     VersionError,
     collecting,
@@ -108,6 +109,7 @@ def plan(
     storage_options: Mapping[str, Any] | None = None,
     max_memory: int | str | None = None,
     workers: int | None = None,
+    resume: bool = False,
 ) -> Plan:
     """Work out what `to_zarr` would write; nothing is computed and nothing is written.
 
@@ -137,6 +139,7 @@ def plan(
         storage_options=storage_options,
         max_memory=max_memory,
         workers=workers,
+        resume=resume,
         method=method,
         factors=factors,
         levels=levels,
@@ -155,13 +158,14 @@ def plan_array(
     name: str | None = None,
     labels: Mapping[str, Any] | None = None,
     extra: Mapping[Any, Any] | None = None,
+    resume: bool = False,
     **options: Any,
 ) -> tuple[Plan, Pixels]:
     """Return the plan together with the pixels that it writes; `options` are those of `Target.asked` and `design`."""
     faults: list[OmeZarrError] = []
     asked, options = Target.split(options)
     replaced = labels if isinstance(labels, Mapping) else ()
-    target = Target.asked(faults, store, replaced=replaced, **asked)
+    target = Target.asked(faults, store, replaced=replaced, resume=resume, **asked)
     return plan_image(da, target, faults, name=name, labels=labels, extra=extra, **options)
 
 
@@ -301,6 +305,7 @@ def plan_label_image(
     properties: Any = None,
     method: MethodLike | None = None,
     chunks: Mapping[str, int] | Sequence[int] | None = None,
+    resume: bool = False,
     **options: Any,
 ) -> tuple[Plan, Pixels]:
     """Return the plan of labels in a store of their own, together with the pixels.
@@ -319,12 +324,12 @@ def plan_label_image(
         What their attribute of xomezarr holds of the properties.
     method
         One that keeps values; left out, ``"mode"``.
-    chunks, **options
+    chunks, resume, **options
         Those of `Target.asked` and `design`.
     """
     faults: list[OmeZarrError] = []
     asked, options = Target.split(options)
-    target = Target.asked(faults, store, replaced=(), **asked)
+    target = Target.asked(faults, store, replaced=(), resume=resume, **asked)
     da = _named(dequantify(da), name, faults)
     made: Pyramid | None = None
     with collecting(faults):
@@ -395,6 +400,7 @@ def plan_tree(
     axes: Mapping[str, str] | None = None,
     name: str | None = None,
     irregular: Irregular = "raise",
+    resume: bool = False,
     **asked: Any,
 ) -> tuple[Plan, Pixels]:
     """Work out how to write a tree's levels as they stand, and those of its labels.
@@ -407,7 +413,7 @@ def plan_tree(
         Its levels, finest first; the grids are read off their coordinates, and tied to that of level 0.
     labels
         By name: the trees of its labels, and their levels.
-    store, version, chunks, axes, name, irregular
+    store, version, chunks, axes, name, irregular, resume
         As in `to_zarr`; `version` left out is the one that the tree was read from, as `chosen_version` says.
     **asked
         Those of `Target.asked`.
@@ -420,7 +426,7 @@ def plan_tree(
     known = stored_metadata(tree)
     version = chosen_version(store, version, known.version if known else None)
     faults: list[OmeZarrError] = []
-    target = Target.asked(faults, store, version=version, replaced=labels or (), **asked)
+    target = Target.asked(faults, store, version=version, replaced=labels or (), resume=resume, **asked)
     options: dict[str, Any] = {"chunks": chunks, "axes": axes, "irregular": irregular}
     return plan_as_it_stands(tree, levels, target, faults, labels=labels, name=name, **options)
 
@@ -575,6 +581,8 @@ class Target:
         What the array of a level is called in a group of its own.
     held
         What lists an image at that place; None where nothing does.
+    resume
+        Whether an interrupted write is gone on with.
     """
 
     store: StoreArgument
@@ -590,6 +598,7 @@ class Target:
     layout: str | None = None
     variable: str = VARIABLE
     held: Held | None = None
+    resume: bool = False
 
     @classmethod
     def asked(
@@ -606,6 +615,7 @@ class Target:
         storage_options: Mapping[str, Any] | None = None,
         max_memory: int | str | None = None,
         workers: int | None = None,
+        resume: bool = False,
         replaced: Collection[str] | None = None,
         like: str | None = None,
         joins: bool = False,
@@ -628,7 +638,8 @@ class Target:
         with collecting(faults):
             laid_out = check_layout(layout)
         with collecting(faults):
-            check_free(store, mode=mode, storage_options=storage_options)
+            check_resume(resume)
+            check_free(store, mode=mode, storage_options=storage_options, resume=resume)
             if mode == "w" and replaced is not None:
                 warn_of_others(store, storage_options, but=replaced, like=like)
             if held is not None:
@@ -637,9 +648,8 @@ class Target:
             resources = Resources.asked(max_memory, workers)
         with collecting(faults):
             empty = _writes_empty_chunks(write_empty_chunks, version)
-        return cls(
-            store, version, mode, shards, compressors, storage_options, empty, resources, layout=laid_out, held=held
-        )
+        own = cls(store, version, mode, shards, compressors, storage_options, empty, resources)
+        return replace(own, layout=laid_out, held=held, resume=bool(resume))
 
     @staticmethod
     def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -747,6 +757,7 @@ class Target:
             {name: plan for name, (plan, _) in (labels or {}).items()},
             layout=layout,
             nest=nested,
+            resume=self.resume,
         )
         attributes = spec.dump(final_image(result), self.version)
         spec.check(attributes, self.version)
@@ -755,8 +766,14 @@ class Target:
         return result
 
 
-ASKED = frozenset(inspect.signature(Target.asked).parameters) - {"faults", "store", "replaced", "like"}
-"""Options of a write that do not depend on the image."""
+ASKED = frozenset(inspect.signature(Target.asked).parameters) - {"faults", "store", "replaced", "like", "resume"}
+"""Options of a write that do not depend on the image, and that all writes have."""
+
+
+def check_resume(asked: bool) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(asked, bool | np.bool_):
+        raise ResumeError(f"resume={asked!r} is neither True nor False; give resume=True to go on with a write")
 
 
 def _writes_empty_chunks(asked: bool | None, version: str) -> bool:

@@ -36,6 +36,7 @@ from xomezarr.errors import (
     OmeZarrError,
     OmeZarrWarning,
     OtherImagesWarning,
+    ResumeError,
     StoreExistsError,
     VersionError,
     collecting,
@@ -212,6 +213,7 @@ def plan_scaling(
     shards: Shards = None,
     max_memory: int | str | None = None,
     workers: int | None = None,
+    resume: bool = False,
 ) -> Scaling:
     """Work out how to make a pyramid of what is in Zarr already; everything is checked, and nothing is written.
 
@@ -244,8 +246,8 @@ def plan_scaling(
         Of OME-Zarr; left out, that of the image, else 0.4. In place, the array's Zarr format decides.
     layout
         See `to_zarr`; left out, that of the image. In place it stays as it is.
-    mode, chunks, boundary, name, shards, max_memory, workers
-        See `to_zarr`.
+    mode, chunks, boundary, name, shards, max_memory, workers, resume
+        See `to_zarr`; a write in place is not gone on with, as level 0 is there.
 
     Raises
     ------
@@ -261,6 +263,8 @@ def plan_scaling(
         faults.append(
             LevelError(f"mode={mode!r} replaces an image, and in place only its coarser levels are; leave mode out")
         )
+    if in_place and resume:
+        faults.append(ResumeError("resume=True goes on with a new image, and in place there is none; leave it out"))
     asked, method = method, None
     with collecting(faults):
         method = get_method(asked).name if asked is not None else None
@@ -315,7 +319,7 @@ def plan_scaling(
     image, brought = held_by(version, image)
     _warn_of_labels(source)
     _warn_of_systems(source, brought)
-    options |= {"version": version, "layout": layout or source.layout, "mode": mode}
+    options |= {"version": version, "layout": layout or source.layout, "mode": mode, "resume": resume}
     label = source.known.label if source.known is not None else None
     if label is not None and method is not None and get_method(method).keeps_values:
         planned, pixels = plan_label_image(image, label, dst, properties=source.properties, **options)

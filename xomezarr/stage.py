@@ -3,6 +3,7 @@
 Beside a store NAME there may be hidden folders, which TOKEN says the writer of::
 
     .NAME.TOKEN.partial   is being written, or had the name and is being deleted
+    .NAME.TOKEN.stopped   was being written when its writer was interrupted, and can be gone on with
     .NAME.TOKEN.new       is whole, and about to take the name
     .NAME.TOKEN.old       had the name, and is being deleted
     .NAME.TOKEN.kept      had the name and is no store: another's, which an error names
@@ -46,13 +47,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Stage",
+    "adopted",
     "beside",
+    "boot",
     "create",
     "discard",
     "in_the_making",
     "in_the_way",
+    "interrupted",
     "is_hidden",
     "is_lock",
+    "is_under_way",
     "locked",
     "make",
     "put_back",
@@ -60,7 +65,9 @@ __all__ = [
     "recover_all",
     "remove",
     "replace",
+    "runs",
     "sweep",
+    "token",
     "unfinished",
 ]
 
@@ -69,6 +76,9 @@ ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
 
 MAKE_TRIES = 10
 """Others who find a folder empty, and remove it, do so once each."""
+
+STOPPED = "stopped"
+"""Purpose of a folder of an interrupted write: whoever wrote in it has no path to it any more."""
 
 OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 """What systems say when a folder is renamed to where a file, or a folder that is not empty, is."""
@@ -136,7 +146,7 @@ class Stage(LocalStore):
         if not self.root.exists():
             return
         # under another name first: whoever writes, here or in another process, misses its path at once
-        gone = beside(self.root.with_name(self.root.name[1:].rsplit(".", 2)[0]), "partial")
+        gone = self._other_name("partial")
         with suppress(OSError):
             self.root.rename(gone)
         for folder in (gone, self.root):
@@ -145,6 +155,14 @@ class Stage(LocalStore):
                 if not folder.exists():
                     break
                 time.sleep(ABANDON_WAIT)
+
+    def keep(self) -> None:
+        """Let the folder be, for another to go on with, under a name that says so: nothing writes into it any more."""
+        self.abandoned = True
+        self.root.rename(self._other_name(STOPPED))
+
+    def _other_name(self, purpose: str) -> Path:
+        return beside(self.root.with_name(self.root.name[1:].rsplit(".", 2)[0]), purpose)
 
 
 def write_file(path: str | Path, content: Any) -> None:
@@ -499,16 +517,17 @@ def sweep(target: Path) -> None:
     whether its writer lives cannot be told from here.
     """
     # of two that belong together the old one first, so that the new one is not taken for what is missing
-    for path in _siblings(target, "old", "new", "partial"):
+    for path in _siblings(target, "old", "new", "partial", STOPPED):
         # while the store is missing, what its killed writer has left may be all that there is of it
-        if _writer(path) == "ended" and (target.exists() or not path.with_suffix(".new").exists()):
+        gone_on = path.suffix != f".{STOPPED}" and _writer(path) != "ended"
+        if not gone_on and (target.exists() or not path.with_suffix(".new").exists()):
             remove(path)
 
 
 def is_hidden(name: str) -> bool:
     """Whether what has a name is a hidden folder of a store, of a writer that has ended or not."""
     begin, _, purpose = name.rpartition(".")
-    return purpose in ("partial", "new", "old") and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
+    return purpose in ("partial", "new", "old", STOPPED) and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
 
 
 def recover_all(folder: Path) -> None:
@@ -522,23 +541,82 @@ def in_the_making(folder: Path) -> bool:
     return is_hidden(folder.name) and (folder.suffix == ".new" or _writer(folder) != "ended")
 
 
-def unfinished(target: Path) -> str:
-    """Say which unfinished writes of a store lie beside it; an empty text if there are none."""
-    told = {
-        "ended": "which was stopped; the next write of the store removes it",
-        "alive": "which is still under way",
-        "elsewhere": "by another machine or container; remove it if that is not under way any more",
-    }
-    return "; ".join(
-        f"{str(path)!r} is an unfinished write of it, {told[_writer(path)]}" for path in _siblings(target, "partial")
-    )
+def unfinished(target: Path, made: Callable[[Path], str]) -> str:
+    """Say which unfinished writes of a store lie beside it; an empty text if there are none.
+
+    Parameters
+    ----------
+    target
+        Of the store.
+    made
+        Says of one how much of it is made; an empty text where it cannot be gone on with.
+    """
+    told = []
+    for path in interrupted(target):
+        writer = "ended" if path.suffix == f".{STOPPED}" else _writer(path)
+        advice = {
+            "ended": "which was stopped; the next write of the store removes it",
+            "alive": "which is still under way",
+            "elsewhere": "by another machine or container; remove it if that is not under way any more",
+        }[writer]
+        if writer != "alive" and (much := made(path)):
+            advice = f"{advice.partition(';')[0]}: {much}; finish it with resume=True, or the next write removes it"
+        told.append(f"{str(path)!r} is an unfinished write of it, {advice}")
+    return "; ".join(told)
+
+
+def interrupted(target: Path) -> list[Path]:
+    """Return the folders of unfinished writes of a store, also of such as go on; the newest first."""
+
+    def changed(path: Path) -> float:
+        try:
+            return path.stat().st_mtime
+        except OSError:
+            return 0.0
+
+    return sorted(filter(Path.is_dir, _siblings(target, "partial", STOPPED)), key=changed, reverse=True)
+
+
+def is_under_way(folder: Path) -> bool:
+    """Whether the writer of a hidden folder is known to go on."""
+    return folder.suffix != f".{STOPPED}" and _writer(folder) == "alive"
+
+
+def adopted(folder: Path, target: Path) -> Path | None:
+    """Take over the folder of an interrupted write of a store; whoever else writes there misses its path from now on.
+
+    Returns
+    -------
+    Path or None
+        Where it is now; None if another process was faster.
+    """
+    own = beside(target, "partial")
+    try:
+        folder.rename(own)
+    except FileNotFoundError:
+        return None
+    return own
+
+
+def boot() -> str:
+    """Return a mark of this machine, which changes when it is started again."""
+    return f"{_host()}-{_started(1)}"
+
+
+def token() -> str:
+    """Return a mark of who writes something in a place that has no hidden folder; another one each time."""
+    pid = os.getpid()
+    return f"{_host()}-{pid}-{_started(pid)}-{secrets.token_hex(4)}"
+
+
+def runs(mark: str) -> bool:
+    """Whether the process that a `token` is of is known to go on."""
+    return _writer_of(mark) == "alive"
 
 
 def beside(target: Path, purpose: str) -> Path:
     """Return a hidden sibling path that nothing uses yet, and that tells this process from others."""
-    pid = os.getpid()
-    token = f"{_host()}-{pid}-{_started(pid)}-{secrets.token_hex(4)}"
-    return target.with_name(f"{_hidden(target)}.{token}.{purpose}")
+    return target.with_name(f"{_hidden(target)}.{token()}.{purpose}")
 
 
 def _put(folder: Path, target: Path) -> bool:
@@ -689,10 +767,14 @@ def _siblings(target: Path, *purposes: str) -> list[Path]:
 
 def _writer(folder: Path) -> str:
     """Tell from a hidden folder's name whether its writer is ``"alive"``, has ``"ended"``, or is ``"elsewhere"``."""
-    token = TOKEN.fullmatch(folder.name.rpartition(".")[0].rpartition(".")[2])
-    if token is None or token["host"] != _host():
+    return _writer_of(folder.name.rpartition(".")[0].rpartition(".")[2])
+
+
+def _writer_of(mark: str) -> str:
+    found = TOKEN.fullmatch(mark)
+    if found is None or found["host"] != _host():
         return "elsewhere"
-    return "alive" if _runs(int(token["pid"]), token["started"]) else "ended"
+    return "alive" if _runs(int(found["pid"]), found["started"]) else "ended"
 
 
 def _host() -> str:

@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from xomezarr import archive, direct, spec
-from xomezarr.direct import wait
+from xomezarr import archive, direct, journal, spec
+from xomezarr.direct import update_attributes, wait
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
     ArchiveError,
@@ -31,6 +31,7 @@ from xomezarr.errors import (
     NotOmeZarrError,
     OmeZarrError,
     OtherImagesWarning,
+    ResumeError,
     StoreExistsError,
     StoreNotFoundError,
     warn,
@@ -40,6 +41,8 @@ from xomezarr.lazy import installed_version, zarr
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
 
+    from xomezarr.stage import Stage
+
 __all__ = [
     "ALL_DOCUMENTS",
     "DOCUMENTS",
@@ -47,6 +50,7 @@ __all__ = [
     "SUFFIXES",
     "Building",
     "StoreArgument",
+    "Unfinished",
     "address",
     "alone",
     "apart",
@@ -62,6 +66,7 @@ __all__ = [
     "delete_documents",
     "erase",
     "exists",
+    "find_array",
     "find_member",
     "held_in",
     "is_bare",
@@ -278,6 +283,13 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
     # unlike group[path], it asks for no group of that name first
     place = member_path(group, path)
     return zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+
+
+def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
+    """Open an array below a group as `open_array` does, for writing where the store may be written; None if none."""
+    with suppress(*UNREADABLE_MEMBER):
+        return open_array(group, path, "r" if group.store.read_only else "r+")
+    return None
 
 
 def open_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Group:
@@ -539,6 +551,7 @@ def publish(
     zarr_format: int,
     mode: str,
     storage_options: Mapping[str, Any] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Iterator[zarr.Group]:
     """Create a group that becomes visible whole, or not at all where the place is a local folder or a single file.
 
@@ -563,32 +576,71 @@ def publish(
         2 or 3.
     mode
         ``"w-"``: an error if something is there; ``"w"``: an existing Zarr store is replaced.
+    unfinished
+        What can be gone on with; None where every write begins anew.
 
     Raises
     ------
     StoreExistsError
         As `check_free` does; and where another process has made the store meanwhile, or something else that is not
         to be replaced.
+    ResumeError
+        If an unfinished write is to be gone on with that still goes on.
     """
-    with building(store, zarr_format=zarr_format, mode=mode, storage_options=storage_options) as made:
+    options = storage_options
+    with building(store, zarr_format=zarr_format, mode=mode, storage_options=options, unfinished=unfinished) as made:
         yield made.group
         made.place()
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What is to become of a write that is interrupted, and of one that was.
+
+    Parameters
+    ----------
+    made
+        Says of a group how much of it is made; an empty text where it is not worth to be gone on with. What failed in
+        a local folder is kept if it is, unless by an error of the user's input, which another try would meet again.
+    check
+        Called with the group of an interrupted write that is to be gone on with; raises where it is another. None
+        where all is to be written anew.
+    """
+
+    made: Callable[[zarr.Group], str]
+    check: Callable[[zarr.Group], None] | None = None
+
+    def made_in(self, folder: Path) -> str:
+        """Say how much of a folder is made; an empty text where it is no group."""
+        try:
+            return self.made(zarr.open_group(folder, mode="r", use_consolidated=False))
+        except (OSError, ValueError, TypeError, KeyError):
+            return ""
+
+
 @contextmanager
 def building(
-    store: StoreArgument, *, zarr_format: int, mode: str, storage_options: Mapping[str, Any] | None = None
+    store: StoreArgument,
+    *,
+    zarr_format: int,
+    mode: str,
+    storage_options: Mapping[str, Any] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Iterator[Building]:
     """Create a group as `publish` does, of which the caller says when it is to be put in its place."""
-    check_free(store, mode=mode, storage_options=storage_options)
+    resume = unfinished is not None and unfinished.check is not None
+    check_free(store, mode=mode, storage_options=storage_options, resume=resume)
     target = resolve(store)
     if isinstance(target, Path):
         single = archive.named(target) is not None
-        with _building_in_a_folder(target.resolve(), zarr_format, mode, single=single) as made:
+        place = target.resolve()
+        with _building_in_a_folder(place, zarr_format, mode, single=single, unfinished=unfinished) as made:
             yield made
         return
     try:
-        begun = _begin(target, zarr_format, mode, storage_options)
+        found = _gone_on_with(target, storage_options, unfinished)
+        anew = "w" if resume and _begun(target, storage_options) else mode
+        begun = found or _begin(target, zarr_format, anew, storage_options)
     except (zarr.errors.ContainsGroupError, zarr.errors.ContainsArrayError):  # by another process, meanwhile
         raise
     except BaseException:
@@ -596,7 +648,55 @@ def building(
             with suppress(Exception):  # the error that led here counts
                 erase(store, storage_options)
         raise
-    yield _InPlace(begun, store, storage_options)
+    mark = _token_of(begun.attrs.asdict())
+    _UNDER_WAY.add(mark)
+    try:
+        yield _InPlace(begun, store, storage_options)
+    except BaseException as error:
+        if unfinished is not None and (much := unfinished.made(begun)):
+            error.add_note(_to_go_on(store, much))
+        raise
+    finally:
+        _UNDER_WAY.discard(mark)
+
+
+_UNDER_WAY: set[str] = set()
+"""Marks of the groups that this process is writing in their places."""
+
+
+def _to_go_on(store: StoreArgument, much: str) -> str:
+    return f"{_shown(store)} is unfinished: {much}; go on with resume=True"
+
+
+def _token_of(attrs: Mapping[str, Any]) -> str:
+    """Return the mark of who writes, or wrote, a group; empty where there is none."""
+    kept = attrs.get(spec.SIDECAR)
+    mark = kept.get(INCOMPLETE) if isinstance(kept, Mapping) else None
+    return str(mark.get("by", "")) if isinstance(mark, Mapping) else ""
+
+
+def _gone_on_with(
+    target: StoreLike, storage_options: Mapping[str, Any] | None, unfinished: Unfinished | None
+) -> zarr.Group | None:
+    """Open the group of an interrupted write, in its place, which is to be gone on with; None if there is none."""
+    from xomezarr import stage
+
+    if unfinished is None or unfinished.check is None or not _begun(target, storage_options):
+        return None
+    group = writable_group(target, storage_options)
+    attrs = group.attrs.asdict()
+    mark = _token_of(attrs)
+    if mark in _UNDER_WAY or (stage.runs(mark) and not _is_own(mark)):
+        raise ResumeError(f"{_shown(target)} is still being written; wait until that ends, or stop it")
+    if withheld(attrs) is not None or not unfinished.made(group):
+        return None
+    unfinished.check(group)
+    update_attributes(group, _mark())
+    return group
+
+
+def _is_own(mark: str) -> bool:
+    return mark.split("-")[1:2] == [str(os.getpid())]
 
 
 def writable_group(
@@ -712,40 +812,86 @@ class _InAFolder:
                 stage.remove(old)
 
 
+def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
+    """Take over what an interrupted write of a store has left that is to be gone on with; None if there is nothing.
+
+    Raises
+    ------
+    ResumeError
+        If it still goes on.
+    """
+    from xomezarr import stage
+
+    if unfinished is None or unfinished.check is None:
+        return None
+    for folder in stage.interrupted(target):
+        if stage.is_under_way(folder):
+            raise ResumeError(f"{str(target)!r} is still being written, in {str(folder)!r}; wait until that ends")
+        if unfinished.made_in(folder):
+            unfinished.check(zarr.open_group(folder, mode="r", use_consolidated=False))
+            if (own := stage.adopted(folder, target)) is not None:
+                return own
+    return None
+
+
 @contextmanager
-def _building_in_a_folder(target: Path, zarr_format: int, mode: str, *, single: bool) -> Iterator[Building]:
+def _building_in_a_folder(
+    target: Path, zarr_format: int, mode: str, *, single: bool, unfinished: Unfinished | None = None
+) -> Iterator[Building]:
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
-    folder = stage.Stage(stage.beside(target, "partial"))
     try:
+        begun = _adopted(target, unfinished)
+        folder = stage.Stage(begun or stage.beside(target, "partial"))
         stage.sweep(target)
-        stage.make(folder.root)
+        if begun is None:
+            stage.make(folder.root)
     except OSError as error:
         if isinstance(error, OmeZarrError):
             raise
         raise _not_writable(error, target) from None
     made: _InAFolder | None = None
     try:
-        group = direct.created_group(folder, zarr_format, _mark())
+        group = None if begun is None else zarr.open_group(folder, mode="r+", use_consolidated=False)
+        if group is None:
+            group = direct.created_group(folder, zarr_format, _mark())
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
         made = _InAFolder(group, folder.root, target, mode, single)
         yield made
     except BaseException as error:
         gone = not folder.root.exists() and not (made and made.placed)
-        folder.abandon()
+        much = _kept(folder, unfinished, error)
+        if much:
+            error.add_note(_to_go_on(target, much))
+        else:
+            folder.abandon()
         if isinstance(error, FileNotFoundError) and gone:
             raise StoreNotFoundError(
                 f"what was written of {str(target)!r} is gone: another process has replaced or removed it, or the "
                 "store that it belongs to; write it again"
             ) from error
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            told = f"{error.strerror}: what was written of the store is removed again; `plan` tells how large it is"
+            removed = f"kept, {much}; make room and go on with resume=True" if much else "removed again"
+            told = f"{error.strerror}: what was written of the store is {removed}; `plan` tells how large it is"
             raise OSError(error.errno, told, str(target)) from error
         raise
     finally:
         if made is not None:
             made.stay()
+
+
+def _kept(folder: Stage, unfinished: Unfinished | None, error: BaseException) -> str:
+    """Keep what was written for another to go on with, if that is of use; say how much it is."""
+    if unfinished is None or isinstance(error, OmeZarrError) or not folder.root.exists():
+        return ""
+    much = unfinished.made_in(folder.root)
+    try:
+        if much:
+            folder.keep()
+    except OSError:
+        return ""
+    return much
 
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -772,8 +918,12 @@ def begin_anew(
     direct.put_group(place, path, zarr_format, _mark() if attributes is None else withhold(attributes))
 
 
-def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str, Any] | None = None) -> None:
+def check_free(
+    store: StoreArgument, *, mode: str, storage_options: Mapping[str, Any] | None = None, resume: bool = False
+) -> None:
     """Refuse to write where that would destroy something.
+
+    With `resume` what is there may be an image, whole or not.
 
     Raises
     ------
@@ -821,8 +971,14 @@ def check_free(store: StoreArgument, *, mode: str, storage_options: Mapping[str,
     if not exists(store, storage_options=storage_options):
         return
     if mode == "w-":
-        if begun := _begun(target, storage_options):
-            raise StoreExistsError(f'{_shown(store)} is an unfinished write, {begun}; give mode="w" to write it again')
+        begun = _begun(target, storage_options)
+        if resume and not (begun and isinstance(target, Path)):
+            return
+        if begun:
+            raise StoreExistsError(
+                f"{_shown(store)} is an unfinished write, {begun}; finish it with resume=True, or give "
+                'mode="w" to write it again'
+            )
         raise StoreExistsError(f'{_shown(store)} exists already; give another path, or mode="w" to replace it')
     if isinstance(target, Path) and _is_array(target) and _is_zarr(target.parent):
         raise StoreExistsError(
@@ -1054,6 +1210,9 @@ def check_complete(group: zarr.Group) -> None:
     """
     if since := begun(group.attrs.asdict()):
         advice = 'write it again with mode="w"' if group.store.supports_deletes else "write it again to a new file"
+        with suppress(*UNREADABLE_MEMBER):
+            if much := journal.made(group):
+                advice = f"{much}; finish it with resume=True, or {advice}"
         raise IncompleteStoreError(
             f"{str(group.store_path)!r} is incomplete: its writing, {since}, was interrupted, or is still under way; "
             f"{advice}"
@@ -1062,8 +1221,10 @@ def check_complete(group: zarr.Group) -> None:
 
 def _mark() -> dict[str, Any]:
     """Return the attributes of a group that is being written."""
+    from xomezarr import stage
+
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return {spec.SIDECAR: {INCOMPLETE: {"since": since, "version": installed_version()}}}
+    return {spec.SIDECAR: {INCOMPLETE: {"since": since, "version": installed_version(), "by": stage.token()}}}
 
 
 def withhold(attrs: Mapping[str, Any]) -> dict[str, Any]:
@@ -1248,7 +1409,7 @@ def _advice(target: StoreLike) -> str:
     """Say what to do where nothing is."""
     from xomezarr import stage
 
-    beside = stage.unfinished(target.resolve()) if isinstance(target, Path) else ""
+    beside = stage.unfinished(target.resolve(), Unfinished(journal.made).made_in) if isinstance(target, Path) else ""
     return beside or "check the path"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -253,6 +253,58 @@ class Tiling:
     def leaves(self) -> Iterator[Tile]:
         """Yield the tiles that are made of pixels which are there already: tree by tree, those of level 0."""
         return (tile for tile in self.made() if tile.level == 0 or not self.linked)
+
+    def astray(self, tile: Tile) -> Iterator[Tile]:
+        """Yield the tiles under a tile of which all is trimmed, so that it does not wait for them."""
+        if self.linked:
+            for child in self.children(tile):
+                if self.gives(child):
+                    yield from self.astray(child)
+                else:
+                    yield child
+
+    def starts(self, level: int, done: Callable[[Tile], bool]) -> Iterator[Tile]:
+        """Yield the tiles from which all others are made that are not done, neighbours after each other.
+
+        Parameters
+        ----------
+        level
+            Of those that are made from nothing that is done; levels that are not made from each other have only such.
+        done
+            Whether a tile is done, and all under it but those that it does not wait for.
+
+        Examples
+        --------
+        >>> tiling = Tiling(((100,), (50,)), ((2,),), ((25,), (25,)))
+        >>> [tile.id for tile in tiling.starts(0, lambda tile: tile.id == "1/0")]
+        ['1/0', '0/2', '0/3']
+        """
+        if not self.linked:
+            yield from (tile for tile in self.made() if not done(tile))
+            return
+
+        def under(tile: Tile) -> Iterator[Tile]:
+            if done(tile):
+                for stray in self.astray(tile):
+                    yield from under(stray)
+                yield tile
+            elif tile.level <= level:
+                yield tile
+            else:
+                for child in self.children(tile):
+                    yield from under(child)
+
+        for tile in self.tiles(self.top):
+            yield from under(tile)
+
+    def covers(self, level: int) -> int:
+        """Count the pixels that a tile stands for: of level 0 if it is made of that, no more than there are."""
+        if not self.linked:
+            return _pixels(self.sizes[level], self.shapes[level])
+        sizes = self.sizes[level]
+        for step in reversed(self.steps[:level]):
+            sizes = tuple(size * factor for size, factor in zip(sizes, step, strict=True))
+        return _pixels(sizes, self.shapes[0])
 
     def cut(self, level: int) -> tuple[int, ...]:
         """Return the pixels of a tile, no more than the level has."""

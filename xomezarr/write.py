@@ -8,8 +8,9 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +18,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xomezarr import spec
+from xomezarr import journal, spec
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, reachable_elsewhere
 from xomezarr.direct import created_group, created_like, put_document, update_attributes, wait
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, keep_freed_memory, run_in_threads
-from xomezarr.errors import CodecError, LabelWarning, OmeZarrError, warn
+from xomezarr.errors import CodecError, LabelWarning, OmeZarrError, ResumeError, StoreExistsError, warn
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
+from xomezarr.journal import RESUME, Begun, Journal, Ledger, begun_in
 from xomezarr.labels import MOST_COLORS, colored
 from xomezarr.layout import FLAT
 from xomezarr.lazy import zarr
@@ -36,7 +38,20 @@ from xomezarr.progress import progress_of
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree
 from xomezarr.source import Source, stored
-from xomezarr.store import StoreArgument, is_local, publish, resolve
+from xomezarr.store import (
+    StoreArgument,
+    Unfinished,
+    exists,
+    find_array,
+    is_begun,
+    is_local,
+    names_in,
+    open_array,
+    open_group,
+    publish,
+    resolve,
+    writable_group,
+)
 
 __all__ = [
     "OnTile",
@@ -148,10 +163,16 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     on_tile
         Called after each part is written.
     """
+    if plan.resume and plan.mode == "w-" and is_whole(plan):
+        if on_tile is not None:
+            on_tile(plan.nbytes)
+        return
     pixels.check()
     options: dict[str, Any] = {"mode": plan.mode, "storage_options": plan.storage_options}
+    unfinished = Unfinished(journal.made, partial(check_the_same, plan, pixels) if plan.resume else None)
+    options["unfinished"] = unfinished
     with publish(plan.store, zarr_format=plan.zarr_format, **options) as group, told_of_sources(pixels):
-        fill(group, plan, pixels, on_tile)
+        fill(group, plan, pixels, on_tile, noted=group.store.supports_deletes)
         if gathers(plan.store, plan.layout):
             consolidate(group, plan.zarr_format)
 
@@ -170,13 +191,136 @@ def told_of_sources(pixels: Pixels) -> Iterator[None]:
         raise
 
 
-def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
-    """Write an image and its labels into an empty group; the OME metadata of the image come last of all."""
+def is_whole(plan: Plan) -> bool:
+    """Whether what is planned is in its place, and whole.
+
+    Raises
+    ------
+    StoreExistsError
+        If something else is.
+    """
+    store, options = plan.store, plan.storage_options
+    if not exists(store, storage_options=options):
+        return False
+    with suppress(OmeZarrError):  # another read or write says what is wrong
+        group = open_group(store, storage_options=options)
+        if is_begun(group):
+            return False
+        arrays = [find_array(group, level.path) for level in plan.levels]
+        found = [None if array is None else (array.shape, np.dtype(array.dtype)) for array in arrays]
+        if spec.is_ome(group.attrs) and found == [(level.shape, level.dtype) for level in plan.levels]:
+            if journal.RESUME in names_in(group):  # its writer was killed when all was written
+                journal.Journal(writable_group(store, options)).clear()
+            return True
+    raise StoreExistsError(
+        f"{store} holds something else than what is to be written, so that there is nothing to go on with; give "
+        'another path, or mode="w" to replace it'
+    )
+
+
+def check_the_same(plan: Plan, pixels: Pixels, group: zarr.Group) -> None:
+    """Make sure that the group of an interrupted write is one of the same pixels, as far as that is known of them.
+
+    Raises
+    ------
+    ResumeError
+        If it is not.
+    """
+    begun = begun_in(group)
+    if begun is not None:
+        begun.check(plan.of_pixels(), str(plan.store))
+    given = created_group(zarr.storage.MemoryStore(), plan.zarr_format, {}) or zarr.create_group(
+        zarr.storage.MemoryStore(),
+        zarr_format=plan.zarr_format,  # type: ignore[arg-type]
+    )
+    for level, asked in zip(plan.levels, create_levels(given, plan), strict=True):
+        array = find_array(group, level.path)
+        if array is None or array.metadata.to_dict() != asked.metadata.to_dict():
+            raise ResumeError(
+                f"level {level.path} of the unfinished write of {plan.store} is stored in another way, with other "
+                "compressors perhaps; give the same again, or write it anew with resume=False"
+            )
+        if level is plan.levels[0]:
+            check_pixels(plan, pixels, Chunks(array), begun)
+
+
+def check_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Begun | None) -> None:
+    """Make sure that pixels of level 0 that are written are those of the source, where that can be read.
+
+    The first chunk is compared, and one of the last; of all chunks where the write was not begun, but ended.
+
+    Raises
+    ------
+    ResumeError
+        If they are not.
+    """
+    source = pixels.sources[0]
+    if source is None:
+        return
+    if begun is None:
+        boxes = [*written.boxes([slice(0, n) for n in written.shape])]
+    else:
+        walk, tiles = begun.passes[0], sorted(begun.done.get(0, ()))
+        under = [tile for end in tiles[:1] + tiles[-1:] for tile in walk.tiling.subtree(end) if not tile.level]
+        boxes = [next(written.boxes(walk.tiling.box(tile))) for tile in under] if 0 in walk.writes else []
+    for box in boxes[:1] + boxes[-1:]:
+        if written.read(box).tobytes() != np.asarray(source.read(box), written.dtype).tobytes():
+            start = dict(zip(plan.dims, (where.start for where in box), strict=True))
+            raise ResumeError(
+                f"the pixels from {start} on are others in the unfinished write of {plan.store} than in what is to be "
+                "written; give the same image again, or write it anew with resume=False"
+            )
+
+
+def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None = None, *, noted: bool = False) -> None:
+    """Write an image and its labels into a group; the OME metadata of the image come last of all.
+
+    Parameters
+    ----------
+    group
+        An empty one; or, of a write that is noted, one that was begun.
+    plan, pixels, on_tile
+        As in `execute`.
+    noted
+        Whether it is noted what is done, and what was noted before is not done again.
+    """
+    begun = begun_in(group) if noted else None
+    ended = noted and spec.is_ome(group.attrs)
+    notes = None
+    if begun is not None:
+        plan = replace(plan, passes=begun.passes)
+        notes = Journal(group, begun)
+    elif noted:
+        notes = Journal.begin(group, plan.of_pixels())
+    try:
+        _fill(group, plan, pixels, on_tile, notes, ended=ended)
+    except BaseException:
+        if notes is not None:
+            with suppress(Exception):  # the error that led here counts
+                notes.flush()
+        raise
+    if notes is not None:
+        notes.clear()
+
+
+def _fill(
+    group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None, notes: Journal | None, *, ended: bool
+) -> None:
+    """Do as `fill`; `ended` is whether all levels, with the labels, were written before."""
     put_documents(group, plan.nest.documents)
-    arrays = create_levels(group, plan)
-    write_pixels(plan, pixels, arrays, group, on_tile)
+    resumed = ended or (notes is not None and notes.resumed)
+    arrays = [open_array(group, level.path, "r+") for level in plan.levels] if resumed else create_levels(group, plan)
+    if not ended:
+        write_pixels(plan, pixels, arrays, group, on_tile, notes)
+    elif on_tile is not None:
+        on_tile(sum(level.nbytes for level in plan.levels))
     for name, of_label in plan.labels.items():
-        fill(group.create_group(f"labels/{name}"), of_label, pixels.labels[name], on_tile)
+        member = group.require_group(f"labels/{name}")
+        fill(member, of_label, pixels.labels[name], on_tile, noted=notes is not None)
+    if resumed:
+        for path in plan.arrays:
+            if path in group:
+                del group[path]
     if plan.labels:
         listed = spec.dump_labels(tuple(plan.labels), plan.version, plan.listing)
         update_attributes(group["labels"], listed)  # type: ignore[arg-type]
@@ -373,6 +517,7 @@ def write_pixels(
     arrays: Sequence[zarr.Array[Any] | None],
     group: zarr.Group,
     on_tile: OnTile | None,
+    notes: Journal | None = None,
 ) -> None:
     """Write all levels.
 
@@ -386,13 +531,20 @@ def write_pixels(
         Where carries are kept meanwhile, if the method needs it.
     on_tile
         Called with the bytes of each tile that has been written.
+    notes
+        What is told of tiles that are done, and knows those that were done before; None where nothing is noted.
     """
     keep_freed_memory()
     targets = tuple(None if array is None else Chunks(array) for array in arrays)
     recipe = pixels.recipe
+    ledgers: list[Ledger | None] = [None] * len(plan.passes)
+    if notes is not None:
+        itemsize, carry = plan.levels[0].dtype.itemsize, pixels.carry_bytes
+        ledgers = [notes.ledger(number, walk, itemsize, carry) for number, walk in enumerate(plan.passes)]
     if recipe is None:
-        (walk,) = plan.passes
-        work = Work(walk.tiling, None, targets)
+        (walk,), (ledger,) = plan.passes, ledgers
+        work = Work(walk.tiling, None, targets, ledger=ledger)
+        tell_of_done(work, on_tile)
         sources = [source for source in pixels.sources if source is not None]
         if len(sources) == len(pixels.sources):
             run(work, sources, walk.workers, on_tile)
@@ -400,8 +552,8 @@ def write_pixels(
             run_by_dask(work, [in_file_order(level, pixels) for level in pixels.levels], walk.workers, on_tile)
         return
     stands_for = origins([level.shape for level in plan.levels], recipe.steps)
-    with kept_carries(plan, pixels, group) as carries:
-        for walk in plan.passes:
+    with kept_carries(plan, pixels, group, notes) as carries:
+        for walk, ledger in zip(plan.passes, ledgers, strict=True):
             levels, made_of = walk.levels, pixels.sources[0]
             if walk.first or (made_of is None and 0 not in walk.writes):
                 # the passes before have written the level that the leaves are of
@@ -416,11 +568,19 @@ def write_pixels(
                 tuple(carries.get(level) for level in levels),
                 walk.first in carries,
                 () if made_of is None else recipe.reach(walk.first),
+                ledger,
             )
+            tell_of_done(work, on_tile)
             if made_of is None:
                 run_by_dask(work, [in_file_order(pixels.levels[0], pixels)], walk.workers, on_tile)
             else:
                 run(work, [made_of], walk.workers, on_tile)
+
+
+def tell_of_done(work: Work, on_tile: OnTile | None) -> None:
+    """Tell of what was written before."""
+    if on_tile is not None and (before := work.done_bytes):
+        on_tile(before)
 
 
 def run(work: Work, sources: Sequence[Source], workers: int, on_tile: OnTile | None) -> None:
@@ -433,24 +593,29 @@ def run(work: Work, sources: Sequence[Source], workers: int, on_tile: OnTile | N
 
 
 @contextmanager
-def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group) -> Iterator[dict[int, Chunks]]:
+def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group, notes: Journal | None) -> Iterator[dict[int, Chunks]]:
     """Make room for the carries that a level is made of, where these are more than its pixels; none else.
 
     Yields
     ------
     dict
-        By level: components first, then axes in file order. They are deleted when the block ends.
+        By level: components first, then axes in file order. They are deleted when the block ends, or with the notes.
     """
     if pixels.recipe is None or not pixels.keeps_carries:
         yield {}
         return
-    kernel, name = pixels.recipe.kernel, f".carries-{uuid.uuid4().hex}"
+    kernel = pixels.recipe.kernel
+    name = f".carries-{uuid.uuid4().hex}" if notes is None else f"{RESUME}/levels"
     carries = {}
     with _erasable(group) as room:
         try:
             for level, of_level in list(enumerate(plan.levels))[1:]:
+                path = f"{name}/{level}"
+                if notes is not None and notes.resumed and (there := find_array(room, path)) is not None:
+                    carries[level] = Chunks(there)
+                    continue
                 array = room.create_array(
-                    f"{name}/{level}",
+                    path,
                     shape=(kernel.components, *of_level.shape),
                     chunks=(kernel.components, *pixels.carry_chunks(of_level.unit)),
                     dtype=kernel.dtype,
@@ -461,7 +626,7 @@ def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group) -> Iterator[dict
                 carries[level] = Chunks(array)
             yield carries
         finally:
-            if name in room:
+            if notes is None and name in room:
                 del room[name]
 
 

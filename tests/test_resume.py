@@ -1,0 +1,535 @@
+"""Writes that are interrupted, and gone on with."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import xomezarr
+from xomezarr import errors, journal, stage
+from xomezarr.chunks import Chunks
+from xomezarr.store import names_in
+
+SHAPE = (3, 70, 90)
+
+
+class InterruptError(Exception):
+    """What a test raises where a user would press Ctrl-C, or a disk be full."""
+
+
+def image(kind: str = "numpy", dtype: str = "uint16", shape: tuple[int, ...] = SHAPE) -> xr.DataArray:
+    """Return an image of noise, in memory or computed by dask."""
+    pixels = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    data = pixels if kind == "numpy" else dask.array.from_array(pixels, chunks=(1, 40, 40)) + np.zeros((), dtype)
+    return xr.DataArray(data, dims=("z", "y", "x"), name="noise").omezarr.assign_grid(
+        scale={"z": 2.0, "y": 0.5, "x": 0.5}, units="um"
+    )
+
+
+def stopping_after(count: int) -> Any:
+    """Return a callable that interrupts a write after so many tiles."""
+    told = itertools.count()
+
+    def on_tile(nbytes: int) -> None:
+        if next(told) == count:
+            raise InterruptError
+
+    return on_tile
+
+
+def files(store: Path) -> dict[str, bytes]:
+    """Return all files of a store."""
+    return {str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(autouse=True)
+def _small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "UNIT_BYTES", 2**12)
+    monkeypatch.setattr(journal, "SMALL_CARRY", 0)
+    monkeypatch.setattr("xomezarr.tiling.LEAF_BYTES", 2**10)
+    monkeypatch.setattr("xomezarr.tiling.TASK_BYTES", 2**10)
+    monkeypatch.setattr("xomezarr.tiling.SHARED_BYTES", 2**10)
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"method": "local_mean"},
+    {"method": "local_mean", "boundary": "trim", "factors": 3},
+    {"method": "nearest", "version": "0.5"},
+    {"method": "median", "version": "0.5", "shards": {"z": 1, "y": 32, "x": 32}},
+    {"method": "gaussian"},
+    {"method": "laplacian", "version": "0.5"},
+    {"levels": 1},
+]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask"])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_an_interrupted_write_is_gone_on_with(tmp_path: Path, options: dict[str, Any], kind: str) -> None:
+    da = image(kind, "float32" if options.get("method") == "laplacian" else "uint16")
+    options = {"chunks": {"z": 1, "y": 16, "x": 16}, "levels": 3, "name": "noise", **options}
+    whole = tmp_path / "whole.ome.zarr"
+    da.omezarr.to_zarr(whole, **options)
+    total = da.omezarr.plan(tmp_path / "other", **options).nbytes
+    for count in (0, 1, 7, 20, 60, 130):
+        store = tmp_path / f"{count}.ome.zarr"
+        written: list[int] = []
+        try:
+            da.omezarr.to_zarr(store, progress=stopping_after(count), workers=2, **options)
+        except InterruptError:
+            assert not store.exists()
+            da.omezarr.to_zarr(store, resume=True, progress=written.append, workers=1, **options)
+            assert sum(written) >= total
+        assert files(store) == files(whole)
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+CHUNKS = {"z": 1, "y": 16, "x": 16}
+
+
+def interrupted(da: xr.DataArray, store: Any, count: int = 40, **options: Any) -> None:
+    """Begin to write, and stop."""
+    with pytest.raises(InterruptError):
+        da.omezarr.to_zarr(store, progress=stopping_after(count), workers=1, **{"chunks": CHUNKS, **options})
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[slice, ...]]:
+    """Return a list to which each chunk that is written is added."""
+    written: list[tuple[slice, ...]] = []
+    write = Chunks.write
+
+    def noted(self: Chunks, box: tuple[slice, ...], pixels: Any) -> None:
+        written.append(box)
+        write(self, box, pixels)
+
+    monkeypatch.setattr(Chunks, "write", noted)
+    return written
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask"])
+def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    da, store = image(kind), tmp_path / "a.ome.zarr"
+    written = counted(monkeypatch)
+    da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", chunks=CHUNKS)
+    whole = len(written)
+    written.clear()
+    total = da.omezarr.plan(store, chunks=CHUNKS).tile_count
+    interrupted(da, store, total - 8)
+    assert len(written) > whole // 2
+    written.clear()
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    assert len(written) < whole // 2
+
+
+def test_an_unfinished_write_says_how_much_of_it_is_made(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    with pytest.raises(InterruptError) as caught:
+        da.omezarr.to_zarr(store, chunks=CHUNKS, progress=stopping_after(40), workers=1)
+    (note,) = caught.value.__notes__
+    assert re.search(r"a\.ome\.zarr' is unfinished: \d+ of \d+ tiles are made; go on with resume=True", note)
+    for opening in (xr.open_datatree, lambda path, engine: xomezarr.validate(path)):
+        with pytest.raises(
+            errors.StoreNotFoundError, match=r"which was stopped: \d+ of \d+ tiles are made; .*resume=T"
+        ):
+            opening(store, engine="omezarr")
+    (folder,) = tmp_path.glob(".*.stopped")
+    with pytest.raises(errors.IncompleteStoreError, match=r"\d+ of \d+ tiles are made; finish it with resume=True"):
+        xr.open_datatree(folder, engine="omezarr")
+
+
+def test_the_next_write_without_resume_removes_what_is_unfinished(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    interrupted(da, store)
+    assert list(tmp_path.glob(".*.stopped"))
+    da.omezarr.to_zarr(store, chunks=CHUNKS)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+def test_with_nothing_to_go_on_with_all_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    before = files(store)
+    written = counted(monkeypatch)
+    told: list[int] = []
+    tree = da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True, progress=told.append)
+    xr.testing.assert_equal(tree.omezarr.level(0).drop_attrs(), da.drop_attrs())
+    assert not written
+    assert sum(told) == da.omezarr.plan(store, chunks=CHUNKS, mode="w").nbytes
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True, mode="w")
+    assert written
+    assert files(store) == before
+    with pytest.raises(errors.StoreExistsError, match="something else than what is to be written"):
+        image(shape=(3, 70, 80)).omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/notes.txt").write_text("mine")
+    with pytest.raises(errors.StoreExistsError):
+        da.omezarr.to_zarr(tmp_path / "b", chunks=CHUNKS, resume=True)
+    with pytest.raises(errors.ResumeError, match="neither True nor False"):
+        da.omezarr.to_zarr(tmp_path / "c.zarr", resume="yes")
+
+
+def test_an_old_image_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, chunks=CHUNKS)
+    before = files(store)
+    interrupted(da + 1, store, mode="w")
+    assert files(store) == before
+    (da + 1).omezarr.to_zarr(store, chunks=CHUNKS, mode="w", resume=True)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da + 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+OTHERS: list[tuple[str, Callable[[xr.DataArray], xr.DataArray], dict[str, Any]]] = [
+    ("the method", lambda da: da, {"method": "nearest"}),
+    ("the method", lambda da: da, {"boundary": "trim"}),
+    ("the levels", lambda da: da, {"chunks": {"z": 1, "y": 32, "x": 32}}),
+    ("the levels", lambda da: da, {"levels": 2}),
+    ("the levels", lambda da: da.astype("uint32"), {}),
+    ("the levels", lambda da: da[:, :60], {}),
+    ("version", lambda da: da, {"version": "0.5"}),
+    ("the layout", lambda da: da, {"layout": "xarray"}),
+    ("the labels", lambda da: da, {"labels": {"spots": image() > 100}}),
+    ("other compressors", lambda da: da, {"compressors": None}),
+    (r"the pixels from \{'z': 0, 'y': 0, 'x': 0\} on are others", lambda da: da + 1, {}),
+]
+
+
+@pytest.mark.parametrize(("told", "change", "options"), OTHERS)
+def test_another_image_is_refused(
+    tmp_path: Path, told: str, change: Callable[[xr.DataArray], xr.DataArray], options: dict[str, Any]
+) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    interrupted(da, store)
+    left = files(tmp_path)
+    with pytest.raises(errors.ResumeError, match=told):
+        change(da).omezarr.to_zarr(store, resume=True, **{"chunks": CHUNKS, **options})
+    assert files(tmp_path) == left
+    da.omezarr.to_zarr(store, resume=True, chunks=CHUNKS)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da)
+
+
+def test_coordinates_are_those_of_the_last_call(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    interrupted(da, store)
+    moved = da.assign_coords(x=da.x + 100).assign_attrs(sample="kidney")
+    tree = moved.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    assert tree.omezarr.level(0).attrs["sample"] == "kidney"
+    np.testing.assert_array_equal(tree.omezarr.level(0).x, moved.x)
+
+
+def test_labels_are_gone_on_with(tmp_path: Path) -> None:
+    da = image(dtype="uint8")
+    labels = {"bright": da > 100, "classes": (da // 50).astype("uint8")}
+    da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", chunks=CHUNKS, labels=labels, name="noise")
+    total = da.omezarr.plan(tmp_path / "b", chunks=CHUNKS, labels=labels).tile_count
+    for count in range(20, total, 29):
+        store = tmp_path / f"{count}.ome.zarr"
+        interrupted(da, store, count, labels=labels, name="noise")
+        da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, name="noise", resume=True)
+        assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+def test_a_tree_as_it_stands_is_gone_on_with(tmp_path: Path) -> None:
+    tree = image().omezarr.pyramid(levels=3).map_over_datasets(lambda ds: ds.chunk(24))
+    for count in (10, 50):
+        store = tmp_path / f"{count}.ome.zarr"
+        with pytest.raises(InterruptError):
+            tree.omezarr.to_zarr(store, chunks=CHUNKS, progress=stopping_after(count), name="noise")
+        tree.omezarr.to_zarr(store, chunks=CHUNKS, resume=True, name="noise")
+    assert files(tmp_path / "10.ome.zarr") == files(tmp_path / "50.ome.zarr")
+
+
+@pytest.mark.parametrize("layout", ["ome", "xarray"])
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ozx"])
+def test_layouts_and_single_files_are_gone_on_with(tmp_path: Path, layout: str, suffix: str) -> None:
+    da, options = image(), {"version": "0.5", "layout": layout, "name": "noise", "shards": {"z": 1, "y": 32, "x": 32}}
+    da.omezarr.to_zarr(tmp_path / f"whole{suffix}", chunks=CHUNKS, **options)
+    interrupted(da, tmp_path / f"a{suffix}", **options)
+    da.omezarr.to_zarr(tmp_path / f"a{suffix}", chunks=CHUNKS, resume=True, **options)
+    one, other = (xr.open_datatree(tmp_path / f"{name}{suffix}", engine="omezarr").load() for name in ("whole", "a"))
+    xr.testing.assert_identical(one, other)
+    if suffix == ".ome.zarr":
+        assert files(tmp_path / "a.ome.zarr") == files(tmp_path / "whole.ome.zarr")
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("method", ["local_mean", "laplacian"])
+@pytest.mark.parametrize("place", ["memory://resumed/a.ome.zarr", "store"])
+def test_a_write_in_its_place_is_gone_on_with(place: str, method: str) -> None:
+    da = image(dtype="float32" if method == "laplacian" else "uint16")
+    store = zarr.storage.MemoryStore() if place == "store" else place
+    options = {"method": method, "name": "noise"}
+    interrupted(da, store, **options)
+    with pytest.raises(errors.IncompleteStoreError, match=r"\d+ of \d+ tiles are made; finish it with resume=True"):
+        xr.open_datatree(store, engine="omezarr")
+    with pytest.raises(errors.StoreExistsError, match="finish it with resume=True"):
+        da.omezarr.to_zarr(store, chunks=CHUNKS, **options)
+    with pytest.raises(errors.ResumeError, match="the method"):
+        da.omezarr.to_zarr(store, chunks=CHUNKS, method="nearest", resume=True)
+    tree = da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True, **options)
+    whole = da.omezarr.to_zarr(zarr.storage.MemoryStore(), chunks=CHUNKS, **options)
+    xr.testing.assert_identical(tree.load(), whole.load())
+    assert journal.RESUME not in [name.strip("/") for name in names_in(zarr.open_group(store))]
+    da.omezarr.to_zarr(store, chunks=CHUNKS, mode="w", **options)
+
+
+def test_a_full_disk_leaves_what_can_be_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    write, calls = stage.write_file, itertools.count()
+
+    def full(path: Any, content: Any) -> None:
+        if next(calls) >= 90:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, content)
+
+    monkeypatch.setattr(stage, "write_file", full)
+    with pytest.raises(OSError, match=r"is kept, \d+ of \d+ tiles are made; make room and go on with resume=True"):
+        da.omezarr.to_zarr(store, chunks=CHUNKS, workers=1)
+    monkeypatch.setattr(stage, "write_file", write)
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da)
+
+
+def test_an_error_of_the_image_leaves_nothing(tmp_path: Path) -> None:
+    calls = itertools.count()
+
+    def other(block: Any) -> Any:
+        return block.astype("f4") if next(calls) > 9 else block
+
+    da = image("dask")
+    wrong = da.copy(data=da.data.map_blocks(other, dtype=da.dtype))
+    with pytest.raises(errors.ChunkError):
+        wrong.omezarr.to_zarr(tmp_path / "a.ome.zarr", chunks=CHUNKS)
+    assert not list(tmp_path.iterdir())
+
+
+# --- notes that lie ----------------------------------------------------------------------------------------------
+
+
+def noted(folder: Path) -> list[Path]:
+    """Return the notes of an unfinished write."""
+    return sorted((folder / ".resume/done").iterdir())
+
+
+def test_notes_that_were_cut_off_are_passed_over(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", chunks=CHUNKS, name="noise")
+    interrupted(da, store, 75, name="noise")
+    (folder,) = tmp_path.glob(".*.stopped")
+    notes = noted(folder)
+    assert len(notes) > 4
+    notes[0].write_bytes(notes[0].read_bytes()[:10])
+    notes[1].write_bytes(b"[]")
+    notes[2].write_bytes(json.dumps({"tiles": ["7/0.0.0", "0/99.0.0", "x", 3], "boot": stage.boot()}).encode())
+    notes[3].write_bytes(b"\xff\xfe")
+    shutil.copy(notes[4], folder / ".resume/done/99-x")
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True, name="noise")
+    assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+def test_a_plan_that_was_cut_off_begins_anew(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    interrupted(da, store)
+    (folder,) = tmp_path.glob(".*.stopped")
+    (folder / ".resume/plan.json").write_bytes(b'{"passes": [')
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da)
+
+
+def test_without_power_only_what_was_on_the_disk_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", chunks=CHUNKS, name="noise")
+    interrupted(da, store, 75, name="noise")
+    (folder,) = tmp_path.glob(".*.stopped")
+    notes = noted(folder)
+    times = sorted(json.loads(note.read_bytes())["time"] for note in notes)
+    for path in (folder / "0").rglob("*"):  # what had not reached the disk
+        if path.is_file() and path.name != ".zarray" and path.stat().st_mtime > times[0] + 1e9:
+            path.write_bytes(b"")
+    for note in notes:
+        note.write_bytes(json.dumps(json.loads(note.read_bytes()) | {"boot": "before"}).encode())
+    group = zarr.open_group(folder, mode="r")
+    begun = journal.begun_in(group)
+    assert begun is not None
+    assert not begun.done
+    (folder / ".resume/safe-before").write_text(json.dumps({"time": times[2]}))
+    begun = journal.begun_in(group)
+    assert begun is not None
+    assert 3 <= sum(map(len, begun.done.values())) < sum(len(json.loads(note.read_bytes())["tiles"]) for note in notes)
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True, name="noise")
+    assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+@pytest.mark.skipif(not journal.is_safe(), reason="this system cannot be asked to put files on the disk")
+def test_what_is_written_is_put_on_the_disk_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "SAFE_SECONDS", 0.0)
+    store = tmp_path / "a.ome.zarr"
+    told = itertools.count()
+
+    def slow(nbytes: int) -> None:
+        time.sleep(0.005)
+        if next(told) == 75:
+            raise InterruptError
+
+    with pytest.raises(InterruptError):
+        image().omezarr.to_zarr(store, chunks=CHUNKS, progress=slow, workers=1)
+    (folder,) = tmp_path.glob(".*.stopped")
+    (safe,) = (folder / ".resume").glob(f"safe-{stage.boot()}")
+    assert 0 < json.loads(safe.read_bytes())["time"] < time.time()
+
+
+# --- killed processes ----------------------------------------------------------------------------------------------
+
+CHILD = """
+import sys, time
+import numpy as np, xarray as xr
+import xomezarr
+from xomezarr import journal, tiling
+journal.UNIT_BYTES, journal.SMALL_CARRY = 2**14, 0
+tiling.LEAF_BYTES = tiling.SHARED_BYTES = 2**12
+pixels = np.random.default_rng(0).integers(0, 200, (8, 200, 200)).astype("u2")
+da = xr.DataArray(pixels, dims=("z", "y", "x"), name="noise")
+da = da.omezarr.assign_grid(scale={"z": 2.0, "y": 0.5, "x": 0.5}, units="um")
+def on_tile(nbytes):
+    print("tile", flush=True)
+    time.sleep(float(sys.argv[3]))
+da.omezarr.to_zarr(sys.argv[1], chunks=(1, 32, 32), method=sys.argv[2], resume="resume" in sys.argv, progress=on_tile)
+"""
+
+
+def child(store: Path, method: str, *more: str, delay: float = 0.002) -> subprocess.Popen[str]:
+    """Begin to write in another process."""
+    command = [sys.executable, "-c", CHILD, str(store), method, str(delay), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("method", ["local_mean", "gaussian"])
+def test_a_killed_process_is_gone_on_with(tmp_path: Path, method: str) -> None:
+    whole = tmp_path / "whole.ome.zarr"
+    assert child(whole, method, delay=0).wait(60) == 0
+    store = tmp_path / "a.ome.zarr"
+    random = np.random.default_rng(3)
+    for number in range(4):
+        with child(store, method, *["resume"] * (number > 0)) as process:
+            assert process.stdout is not None
+            for _ in range(int(random.integers(10, 60))):
+                process.stdout.readline()
+            process.send_signal([signal.SIGKILL, signal.SIGINT, signal.SIGTERM][number % 3])
+            process.communicate(timeout=60)
+        assert not store.exists()
+    with child(store, method, "resume", delay=0) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert files(store) == files(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "whole.ome.zarr"]
+
+
+def test_a_write_that_goes_on_is_not_taken_over(tmp_path: Path) -> None:
+    store = tmp_path / "a.ome.zarr"
+    with child(store, "local_mean", delay=0.05) as process:
+        assert process.stdout is not None
+        for _ in range(10):
+            process.stdout.readline()
+        pixels = np.random.default_rng(0).integers(0, 200, (8, 200, 200)).astype("u2")
+        da = xr.DataArray(pixels, dims=("z", "y", "x"), name="noise")
+        try:
+            with pytest.raises(errors.ResumeError, match="is still being written"):
+                da.omezarr.to_zarr(store, chunks=(1, 32, 32), resume=True)
+        finally:
+            process.kill()
+
+
+def test_of_several_that_go_on_at_once_one_does(tmp_path: Path) -> None:
+    whole, store = tmp_path / "whole.ome.zarr", tmp_path / "a.ome.zarr"
+    assert child(whole, "local_mean", delay=0).wait(60) == 0
+    for _ in range(3):
+        with child(store, "local_mean") as process:
+            assert process.stdout is not None
+            for _ in range(60):
+                process.stdout.readline()
+            process.kill()
+            process.communicate(timeout=60)
+        both = [child(store, "local_mean", "resume", delay=0) for _ in range(2)]
+        said = [process.communicate(timeout=60)[1] for process in both]
+        codes = [process.returncode for process in both]
+        assert 0 in codes, said
+        for code, text in zip(codes, said, strict=True):
+            assert code == 0 or "is still being written" in text or "made by another process" in text, text
+        assert files(store) == files(whole)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "whole.ome.zarr"]
+        shutil.rmtree(store)
+
+
+def test_what_another_machine_left_is_taken_over(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    interrupted(da, store)
+    (folder,) = tmp_path.glob(".*.stopped")
+    host, *others = folder.name.removeprefix(".a.ome.zarr.").split("-")
+    assert len(host) == 8
+    name = "-".join(["0" * 8, *others]).replace(".stopped", ".partial")
+    elsewhere = folder.rename(tmp_path / f".a.ome.zarr.{name}")
+    with pytest.raises(
+        errors.StoreNotFoundError, match=r"another machine .*tiles are made; finish it with resume=True"
+    ):
+        xr.open_datatree(store, engine="omezarr")
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da)
+    assert not elsewhere.exists()
+
+
+def test_the_command_line_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from xomezarr.cli import main
+
+    np.save(tmp_path / "noise.npy", image().values)
+    store, words = tmp_path / "a.ome.zarr", ["--dims", "zyx", "--scale", "z=2,y=.5,x=.5", "--chunks", "1,16,16"]
+    count = itertools.count()
+    write = Chunks.write
+
+    def stops(self: Chunks, box: tuple[slice, ...], pixels: Any) -> None:
+        if next(count) == 70:
+            raise KeyboardInterrupt
+        write(self, box, pixels)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Chunks, "write", stops)
+        assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--workers", "1"]) == 130
+    said = capsys.readouterr().err
+    assert re.search(r"interrupted; .* tiles are made; go on with resume=True \(on the command line: --resume\)", said)
+    assert main(["info", str(store)]) == 1
+    assert "finish it with resume=True" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--resume"]) == 0
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), image())
+    assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words]) == 1
+    assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--resume"]) == 0
+
+
+def test_writes_of_several_images_say_that_they_are_not_gone_on_with(tmp_path: Path) -> None:
+    da = image()
+    plate = xomezarr.write_plate({("A", 1): [da]}, tmp_path / "plate.ome.zarr")
+    for write in (
+        lambda: xomezarr.write_plate({("A", 1): [da]}, tmp_path / "b.ome.zarr", resume=True),
+        lambda: plate.omezarr.to_zarr(tmp_path / "b.ome.zarr", resume=True),
+    ):
+        with pytest.raises(errors.OmeZarrError, match="resume= is said of one image"):
+            write()
+    with pytest.raises((TypeError, errors.OmeZarrError), match="resume"):
+        (da > 9).omezarr.to_labels(tmp_path / "plate.ome.zarr/A/1/0", "bright", resume=True)
+    with pytest.raises((TypeError, errors.OmeZarrError), match="resume"):
+        da.omezarr.to_plate(tmp_path / "plate.ome.zarr", row="B", column=1, resume=True)

@@ -1,0 +1,513 @@
+"""What of an image is written already, kept in the store while it is being written.
+
+Beside the levels of an image in the making there is, until it is whole::
+
+    .resume/plan.json           what is being written, and the tiles that it is cut into
+    .resume/done/PASS-…         tiles of a pass that are done, with all that they are made of
+    .resume/carries/PASS/TILE   what the tile of the next level is made of
+    .resume/levels/LEVEL        carries of whole levels, of methods that need more of them than their pixels
+    .resume/safe-BOOT           until when what a machine had written was on its disk
+
+A tile is noted when it stands for enough pixels (`UNIT_BYTES`), so that the notes take next to no time. What was
+written since is written again. A note is taken for true if the machine has run on since, or if a later look found all
+that was written before it on the disk: of a machine that loses its power the last seconds are lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xomezarr.direct import answers_at_once, get_document, put_document, wait
+from xomezarr.errors import ResumeError
+from xomezarr.lazy import zarr
+from xomezarr.spec import is_ome
+from xomezarr.tiling import Pass, Tile, Tiling
+
+__all__ = ["RESUME", "Begun", "Journal", "Ledger", "begun_in", "entry_of", "is_safe", "made", "unit_level"]
+
+RESUME = ".resume"
+"""Name of the folder, in the group of an image."""
+
+UNIT_BYTES = 2**27
+"""Pixels of level 0, in bytes, that a note stands for, and so what an interruption costs each worker at most, more or
+less: half a second of work, of which a note is a thousandth."""
+
+SMALL_CARRY = 32
+"""What is noted with a tile has a part of its bytes that is no more than one in so many."""
+
+SAFE_SECONDS = 10.0
+"""How often what was written is put on the disk: as often as systems do by themselves, on which this relies where it
+cannot ask for it."""
+
+READ_TOGETHER = 64
+"""Notes that are read at once: each costs the server of an object store some milliseconds."""
+
+
+def unit_level(tiling: Tiling, itemsize: int, carry: int) -> int | None:
+    """Return the level of a tiling whose tiles are noted; None where levels are not made from each other: all are.
+
+    Parameters
+    ----------
+    itemsize, carry
+        Bytes of a pixel, and of a pixel of a carry.
+
+    Examples
+    --------
+    >>> shapes, steps = [(1024,) * 3, (512,) * 3, (256,) * 3, (128,) * 3], [(2,) * 3] * 3
+    >>> tiling = Tiling.growing(shapes, steps, [(64,) * 3] * 4, (128,) * 3)
+    >>> unit_level(tiling, 2, 8)
+    3
+    """
+    if not tiling.linked:
+        return None
+    for level in range(tiling.top):
+        stands_for = tiling.covers(level) * itemsize
+        of_next = tiling.covers(level)
+        for step in tiling.steps[: level + 1]:
+            of_next //= max(int(np.prod(step)), 1)
+        if stands_for >= UNIT_BYTES and of_next * carry * SMALL_CARRY <= stands_for:
+            return level
+    return tiling.top
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An image whose writing was begun, as its journal tells of it.
+
+    Parameters
+    ----------
+    document
+        What was to be written.
+    done
+        Tiles that are done, by pass.
+    """
+
+    document: Mapping[str, Any]
+    done: Mapping[int, frozenset[Tile]]
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """The tiles that the image is cut into, as they were chosen when the write was begun."""
+        return tuple(_pass_of(entry) for entry in self.document["passes"])
+
+    @property
+    def tile_count(self) -> int:
+        """Tiles that are done, with those that they are made of."""
+        count = 0
+        for number, walk in enumerate(self.passes):
+            written = [level - walk.first for level in walk.writes]
+            for tile in self.done.get(number, ()):
+                count += sum(under.level in written for under in walk.tiling.subtree(tile))
+        return count
+
+    @property
+    def tiles(self) -> int:
+        """All tiles, those of its labels too."""
+        return int(self.document["tiles"])
+
+    def check(self, asked: Mapping[str, Any], what: str) -> None:
+        """Make sure that what is asked for is the same; `what` is how an error calls it.
+
+        Raises
+        ------
+        ResumeError
+            If it is not; it says what differs.
+        """
+        other = [
+            f"{called} {_shown(self.document.get(key))}, and not {_shown(asked[key])}"
+            for key, called in COMPARED.items()
+            if asked[key] != self.document.get(key)
+        ]
+        if not other and asked["order"] != self.document.get("order"):
+            raise ResumeError(
+                f"the unfinished write of {what} read pixels from memory or a file, and now dask computes them, or the "
+                "other way round, which takes other steps with this method; give the array as it was, or write it "
+                "anew with resume=False"
+            )
+        if other:
+            raise ResumeError(
+                f"the unfinished write of {what} is another: with {'; with '.join(other)}; give the same again, or "
+                'write it anew with resume=False, and mode="w" where that is in its place'
+            )
+
+
+COMPARED = {
+    "version": "version",
+    "layout": "the layout",
+    "method": "the method",
+    "levels": "the levels",
+    "labels": "the labels",
+}
+"""What has to be as it was, and how it is called."""
+
+
+def _shown(what: Any) -> str:
+    text = json.dumps(what)
+    return text if len(text) < LONG_TEXT else f"{text[:LONG_TEXT]}…"
+
+
+LONG_TEXT = 300
+
+
+def entry_of(walk: Pass) -> dict[str, Any]:
+    """Return a pass as a JSON object."""
+    tiling = walk.tiling
+    return {
+        "shapes": tiling.shapes,
+        "steps": tiling.steps,
+        "sizes": tiling.sizes,
+        "linked": tiling.linked,
+        "workers": walk.workers,
+        "memory": walk.memory,
+        "reads": walk.reads,
+        "first": walk.first,
+        "writes": walk.writes,
+    }
+
+
+def _pass_of(entry: Mapping[str, Any]) -> Pass:
+    def tuples(lists: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(map(int, one)) for one in lists)
+
+    tiling = Tiling(tuples(entry["shapes"]), tuples(entry["steps"]), tuples(entry["sizes"]), bool(entry["linked"]))
+    return Pass(tiling, entry["workers"], entry["memory"], entry["reads"], entry["first"], tuple(entry["writes"]))
+
+
+class Journal:
+    """What is noted while an image is written.
+
+    Parameters
+    ----------
+    group
+        Of the image.
+    begun
+        What was noted before; None for a write that begins.
+    """
+
+    def __init__(self, group: zarr.Group, begun: Begun | None = None) -> None:
+        self._group, self._begun = group, begun
+        self._ledgers: list[Ledger] = []
+
+    @classmethod
+    def begin(cls, group: zarr.Group, document: Mapping[str, Any]) -> Journal:
+        """Begin to note what is done of a write."""
+        put_document(group, f"{RESUME}/plan.json", json.dumps(document).encode())
+        return cls(group)
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the write had been begun before."""
+        return self._begun is not None
+
+    def ledger(self, number: int, walk: Pass, itemsize: int, carry: int) -> Ledger:
+        """Return what is done of a pass."""
+        done = frozenset() if self._begun is None else self._begun.done.get(number, frozenset())
+        level = unit_level(walk.tiling, itemsize, carry)
+        made = Ledger(self._group, number, level, done, itemsize)
+        self._ledgers.append(made)
+        return made
+
+    def flush(self) -> None:
+        """Note what is done and not noted yet."""
+        for ledger in self._ledgers:
+            ledger.flush()
+
+    def clear(self) -> None:
+        """Delete it: the image is whole."""
+        wait(self._group.store.delete_dir(f"{self._group.path}/{RESUME}".lstrip("/")))
+
+
+class Ledger:
+    """The tiles of a pass that are done: it can be asked for them, and told of more, also in other processes.
+
+    Parameters
+    ----------
+    group
+        Of the image.
+    number
+        Of the pass.
+    level
+        Of the tiling, whose tiles are noted with what is made of them; None for those of all levels, of which nothing
+        is made.
+    done
+        Tiles that were done before.
+    itemsize
+        Bytes of a pixel.
+    """
+
+    def __init__(
+        self,
+        group: zarr.Group,
+        number: int,
+        level: int | None,
+        done: frozenset[Tile],
+        itemsize: int,
+        *,
+        gathers: bool = True,
+    ) -> None:
+        self._group, self.number, self.level, self._done, self.itemsize = group, number, level, done, itemsize
+        # in another process it may go at any time
+        self._gathers = gathers
+        self._lock = threading.Lock()
+        self._waiting: list[Tile] = []
+        self._nbytes = 0
+        self._safe = _Safe.of(group)
+
+    def __reduce__(self) -> Any:
+        return (_elsewhere, (self._group, self.number, self.level, self._done, self.itemsize))
+
+    @property
+    def done(self) -> frozenset[Tile]:
+        """Tiles that were done before."""
+        return self._done
+
+    def has(self, tile: Tile) -> bool:
+        """Whether a tile was done before."""
+        return tile in self._done
+
+    def notes(self, tile: Tile) -> bool:
+        """Whether a tile is one of those that are noted."""
+        return self.level is None or tile.level == self.level
+
+    def note(self, tile: Tile, carry: NDArray[Any] | None, nbytes: int) -> None:
+        """Note that a tile, which stands for so many bytes, is done, and what the next level is made of."""
+        if carry is not None:
+            put_document(self._group, self._carry(tile), np.ascontiguousarray(carry).tobytes())
+        with self._lock:
+            self._waiting.append(tile)
+            self._nbytes += nbytes
+        if carry is not None or self._nbytes >= UNIT_BYTES or not self._gathers:
+            self.flush()
+
+    def flush(self) -> None:
+        """Note what is done and not noted yet."""
+        with self._lock:
+            tiles, self._waiting, self._nbytes = self._waiting, [], 0
+        if tiles:
+            noted = {"tiles": [tile.id for tile in tiles], "boot": boot(), "time": time.time()}
+            key = f"{RESUME}/done/{self.number}-{uuid.uuid4().hex}"
+            put_document(self._group, key, json.dumps(noted).encode())
+            if self._safe is not None:
+                self._safe.look()
+
+    def carry(self, tile: Tile, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+        """Return what the next level is made of; None where a tile gives nothing to it."""
+        content = get_document(self._group.store, f"{self._group.path}/{self._carry(tile)}".lstrip("/"))
+        return None if content is None else np.frombuffer(content, dtype).reshape(shape)
+
+    def _carry(self, tile: Tile) -> str:
+        return f"{RESUME}/carries/{self.number}/{tile.id.replace('/', '.')}"
+
+
+def _elsewhere(*arguments: Any) -> Ledger:
+    return Ledger(*arguments, gathers=False)
+
+
+# --- reading it again ------------------------------------------------------------------------------------------------
+
+
+def made(group: zarr.Group) -> str:
+    """Say how much of the image of a group is made, with its labels; an empty text where nothing could be gone on with.
+
+    >>> made(zarr.create_group(zarr.storage.MemoryStore()))
+    ''
+    """
+    if is_ome(group.attrs):
+        return "all of it is made"
+    begun = begun_in(group)
+    if begun is None:
+        return ""
+    done = begun.tile_count
+    for name in begun.document["labels"]:
+        member = group.get(f"labels/{name}")
+        if isinstance(member, zarr.Group):
+            of_label = begun_in(member)
+            done += 0 if of_label is None else of_label.tile_count
+    return f"{done} of {begun.tiles} tiles are made" if done else ""
+
+
+def begun_in(group: zarr.Group) -> Begun | None:
+    """Read what is noted of an unfinished write; None if there is nothing that can be gone on with."""
+    store, place = group.store, f"{group.path}/{RESUME}".lstrip("/")
+    document = _json(get_document(store, f"{place}/plan.json"))
+    if document is None:
+        return None
+    try:
+        passes = [_pass_of(entry) for entry in document["passes"]]
+        int(document["tiles"]), list(document["labels"])
+    except (KeyError, TypeError, ValueError, AssertionError):
+        return None
+    names = _names(store, place)
+    safe = {
+        name.removeprefix(SAFE): float(found.get("time", 0))
+        for name in names
+        if name.startswith(SAFE) and (found := _json(get_document(store, f"{place}/{name}"))) is not None
+    }
+    done: dict[int, set[Tile]] = {}
+    notes = sorted(_names(store, f"{place}/done"))
+    for name, content in zip(notes, _read(store, [f"{place}/done/{name}" for name in notes]), strict=True):
+        found = _json(content)
+        number = name.partition("-")[0]
+        if found is None or not number.isdigit() or int(number) >= len(passes) or not _is_true(group, found, safe):
+            continue
+        done.setdefault(int(number), set()).update(_tiles_of(found, passes[int(number)].tiling))
+    return Begun(document, {number: frozenset(tiles) for number, tiles in done.items()})
+
+
+def _tiles_of(found: Mapping[str, Any], tiling: Tiling) -> list[Tile]:
+    """Return the tiles that a note names; none of a note that makes no sense."""
+    tiles = []
+    try:
+        for name in found["tiles"]:
+            level, _, index = name.partition("/")
+            tile = Tile(int(level), tuple(map(int, index.split("."))))
+            counts = tiling.counts(tile.level)
+            if len(counts) == len(tile.index) and all(0 <= i < n for i, n in zip(tile.index, counts, strict=True)):
+                tiles.append(tile)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return []
+    return tiles
+
+
+def _is_true(group: zarr.Group, found: Mapping[str, Any], safe: Mapping[str, float]) -> bool:
+    """Whether what a note says was written is there: what a machine without power had not put on its disk is not."""
+    if _folder(group) is None:
+        return True
+    noted_by = found.get("boot")
+    return noted_by == boot() or (isinstance(found.get("time"), float) and found["time"] <= safe.get(str(noted_by), 0))
+
+
+def _json(content: bytes | None) -> dict[str, Any] | None:
+    """Read a JSON object; None of one that was cut off."""
+    if content is None:
+        return None
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _names(store: Any, path: str) -> list[str]:
+    async def listed() -> list[str]:
+        return [name.rstrip("/") async for name in store.list_dir(path)]
+
+    return wait(listed())
+
+
+def _read(store: Any, keys: Sequence[str]) -> list[bytes | None]:
+    if answers_at_once(store):
+        return [get_document(store, key) for key in keys]
+    from zarr.core.buffer import default_buffer_prototype
+
+    async def read() -> list[bytes | None]:
+        found: list[bytes | None] = []
+        for start in range(0, len(keys), READ_TOGETHER):
+            some = keys[start : start + READ_TOGETHER]
+            answers = await asyncio.gather(*(store.get(key, default_buffer_prototype()) for key in some))
+            found += [None if answer is None else answer.to_bytes() for answer in answers]
+        return found
+
+    return wait(read())
+
+
+# --- the power of the machine ----------------------------------------------------------------------------------------
+
+
+SAFE = "safe-"
+
+
+def is_safe() -> bool:
+    """Whether this system can be asked to put on the disk what was written."""
+    return _sync_call() is not None
+
+
+@cache
+def boot() -> str:
+    """Return a mark of this machine, which changes when it is started again."""
+    from xomezarr import stage
+
+    return stage.boot()
+
+
+def _folder(group: zarr.Group) -> Path | None:
+    """Return the folder of a group in a local store."""
+    root = getattr(group.store, "root", None)
+    return root / group.path if isinstance(root, Path) else None
+
+
+class _Safe:
+    """Sees to it that what is written is on the disk, now and then, and says so; the writer does not wait for it."""
+
+    def __init__(self, group: zarr.Group, folder: Path) -> None:
+        self._group, self._folder = group, folder
+        self._last = time.monotonic()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, group: zarr.Group) -> _Safe | None:
+        """Return it for a local store, where the system can be asked."""
+        folder = _folder(group)
+        return None if folder is None or not is_safe() else cls(group, folder)
+
+    def look(self) -> None:
+        """Put on the disk what is written, if that is due."""
+        with self._lock:
+            if time.monotonic() - self._last < SAFE_SECONDS:
+                return
+            self._last = time.monotonic()
+        threading.Thread(target=self._sync, name="xomezarr-safe", daemon=True).start()
+
+    def _sync(self) -> None:
+        now = time.time()
+        # the folder may be gone, and the store abandoned
+        with suppress(OSError, ValueError):
+            _sync(self._folder)
+            put_document(self._group, f"{RESUME}/{SAFE}{boot()}", json.dumps({"time": now}).encode())
+        with self._lock:
+            self._last = time.monotonic()
+
+
+def _sync(folder: Path) -> None:
+    """Put on the disk what was written to the file system of a folder."""
+    call = _sync_call()
+    if call is None:
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        call(number)
+    finally:
+        os.close(number)
+
+
+@cache
+def _sync_call() -> Any:
+    """Return the system's call that does so for one file system, or for all."""
+    import ctypes
+
+    try:
+        one = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError, TypeError):
+        every = getattr(os, "sync", None)
+        return None if every is None else lambda number: every()
+
+    def call(number: int) -> None:
+        if one(number) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+
+    return call
