@@ -292,7 +292,7 @@ def test_what_cannot_be_judged_is_a_note_that_leaves_the_store_valid() -> None:
     (note,) = report.notes
     assert (note.rule, note.severity, note.location) == ("113", "note", "0")
     assert "'y' of '1', 'x' of '1', 'y' of '2', 'x' of '2' lies is not known: its pixels are constant" in note.message
-    assert "(0 errors, 0 warnings, 1 notes)" in str(report)
+    assert "(0 errors, 0 warnings, 1 note)" in str(report)
     assert report.to_dict()["findings"][0]["severity"] == "note"
 
 

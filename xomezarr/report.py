@@ -99,9 +99,9 @@ class Report:
     def __str__(self) -> str:
         verdict = "valid" if self.valid else "invalid"
         head = f"{self.store}: {verdict} OME-Zarr {self.version or '(no version)'}"
-        counts = f"{len(self.errors)} errors, {len(self.warnings)} warnings"
-        counts += f", {len(self.notes)} notes" if self.notes else ""
-        return "\n".join([f"{head} ({counts})", *(f"  {finding}" for finding in self.findings)])
+        found = {"error": self.errors, "warning": self.warnings, **({"note": self.notes} if self.notes else {})}
+        counts = (f"{len(each)} {name}{'' if len(each) == 1 else 's'}" for name, each in found.items())
+        return "\n".join([f"{head} ({', '.join(counts)})", *(f"  {finding}" for finding in self.findings)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as a JSON object."""
