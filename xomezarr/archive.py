@@ -191,9 +191,11 @@ def lacking(inside: Inside, storage_options: Mapping[str, Any] | None) -> Archiv
     if not documents:
         return ArchiveError(f"{shown} is a zip file without a group of Zarr; give a file of OME-Zarr, which has one")
     folder = documents[0].rpartition("/")[0]
+    # nothing follows a query, by which a path in the file could be told
+    cure = f"give group={folder!r}" if "?" in str(inside.file) else f"open '{inside.file}/{folder}'"
     return ArchiveError(
         f"{shown} has no {METADATA} at its root, where OME-Zarr in a single file begins; the first is in {folder!r}: "
-        f"give group={folder!r}, or pack what lies in that folder, without the folder itself"
+        f"{cure}, or pack what lies in that folder, without the folder itself"
     )
 
 
@@ -206,6 +208,8 @@ def is_whole(file: Path) -> bool:
     """Whether a file is a zip file with a group of Zarr at its root."""
     from xomezarr.zipped import ZippedStore
 
+    if not file.is_file():  # a pipe is opened when somebody writes to it
+        return False
     try:
         names = ZippedStore(file).names
     except (OmeZarrError, OSError):
