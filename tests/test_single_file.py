@@ -607,7 +607,7 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def ranges_of(folder: Path, *, ranges: bool = True) -> Iterator[tuple[str, list[int]]]:
+def ranges_of(folder: Path, *, ranges: bool = True, absent: int = 404) -> Iterator[tuple[str, list[int]]]:
     """Serve the files of a folder, and note how many bytes each answer has."""
     sent: list[int] = []
 
@@ -620,7 +620,7 @@ def ranges_of(folder: Path, *, ranges: bool = True) -> Iterator[tuple[str, list[
         def answer(self, *, body: bool) -> None:
             path = folder / self.path.partition("?")[0].strip("/")
             if not path.is_file():
-                self.send_response(404)
+                self.send_response(absent)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
@@ -682,8 +682,22 @@ def test_urls(tmp_path: Path) -> None:
             xr.open_datatree(f"{url}/absent.ozx", engine="omezarr")
     noise = np.random.default_rng(2).integers(0, 2**16, (1, 256, 256), "u2")
     image(noise).omezarr.to_zarr(tmp_path / "large.ozx")
-    with ranges_of(tmp_path, ranges=False) as (url, _), pytest.raises(ArchiveError, match="download the file"):
-        xr.open_datatree(f"{url}/large.ozx", engine="omezarr")
+    with ranges_of(tmp_path, ranges=False) as (url, sent):
+        cached = f"simplecache::{url}/large.ozx"
+        with pytest.raises(ArchiveError, match=f"download the file, or have that done: '{cached}'"):
+            xr.open_datatree(f"{url}/large.ozx", engine="omezarr")
+        sent.clear()
+        assert xr.open_dataarray(cached).equals(image(noise))
+        assert xomezarr.validate(cached).valid
+        assert len(sent) == 2  # once for each
+        with pytest.raises(ArchiveError, match="made on this machine"):
+            image().omezarr.to_zarr(f"simplecache::{url}/b.ozx")
+    with ranges_of(tmp_path, absent=403) as (url, _):
+        with pytest.raises(ArchiveError, match=r"absent\.ozx' cannot be reached \(403, .*\); check the URL"):
+            xr.open_datatree(f"{url}/absent.ozx")
+        server = url
+    with pytest.raises(ArchiveError, match=r"cannot be reached \(.*\); check the URL"):
+        xr.open_datatree(f"{server}/absent.ozx", engine="omezarr")
 
 
 def test_s3(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xomezarr.zipped import ZippedStore
 
 __all__ = [
+    "CACHED",
     "METADATA",
     "SUFFIX",
     "Inside",
@@ -66,6 +67,10 @@ IN_URL = re.compile(
 """A URL that leads into a zip file; of one with a query no more is told than the file."""
 
 
+CACHED = "simplecache::"
+"""How a URL begins of which fsspec is to download the file as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inside:
     """A place in a zip file.
@@ -98,8 +103,11 @@ def leads_into(target: Any) -> Inside | None:
     if isinstance(target, Path):
         file = next((place for place in _called(target, SUFFIXES_READ) if place.is_file()), None)
         return None if file is None else Inside(file, _path_in(target, file))
-    if isinstance(target, str) and "::" not in target and (found := IN_URL.fullmatch(target)):
-        return Inside(found["queried"] or found["plain"], (found["path"] or "").strip("/"))
+    if isinstance(target, str):
+        cached = CACHED if target.startswith(CACHED) else ""
+        url = target.removeprefix(cached)
+        if "::" not in url and (found := IN_URL.fullmatch(url)):
+            return Inside(f"{cached}{found['queried'] or found['plain']}", (found["path"] or "").strip("/"))
     return None
 
 

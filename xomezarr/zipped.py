@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from xomezarr.archive import METADATA
+from xomezarr.archive import CACHED, METADATA
 from xomezarr.errors import ArchiveError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ MOST_OPEN = 128
 
 FOREMOST = 2**20
 """Bytes at the beginning, read at once where documents stand there: those of an image are some thousands."""
+
+
+ABSENT = (404, 410)
+"""What a server answers that has no such file."""
 
 
 class ZippedStore(Store):
@@ -471,12 +475,26 @@ class _Remote:
             ) from error
         self._url = url
         self._system, self._path = fsspec.core.url_to_fs(url, **options)
-        size = self._system.info(self._path).get("size")
+        size = self._info().get("size")
         if size is None:
             raise self._no_ranges("does not tell its size")
         self.size = int(size)
         self._from = max(self.size - TAIL, 0)
         self._tail = self._asked(self._from, self.size) if self.size else b""
+
+    def _info(self) -> Mapping[str, Any]:
+        """Ask for the file; a server that refuses to tell is not one that has none, as which fsspec puts it."""
+        try:
+            found: Mapping[str, Any] = self._system.info(self._path)
+        except FileNotFoundError as error:
+            why = error.__cause__
+            if why is None or isinstance(why, FileNotFoundError) or getattr(why, "status", None) in ABSENT:
+                raise
+            raise ArchiveError(
+                f"{self._url!r} cannot be reached ({why}); check the URL and what it takes to read there, such as "
+                "storage_options=, or try it again"
+            ) from error
+        return found
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes from one to another, fewer at the end of the file."""
@@ -495,8 +513,8 @@ class _Remote:
 
     def _no_ranges(self, told: str) -> ArchiveError:
         return ArchiveError(
-            f"{self._url!r}: its server {told}, and a zip file is read by ranges of its bytes; download the file, and "
-            "open that"
+            f"{self._url!r}: its server {told}, and a zip file is read by ranges of its bytes; download the file, or "
+            f"have that done: {f'{CACHED}{self._url}'!r}"
         )
 
 
