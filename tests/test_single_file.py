@@ -838,6 +838,9 @@ def broken(folder: Path, how: str) -> Path:
         path.write_bytes(flagged)
     elif how == "header":
         path.write_bytes(b"XX" + content[2:])
+    elif how == "directory":  # where the name of the last entry but one ends
+        begin = content.rindex(b"PK\1\2", 0, content.rindex(b"PK\1\2"))
+        path.write_bytes(content[: begin + 32] + struct.pack("<H", 80) + content[begin + 34 :])
     elif how == "place":  # of the directory: entries lie before the beginning of the file then, as zipfile reckons
         at = content.rindex(b"PK\5\6") + 16
         path.write_bytes(content[:at] + struct.pack("<L", 2**31) + content[at + 4 :])
@@ -859,6 +862,7 @@ def broken(folder: Path, how: str) -> Path:
         "split": r"is one of several parts of a zip file.*; join them",
         "encrypted": r"is encrypted, 'zarr\.json' in any case; unpack",
         "header": r"is damaged at 'zarr\.json'",
+        "directory": r"is damaged: its directory has \d+ entries, and it says \d+; copy it again",
         "place": r"is damaged at 'zarr\.json' \(it does not begin where the file says\)",
     }.items(),
 )

@@ -52,6 +52,9 @@ with suppress(ImportError):  # Python may be built without it
 
 ANEW = "copy it again, or delete it and write it anew"
 
+MANY = 2**16 - 1
+"""What that record says of as many entries or more."""
+
 HEADER = struct.Struct("<4sHHHHHLLLHH")
 """What stands before each entry, up to its name: the last two are the lengths of that, and of what follows it."""
 
@@ -297,11 +300,21 @@ class _Opened:
         return zlib.crc32(self._bytes.read(self._zip.start_dir, self._bytes.size))
 
     def _check_end(self) -> None:
-        """Make sure that the comment, with which the file ends, is as long as it says; zipfile does not look."""
+        """Make sure that there are as many entries as the file says, and that its comment is as long.
+
+        zipfile does not look. An entry whose end is damaged swallows those that follow.
+        """
         last = self._bytes.read(max(self._bytes.size - TAIL, 0), self._bytes.size)
         at = last.rfind(ENDS)
-        if at >= 0 and at + 22 + int.from_bytes(last[at + 20 : at + 22], "little") > len(last):
+        if at < 0:
+            return
+        if at + 22 + int.from_bytes(last[at + 20 : at + 22], "little") > len(last):
             raise self._no_archive(zipfile.BadZipFile("its comment is cut off"))
+        told, found = int.from_bytes(last[at + 10 : at + 12], "little"), len(self._zip.infolist())
+        if told not in (found & MANY, MANY):  # where there are more, the extension ZIP64 counts them
+            raise ArchiveError(
+                f"{str(self._file)!r} is damaged: its directory has {found} entries, and it says {told}; {ANEW}"
+            )
 
     def _no_archive(self, error: Exception) -> ArchiveError:
         size = self._bytes.size
