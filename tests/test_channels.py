@@ -602,6 +602,8 @@ def test_complete_shows_red_green_and_blue_as_they_are_called() -> None:
         (np.full(9, 255, "u1"), Window(0, 255, 254, 255)),
         (np.full(9, -2.5), Window(-2.5, -1.5, -2.5, -1.5)),
         (np.full(9, 1e300), Window(1e300, 1.001e300, 1e300, 1.001e300)),
+        (np.full(9, 1.797e308), Window(1.795203e308, 1.797e308, 1.795203e308, 1.797e308)),
+        (np.r_[-1.7e308, np.full(150, 1.7e308)], Window(-1.7e308, 1.7e308, 0.85e308, 1.7e308)),
         (np.r_[np.zeros(9999, "u2"), np.uint16(50)], Window(0, 65535, 0, 50)),
     ],
 )

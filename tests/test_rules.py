@@ -1233,7 +1233,7 @@ NUMBER = re.compile(r"[1-9]\d{0,2}|0\.\d[a-z]")
 OF_WRITERS = {
     "95": "asked of what is to be written alone, which ome-zarr-models judges: test_spec.py and test_spec_kinds.py"
 }
-OF_FILES = frozenset({"120", "121", "122", "123", "124", "125", "126"})
+OF_FILES = frozenset({"120", "121", "122", "123", "124", "125", "126", "127"})
 """Asked of the zip file that a hierarchy is in: test_single_file.py breaks each."""
 OF_PIXELS = frozenset({"110", "111", "112", "113"})
 """Asked of pixels, with `grids`: test_grids.py breaks each."""

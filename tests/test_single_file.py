@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,7 @@ from stores import check_same_trees
 from test_rules import OF_FILES
 
 import xomezarr
-from xomezarr import archive, stage
+from xomezarr import archive, stage, zipped
 from xomezarr.cli import main
 from xomezarr.errors import ArchiveError, NotOmeZarrError, StoreExistsError, StoreNotFoundError, VersionError
 from xomezarr.scale import plan_scaling
@@ -286,6 +287,13 @@ def test_what_is_no_ome_zarr_is_never_replaced(tmp_path: Path, content: Any) -> 
     assert names(tmp_path) == ["a.ozx"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows")
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.ozx")
+    with pytest.raises(StoreExistsError, match="is not a Zarr store, and is not replaced"):
+        image().omezarr.to_zarr(tmp_path / "a.ozx", mode="w")
+
+
 def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.ozx"
 
@@ -460,6 +468,29 @@ def test_opened_by_name_and_content_without_an_engine(tmp_path: Path) -> None:
     assert not any(guess(str(tmp_path / name)) for name in ("c.zip", "absent.ozx", "absent.zip"))
 
 
+def test_scaling_says_how_labels_of_a_file_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_labels(tmp_path / "a.ozx", version="0.6")
+    assert main(["scale", "a.ozx", "b.ozx"]) == 0
+    told = capsys.readouterr().err
+    assert "labels (nuclei), which are not copied; make a folder of it" in told
+    for command in told.partition("to keep them: ")[2].splitlines()[0].split(" && "):
+        assert main(command.split()[1:]) == 0
+    assert xomezarr.validate("copy.ome.zarr").version == "0.6"
+    assert list(xr.open_datatree("copy.ome.zarr", engine="omezarr").omezarr.labels) == ["nuclei"]
+
+
+def test_names_like_those_of_users_are_opened_without_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image().omezarr.to_zarr("~nobody here.ozx")
+    assert names(tmp_path) == ["~nobody here.ozx"]
+    assert xr.open_dataarray("~nobody here.ozx").equals(image())
+
+
 def test_groups_in_a_file_are_places(tmp_path: Path) -> None:
     path = with_labels(tmp_path / "a.ozx")
     nuclei = xr.open_dataarray(path, engine="omezarr", group="labels/nuclei")
@@ -540,6 +571,27 @@ def test_closed_files_are_opened_again_and_left_open_to_nobody(tmp_path: Path) -
     assert open_files() == 0
 
 
+def test_no_more_files_are_held_than_the_system_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Further ones are opened for each reading, and have to be the same then."""
+    monkeypatch.setattr(zipped, "HELD", weakref.WeakSet())
+    monkeypatch.setattr(zipped, "MOST_OPEN", 2)
+    paths = [tmp_path / f"{number}.ozx" for number in range(4)]
+    for path in paths:
+        image().omezarr.to_zarr(path)
+    gc.collect()
+    opened = [xr.open_dataarray(path, engine="omezarr") for path in paths]
+    assert len(zipped.HELD) == 2
+    assert all((one.isel(y=0).values == PIXELS[:, 0]).all() for one in opened)
+    for path in paths[:3]:
+        image(PIXELS + 1).omezarr.to_zarr(path, mode="w")
+    paths[3].unlink()
+    assert (opened[0].values == PIXELS).all()
+    with pytest.raises(ArchiveError, match=r"2\.ozx' has been replaced since it was opened, .*; open it again"):
+        opened[2].load()
+    with pytest.raises(ArchiveError, match=r"3\.ozx' is gone since it was opened; open it"):
+        opened[3].load()
+
+
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     noise = np.random.default_rng(2).integers(0, 2**16, (1, 256, 256), "u2")
     image(noise).omezarr.to_zarr(tmp_path / "a.ozx", chunks=(1, 32, 32), levels=1, compressors=None)
@@ -555,7 +607,7 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def ranges_of(folder: Path, *, ranges: bool = True) -> Iterator[tuple[str, list[int]]]:
+def ranges_of(folder: Path, *, ranges: bool = True, absent: int = 404) -> Iterator[tuple[str, list[int]]]:
     """Serve the files of a folder, and note how many bytes each answer has."""
     sent: list[int] = []
 
@@ -568,7 +620,7 @@ def ranges_of(folder: Path, *, ranges: bool = True) -> Iterator[tuple[str, list[
         def answer(self, *, body: bool) -> None:
             path = folder / self.path.partition("?")[0].strip("/")
             if not path.is_file():
-                self.send_response(404)
+                self.send_response(absent)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
@@ -630,8 +682,22 @@ def test_urls(tmp_path: Path) -> None:
             xr.open_datatree(f"{url}/absent.ozx", engine="omezarr")
     noise = np.random.default_rng(2).integers(0, 2**16, (1, 256, 256), "u2")
     image(noise).omezarr.to_zarr(tmp_path / "large.ozx")
-    with ranges_of(tmp_path, ranges=False) as (url, _), pytest.raises(ArchiveError, match="download the file"):
-        xr.open_datatree(f"{url}/large.ozx", engine="omezarr")
+    with ranges_of(tmp_path, ranges=False) as (url, sent):
+        cached = f"simplecache::{url}/large.ozx"
+        with pytest.raises(ArchiveError, match=f"download the file, or have that done: '{cached}'"):
+            xr.open_datatree(f"{url}/large.ozx", engine="omezarr")
+        sent.clear()
+        assert xr.open_dataarray(cached).equals(image(noise))
+        assert xomezarr.validate(cached).valid
+        assert len(sent) == 2  # once for each
+        with pytest.raises(ArchiveError, match="made on this machine"):
+            image().omezarr.to_zarr(f"simplecache::{url}/b.ozx")
+    with ranges_of(tmp_path, absent=403) as (url, _):
+        with pytest.raises(ArchiveError, match=r"absent\.ozx' cannot be reached \(403, .*\); check the URL"):
+            xr.open_datatree(f"{url}/absent.ozx")
+        server = url
+    with pytest.raises(ArchiveError, match=r"cannot be reached \(.*\); check the URL"):
+        xr.open_datatree(f"{server}/absent.ozx", engine="omezarr")
 
 
 def test_s3(tmp_path: Path) -> None:
@@ -666,6 +732,18 @@ def test_any_zip_file_is_read(tmp_path: Path, compression: int) -> None:
     assert xr.open_dataarray(other, engine="omezarr").equals(image())
     assert "120" in {found.rule for found in xomezarr.validate(other)}
     assert xomezarr.validate(other).valid
+
+
+@pytest.mark.parametrize("called", ["./{}", "/{}", "windows"])
+def test_names_that_only_some_programs_write_are_read(tmp_path: Path, called: str) -> None:
+    image().omezarr.to_zarr(tmp_path / "a.ozx")
+    content = unpacked(tmp_path / "a.ozx")
+    with zipfile.ZipFile(tmp_path / "b.ozx", "w") as file:
+        for name, data in content.items():
+            entry = zipfile.ZipInfo()
+            entry.filename = name.replace("/", "\\") if called == "windows" else called.format(name)
+            file.writestr(entry, data)
+    assert xr.open_dataarray(tmp_path / "b.ozx", engine="omezarr").equals(image())
 
 
 def test_entries_whose_sizes_follow_them(tmp_path: Path) -> None:
@@ -760,6 +838,12 @@ def broken(folder: Path, how: str) -> Path:
         path.write_bytes(flagged)
     elif how == "header":
         path.write_bytes(b"XX" + content[2:])
+    elif how == "directory":  # where the name of the last entry but one ends
+        begin = content.rindex(b"PK\1\2", 0, content.rindex(b"PK\1\2"))
+        path.write_bytes(content[: begin + 32] + struct.pack("<H", 80) + content[begin + 34 :])
+    elif how == "place":  # of the directory: entries lie before the beginning of the file then, as zipfile reckons
+        at = content.rindex(b"PK\5\6") + 16
+        path.write_bytes(content[:at] + struct.pack("<L", 2**31) + content[at + 4 :])
     return path
 
 
@@ -771,13 +855,15 @@ def broken(folder: Path, how: str) -> Path:
         "empty": r"is an empty file; copy it again",
         "a text": r"is no zip file .*; check the path",
         "no entries": r"a zip file with nothing in it; copy it again",
-        "no root": r"no zarr\.json at its root.* 'cells\.zarr': give group='cells\.zarr'",
+        "no root": r"no zarr\.json at its root.* 'cells\.zarr': open '.*a\.ozx/cells\.zarr', or pack",
         "nothing of zarr": r"without a group of Zarr; give a file of OME-Zarr",
         "v2": r"holds a group of Zarr v2.*; give it a name that ends in \.zip",
         "crc of a document": r"is damaged at 'zarr\.json' \(its CRC-32.*; copy it again",
         "split": r"is one of several parts of a zip file.*; join them",
         "encrypted": r"is encrypted, 'zarr\.json' in any case; unpack",
         "header": r"is damaged at 'zarr\.json'",
+        "directory": r"is damaged: its directory has \d+ entries, and it says \d+; copy it again",
+        "place": r"is damaged at 'zarr\.json' \(it does not begin where the file says\)",
     }.items(),
 )
 def test_broken_files_say_what_is_wrong(
@@ -873,10 +959,18 @@ def spoiled(path: Path, how: str) -> Path:
         content["old.ozx"] = b"PK"
     elif how == "name":
         path = path.with_suffix(".zip")
+    elif how == "a name with a query":
+        path = path.with_name("a?b.ozx")
+    elif how == "names that leave":
+        content |= {"../a.txt": b"a", "/b.txt": b"b", "c\\d.txt": b"d"}
     with zipfile.ZipFile(path, "w", **options) as file:
         for name, data in content.items():
             with file.open(zipfile.ZipInfo(name) if not options else name, "w", force_zip64=how != "small") as entry:
                 entry.write(data)
+        if how == "a name twice":
+            with pytest.warns(UserWarning, match="Duplicate"), file.open("0/zarr.json", "w", force_zip64=True) as entry:
+                entry.write(content["0/zarr.json"])
+            comment = b'{"ome": {"version": "0.5"}}'
         file.comment = comment
     return path
 
@@ -894,6 +988,9 @@ SPOILED: dict[str, list[tuple[str, str]]] = {
     "small": [("123", "warning")],
     "a file in the file": [("125", "error")],
     "name": [("126", "warning")],
+    "a name with a query": [],
+    "names that leave": [("127", "error")] * 3,
+    "a name twice": [("127", "warning")],
 }
 """What breaks which rules, and how badly."""
 
@@ -908,6 +1005,25 @@ def test_each_rule_is_told_of_the_file_that_breaks_it(tmp_path: Path, how: str, 
 
 def test_all_rules_of_files_are_broken_here() -> None:
     assert {"124", *(rule for rules in SPOILED.values() for rule, _ in rules)} == OF_FILES
+
+
+def test_zip_files_of_zarr_v2_are_no_single_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What RFC-9 asks for would not make them one; what is told does."""
+    path = broken(tmp_path, "v2").rename(tmp_path / "a.zip")
+    (found,) = xomezarr.validate(path)
+    assert (found.rule, found.severity) == ("126", "warning")
+    assert found.cure.endswith("xomezarr convert a.zip a.ozx")
+    monkeypatch.chdir(tmp_path)
+    assert main(found.cure.partition("xomezarr ")[2].split()) == 0
+    assert xomezarr.validate(tmp_path / "a.ozx", strict=True).valid
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_zip_files_that_zarr_writes_for_us_are_valid(tmp_path: Path) -> None:
+    with zarr.storage.ZipStore(tmp_path / "a.zip", mode="w") as store:
+        image().omezarr.to_zarr(store, version="0.5")
+    assert xomezarr.validate(tmp_path / "a.zip").valid
+    assert xr.open_dataarray(tmp_path / "a.zip", engine="omezarr").equals(image())
 
 
 def test_many_chunks_without_shards_are_told(tmp_path: Path) -> None:

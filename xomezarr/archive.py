@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xomezarr.zipped import ZippedStore
 
 __all__ = [
+    "CACHED",
     "METADATA",
     "SUFFIX",
     "Inside",
@@ -66,6 +67,10 @@ IN_URL = re.compile(
 """A URL that leads into a zip file; of one with a query no more is told than the file."""
 
 
+CACHED = "simplecache::"
+"""How a URL begins of which fsspec is to download the file as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inside:
     """A place in a zip file.
@@ -98,8 +103,11 @@ def leads_into(target: Any) -> Inside | None:
     if isinstance(target, Path):
         file = next((place for place in _called(target, SUFFIXES_READ) if place.is_file()), None)
         return None if file is None else Inside(file, _path_in(target, file))
-    if isinstance(target, str) and "::" not in target and (found := IN_URL.fullmatch(target)):
-        return Inside(found["queried"] or found["plain"], (found["path"] or "").strip("/"))
+    if isinstance(target, str):
+        cached = CACHED if target.startswith(CACHED) else ""
+        url = target.removeprefix(cached)
+        if "::" not in url and (found := IN_URL.fullmatch(url)):
+            return Inside(f"{cached}{found['queried'] or found['plain']}", (found["path"] or "").strip("/"))
     return None
 
 
@@ -191,9 +199,11 @@ def lacking(inside: Inside, storage_options: Mapping[str, Any] | None) -> Archiv
     if not documents:
         return ArchiveError(f"{shown} is a zip file without a group of Zarr; give a file of OME-Zarr, which has one")
     folder = documents[0].rpartition("/")[0]
+    # nothing follows a query, by which a path in the file could be told
+    cure = f"give group={folder!r}" if "?" in str(inside.file) else f"open '{inside.file}/{folder}'"
     return ArchiveError(
         f"{shown} has no {METADATA} at its root, where OME-Zarr in a single file begins; the first is in {folder!r}: "
-        f"give group={folder!r}, or pack what lies in that folder, without the folder itself"
+        f"{cure}, or pack what lies in that folder, without the folder itself"
     )
 
 
@@ -206,6 +216,8 @@ def is_whole(file: Path) -> bool:
     """Whether a file is a zip file with a group of Zarr at its root."""
     from xomezarr.zipped import ZippedStore
 
+    if not file.is_file():  # a pipe is opened when somebody writes to it
+        return False
     try:
         names = ZippedStore(file).names
     except (OmeZarrError, OSError):

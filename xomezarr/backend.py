@@ -12,12 +12,12 @@ from xarray.backends import BackendEntrypoint
 
 from xomezarr.archive import leads_into
 from xomezarr.collection import check_single, is_collection, open_collection
-from xomezarr.errors import ArchiveError, CoordinateSystemError, NotOmeZarrError
+from xomezarr.errors import ArchiveError, CoordinateSystemError, NotOmeZarrError, OmeZarrError
 from xomezarr.plate import open_plate
 from xomezarr.read import open_level, open_tree
 from xomezarr.scenes import open_scene
 from xomezarr.spec import kinds
-from xomezarr.store import SUFFIXES, is_single_file, open_group
+from xomezarr.store import SUFFIXES, is_single_file, open_group, resolve
 
 __all__ = ["OmeZarrBackendEntrypoint"]
 
@@ -47,14 +47,13 @@ class OmeZarrBackendEntrypoint(BackendEntrypoint):
         name, that cannot be read is claimed too: opening it says why.
         """
         if isinstance(filename_or_obj, str | os.PathLike):
-            text = os.fspath(filename_or_obj)
-            if not isinstance(text, str):
-                return False
-            remote = "://" in text and not text.startswith("file:")
-            if remote and not text.rstrip("/").endswith(SUFFIXES):
-                return False
-            local = None if remote or "://" in text else Path(text).expanduser()
-            if local is not None and not local.is_dir() and leads_into(local.absolute()) is None:
+            try:
+                target = resolve(filename_or_obj)
+                if isinstance(target, str) and not target.rstrip("/").endswith(SUFFIXES):
+                    return False
+                if isinstance(target, Path) and not target.is_dir() and leads_into(target) is None:
+                    return False
+            except (OmeZarrError, OSError):  # no path, or none that the system takes
                 return False
         try:
             attrs = open_group(filename_or_obj).attrs.asdict()

@@ -377,12 +377,14 @@ def default_window(pixels: NDArray[Any], dtype: np.dtype[Any]) -> Window:
     if dtype.kind == "b":
         return Window(0.0, 1.0, 0.0, 1.0)
     low, high = _whole_range(dtype) or (float(finite.min()), float(finite.max()))
-    start, end = (float(value) for value in np.percentile(finite.astype(np.float64), PERCENTILES))
+    # of halves, whose differences do not overflow
+    start, end = (2 * float(value) for value in np.percentile(finite.astype(np.float64) / 2, PERCENTILES))
     if not start < end:
         start, end = (float(finite.min()), float(finite.max()))
     if not start < end:  # one value only: viewers divide by the width
         width = max(1.0, abs(start) * 1e-3)
-        start, end = (start, start + width) if dtype.kind == "f" or start + width <= high else (start - width, start)
+        highest = float(np.finfo(np.float64).max) if dtype.kind == "f" else high
+        start, end = (start, start + width) if start + width <= highest else (start - width, start)
     return Window(min(low, start), max(high, end), start, end)
 
 

@@ -341,8 +341,8 @@ def _name_faults(kept: Sidecar) -> Iterator[LayoutError]:
         good = leads_below(name) and not name.startswith((".", "__")) and name not in ALL_DOCUMENTS and ":" not in name
         if not good or not name.isprintable() or name.split() != [name] or len(name.encode()) > LONGEST_NAME:
             yield LayoutError(
-                f"the coordinate {name!r} cannot be an array beside the pixels: its name is that of a folder, begins "
-                f"with neither a dot nor __, and has no spaces; rename({{{name!r}: …}}), or {KEEP}"
+                f"the coordinate {name!r} cannot be an array beside the pixels, whose names become those of folders, "
+                f"without a dot or __ at the beginning, : or spaces; rename({{{name!r}: …}}), or {KEEP}"
             )
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name:

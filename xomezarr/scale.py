@@ -561,8 +561,7 @@ def _warn_of_labels(source: Source) -> None:
     """Say that labels stay behind."""
     if source.group is not None and (names := label_names(_label_group(source))):
         warn(
-            f"{source.group!r} has labels ({', '.join(names)}), which are not copied; "
-            f"scale the image where it is to keep them: xomezarr scale {shlex.quote(source.group)} --in-place",
+            f"{source.group!r} has labels ({', '.join(names)}), which are not copied; {_to_keep(source.group)}",
             OtherImagesWarning,
         )
 
@@ -573,10 +572,22 @@ def _warn_of_systems(source: Source, brought: Collection[str]) -> None:
     others = [name for name in known if name not in brought]
     if source.group is not None and others:
         warn(
-            f"{source.group!r} has the coordinate systems {', '.join(map(repr, others))}, which are not copied; scale "
-            f"the image where it is to keep them: xomezarr scale {shlex.quote(source.group)} --in-place",
+            f"{source.group!r} has the coordinate systems {', '.join(map(repr, others))}, which are not copied; "
+            f"{_to_keep(source.group)}",
             OmeZarrWarning,
         )
+
+
+def _to_keep(place: str) -> str:
+    """Say how labels and coordinate systems of an image are kept: where it is, unless that is in a zip file."""
+    if archive.leads_into(resolve(place)) is None:
+        return f"scale the image where it is to keep them: xomezarr scale {shlex.quote(place)} --in-place"
+    version = spec.written_as(spec.detect(open_group(place).attrs.asdict()))
+    return (
+        "make a folder of it, and scale that where it is, to keep them: "
+        f"xomezarr upgrade {shlex.quote(place)} copy.ome.zarr --version {version} && "
+        "xomezarr scale copy.ome.zarr --in-place"
+    )
 
 
 def _label_group(source: Source) -> zarr.Group | None:

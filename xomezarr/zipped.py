@@ -15,15 +15,15 @@ import threading
 import weakref
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from xomezarr.archive import METADATA
+from xomezarr.archive import CACHED, METADATA
 from xomezarr.errors import ArchiveError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ with suppress(ImportError):  # Python may be built without it
 
 ANEW = "copy it again, or delete it and write it anew"
 
+MANY = 2**16 - 1
+"""What that record says of as many entries or more."""
+
 HEADER = struct.Struct("<4sHHHHHLLLHH")
 """What stands before each entry, up to its name: the last two are the lengths of that, and of what follows it."""
 
@@ -61,8 +64,15 @@ BEFORE = 128
 TAIL = 2**16 + 22
 """Bytes at the end of a file, read at once: as long as what ends a zip file can be, and all of most directories."""
 
+MOST_OPEN = 128
+"""Files of this machine that are held open at once; further ones are opened for each reading."""
+
 FOREMOST = 2**20
 """Bytes at the beginning, read at once where documents stand there: those of an image are some thousands."""
+
+
+ABSENT = (404, 410)
+"""What a server answers that has no such file."""
 
 
 class ZippedStore(Store):
@@ -105,6 +115,11 @@ class ZippedStore(Store):
         return self._archive().entries
 
     @property
+    def stored_names(self) -> list[str]:
+        """The names of all entries as the file has them, in its order."""
+        return self._archive().stored_names
+
+    @property
     def comment(self) -> bytes:
         """The comment of the file as a whole."""
         return self._archive().comment
@@ -118,10 +133,7 @@ class ZippedStore(Store):
             if self._opened is None:
                 opened = _Opened(self.file, self._options)
                 if self._known not in (None, opened.directory):
-                    raise ArchiveError(
-                        f"{str(self.file)!r} has been replaced since it was opened, and what is read from it here was "
-                        "described by the other; open it again"
-                    )
+                    raise _replaced(self.file)
                 self._opened, self._known = opened, opened.directory
             return self._opened
 
@@ -240,6 +252,15 @@ def _range(wanted: ByteRequest | None, size: int) -> tuple[int, int]:
     raise TypeError(f"a range of bytes cannot be a {type(wanted).__name__}")
 
 
+def _relative(name: str) -> str:
+    """Return the name of an entry as zarr asks for it, however the program that made the file has written it.
+
+    >>> [_relative(name) for name in ("./zarr.json", "/0/zarr.json", "0" + chr(92) + "zarr.json")]
+    ['zarr.json', '0/zarr.json', '0/zarr.json']
+    """
+    return name.replace("\\", "/").removeprefix("./").lstrip("/")
+
+
 class _Opened:
     """A zip file that is open, with what it holds."""
 
@@ -259,8 +280,8 @@ class _Opened:
                 f"{str(file)!r} is one of several parts of a zip file, and OME-Zarr has no such; join them: "
                 "zip -s 0 parts.zip --out whole.zip"
             )
-        found = [entry for entry in self._zip.infolist() if not entry.is_dir()]
-        self.entries = {entry.filename.removeprefix("./"): entry for entry in found}
+        found = [(_relative(entry.filename), entry) for entry in self._zip.infolist()]
+        self.entries = {name: entry for name, entry in found if name and not name.endswith("/")}
         self._begins: dict[int, int] = {}
         self._folders: dict[str, dict[str, None]] | None = None
         self._foremost: memoryview | None = None
@@ -269,17 +290,31 @@ class _Opened:
     def comment(self) -> bytes:
         return self._zip.comment
 
+    @property
+    def stored_names(self) -> list[str]:
+        return [entry.orig_filename for entry in self._zip.infolist()]
+
     @cached_property
     def directory(self) -> int:
         """What tells the file from another one: a checksum of names, places and checksums of all entries."""
         return zlib.crc32(self._bytes.read(self._zip.start_dir, self._bytes.size))
 
     def _check_end(self) -> None:
-        """Make sure that the comment, with which the file ends, is as long as it says; zipfile does not look."""
+        """Make sure that there are as many entries as the file says, and that its comment is as long.
+
+        zipfile does not look. An entry whose end is damaged swallows those that follow.
+        """
         last = self._bytes.read(max(self._bytes.size - TAIL, 0), self._bytes.size)
         at = last.rfind(ENDS)
-        if at >= 0 and at + 22 + int.from_bytes(last[at + 20 : at + 22], "little") > len(last):
+        if at < 0:
+            return
+        if at + 22 + int.from_bytes(last[at + 20 : at + 22], "little") > len(last):
             raise self._no_archive(zipfile.BadZipFile("its comment is cut off"))
+        told, found = int.from_bytes(last[at + 10 : at + 12], "little"), len(self._zip.infolist())
+        if told not in (found & MANY, MANY):  # where there are more, the extension ZIP64 counts them
+            raise ArchiveError(
+                f"{str(self._file)!r} is damaged: its directory has {found} entries, and it says {told}; {ANEW}"
+            )
 
     def _no_archive(self, error: Exception) -> ArchiveError:
         size = self._bytes.size
@@ -331,10 +366,15 @@ class _Opened:
         return content
 
     def _damaged(self, entry: zipfile.ZipInfo, told: str) -> ArchiveError:
-        return ArchiveError(f"{str(self._file)!r} is damaged at {entry.filename!r} ({told}); copy it again")
+        cure = "copy it again"
+        if isinstance(self._bytes, _Remote):  # which nobody holds
+            cure = "open it again, in case it was replaced, or upload it again"
+        return ArchiveError(f"{str(self._file)!r} is damaged at {entry.filename!r} ({told}); {cure}")
 
     def _stored(self, entry: zipfile.ZipInfo, start: int, stop: int) -> Any:
         offset = entry.header_offset
+        if offset < 0:  # zipfile adds to it what stands before the file
+            raise self._damaged(entry, "it does not begin where the file says")
         if (begin := self._begins.get(offset)) is not None:
             return self._read(entry, begin + start, begin + stop)
         # the header and what follows it in one request, where that is all that is wanted
@@ -368,28 +408,72 @@ class _Opened:
 
 
 class _Local:
-    """The bytes of a file of this machine. Once it is open it is the same, whatever takes its name."""
+    """The bytes of a file of this machine.
+
+    Held open, it is the same, whatever takes its name. Where many others are held, so that the system might allow no
+    more, it is opened anew for each reading, and has to be the same file still.
+    """
 
     def __init__(self, file: Path) -> None:
-        self._number = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        self._closed = weakref.finalize(self, os.close, self._number)
-        self.size = os.fstat(self._number).st_size
+        self._file = file
+        number = os.open(file, READING)
+        state = os.fstat(number)
+        self.size, self._same = state.st_size, _same(state)
         self._lock = threading.Lock()
+        self._number: int | None = None
+        if len(HELD) < MOST_OPEN:
+            self._number = number
+            weakref.finalize(self, os.close, number)
+            HELD.add(self)
+        else:
+            os.close(number)
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes from one to another, fewer at the end of the file."""
-        parts = []
-        while start < stop and (part := self._some(start, stop - start)):
-            parts.append(part)
-            start += len(part)
+        with nullcontext(self._number) if self._number is not None else self._opened() as number:
+            parts = []
+            while start < stop and (part := self._some(number, start, stop - start)):
+                parts.append(part)
+                start += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _some(self, start: int, count: int) -> bytes:
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        try:
+            number = os.open(self._file, READING)
+        except FileNotFoundError:
+            raise ArchiveError(f"{str(self._file)!r} is gone since it was opened; open it where it is now") from None
+        try:
+            if _same(os.fstat(number)) != self._same:
+                raise _replaced(self._file)
+            yield number
+        finally:
+            os.close(number)
+
+    def _some(self, number: int, start: int, count: int) -> bytes:
         if hasattr(os, "pread"):
-            return os.pread(self._number, count, start)
+            return os.pread(number, count, start)
         with self._lock:  # Windows
-            os.lseek(self._number, start, os.SEEK_SET)
-            return os.read(self._number, count)
+            os.lseek(number, start, os.SEEK_SET)
+            return os.read(number, count)
+
+
+HELD: weakref.WeakSet[_Local] = weakref.WeakSet()
+"""The files that are held open."""
+
+READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+
+
+def _same(state: os.stat_result) -> tuple[int, ...]:
+    """Return what tells a file from another one of its name."""
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _replaced(file: Path | str) -> ArchiveError:
+    return ArchiveError(
+        f"{str(file)!r} has been replaced since it was opened, and what is read from it here was described by the "
+        "other; open it again"
+    )
 
 
 class _Remote:
@@ -404,12 +488,26 @@ class _Remote:
             ) from error
         self._url = url
         self._system, self._path = fsspec.core.url_to_fs(url, **options)
-        size = self._system.info(self._path).get("size")
+        size = self._info().get("size")
         if size is None:
             raise self._no_ranges("does not tell its size")
         self.size = int(size)
         self._from = max(self.size - TAIL, 0)
         self._tail = self._asked(self._from, self.size) if self.size else b""
+
+    def _info(self) -> Mapping[str, Any]:
+        """Ask for the file; a server that refuses to tell is not one that has none, as which fsspec puts it."""
+        try:
+            found: Mapping[str, Any] = self._system.info(self._path)
+        except FileNotFoundError as error:
+            why = error.__cause__
+            if why is None or isinstance(why, FileNotFoundError) or getattr(why, "status", None) in ABSENT:
+                raise
+            raise ArchiveError(
+                f"{self._url!r} cannot be reached ({why}); check the URL and what it takes to read there, such as "
+                "storage_options=, or try it again"
+            ) from error
+        return found
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes from one to another, fewer at the end of the file."""
@@ -428,8 +526,8 @@ class _Remote:
 
     def _no_ranges(self, told: str) -> ArchiveError:
         return ArchiveError(
-            f"{self._url!r}: its server {told}, and a zip file is read by ranges of its bytes; download the file, and "
-            "open that"
+            f"{self._url!r}: its server {told}, and a zip file is read by ranges of its bytes; download the file, or "
+            f"have that done: {f'{CACHED}{self._url}'!r}"
         )
 
 

@@ -58,6 +58,7 @@ These are of RFC-9, of a hierarchy in a single file, which is a zip file:
 124   arrays of many chunks have shards
 125   no single file is in another
 126   the name of the file ends with .ozx
+127   (own) entries differ in name, and their names are relative paths with forward slashes
 ====  ================================================================================================
 """
 

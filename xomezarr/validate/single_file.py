@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from xomezarr import spec
 from xomezarr.archive import METADATA, SUFFIX, in_order
@@ -22,7 +23,14 @@ FEW = 100
 
 
 def examine_file(store: ZippedStore, version: str | None) -> Iterator[Finding]:
-    """Yield what is wrong with a single file itself, whose hierarchy is of a version; no chunk is read."""
+    """Yield what is wrong with a single file itself, whose hierarchy is of a version; no chunk is read.
+
+    RFC-9 is about files of Zarr v3: of one of v2 its name is told alone, and those of its entries.
+    """
+    if METADATA not in store.names:
+        yield from named(store)
+        yield from called(store)
+        return
     for rule in FILE_RULES:
         yield from rule(store)
     yield from spec.comment_findings(store.comment, version, documents_first=_first_astray(store.names) is None)
@@ -104,9 +112,26 @@ def single(store: ZippedStore) -> Iterator[Finding]:
 
 def called(store: ZippedStore) -> Iterator[Finding]:
     """126 (SHOULD, RFC-9): the name of the file ends with .ozx."""
-    name = str(store.file).partition("?")[0].rpartition("/")[2]
+    name = store.file.name if isinstance(store.file, Path) else store.file.partition("?")[0].rpartition("/")[2]
     if not name.endswith(SUFFIX):
-        yield Finding("126", "warning", name, f"its name does not end in {SUFFIX}", "rename it")
+        anew = shlex.join(["xomezarr", "convert", name, f"{PurePosixPath(name).stem}{SUFFIX}"])
+        cure = "rename it" if METADATA in store.names else f"single files are of Zarr v3: {anew}"
+        yield Finding("126", "warning", name, f"its name does not end in {SUFFIX}", cure)
+
+
+def named(store: ZippedStore) -> Iterator[Finding]:
+    """127 (own): entries differ in name, and their names are relative paths with forward slashes, as zip files demand.
+
+    Which entry counts of several, and what a path leads to that is none, readers decide each for itself. Several of one
+    name are a warning: zarr's own store for zip files writes them, and takes the last.
+    """
+    for name, count in Counter(store.stored_names).items():
+        if "\\" in name or name.startswith("/") or ".." in name.split("/"):
+            told = "its name is no relative path with forward slashes that stays in the file"
+            yield Finding("127", "error", name, told, ANEW)
+        if count > 1:
+            told = f"there are {count} entries of this name, of which some readers take the first, others the last"
+            yield Finding("127", "warning", name, told, ANEW)
 
 
 FILE_RULES: tuple[Callable[[ZippedStore], Iterator[Finding]], ...] = (
@@ -116,5 +141,6 @@ FILE_RULES: tuple[Callable[[ZippedStore], Iterator[Finding]], ...] = (
     sharded,
     single,
     called,
+    named,
 )
 """What is demanded of the zip file; what its comment says is judged by `spec`."""
