@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -30,7 +31,7 @@ from test_versions import write_plate as write_early_plate
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import documents, spec, upgrade
+from xomezarr import direct, documents, spec, upgrade
 from xomezarr.cli import main
 from xomezarr.errors import (
     ArchiveError,
@@ -930,6 +931,45 @@ def test_an_image_in_a_group_of_others_is_refused_with_the_cure(tmp_path: Path) 
         xomezarr.upgrade(tmp_path / "a.zarr" / "image")
     xomezarr.upgrade(tmp_path / "a.zarr" / "image", tmp_path / "b.zarr")
     assert xr.open_dataarray(tmp_path / "b.zarr", engine="omezarr").equals(image)
+
+
+class Slow(MemoryStore):
+    """Knows how many bytes it was asked for at the same time at most, and how often for what is not there."""
+
+    under_way = most = missing = 0
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        content = await super().get(key, *args, **kwargs)
+        size = 0 if content is None else len(content)
+        self.missing += content is None
+        self.under_way += size
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.001)
+        self.under_way -= size
+        return content
+
+
+@pytest.mark.parametrize("after", ["0.5", "0.6"])
+def test_a_copy_has_no_more_than_some_bytes_in_memory(after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "COPIED", 5000)
+    image = pixels(y=256, x=256)
+    image.omezarr.to_zarr(store := Slow(), version="0.5", levels=1, chunks={"y": 32, "x": 32}, compressors=None)
+    upgrade(store, copy := MemoryStore(), version=after)
+    assert 2048 < store.most <= 5000
+    np.testing.assert_array_equal(xr.open_dataarray(copy, engine="omezarr"), image)
+
+
+def test_only_chunks_that_are_there_are_asked_for() -> None:
+    pixels(y=64, x=64).omezarr.to_zarr(store := Slow(), levels=1, chunks={"y": 32, "x": 32})
+    document = json.loads(store._store_dict["0/.zarray"].to_bytes())
+    large = {**document, "shape": [10**15, 64]}  # as of a time series that has just begun
+    store._store_dict["0/.zarray"] = store._store_dict[".zgroup"].from_bytes(json.dumps(large).encode())
+    store.missing = 0
+    upgrade(store, copy := MemoryStore(), version="0.5")
+    assert store.missing < 20
+    assert sorted(key for key in copy._store_dict if key.startswith("0/c/")) == [
+        f"0/c/{y}/{x}" for y in "01" for x in "01"
+    ]
 
 
 def test_chunks_of_zeros_are_written_where_arrays_have_no_fill_value(tmp_path: Path) -> None:

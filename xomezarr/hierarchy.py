@@ -128,13 +128,13 @@ def inside(group: zarr.Group, array: Node, *, chunks: bool) -> tuple[str, ...]:
 
     All that lies there is listed, and none of it read.
     """
-    is_chunk = documents.is_chunk(array.document)
+    place = documents.chunk_place(array.document)
     begin = f"{member_path(group, array.path)}/"
 
     async def listed() -> list[str]:
         return [key.removeprefix(begin) async for key in group.store.list_prefix(begin)]
 
-    names = (name for name in wait(listed()) if is_chunk(name) is chunks and name not in array.there)
+    names = (name for name in wait(listed()) if (place(name) is not None) is chunks and name not in array.there)
     return tuple(sorted(key for key in map(array.key, names) if chunks or not _is_left_over(group, key)))
 
 

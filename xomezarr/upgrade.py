@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from xomezarr import direct, spec
-from xomezarr.direct import get_document, put_document, wait
-from xomezarr.documents import chunk_key, chunk_shape, encoded
+from xomezarr.direct import copy_objects, get_document, put_document, wait
+from xomezarr.documents import chunk_key, chunk_place, chunk_shape, encoded, object_bytes
 from xomezarr.errors import (
     ArchiveError,
     NotOmeZarrError,
@@ -52,9 +51,6 @@ VERSION: Final = "0.5"
 
 DEEPEST = 3
 """How many groups, some of which need not be there, lie above an image of a plate."""
-
-AT_ONCE = 64
-"""Chunks that are copied at the same time: few enough to be in memory, many enough for a server far away."""
 
 
 def upgrade(
@@ -257,7 +253,7 @@ def _copy(found: Hierarchy, planned: Upgrade, group: zarr.Group) -> None:
             _encode_anew(found, change.node, group)
         elif change.node.is_array:
             _copy_chunks(found, change, group)
-    _transfer(found.root, group, ((key, key) for key in planned.files))
+    copy_objects(found.root, group, ((key, key) for key in planned.files))
     name = ".zattrs" if planned.zarr_format == 2 else "zarr.json"
     document = root.documents.get(name, {})
     direct.put_attributes(group, document if planned.zarr_format == 2 else document["attributes"])
@@ -266,39 +262,13 @@ def _copy(found: Hierarchy, planned: Upgrade, group: zarr.Group) -> None:
 def _copy_chunks(found: Hierarchy, change: Change, group: zarr.Group) -> None:
     """Copy the chunks of an array as they are, under the keys that the new array has for them."""
     node = change.node
-    if node.zarr_format == group.metadata.zarr_format:
-        _transfer(found.root, group, ((key, key) for key in inside(found.root, node, chunks=True)))
-        _check_there(found, node)
-        return
-    new = next(one for name, one in change.documents.items() if name in (".zarray", "zarr.json"))
-    before, after = chunk_key(node.document), chunk_key(new)
-    places = itertools.product(*map(range, _counts(node)))
-    _transfer(found.root, group, ((node.key(before(place)), node.key(after(place))) for place in places))
+    chunks = inside(found.root, node, chunks=True)
+    keys: Iterable[tuple[str, str]] = zip(chunks, chunks, strict=True)
+    if node.zarr_format != group.metadata.zarr_format:
+        place, key, begin = chunk_place(node.document), chunk_key(change.documents["zarr.json"]), node.key("")
+        keys = ((old, node.key(key(place(old.removeprefix(begin)) or ()))) for old in chunks)
+    copy_objects(found.root, group, keys, object_bytes(node.document))
     _check_there(found, node)
-
-
-def _counts(node: Node) -> Iterator[int]:
-    """Yield how many chunks, or shards, lie along each dimension."""
-    for size, chunk in zip(node.document["shape"], chunk_shape(node.document), strict=True):
-        yield -(-size // max(1, chunk))
-
-
-def _transfer(source: zarr.Group, target: zarr.Group, keys: Iterable[tuple[str, str]]) -> None:
-    """Copy objects, as far as they are there; of each the key there, and here."""
-    from zarr.core.buffer import default_buffer_prototype
-
-    prototype = default_buffer_prototype()
-
-    async def one(old: str, new: str) -> None:
-        content = await source.store.get(member_path(source, old), prototype)
-        if content is not None:
-            await target.store.set(member_path(target, new), content)
-
-    async def several(batch: Sequence[tuple[str, str]]) -> None:
-        await asyncio.gather(*(one(old, new) for old, new in batch))
-
-    for batch in itertools.batched(keys, AT_ONCE):
-        wait(several(batch))
 
 
 def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
