@@ -629,6 +629,43 @@ def test_arrays_that_zarr_does_not_read_are_refused_by_name(
     assert not (tmp_path / "b.zarr").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chunk_grid": None},
+        {"chunk_grid": "regular"},
+        {"chunk_grid": {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [[20], [26]]}}},
+        {"attributes": [1]},
+        {"shape": None},
+    ],
+)
+def test_arrays_of_v3_that_zarr_does_not_read_are_refused_by_name(change: dict[str, Any], tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.5")
+    array = path / "labels/nuclei/1/zarr.json"
+    changed = {**json.loads(array.read_text()), **change}
+    array.write_text(json.dumps({key: value for key, value in changed.items() if value is not None}))
+    refused(path, MetadataError, "'labels/nuclei/1", "", version="0.4", dst=tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_arrays_without_pixels_or_attributes_are_copied_as_others(tmp_path: Path) -> None:
+    array_of(path := tmp_path / "a.zarr", dtype="u2", compressors=numcodecs.LZMA())
+    document = json.loads((path / "theirs/.zarray").read_text())
+    (path / "theirs/.zarray").write_text(json.dumps({**document, "shape": [0], "chunks": [0]}))
+    upgrade(path, tmp_path / "b.zarr", version="0.5")
+    array = tmp_path / "b.zarr/theirs/zarr.json"
+    array.write_text(json.dumps({**json.loads(array.read_text()), "attributes": None}))
+    upgrade(tmp_path / "b.zarr", tmp_path / "c.zarr", version="0.4")
+    assert zarr.open_array(tmp_path / "c.zarr/theirs", mode="r", zarr_format=2).shape == (0,)
+
+
+def test_chunks_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
+    array_of(path := tmp_path / "a.zarr", dtype="u2", compressors=numcodecs.LZMA())[:3] = 1
+    next(file for file in (path / "theirs").iterdir() if not file.name.startswith(".")).write_bytes(b"broken")
+    refused(path, OmeZarrError, "a.zarr/theirs", "cannot be decoded", version="0.5", dst=tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+
+
 def test_arrays_that_zarr_does_not_know_stay_where_the_format_stays(tmp_path: Path) -> None:
     image(path := tmp_path / "a.zarr", "0.5")
     zarr.open_group(path, mode="r+").create_array("aux/w", shape=(40,), chunks=(7,), dtype="u2")[:] = np.arange(40)

@@ -18,11 +18,13 @@ from typing import Any
 from xomezarr.lazy import zarr
 
 __all__ = [
+    "AT_ONCE",
     "answers_at_once",
     "copy_objects",
     "created_group",
     "created_like",
     "get_document",
+    "most_at_once",
     "opened_array",
     "opened_group",
     "opened_member",
@@ -245,6 +247,11 @@ def get_document(store: Any, key: str) -> bytes | None:
     return None if content is None else content.to_bytes()
 
 
+def most_at_once(nbytes: int, most: int) -> int:
+    """Return how many objects of some bytes are in memory at the same time: at least one."""
+    return min(max(COPIED // max(nbytes, 1), 1), most)
+
+
 def copy_objects(
     source: zarr.Group, target: zarr.Group, keys: Iterable[tuple[str, str]], nbytes: int | None = None
 ) -> None:
@@ -272,8 +279,7 @@ def copy_objects(
     async def several(batch: Sequence[tuple[str, str]]) -> None:
         await asyncio.gather(*(one(old, new) for old, new in batch))
 
-    count = 1 if nbytes is None else min(max(COPIED // max(nbytes, 1), 1), AT_ONCE)
-    for batch in itertools.batched(keys, count):
+    for batch in itertools.batched(keys, 1 if nbytes is None else most_at_once(nbytes, AT_ONCE)):
         wait(several(batch))
 
 

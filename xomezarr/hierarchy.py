@@ -258,7 +258,7 @@ def _node(group: zarr.Group, path: str, above: int) -> Node | None:
         described.append(Node(path, old, attributes or {}, tuple(names)))
     if new is not None:
         document = {key: value for key, value in new.items() if key != "attributes"}
-        described.insert(0 if above == 3 else 1, Node(path, document, new.get("attributes", {}), tuple(names)))
+        described.insert(0 if above == 3 else 1, Node(path, document, new.get("attributes") or {}, tuple(names)))
     node = replace(described[0], aside=described[1] if len(described) > 1 else None)
     if told := begun(node.attrs):
         raise IncompleteStoreError(
@@ -285,7 +285,10 @@ def _document(group: zarr.Group, key: str) -> dict[str, Any] | None:
         wanted = 3 if key.endswith(BOTH) else 2
         if document.get("zarr_format") != wanted:
             raise ValueError(f"its zarr_format is not {wanted}")
-        shape = document.get("shape", [])
+        if not isinstance(document.get("attributes") or {}, dict):
+            raise ValueError("its attributes are no object")
+        is_array = key.endswith(ARRAY) or document.get("node_type") == "array"
+        shape = document.get("shape", None if is_array else [])
         if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
             raise ValueError(f"its shape is {shape!r}")
     except (ValueError, RecursionError) as error:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from xomezarr import direct, spec
-from xomezarr.direct import copy_objects, get_document, put_document, wait
-from xomezarr.documents import chunk_key, chunk_place, chunk_shape, encoded, object_bytes
+from xomezarr.chunks import Chunks
+from xomezarr.direct import AT_ONCE, copy_objects, get_document, most_at_once, put_document, wait
+from xomezarr.documents import chunk_key, chunk_place, encoded, object_bytes
 from xomezarr.errors import (
     ArchiveError,
     NotOmeZarrError,
@@ -24,6 +27,8 @@ from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arra
 from xomezarr.in_place import renew
 from xomezarr.lazy import zarr
 from xomezarr.planning import check_single_file
+from xomezarr.read import is_remote
+from xomezarr.resources import default_workers
 from xomezarr.store import (
     StoreArgument,
     alone,
@@ -48,6 +53,9 @@ __all__ = ["VERSION", "upgrade"]
 
 VERSION: Final = "0.5"
 """The version to which a store is brought if none is asked: the newest that is published, and that other tools read."""
+
+QUEUED = 16
+"""Chunks for each thread that wait to be encoded anew: enough for none to be idle, few enough to be listed."""
 
 DEEPEST = 3
 """How many groups, some of which need not be there, lie above an image of a plate."""
@@ -283,13 +291,28 @@ def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
     whole = node.zarr_format == 3 or source.dtype.kind == "c"
     target = zarr.open_array(group.store, path=member_path(group, node.path), mode="r+")
     target = target.with_config({"write_empty_chunks": whole})
-    grid = [
-        [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
-        for size, chunk in zip(source.shape, chunk_shape(node.document), strict=True)
-    ]
-    for box in itertools.product(*grid):
-        target[box] = source[box]
+    before, after = Chunks(source), Chunks(target)
+
+    def one(box: tuple[slice, ...]) -> None:
+        pixels = before.read(box)
+        for part in after.boxes(box):  # the chunks of a shard, or the same
+            within = (
+                slice(own.start - whole.start, own.stop - whole.start) for own, whole in zip(part, box, strict=True)
+            )
+            after.write(part, pixels[tuple(within)])
+
+    afar = is_remote(found.root.store) or is_remote(group.store)
+    workers = most_at_once(math.prod(before.grid) * before.dtype.itemsize, AT_ONCE if afar else default_workers())
+    with ThreadPoolExecutor(workers) as pool:
+        for boxes in itertools.batched(before.boxes([slice(0, size) for size in source.shape]), QUEUED * workers):
+            for _ in pool.map(one, boxes):
+                pass
     _check_there(found, node)
+
+
+def _moved(part: slice, begin: int) -> slice:
+    """Return a part of a dimension as it is counted from where a box begins."""
+    return slice(part.start - begin, part.stop - begin)
 
 
 def _check_there(found: Hierarchy, node: Node) -> None:
