@@ -38,7 +38,7 @@ from xomezarr.errors import (
     UnitError,
 )
 from xomezarr.indexes import SystemIndex
-from xomezarr.lattice import nearest, reducing
+from xomezarr.lattice import nearest, shortening
 from xomezarr.testing import assert_identical
 from xomezarr.transforms import Affine, Rotation
 
@@ -130,7 +130,7 @@ def test_a_reduced_basis_is_one_of_the_same_lattice_with_short_steps(count: int,
     random = np.random.default_rng(seed)
     basis = random.normal(size=(count, count)) * 10.0 ** random.uniform(-3, 3, count)
     basis = basis @ (np.eye(count) + np.triu(random.integers(-50, 50, (count, count)), 1))
-    made = reducing(basis)
+    made = shortening(basis)
     # exactly: the determinant of integers, by fractions
     assert abs(determinant(made)) == 1
     short = np.linalg.norm(basis @ made, axis=0)

@@ -794,6 +794,9 @@ def test_ranges_are_those_of_the_entry(tmp_path_factory: pytest.TempPathFactory,
         assert store.get_sync("absent") is None
         listed = sorted({name.partition("/")[0] for name in content})
         assert sorted(zarr.core.sync.sync(_all(store.list_dir("")))) == listed
+        for prefix in ("", "no such", *(name[:count] for name in content for count in range(1, len(name) + 1))):
+            expected = sorted(name for name in content if name.startswith(prefix))
+            assert sorted(zarr.core.sync.sync(_all(store.list_prefix(prefix)))) == expected
 
 
 async def _all(found: Any) -> list[str]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from xomezarr.errors import TransformError
 from xomezarr.routes import Edge, Routes
 from xomezarr.spec.notes import Notes
-from xomezarr.spec.transforms import dump_transform, read_transform
+from xomezarr.spec.transforms import dump_transform, inputs_of, read_transform
 from xomezarr.transforms import (
     Affine,
     Bijection,
@@ -317,6 +317,20 @@ def test_json_that_is_none_is_told_by_its_rule(raw: Any, rule: str) -> None:
     assert read_transform(raw, 2, "here", notes) is None
     assert {finding.rule for finding in notes.stops} == {rule}
     assert all(finding.location.startswith("here") for finding in notes.stops)
+
+
+@pytest.mark.parametrize("count", [200, 600, 5000])
+def test_transformations_in_transformations_without_end_are_told(count: int) -> None:
+    sequence: dict[str, Any] = {"type": "identity"}
+    bijection: dict[str, Any] = {"type": "identity"}
+    for _ in range(count):
+        sequence = {"type": "sequence", "transformations": [sequence]}
+        bijection = {"type": "bijection", "forward": bijection, "inverse": {"type": "identity"}}
+    for raw in (sequence, bijection):
+        notes = Notes()
+        assert inputs_of(raw) == 1
+        assert read_transform(raw, 2, "here", notes) is None
+        assert [(finding.rule, finding.location) for finding in notes.stops] == [("39", "here")]
 
 
 def test_systems_are_reached_by_the_shortest_way_and_backward() -> None:

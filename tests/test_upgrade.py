@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -31,7 +32,7 @@ from test_versions import write_plate as write_early_plate
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import documents, spec, upgrade
+from xomezarr import direct, documents, spec, upgrade
 from xomezarr.cli import main
 from xomezarr.errors import (
     ArchiveError,
@@ -713,6 +714,43 @@ def test_arrays_that_zarr_does_not_read_are_refused_by_name(
     assert not (tmp_path / "b.zarr").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chunk_grid": None},
+        {"chunk_grid": "regular"},
+        {"chunk_grid": {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [[20], [26]]}}},
+        {"attributes": [1]},
+        {"shape": None},
+    ],
+)
+def test_arrays_of_v3_that_zarr_does_not_read_are_refused_by_name(change: dict[str, Any], tmp_path: Path) -> None:
+    image(path := tmp_path / "a.zarr", "0.5")
+    array = path / "labels/nuclei/1/zarr.json"
+    changed = {**json.loads(array.read_text()), **change}
+    array.write_text(json.dumps({key: value for key, value in changed.items() if value is not None}))
+    refused(path, MetadataError, "'labels/nuclei/1", "", version="0.4", dst=tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_arrays_without_pixels_or_attributes_are_copied_as_others(tmp_path: Path) -> None:
+    array_of(path := tmp_path / "a.zarr", dtype="u2", compressors=numcodecs.LZMA())
+    document = json.loads((path / "theirs/.zarray").read_text())
+    (path / "theirs/.zarray").write_text(json.dumps({**document, "shape": [0], "chunks": [0]}))
+    upgrade(path, tmp_path / "b.zarr", version="0.5")
+    array = tmp_path / "b.zarr/theirs/zarr.json"
+    array.write_text(json.dumps({**json.loads(array.read_text()), "attributes": None}))
+    upgrade(tmp_path / "b.zarr", tmp_path / "c.zarr", version="0.4")
+    assert zarr.open_array(tmp_path / "c.zarr/theirs", mode="r", zarr_format=2).shape == (0,)
+
+
+def test_chunks_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
+    array_of(path := tmp_path / "a.zarr", dtype="u2", compressors=numcodecs.LZMA())[:3] = 1
+    next(file for file in (path / "theirs").iterdir() if not file.name.startswith(".")).write_bytes(b"broken")
+    refused(path, OmeZarrError, "a.zarr/theirs", "cannot be decoded", version="0.5", dst=tmp_path / "b.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+
+
 def test_arrays_that_zarr_does_not_know_stay_where_the_format_stays(tmp_path: Path) -> None:
     image(path := tmp_path / "a.zarr", "0.5")
     zarr.open_group(path, mode="r+").create_array("aux/w", shape=(40,), chunks=(7,), dtype="u2")[:] = np.arange(40)
@@ -1046,6 +1084,45 @@ def test_an_image_in_a_group_of_others_is_refused_with_the_cure(tmp_path: Path) 
         xomezarr.upgrade(tmp_path / "a.zarr" / "image")
     xomezarr.upgrade(tmp_path / "a.zarr" / "image", tmp_path / "b.zarr")
     assert xr.open_dataarray(tmp_path / "b.zarr", engine="omezarr").equals(image)
+
+
+class Slow(MemoryStore):
+    """Knows how many bytes it was asked for at the same time at most, and how often for what is not there."""
+
+    under_way = most = missing = 0
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        content = await super().get(key, *args, **kwargs)
+        size = 0 if content is None else len(content)
+        self.missing += content is None
+        self.under_way += size
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.001)
+        self.under_way -= size
+        return content
+
+
+@pytest.mark.parametrize("after", ["0.5", "0.6"])
+def test_a_copy_has_no_more_than_some_bytes_in_memory(after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "COPIED", 5000)
+    image = pixels(y=256, x=256)
+    image.omezarr.to_zarr(store := Slow(), version="0.5", levels=1, chunks={"y": 32, "x": 32}, compressors=None)
+    upgrade(store, copy := MemoryStore(), version=after)
+    assert 2048 < store.most <= 5000
+    np.testing.assert_array_equal(xr.open_dataarray(copy, engine="omezarr"), image)
+
+
+def test_only_chunks_that_are_there_are_asked_for() -> None:
+    pixels(y=64, x=64).omezarr.to_zarr(store := Slow(), levels=1, chunks={"y": 32, "x": 32})
+    document = json.loads(store._store_dict["0/.zarray"].to_bytes())
+    large = {**document, "shape": [10**15, 64]}  # as of a time series that has just begun
+    store._store_dict["0/.zarray"] = store._store_dict[".zgroup"].from_bytes(json.dumps(large).encode())
+    store.missing = 0
+    upgrade(store, copy := MemoryStore(), version="0.5")
+    assert store.missing < 20
+    assert sorted(key for key in copy._store_dict if key.startswith("0/c/")) == [
+        f"0/c/{y}/{x}" for y in "01" for x in "01"
+    ]
 
 
 def test_chunks_of_zeros_are_written_where_arrays_have_no_fill_value(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -571,6 +572,25 @@ def test_every_rule_of_labels_and_plates_names_its_number() -> None:
     ]
     for rule in rules:
         assert (rule.__doc__ or "")[0].isdigit(), rule
+
+
+class Asked(MemoryStore):
+    """Knows how often each of its objects was asked for."""
+
+    asked: ClassVar[Counter[str]] = Counter()  # zarr makes others of it
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        self.asked[key] += 1
+        return await super().get(key, *args, **kwargs)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_image_of_labels_is_opened_once_however_many_there_are(version: str) -> None:
+    store = Asked()
+    labelled(version, store)
+    store.asked.clear()
+    assert validate(store).valid
+    assert {key: count for key, count in store.asked.items() if count > 1} == {}
 
 
 # -- a part of a store -------------------------------------------------------------------------------------

@@ -292,7 +292,7 @@ def _kept_xml(described: Described | None, planned: Planned, from_: Mapping[str,
     document = described.document
     if document is None:
         return None
-    known = omexml.parse(document)
+    known = described.in_xml
     series = [_series(name, plan) for name, (plan, _) in planned.items()]
     are_there = all(from_.get(name) in (None, name) for name in planned)
     is_same = are_there and [*planned] == described.listing.places and len(known) == len(series)

@@ -237,13 +237,23 @@ class Described:
     @property
     def unreadable(self) -> dict[str, str]:
         """Why what is there cannot be read, by its path."""
-        faults = {OME: self.listing.fault, OME_XML: self.fault}
-        if self.document is not None:
-            try:
-                omexml.root_of(self.document)
-            except ValueError as error:
-                faults[OME_XML] = str(error)
+        faults = {OME: self.listing.fault, OME_XML: self.fault or self._read[1]}
         return {path: fault for path, fault in faults.items() if fault}
+
+    @cached_property
+    def _read(self) -> tuple[tuple[XmlImage, ...], str]:
+        """What the OME-XML says of each image, and why it cannot be read."""
+        if self.document is None:
+            return (), ""
+        try:
+            return omexml.images_of(omexml.root_of(self.document)), ""
+        except ValueError as error:
+            return (), str(error)
+
+    @property
+    def in_xml(self) -> tuple[XmlImage, ...]:
+        """What the OME-XML says of each image that it describes, be they those of the collection or not."""
+        return self._read[0]
 
     @cached_property
     def images(self) -> tuple[XmlImage, ...]:
@@ -257,7 +267,7 @@ class Described:
             )
         if fault or self.document is None:
             return ()
-        images, there = omexml.parse(self.document), len(self.listing.paths)
+        images, there = self.in_xml, len(self.listing.paths)
         # 87 (MUST): the list has the order of the images in the OME-XML
         if len(images) != there if self.listing.listed else len(images) < there:
             warn(

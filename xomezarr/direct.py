@@ -7,9 +7,10 @@ they rely on, and where something is not as expected: then zarr is to be asked, 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from typing import Any
 from xomezarr.lazy import zarr
 
 __all__ = [
+    "AT_ONCE",
     "answers_at_once",
+    "copy_objects",
     "created_group",
     "created_like",
     "get_document",
+    "most_at_once",
     "opened_array",
     "opened_group",
     "opened_member",
@@ -41,6 +45,12 @@ ANSWERS = (("get", "get_sync"), ("set", "set_sync"), ("delete", "delete_sync"))
 
 INTERRUPTED_WAIT = 3.0
 """Seconds for which what is under way may go on when its caller is interrupted."""
+
+COPIED = 128 * 2**20
+"""Bytes that are copied at the same time, but for a single object that is larger."""
+
+AT_ONCE = 64
+"""Objects that are copied at the same time at most: enough for a server far away."""
 
 
 def wait[T](answer: Coroutine[Any, Any, T]) -> T:
@@ -235,6 +245,42 @@ def get_document(store: Any, key: str) -> bytes | None:
 
     content = store.get_sync(key) if answers_at_once(store) else wait(store.get(key, default_buffer_prototype()))
     return None if content is None else content.to_bytes()
+
+
+def most_at_once(nbytes: int, most: int) -> int:
+    """Return how many objects of some bytes are in memory at the same time: at least one."""
+    return min(max(COPIED // max(nbytes, 1), 1), most)
+
+
+def copy_objects(
+    source: zarr.Group, target: zarr.Group, keys: Iterable[tuple[str, str]], nbytes: int | None = None
+) -> None:
+    """Copy what lies below a group into another one as it is, as far as it is there.
+
+    Parameters
+    ----------
+    source, target
+        The groups.
+    keys
+        Of each object the key there, and here.
+    nbytes
+        How large one is at most, so that no more of them are in memory than that allows; None where nobody knows: then
+        one is copied after the other.
+    """
+    from zarr.core.buffer import default_buffer_prototype
+
+    prototype = default_buffer_prototype()
+
+    async def one(old: str, new: str) -> None:
+        content = await source.store.get((source.store_path / old).path, prototype)
+        if content is not None:
+            await target.store.set((target.store_path / new).path, content)
+
+    async def several(batch: Sequence[tuple[str, str]]) -> None:
+        await asyncio.gather(*(one(old, new) for old, new in batch))
+
+    for batch in itertools.batched(keys, 1 if nbytes is None else most_at_once(nbytes, AT_ONCE)):
+        wait(several(batch))
 
 
 def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 import struct
 import warnings
@@ -29,12 +30,13 @@ __all__ = [
     "array_document",
     "check_readable",
     "chunk_key",
+    "chunk_place",
     "chunk_shape",
     "encoded",
     "gathered",
     "group_document",
     "inner_chunks",
-    "is_chunk",
+    "object_bytes",
     "without_chunks",
 ]
 
@@ -388,20 +390,37 @@ def chunk_key(document: Document) -> Callable[[Sequence[int]], str]:
     return lambda place: between.join(map(str, place)) or "0"
 
 
-def is_chunk(document: Document) -> Callable[[str], bool]:
-    """Return what tells by its key, below the array, whether an object is a chunk; none is where nobody knows.
+def chunk_place(document: Document) -> Callable[[str], tuple[int, ...] | None]:
+    """Return what tells the place of a chunk by its key below the array; None of what is no chunk, or nobody knows.
 
-    >>> tell = is_chunk({"zarr_format": 2, "shape": [4, 4]})
-    >>> [key for key in ("0.1", "0", "0.1.txt") if tell(key)]
-    ['0.1']
+    >>> place = chunk_place({"zarr_format": 2, "shape": [4, 4]})
+    >>> [place(key) for key in ("0.1", "0", "0.1.txt", "0.01")]
+    [(0, 1), None, None, None]
     """
     try:
         begins, between = _keys(document)
-        parts = [*(["c"] if begins else []), *([r"\d+"] * len(document["shape"]))]
+        parts = [*(["c"] if begins else []), *(["(0|[1-9][0-9]*)"] * len(document["shape"]))]
         pattern = re.compile(re.escape(between).join(parts) or "0")
     except (AttributeError, KeyError, TypeError):  # as an encoding of keys that came later may be written
-        return lambda key: False
-    return lambda key: pattern.fullmatch(key) is not None
+        return lambda key: None
+
+    def place(key: str) -> tuple[int, ...] | None:
+        found = pattern.fullmatch(key)
+        return None if found is None else tuple(map(int, found.groups()))
+
+    return place
+
+
+def object_bytes(document: Document) -> int | None:
+    """Return how many bytes a chunk, or shard, has before it is compressed; None where nobody knows.
+
+    >>> object_bytes({"zarr_format": 2, "chunks": [1, 1024, 1024], "dtype": "<u2"})
+    2097152
+    """
+    with suppress(AttributeError, KeyError, TypeError, ValueError):
+        dtype = np.dtype(document["dtype"] if document["zarr_format"] == 2 else document["data_type"])
+        return math.prod(map(int, chunk_shape(document))) * dtype.itemsize
+    return None
 
 
 def check_readable(document: Document, error: type[OmeZarrError] = MetadataError) -> None:

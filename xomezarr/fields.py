@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from xomezarr import spec
 from xomezarr.checks import leads_below
-from xomezarr.direct import get_document, put_document
+from xomezarr.direct import copy_objects, get_document
 from xomezarr.errors import (
     UNREADABLE_ARRAY,
     UNREADABLE_MEMBER,
@@ -228,7 +229,7 @@ class Kept:
         return [path for path in self.paths if _document(self.group, path) is None]
 
     def put(self, group: zarr.Group) -> None:
-        """Copy them to the same paths of another group, chunk by chunk, with the groups that they lie in.
+        """Copy them to the same paths of another group, with the groups that they lie in; documents last.
 
         Raises
         ------
@@ -241,9 +242,13 @@ class Kept:
                 "are not there any more; open the image again"
             )
         for path in self.paths:
-            above = [(key, content) for key, content in _parents(self.group, path) if _get(group, key) is None]
-            for key, content in itertools.chain(above, _objects(self.group, path)):
-                put_document(group, key, content)
+            documents = [key for key in _parents(self.group, path) if _get(group, key) is None]
+            for held, array in _held(self.group, path):
+                documents.append(f"{held}/{DOCUMENT}")
+                if array is not None:
+                    keys = (f"{held}/{key}" for key in _chunk_keys(array))
+                    copy_objects(self.group, group, ((key, key) for key in keys), _bytes(array))
+            copy_objects(self.group, group, ((key, key) for key in documents))
 
 
 def copied_arrays(paths: Sequence[str], kept: Kept | None, taken: Iterable[str], name: str | None) -> Kept | None:
@@ -310,32 +315,42 @@ def _get(group: zarr.Group, path: str) -> bytes | None:
     return get_document(group.store, member_path(group, path))
 
 
-def _objects(group: zarr.Group, path: str) -> Iterator[tuple[str, bytes]]:
-    """Yield all objects of an array, or of a group with all that it holds, by their paths; documents come last."""
-    document = _document(group, path)
-    if document is None:
+def _held(group: zarr.Group, path: str) -> Iterator[tuple[str, zarr.Array[Any] | None]]:
+    """Yield what lies at a path, arrays and groups with all that they hold, by the paths; None for a group."""
+    if _document(group, path) is None:
         return
     member = find_member(group, path)
-    if member is not None:
-        for name in _names(member):
-            yield from _objects(group, f"{path}/{name}")
-    else:
-        array = open_array(group, path)
-        counts = [-(-size // part) for size, part in zip(array.shape, array.shards or array.chunks, strict=True)]
-        for place in itertools.product(*map(range, counts)):
-            key = f"{path}/{array.metadata.encode_chunk_key(place)}"
-            if (content := _get(group, key)) is not None:
-                yield key, content
-    yield f"{path}/{DOCUMENT}", document
+    if member is None:
+        yield path, open_array(group, path)
+        return
+    yield path, None
+    for name in _names(member):
+        yield from _held(group, f"{path}/{name}")
 
 
-def _parents(group: zarr.Group, path: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the documents of the groups that something lies in, by their paths; the outermost first."""
+def _parts(array: zarr.Array[Any]) -> tuple[int, ...]:
+    """Return the shape of what an object holds: a chunk, or a shard."""
+    return array.shards or array.chunks
+
+
+def _chunk_keys(array: zarr.Array[Any]) -> Iterator[str]:
+    """Yield the keys, below an array, that its chunks have if they are there."""
+    counts = (-(-size // part) for size, part in zip(array.shape, _parts(array), strict=True))
+    return (array.metadata.encode_chunk_key(place) for place in itertools.product(*map(range, counts)))
+
+
+def _bytes(array: zarr.Array[Any]) -> int:
+    """Return how many bytes an object of it has before it is compressed."""
+    return math.prod(_parts(array)) * array.dtype.itemsize
+
+
+def _parents(group: zarr.Group, path: str) -> Iterator[str]:
+    """Yield the keys of the documents of the groups that something lies in; the outermost first."""
     names = path.split("/")[:-1]
     for count in range(1, len(names) + 1):
         parent = "/".join(names[:count])
-        if (document := _document(group, parent)) is not None:
-            yield f"{parent}/{DOCUMENT}", document
+        if _document(group, parent) is not None:
+            yield f"{parent}/{DOCUMENT}"
 
 
 def _names(group: zarr.Group) -> list[str]:

@@ -126,13 +126,13 @@ def inside(group: zarr.Group, array: Node, *, chunks: bool) -> tuple[str, ...]:
 
     All that lies there is listed, and none of it read.
     """
-    is_chunk = documents.is_chunk(array.document)
+    place = documents.chunk_place(array.document)
     begin = f"{member_path(group, array.path)}/"
 
     async def listed() -> list[str]:
         return [key.removeprefix(begin) async for key in group.store.list_prefix(begin)]
 
-    names = (name for name in wait(listed()) if is_chunk(name) is chunks and name not in array.there)
+    names = (name for name in wait(listed()) if (place(name) is not None) is chunks and name not in array.there)
     return tuple(sorted(key for key in map(array.key, names) if chunks or not _is_left_over(group, key)))
 
 
@@ -256,7 +256,7 @@ def _node(group: zarr.Group, path: str, above: int) -> Node | None:
         described.append(Node(path, old, attributes or {}, tuple(names)))
     if new is not None:
         document = {key: value for key, value in new.items() if key != "attributes"}
-        described.insert(0 if above == 3 else 1, Node(path, document, new.get("attributes", {}), tuple(names)))
+        described.insert(0 if above == 3 else 1, Node(path, document, new.get("attributes") or {}, tuple(names)))
     node = replace(described[0], aside=described[1] if len(described) > 1 else None)
     if told := begun(node.attrs):
         raise IncompleteStoreError(
@@ -283,7 +283,10 @@ def _document(group: zarr.Group, key: str) -> dict[str, Any] | None:
         wanted = 3 if key.endswith(BOTH) else 2
         if document.get("zarr_format") != wanted:
             raise ValueError(f"its zarr_format is not {wanted}")
-        shape = document.get("shape", [])
+        if not isinstance(document.get("attributes") or {}, dict):
+            raise ValueError("its attributes are no object")
+        is_array = key.endswith(ARRAY) or document.get("node_type") == "array"
+        shape = document.get("shape", None if is_array else [])
         if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
             raise ValueError(f"its shape is {shape!r}")
     except (ValueError, RecursionError) as error:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["nearest", "reducing"]
+__all__ = ["nearest", "shortening"]
 
 type Floats = NDArray[np.float64]
 type Integers = NDArray[np.int64]
@@ -52,7 +52,7 @@ def nearest(basis: Floats, points: Floats, sizes: Sequence[int]) -> NDArray[np.i
     array([[1, 1],
            [5, 1]])
     """
-    unimodular, last = reducing(basis), np.asarray(sizes, np.int64) - 1
+    unimodular, last = shortening(basis), np.asarray(sizes, np.int64) - 1
     parts = (points[first : first + AT_ONCE] for first in range(0, len(points), AT_ONCE))
     found = [_nearest(basis, unimodular, part, last) for part in parts]
     return np.concatenate(found) if found else np.empty((0, basis.shape[1]), np.int64)
@@ -80,7 +80,7 @@ def _nearest(basis: Floats, unimodular: Integers, points: Floats, last: Integers
     return np.where((rounded_off <= off)[:, np.newaxis], rounded, found).astype(np.int64)
 
 
-def reducing(basis: Floats) -> Integers:
+def shortening(basis: Floats) -> Integers:
     """Return what makes the steps of a basis short and nearly at right angles: Lenstra, Lenstra and Lovász, 1982.
 
     Returns
@@ -91,7 +91,7 @@ def reducing(basis: Floats) -> Integers:
     Examples
     --------
     >>> basis = np.array([[1000.0, 1001.0], [1.0, 1.0]])
-    >>> abs(basis @ reducing(basis))
+    >>> abs(basis @ shortening(basis))
     array([[1., 0.],
            [0., 1.]])
     """

@@ -31,6 +31,7 @@ __all__ = [
     "complete_labels",
     "differing",
     "dump",
+    "images_of",
     "is_of_dtype",
     "is_true_of",
     "knows",
@@ -178,7 +179,12 @@ def parse(text: str | bytes) -> tuple[XmlImage, ...]:
     MetadataError
         If it is none.
     """
-    found = [(element, element.find("{*}Pixels")) for element in _root(text).findall("{*}Image")]
+    return images_of(_root(text))
+
+
+def images_of(root: ElementTree.Element) -> tuple[XmlImage, ...]:
+    """Return the images that OME-XML describes, by its root."""
+    found = [(element, element.find("{*}Pixels")) for element in root.findall("{*}Image")]
     return tuple(read_image(element, pixels) for element, pixels in found if pixels is not None)
 
 

@@ -543,26 +543,41 @@ def _decode(
         frozenset(key for key in entries if entries[key].get("irregular") and key not in axes.moved),
         frozenset(key for key in entries if entries[key].get("index") and coords[key].ndim == 1 and key not in sizes),
         coarser,
-        {system: _askew(system, of, rows, written, image, changes) for system, of in askew.items()},
+        _decode_askew(askew, rows, written, image, changes),
     )
 
 
-def _askew(
-    system: str,
-    coordinates: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]],
+def _decode_askew(
+    by_system: Mapping[str, Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]],
     rows: Mapping[str, Row],
     written: Mapping[str, Any],
     image: Image,
     changes: list[str],
-) -> Askew:
-    """Put together the coordinates of a system: by axis, their names, dimensions and attributes.
+) -> dict[str, Askew]:
+    """Put together the coordinates of systems: by axis, their names, dimensions and attributes.
 
-    `changes` takes what the OME metadata say else of the system now.
+    `changes` takes what the OME metadata say else of the systems now.
     """
-    axes = {axis.name: axis for axis in axes_by_system(image.multiscale).get(system, ())}
-    now, then = matrices(image.multiscale).get(system), written.get("systems", {}).get(system)
-    if now is not None and then is not None and now.tolist() != then:
-        changes.append(f"what leads to the coordinate system {system!r} is {now.tolist()}, and was {then}")
+    if not by_system:
+        return {}
+    known, leading = axes_by_system(image.multiscale), matrices(image.multiscale)
+    found = {}
+    for system, coordinates in by_system.items():
+        now, then = leading.get(system), written.get("systems", {}).get(system)
+        if now is not None and then is not None and now.tolist() != then:
+            changes.append(f"what leads to the coordinate system {system!r} is {now.tolist()}, and was {then}")
+        axes = {axis.name: axis for axis in known.get(system, ())}
+        found[system] = _askew(coordinates, rows, axes, changes)
+    return found
+
+
+def _askew(
+    coordinates: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]],
+    rows: Mapping[str, Row],
+    axes: Mapping[str, Axis],
+    changes: list[str],
+) -> Askew:
+    """Put together the coordinates of a system whose axes are called so."""
     kept = {}
     for name, (called, dims, attrs) in coordinates.items():
         if (axis := axes.get(name)) is not None and not same_unit(attrs.get("units"), axis.unit):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
+import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from xomezarr import direct, spec
-from xomezarr.direct import get_document, put_document, wait
-from xomezarr.documents import chunk_key, chunk_shape, encoded
+from xomezarr.chunks import Chunks
+from xomezarr.direct import AT_ONCE, copy_objects, get_document, most_at_once, put_document, wait
+from xomezarr.documents import chunk_key, chunk_place, encoded, object_bytes
 from xomezarr.errors import (
     ArchiveError,
     NotOmeZarrError,
@@ -25,6 +27,8 @@ from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arra
 from xomezarr.holders import held_at
 from xomezarr.lazy import zarr
 from xomezarr.planning import check_single_file
+from xomezarr.read import is_remote
+from xomezarr.resources import default_workers
 from xomezarr.store import (
     StoreArgument,
     alone,
@@ -49,11 +53,11 @@ __all__ = ["VERSION", "upgrade"]
 VERSION: Final = "0.5"
 """The version to which a store is brought if none is asked: the newest that is published, and that other tools read."""
 
+QUEUED = 16
+"""Chunks for each thread that wait to be encoded anew: enough for none to be idle, few enough to be listed."""
+
 DEEPEST = 3
 """How many groups, some of which need not be there, lie above an image of a plate."""
-
-AT_ONCE = 64
-"""Chunks that are copied at the same time: few enough to be in memory, many enough for a server far away."""
 
 
 def upgrade(
@@ -257,46 +261,20 @@ def _copy(found: Hierarchy, planned: Upgrade, group: zarr.Group) -> None:
             _encode_anew(found, change.node, group)
         elif change.node.is_array:
             _copy_chunks(found, change, group)
-    _transfer(found.root, group, ((key, key) for key in planned.files))
+    copy_objects(found.root, group, ((key, key) for key in planned.files))
     direct.put_attributes(group, planned.attrs)
 
 
 def _copy_chunks(found: Hierarchy, change: Change, group: zarr.Group) -> None:
     """Copy the chunks of an array as they are, under the keys that the new array has for them."""
     node = change.node
-    if node.zarr_format == group.metadata.zarr_format:
-        _transfer(found.root, group, ((key, key) for key in inside(found.root, node, chunks=True)))
-        _check_there(found, node)
-        return
-    new = next(one for name, one in change.documents.items() if name in (".zarray", "zarr.json"))
-    before, after = chunk_key(node.document), chunk_key(new)
-    places = itertools.product(*map(range, _counts(node)))
-    _transfer(found.root, group, ((node.key(before(place)), node.key(after(place))) for place in places))
+    chunks = inside(found.root, node, chunks=True)
+    keys: Iterable[tuple[str, str]] = zip(chunks, chunks, strict=True)
+    if node.zarr_format != group.metadata.zarr_format:
+        place, key, begin = chunk_place(node.document), chunk_key(change.documents["zarr.json"]), node.key("")
+        keys = ((old, node.key(key(place(old.removeprefix(begin)) or ()))) for old in chunks)
+    copy_objects(found.root, group, keys, object_bytes(node.document))
     _check_there(found, node)
-
-
-def _counts(node: Node) -> Iterator[int]:
-    """Yield how many chunks, or shards, lie along each dimension."""
-    for size, chunk in zip(node.document["shape"], chunk_shape(node.document), strict=True):
-        yield -(-size // max(1, chunk))
-
-
-def _transfer(source: zarr.Group, target: zarr.Group, keys: Iterable[tuple[str, str]]) -> None:
-    """Copy objects, as far as they are there; of each the key there, and here."""
-    from zarr.core.buffer import default_buffer_prototype
-
-    prototype = default_buffer_prototype()
-
-    async def one(old: str, new: str) -> None:
-        content = await source.store.get(member_path(source, old), prototype)
-        if content is not None:
-            await target.store.set(member_path(target, new), content)
-
-    async def several(batch: Sequence[tuple[str, str]]) -> None:
-        await asyncio.gather(*(one(old, new) for old, new in batch))
-
-    for batch in itertools.batched(keys, AT_ONCE):
-        wait(several(batch))
 
 
 def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
@@ -311,13 +289,28 @@ def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
     whole = node.zarr_format == 3 or source.dtype.kind == "c"
     target = zarr.open_array(group.store, path=member_path(group, node.path), mode="r+")
     target = target.with_config({"write_empty_chunks": whole})
-    grid = [
-        [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
-        for size, chunk in zip(source.shape, chunk_shape(node.document), strict=True)
-    ]
-    for box in itertools.product(*grid):
-        target[box] = source[box]
+    before, after = Chunks(source), Chunks(target)
+
+    def one(box: tuple[slice, ...]) -> None:
+        pixels = before.read(box)
+        for part in after.boxes(box):  # the chunks of a shard, or the same
+            within = (
+                slice(own.start - whole.start, own.stop - whole.start) for own, whole in zip(part, box, strict=True)
+            )
+            after.write(part, pixels[tuple(within)])
+
+    afar = is_remote(found.root.store) or is_remote(group.store)
+    workers = most_at_once(math.prod(before.grid) * before.dtype.itemsize, AT_ONCE if afar else default_workers())
+    with ThreadPoolExecutor(workers) as pool:
+        for boxes in itertools.batched(before.boxes([slice(0, size) for size in source.shape]), QUEUED * workers):
+            for _ in pool.map(one, boxes):
+                pass
     _check_there(found, node)
+
+
+def _moved(part: slice, begin: int) -> slice:
+    """Return a part of a dimension as it is counted from where a box begins."""
+    return slice(part.start - begin, part.stop - begin)
 
 
 def _check_there(found: Hierarchy, node: Node) -> None:

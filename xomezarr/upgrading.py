@@ -457,13 +457,12 @@ def _change(
         return Change(node, _of_group(node, attrs.get(node.path, node.attrs), zarr_format))
     if zarr_format == node.zarr_format:  # all of it stays, whether anybody knows what it says or not
         return Change(node, _as_there(node, array_document(node.document, node.attrs, zarr_format)))
-    if not in_place:
-        documents.chunk_shape(node.document)
     try:
         made = array_document(node.document, node.attrs, zarr_format, dims.get(node.path), nested=not in_place)
     except CodecError as error:
         if in_place:
             raise
+        documents.chunk_shape(node.document)  # of which there is to be one
         return Change(node, without_chunks(node.document, node.attrs, zarr_format, dims.get(node.path)), str(error))
     documents.check_readable(made["zarr.json"], CodecError)
     return Change(node, _as_there(node, made))

@@ -15,6 +15,7 @@ import threading
 import weakref
 import zipfile
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
@@ -203,9 +204,8 @@ class ZippedStore(Store):
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """Yield the names that begin so."""
-        async for name in self.list():
-            if name.startswith(prefix):
-                yield name
+        for name in await asyncio.to_thread(lambda: self._archive().beginning(prefix)):
+            yield name
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Yield the names of what lies in a folder."""
@@ -324,6 +324,15 @@ class _Opened:
             told = f"begins as a zip file and does not end as one ({error}): it was cut off"
             return ArchiveError(f"{str(self._file)!r} {told}; {ANEW}")
         return ArchiveError(f"{str(self._file)!r} is no zip file ({error}); check the path, or copy it again")
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self.entries)
+
+    def beginning(self, prefix: str) -> list[str]:
+        """Return the names that begin so; who asks for each array in turn does not go through all of them."""
+        first = bisect_left(self._sorted, prefix)
+        return self._sorted[first : bisect_right(self._sorted, prefix, first, key=lambda name: name[: len(prefix)])]
 
     def folder(self, path: str) -> Iterable[str]:
         """Return the names of what lies in a folder."""

@@ -215,7 +215,8 @@ def link_findings(scene: Scene, images: Mapping[str, Multiscale], where: str) ->
     )
     note_loops(routes, f"{where}.coordinateTransformations", notes)
     # labels of images need not be named, nor what lies beside
-    own = [name for name in axes if not name.path or name.path in scene.paths]
+    named = {"", *scene.paths}
+    own = [name for name in axes if name.path in named]
     _check_connected(scene, images, own, where, notes)
     return notes.findings
 
@@ -224,18 +225,22 @@ def _check_connected(
     scene: Scene, images: Mapping[str, Multiscale], systems: Sequence[SystemName], where: str, notes: Notes
 ) -> None:
     """0.6f (MUST): transformations lead from each coordinate system to every other, be it backward."""
-    edges = [(link.source, link.target) for link in scene.links]
-    for path, multiscale in images.items():
-        edges += [(SystemName(one, path), SystemName(other, path)) for one, other in ends_of(multiscale)]
     if not scene.links:
         return
+    ends = [(link.source, link.target) for link in scene.links]
+    for path, multiscale in images.items():
+        ends += [(SystemName(one, path), SystemName(other, path)) for one, other in ends_of(multiscale)]
+    beside: dict[SystemName, list[SystemName]] = {}
+    for one, other in ends:
+        beside.setdefault(one, []).append(other)
+        beside.setdefault(other, []).append(one)
     reached: set[SystemName] = set()
     waiting = [scene.links[0].source]
     while waiting:
         here = waiting.pop()
         if here not in reached:
             reached.add(here)
-            waiting += [other for edge in edges if here in edge for other in edge]
+            waiting += beside[here]
     if missing := [name for name in systems if name not in reached]:
         told = listed([*map(str, missing)])
         cure = "say where they lie, or remove them"

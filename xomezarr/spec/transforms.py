@@ -34,6 +34,9 @@ type Given = Mapping[str, Any]
 RULE = "39"
 """A transformation has what its type asks for (MUST)."""
 
+DEEPEST = 200
+"""Objects and lists that lie in each other at most: fewer than Python's stack has room for, more than anybody needs."""
+
 
 def read_transform(raw: Any, inputs: int, where: str, notes: Notes) -> Transform | None:
     """Read a transformation.
@@ -54,6 +57,26 @@ def read_transform(raw: Any, inputs: int, where: str, notes: Notes) -> Transform
     Transform or None
         None if `notes` names something that prevents reading.
     """
+    if _is_too_deep(raw):
+        told = f"the transformation consists of others, these of others, and so on, in more than {DEEPEST} brackets"
+        notes.stop(RULE, where, told, "write one sequence, which maps as they do")
+        return None
+    return _read(raw, inputs, where, notes)
+
+
+def _is_too_deep(raw: Any) -> bool:
+    """Whether more objects and lists lie in each other than are read."""
+    within = [raw] if isinstance(raw, Mapping | list) else []
+    for _ in range(DEEPEST):
+        lists = (one.values() if isinstance(one, Mapping) else one for one in within)
+        within = [part for parts in lists for part in parts if isinstance(part, Mapping | list)]
+        if not within:
+            return False
+    return True
+
+
+def _read(raw: Any, inputs: int, where: str, notes: Notes) -> Transform | None:
+    """Read a transformation, be it a part of another one."""
     kind = raw.get("type") if isinstance(raw, Mapping) else None
     if not isinstance(kind, str):
         # 38 (MUST): a transformation has a type
@@ -81,7 +104,7 @@ def inputs_of(raw: Any) -> int:
     >>> inputs_of({"type": "sequence", "transformations": [{"type": "identity"}, {"type": "scale", "scale": [1, 2]}]})
     2
     """
-    return _inputs_of(raw) or 1
+    return 1 if _is_too_deep(raw) else _inputs_of(raw) or 1
 
 
 def _inputs_of(raw: Any) -> int | None:
@@ -219,7 +242,7 @@ def _sequence(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | 
     """40 (MUST): they are applied in their order."""
     steps: list[Transform] = []
     for index, entry in enumerate(entries := _entries(raw, where, notes) or []):
-        step = read_transform(entry, inputs, f"{where}.transformations[{index}]", notes)
+        step = _read(entry, inputs, f"{where}.transformations[{index}]", notes)
         if step is None:
             return None
         steps.append(step)
@@ -243,7 +266,7 @@ def _by_dimension(raw: Given, inputs: int, where: str, notes: Notes) -> Transfor
             return None
         # versions under way had the transformation's keys beside its axes
         inner = entry.get("transformation", entry)
-        part = read_transform(inner, len(before), f"{place}.transformation", notes)
+        part = _read(inner, len(before), f"{place}.transformation", notes)
         if part is None:
             return None
         parts.append(Part(part, before, after))
@@ -251,11 +274,11 @@ def _by_dimension(raw: Given, inputs: int, where: str, notes: Notes) -> Transfor
 
 
 def _bijection(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
-    forward = read_transform(raw.get("forward"), inputs, f"{where}.forward", notes)
+    forward = _read(raw.get("forward"), inputs, f"{where}.forward", notes)
     if forward is None:
         return None
     outputs = inputs if forward.outputs is None else forward.outputs
-    backward = read_transform(raw.get("inverse"), outputs, f"{where}.inverse", notes)
+    backward = _read(raw.get("inverse"), outputs, f"{where}.inverse", notes)
     return None if backward is None else Bijection(forward, backward)
 
 

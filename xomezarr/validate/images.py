@@ -72,11 +72,11 @@ def examine_image(node: Node) -> Iterator[Finding]:
     if layout_of([level.path for level in pixels.image.multiscale.levels]) != FLAT:
         yield from node.locate(_check_beside(node, pixels.image.multiscale))
     if pixels.image.label is not None:
-        yield from node.locate(_check_label(node, pixels, None))
+        yield from node.locate(_check_label(node, pixels, None, {}))
         return
     found = node.named("labels", "47", "labels")
     if isinstance(found, Node):
-        yield from _examine_group(found, node)
+        yield from _examine_group(found, node, pixels)
     elif found.rule != "47":  # an image needs no labels
         yield from node.locate([found])
 
@@ -147,16 +147,16 @@ def _channels(multiscale: Multiscale, array: StoredArray) -> int:
 def examine_labels(node: Node) -> Iterator[Finding]:
     """Apply the rules that need the store to a group of labels whose metadata have been examined."""
     image, _ = node.relative("..")
-    yield from _examine_listed(node, image)
+    yield from _examine_listed(node, image, {})
 
 
-def _examine_group(node: Node, image: Node) -> Iterator[Finding]:
+def _examine_group(node: Node, image: Node, pixels: Pixels) -> Iterator[Finding]:
     """Examine the group of an image's labels."""
     if "labels" not in node.kinds:
         yield from node.locate(_unlisted(node))
         return
     yield from node.metadata()
-    yield from _examine_listed(node, image)
+    yield from _examine_listed(node, image, {image.path: pixels})
 
 
 def _unlisted(node: Node) -> Iterator[Finding]:
@@ -171,7 +171,8 @@ def _unlisted(node: Node) -> Iterator[Finding]:
     )
 
 
-def _examine_listed(node: Node, image: Node | None) -> Iterator[Finding]:
+def _examine_listed(node: Node, image: Node | None, opened: dict[str, Pixels | None]) -> Iterator[Finding]:
+    """Examine the labels of an image; `opened` holds the images that are open already, by path: many have the same."""
     try:
         paths = spec.parse_labels(node.attrs)
     except (MetadataError, NotOmeZarrError, VersionError):
@@ -183,7 +184,7 @@ def _examine_listed(node: Node, image: Node | None) -> Iterator[Finding]:
             yield from node.locate([found])
             continue
         yield from node.locate(_bare_groups(node, path))
-        yield from _examine_label(found, image)
+        yield from _examine_label(found, image, opened)
 
 
 def _bare_groups(node: Node, path: str) -> Iterator[Finding]:
@@ -197,7 +198,7 @@ def _bare_groups(node: Node, path: str) -> Iterator[Finding]:
             yield Finding("0.5e", "error", between, told, "remove them, or list what is there")
 
 
-def _examine_label(node: Node, image: Node | None) -> Iterator[Finding]:
+def _examine_label(node: Node, image: Node | None, opened: dict[str, Pixels | None]) -> Iterator[Finding]:
     """51 (MUST): a label image is an image. 0.5e (SHOULD): it says that it is one of labels."""
     if "multiscales" not in node.kinds and "image-label" not in node.kinds:
         told = "the group is listed as a label image and has no multiscales"
@@ -215,13 +216,13 @@ def _examine_label(node: Node, image: Node | None) -> Iterator[Finding]:
         told = "nothing says that this is an image of labels"
         cure = 'write "image-label": {…}'
         yield from node.locate([Finding("0.5e", "warning", node.place("image-label"), told, cure)])
-    yield from node.locate(_check_label(node, pixels, image))
+    yield from node.locate(_check_label(node, pixels, image, opened))
 
 
 # -- label images ------------------------------------------------------------------------------------------
 
 
-def _check_label(node: Node, pixels: Pixels, image: Node | None) -> Iterator[Finding]:
+def _check_label(node: Node, pixels: Pixels, image: Node | None, opened: dict[str, Pixels | None]) -> Iterator[Finding]:
     """Judge a label image by the image that it labels, as far as that is found; `image` where nothing else is said."""
     source = pixels.image.label.source if pixels.image.label is not None else None
     if source is not None or image is None:
@@ -230,7 +231,9 @@ def _check_label(node: Node, pixels: Pixels, image: Node | None) -> Iterator[Fin
             if source is not None:
                 yield _unresolved(node, source, inside)
             image = None
-    labelled = Pixels.of(image) if image is not None else None
+    if image is not None and image.path not in opened:
+        opened[image.path] = Pixels.of(image)
+    labelled = None if image is None else opened[image.path]
     for rule in LABEL_RULES:
         yield from rule(pixels, labelled)
     if node.hierarchy.grids and labelled is not None:

@@ -24,8 +24,8 @@ def examine_scene(node: Node) -> Iterator[Finding]:
         return
     images: dict[str, Multiscale] = {}
     examined: list[str] = []
-    for path in scene.paths:
-        found = node.named(path, "0.6e", _place(node, scene, path))
+    for path, where in _places(node, scene).items():
+        found = node.named(path, "0.6e", where)
         if isinstance(found, Finding):
             yield from node.locate([found])
             continue
@@ -49,15 +49,14 @@ def examine_scene(node: Node) -> Iterator[Finding]:
     yield from node.locate(_unlisted(node, scene))
 
 
-def _place(node: Node, scene: Scene, path: str) -> str:
-    """Return where in the metadata an image is named first."""
-    ends = (
-        (f"[{index}].{key}", end)
-        for index, link in enumerate(scene.links)
-        for key, end in (("input", link.source), ("output", link.target))
-    )
-    first = next(where for where, end in ends if end.path == path)
-    return f"{node.place('scene')}.coordinateTransformations{first}.path"
+def _places(node: Node, scene: Scene) -> dict[str, str]:
+    """Return where in the metadata each image is named first, by its path."""
+    found: dict[str, str] = {}
+    for index, link in enumerate(scene.links):
+        for key, end in (("input", link.source), ("output", link.target)):
+            if end.path:
+                found.setdefault(end.path, f"{node.place('scene')}.coordinateTransformations[{index}].{key}.path")
+    return found
 
 
 def _check_arrays(node: Node, scene: Scene, images: dict[str, Multiscale]) -> Iterator[Finding]:
