@@ -299,6 +299,11 @@ def test_selecting_says_what_is_missing() -> None:
         da.sel(world_y=np.nan, world_x=2.0, method="nearest")
     with pytest.raises(KeyError, match=r"the tolerance is 0\.5; give a position within the image"):
         da.sel(world_y=100.0, world_x=2.0, method="nearest", tolerance=0.5)
+    with pytest.raises(CoordinateError, match=r"the position \[1e\+300, 2\.0\] is too far"):
+        da.sel(world_y=1e300, world_x=2.0, method="nearest")
+    for tolerance in ("a", np.nan, -1.0, [1.0, 2.0]):
+        with pytest.raises(CoordinateError, match=r"tolerance=.* is no distance; give one in the unit"):
+            da.sel(world_y=1.0, world_x=2.0, method="nearest", tolerance=tolerance)
 
 
 def test_dimensions_that_do_not_mix_are_found_each_by_itself() -> None:
@@ -346,6 +351,51 @@ def test_coordinates_that_xarray_changes_without_their_index_are_refused(far: fl
     with pytest.raises(CoordinateError, match=r"'world_y' is not what its index gives.*assign_affine"):
         between.omezarr.to_zarr(MemoryStore(), version="0.6")
     between.drop_vars(["world_y", "world_x"]).omezarr.assign_affine(SHEAR).omezarr.to_zarr(MemoryStore(), version="0.6")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda da: da.copy(),
+        lambda da: da.compute(),
+        lambda da: da.astype("uint16"),
+        lambda da: da.isel(x=slice(1, 3)),
+        lambda da: da.rename(x="u"),
+        lambda da: da.omezarr.to_zarr(MemoryStore(), version="0.6", irregular="keep"),
+    ],
+)
+@pytest.mark.parametrize("x", [[0.0, 0.1, 0.2, 0.3], [1.0, 1.5, 2.5, 4.5], [0.5 * step for step in range(20)]])
+def test_pixels_between_are_never_given_the_places_of_the_old_ones(
+    x: list[float], call: Callable[[xr.DataArray], Any]
+) -> None:
+    da = image().assign_coords(x=np.arange(20.0)).omezarr.assign_affine(SHEAR)
+    between = da.interp(x=x)
+    with pytest.raises(
+        CoordinateError, match=r"as interp does; leave out both before, .*drop_vars\(\['world_y', 'world"
+    ):
+        call(between)
+
+
+@pytest.mark.parametrize("dim", ["y", "x"])
+@pytest.mark.parametrize("step", [1, -1, 2])
+def test_parts_of_one_image_are_put_together(dim: str, step: int) -> None:
+    da = image((3, 12, 20), "cyx", x=0.325).omezarr.assign_affine(TURN).isel({dim: slice(None, None, step)})
+    places = [slice(0, 1), slice(1, 4), slice(4, None)]
+    whole = xr.concat([da.isel({dim: part}) for part in places], dim)
+    xr.testing.assert_allclose(whole, da, rtol=1e-14)
+    assert whole.xindexes["world_x"].equals(da.xindexes["world_x"])
+    blocks = da.assign_coords(block=(dim, np.arange(da.sizes[dim]) // 4))
+    xr.testing.assert_allclose(blocks.groupby("block").map(lambda block: block), blocks, rtol=1e-14)
+
+
+@pytest.mark.parametrize("places", [[slice(4, 8), slice(0, 4)], [slice(0, 4), slice(5, 9)], [slice(0, 4), slice(0, 4)]])
+def test_parts_that_do_not_follow_each_other_are_refused(places: list[slice]) -> None:
+    da = image().omezarr.assign_affine(TURN)
+    with pytest.raises(CoordinateError, match=r"no row of pixels .*'world': coordinate 'x' .*drop_vars\(\['world_y'"):
+        xr.concat([da.isel(x=part) for part in places], "x")
+    moved = image().omezarr.assign_affine(SHEAR).isel(x=slice(4, 8))
+    with pytest.raises(CoordinateError, match="different pixels in the coordinate system 'world'"):
+        xr.concat([da.isel(x=slice(0, 4)), moved], "x", join="outer")
 
 
 def stacked(da: xr.DataArray) -> xr.DataArray:

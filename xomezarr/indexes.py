@@ -25,7 +25,7 @@ from xarray.core.indexing import (
 from xarray.indexes import CoordinateTransform, CoordinateTransformIndex
 
 from xomezarr.coords import as_said
-from xomezarr.errors import CoordinateError, EmptyDimensionError, TransformError
+from xomezarr.errors import CoordinateError, EmptyDimensionError, OmeZarrError, TransformError
 from xomezarr.grid import ROUNDING_ULPS, Grid
 from xomezarr.lattice import nearest
 from xomezarr.model import Axis, CoordinateSystem
@@ -52,6 +52,9 @@ __all__ = [
 ]
 
 type Matrix = NDArray[np.float64]
+
+LOOKED_AT = 32
+"""Pixels along each dimension, by which a coordinate is held against its index: images may be large."""
 
 type Kept = Mapping[str, tuple[tuple[str, ...], Mapping[Any, Any]]]
 """Dimensions and attributes of coordinates, by name."""
@@ -101,26 +104,49 @@ class Skew:
         """Whether another one gives the same coordinates of the same system, but for rounding.
 
         What counts is where pixels lie, however it is told: by which grids, in which order of dimensions, and beside
-        which other axes of the system. Dimensions may be left out of it.
+        which other axes of the system. Of dimensions that are left out, what counts is where they lead, and not how
+        far: so those along which parts of one image follow each other.
         """
         sizes, theirs = (
             {dim: grid.size for dim, grid in one.grids.items() if dim not in exclude} for one in (self, other)
         )
         if (self.system.name, self.names, sizes) != (other.system.name, other.names, theirs):
             return False
-        number, of_theirs = ([[*one.grids].index(dim) for dim in sizes] for one in (self, other))
+        if {*self.grids} != {*other.grids}:
+            return False
         order = [[*other.names].index(axis) for axis in self.names]
+        here, there = self._beside(exclude), other._beside(exclude)
+        number, of_theirs = ([[*one.grids].index(dim) for dim in sizes] for one in (self, other))
         spans = (self.basis[:, number] - other.basis[order][:, of_theirs]) * [size - 1 for size in sizes.values()]
-        first = self.origin - other.origin[order]
+        first = here - there[order]
         # the corners that are farthest apart, one way and the other
         off = np.maximum(first + spans.clip(min=0).sum(axis=1), -(first + spans.clip(max=0).sum(axis=1)))
+        for dim in {*self.grids} - {*sizes}:
+            factors = self._factors(dim) - other._factors(dim)[order]
+            off = off + np.abs(factors) * max(self._farthest(dim), other._farthest(dim))
         return bool((off <= np.maximum(self._rounding, other._rounding[order])).all())
+
+    def _beside(self, left_out: Collection[Hashable]) -> Matrix:
+        """Where pixel 0 lies, by the axes, as if it lay at 0 along some dimensions."""
+        made = self.origin
+        for dim in self.grids:
+            if dim in left_out:
+                made = made - self._factors(dim) * self.grids[dim].translation
+        return made
+
+    def _factors(self, dim: str) -> Matrix:
+        """By which positions along a dimension are multiplied, by the axes."""
+        factors: Matrix = self.matrix[:, [*self.grids].index(dim)]
+        return factors
+
+    def _farthest(self, dim: str) -> float:
+        grid = self.grids[dim]
+        return max(abs(grid.position(0)), abs(grid.position(grid.size - 1)))
 
     @property
     def _rounding(self) -> Matrix:
         """How far rounding may move a coordinate, by the axes."""
-        ends = [max(abs(grid.position(0)), abs(grid.position(grid.size - 1))) for grid in self.grids.values()]
-        largest: Matrix = np.abs(self.matrix) @ [*ends, 1.0]
+        largest: Matrix = np.abs(self.matrix) @ [*map(self._farthest, self.grids), 1.0]
         # each of two grids may be off by as much from the coordinates that it was found by
         return 4 * ROUNDING_ULPS[-1] * np.finfo(np.float64).eps * largest
 
@@ -201,6 +227,14 @@ def _cut(grid: Grid, taken: slice) -> Grid:
     # a single pixel is as wide as it was
     step = pixels.step if len(pixels) > 1 else 1
     return Grid(grid.scale * step, grid.position(pixels.start), len(pixels))
+
+
+def _row(places: Matrix, dim: str) -> Grid:
+    """Return the grid of pixels at some places, which may descend."""
+    if places[-1] > places[0]:
+        return Grid.fit(places, dim=dim)
+    ascending = Grid.fit(places[::-1], dim=dim)
+    return Grid(-ascending.scale, ascending.position(ascending.size - 1), ascending.size)
 
 
 def _positions(grid: Grid, indices: ArrayLike) -> Matrix:
@@ -318,8 +352,10 @@ class SystemIndex(CoordinateTransformIndex):
 
     transform: AffineTransform
 
-    def __init__(self, transform: AffineTransform) -> None:
+    def __init__(self, transform: AffineTransform, before: Skew | None = None) -> None:
         super().__init__(transform)
+        # xarray makes the index of a part first, and asks for its coordinates with those of the whole
+        self._before = before
 
     @property
     def skew(self) -> Skew:
@@ -327,14 +363,24 @@ class SystemIndex(CoordinateTransformIndex):
         return self.transform.skew
 
     @classmethod
-    def of(cls, skew: Skew) -> Self:
-        """Make the index."""
-        return cls(AffineTransform(skew))
+    def of(cls, skew: Skew, before: Skew | None = None) -> Self:
+        """Make the index; `before` is what that was made of which it comes from."""
+        return cls(AffineTransform(skew), before)
 
     @override
     def create_variables(self, variables: Mapping[Any, xr.Variable] | None = None) -> dict[Any, xr.Variable]:
-        """Return its coordinates, with the attributes and the order of dimensions of those that are there."""
+        """Return its coordinates, with the attributes and the order of dimensions of those that are there.
+
+        Raises
+        ------
+        CoordinateError
+            If those that are there come from elsewhere, as after ``interp``, which xarray does not tell it of.
+        """
         made: dict[Any, xr.Variable] = {}
+        for name, held in (variables or {}).items():
+            if not any(_gives(skew, name, held) for skew in (self.skew, self._before) if skew is not None):
+                raise self._stale(name)
+        self._before = None
         for axis, name in self.skew.names.items():
             known = (variables or {}).get(name)
             left = [str(dim) for dim in known.dims if dim in self.transform.dims] if known is not None else []
@@ -353,7 +399,7 @@ class SystemIndex(CoordinateTransformIndex):
                 return None
             kept[dim] = taken
         skew = self.skew.cut(kept)
-        return self.of(skew) if skew.grids else None
+        return self.of(skew, self.skew) if skew.grids else None
 
     @override
     def sel(self, labels: dict[Any, Any], method: Any = None, tolerance: Any = None) -> IndexSelResult:
@@ -362,7 +408,8 @@ class SystemIndex(CoordinateTransformIndex):
         Raises
         ------
         CoordinateError
-            If a coordinate is left out, or something else than the nearest pixel is asked for.
+            If a coordinate is left out, or something else than the nearest pixel is asked for, or what is given is no
+            position or distance.
         KeyError
             If no pixel is within the tolerance, in the unit of the coordinates.
         """
@@ -386,19 +433,55 @@ class SystemIndex(CoordinateTransformIndex):
         if not np.isfinite(flat).all():
             wrong = flat[~np.isfinite(flat).all(axis=1)][0]
             raise CoordinateError(f"the position {wrong.tolist()} is not finite; give one of numbers: sel({asked})")
+        with np.errstate(over="ignore"):
+            far = ~np.isfinite(np.square(flat)).all(axis=1)
+        if far.any():
+            raise CoordinateError(
+                f"the position {flat[far][0].tolist()} is too far away to be reckoned with; give one near the image: "
+                f"sel({asked})"
+            )
+        if tolerance is not None and not _is_distance(tolerance):
+            raise CoordinateError(
+                f"tolerance={tolerance!r} is no distance; give one in the unit of the coordinates: tolerance=1.0"
+            )
         relative, sizes = flat - self.skew.origin, [grid.size for grid in self.skew.grids.values()]
         found = nearest(self.skew.basis, relative, sizes)
         if tolerance is not None:
             off = np.linalg.norm(found @ self.skew.basis.T - relative, axis=1)
-            if (far := np.flatnonzero(off > tolerance)).size:
+            if (beyond := np.flatnonzero(off > tolerance)).size:
+                where = flat[beyond[0]].tolist()
                 raise KeyError(
-                    f"the nearest pixel is {off[far[0]]:.6g} away from {flat[far[0]].tolist()}, and the tolerance is "
-                    f"{tolerance}; give a position within the image"
+                    f"the nearest pixel is {off[beyond[0]]:.6g} away from {where}, and the tolerance is {tolerance}; "
+                    "give a position within the image"
                 )
         indices = found.reshape(*points.shape[:-1], len(sizes))
         return IndexSelResult(
             {dim: xr.Variable(given[0].dims, indices[..., number]) for number, dim in enumerate(self.transform.dims)}
         )
+
+    @classmethod
+    @override
+    def concat(cls, indexes: Sequence[Self], dim: Hashable, positions: Iterable[Iterable[int]] | None = None) -> Self:
+        """Return the index of parts of one image that follow each other along a dimension.
+
+        Raises
+        ------
+        CoordinateError
+            If together they make no row of pixels at one distance.
+        """
+        skew = indexes[0].skew
+        places = np.concatenate([index.skew.grids[str(dim)].coordinates for index in indexes])
+        if positions is not None:
+            places = places[np.argsort(np.concatenate([[*part] for part in positions]))]
+        try:
+            grid = _row(places, str(dim)) if len(places) > 1 else skew.grids[str(dim)]
+        except OmeZarrError as error:
+            raise CoordinateError(
+                f"the parts make no row of pixels in the coordinate system {skew.system.name!r}: "
+                f"{str(error).partition(';')[0]}; put them together as they lie, or without its coordinates: "
+                f"drop_vars({[*skew.names.values()]})"
+            ) from error
+        return cls.of(replace(skew, grids={**skew.grids, str(dim): grid}), skew)
 
     @override
     def join(self, other: Self, how: Any = "inner") -> Self:
@@ -431,11 +514,21 @@ class SystemIndex(CoordinateTransformIndex):
         TypeError
             Always, which is what xarray asks for.
         """
-        raise TypeError(f"{self._told} come from several dimensions, which no pandas.Index has; take xindexes")
+        raise TypeError(
+            f"{self._told} come from several dimensions, which no pandas.Index has; take xindexes, or do without them "
+            f"what asks for one, such as map_blocks: drop_vars({[*self.skew.names.values()]})"
+        )
 
     @property
     def _told(self) -> str:
         return f"the coordinates {', '.join(map(repr, self.transform.coord_names))}"
+
+    def _stale(self, name: Hashable) -> CoordinateError:
+        return CoordinateError(
+            f"the coordinate {name!r} is not what its index gives: somebody has changed one without the other, as "
+            "interp does; leave out both before, and say anew afterwards where the image lies: "
+            f"drop_vars({[*self.skew.names.values()]}), then assign_affine(…)"
+        )
 
     def _cannot(self, what: str) -> CoordinateError:
         return CoordinateError(
@@ -450,7 +543,8 @@ class SystemIndex(CoordinateTransformIndex):
         skew = self.skew
         names = {axis: str(name_dict.get(name, name)) for axis, name in skew.names.items()}
         grids = {str(dims_dict.get(dim, dim)): grid for dim, grid in skew.grids.items()}
-        return self.of(replace(skew, names=names, grids=grids))
+        named = replace(skew, names=names)
+        return self.of(replace(named, grids=grids), named)
 
     @override
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
@@ -459,6 +553,10 @@ class SystemIndex(CoordinateTransformIndex):
 
     def _repr_inline_(self, max_width: int) -> str:
         return f"SystemIndex ({self.skew.system.name!r})"
+
+
+def _is_distance(value: Any) -> bool:
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf" and value >= 0
 
 
 def _attrs(system: CoordinateSystem, axis: str) -> dict[str, Any]:
@@ -693,13 +791,8 @@ def skews_of(da: xr.DataArray) -> list[Skew]:
     found = [index for index, _ in da.xindexes.group_by_index() if isinstance(index, SystemIndex)]
     for index in found:
         for name in index.transform.coord_names:
-            corners = [dict.fromkeys(index.transform.dims, end) for end in (0, -1)]
-            if not _gives(index, str(name), da.coords[name].variable, corners):
-                raise CoordinateError(
-                    f"the coordinate {name!r} is not what its index gives: somebody has changed one without the other; "
-                    f"leave out both, and say anew where the image lies: drop_vars({[*index.skew.names.values()]}), "
-                    "then assign_affine(…)"
-                )
+            if not _gives(index.skew, name, da.coords[name].variable):
+                raise index._stale(name)
     return [index.skew for index in found]
 
 
@@ -709,15 +802,24 @@ def rows_beside(da: xr.DataArray, grids: Mapping[str, Grid]) -> dict[str, Row]:
     return {name: row for skew in found for name, row in skew.rows_beside(grids).items()}
 
 
-def _gives(index: SystemIndex, name: str, held: xr.Variable, places: Iterable[Mapping[str, int]]) -> bool:
-    """Whether an index gives a coordinate, as far as some places tell."""
-    sizes = index.transform.dim_size
+def _gives(skew: Skew, name: Hashable, held: xr.Variable) -> bool:
+    """Whether a coordinate is what an index gives: at the last pixel, and at some along each dimension."""
+    transform = AffineTransform(skew)
+    sizes = transform.dim_size
     if {*held.dims} != {*sizes} or any(held.sizes[dim] != size for dim, size in sizes.items()):
         return False
-    near = float(np.abs(index.skew.basis).max()) * 1e-6
-    for place in places:
-        expected = index.transform.forward({dim: np.arange(sizes[dim])[number] for dim, number in place.items()})[name]
-        if held.size and abs(float(held.isel(place)) - expected) > max(near, 8 * float(np.spacing(abs(expected)))):
+    if not held.size:
+        return True
+    near = float(np.abs(skew.basis).max()) * 1e-6
+    first: dict[str, Any] = dict.fromkeys(sizes, 0)
+    some = {dim: np.linspace(0, size - 1, min(size, LOOKED_AT)).astype(int) for dim, size in sizes.items()}
+    for place in (
+        {dim: size - 1 for dim, size in sizes.items()},
+        *(first | {dim: along} for dim, along in some.items()),
+    ):
+        expected = transform.forward(place)[name]
+        off = np.abs(held.isel(place).values - expected)
+        if not (off <= np.maximum(near, 8 * np.spacing(np.abs(expected)))).all():
             return False
     return True
 
