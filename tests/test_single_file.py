@@ -443,9 +443,14 @@ def test_no_space_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(archive, "_add", full)
-    with pytest.raises(OSError, match="removed again"):
+    with pytest.raises(OSError, match=r"is kept, all of it is made; make room and go on with resume=True"):
         image().omezarr.to_zarr(tmp_path / "a.ozx")
-    assert names(tmp_path) == []
+    (left,) = names(tmp_path)
+    assert left.endswith(".stopped")
+    monkeypatch.undo()
+    image().omezarr.to_zarr(tmp_path / "a.ozx", resume=True)
+    assert names(tmp_path) == ["a.ozx"]
+    assert xr.open_dataarray(tmp_path / "a.ozx", engine="omezarr").equals(image())
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ from xomezarr.cli import main
 from xomezarr.errors import AxisError, MetadataError, MultipleErrors, OmeZarrError, OmeZarrWarning, TransformError
 from xomezarr.model import Axis, CoordinateSystem, Image, Level, Multiscale, Systems
 from xomezarr.spec.notes import Notes
-from xomezarr.spec.transforms import read_transform
+from xomezarr.spec.transforms import dump_transform, read_transform
+from xomezarr.transforms import Chain, Rotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,6 +258,7 @@ def put(*path: Any) -> Callable[[dict[str, Any]], None]:
 LEVEL = ("datasets", 1, "coordinateTransformations")
 WHOLE = ("coordinateTransformations", 0)
 WORLD = {"name": "world", "axes": YX}
+WORLD_ENDS = {key: AFFINE[key] for key in ("input", "output")}
 
 # rule, place, whether the image is read nevertheless, what breaks the rule
 BROKEN: list[tuple[str, str, bool, Callable[[dict[str, Any]], None]]] = [
@@ -301,6 +303,13 @@ BROKEN: list[tuple[str, str, bool, Callable[[dict[str, Any]], None]]] = [
     ("38", "coordinateTransformations[1]", True, put("coordinateTransformations", 1, {**AFFINE, "type": None})),
     ("27", "coordinateTransformations[0].type", True, put(*WHOLE, "type", "warp")),
     ("39", "coordinateTransformations[0].affine", True, put(*WHOLE, "affine", "matrix")),
+    ("0.6c", "coordinateTransformations", True, put("coordinateTransformations", [])),
+    (
+        "39",
+        "coordinateTransformations[0].rotation",
+        True,
+        put(*WHOLE, {"type": "rotation", "rotation": [[0.6, 0.8], [0.8, -0.6]], **WORLD_ENDS}),
+    ),
 ]
 
 
@@ -320,6 +329,27 @@ def test_breaking_one_rule_gives_that_finding_alone(
     else:
         with pytest.raises(MetadataError, match=f"rule {rule}"):
             opened(store)
+
+
+def test_a_sequence_of_nothing_is_told() -> None:
+    multiscale = described({"type": "sequence", "transformations": [], **WORLD_ENDS})
+    (finding,) = xomezarr.validate(build(MemoryStore(), multiscale))
+    place = "ome.multiscales[0].coordinateTransformations[0].transformations"
+    assert (finding.rule, finding.severity, finding.location) == ("39", "warning", place)
+
+
+def test_a_system_that_nothing_leads_to_is_told() -> None:
+    multiscale = described(AFFINE)
+    del multiscale["coordinateTransformations"]
+    report = xomezarr.validate(build(MemoryStore(), multiscale))
+    (finding,) = report
+    assert (finding.rule, finding.severity, report.valid) == ("0.6f", "warning", True)  # a scene may lead there
+    assert finding.message == "no transformations lead from 'intrinsic' to 'world'"
+
+
+def test_what_mirrors_is_written_as_an_affine_and_nothing_as_an_identity() -> None:
+    assert dump_transform(Rotation([[0, 1], [1, 0]])) == {"type": "affine", "affine": [[0.0, 1.0, 0], [1.0, 0.0, 0]]}
+    assert dump_transform(Chain(())) == {"type": "identity"}
 
 
 def test_nothing_is_wrong_with_what_breaks_no_rule() -> None:
@@ -804,7 +834,7 @@ def test_two_ways_to_one_system_lose_the_same_axis_or_none(tmp_path: Path) -> No
     [
         ({"type": "identity"}, 2),
         ({"type": "displacements", "path": "field"}, 2),
-        ({"type": "sequence", "transformations": []}, 2),
+        ({"type": "sequence", "transformations": [{"type": "identity"}]}, 2),
         ({"type": "affine", "path": "matrix"}, None),
         (
             {

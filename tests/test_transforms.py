@@ -134,7 +134,8 @@ def test_json_says_all(drawn: tuple[Transform, np.ndarray]) -> None:
     read = read_transform(raw, points.shape[-1], "here", notes)
     assert not notes.findings
     assert read is not None
-    if "Divided" not in repr(transform):  # OME-Zarr has reciprocals for it
+    # OME-Zarr has reciprocals for the one, and no sequence of nothing
+    if "Divided" not in repr(transform) and "steps=()" not in repr(transform):
         assert read == transform
     np.testing.assert_allclose(read.matrix(points.shape[-1]), transform.matrix(points.shape[-1]), rtol=1e-12)
 

@@ -18,6 +18,7 @@ from xomezarr.grid import REGULAR_WITHIN, Grid
 from xomezarr.indexes import Askew, askew, attached, check_rank, coordinate_names, kept_of, skews_of, split, without
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
+from xomezarr.pyramid import VARIABLE
 from xomezarr.routes import Routes
 from xomezarr.transforms import Affine, Scale, Transform, Translation, chain, stored
 from xomezarr.units import ome_unit, same_unit
@@ -445,7 +446,14 @@ def _placed(
 
 
 def _check_free(names: Iterable[str], da: xr.DataArray) -> None:
-    """Refuse names of axes that other coordinates of an image have, beside its dimensions."""
+    """Refuse names of axes that no coordinate in a tree may have, or that others of an image have, beside its sides."""
+    names = [*names]
+    if wrong := [name for name in names if "/" in name or name == VARIABLE]:
+        raise CoordinateSystemError(
+            f"an axis of the system would be a coordinate {wrong[0]!r}, and {VARIABLE!r} names the pixels of a tree, "
+            "between whose groups / stands; rename the axis or the system in the OME metadata, or open the image "
+            "without coordinate_system and map points: tree.omezarr.transform(…, level=0)(points)"
+        )
     if taken := [name for name in names if name in da.coords and name not in da.dims]:
         raise CoordinateSystemError(
             f"an axis of the system is to be called {taken[0]!r}, and so is another coordinate of the image; leave "

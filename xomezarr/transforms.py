@@ -470,6 +470,11 @@ class Rotation(Transform):
     def inputs(self) -> int:
         return int(self.values.shape[0])
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether it turns right into left, which OME-Zarr allows affines alone."""
+        return bool(np.linalg.det(self.values) < 0)
+
     @override
     def _map(self, points: Points) -> Points:
         return points @ self.values.T

@@ -21,7 +21,7 @@ These came with 0.6:
 0.6c  what else leads somewhere leads from that system to another one that is listed
 0.6d  a scene lists transformations, each from one named coordinate system to another
 0.6e  these systems are there: in the image at the path that is given, or in the scene
-0.6f  from each coordinate system of a scene transformations lead to every other, forward or backward
+0.6f  from each coordinate system of an image or a scene transformations lead to every other, be it backward
 0.6g  an array of a transformation has the shape that its axes ask for, a field also an axis for what it holds
 ====  ================================================================================================
 

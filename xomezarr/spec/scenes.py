@@ -12,7 +12,17 @@ from xomezarr.report import Finding
 from xomezarr.routes import Edge, Routes
 from xomezarr.spec.listings import path_inside
 from xomezarr.spec.notes import Notes, kind_of
-from xomezarr.spec.systems import axes_by_system, dump_system, edges, ends_of, note_loops, paths_of, read_system
+from xomezarr.spec.systems import (
+    axes_by_system,
+    dump_system,
+    edges,
+    ends_of,
+    note_loops,
+    paths_of,
+    read_between,
+    read_system,
+    unconnected,
+)
 from xomezarr.spec.transforms import inputs_of, read_transform
 from xomezarr.spec.values import with_extra
 
@@ -161,7 +171,7 @@ def scene_edges(scene: Scene, images: Mapping[str, Multiscale]) -> list[tuple[Ed
     found: list[tuple[Edge[SystemName], str]] = []
     for link in scene.links:
         if link.source in axes and link.target in axes:
-            read = read_transform(link.transform, len(axes[link.source]), "", Notes())
+            read = read_between(link.transform, len(axes[link.source]), len(axes[link.target]))
             found += [] if read is None else [(Edge(link.source, link.target, read), "")]
     for path, multiscale in images.items():
         for edge in edges(multiscale):
@@ -225,6 +235,7 @@ def _check_connected(
     scene: Scene, images: Mapping[str, Multiscale], systems: Sequence[SystemName], where: str, notes: Notes
 ) -> None:
     """0.6f (MUST): transformations lead from each coordinate system to every other, be it backward."""
+<<<<<<< HEAD
     if not scene.links:
         return
     ends = [(link.source, link.target) for link in scene.links]
@@ -242,6 +253,12 @@ def _check_connected(
             reached.add(here)
             waiting += beside[here]
     if missing := [name for name in systems if name not in reached]:
+=======
+    edges = [(link.source, link.target) for link in scene.links]
+    for path, multiscale in images.items():
+        edges += [(SystemName(one, path), SystemName(other, path)) for one, other in ends_of(multiscale)]
+    if scene.links and (missing := unconnected(systems, edges, scene.links[0].source)):
+>>>>>>> att-systems
         told = listed([*map(str, missing)])
         cure = "say where they lie, or remove them"
         notes.error("0.6f", where, f"no transformations lead from {scene.links[0].source} to {told}", cure)

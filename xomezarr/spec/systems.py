@@ -47,9 +47,11 @@ __all__ = [
     "listed",
     "matrices",
     "paths_of",
+    "read_between",
     "read_system",
     "seen_in",
     "stored_paths",
+    "unconnected",
     "unknown_keys",
     "unread",
     "with_system",
@@ -150,15 +152,52 @@ def read_system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
 
 
 def _check(raw: Given, multiscale: Multiscale, where: str, notes: Notes) -> None:
-    """0.6c (MUST): what else leads somewhere leads from the system of the levels to another one that is listed."""
+    """0.6c (MUST): what else leads somewhere leads from the system of the levels to another one that is listed.
+
+    0.6f (MUST): so each other one is reached.
+    """
     transforms, place = raw.get("coordinateTransformations", []), f"{where}.coordinateTransformations"
     if not isinstance(transforms, list):
         notes.stop("0.6c", place, f"it is {kind_of(transforms)}", "list one object for each transformation")
+    elif not transforms and "coordinateTransformations" in raw:
+        notes.error("0.6c", place, "it is empty", "list transformations, or leave it out")
     elif (systems := multiscale.systems) is not None:
         axes = {systems.name: len(multiscale.axes)} | {other.name: len(other.axes) for other in systems.others}
+        told_before = len(notes.findings)
         for index, transform in enumerate(transforms):
             _check_transform(transform, axes, systems.name, f"{place}[{index}]", notes)
         note_loops(Routes(axes, edges(multiscale)), place, notes)
+        missing = unconnected(axes, ends_of(multiscale), systems.name)
+        # one that leads nowhere is told already; a scene may lead there, which is not seen from here
+        if missing and len(notes.findings) == told_before:
+            told = f"no transformations lead from {systems.name!r} to {', '.join(map(repr, missing))}"
+            cure = "say where they lie, here or in the scene that the image is of, or remove them"
+            notes.warn("0.6f", where, told, cure)
+
+
+def unconnected[System](
+    systems: Iterable[System], ends: Iterable[tuple[System, System]], start: System
+) -> list[System]:
+    """Return the coordinate systems that transformations do not lead to, forward or backward.
+
+    Parameters
+    ----------
+    systems
+        All of them.
+    ends
+        From where to where each transformation leads.
+    start
+        From which the way leads.
+    """
+    ends = [*ends]
+    reached: set[System] = set()
+    waiting = [start]
+    while waiting:
+        here = waiting.pop()
+        if here not in reached:
+            reached.add(here)
+            waiting += [other for pair in ends if here in pair for other in pair]
+    return [system for system in systems if system not in reached]
 
 
 def note_loops(routes: Routes[Any], place: str, notes: Notes) -> None:
@@ -251,8 +290,14 @@ def edges(multiscale: Multiscale) -> tuple[Edge[str], ...]:
 def _edge(raw: Given, axes: Mapping[str, Sequence[Axis]]) -> Edge[str] | None:
     if (ends := _ends(raw, axes)) is None:
         return None
-    read = read_transform(raw, len(axes[ends[0]]), "", Notes())
+    read = read_between(raw, *(len(axes[end]) for end in ends))
     return None if read is None else Edge(*ends, read)
+
+
+def read_between(raw: Given, inputs: int, outputs: int) -> Transform | None:
+    """Read a transformation between coordinate systems of so many axes; None if it cannot be one."""
+    read = read_transform(raw, inputs, "", Notes())
+    return read if read is not None and read.leads_to(inputs) in (None, outputs) else None
 
 
 def unread(multiscale: Multiscale) -> list[Finding]:

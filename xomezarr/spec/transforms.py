@@ -226,7 +226,10 @@ def _rotation(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | 
     if "path" in raw:
         return _stored(raw, inputs, where, notes)
     rows = _matrix(raw, "rotation", where, notes)
-    return None if rows is None else Rotation(np.array(rows))
+    made = None if rows is None else Rotation(np.array(rows))
+    if made is not None and made.mirrors:
+        notes.error(RULE, f"{where}.rotation", "its determinant is -1, so that it mirrors", "give it as an affine")
+    return made
 
 
 def _entries(raw: Given, where: str, notes: Notes) -> list[Any] | None:
@@ -240,14 +243,24 @@ def _entries(raw: Given, where: str, notes: Notes) -> list[Any] | None:
 
 def _sequence(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
     """40 (MUST): they are applied in their order."""
+    entries = _entries(raw, where, notes)
+    if entries is None:
+        return None
+    if not entries:
+        notes.warn(RULE, f"{where}.transformations", "it is empty", "list transformations, or make it an identity")
     steps: list[Transform] = []
+<<<<<<< HEAD
     for index, entry in enumerate(entries := _entries(raw, where, notes) or []):
         step = _read(entry, inputs, f"{where}.transformations[{index}]", notes)
+=======
+    for index, entry in enumerate(entries):
+        step = read_transform(entry, inputs, f"{where}.transformations[{index}]", notes)
+>>>>>>> att-systems
         if step is None:
             return None
         steps.append(step)
         inputs = inputs if step.outputs is None else step.outputs
-    return None if entries == [] and "transformations" not in raw else Chain(tuple(steps))
+    return Chain(tuple(steps))
 
 
 def _by_dimension(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | None:
@@ -308,7 +321,7 @@ def dump_transform(transform: Transform) -> dict[str, Any]:
         If it is of no type that OME-Zarr has.
     """
     match transform:
-        case Identity():
+        case Identity() | Chain(()):
             return {"type": "identity"}
         case Scale(scale):
             return {"type": "scale", "scale": list(scale)}
@@ -323,6 +336,8 @@ def dump_transform(transform: Transform) -> dict[str, Any]:
             return {"type": "projectAxis"} | {key: list(axes) for key, axes in named.items() if axes}
         case Affine():
             return {"type": "affine", "affine": transform.values.tolist()}
+        case Rotation() if transform.mirrors:  # none, as OME-Zarr has them
+            return dump_transform(Affine(transform.matrix(transform.inputs)))
         case Rotation():
             return {"type": "rotation", "rotation": transform.values.tolist()}
         case Stored(kind, path, extra):
