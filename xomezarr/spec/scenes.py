@@ -235,30 +235,10 @@ def _check_connected(
     scene: Scene, images: Mapping[str, Multiscale], systems: Sequence[SystemName], where: str, notes: Notes
 ) -> None:
     """0.6f (MUST): transformations lead from each coordinate system to every other, be it backward."""
-<<<<<<< HEAD
-    if not scene.links:
-        return
-    ends = [(link.source, link.target) for link in scene.links]
-    for path, multiscale in images.items():
-        ends += [(SystemName(one, path), SystemName(other, path)) for one, other in ends_of(multiscale)]
-    beside: dict[SystemName, list[SystemName]] = {}
-    for one, other in ends:
-        beside.setdefault(one, []).append(other)
-        beside.setdefault(other, []).append(one)
-    reached: set[SystemName] = set()
-    waiting = [scene.links[0].source]
-    while waiting:
-        here = waiting.pop()
-        if here not in reached:
-            reached.add(here)
-            waiting += beside[here]
-    if missing := [name for name in systems if name not in reached]:
-=======
     edges = [(link.source, link.target) for link in scene.links]
     for path, multiscale in images.items():
         edges += [(SystemName(one, path), SystemName(other, path)) for one, other in ends_of(multiscale)]
     if scene.links and (missing := unconnected(systems, edges, scene.links[0].source)):
->>>>>>> att-systems
         told = listed([*map(str, missing)])
         cure = "say where they lie, or remove them"
         notes.error("0.6f", where, f"no transformations lead from {scene.links[0].source} to {told}", cure)

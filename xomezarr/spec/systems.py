@@ -189,14 +189,17 @@ def unconnected[System](
     start
         From which the way leads.
     """
-    ends = [*ends]
+    beside: dict[System, list[System]] = {}
+    for one, other in ends:
+        beside.setdefault(one, []).append(other)
+        beside.setdefault(other, []).append(one)
     reached: set[System] = set()
     waiting = [start]
     while waiting:
         here = waiting.pop()
         if here not in reached:
             reached.add(here)
-            waiting += [other for pair in ends if here in pair for other in pair]
+            waiting += beside.get(here, ())
     return [system for system in systems if system not in reached]
 
 

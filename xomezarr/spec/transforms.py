@@ -249,13 +249,8 @@ def _sequence(raw: Given, inputs: int, where: str, notes: Notes) -> Transform | 
     if not entries:
         notes.warn(RULE, f"{where}.transformations", "it is empty", "list transformations, or make it an identity")
     steps: list[Transform] = []
-<<<<<<< HEAD
-    for index, entry in enumerate(entries := _entries(raw, where, notes) or []):
-        step = _read(entry, inputs, f"{where}.transformations[{index}]", notes)
-=======
     for index, entry in enumerate(entries):
-        step = read_transform(entry, inputs, f"{where}.transformations[{index}]", notes)
->>>>>>> att-systems
+        step = _read(entry, inputs, f"{where}.transformations[{index}]", notes)
         if step is None:
             return None
         steps.append(step)
