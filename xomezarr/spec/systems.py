@@ -31,6 +31,7 @@ from xomezarr.transforms import (
     Scale,
     Transform,
     Translation,
+    rank,
     stored,
 )
 from xomezarr.units import same_unit
@@ -215,10 +216,8 @@ def _check_places(read: Transform, count: int, where: str, notes: Notes) -> None
     if matrix is None or not matrix.size:
         return
     linear = matrix[:, :-1]
-    lengths = np.linalg.norm(linear, axis=0)
-    rank, full = int(np.linalg.matrix_rank(linear / np.where(lengths > 0, lengths, 1))), min(linear.shape)
-    if rank < full:
-        told = f"it leads different points to one place: its matrix is of rank {rank}, and could have {full}"
+    if (found := rank(linear)) < (full := min(linear.shape)):
+        told = f"it leads different points to one place: its matrix is of rank {found}, and could have {full}"
         notes.warn("104", where, told, "give one that can be undone")
 
 
