@@ -281,7 +281,7 @@ BREAKS: list[tuple[str, str, str, bool, Callable[[dict[str, Any]], Any]]] = [
     ),
     *[
         ("92", "error", "multiscales[0].datasets[0].path", False, lambda m, path=path: dataset_of(m).update(path=path))
-        for path in ("", ".", "/0", "../other/0", "s0/../../0", "C:\\0", "..\\0", "s3://bucket/0")
+        for path in ("", ".", "/0", "../other/0", "s0/../../0", "C:\\0", "..\\0", "s3://bucket/0", "s0\0")
     ],
     ("93", "warning", "multiscales[1]", True, lambda m: m["multiscales"].append(deepcopy(multiscale_of(m)))),
     ("94", "error", "multiscales[0].name", True, lambda m: multiscale_of(m).update(name=5)),

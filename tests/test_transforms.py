@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_systems import build, described
+from zarr.storage import MemoryStore
 
+import xomezarr
 from xomezarr.errors import TransformError
 from xomezarr.routes import Edge, Routes
 from xomezarr.spec.notes import Notes
@@ -318,6 +321,24 @@ def test_json_that_is_none_is_told_by_its_rule(raw: Any, rule: str) -> None:
     assert read_transform(raw, 2, "here", notes) is None
     assert {finding.rule for finding in notes.stops} == {rule}
     assert all(finding.location.startswith("here") for finding in notes.stops)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[1e-9, 0, 1], [0, 1e9, 2]],  # nanoseconds in seconds, and meters in nanometers
+        [[1e-9, 1e-9, 0], [1e9, -1e9, 0]],
+        [[1e200, 0, 0], [0, 1e-200, 0]],
+    ],
+)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_units_of_any_size_do_not_keep_an_affine_from_being_undone(matrix: list[list[float]]) -> None:
+    affine = Affine(matrix)
+    assert Routes({"a": 2, "b": 2}, [Edge("a", "b", affine)]).transform("b", "a")(affine([3, 4])) == pytest.approx(
+        [3, 4]
+    )
+    image = described({"type": "affine", "affine": matrix, "input": {"name": "intrinsic"}, "output": {"name": "world"}})
+    assert list(xomezarr.validate(build(MemoryStore(), image))) == []
 
 
 @pytest.mark.parametrize("count", [200, 600, 5000])

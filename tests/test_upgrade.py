@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numcodecs
 import numpy as np
@@ -1028,6 +1028,29 @@ def test_walking_reads_no_chunk(tmp_path: Path) -> None:
         *(f"labels/nuclei/{level}" for level in range(3)),
     ]
     assert found.files == ()
+
+
+class WithFolders(MemoryStore):
+    """Says, as object stores do, that folders exist too; knows what was listed."""
+
+    listed: ClassVar[list[str]] = []  # zarr makes others of it
+
+    async def exists(self, key: str) -> bool:
+        return any(name == key or name.startswith(f"{key}/") for name in self._store_dict)
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        self.listed.append(prefix.strip("/"))
+        async for name in super().list_dir(prefix):
+            yield name
+
+
+def test_walking_lists_no_chunk() -> None:
+    image(store := WithFolders(), "0.4")  # type: ignore[arg-type]
+    store._store_dict["notes/a.txt"] = store._store_dict[".zgroup"]
+    store.listed.clear()
+    found = walk(zarr.open_group(store, mode="r", zarr_format=2))
+    assert found.files == ("notes/a.txt",)
+    assert {*store.listed} == {"", "labels", "labels/nuclei", "notes", "notes/a.txt"}
 
 
 # -- the command ----------------------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from xomezarr import documents
-from xomezarr.direct import get_document, wait
+from xomezarr.direct import get_documents, wait
 from xomezarr.documents import CONSOLIDATED
 from xomezarr.errors import IncompleteStoreError, MetadataError, OmeZarrError
 from xomezarr.lazy import zarr
@@ -146,6 +146,9 @@ def _visit(group: zarr.Group, path: str, above: int, found: _Found, around: tupl
     """Find what lies at a path; `around` are the folders that it lies in, where they are folders of this machine."""
     real, known = _folder(group, path, around), len(found.nodes)
     node = _node(group, path, above)
+    if node is None and _is_file(group, path):
+        found.files.append(path)
+        return
     if node is not None:
         found.nodes.append(node)
     if node is None or not node.is_array:
@@ -163,10 +166,7 @@ def _visit_members(
         place = key_below(path, name)
         if name in described or _is_left_over(group, place):
             continue
-        if _is_file(group, place):
-            found.files.append(place)
-        else:
-            _visit(group, place, above, found, around)
+        _visit(group, place, above, found, around)
 
 
 def _folder(group: zarr.Group, path: str, around: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -233,7 +233,7 @@ def _is_left_over(group: zarr.Group, place: str) -> bool:
 
 
 def _is_file(group: zarr.Group, place: str) -> bool:
-    """Whether an object lies under a key, and not a folder."""
+    """Whether an object lies at a place that is neither a group nor an array, and not a folder."""
     store, key = group.store, member_path(group, place)
     if isinstance(store, zarr.storage.LocalStore):
         return (store.root / key).is_file()
@@ -242,15 +242,12 @@ def _is_file(group: zarr.Group, place: str) -> bool:
 
 def _node(group: zarr.Group, path: str, above: int) -> Node | None:
     """Read what describes a node; None for a mere folder."""
-    found = {name: _document(group, key_below(path, name)) for name in (BOTH, GROUP, ARRAY)}
-    new, old = found[BOTH], found[GROUP] or found[ARRAY]
+    found = _documents(group, path, (BOTH, GROUP, ARRAY))
+    new, old = found.get(BOTH), found.get(GROUP) or found.get(ARRAY)
     if new is None and old is None:
         return None
-    attributes = _document(group, key_below(path, ATTRIBUTES))
-    names = [*(name for name, document in found.items() if document is not None)]
-    names += [ATTRIBUTES] if attributes is not None else []
-    if found[ARRAY] is None and _content(group, key_below(path, CONSOLIDATED)) is not None:
-        names.append(CONSOLIDATED)
+    found |= _documents(group, path, (ATTRIBUTES,) if ARRAY in found else (ATTRIBUTES, CONSOLIDATED))
+    attributes, names = found.get(ATTRIBUTES), [*found]
     described: list[Node] = []
     if old is not None:
         described.append(Node(path, old, attributes or {}, tuple(names)))
@@ -266,14 +263,17 @@ def _node(group: zarr.Group, path: str, above: int) -> Node | None:
     return node
 
 
-def _content(group: zarr.Group, key: str) -> bytes | None:
-    return get_document(group.store, member_path(group, key))
+def _documents(group: zarr.Group, path: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read documents at a path by their names, as far as they are there."""
+    keys = [key_below(path, name) for name in names]
+    contents = get_documents(group.store, [member_path(group, key) for key in keys])
+    found = zip(names, keys, contents, strict=True)
+    return {name: _document(group, key, content) for name, key, content in found if content is not None}
 
 
-def _document(group: zarr.Group, key: str) -> dict[str, Any] | None:
-    content = _content(group, key)
-    if content is None:
-        return None
+def _document(group: zarr.Group, key: str, content: bytes) -> dict[str, Any]:
+    if key.endswith(CONSOLIDATED):  # its own documents are read, and not what it says of them
+        return {}
     try:
         document = json.loads(content)
         if not isinstance(document, dict):

@@ -29,6 +29,7 @@ from xomezarr.errors import CoordinateError, EmptyDimensionError, OmeZarrError, 
 from xomezarr.grid import ROUNDING_ULPS, Grid
 from xomezarr.lattice import nearest
 from xomezarr.model import Axis, CoordinateSystem
+from xomezarr.transforms import rank
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -698,10 +699,10 @@ def check_rank(matrix: Matrix, dims: Sequence[str], axes: Sequence[str], system:
     TransformError
         If they have not.
     """
-    largest = np.abs(matrix[:, :-1]).max(axis=0)
-    if largest.all() and np.linalg.matrix_rank(matrix[:, :-1] / largest) == len(dims):
+    linear = matrix[:, :-1]
+    if rank(linear) == len(dims):
         return
-    still = [dim for dim, factor in zip(dims, largest, strict=True) if not factor] or dims
+    still = [dim for dim, moves in zip(dims, linear.any(axis=0), strict=True) if not moves] or dims
     raise TransformError(
         f"pixels at different places along {', '.join(still)} have the same coordinates {', '.join(axes)} in the"
         f" system {system!r}: its matrix {matrix.tolist()} is of lower rank; give one that can be undone"

@@ -34,6 +34,7 @@ __all__ = [
     "Transform",
     "Translation",
     "chain",
+    "rank",
     "stored",
     "with_stored",
 ]
@@ -422,10 +423,10 @@ class Affine(Transform):
     @override
     def inverse(self) -> Affine:
         linear = self.values[:, :-1]
-        if linear.shape[0] != linear.shape[1] or np.linalg.matrix_rank(linear) < len(linear):
+        if linear.shape[0] != linear.shape[1] or rank(linear) < len(linear):
             raise TransformError(
-                f"an affine from {self.inputs} to {self.outputs} axes, of rank {np.linalg.matrix_rank(linear)}, cannot "
-                "be undone; ask for points of the system that it leads to"
+                f"an affine from {self.inputs} to {self.outputs} axes, of rank {rank(linear)}, cannot be undone; ask "
+                "for points of the system that it leads to"
             )
         back = np.linalg.inv(linear)
         return Affine(np.column_stack([back, -back @ self.values[:, -1]]))
@@ -514,6 +515,18 @@ def _hold(transform: Affine | Rotation, values: Any) -> None:
         raise TransformError(f"the {name} {given.tolist()} is no matrix of finite numbers; {cure}")
     made.flags.writeable = False
     object.__setattr__(transform, "values", made)
+
+
+def rank(linear: Points) -> int:
+    """Return the rank of a matrix, in whatever units its rows and columns are, be they nanometers and years.
+
+    >>> rank(np.array([[1e-12, 0.0], [0.0, 1e12]])), rank(np.array([[1.0, 2.0], [2.0, 4.0]]))
+    (2, 1)
+    """
+    for axis in (1, 0):
+        largest = np.abs(linear).max(axis=axis, keepdims=True, initial=0.0)
+        linear = linear / np.where(largest > 0, largest, 1.0)
+    return int(np.linalg.matrix_rank(linear))
 
 
 def _lost_rows(linear: Points, gone: Collection[int]) -> tuple[int, ...] | None:

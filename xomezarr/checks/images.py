@@ -257,11 +257,11 @@ def usable_numbers(level: Level, where: str) -> Iterator[Finding]:
 def leads_below(path: str) -> bool:
     r"""Whether a path leads to something below its group, on every system.
 
-    >>> [leads_below(path) for path in ("0", "scale/0", "", "/0", "a/../../b", "a\\..", "C:/0", "s3://bucket/0")]
-    [True, True, False, False, False, False, False, False]
+    >>> [leads_below(path) for path in ("0", "scale/0", "", "/0", "a/../../b", "a\\..", "C:/0", "s3://bucket/0", "\0")]
+    [True, True, False, False, False, False, False, False, False]
     """
     parts = path.split("/")
-    elsewhere = parts[0] == "" or ".." in parts or "\\" in path or "://" in path or _DRIVE.match(path)
+    elsewhere = parts[0] == "" or ".." in parts or "\\" in path or "\0" in path or "://" in path or _DRIVE.match(path)
     return bool(path.strip("/. ")) and not elsewhere
 
 

@@ -17,10 +17,11 @@ from xomezarr.spec.systems import (
     dump_system,
     edges,
     ends_of,
+    note_count,
     note_loops,
     paths_of,
     read_between,
-    read_system,
+    read_systems,
     unconnected,
 )
 from xomezarr.spec.transforms import inputs_of, read_transform
@@ -56,13 +57,7 @@ def _systems(raw: Given, where: str, notes: Notes) -> tuple[CoordinateSystem, ..
             RULE, place, f"it is {kind_of(given)}", "list one object with a name and axes for each, or remove it"
         )
         return None
-    read = [read_system(one, f"{place}[{index}]", notes) for index, one in enumerate(given)]
-    found = [one for one in read if one is not None]
-    names = [one.name for one in found]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            notes.stop("0.6a", f"{place}[{index}].name", f"there are two systems {name!r}", "give one another name")
-    return tuple(found) if len(found) == len(read) else None
+    return read_systems(given, place, notes)
 
 
 def _links(raw: Given, axes: Mapping[str, int], where: str, notes: Notes) -> tuple[Link, ...] | None:
@@ -88,10 +83,8 @@ def _link(raw: Any, axes: Mapping[str, int], where: str, notes: Notes) -> Link |
     if source == target:
         notes.error(RULE, where, f"it leads from {source} to itself", "name two coordinate systems")
     wanted = None if target.path else axes.get(target.name)
-    count = None if read is None or inputs is None else read.leads_to(inputs)
-    if wanted is not None and count not in (None, wanted):
-        told = f"it gives {count} coordinates, and {target} has {wanted} axes"
-        notes.error("39", where, told, "give one for each axis")
+    if read is not None and inputs is not None and wanted is not None:
+        note_count(read, inputs, str(target), wanted, where, notes)
     return Link(source, target, {key: value for key, value in raw.items() if key not in ("input", "output")})
 
 
@@ -216,10 +209,8 @@ def link_findings(scene: Scene, images: Mapping[str, Multiscale], where: str) ->
                 notes.error("0.6e", f"{place}.{key}.name", told, f"name {' or '.join(map(str, there)) or 'another'}")
         if link.source in axes and link.target in axes:
             inputs, wanted = len(axes[link.source]), len(axes[link.target])
-            read = read_transform(link.transform, inputs, place, notes)
-            if read is not None and (count := read.leads_to(inputs)) not in (None, wanted):
-                told = f"it gives {count} coordinates, and {link.target} has {wanted} axes"
-                notes.error("39", place, told, "give one for each axis")
+            if (read := read_transform(link.transform, inputs, place, notes)) is not None:
+                note_count(read, inputs, str(link.target), wanted, place, notes)
     routes = Routes(
         {name: len(one) for name, one in axes.items()}, [edge for edge, _ in scene_edges(scene, images)], str
     )

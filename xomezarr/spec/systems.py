@@ -31,6 +31,7 @@ from xomezarr.transforms import (
     Scale,
     Transform,
     Translation,
+    rank,
     stored,
 )
 from xomezarr.units import same_unit
@@ -46,9 +47,11 @@ __all__ = [
     "ends_of",
     "listed",
     "matrices",
+    "note_count",
+    "note_loops",
     "paths_of",
     "read_between",
-    "read_system",
+    "read_systems",
     "seen_in",
     "stored_paths",
     "unconnected",
@@ -115,15 +118,10 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
     if "axes" in raw:
         told = "there are axes, which are not read: those of coordinate systems count"
         notes.warn("0.6a", f"{where}.axes", told, "remove them")
-    read = [read_system(system, f"{place}[{index}]", notes) for index, system in enumerate(systems)]
-    found = [system for system in read if system is not None]
-    names = [system.name for system in found]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            notes.stop("0.6a", f"{place}[{index}].name", f"there are two systems {name!r}", "give one another name")
-    if len(found) < len(read):
+    found = read_systems(systems, place, notes)
+    if found is None:
         return None, None
-    wanted = _intrinsic(raw)
+    wanted, names = _intrinsic(raw), [system.name for system in found]
     if wanted is None:  # what is wrong with the datasets is noted there
         return found[0].axes, None
     if wanted not in names:
@@ -136,7 +134,18 @@ def _read(raw: Given, where: str, notes: Notes) -> tuple[tuple[Axis, ...] | None
     return own.axes, Systems(own.name, others, transforms, own.extra, before)
 
 
-def read_system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
+def read_systems(raw: Sequence[Any], where: str, notes: Notes) -> tuple[CoordinateSystem, ...] | None:
+    """Read a list of coordinate systems; None if `notes` names something that prevents it."""
+    read = [_read_system(system, f"{where}[{index}]", notes) for index, system in enumerate(raw)]
+    found = tuple(system for system in read if system is not None)
+    names = [None if system is None else system.name for system in read]
+    for index, name in enumerate(names):
+        if name is not None and name in names[:index]:
+            notes.stop("0.6a", f"{where}[{index}].name", f"there are two systems {name!r}", "give one another name")
+    return found if len(found) == len(read) else None
+
+
+def _read_system(raw: Any, where: str, notes: Notes) -> CoordinateSystem | None:
     """Read a coordinate system; None if `notes` names something that prevents it."""
     if not isinstance(raw, Mapping):
         notes.stop("0.6a", where, f"the coordinate system is {kind_of(raw)}", 'write {"name": …, "axes": …}')
@@ -210,6 +219,13 @@ def note_loops(routes: Routes[Any], place: str, notes: Notes) -> None:
         notes.warn("102", place, told, cure)
 
 
+def note_count(read: Transform, inputs: int, target: str, wanted: int, where: str, notes: Notes) -> None:
+    """39 (MUST): a transformation from some axes gives a coordinate for each axis of the system that it leads to."""
+    if (count := read.leads_to(inputs)) not in (None, wanted):
+        told = f"it gives {count} coordinates, and {target} has {wanted} axes"
+        notes.error("39", where, told, "give one for each axis")
+
+
 def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, notes: Notes) -> None:
     """Note what is wrong with a transformation that is kept; nothing there prevents reading where the levels lie.
 
@@ -227,9 +243,8 @@ def _check_transform(raw: Any, axes: Mapping[str, int], own: str, where: str, no
             told = f"it is {kind_of(end)}" if not isinstance(end, Mapping) else f"it names {name!r}"
             known = " or ".join(repr(other) for other in others) or "another coordinate system, which is to be listed"
             notes.error("0.6c", f"{where}.{key}", told if key in raw else "it is missing", f"name {known}")
-        elif key == "output" and read is not None and (count := read.leads_to(axes[own])) not in (None, axes[name]):
-            told = f"it gives {count} coordinates, and {name!r} has {axes[name]} axes"
-            notes.error("39", where, told, "give one for each axis")
+        elif key == "output" and read is not None:
+            note_count(read, axes[own], repr(name), axes[name], where, notes)
     if read is not None:
         _check_places(read, axes[own], where, notes)
 
@@ -243,10 +258,8 @@ def _check_places(read: Transform, count: int, where: str, notes: Notes) -> None
     if matrix is None or not matrix.size:
         return
     linear = matrix[:, :-1]
-    lengths = np.linalg.norm(linear, axis=0)
-    rank, full = int(np.linalg.matrix_rank(linear / np.where(lengths > 0, lengths, 1))), min(linear.shape)
-    if rank < full:
-        told = f"it leads different points to one place: its matrix is of rank {rank}, and could have {full}"
+    if (found := rank(linear)) < (full := min(linear.shape)):
+        told = f"it leads different points to one place: its matrix is of rank {found}, and could have {full}"
         notes.warn("104", where, told, "give one that can be undone")
 
 
