@@ -1099,6 +1099,11 @@ def test_labels_lie_where_their_image_lies() -> None:
         elsewhere.omezarr.to_labels(small, "nuclei")
     level = part.omezarr.to_labels(small, "nuclei").omezarr.level(1)
     np.testing.assert_array_equal(level.stage_x, opened(small).omezarr.level(1).stage_x)
+    part.drop_vars(["stage_y", "stage_x"]).omezarr.to_labels(small, "none")
+    with pytest.raises(CoordinateSystemError, match=r"coordinate_system='stage'\)\['labels/none'\]"):
+        xr.open_dataarray(small, engine="omezarr", group="labels/none", coordinate_system="stage")
+    level = opened(small, coordinate_system="stage")["labels/none"].omezarr.level(1)
+    np.testing.assert_array_equal(level.stage_x, opened(small).omezarr.level(1).stage_x)
     tracemalloc.start()
     axes = tuple(xomezarr.Axis(str(dim), "space") for dim in da.dims)
     adopted(da, "all", Frame(da, axes, ({str(dim): xomezarr.Grid(1.0, 0.0, size) for dim, size in da.sizes.items()},)))
