@@ -24,11 +24,13 @@ from xarray.indexes import CoordinateTransformIndex
 from zarr.storage import MemoryStore
 
 import xomezarr
+from xomezarr.alignment import Frame, adopted
 from xomezarr.cli import main
 from xomezarr.errors import (
     CoordinateError,
     CoordinateSystemError,
     EmptyDimensionError,
+    LabelError,
     LabelWarning,
     LevelError,
     MetadataChangedWarning,
@@ -1084,6 +1086,30 @@ def test_images_of_a_plate_are_opened_one_by_one() -> None:
     with pytest.raises(CoordinateSystemError, match=r"is meant for an image.*group='A/1/0'"):
         opened(store, coordinate_system="world")
     assert "world_y" in opened(store, group="A/1/0", coordinate_system="world").omezarr.level(0).coords
+
+
+def test_labels_lie_where_their_image_lies() -> None:
+    """They are compared by what leads there: the coordinates of a large image take more memory than its pixels."""
+    large = xr.DataArray(np.broadcast_to(np.uint8(1), (40_000, 40_000)), dims=("y", "x"))
+    da = large.omezarr.assign_affine(TURN, system="stage")
+    part = da.isel(y=slice(0, 40), x=slice(0, 40))
+    part.omezarr.to_zarr(small := MemoryStore(), version="0.6", levels=2)
+    elsewhere = part.drop_vars(["stage_y", "stage_x"]).omezarr.assign_affine(SHEAR, system="stage")
+    with pytest.raises(LabelError, match=r"lie elsewhere in the coordinate system 'stage' .*drop_vars\(\['stage_y', "):
+        elsewhere.omezarr.to_labels(small, "nuclei")
+    level = part.omezarr.to_labels(small, "nuclei").omezarr.level(1)
+    np.testing.assert_array_equal(level.stage_x, opened(small).omezarr.level(1).stage_x)
+    part.drop_vars(["stage_y", "stage_x"]).omezarr.to_labels(small, "none")
+    with pytest.raises(CoordinateSystemError, match=r"coordinate_system='stage'\)\['labels/none'\]"):
+        xr.open_dataarray(small, engine="omezarr", group="labels/none", coordinate_system="stage")
+    level = opened(small, coordinate_system="stage")["labels/none"].omezarr.level(1)
+    np.testing.assert_array_equal(level.stage_x, opened(small).omezarr.level(1).stage_x)
+    tracemalloc.start()
+    axes = tuple(xomezarr.Axis(str(dim), "space") for dim in da.dims)
+    adopted(da, "all", Frame(da, axes, ({str(dim): xomezarr.Grid(1.0, 0.0, size) for dim, size in da.sizes.items()},)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 64 * 2**20
 
 
 def test_labels_that_cannot_follow_are_told() -> None:

@@ -17,6 +17,7 @@ from xomezarr.coords import dequantify, describe, to_units
 from xomezarr.downsample import FIRST, METHODS, Method, MethodLike
 from xomezarr.errors import LabelError, LabelWarning, MethodError, OmeZarrError, collecting, raise_all, warn
 from xomezarr.grid import REGULAR_WITHIN, Boundary, Grid, block_count, step_factor
+from xomezarr.indexes import skews_of
 from xomezarr.labels import LABEL_METHOD, label_method
 from xomezarr.model import Axis
 from xomezarr.pyramid import VARIABLE, Pyramid, choose_chunks
@@ -168,10 +169,39 @@ def adopted(da: xr.DataArray, name: str, frame: Frame) -> xr.DataArray:
                 coords[dim] = frame.image.coords[dim].variable
             else:
                 dropped.append(dim)
+    with collecting(faults):
+        askew, apart = _askew(da, name, frame)
+        dropped += apart
     raise_all(faults, f"the labels {name!r} do not lie on the pixels of the image")
     # what is said under a name of the image's is the image's to say: labels of a channel are none of it
-    dropped += [str(own) for own in da.coords if own not in da.dims and _contradicts(da.coords[own], frame.image)]
+    others = [own for own in da.coords if own not in da.dims and own not in askew]
+    dropped += [str(own) for own in others if _contradicts(da.coords[own], frame.image)]
     return da.drop_vars(dropped, errors="ignore").assign_coords(coords)
+
+
+def _askew(da: xr.DataArray, name: str, frame: Frame) -> tuple[set[str], list[str]]:
+    """Return the coordinates by which labels and image lie askew in one system, and those that labels do not keep.
+
+    These are of labels with a single pixel where the image has many. By their indexes: as arrays they may be large.
+    """
+    theirs = {called: skew for skew in skews_of(frame.image) for called in skew.names.values()}
+    found: set[str] = set()
+    dropped: list[str] = []
+    for own in skews_of(da):
+        called = [*own.names.values()]
+        met = next((theirs[one] for one in called if one in theirs), None)
+        if met is None:
+            continue
+        found.update(called)
+        if own.sizes != met.sizes:
+            dropped += called
+        elif not own.same(met):
+            raise LabelError(
+                f"the labels {name!r} lie elsewhere in the coordinate system {own.system.name!r} than the image, whose "
+                f"coordinates {', '.join(map(repr, called))} are others; take the image's: labels.drop_vars({called}), "
+                "or give the system another name: assign_affine(…, system=…)"
+            )
+    return found, dropped
 
 
 def _contradicts(coord: xr.DataArray, image: xr.DataArray) -> bool:

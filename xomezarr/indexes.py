@@ -101,6 +101,11 @@ class Skew:
     matrix: Matrix
     apart: frozenset[str] = field(default=frozenset())
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many pixels there are along each dimension."""
+        return {dim: grid.size for dim, grid in self.grids.items()}
+
     def same(self, other: Skew, exclude: Collection[Hashable] = ()) -> bool:
         """Whether another one gives the same coordinates of the same system, but for rounding.
 
@@ -108,9 +113,7 @@ class Skew:
         which other axes of the system. Of dimensions that are left out, what counts is where they lead, and not how
         far: so those along which parts of one image follow each other.
         """
-        sizes, theirs = (
-            {dim: grid.size for dim, grid in one.grids.items() if dim not in exclude} for one in (self, other)
-        )
+        sizes, theirs = ({dim: size for dim, size in one.sizes.items() if dim not in exclude} for one in (self, other))
         if (self.system.name, self.names, sizes) != (other.system.name, other.names, theirs):
             return False
         if {*self.grids} != {*other.grids}:
@@ -314,7 +317,7 @@ class AffineTransform(CoordinateTransform):
     """Leads from indices of pixels to the axes of a coordinate system, and back."""
 
     def __init__(self, skew: Skew) -> None:
-        super().__init__(skew.names.values(), {dim: grid.size for dim, grid in skew.grids.items()})
+        super().__init__(skew.names.values(), skew.sizes)
         self.skew = skew
 
     @override
@@ -445,7 +448,7 @@ class SystemIndex(CoordinateTransformIndex):
             raise CoordinateError(
                 f"tolerance={tolerance!r} is no distance; give one in the unit of the coordinates: tolerance=1.0"
             )
-        relative, sizes = flat - self.skew.origin, [grid.size for grid in self.skew.grids.values()]
+        relative, sizes = flat - self.skew.origin, [*self.skew.sizes.values()]
         found = nearest(self.skew.basis, relative, sizes)
         if tolerance is not None:
             off = np.linalg.norm(found @ self.skew.basis.T - relative, axis=1)

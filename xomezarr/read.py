@@ -440,6 +440,12 @@ class _Opened:
     def seen_in(self, coordinate_system: str | None) -> _Opened:
         """Return it as it lies in a coordinate system; left out, in those that it was written with."""
         if coordinate_system is not None:
+            if self.image.label is not None and coordinate_system not in coordinate_systems(self.image.multiscale):
+                raise CoordinateSystemError(
+                    f"the labels {self.variable!r} name no coordinate system {coordinate_system!r}; if their image has "
+                    f"it, open them with that: xr.open_datatree(…, engine='omezarr', coordinate_system="
+                    f"{coordinate_system!r})['labels/{self.variable}']"
+                )
             return replace(self, views=(view(self.image, coordinate_system, self.kept.systems, group=self.group),))
         views = []
         for name, kept in self.kept.systems.items():
