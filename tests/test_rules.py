@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import shutil
 from contextlib import suppress
@@ -506,10 +507,25 @@ def twice(tree: Tree) -> None:
     tree.change("", lambda metadata: metadata["multiscales"].append(metadata["multiscales"][0]))
 
 
+def level_again(tree: Tree) -> None:
+    """List a level once more."""
+
+    def again(metadata: dict[str, Any]) -> None:
+        levels = metadata["multiscales"][0]["datasets"]
+        levels.append(levels[1])
+
+    tree.change("", again)
+
+
+def as_floats(tree: Tree, dtype: str = "float32") -> None:
+    """Write labels that are none."""
+    for index in range(2):
+        tree.array(f"{NUCLEI}/{index}", tree.opened(NUCLEI)[str(index)].shape, dtype)
+
+
 def as_integers(tree: Tree) -> None:
-    """Do with a level of labels what the finding says."""
-    level = tree.opened(NUCLEI)["1"]
-    tree.array(f"{NUCLEI}/1", level.shape, level[...].astype("int32").dtype.name)
+    """Do with labels what the finding says."""
+    as_floats(tree, tree.opened(NUCLEI)["0"][...].astype("int32").dtype.name)
 
 
 def written_anew(tree: Tree) -> None:
@@ -698,9 +714,9 @@ ROWS = (
         "30",
         "error multiscales[0].datasets[1].coordinateTransformations",
         "image",
-        listed(COARSE, translation(*ONES), translation(*ONES)),
+        listed(COARSE, translation(0, 0, 0, 0.25, 0), translation(0, 0, 0, 0, 0.25)),
         OBJECTS,
-        mend=listed(COARSE, translation(2, 2, 2, 2, 2)),
+        mend=listed(COARSE, translation(0, 0, 0, 0.25, 0.25)),
     ),
     Row(
         "31",
@@ -795,6 +811,14 @@ ROWS = (
         (*EARLY, "0.4"),
         mend=lambda t: t.opened("labels").attrs.put({"labels": ["nuclei"]}),
     ),
+    Row(
+        "47",
+        "warning labels",
+        "labelled",
+        lambda t: t.forget("labels"),
+        EVERY,
+        mend=lambda t: t.group("labels", {"labels": ["nuclei"]}),
+    ),
     Row("47", "error labels: labels", "labelled", put("labels", {}, at="labels"), EVERY),
     Row("0.5e", "error labels: labels", "labelled", lambda t: t.opened("labels").attrs.put({}), ("0.5", "0.6")),
     Row(
@@ -815,10 +839,12 @@ ROWS = (
     ),
     Row(
         "0.5e",
-        "error labels/nuclei: 1",
+        "error labels/nuclei: 0",
         "labelled",
-        lambda t: t.array("labels/nuclei/1", LABEL_1, "float32"),
+        as_floats,
         ("0.5", "0.6"),
+        ("0.5e error labels/nuclei: 1",),
+        "all levels have one dtype",
         mend=as_integers,
     ),
     Row(
@@ -829,13 +855,21 @@ ROWS = (
         EVERY,
         mend=put("labels", [], at="labels"),
     ),
-    Row("49", "warning labels/nuclei: 1", "labelled", lambda t: t.array("labels/nuclei/1", (2, 1, 3, 3, 3)), EVERY),
     Row(
-        "50",
+        "49",
         "warning labels/nuclei: 1",
         "labelled",
-        lambda t: t.array("labels/nuclei/1", LABEL_1, "float32"),
+        lambda t: t.array("labels/nuclei/1", (2, 1, 3, 3, 3), "uint16"),
+        EVERY,
+    ),
+    Row(
+        "50",
+        "warning labels/nuclei: 0",
+        "labelled",
+        as_floats,
         (*EARLY, "0.4"),
+        ("50 warning labels/nuclei: 1",),
+        "all levels have one dtype",
         mend=as_integers,
     ),
     Row("51", "error labels/nuclei: image-label", "labelled", drop("multiscales", at=NUCLEI), EVERY),
@@ -931,6 +965,14 @@ ROWS = (
         EVERY,
         mend=put(*RUN, "maximumfieldcount", 1),
     ),
+    Row(
+        "63",
+        "warning A/1: well.images",
+        "plate",
+        put("well", "images", 1, "acquisition", 0, at="A/1"),
+        EVERY,
+        mend=put(*RUN, "maximumfieldcount", 2),
+    ),
     Row("64", "error plate.acquisitions[0].endtime", "plate", put(*RUN, "endtime", -1)),
     Row("64", "warning plate.acquisitions[0].endtime", "plate", put(*RUN, "endtime", -1), EARLY),
     Row("65", "error plate.columns", "plate", put("plate", "columns", {}), EVERY),
@@ -960,6 +1002,18 @@ ROWS = (
         mend=put("plate", "rows", 2, {"name": "C"}),
     ),
     Row("70", "warning plate", "plate", drop("plate", "field_count"), WRITTEN, mend=put("plate", "field_count", 2)),
+    Row(
+        "70",
+        "warning A/1: well.images",
+        "plate",
+        both(
+            put("plate", "field_count", 1),
+            put(*RUN, "maximumfieldcount", 2),
+            put("well", "images", 1, "acquisition", 0, at="A/1"),
+        ),
+        WRITTEN,
+        mend=put("plate", "field_count", 2),
+    ),
     Row(
         "70",
         "error plate.field_count",
@@ -1079,7 +1133,15 @@ ROWS = (
         mend=lambda t: t.opened().attrs.__delitem__("multiscales"),
     ),
     Row("96", "error ome", "image", lambda t: t.opened().attrs.put({"ome": {"version": t.version}}), ("0.5", "0.6")),
-    Row("97", "warning 1", "image", lambda t: t.array("1", (2, 2, 3, 4, 1))),
+    Row("97", "warning 1", "image", lambda t: t.array("1", (2, 2, 3, 4, 1)), ("0.6",)),
+    Row(
+        "97",
+        "warning 1",
+        "image",
+        listed(COARSE, translation(0, 0, 0, 2.25, 0.25)),
+        OBJECTS,
+        mend=listed(COARSE, translation(0, 0, 0, 0.25, 0.25)),
+    ),
     Row("98", "error 1", "image", lambda t: t.remove("1"), EVERY, mend=drop(*LEVEL)),
     Row("99", "error multiscales[1]", "image", put("multiscales", 1, "cells"), EVERY, mend=drop("multiscales", 1)),
     Row(
@@ -1108,6 +1170,40 @@ ROWS = (
         ),
         ("0.6",),
         mend=put(*M0, "coordinateTransformations", 0, "affine", 4, [0, 0, 0, 0, 1, 0]),
+    ),
+    Row(
+        "105",
+        "warning 1",
+        "image",
+        lambda t: t.array("1", LEVEL_1, "uint16"),
+        EVERY,
+        mend=lambda t: t.array("1", LEVEL_1),
+    ),
+    Row(
+        "106",
+        "warning multiscales[0].datasets[2].path",
+        "image",
+        level_again,
+        EVERY,
+        mend=drop(*LEVEL),
+    ),
+    Row(
+        "106",
+        "warning labels: labels[1]",
+        "labelled",
+        put("labels", 1, "nuclei", at="labels"),
+        EVERY,
+        mend=drop("labels", 1, at="labels"),
+    ),
+    Row("107", "error other.numbers[1]", "image", put("other", {"numbers": [1.5, math.nan]}), EVERY),
+    Row(
+        "108",
+        "warning 1",
+        "image",
+        lambda t: t.array("1", (2, 2, 3, 0, 3)),
+        WRITTEN,
+        ("97 warning 1",),
+        "an array without pixels covers nothing",
     ),
     # -- what came, or went, with a version
     Row("0.3a", "error multiscales[0].axes[1]", "image", put(*M0, "axes", 1, "p"), ("0.3",)),

@@ -242,15 +242,15 @@ BREAKS: list[tuple[str, Expected, Expected | None, Callable[[Tree], Any]]] = [
     ),
     (
         "labelled",
-        [("50", "warning", "labels/nuclei: 1")],
-        [("0.5e", "error", "labels/nuclei: 1")],
-        lambda t: t.array("labels/nuclei/1", LABEL_SHAPES[1], "float32"),
+        [("50", "warning", f"labels/nuclei: {level}") for level in range(3)],
+        [("0.5e", "error", f"labels/nuclei: {level}") for level in range(3)],
+        lambda t: [t.array(f"labels/nuclei/{i}", shape, "float32") for i, shape in enumerate(LABEL_SHAPES)],
     ),
     (
         "labelled",
-        [("50", "warning", "labels/nuclei: 0")],
-        [("0.5e", "error", "labels/nuclei: 0")],
-        lambda t: t.array("labels/nuclei/0", LABEL_SHAPES[0], "bool"),
+        [("50", "warning", f"labels/nuclei: {level}") for level in range(3)],
+        [("0.5e", "error", f"labels/nuclei: {level}") for level in range(3)],
+        lambda t: [t.array(f"labels/nuclei/{i}", shape, "bool") for i, shape in enumerate(LABEL_SHAPES)],
     ),
     (
         "labelled",

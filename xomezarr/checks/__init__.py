@@ -34,7 +34,7 @@ And these are xomezarr's own:
 94    optional fields have the types that the official schemas give them
 95    ome-zarr-models accepts what is written
 96    the group holds something of OME-Zarr, of one version that can be told
-97    a level's shape and scale together cover what level 0 covers
+97    a level's shape, scale and translation together cover what level 0 covers
 98    a path leads to an array or group that can be read
 99    ``multiscales`` is a list of at least one object
 100   the window of a channel runs from smaller to larger numbers
@@ -42,6 +42,10 @@ And these are xomezarr's own:
 102   two ways from one coordinate system to another lead to the same place
 103   coordinates that lie beside the pixels of a level are those of the level
 104   the matrix that leads to another coordinate system has the rank that its shape allows
+105   all levels have the dtype of level 0
+106   a dataset or label image is listed once
+107   metadata hold finite numbers alone, as JSON has no others
+108   arrays have pixels
 110   a level's pixels lie where its translation puts them, as far as they tell
 111   they are as far apart as its scale says
 112   so are those of labels, and their metadata put them where those of the image put its pixels

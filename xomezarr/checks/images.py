@@ -315,6 +315,17 @@ def coarser_by(level: Level, reference: Level) -> dict[str, float]:
     return {name: ratio(scale, reference.scale[name]) for name, scale in level.scale.items()}
 
 
+def distinct_paths(multiscale: Multiscale, where: str) -> Iterator[Finding]:
+    """106 (own): each dataset has an array of its own, as levels differ in resolution."""
+    paths: set[str] = set()
+    for index, level in enumerate(multiscale.levels):
+        if (path := level.path.strip("/")) in paths:
+            yield Finding(
+                "106", "warning", f"{where}.datasets[{index}].path", f"the path {path!r} is there twice", "list it once"
+            )
+        paths.add(path)
+
+
 def named(multiscale: Multiscale, where: str) -> Iterator[Finding]:
     """34 (SHOULD): a multiscale has a name."""
     if multiscale.name is None:
@@ -419,7 +430,13 @@ SYSTEM_AXIS_RULES: tuple[AxisRule, ...] = tuple(
 """Those of 0.6, where axes may count the pixels of an array."""
 
 LEVEL_RULES: tuple[LevelRule, ...] = (usable_numbers, path_inside)
-MULTISCALE_RULES: tuple[MultiscaleRule, ...] = (finest_first, named, method_given, metadata_given)
+MULTISCALE_RULES: tuple[MultiscaleRule, ...] = (
+    finest_first,
+    distinct_paths,
+    named,
+    method_given,
+    metadata_given,
+)
 IMAGE_RULES: tuple[ImageRule, ...] = (distinct_names,)
 
 

@@ -38,6 +38,7 @@ from xomezarr.spec.systems import (
     without_axes,
 )
 from xomezarr.spec.transforms import dump_transform
+from xomezarr.spec.values import infinite_numbers
 from xomezarr.spec.version import OWN_KEYS, TABLE, VERSION_RULES, Version, beside
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "dump_well",
     "edges",
     "findings",
+    "infinite_numbers",
     "is_image",
     "is_ome",
     "kinds",

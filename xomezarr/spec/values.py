@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xomezarr.spec.notes import Notes, kind_of
 
-__all__ = ["integer", "kept", "number", "optional", "present", "unread", "with_extra", "with_kept"]
+__all__ = ["infinite_numbers", "integer", "kept", "number", "optional", "present", "unread", "with_extra", "with_kept"]
 
 _TOLD = {str: "a string", bool: "true or false", int: "an integer"}
 
@@ -29,6 +31,28 @@ def integer(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if isinstance(value, int) or value.is_integer() else None
+
+
+def infinite_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a JSON object that JSON does not have, NaN and infinite ones, each with its place.
+
+    >>> [*infinite_numbers({"a": [{"b": float("nan")}, 1e400]})]
+    [('a[0].b', nan), ('a[1]', inf)]
+    """
+    try:
+        json.dumps(values, allow_nan=False)  # which is fast: tables of labels hold many
+        return
+    except ValueError:
+        pass
+    left: list[tuple[str, Any]] = [("", values)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            yield place, value
+        elif isinstance(value, Mapping):
+            left += [(f"{place}.{key}" if place else key, one) for key, one in [*value.items()][::-1]]
+        elif isinstance(value, list | tuple):
+            left += [(f"{place}[{index}]", one) for index, one in [*enumerate(value)][::-1]]
 
 
 def optional[T](raw: Mapping[str, Any], key: str, kind: type[T], rule: str, where: str, notes: Notes) -> T | None:

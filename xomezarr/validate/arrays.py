@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 
 from xomezarr import checks
+from xomezarr.direct import get_document
 from xomezarr.errors import UNREADABLE_ARRAY, UNREADABLE_MEMBER
 from xomezarr.lazy import zarr
 from xomezarr.model import Multiscale
 from xomezarr.report import Finding, Severity
-from xomezarr.store import open_array
+from xomezarr.store import member_path, open_array
 
 __all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "open_stored"]
+
+
+WRITE = "write the level, or remove its dataset from the metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,22 @@ def open_stored(group: zarr.Group, path: str) -> StoredArray | Finding:
     try:
         node = group[path]
     except KeyError:
-        told = f"there is no array of Zarr v{group.metadata.zarr_format}"
-        return Finding("98", "error", path, told, "write the level, or remove its dataset from the metadata")
+        return _missing(group, path)
     except UNREADABLE_ARRAY as error:
         return Finding("98", "error", path, f"the array cannot be opened: {error}", "write the level anew")
     if isinstance(node, zarr.Group):
         return Finding("98", "error", path, "there is a group, not an array", "name the path of the array in it")
     return StoredArray.of(node, path)
+
+
+def _missing(group: zarr.Group, path: str) -> Finding:
+    own = group.metadata.zarr_format
+    for other, document in ((2, ".zarray"), (3, "zarr.json")):
+        if other != own and get_document(group.store, member_path(group, f"{path}/{document}")) is not None:
+            told = f"what lies there is of Zarr v{other}, and the group of Zarr v{own}"
+            return Finding("98", "error", path, told, f"write the level anew in Zarr v{own}")
+    told = f"there is no array of Zarr v{own}"
+    return Finding("98", "error", path, told, WRITE)
 
 
 def same_ndim(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
@@ -173,6 +186,24 @@ def largest_first(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iter
             )
 
 
+def same_dtype(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """105 (own): all levels have the dtype of level 0, or a viewer that changes levels shows other values."""
+    first, *others = arrays
+    for array in others:
+        if array.dtype is None or first.dtype is None or array.dtype.newbyteorder("=") == first.dtype.newbyteorder("="):
+            continue
+        told = f"the pixels are {array.dtype}, and those at {first.path!r} {first.dtype}"
+        yield Finding("105", "warning", array.path, told, "write all levels with one dtype")
+
+
+def with_pixels(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """108 (own): no dimension of an array is empty, or there is nothing to show."""
+    for array in arrays:
+        if 0 in array.shape:
+            told = f"the array has no pixels: its shape is {array.shape}"
+            yield Finding("108", "warning", array.path, told, WRITE)
+
+
 def same_extent(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
     """97 (own): the size of a level times its scale is that of level 0, to within a pixel of the level.
 
@@ -199,6 +230,32 @@ def same_extent(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterat
                 )
 
 
+def same_begin(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:
+    """97 (own): a level begins where level 0 does, to within a pixel of the level, by its scale or by its size.
+
+    Whatever pixel of a block a method takes, its place is less than half a pixel off.
+    """
+    levels = {level.path: level for level in multiscale.levels}
+    first, *others = arrays
+    if not multiscale.placed or first.path != multiscale.levels[0].path:
+        return
+    for array in others:
+        level, reference = levels[array.path], levels[first.path]
+        for name, size, whole in zip(multiscale.dims, array.shape, first.shape, strict=False):
+            scale = reference.scale[name]
+            pixel = max(level.scale[name], scale * max(whole / size if size else 1, 1))
+            off = level.translation[name] - level.scale[name] / 2 - (reference.translation[name] - scale / 2)
+            if scale > 0 and abs(off) > (1 + checks.COARSER_WITHIN) * pixel:
+                yield Finding(
+                    "97",
+                    "warning",
+                    array.path,
+                    f"by its translation, dimension {name!r} begins {abs(off) / scale:.4g} pixels of {first.path!r} "
+                    f"{'behind' if off > 0 else 'before'} that",
+                    "give the level the translation of its first pixel",
+                )
+
+
 def _listed(names: Sequence[str | None]) -> str:
     return f"({', '.join('none' if name is None else name for name in names)})"
 
@@ -209,8 +266,11 @@ ARRAY_RULES: tuple[ArrayRule, ...] = (
     same_ndim,
     dimension_names,
     array_dimensions,
+    with_pixels,
+    same_dtype,
     largest_first,
     same_extent,
+    same_begin,
 )
 
 

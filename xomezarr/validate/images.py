@@ -77,8 +77,12 @@ def examine_image(node: Node) -> Iterator[Finding]:
     found = node.named("labels", "47", "labels")
     if isinstance(found, Node):
         yield from _examine_group(found, node, pixels)
-    elif found.rule != "47":  # an image needs no labels
+    elif found.rule != "47":
         yield from node.locate([found])
+    elif "labels" in node.names():  # an image needs no labels, but where there are some readers are to find them
+        told = "there is a folder of labels, which is no group, so that no reader finds what lies in it"
+        cure = "make it a group that lists its label images, or remove it"
+        yield from node.locate([Finding("47", "warning", "labels", told, cure)])
 
 
 def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
@@ -178,8 +182,14 @@ def _examine_listed(node: Node, image: Node | None, opened: dict[str, Pixels | N
     except (MetadataError, NotOmeZarrError, VersionError):
         return
     for index, path in enumerate(paths):
+        place = f"{node.place('labels')}[{index}]"
+        if path.strip("/") in {other.strip("/") for other in paths[:index]}:
+            # 106 (own): a label image is listed once
+            told = f"the path {path!r} is there twice"
+            yield from node.locate([Finding("106", "warning", place, told, "list it once")])
+            continue
         # 48 (the layout in the text): a path leads to a label image
-        found = node.named(path, "48", f"{node.place('labels')}[{index}]")
+        found = node.named(path, "48", place)
         if isinstance(found, Finding):
             yield from node.locate([found])
             continue

@@ -108,9 +108,21 @@ class Node:
 
     def metadata(self) -> Iterator[Finding]:
         """Yield what is wrong with the group, by all rules that need nothing beside it but the root."""
-        for finding in spec.findings(self.attrs, version=self.hierarchy.version):
+        found = spec.findings(self.attrs, version=self.hierarchy.version)
+        for finding in (*found, *self._infinite(found)):
             yield self._located(finding)
         yield from self.locate([*self._same_version(), *self._zarr_format()])
+
+    def _infinite(self, found: Iterable[Finding]) -> Iterator[Finding]:
+        """107 (own): numbers are finite, as JSON has no others; left out is what other rules say of them.
+
+        Python writes NaN and Infinity, and reads them; JavaScript and others refuse the whole document.
+        """
+        told = tuple(one.location for one in found if one.severity == "error")
+        for place, number in spec.infinite_numbers(self.attrs):
+            if not place.startswith(told):
+                shown = f"it is {number!r}, which JSON does not have"
+                yield Finding("107", "error", place, shown, "write a finite number, null or text")
 
     def _same_version(self) -> Iterator[Finding]:
         """0.5b (MUST): the version is the same in the whole hierarchy. Up to 0.4 no text asks for it: it warns."""

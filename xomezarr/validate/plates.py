@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from xomezarr import spec
@@ -101,6 +102,7 @@ def examine_well(node: Node, plate: Plate | None = None) -> Iterator[Finding]:
         return
     if plate is not None:
         yield from node.locate(acquisitions_known(plate, well, node.place("well")))
+        yield from node.locate(fields_counted(plate, well, node.place("well")))
     for index, field in enumerate(well.fields):
         found = node.named(field.path, "5", f"{node.place('well')}.images[{index}].path")
         if isinstance(found, Finding):
@@ -138,6 +140,21 @@ def acquisitions_known(plate: Plate, well: Well, where: str) -> Iterator[Finding
             severity: Severity = "error" if len(ids) > 1 else "warning"
             cure = f"give one of {', '.join(map(str, ids))}"
             yield Finding("81", severity, f"{place}.acquisition", told, cure)
+
+
+def fields_counted(plate: Plate, well: Well, where: str) -> Iterator[Finding]:
+    """63, 70 (SHOULD): an acquisition and a plate say how many images of one acquisition a well has at most."""
+    most = {acquisition.id: acquisition.maximum_field_count for acquisition in plate.acquisitions or ()}
+    runs = {field.path: field.acquisition for field in well.fields}
+    for run, count in Counter(runs.values()).items():
+        of = "" if run is None else f" of the acquisition {run}"
+        for rule, key, limit in (
+            ("70", "field_count of the plate", plate.field_count),
+            ("63", "maximumfieldcount", None if run is None else most.get(run)),
+        ):
+            if limit is not None and 0 < limit < count:
+                told = f"there are {count} images{of}, and the {key} is {limit}"
+                yield Finding(rule, "warning", f"{where}.images", told, "give the largest number of all wells there")
 
 
 def field_paths(node: Node) -> list[str] | None:
