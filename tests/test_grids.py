@@ -232,6 +232,81 @@ def test_a_level_with_the_factor_of_another_is_found() -> None:
     assert all("are 4 pixels of level 0 apart, and its scale says 3" in message for message in found["111 2"])
 
 
+def exchanged(store: MemoryStore, change: Callable[[NDArray[Any]], NDArray[Any]], path: str = "1") -> None:
+    """Change the pixels of a level."""
+    array = zarr.open_array(store, path=path, mode="r+")
+    array[...] = change(np.asarray(array[...]))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda level: level[::-1], "mirrored along 'y'"),
+        (lambda level: level[:, ::-1], "mirrored along 'x'"),
+        (lambda level: level[::-1, ::-1], "mirrored along 'y' and 'x'"),
+        (lambda level: level.T, "with 'y' and 'x' exchanged"),
+        (lambda level: np.rot90(level), "with 'y' and 'x' exchanged mirrored along 'y'"),
+        (lambda level: 0 * level, "all its pixels are 0"),
+    ],
+)
+@pytest.mark.parametrize("name", ["noise", "smooth bytes", "camera", "cell"])
+def test_a_level_that_does_not_show_the_one_before_it_is_found(
+    name: str, change: Callable[[NDArray[Any]], NDArray[Any]], told: str
+) -> None:
+    pixels = np.asarray(IMAGES[name])[:131, :131]
+    pixels = pixels - pixels.min() + 1
+    image_of(pixels).omezarr.to_zarr(store := MemoryStore(), levels=2)
+    assert judged(store) == {}
+    exchanged(store, change)
+    (message,) = judged(store)["114 1"]
+    assert told in message.replace(",", "")
+    assert len(judged(store)) == 1
+
+
+def test_a_level_that_is_mirrored_in_three_dimensions_is_found() -> None:
+    pixels = as_uint8(np.asarray(ndimage.gaussian_filter(RNG.normal(size=(40, 90, 80)), 1)))
+    image_of(pixels, "zyx").omezarr.to_zarr(store := MemoryStore(), levels=2, factors=2)
+    exchanged(store, lambda level: level[::-1])
+    assert judged(store) == {"114 1": ["its pixels are those of '0' mirrored along 'z'"]}
+
+
+@pytest.mark.parametrize("by", [-20, 13])
+def test_a_level_that_is_far_from_where_it_is_looked_for_is_measured(by: int) -> None:
+    image_of(IMAGES["camera"]).omezarr.to_zarr(store := MemoryStore(), levels=2)
+    exchanged(store, lambda level: np.roll(level, by, 0))
+    (message,) = judged(store)["110 1"]
+    told = f"along 'y', its pixels lie {2 * abs(by)} pixels of level 0 ({abs(by)} micrometer)"
+    assert message.startswith(f"{told} {'before' if by > 0 else 'behind'}")
+
+
+def test_a_level_beside_the_image_is_measured_and_its_metadata_alone_tell_it() -> None:
+    image_of(IMAGES["camera"]).omezarr.to_zarr(store := MemoryStore(), levels=2)
+    displaced(store, lambda index, dim: (1, 500 * index * (dim == "y")))
+    (message,) = judged(store)["110 1"]
+    assert message.startswith("along 'y', its pixels lie 1000 pixels of level 0 (500 micrometer) before")
+    (told,) = [one.message for one in xomezarr.validate(store)]
+    assert told == "by its translation, dimension 'y' begins 1000 pixels of '0' behind that"
+
+
+def test_of_levels_that_show_nothing_of_the_image_a_note_says_so() -> None:
+    image_of(IMAGES["camera"]).omezarr.to_zarr(store := MemoryStore(), levels=2)
+    exchanged(store, lambda level: RNG.permutation(level.ravel()).reshape(level.shape))
+    (note,) = xomezarr.validate(store, grids=True)
+    assert note.rule == "113"
+    assert note.message.endswith("its pixels are no means of those of the level before")
+    assert note.cure.startswith("look whether they show the same")
+
+
+def test_stacks_of_few_planes_are_measured_along_all_dimensions() -> None:
+    pixels = as_uint8(np.asarray(ndimage.gaussian_filter(RNG.normal(size=(8, 120, 110)), 1)))
+    image_of(pixels, "zyx").omezarr.to_zarr(store := MemoryStore(), factors=2, levels=2)
+    assert judged(store) == {}
+    displaced(store, lambda index, dim: (1, -0.25 * index))
+    assert [message.split(" (")[0] for message in judged(store)["110 1"]] == [
+        f"along {dim!r}, its pixels lie 0.5 pixels of level 0" for dim in "zyx"
+    ]
+
+
 @settings(max_examples=20)
 @given(
     st.sampled_from([2, 3, 4]),
@@ -282,6 +357,23 @@ def test_labels_that_leave_their_own_finer_levels_are_found(labelled: MemoryStor
     assert not [key for key in judged(labelled) if key.startswith(("110", "111"))]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda level: level + 50 * (level > 0),
+        lambda level: np.roll(level, 7, 1),
+        lambda level: (level + np.roll(level, 1, 0)) // 2,
+    ],
+)
+def test_labels_that_the_finer_level_does_not_have_there_are_found(
+    labelled: MemoryStore, change: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    exchanged(labelled, change, "labels/cells/1")
+    assert [message.partition(":")[0] for message in judged(labelled)["115 labels/cells: 1"]] == [
+        "it has labels where '0' does not have them"
+    ]
+
+
 # --- what is not judged ----------------------------------------------------------------------------------------------
 
 
@@ -304,6 +396,13 @@ def test_c9_pixels_are_read_only_where_grids_are_asked_for(tmp_path: Path) -> No
     (error,) = xomezarr.validate(tmp_path / "a.zarr", grids=True)
     assert (error.rule, error.severity, error.location) == ("98", "error", "1")
     assert "cannot be decoded" in error.message
+
+
+def test_chunks_that_cannot_be_decoded_are_told_of_once_and_of_the_level_that_has_them(tmp_path: Path) -> None:
+    image_of(IMAGES["camera"]).omezarr.to_zarr(tmp_path / "a.zarr", levels=3, version="0.5")
+    (chunk,) = [path for path in (tmp_path / "a.zarr" / "0" / "c").rglob("*") if path.is_file()]
+    chunk.write_bytes(b"no chunk")
+    assert [(one.rule, one.location) for one in xomezarr.validate(tmp_path / "a.zarr", grids=True)] == [("98", "0")]
 
 
 @pytest.mark.parametrize("scale", [0.0, float("nan"), -2.0])

@@ -1331,7 +1331,7 @@ OF_WRITERS = {
 }
 OF_FILES = frozenset({"120", "121", "122", "123", "124", "125", "126", "127"})
 """Asked of the zip file that a hierarchy is in: test_single_file.py breaks each."""
-OF_PIXELS = frozenset({"110", "111", "112", "113"})
+OF_PIXELS = frozenset({"110", "111", "112", "113", "114", "115"})
 """Asked of pixels, with `grids`: test_grids.py breaks each."""
 UNREPORTED = {
     "3": "asked by rules 15 and 19, of axes and arrays alike",

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOTABLE", "STILL", "Measured", "Piece", "Relation", "measure"]
+__all__ = ["NOTABLE", "STILL", "TOO_FEW", "UNEXPLAINED", "Measured", "Piece", "Relation", "measure"]
 
 MARGIN = 2
 """Pixels of the finer level beyond a block, on each side, that the kernel may have weights for."""
@@ -32,6 +32,9 @@ WIDEST = {1: 64, 2: 16, 3: 10}
 
 NARROWEST = 4
 """Pixels along each side of a window of a small level."""
+
+PLANES = 5
+"""Planes of a coarser stack up to which kernels have no margin along them."""
 
 MOST_ALONG = {1: 9, 2: 5, 3: 3}
 """Windows along each dimension of a level that is looked at as a whole, by the number of dimensions."""
@@ -349,18 +352,24 @@ def _interpolated(
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 
-def _taps(relation: Relation) -> int:
-    """Return for how many finer pixels a kernel has weights: so many that they lie where pixels do."""
+def _taps(one: _Even, relations: Sequence[Relation], dim: int) -> int:
+    """Return for how many finer pixels a kernel has weights: so many that they lie where pixels do.
+
+    Of a stack of few planes, a margin would leave none.
+    """
+    relation = relations[dim]
     if relation.still:
         return 1
-    count = max(round(relation.scale), 1) + 2 * MARGIN
     halfway = abs(relation.offset % 1 - 0.5) < 0.25
-    return count + (halfway == bool(count % 2))
+    shape = one.piece.coarse.shape
+    few = len(shape) == 3 and NARROWEST <= shape[dim] <= PLANES < sorted(shape)[1]
+    count = max(round(relation.scale), 1) + (0 if few else 2 * MARGIN)
+    return count + int(halfway == bool(count % 2))
 
 
 def _fit_at(one: _Even, box: Box, relations: Sequence[Relation], *, even: bool = False) -> _Fit | None:
     """Find the kernel of a window about the expected place; with `even`, one that is the same on both sides of it."""
-    window = _window(one, box, relations, [_taps(relation) for relation in relations])
+    window = _window(one, box, relations, [_taps(one, relations, dim) for dim in range(len(relations))])
     if window is None:
         return None
     ndim = window.values.ndim
@@ -369,7 +378,7 @@ def _fit_at(one: _Even, box: Box, relations: Sequence[Relation], *, even: bool =
     rows = np.isfinite(window.values) & (np.ptp(window.around, axis=axes) > 1e-3 * math.sqrt(one.noise))
     target, around = window.values[rows], window.around[rows]
     free = sum(len(offsets) - 1 for offsets in window.offsets)
-    if target.size < PIXELS_PER_WEIGHT * free or float(target.var()) <= one.noise:
+    if target.size < PIXELS_PER_WEIGHT * max(free, 1) or float(target.var()) <= one.noise:
         return None
     start = [_mean(relation.scale, offsets) for relation, offsets in zip(relations, window.offsets, strict=True)]
     bases = [_directions(len(weights), even) for weights in start]
@@ -381,7 +390,7 @@ def _fit_at(one: _Even, box: Box, relations: Sequence[Relation], *, even: bool =
             kernel = _kernel(around, target, start, bases, one.noise)
     changes = [_contracted(around, kernel.weights, dim) @ basis for dim, basis in enumerate(bases)]
     unlike = _unlike(changes, one.noise)
-    if unlike < ROWS_PER_WEIGHT * max(basis.shape[1] for basis in bases):
+    if unlike < max(ROWS_PER_WEIGHT * max(basis.shape[1] for basis in bases), 1):
         return None
     moments = [u @ basis for u, basis in zip(window.offsets, bases, strict=True)]
     return _Fit(
@@ -636,7 +645,7 @@ def _line(fits: Sequence[_Fit], dim: int, expected: Relation) -> Measured:
         return Measured(expected, 0.0, 0.0)
     explained = [fit for fit in fits if fit.explained >= EXPLAINED]
     if len(explained) < max(2, len(fits) // 4):
-        return Measured(None, reason=UNEXPLAINED if fits else TOO_FEW)
+        return Measured(None, reason=(VAGUE if len(explained) == len(fits) else UNEXPLAINED) if fits else TOO_FEW)
     # what no pixel of a window tells, those of others like it do not tell either: means make it no better
     good = [fit for fit in explained if fit.sigma[dim] < 2 * CERTAIN]
     if len(good) < max(2, len(explained) // 4):

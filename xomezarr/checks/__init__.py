@@ -50,6 +50,8 @@ And these are xomezarr's own:
 111   they are as far apart as its scale says
 112   so are those of labels, and their metadata put them where those of the image put its pixels
 113   (a note) where a level lies its pixels do not tell
+114   a level shows what the level before it shows, the same way round
+115   of labels a level has those alone that the level before has
 ====  ================================================================================================
 
 These are of RFC-9, of a hierarchy in a single file, which is a zip file:

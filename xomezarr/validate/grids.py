@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xomezarr.chunks import Chunks
-from xomezarr.drift import NOTABLE, STILL, Measured, Piece, Relation, measure
+from xomezarr.drift import NOTABLE, STILL, TOO_FEW, UNEXPLAINED, Measured, Piece, Relation, measure
 from xomezarr.errors import UNREADABLE_MEMBER
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Level, Multiscale
@@ -24,6 +24,7 @@ from xomezarr.presence import reopened
 from xomezarr.report import Finding
 from xomezarr.source import Source, stored
 from xomezarr.store import open_array
+from xomezarr.turned import Turn, find, unwritten
 from xomezarr.units import same_unit
 from xomezarr.validate.arrays import StoredArray
 
@@ -58,11 +59,25 @@ STRUCTURED = 0.25
 FAR = 8
 """Pixels by which scales may lead away from what the sizes tell before the sizes are believed where to read."""
 
+EDGE = 2
+"""Pixels of a coarser level at the edge of a part that may be made of pixels beyond it."""
+
+TILE, TILES = 16, 256
+"""Pixels along each side of a tile of labels, and how many are compared."""
+
 SIGMAS = 4
 """Standard deviations by which what pixels tell must differ from what the metadata say."""
 
 APART = 0.75
 """Pixels of a coarser level that labels may lie beside their image: methods may differ by half a one."""
+
+
+class _UnreadableError(Exception):
+    """Chunks of a level, at `path`, cannot be read."""
+
+    def __init__(self, path: str, error: Exception) -> None:
+        super().__init__(str(error))
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,19 @@ class _Stored:
 
     level: Level
     source: Source
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """Return the pixels of a box."""
+        try:
+            return self.source.read(box)
+        except (*UNREADABLE_MEMBER, RuntimeError) as error:
+            raise _UnreadableError(self.level.path, error) from error
+
+
+CURES = {
+    UNEXPLAINED: "look whether they show the same, or write the image anew; methods that take no means cannot be told"
+}
+"""What to do where pixels do not tell, by the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +170,31 @@ def check_grids(
     # the last level of which it is known where it lies, and where that is: others follow from it, be it not the next
     base, true = found[0], dict.fromkeys(multiscale.dims, Relation(1.0, 0.0))
     unknown: dict[str, list[str]] = {}
+    unread: set[str] = set()
     for before, after in itertools.pairwise(found):
         stated = _stated(multiscale, base, after)
         try:
-            told = _measured(multiscale, base, after, stated, pick, labels)
-        except (*UNREADABLE_MEMBER, RuntimeError) as error:
-            fault, _, cure = str(error).rpartition("; ")
-            yield Finding("98", "error", after.level.path, fault or cure, cure if fault else "copy the store again")
+            look = _Look(multiscale, base, after, stated, pick)
+            pieces = look.pieces([stated[dim] for dim in look.dims])
+            told, other = look.told(pieces, labels)
+        except _UnreadableError as error:
+            if error.path not in unread:
+                unread.add(error.path)
+                fault, _, cure = str(error).rpartition("; ")
+                yield Finding("98", "error", error.path, fault or cure, cure if fault else "copy the store again")
             continue
+        if other:
+            yield Finding("114", "warning", after.level.path, other, f"write it anew from {base.level.path!r}")
+            continue
+        if labels and (invented := _invented(look, pieces)):
+            shown = ", ".join(map(str, invented[:3])) + (", …" if len(invented) > 3 else "")
+            yield Finding(
+                "115",
+                "warning",
+                after.level.path,
+                f"it has labels where {base.level.path!r} does not have them: {shown}",
+                'make it by a method that keeps values, "mode" or "nearest"',
+            )
         there = {}
         for dim, one in told.items():
             if one.relation is None:
@@ -160,7 +205,7 @@ def check_grids(
         if len(there) == len(told):
             base, true = after, {**true, **there}
     for reason, where in unknown.items():
-        cure = "make sure of it by an image with more structure that the same program writes"
+        cure = CURES.get(reason, "make sure of it by an image with more structure that the same program writes")
         yield Finding("113", "note", found[0].level.path, f"where {', '.join(where)} lies is not known: {reason}", cure)
 
 
@@ -216,10 +261,43 @@ def _faults(step: _Step, labels: bool) -> Iterator[Finding]:
         yield Finding("112" if labels else "111", "warning", path, told, f"give it the scale {scale:.6g}")
 
 
+def _invented(look: _Look, pieces: Sequence[Piece]) -> list[int]:
+    """115 (own): return the labels of a level that the level before does not have there, or a pixel beside."""
+    about = [_about(look.stated[dim], *pair) for dim, pair in zip(look.dims, look.sizes, strict=True)]
+    found: set[int] = set()
+    for piece in pieces if {look.before.source.dtype.kind, look.after.source.dtype.kind} <= {"i", "u"} else ():
+        tiles = list(itertools.product(*(range(0, size, TILE) for size in piece.coarse.shape)))
+        for tile in tiles[:: max(1, len(tiles) // TILES)]:
+            under = tuple(
+                slice(
+                    max(math.floor(one.at(start + begin - 1.5)) - first, 0),
+                    max(math.ceil(one.at(start + begin + TILE + 0.5)) - first, 0),
+                )
+                for one, start, begin, first in zip(about, tile, piece.coarse_start, piece.fine_start, strict=True)
+            )
+            box = tuple(
+                slice(start + EDGE * (first > 0), min(start + TILE, size - EDGE * (whole > first + length)))
+                for start, size, first, length, (whole, _) in zip(
+                    tile, piece.coarse.shape, piece.fine_start, piece.fine.shape, look.sizes, strict=True
+                )
+            )
+            found |= set(np.unique(piece.coarse[box]).tolist()) - set(np.unique(piece.fine[under]).tolist())
+    return sorted(found)
+
+
 def _distance(step: _Step, off: float) -> str:
     """Tell a distance in pixels of level 0, and in the unit of the axis."""
-    unit = f" ({abs(off) * step.first.scale[step.axis.name]:.3g} {step.axis.unit})" if step.axis.unit else ""
-    return f"{abs(off):.3g} pixels of level 0{unit}"
+    unit = f" ({_short(off * step.first.scale[step.axis.name])} {step.axis.unit})" if step.axis.unit else ""
+    return f"{_short(off)} pixels of level 0{unit}"
+
+
+def _short(number: float) -> str:
+    """Write a distance with three digits, or to the whole number.
+
+    >>> _short(-0.25), _short(1001.2)
+    ('0.25', '1001')
+    """
+    return f"{abs(number):.3g}" if abs(number) < 100 else f"{abs(number):.0f}"
 
 
 def _side(off: float) -> str:
@@ -229,30 +307,109 @@ def _side(off: float) -> str:
 # --- parts of levels -------------------------------------------------------------------------------------------------
 
 
-def _measured(
-    multiscale: Multiscale,
-    before: _Stored,
-    after: _Stored,
-    stated: Mapping[str, Relation],
-    pick: _Pick,
-    labels: bool,
-) -> dict[str, Measured]:
-    """Measure a level, along the dimensions of space that shrink."""
-    space = [axis for axis, one in enumerate(multiscale.axes) if one.type == "space"]
-    relations = [stated[multiscale.dims[axis]] for axis in space]
-    wanted = {multiscale.dims[axis]: one for axis, one in zip(space, relations, strict=True) if not one.still}
-    if not wanted:
-        return {}
-    others = set(range(len(multiscale.axes))) - set(space)
-    if any(before.source.shape[axis] != after.source.shape[axis] for axis in others):
-        return dict.fromkeys(wanted, Measured(None, reason="other dimensions than those of space change too"))
-    sizes = [(before.source.shape[axis], after.source.shape[axis]) for axis in space]
-    pieces = list(_pieces(before.source, after.source, space, relations, pick))
-    if not pieces:
-        return dict.fromkeys(wanted, Measured(None, reason="its chunks are too large to look into"))
-    found = measure(pieces, relations, sizes, labels=labels)
-    told = {multiscale.dims[axis]: one for axis, one in zip(space, found, strict=True)}
-    return {dim: told[dim] for dim in wanted}
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A level beside one before it.
+
+    Parameters
+    ----------
+    multiscale
+        What the metadata say.
+    before, after
+        Both levels.
+    stated
+        Where the metadata put the later one in the one before, by the name of the dimension.
+    pick
+        Where both are looked at.
+    """
+
+    multiscale: Multiscale
+    before: _Stored
+    after: _Stored
+    stated: Mapping[str, Relation]
+    pick: _Pick
+
+    @property
+    def space(self) -> list[int]:
+        """Dimensions of space."""
+        return [axis for axis, one in enumerate(self.multiscale.axes) if one.type == "space"]
+
+    @property
+    def alike(self) -> bool:
+        """Whether both have the same size along the other dimensions."""
+        others = set(range(len(self.multiscale.axes))) - set(self.space)
+        return all(self.before.source.shape[axis] == self.after.source.shape[axis] for axis in others)
+
+    @property
+    def dims(self) -> list[str]:
+        """Their names."""
+        return [self.multiscale.dims[axis] for axis in self.space]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Of both levels, along these."""
+        return [(self.before.source.shape[axis], self.after.source.shape[axis]) for axis in self.space]
+
+    def told(self, pieces: Sequence[Piece], labels: bool) -> tuple[dict[str, Measured], str]:
+        """Measure the level along the dimensions of space that shrink, and say what else it shows than it should.
+
+        `pieces` are those that lie where the metadata say.
+        """
+        relations = [self.stated[dim] for dim in self.dims]
+        wanted = [dim for dim, one in zip(self.dims, relations, strict=True) if not one.still]
+        if not wanted:
+            return {}, ""
+        if not self.alike:
+            return dict.fromkeys(wanted, Measured(None, reason="other dimensions than those of space change too")), ""
+        if not pieces:
+            return dict.fromkeys(wanted, Measured(None, reason="its chunks are too large to look into")), ""
+        # a level that is said to lie elsewhere can only be measured where it may be
+        expected = [
+            _about(one, *pair) if _is_beside(one, *pair) else one
+            for one, pair in zip(relations, self.sizes, strict=True)
+        ]
+        found, other = measure(pieces, expected, self.sizes, labels=labels), ""
+        reasons = {one.reason for one, relation in zip(found, relations, strict=True) if not relation.still}
+        if reasons == {UNEXPLAINED}:
+            turn = self._turn(pieces)
+            if turn is not None and turn.is_upright:
+                moved = self._moved(turn)
+                found = measure(self.pieces(moved), moved, self.sizes, labels=labels)
+            elif turn is not None:
+                other = self._shown(turn)
+        elif reasons == {TOO_FEW} and unwritten(pieces, self.sizes):
+            other = f"all its pixels are 0, and no means of those of {self.before.level.path!r} are"
+        told = dict(zip(self.dims, found, strict=True))
+        return {dim: told[dim] for dim in wanted}, other
+
+    def pieces(self, relations: Sequence[Relation]) -> list[Piece]:
+        """Read parts of both levels that lie at the same place by the relations of the dimensions of space."""
+        wanted = self.alike and not all(one.still for one in relations)
+        return list(_pieces(self.before, self.after, self.space, relations, self.pick)) if wanted else []
+
+    def _turn(self, pieces: Sequence[Piece]) -> Turn | None:
+        """Look for the level before in all of this one, if that is small enough."""
+        source, whole = self.after.source, [slice(0, size) for _, size in self.sizes]
+        if _bytes(source, self.pick.box(source, self.space, whole)) > WHOLE:
+            return None
+        return find(pieces, self.sizes, self.pick.read(self.after, self.space, whole))
+
+    def _moved(self, turn: Turn) -> list[Relation]:
+        """Return where the level lies by what was found."""
+        relations = []
+        for (fine, coarse), dim, by in zip(self.sizes, self.dims, turn.moved, strict=True):
+            stated = self.stated[dim]
+            scale = stated.scale if abs(stated.scale - fine / coarse) * coarse < FAR else fine / coarse
+            relations.append(stated if stated.still else Relation(scale, (scale - 1) / 2 - round(by) * scale))
+        return relations
+
+    def _shown(self, turn: Turn) -> str:
+        """Say how a level that is mirrored or turned lies."""
+        mirrored = [repr(dim) for dim, is_so in zip(self.dims, turn.mirrored, strict=True) if is_so]
+        exchanged = [repr(dim) for axis, dim in enumerate(self.dims) if turn.order[axis] != axis]
+        ways = [f"with {' and '.join(exchanged)} exchanged"] if exchanged else []
+        ways += [f"mirrored along {' and '.join(mirrored)}"] if mirrored else []
+        return f"its pixels are those of {self.before.level.path!r} {', '.join(ways)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +430,9 @@ class _Pick:
             for axis in range(len(source.shape))
         )
 
-    def read(self, source: Source, space: Sequence[int], parts: Sequence[slice]) -> NDArray[Any]:
+    def read(self, stored: _Stored, space: Sequence[int], parts: Sequence[slice]) -> NDArray[Any]:
         """Return these pixels, with the dimensions of space alone."""
-        found = source.read(self.box(source, space, parts))
+        found = stored.read(self.box(stored.source, space, parts))
         return np.ascontiguousarray(found.reshape([part.stop - part.start for part in parts]))
 
 
@@ -301,15 +458,15 @@ def _pick(multiscale: Multiscale, found: Sequence[_Stored]) -> _Pick:
 
 
 def _pieces(
-    fine: Source, coarse: Source, space: Sequence[int], stated: Sequence[Relation], pick: _Pick
+    fine: _Stored, coarse: _Stored, space: Sequence[int], stated: Sequence[Relation], pick: _Pick
 ) -> Iterator[Piece]:
     """Read parts of two levels that lie at the same place; none if chunks are too large."""
-    sizes = [(fine.shape[axis], coarse.shape[axis]) for axis in space]
-    whole = [[slice(0, size) for size in pair] for pair in zip(*sizes, strict=True)]
-    if _bytes(fine, pick.box(fine, space, whole[0])) <= WHOLE:
-        places = [tuple(whole[0])]
+    sizes = [(fine.source.shape[axis], coarse.source.shape[axis]) for axis in space]
+    whole = [slice(0, size) for size, _ in sizes]
+    if _bytes(fine.source, pick.box(fine.source, space, whole)) <= WHOLE:
+        places = [tuple(whole)]
     else:
-        places = _places(fine, space, stated, pick)
+        places = _places(fine.source, space, stated, pick)
     about = [_about(relation, *pair) for relation, pair in zip(stated, sizes, strict=True)]
     for place in places:
         under = [_covered(part, one, pair[1]) for part, one, pair in zip(place, about, sizes, strict=True)]
@@ -327,9 +484,19 @@ def _bytes(source: Source, box: Sequence[slice]) -> int:
 
 
 def _about(stated: Relation, fine: int, coarse: int) -> Relation:
-    """Return where to look for a level: where the metadata say, unless that is far from what the sizes tell."""
+    """Return where to look for a level: where the metadata say, unless that is far from what the sizes tell.
+
+    A level of which they put less than half into the level before is looked for all over that.
+    """
     ratio = fine / coarse
-    return stated if abs(stated.scale - ratio) * coarse < FAR else Relation(ratio, (ratio - 1) / 2)
+    near = abs(stated.scale - ratio) * coarse < FAR and not _is_beside(stated, fine, coarse)
+    return stated if near else Relation(ratio, (ratio - 1) / 2)
+
+
+def _is_beside(stated: Relation, fine: int, coarse: int) -> bool:
+    """Whether the metadata put less than half of a level into the one before."""
+    under = _covered(slice(0, fine), stated, coarse)
+    return 2 * int(under.stop - under.start) < coarse
 
 
 def _covered(part: slice, relation: Relation, size: int) -> slice:
