@@ -284,6 +284,17 @@ def test_other_labels_are_refused(tmp_path: Path, other: xr.DataArray, told: str
     da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
 
 
+def test_a_whole_image_without_the_labels_is_another(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, chunks=CHUNKS)
+    for dtype in ("uint8", "uint16"):
+        labels = {"bright": (da > 100).astype(dtype)}
+        with pytest.raises(errors.StoreExistsError, match="holds something else"):
+            da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
+        da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, mode="w")
+        da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
+
+
 def test_labels_of_which_nothing_is_made_are_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     da, store = image(), tmp_path / "a.ome.zarr"
     options: dict[str, Any] = {"chunks": CHUNKS, "labels": {"bright": da > 100}, "name": "noise"}

@@ -207,9 +207,7 @@ def is_whole(plan: Plan) -> bool:
         group = open_group(store, storage_options=options)
         if is_begun(group):
             return False
-        arrays = [find_array(group, level.path) for level in plan.levels]
-        found = [None if array is None else (array.shape, _in_any_order(array.dtype)) for array in arrays]
-        if spec.is_ome(group.attrs) and found == [(level.shape, _in_any_order(level.dtype)) for level in plan.levels]:
+        if holds(group, plan):
             if journal.RESUME in names_in(group):  # its writer was killed when all was written
                 journal.Journal(writable_group(store, options)).clear()
             return True
@@ -219,9 +217,15 @@ def is_whole(plan: Plan) -> bool:
     )
 
 
-def _in_any_order(dtype: Any) -> str:
-    """Return the name of a dtype, which leaves out the order of its bytes: Zarr v3 has that among the codecs."""
-    return np.dtype(dtype).name
+def holds(group: zarr.Group, plan: Plan) -> bool:
+    """Whether a group has levels of the sizes and dtypes that are planned, and so have its labels."""
+    arrays = [find_array(group, level.path) for level in plan.levels]
+    # the names of dtypes leave out the order of bytes, which Zarr v3 has among the codecs
+    found = [None if array is None else (array.shape, np.dtype(array.dtype).name) for array in arrays]
+    if not spec.is_ome(group.attrs) or found != [(level.shape, level.dtype.name) for level in plan.levels]:
+        return False
+    members = {name: group.get(f"labels/{name}") for name in plan.labels}
+    return all(isinstance(one, zarr.Group) and holds(one, plan.labels[name]) for name, one in members.items())
 
 
 def check_the_same(plan: Plan, pixels: Pixels, what: str, group: zarr.Group) -> None:
