@@ -26,6 +26,7 @@ import xomezarr
 from xomezarr import errors, journal, stage
 from xomezarr.chunks import Chunks
 from xomezarr.store import names_in
+from xomezarr.write import create_array
 
 SHAPE = (3, 70, 90)
 
@@ -54,6 +55,11 @@ def stopping_after(count: int) -> Any:
     return on_tile
 
 
+def interrupt(*_: Any, **__: Any) -> None:
+    """Be interrupted."""
+    raise InterruptError
+
+
 def files(store: Path) -> dict[str, bytes]:
     """Return all files of a store."""
     return {str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()}
@@ -76,6 +82,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"method": "gaussian"},
     {"method": "laplacian", "version": "0.5"},
     {"levels": 1},
+    {"version": "0.5", "write_empty_chunks": True, "shards": {"z": 2, "y": 32, "x": 32}},
 ]
 
 
@@ -196,11 +203,11 @@ def test_an_old_image_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
 
 
 OTHERS: list[tuple[str, Callable[[xr.DataArray], xr.DataArray], dict[str, Any]]] = [
-    ("the method", lambda da: da, {"method": "nearest"}),
-    ("the method", lambda da: da, {"boundary": "trim"}),
+    (r'the method \(type\) "local_mean", and not "nearest"', lambda da: da, {"method": "nearest"}),
+    (r"the method \(metadata.kwargs.boundary\)", lambda da: da, {"boundary": "trim"}),
     ("the levels", lambda da: da, {"chunks": {"z": 1, "y": 32, "x": 32}}),
     ("the levels", lambda da: da, {"levels": 2}),
-    ("the levels", lambda da: da.astype("uint32"), {}),
+    (r'the levels \(0.dtype\) "uint16", and not "uint32"', lambda da: da.astype("uint32"), {}),
     ("the levels", lambda da: da[:, :60], {}),
     ("version", lambda da: da, {"version": "0.5"}),
     ("the layout", lambda da: da, {"layout": "xarray"}),
@@ -243,6 +250,89 @@ def test_labels_are_gone_on_with(tmp_path: Path) -> None:
         interrupted(da, store, count, labels=labels, name="noise")
         da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, name="noise", resume=True)
         assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+def test_empty_chunks_are_written_as_before(tmp_path: Path) -> None:
+    da, store = image().where(lambda da: da.y < 10, 0).astype("uint16"), tmp_path / "a.ome.zarr"
+    options: dict[str, Any] = {"version": "0.5", "chunks": CHUNKS, "name": "noise"}
+    da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", write_empty_chunks=True, **options)
+    interrupted(da, store, write_empty_chunks=True, **options)
+    with pytest.raises(errors.ResumeError, match="write_empty_chunks true, and not false"):
+        da.omezarr.to_zarr(store, resume=True, **options)
+    da.omezarr.to_zarr(store, write_empty_chunks=True, resume=True, **options)
+    assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+def other_labels() -> list[Any]:
+    """Return labels that are others than `image() > 100`, and what an error says of them."""
+    bright = image() > 100
+    return [
+        (~bright, "others in the unfinished write of labels 'bright'"),
+        (bright.astype("uint16"), r"the levels \(0.dtype\)|level 0 .* of labels 'bright' .* stored in another way"),
+    ]
+
+
+@pytest.mark.parametrize(("other", "told"), other_labels())
+@pytest.mark.parametrize("left", [5, 2], ids=["begun", "whole"])
+def test_other_labels_are_refused(tmp_path: Path, other: xr.DataArray, told: str, left: int) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    labels = {"bright": da > 100, "dark": da < 100}
+    tiles = da.omezarr.plan(store, chunks=CHUNKS, labels=labels).tile_count
+    interrupted(da, store, tiles - left, labels=labels)
+    with pytest.raises(errors.ResumeError, match=told):
+        da.omezarr.to_zarr(store, chunks=CHUNKS, labels={**labels, "bright": other}, resume=True)
+    da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
+
+
+def test_a_whole_image_without_the_labels_is_another(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, chunks=CHUNKS)
+    for dtype in ("uint8", "uint16"):
+        labels = {"bright": (da > 100).astype(dtype)}
+        with pytest.raises(errors.StoreExistsError, match="holds something else"):
+            da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
+        da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, mode="w")
+        da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
+
+
+def test_labels_of_which_nothing_is_made_are_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    options: dict[str, Any] = {"chunks": CHUNKS, "labels": {"bright": da > 100}, "name": "noise"}
+
+    def interrupted_later(group: zarr.Group, plan: Any, level: Any) -> Any:
+        if group.path and level.path == "1":
+            raise InterruptError
+        return create_array(group, plan, level)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("xomezarr.write.created_like", lambda *_: None)
+        patched.setattr("xomezarr.write.create_array", interrupted_later)
+        with pytest.raises(InterruptError):
+            da.omezarr.to_zarr(store, **options)
+    da.omezarr.to_zarr(store, resume=True, **options)
+    da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", **options)
+    assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+def test_levels_that_are_whole_are_of_the_same_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    da, store = image(), tmp_path / "a.ozx"
+    with monkeypatch.context() as patched:
+        patched.setattr("xomezarr.archive.pack", interrupt)
+        with pytest.raises(InterruptError):
+            da.omezarr.to_zarr(store, version="0.5", chunks=CHUNKS)
+    with pytest.raises(errors.ResumeError, match=r"the method \(type\)"):
+        da.omezarr.to_zarr(store, version="0.5", chunks=CHUNKS, method="max", resume=True)
+    da.omezarr.to_zarr(store, version="0.5", chunks=CHUNKS, resume=True)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_image_of_big_endian_pixels_is_whole(tmp_path: Path, version: str) -> None:
+    da, store = image(dtype=">f4"), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, version=version, chunks=CHUNKS, resume=True)
+    written = files(store)
+    da.omezarr.to_zarr(store, version=version, chunks=CHUNKS, resume=True)
+    assert files(store) == written
 
 
 def test_a_tree_as_it_stands_is_gone_on_with(tmp_path: Path) -> None:

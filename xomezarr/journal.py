@@ -37,7 +37,18 @@ from xomezarr.lazy import zarr
 from xomezarr.spec import is_ome
 from xomezarr.tiling import Pass, Tile, Tiling
 
-__all__ = ["RESUME", "Begun", "Journal", "Ledger", "begun_in", "entry_of", "is_safe", "made", "unit_level"]
+__all__ = [
+    "RESUME",
+    "Begun",
+    "Journal",
+    "Ledger",
+    "begun_in",
+    "check_alike",
+    "entry_of",
+    "is_safe",
+    "made",
+    "unit_level",
+]
 
 RESUME = ".resume"
 """Name of the folder, in the group of an image."""
@@ -127,21 +138,12 @@ class Begun:
         ResumeError
             If it is not; it says what differs.
         """
-        other = [
-            f"{called} {_shown(self.document.get(key))}, and not {_shown(asked[key])}"
-            for key, called in COMPARED.items()
-            if asked[key] != self.document.get(key)
-        ]
-        if not other and asked["order"] != self.document.get("order"):
+        check_alike(self.document, asked, what)
+        if asked["order"] != self.document.get("order"):
             raise ResumeError(
                 f"the unfinished write of {what} read pixels from memory or a file, and now dask computes them, or the "
                 "other way round, which takes other steps with this method; give the array as it was, or write it "
                 "anew with resume=False"
-            )
-        if other:
-            raise ResumeError(
-                f"the unfinished write of {what} is another: with {'; with '.join(other)}; give the same again, or "
-                'write it anew with resume=False, and mode="w" where that is in its place'
             )
 
 
@@ -151,8 +153,46 @@ COMPARED = {
     "method": "the method",
     "levels": "the levels",
     "labels": "the labels",
+    "write_empty_chunks": "write_empty_chunks",
 }
 """What has to be as it was, and how it is called."""
+
+
+def check_alike(was: Mapping[str, Any], asked: Mapping[str, Any], what: str) -> None:
+    """Make sure that what was to be written, as far as it is given, is what is asked for; of `what`, an error says.
+
+    Raises
+    ------
+    ResumeError
+        If it is not; it says what differs.
+    """
+    other = [
+        f"{called} {_difference(was.get(key), asked[key])}"
+        for key, called in COMPARED.items()
+        if key in asked and asked[key] != was.get(key)
+    ]
+    if other:
+        raise ResumeError(
+            f"the unfinished write of {what} is another: with {'; with '.join(other)}; give the same again, or "
+            'write it anew with resume=False, and mode="w" where that is in its place'
+        )
+
+
+def _difference(was: Any, asked: Any, where: tuple[str, ...] = ()) -> str:
+    """Say where two JSON documents differ first, and how.
+
+    >>> _difference([{"dtype": "uint8"}], [{"dtype": "int8"}])
+    '(0.dtype) "uint8", and not "int8"'
+    """
+    parts: list[tuple[str, Any, Any]] = []
+    if isinstance(was, dict) and isinstance(asked, dict):
+        parts = [(key, was.get(key), asked.get(key)) for key in was | asked]
+    elif isinstance(was, list) and isinstance(asked, list) and len(was) == len(asked):
+        parts = [(str(index), *both) for index, both in enumerate(zip(was, asked, strict=True))]
+    for key, one, other in parts:
+        if one != other:
+            return _difference(one, other, (*where, key))
+    return f"{f'({".".join(where)}) ' if where else ''}{_shown(was)}, and not {_shown(asked)}"
 
 
 def _shown(what: Any) -> str:

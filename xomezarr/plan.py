@@ -17,7 +17,7 @@ from xomezarr.fields import Kept
 from xomezarr.grid import Grid
 from xomezarr.journal import entry_of
 from xomezarr.layout import FLAT
-from xomezarr.model import Image
+from xomezarr.model import Image, Multiscale
 from xomezarr.nested import Nest
 from xomezarr.store import StoreArgument
 from xomezarr.tiling import ENOUGH_READS, Pass
@@ -30,6 +30,7 @@ __all__ = [
     "TilePlan",
     "final_image",
     "group_attributes",
+    "method_of",
     "readable_bytes",
 ]
 
@@ -228,7 +229,6 @@ class Plan:
 
     def of_pixels(self) -> dict[str, Any]:
         """Return what its pixels depend on, and the tiles that they are made in, as a JSON object."""
-        multiscale = self.image.multiscale
         levels = [level.to_dict() for level in self.levels]
         for level in levels:
             # where pixels lie is no matter of what they are
@@ -236,8 +236,9 @@ class Plan:
         said: dict[str, Any] = {
             "version": self.version,
             "layout": self.layout,
-            "method": [multiscale.type, None if multiscale.metadata is None else dict(multiscale.metadata)],
+            "method": method_of(self.image.multiscale),
             "levels": levels,
+            "write_empty_chunks": self.write_empty_chunks,
             "labels": sorted(self.labels),
             "order": [[walk.first, *walk.writes] for walk in self.passes],
             "tiles": self.tile_count,
@@ -315,6 +316,13 @@ def final_image(plan: Plan) -> Image:
         return plan.image
     dtype = plan.levels[0].dtype
     return replace(plan.image, channels=complete(channels, np.zeros((len(channels), 1), dtype), dtype))
+
+
+def method_of(multiscale: Multiscale) -> dict[str, Any]:
+    """Return the method that levels are made by, with what it was given, as a JSON object."""
+    metadata = None if multiscale.metadata is None else dict(multiscale.metadata)
+    as_json: dict[str, Any] = json.loads(json.dumps({"type": multiscale.type, "metadata": metadata}))
+    return as_json
 
 
 def group_attributes(plan: Plan, image: Image) -> dict[str, Any]:

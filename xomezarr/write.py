@@ -26,13 +26,13 @@ from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, keep_freed_memory, run_in_threads
 from xomezarr.errors import CodecError, LabelWarning, OmeZarrError, ResumeError, StoreExistsError, warn
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
-from xomezarr.journal import RESUME, Begun, Journal, Ledger, begun_in
+from xomezarr.journal import RESUME, Begun, Journal, Ledger, begun_in, check_alike
 from xomezarr.labels import MOST_COLORS, colored
 from xomezarr.layout import FLAT
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
 from xomezarr.pixels import Pixels
-from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes
+from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, method_of
 from xomezarr.planning import plan_array, plan_tree
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import lazy_data
@@ -48,6 +48,7 @@ from xomezarr.store import (
     names_in,
     open_array,
     open_group,
+    open_member,
     publish,
     resolve,
     writable_group,
@@ -169,8 +170,8 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
         return
     pixels.check()
     options: dict[str, Any] = {"mode": plan.mode, "storage_options": plan.storage_options}
-    unfinished = Unfinished(journal.made, partial(check_the_same, plan, pixels) if plan.resume else None)
-    options["unfinished"] = unfinished
+    check = partial(check_the_same, plan, pixels, str(plan.store)) if plan.resume else None
+    options["unfinished"] = Unfinished(journal.made, check)
     with publish(plan.store, zarr_format=plan.zarr_format, **options) as group, told_of_sources(pixels):
         fill(group, plan, pixels, on_tile, noted=group.store.supports_deletes)
         if gathers(plan.store, plan.layout):
@@ -206,9 +207,7 @@ def is_whole(plan: Plan) -> bool:
         group = open_group(store, storage_options=options)
         if is_begun(group):
             return False
-        arrays = [find_array(group, level.path) for level in plan.levels]
-        found = [None if array is None else (array.shape, np.dtype(array.dtype)) for array in arrays]
-        if spec.is_ome(group.attrs) and found == [(level.shape, level.dtype) for level in plan.levels]:
+        if holds(group, plan):
             if journal.RESUME in names_in(group):  # its writer was killed when all was written
                 journal.Journal(writable_group(store, options)).clear()
             return True
@@ -218,8 +217,21 @@ def is_whole(plan: Plan) -> bool:
     )
 
 
-def check_the_same(plan: Plan, pixels: Pixels, group: zarr.Group) -> None:
+def holds(group: zarr.Group, plan: Plan) -> bool:
+    """Whether a group has levels of the sizes and dtypes that are planned, and so have its labels."""
+    arrays = [find_array(group, level.path) for level in plan.levels]
+    # the names of dtypes leave out the order of bytes, which Zarr v3 has among the codecs
+    found = [None if array is None else (array.shape, np.dtype(array.dtype).name) for array in arrays]
+    if not spec.is_ome(group.attrs) or found != [(level.shape, level.dtype.name) for level in plan.levels]:
+        return False
+    members = {name: group.get(f"labels/{name}") for name in plan.labels}
+    return all(isinstance(one, zarr.Group) and holds(one, plan.labels[name]) for name, one in members.items())
+
+
+def check_the_same(plan: Plan, pixels: Pixels, what: str, group: zarr.Group) -> None:
     """Make sure that the group of an interrupted write is one of the same pixels, as far as that is known of them.
+
+    So are the labels of which something is made.
 
     Raises
     ------
@@ -228,7 +240,9 @@ def check_the_same(plan: Plan, pixels: Pixels, group: zarr.Group) -> None:
     """
     begun = begun_in(group)
     if begun is not None:
-        begun.check(plan.of_pixels(), str(plan.store))
+        begun.check(plan.of_pixels(), what)
+    else:
+        check_method(plan, group, what)
     given = created_group(zarr.storage.MemoryStore(), plan.zarr_format, {}) or zarr.create_group(
         zarr.storage.MemoryStore(),
         zarr_format=plan.zarr_format,  # type: ignore[arg-type]
@@ -237,14 +251,30 @@ def check_the_same(plan: Plan, pixels: Pixels, group: zarr.Group) -> None:
         array = find_array(group, level.path)
         if array is None or array.metadata.to_dict() != asked.metadata.to_dict():
             raise ResumeError(
-                f"level {level.path} of the unfinished write of {plan.store} is stored in another way, with other "
+                f"level {level.path} of the unfinished write of {what} is stored in another way, with other "
                 "compressors perhaps; give the same again, or write it anew with resume=False"
             )
         if level is plan.levels[0]:
-            check_pixels(plan, pixels, Chunks(array), begun)
+            check_pixels(plan, pixels, Chunks(array), begun, what)
+    for name, of_label in plan.labels.items():
+        member = group.get(f"labels/{name}")
+        if isinstance(member, zarr.Group) and journal.made(member):
+            check_the_same(of_label, pixels.labels[name], f"labels {name!r} of {what}", member)
 
 
-def check_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Begun | None) -> None:
+def check_method(plan: Plan, group: zarr.Group, what: str) -> None:
+    """Make sure that the levels of a group, which all are written, were made by the method that is asked for.
+
+    Raises
+    ------
+    ResumeError
+        If they were not.
+    """
+    there = spec.parse(group.attrs.asdict()).multiscale
+    check_alike({"method": method_of(there)}, {"method": method_of(plan.image.multiscale)}, what)
+
+
+def check_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Begun | None, what: str) -> None:
     """Make sure that pixels of level 0 that are written are those of the source, where that can be read.
 
     The first chunk is compared, and one of the last; of all chunks where the write was not begun, but ended.
@@ -267,7 +297,7 @@ def check_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Begun | Non
         if written.read(box).tobytes() != np.asarray(source.read(box), written.dtype).tobytes():
             start = dict(zip(plan.dims, (where.start for where in box), strict=True))
             raise ResumeError(
-                f"the pixels from {start} on are others in the unfinished write of {plan.store} than in what is to be "
+                f"the pixels from {start} on are others in the unfinished write of {what} than in what is to be "
                 "written; give the same image again, or write it anew with resume=False"
             )
 
@@ -309,13 +339,16 @@ def _fill(
     """Do as `fill`; `ended` is whether all levels, with the labels, were written before."""
     put_documents(group, plan.nest.documents)
     resumed = ended or (notes is not None and notes.resumed)
-    arrays = [open_array(group, level.path, "r+") for level in plan.levels] if resumed else create_levels(group, plan)
+    arrays = open_levels(group, plan) if resumed else create_levels(group, plan)
     if not ended:
         write_pixels(plan, pixels, arrays, group, on_tile, notes)
     elif on_tile is not None:
         on_tile(sum(level.nbytes for level in plan.levels))
     for name, of_label in plan.labels.items():
-        member = group.require_group(f"labels/{name}")
+        path = f"labels/{name}"
+        if resumed and path in group and not journal.made(open_member(group, path)):
+            del group[path]  # it may lack levels, and has no pixels
+        member = group.require_group(path)
         fill(member, of_label, pixels.labels[name], on_tile, noted=notes is not None)
     if resumed:
         for path in plan.arrays:
@@ -371,8 +404,7 @@ def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[
         "shards": None if level.shards is None else tuple(level.shards.values()),
         "dtype": level.dtype,
         "compressors": compressors(plan),
-        # zarr takes a chunk of complex -0.0 for an empty one
-        "config": {"write_empty_chunks": plan.write_empty_chunks or level.dtype.kind == "c"},
+        "config": config_of(plan, level),
     }
     if plan.zarr_format == 2:
         return group.create_array(
@@ -387,6 +419,12 @@ def create_array(group: zarr.Group, plan: Plan, level: LevelPlan) -> zarr.Array[
         attributes=dict(plan.nest.attrs),
         dimension_names=list(plan.dims),
     )
+
+
+def config_of(plan: Plan, level: LevelPlan) -> Any:
+    """Return how the chunks of a level are written, which its metadata do not tell."""
+    # zarr takes a chunk of complex -0.0 for an empty one
+    return {"write_empty_chunks": plan.write_empty_chunks or level.dtype.kind == "c"}
 
 
 def chunk_keys(zarr_format: int) -> Any:
@@ -488,6 +526,11 @@ def create_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
             f"compressors={plan.compressors!r} cannot be used with Zarr v{plan.zarr_format} ({error}); "
             f"give a codec of that format, such as compressors={an_example(plan)}, or None for none"
         ) from error
+
+
+def open_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
+    """Open the arrays of all levels, to be written as those of `create_levels` are."""
+    return [open_array(group, level.path, "r+").with_config(config_of(plan, level)) for level in plan.levels]
 
 
 def compressors(plan: Plan) -> Any:
