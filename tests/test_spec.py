@@ -106,6 +106,10 @@ def multiscale_of(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata["multiscales"][0]
 
 
+def datasets_of(metadata: dict[str, Any]) -> list[Any]:
+    return multiscale_of(metadata)["datasets"]  # type: ignore[no-any-return]
+
+
 def dataset_of(metadata: dict[str, Any], index: int = 0) -> dict[str, Any]:
     return metadata["multiscales"][0]["datasets"][index]
 
@@ -222,6 +226,7 @@ BREAKS: list[tuple[str, str, str, bool, Callable[[dict[str, Any]], Any]]] = [
     ("33", "error", "multiscales[0].coordinateTransformations[0].scale", False, whole(scale(1.0))),
     ("33", "error", "multiscales[0].coordinateTransformations[0]", False, whole(scale("1"))),
     ("34", "warning", "multiscales[0]", True, lambda m: multiscale_of(m).pop("name")),
+    ("106", "warning", "multiscales[0].datasets[2].path", True, lambda m: datasets_of(m).append(datasets_of(m)[1])),
     ("36", "warning", "multiscales[0]", True, lambda m: multiscale_of(m).pop("type")),
     ("36", "warning", "multiscales[0].type", True, lambda m: multiscale_of(m).update(type=2)),
     ("37", "warning", "multiscales[0]", True, lambda m: multiscale_of(m).pop("metadata")),
