@@ -284,6 +284,13 @@ def test_other_labels_are_refused(tmp_path: Path, other: xr.DataArray, told: str
     da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
 
 
+def test_what_is_no_store_is_not_said_to_be_replaceable(tmp_path: Path) -> None:
+    (tmp_path / "a.ome.zarr").write_text("notes")
+    for mode in ("w-", "w"):
+        with pytest.raises(errors.StoreExistsError, match="not a Zarr store, and is not replaced"):
+            image().omezarr.to_zarr(tmp_path / "a.ome.zarr", resume=True, mode=mode)
+
+
 def test_a_whole_image_without_the_labels_is_another(tmp_path: Path) -> None:
     da, store = image(), tmp_path / "a.ome.zarr"
     da.omezarr.to_zarr(store, chunks=CHUNKS)
@@ -327,8 +334,9 @@ def test_levels_that_are_whole_are_of_the_same_method(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_an_image_of_big_endian_pixels_is_whole(tmp_path: Path, version: str) -> None:
+def test_big_endian_pixels_are_gone_on_with(tmp_path: Path, version: str) -> None:
     da, store = image(dtype=">f4"), tmp_path / "a.ome.zarr"
+    interrupted(da, store, version=version)
     da.omezarr.to_zarr(store, version=version, chunks=CHUNKS, resume=True)
     written = files(store)
     da.omezarr.to_zarr(store, version=version, chunks=CHUNKS, resume=True)
@@ -363,7 +371,7 @@ def test_layouts_and_single_files_are_gone_on_with(tmp_path: Path, layout: str, 
 @pytest.mark.parametrize("place", ["memory://resumed/a.ome.zarr", "store"])
 def test_a_write_in_its_place_is_gone_on_with(place: str, method: str) -> None:
     da = image(dtype="float32" if method == "laplacian" else "uint16")
-    store = zarr.storage.MemoryStore() if place == "store" else place
+    store = zarr.storage.MemoryStore() if place == "store" else place.replace("resumed", method)
     options = {"method": method, "name": "noise"}
     interrupted(da, store, **options)
     with pytest.raises(errors.IncompleteStoreError, match=r"\d+ of \d+ tiles are made; finish it with resume=True"):

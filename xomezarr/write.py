@@ -41,6 +41,7 @@ from xomezarr.source import Source, stored
 from xomezarr.store import (
     StoreArgument,
     Unfinished,
+    check_free,
     exists,
     find_array,
     is_begun,
@@ -211,6 +212,7 @@ def is_whole(plan: Plan) -> bool:
             if journal.RESUME in names_in(group):  # its writer was killed when all was written
                 journal.Journal(writable_group(store, options)).clear()
             return True
+    check_free(store, mode="w", storage_options=options)  # what is no store cannot be replaced either
     raise StoreExistsError(
         f"{store} holds something else than what is to be written, so that there is nothing to go on with; give "
         'another path, or mode="w" to replace it'
@@ -294,7 +296,8 @@ def check_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Begun | Non
         under = [tile for end in tiles[:1] + tiles[-1:] for tile in walk.tiling.subtree(end) if not tile.level]
         boxes = [next(written.boxes(walk.tiling.box(tile))) for tile in under] if 0 in walk.writes else []
     for box in boxes[:1] + boxes[-1:]:
-        if written.read(box).tobytes() != np.asarray(source.read(box), written.dtype).tobytes():
+        found = written.read(box)  # its bytes may be in another order than those of the array's dtype
+        if found.tobytes() != np.asarray(source.read(box), found.dtype).tobytes():
             start = dict(zip(plan.dims, (where.start for where in box), strict=True))
             raise ResumeError(
                 f"the pixels from {start} on are others in the unfinished write of {what} than in what is to be "
