@@ -133,11 +133,11 @@ def statements(draw: st.DrawFn, level: Level, system: dict[str, Any]) -> list[di
     """
     scale = {"type": "scale", "scale": list(level.scale.values())}
     moved = {"type": "translation", "translation": list(level.translation.values())}
-    plain = {"type": "sequence", "transformations": [scale, moved]} if any(moved["translation"]) else scale
+    plain = {"type": "sequence", "transformations": [scale, moved]}
     steps = [scale | draw(unknown), moved | draw(unknown)]
     ways = [plain, {"type": "sequence", "transformations": steps}]
-    if plain is scale:
-        ways.append({"type": "sequence", "transformations": steps[:1]})
+    if not any(moved["translation"]):
+        ways += [scale, {"type": "sequence", "transformations": steps[:1]}]
         ways += [{"type": "identity"}] if {*level.scale.values()} == {1.0} else []
     ends = {key: others for key, others in {"input": draw(unknown), "output": system}.items() if others}
     said = {**draw(st.sampled_from(ways)), **draw(unknown), **ends}
@@ -960,8 +960,9 @@ def test_a_level_that_breaks_a_rule_is_written_without_the_fault(tmp_path: Path)
     given = {"type": "sequence", "transformations": steps, "theirs": 3, **ends("0")}
     store = restated(build(tmp_path / "a.zarr"), put("datasets", 0, "coordinateTransformations", 0, given))
     opened(store).omezarr.to_zarr(tmp_path / "b.zarr")
+    mended = [steps[0], {"type": "translation", "translation": [0.0, 0.0]}]
     assert said(tmp_path / "b.zarr")["datasets"][0]["coordinateTransformations"] == [
-        {**steps[0], "theirs": 3, **ends("0")}
+        {"type": "sequence", "transformations": mended, "theirs": 3, **ends("0")}
     ]
 
 
@@ -1121,7 +1122,7 @@ def test_c6_an_image_comes_back_as_it_was(tmp_path: Path) -> None:
     xr.testing.assert_identical(found, image)
 
 
-def test_a_translation_of_zero_is_left_out(tmp_path: Path) -> None:
+def test_c2_a_level_carries_a_translation_also_where_it_is_zero(tmp_path: Path) -> None:
     cells().omezarr.to_zarr(tmp_path / "a.zarr", version="0.6", levels=1)
     (dataset,) = said(tmp_path / "a.zarr")["datasets"]
     moved = dataset["coordinateTransformations"]
@@ -1130,8 +1131,10 @@ def test_a_translation_of_zero_is_left_out(tmp_path: Path) -> None:
     placed = cells().omezarr.assign_grid(translation={"x": 0.0})
     placed.omezarr.to_zarr(tmp_path / "b.zarr", version="0.6", levels=1)
     (dataset,) = said(tmp_path / "b.zarr")["datasets"]
+    scale = {"type": "scale", "scale": [1.0, 0.5, 0.25]}
+    moved = [scale, {"type": "translation", "translation": [0.0, 0.0, 0.0]}]
     assert dataset["coordinateTransformations"] == [
-        {"type": "scale", "scale": [1.0, 0.5, 0.25], "input": {"path": "0"}, "output": {"name": "physical"}}
+        {"type": "sequence", "transformations": moved, "input": {"path": "0"}, "output": {"name": "physical"}}
     ]
 
 

@@ -651,7 +651,7 @@ def _level_kept(dataset: Given, placing: Placing) -> dict[str, Any]:
     given, notes = dataset[PLACE][0], Notes()
     _placing(given, len(placing.scale), "", notes)
     ends = {key: _beside(given[key], named) for key, named in ENDS.items() if isinstance(given.get(key), Mapping)}
-    stated = _stated(placing)
+    stated = _stated(placing, sequence=True)
     where = {**stated, **_beside(given, *ENDS, *STATED)} if notes.findings else _beside(given, *ENDS)
     said = where | {key: others for key, others in ends.items() if others}
     return kept(PLACE, [said] if said != stated else [])
@@ -734,7 +734,7 @@ def _dump_place(level: Level, multiscale: Multiscale) -> list[dict[str, Any]]:
     ends = {key: {named: names[key], **others[key]} for key, named in ENDS.items()}
     if said and _placing(said, len(dims), "", Notes()) == placing:
         return [{**said, **ends}]
-    return [{**_moved(said, _stated(placing, sequence="transformations" in said)), **ends}]
+    return [{**_moved(said, _stated(placing, sequence=not said or "transformations" in said)), **ends}]
 
 
 def _said(level: Level, multiscale: Multiscale) -> Given:
@@ -746,7 +746,8 @@ def _said(level: Level, multiscale: Multiscale) -> Given:
     return said  # type: ignore[no-any-return]
 
 
-def _stated(placing: Placing, *, sequence: bool = False) -> dict[str, Any]:
+def _stated(placing: Placing, *, sequence: bool) -> dict[str, Any]:
+    """Return a scale and a translation; of one that is zero none, where it need not be a sequence."""
     scale = {"type": "scale", "scale": list(placing.scale)}
     if not any(placing.translation) and not sequence:
         return scale
