@@ -262,9 +262,11 @@ class Journal:
         return made
 
     def flush(self) -> None:
-        """Note what is done and not noted yet."""
-        for ledger in self._ledgers:
-            ledger.flush()
+        """Note what is done and not noted yet, where that, with what is noted, is worth it."""
+        noted = self.resumed or any(ledger.noted for ledger in self._ledgers)
+        if noted or sum(ledger.waiting for ledger in self._ledgers) >= UNIT_BYTES:
+            for ledger in self._ledgers:
+                ledger.flush()
 
     def clear(self) -> None:
         """Delete it: the image is whole."""
@@ -302,6 +304,7 @@ class Ledger:
         self._group, self.number, self.level, self._done, self.itemsize = group, number, level, done, itemsize
         # in another process it may go at any time
         self._gathers = gathers
+        self.noted = False
         self._lock = threading.Lock()
         self._waiting: list[Tile] = []
         self._nbytes = 0
@@ -314,6 +317,11 @@ class Ledger:
     def done(self) -> frozenset[Tile]:
         """Tiles that were done before."""
         return self._done
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that tiles stand for which are done and not noted yet."""
+        return self._nbytes
 
     def has(self, tile: Tile) -> bool:
         """Whether a tile was done before."""
@@ -338,6 +346,7 @@ class Ledger:
         with self._lock:
             tiles, self._waiting, self._nbytes = self._waiting, [], 0
         if tiles:
+            self.noted = True
             noted = {"tiles": [tile.id for tile in tiles], "boot": boot(), "time": time.time()}
             key = f"{RESUME}/done/{self.number}-{uuid.uuid4().hex}"
             put_document(self._group, key, json.dumps(noted).encode())
