@@ -394,7 +394,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, mode: str, monkeypatch:
     place = tmp_path / "a.ome.zarr"
     if mode == "w":
         cells().omezarr.to_zarr(place, layout="xarray", levels=1)
-    before = sorted(tmp_path.rglob("*"))
+    before = sorted(place.rglob("*"))
 
     def interrupted(*args: Any) -> None:
         raise KeyboardInterrupt
@@ -402,7 +402,12 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, mode: str, monkeypatch:
     monkeypatch.setattr(write, "consolidate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cells().omezarr.to_zarr(place, layout="xarray", levels=2, mode=mode)
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(place.rglob("*")) == before
+    # all pixels were written: they need not be written again
+    monkeypatch.undo()
+    cells().omezarr.to_zarr(place, layout="xarray", levels=2, mode=mode, resume=True)
+    assert paths(xr.open_datatree(place, engine="omezarr")) == ["0/image", "1/image"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
 
 
 # --- written again ---------------------------------------------------------------------------------------------

@@ -110,7 +110,8 @@ class Chunks:
             Begins at the border of a chunk along each axis, and ends at one or at the array's edge.
         """
         along = [
-            [slice(start, min(start + chunk, where.stop)) for start in range(where.start, where.stop, chunk)]
+            # chunks of arrays without pixels may have none either
+            [slice(start, min(start + chunk, where.stop)) for start in range(where.start, where.stop, max(chunk, 1))]
             for where, chunk in zip(box, self.grid, strict=True)
         ]
         return itertools.product(*along)
