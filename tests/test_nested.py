@@ -391,7 +391,7 @@ def test_a_cluster_writes_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["w-", "w"])
 def test_a_failure_leaves_what_was_there(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = tmp_path / "a.ome.zarr"
+    place, image = tmp_path / "a.ome.zarr", cells()
     if mode == "w":
         cells().omezarr.to_zarr(place, layout="xarray", levels=1)
     before = sorted(place.rglob("*"))
@@ -401,11 +401,11 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, mode: str, monkeypatch:
 
     monkeypatch.setattr(write, "consolidate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cells().omezarr.to_zarr(place, layout="xarray", levels=2, mode=mode)
+        image.omezarr.to_zarr(place, layout="xarray", levels=2, mode=mode)
     assert sorted(place.rglob("*")) == before
     # all pixels were written: they need not be written again
     monkeypatch.undo()
-    cells().omezarr.to_zarr(place, layout="xarray", levels=2, mode=mode, resume=True)
+    image.omezarr.to_zarr(place, layout="xarray", levels=2, mode=mode, resume=True)
     assert paths(xr.open_datatree(place, engine="omezarr")) == ["0/image", "1/image"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
 
