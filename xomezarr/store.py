@@ -860,6 +860,7 @@ def _building_in_a_folder(
         made = _InAFolder(group, folder.root, target, mode, single)
         yield made
     except BaseException as error:
+        folder.abandoned = True  # at once: threads write on
         gone = not folder.root.exists() and not (made and made.placed)
         much = _kept(folder, unfinished, error)
         if much:
