@@ -27,7 +27,7 @@ from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
 from xomezarr.presence import check_there
 
-__all__ = ["Chunks", "grid_of", "reach", "reachable_elsewhere"]
+__all__ = ["Chunks", "grid_of", "reach", "reachable_elsewhere", "within"]
 
 
 def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
@@ -182,6 +182,13 @@ class Chunks:
             where, box, picked = zip(*parts, strict=True)
             pixels[where] = self.read(box)[np.ix_(*picked)]
         return pixels
+
+
+def within(whole: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:
+    """Return where a box lies in an array that holds the pixels `whole`."""
+    return tuple(
+        slice(part.start - where.start, part.stop - where.start) for part, where in zip(box, whole, strict=True)
+    )
 
 
 class _Direct:

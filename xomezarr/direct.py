@@ -26,6 +26,7 @@ __all__ = [
     "get_document",
     "get_documents",
     "most_at_once",
+    "names_below",
     "opened_array",
     "opened_group",
     "opened_member",
@@ -296,6 +297,15 @@ def get_documents(store: Any, keys: Sequence[str]) -> list[bytes | None]:
         return await asyncio.gather(*(store.get(key, prototype) for key in keys))
 
     return [None if content is None else content.to_bytes() for content in wait(asked())]
+
+
+def names_below(store: Any, path: str) -> list[str]:
+    """Return the names of all that lies in a store below a path."""
+
+    async def listed() -> list[str]:
+        return [name.strip("/") async for name in store.list_dir(path)]
+
+    return wait(listed())
 
 
 def update_attributes(group: zarr.Group, attributes: Mapping[str, Any]) -> None:

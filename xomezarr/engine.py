@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.chunks import Chunks
+from xomezarr.chunks import Chunks, within
 from xomezarr.downsample import Origin, Recipe, Section, as_promised, block_shape, check_result, tiles
 from xomezarr.downsample.method import Reduction
 from xomezarr.journal import Ledger
@@ -139,7 +139,7 @@ class Work:
 
     def done(self, tile: Tile) -> bool:
         """Whether a tile was made before, with all that it is made of."""
-        return self.ledger is not None and self.ledger.has(tile)
+        return self.ledger is not None and tile in self.ledger.done
 
     def skips(self, tile: Tile) -> bool:
         """Whether a tile need not be made, as one that is done is made of it."""
@@ -192,9 +192,7 @@ class Work:
         if target is not None:
             for box in target.boxes(self.tiling.box(tile)):
                 watch.go_on()
-                pixels = (
-                    self._finished(tile.level, carry, whole, box) if self.from_carry else given[_within(whole, box)]
-                )
+                pixels = self._finished(tile.level, carry, whole, box) if self.from_carry else given[within(whole, box)]
                 target.write(box, pixels)
             watch.tell(self.written(tile))
         if self.recipe is None or self.tiling.parent(tile) is None:
@@ -224,7 +222,7 @@ class Work:
             in_file_order = carry.transpose((0, *(1 + axis for axis in self.recipe.back)))
             for box in kept.boxes((slice(0, len(carry)), *whole)):
                 watch.go_on()
-                kept.write(box, in_file_order[(slice(None), *_within(whole, box[1:]))])
+                kept.write(box, in_file_order[(slice(None), *within(whole, box[1:]))])
         if self.tiling.parent(tile) is None:
             return self._noted(tile, None)
         return self._noted(tile, self._reduced(tile, carry, whole, self.recipe.kernel.step))
@@ -349,7 +347,7 @@ class Work:
             )
             for axis in order
         ]
-        read = _within([whole[axis] for axis in order], [section.read for section in sections])
+        read = within([whole[axis] for axis in order], [section.read for section in sections])
         pixels = np.empty(tuple(where.stop - where.start for where in box), target.dtype)
         canonical, local = pixels.transpose(order), carry[(slice(None), *read)]
         for place, source, parts in tiles(sections, FINISHED_PIXELS):
@@ -374,17 +372,10 @@ class Work:
         kernel, sections = self.recipe.kernel, self._sections(tile)
         if not all(section.count for section in sections):
             return None
-        read = _within([whole[axis] for axis in self.recipe.order], [section.read for section in sections])
+        read = within([whole[axis] for axis in self.recipe.order], [section.read for section in sections])
         where: tuple[Any, ...] = (..., *read)
         shape = (kernel.components, *block_shape(sections))
         return as_promised(reduce(given[where], sections), shape, kernel.dtype)
-
-
-def _within(whole: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:
-    """Return where a box lies in an array that holds the pixels `whole`."""
-    return tuple(
-        slice(part.start - where.start, part.stop - where.start) for part, where in zip(box, whole, strict=True)
-    )
 
 
 # --- threads ---------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ that was written before it on the disk: of a machine that loses its power the la
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import json
+import math
 import os
 import threading
 import time
@@ -24,14 +25,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.direct import answers_at_once, get_document, put_document, wait
+from xomezarr.direct import AT_ONCE, get_document, get_documents, names_below, put_document, wait
 from xomezarr.errors import ResumeError
 from xomezarr.lazy import zarr
 from xomezarr.spec import is_ome
@@ -64,9 +65,6 @@ SAFE_SECONDS = 10.0
 """How often what was written is put on the disk: as often as systems do by themselves, on which this relies where it
 cannot ask for it."""
 
-READ_TOGETHER = 64
-"""Notes that are read at once: each costs the server of an object store some milliseconds."""
-
 
 def unit_level(tiling: Tiling, itemsize: int, carry: int) -> int | None:
     """Return the level of a tiling whose tiles are noted; None where levels are not made from each other: all are.
@@ -86,11 +84,9 @@ def unit_level(tiling: Tiling, itemsize: int, carry: int) -> int | None:
     if not tiling.linked:
         return None
     for level in range(tiling.top):
-        stands_for = tiling.covers(level) * itemsize
-        of_next = tiling.covers(level)
-        for step in tiling.steps[: level + 1]:
-            of_next //= max(int(np.prod(step)), 1)
-        if stands_for >= UNIT_BYTES and of_next * carry * SMALL_CARRY <= stands_for:
+        pixels = tiling.covers(level)
+        of_next = pixels // math.prod(map(math.prod, tiling.steps[: level + 1]))
+        if pixels * itemsize >= UNIT_BYTES and of_next * carry * SMALL_CARRY <= pixels * itemsize:
             return level
     return tiling.top
 
@@ -103,17 +99,15 @@ class Begun:
     ----------
     document
         What was to be written.
+    passes
+        The tiles that the image is cut into, as they were chosen when the write was begun.
     done
         Tiles that are done, by pass.
     """
 
     document: Mapping[str, Any]
+    passes: tuple[Pass, ...]
     done: Mapping[int, frozenset[Tile]]
-
-    @property
-    def passes(self) -> tuple[Pass, ...]:
-        """The tiles that the image is cut into, as they were chosen when the write was begun."""
-        return tuple(_pass_of(entry) for entry in self.document["passes"])
 
     @property
     def tile_count(self) -> int:
@@ -270,7 +264,7 @@ class Journal:
 
     def clear(self) -> None:
         """Delete it: the image is whole."""
-        wait(self._group.store.delete_dir(f"{self._group.path}/{RESUME}".lstrip("/")))
+        wait(self._group.store.delete_dir((self._group.store_path / RESUME).path))
 
 
 class Ledger:
@@ -301,7 +295,7 @@ class Ledger:
         *,
         gathers: bool = True,
     ) -> None:
-        self._group, self.number, self.level, self._done, self.itemsize = group, number, level, done, itemsize
+        self._group, self.number, self.level, self.done, self.itemsize = group, number, level, done, itemsize
         # in another process it may go at any time
         self._gathers = gathers
         self.noted = False
@@ -311,21 +305,13 @@ class Ledger:
         self._safe = _Safe.of(group)
 
     def __reduce__(self) -> Any:
-        return (_elsewhere, (self._group, self.number, self.level, self._done, self.itemsize))
-
-    @property
-    def done(self) -> frozenset[Tile]:
-        """Tiles that were done before."""
-        return self._done
+        elsewhere = partial(Ledger, gathers=False)
+        return (elsewhere, (self._group, self.number, self.level, self.done, self.itemsize))
 
     @property
     def waiting(self) -> int:
         """Bytes that tiles stand for which are done and not noted yet."""
         return self._nbytes
-
-    def has(self, tile: Tile) -> bool:
-        """Whether a tile was done before."""
-        return tile in self._done
 
     def notes(self, tile: Tile) -> bool:
         """Whether a tile is one of those that are noted."""
@@ -355,15 +341,11 @@ class Ledger:
 
     def carry(self, tile: Tile, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
         """Return what the next level is made of; None where a tile gives nothing to it."""
-        content = get_document(self._group.store, f"{self._group.path}/{self._carry(tile)}".lstrip("/"))
+        content = get_document(self._group.store, (self._group.store_path / self._carry(tile)).path)
         return None if content is None else np.frombuffer(content, dtype).reshape(shape)
 
     def _carry(self, tile: Tile) -> str:
         return f"{RESUME}/carries/{self.number}/{tile.id.replace('/', '.')}"
-
-
-def _elsewhere(*arguments: Any) -> Ledger:
-    return Ledger(*arguments, gathers=False)
 
 
 # --- reading it again ------------------------------------------------------------------------------------------------
@@ -391,30 +373,29 @@ def made(group: zarr.Group) -> str:
 
 def begun_in(group: zarr.Group) -> Begun | None:
     """Read what is noted of an unfinished write; None if there is nothing that can be gone on with."""
-    store, place = group.store, f"{group.path}/{RESUME}".lstrip("/")
+    store, place = group.store, (group.store_path / RESUME).path
     document = _json(get_document(store, f"{place}/plan.json"))
     if document is None:
         return None
     try:
-        passes = [_pass_of(entry) for entry in document["passes"]]
+        passes = tuple(_pass_of(entry) for entry in document["passes"])
         int(document["tiles"]), list(document["labels"])
     except (KeyError, TypeError, ValueError, AssertionError):
         return None
-    names = _names(store, place)
     safe = {
         name.removeprefix(SAFE): float(found.get("time", 0))
-        for name in names
+        for name in names_below(store, place)
         if name.startswith(SAFE) and (found := _json(get_document(store, f"{place}/{name}"))) is not None
     }
     done: dict[int, set[Tile]] = {}
-    notes = sorted(_names(store, f"{place}/done"))
-    for name, content in zip(notes, _read(store, [f"{place}/done/{name}" for name in notes]), strict=True):
-        found = _json(content)
-        number = name.partition("-")[0]
-        if found is None or not number.isdigit() or int(number) >= len(passes) or not _is_true(group, found, safe):
-            continue
-        done.setdefault(int(number), set()).update(_tiles_of(found, passes[int(number)].tiling))
-    return Begun(document, {number: frozenset(tiles) for number, tiles in done.items()})
+    for names in itertools.batched(sorted(names_below(store, f"{place}/done")), AT_ONCE):
+        for name, content in zip(names, get_documents(store, [f"{place}/done/{name}" for name in names]), strict=True):
+            found = _json(content)
+            number = name.partition("-")[0]
+            if found is None or not number.isdigit() or int(number) >= len(passes) or not _is_true(group, found, safe):
+                continue
+            done.setdefault(int(number), set()).update(_tiles_of(found, passes[int(number)].tiling))
+    return Begun(document, passes, {number: frozenset(tiles) for number, tiles in done.items()})
 
 
 def _tiles_of(found: Mapping[str, Any], tiling: Tiling) -> list[Tile]:
@@ -449,29 +430,6 @@ def _json(content: bytes | None) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def _names(store: Any, path: str) -> list[str]:
-    async def listed() -> list[str]:
-        return [name.rstrip("/") async for name in store.list_dir(path)]
-
-    return wait(listed())
-
-
-def _read(store: Any, keys: Sequence[str]) -> list[bytes | None]:
-    if answers_at_once(store):
-        return [get_document(store, key) for key in keys]
-    from zarr.core.buffer import default_buffer_prototype
-
-    async def read() -> list[bytes | None]:
-        found: list[bytes | None] = []
-        for start in range(0, len(keys), READ_TOGETHER):
-            some = keys[start : start + READ_TOGETHER]
-            answers = await asyncio.gather(*(store.get(key, default_buffer_prototype()) for key in some))
-            found += [None if answer is None else answer.to_bytes() for answer in answers]
-        return found
-
-    return wait(read())
 
 
 # --- the power of the machine ----------------------------------------------------------------------------------------
@@ -533,12 +491,9 @@ class _Safe:
 
 def _sync(folder: Path) -> None:
     """Put on the disk what was written to the file system of a folder."""
-    call = _sync_call()
-    if call is None:
-        return
     number = os.open(folder, os.O_RDONLY)
     try:
-        call(number)
+        _sync_call()(number)
     finally:
         os.close(number)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from xomezarr import archive, direct, journal, spec
-from xomezarr.direct import update_attributes, wait
+from xomezarr.direct import names_below, update_attributes, wait
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
     ArchiveError,
@@ -461,7 +461,7 @@ def is_bare(store: StoreArgument, storage_options: Mapping[str, Any] | None = No
         names = [path.name for path in held_in(target)]
     else:
         place, path = _elsewhere(target, storage_options, read_only=True)
-        names = _listed(place, path)
+        names = names_below(place, path)
     return all(name in ALL_DOCUMENTS or LEFT_OVER.fullmatch(name) for name in names)
 
 
@@ -1360,14 +1360,7 @@ def _is_there(group: zarr.Group, name: str) -> bool:
 
 def names_in(group: zarr.Group, path: str = "") -> list[str]:
     """Return the names of all that lies in a group, or below it at a path."""
-    return _listed(group.store, member_path(group, path).rstrip("/"))
-
-
-def _listed(store: zarr.abc.store.Store, path: str) -> list[str]:
-    async def listed() -> list[str]:
-        return [name.strip("/") async for name in store.list_dir(path)]
-
-    return wait(listed())
+    return names_below(group.store, member_path(group, path).rstrip("/"))
 
 
 def _delete(group: zarr.Group, names: Iterable[str]) -> None:
@@ -1553,7 +1546,7 @@ def _is_zarr_elsewhere(target: StoreLike, storage_options: Mapping[str, Any] | N
         return True
     place, path = _elsewhere(target, storage_options, read_only=True)
 
-    return ALL_DOCUMENTS.issuperset(_listed(place, path))
+    return ALL_DOCUMENTS.issuperset(names_below(place, path))
 
 
 def _array_around(target: StoreLike) -> StoreLike | None:

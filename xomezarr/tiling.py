@@ -250,10 +250,6 @@ class Tiling:
             for tile in self.tiles(level):
                 yield from self.subtree(tile)
 
-    def leaves(self) -> Iterator[Tile]:
-        """Yield the tiles that are made of pixels which are there already: tree by tree, those of level 0."""
-        return (tile for tile in self.made() if tile.level == 0 or not self.linked)
-
     def astray(self, tile: Tile) -> Iterator[Tile]:
         """Yield the tiles under a tile of which all is trimmed, so that it does not wait for them."""
         if self.linked:

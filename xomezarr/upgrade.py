@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from xomezarr import direct, spec
-from xomezarr.chunks import Chunks
+from xomezarr.chunks import Chunks, within
 from xomezarr.direct import AT_ONCE, copy_objects, get_document, most_at_once, put_document, wait
 from xomezarr.documents import chunk_key, chunk_place, encoded, object_bytes
 from xomezarr.errors import (
@@ -294,10 +294,7 @@ def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
     def one(box: tuple[slice, ...]) -> None:
         pixels = before.read(box)
         for part in after.boxes(box):  # the chunks of a shard, or the same
-            within = (
-                slice(own.start - whole.start, own.stop - whole.start) for own, whole in zip(part, box, strict=True)
-            )
-            after.write(part, pixels[tuple(within)])
+            after.write(part, pixels[within(box, part)])
 
     afar = is_remote(found.root.store) or is_remote(group.store)
     workers = most_at_once(math.prod(before.grid) * before.dtype.itemsize, AT_ONCE if afar else default_workers())
@@ -306,11 +303,6 @@ def _encode_anew(found: Hierarchy, node: Node, group: zarr.Group) -> None:
             for _ in pool.map(one, boxes):
                 pass
     _check_there(found, node)
-
-
-def _moved(part: slice, begin: int) -> slice:
-    """Return a part of a dimension as it is counted from where a box begins."""
-    return slice(part.start - begin, part.stop - begin)
 
 
 def _check_there(found: Hierarchy, node: Node) -> None:

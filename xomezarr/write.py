@@ -245,11 +245,7 @@ def check_the_same(plan: Plan, pixels: Pixels, what: str, group: zarr.Group) -> 
         begun.check(plan.of_pixels(), what)
     else:
         check_method(plan, group, what)
-    given = created_group(zarr.storage.MemoryStore(), plan.zarr_format, {}) or zarr.create_group(
-        zarr.storage.MemoryStore(),
-        zarr_format=plan.zarr_format,  # type: ignore[arg-type]
-    )
-    for level, asked in zip(plan.levels, create_levels(given, plan), strict=True):
+    for level, asked in zip(plan.levels, create_levels(in_memory(plan), plan), strict=True):
         array = find_array(group, level.path)
         if array is None or array.metadata.to_dict() != asked.metadata.to_dict():
             raise ResumeError(
@@ -430,6 +426,11 @@ def config_of(plan: Plan, level: LevelPlan) -> Any:
     return {"write_empty_chunks": plan.write_empty_chunks or level.dtype.kind == "c"}
 
 
+def in_memory(plan: Plan) -> zarr.Group:
+    """Return an empty group, of the format of a plan, in which arrays cost nothing."""
+    return zarr.create_group(zarr.storage.MemoryStore(), zarr_format=plan.zarr_format)  # type: ignore[arg-type]
+
+
 def chunk_keys(zarr_format: int) -> Any:
     """Return how the keys of chunks are made: nested in both formats."""
     return {"name": "v2" if zarr_format == 2 else "default", "separator": "/"}
@@ -445,7 +446,7 @@ def check_codecs(plan: Plan) -> None:
     """
     if not gives_codec(plan):
         return
-    group = zarr.create_group(zarr.storage.MemoryStore(), zarr_format=plan.zarr_format)  # type: ignore[arg-type]
+    group = in_memory(plan)
     create_levels(group, plan)
     level = plan.levels[0]
     pixels = any_pixels(level.dtype, small(tuple(level.chunks.values())))
