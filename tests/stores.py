@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 import zarr
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder, by their paths."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def group_attributes(store: Any) -> dict[str, dict[str, Any]]:

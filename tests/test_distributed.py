@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from stores import files
 
 from xomezarr import errors, graph, journal, tiling
 from xomezarr.chunks import Chunks
@@ -50,10 +51,6 @@ def test_c4_a_cluster_of_processes_writes_the_same_bytes(tmp_path: Path, method:
     assert names == sorted(str(path.relative_to(there)) for path in there.rglob("*") if path.is_file())
     assert len(names) > 40
     assert all((here / name).read_bytes() == (there / name).read_bytes() for name in names)
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ import xarray as xr
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import check_same_stores, check_same_trees, group_attributes
+from stores import check_same_stores, check_same_trees, files, group_attributes
 from zarr.storage import MemoryStore
 
 import xomezarr
@@ -1247,10 +1247,6 @@ class FailsToLoad(xr.backends.BackendArray):
     @classmethod
     def lazily(cls, da: xr.DataArray) -> Any:
         return xr.core.indexing.LazilyIndexedArray(cls(da.shape, da.dtype))
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 # -- what the metadata say, as values ----------------------------------------------------------------------

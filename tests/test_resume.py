@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from stores import files
 
 import xomezarr
 from xomezarr import errors, journal, stage
@@ -58,11 +59,6 @@ def stopping_after(count: int) -> Any:
 def interrupt(*_: Any, **__: Any) -> None:
     """Be interrupted."""
     raise InterruptError
-
-
-def files(store: Path) -> dict[str, bytes]:
-    """Return all files of a store."""
-    return {str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from stores import files
 
 import xomezarr
 from xomezarr import errors, in_place, write
@@ -79,10 +80,6 @@ def said(capsys: Any) -> str:
     assert captured.err.startswith("xomezarr: ")
     assert captured.err.count("\n") == 1, captured.err
     return str(captured.err)
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 def assert_pyramid(found: Sequence[xr.DataArray], da: xr.DataArray, **options: Any) -> None:

@@ -16,6 +16,7 @@ import pytest
 import s3fs
 import xarray as xr
 import zarr
+from stores import files
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore
 
 import xomezarr
@@ -34,10 +35,6 @@ from xomezarr.store import apart, default_name, exists, is_local, open_group, op
 
 def image(value: int = 0) -> xr.DataArray:
     return xr.DataArray(np.full((40, 40), value, "u2"), dims=("y", "x"), name="cells")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def read(store: Any) -> Any:
@@ -104,10 +101,10 @@ def test_c7_a_name_may_be_as_long_as_the_system_takes(tmp_path: Path, character:
 def test_c7_an_existing_store_is_not_written_over(tmp_path: Path) -> None:
     store = tmp_path / "a.zarr"
     image(1).omezarr.to_zarr(store)
-    before = contents(tmp_path)
+    before = files(tmp_path)
     with pytest.raises(FileExistsError, match=r'a\.zarr.* exists already; .* mode="w"'):
         image(2).omezarr.to_zarr(store)
-    assert contents(tmp_path) == before
+    assert files(tmp_path) == before
     image(2).omezarr.to_zarr(store, mode="w")
     assert (read(store) == 2).all()
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
@@ -180,7 +177,7 @@ def test_c7_what_is_no_zarr_store_is_never_replaced(tmp_path: Path, mode: str) -
     (tmp_path / "file.zarr").write_text("precious")
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter1.txt").write_text("precious")
-    before = contents(tmp_path)
+    before = files(tmp_path)
     os.mkfifo(tmp_path / "device")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for place in ("file.zarr", "thesis", "file.zarr/inside/a.zarr", "device", "device/a.zarr", "loop"):
@@ -189,7 +186,7 @@ def test_c7_what_is_no_zarr_store_is_never_replaced(tmp_path: Path, mode: str) -
     assert (tmp_path / "device").is_fifo()
     (tmp_path / "device").unlink()
     (tmp_path / "loop").unlink()
-    assert contents(tmp_path) == before
+    assert files(tmp_path) == before
     assert os.path.ismount("/dev")
     with pytest.raises(StoreExistsError, match="give a path inside it"):
         image().omezarr.to_zarr("/dev", mode=mode)
@@ -265,7 +262,7 @@ def test_c6_plates_and_collections_that_are_replaced_are_named(tmp_path: Path, a
 def test_c7_what_is_mounted_in_a_store_is_not_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "a b.zarr"
     image(1).omezarr.to_zarr(store)
-    before = contents(store)
+    before = files(store)
     told = tmp_path / "mountinfo"
     monkeypatch.setattr("xomezarr.store.MOUNTS", told)
     lines = "36 35 98:0 / {} rw,noatime master:1 - ext4 /dev/root rw,errors=continue\n"
@@ -273,7 +270,7 @@ def test_c7_what_is_mounted_in_a_store_is_not_emptied(tmp_path: Path, monkeypatc
     told.write_text(lines.format("/") + lines.format(f"{place}/inner"))
     with pytest.raises(StoreExistsError, match=r"holds '.*a b.zarr/inner', where a file system is mounted"):
         image(2).omezarr.to_zarr(store, mode="w")
-    assert contents(store) == before
+    assert files(store) == before
     told.write_text(lines.format("/") + lines.format(f"{place}.other") + lines.format(tmp_path / "c.zarr" / "inner"))
     image(2).omezarr.to_zarr(store, mode="w")
     told.unlink()  # a system that has none
@@ -287,14 +284,14 @@ def test_c7_nothing_is_written_into_an_array(tmp_path: Path, version: str, mode:
     store, memory = tmp_path / "a.zarr", MemoryStore()
     image(1).omezarr.to_zarr(store, version=version, levels=1)
     image(1).omezarr.to_zarr(memory, version=version, levels=1)
-    before, keys = contents(tmp_path), set(memory._store_dict)
+    before, keys = files(tmp_path), set(memory._store_dict)
     (tmp_path / "link").symlink_to(store / "0")
     for place in ("a.zarr/0/new", "a.zarr/0/new/er", "a.zarr/0/0", "link/new"):
         with pytest.raises(StoreExistsError, match=r"inside the array '.*a\.zarr/0', .*give another path"):
             image(2).omezarr.to_zarr(tmp_path / place, version=version, mode=mode)
     with pytest.raises(StoreExistsError, match=r"inside the array 'memory://.*/0', .*give another path"):
         image(2).omezarr.to_zarr(StorePath(memory, "0/new"), version=version, mode=mode)
-    assert contents(tmp_path) == before
+    assert files(tmp_path) == before
     assert set(memory._store_dict) == keys
     for place in (store / "new", StorePath(memory, "new")):  # beside it
         image(2).omezarr.to_zarr(place, version=version, mode=mode)
@@ -371,13 +368,13 @@ def test_c8_a_write_that_fails_leaves_no_trace(tmp_path: Path, mode: str, error:
     store = tmp_path / "a.zarr"
     if mode == "w":
         image(1).omezarr.to_zarr(store)
-    before = contents(tmp_path)
+    before = files(tmp_path)
     pixels = dask.array.from_array(Failing(error), chunks=(20, 40), asarray=False)
     with pytest.raises(type(error)):
         xr.DataArray(pixels, dims=("y", "x")).omezarr.to_zarr(store, mode=mode, levels=1, chunks={"y": 20})
-    assert contents(tmp_path) == before
+    assert files(tmp_path) == before
     time.sleep(0.3)  # threads that were still writing
-    assert contents(tmp_path) == before
+    assert files(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == (["a.zarr"] if mode == "w" else [])
 
 
@@ -396,7 +393,7 @@ def test_c8_a_replacement_that_cannot_be_put_in_place_brings_the_old_store_back(
 ) -> None:
     store = tmp_path / "a.zarr"
     image(1).omezarr.to_zarr(store)
-    before = contents(tmp_path)
+    before = files(tmp_path)
     rename = Path.rename
 
     def fail(self: Path, target: Path) -> Path:
@@ -411,7 +408,7 @@ def test_c8_a_replacement_that_cannot_be_put_in_place_brings_the_old_store_back(
         image(2).omezarr.to_zarr(store, mode="w")
     monkeypatch.undo()
     (kept,) = (path for path in tmp_path.iterdir() if path != store)
-    assert {name: said for name, said in contents(tmp_path).items() if not name.startswith(kept.name)} == before
+    assert {name: said for name, said in files(tmp_path).items() if not name.startswith(kept.name)} == before
     # all of it was made: it need not be made again
     image(2).omezarr.to_zarr(store, mode="w", resume=True, progress=lambda nbytes: None)
     np.testing.assert_array_equal(read(store), image(2))

@@ -22,6 +22,7 @@ import zarr
 from asking import SCRIPTS, TIME_LIMIT, uv
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from stores import files
 from xarray.testing import assert_identical
 
 import xomezarr
@@ -339,10 +340,6 @@ def test_c7_nothing_is_written_in_them(version: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def in_place(path: Path) -> dict[str, Callable[[], Any]]:
     """Return the ways to change a store of an image where it is."""
     labels = xr.DataArray(pixels(SHAPES[0][3:]), dims=("y", "x"))
@@ -367,10 +364,10 @@ def scale(*arguments: str) -> None:
 def test_c7_stores_are_not_changed_where_they_are(version: str, way: str, tmp_path: Path) -> None:
     write(tmp_path / "a.zarr", version)
     write_labels(tmp_path / "a.zarr", version)
-    before = contents(tmp_path)
+    before = files(tmp_path)
     with pytest.raises(VersionError, match=rf"is of OME-Zarr {version}, which xomezarr reads and does not write; .*"):
         in_place(tmp_path / "a.zarr")[way]()
-    assert contents(tmp_path) == before
+    assert files(tmp_path) == before
 
 
 def test_metadata_in_the_other_format_of_zarr_are_told_before_something_is_added(tmp_path: Path) -> None:
@@ -484,12 +481,12 @@ def test_wells_in_lines_that_the_plate_does_not_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", EARLY)
 def test_c7_nothing_is_added_to_plates(version: str, tmp_path: Path) -> None:
     write_plate(tmp_path / "a.zarr", version)
-    before = contents(tmp_path)
+    before = files(tmp_path)
     da = xr.DataArray(pixels((20, 20)), dims=("y", "x"))
     for asked in ({}, {"version": "0.4"}):
         with pytest.raises(VersionError, match=rf"is of OME-Zarr {version}.* xomezarr upgrade .* --version 0\.4"):
             da.omezarr.to_plate(tmp_path / "a.zarr", row="A", column="2", **asked)
-    assert contents(tmp_path) == before
+    assert files(tmp_path) == before
 
 
 XML = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0"

@@ -20,6 +20,7 @@ import zarr
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 from numcodecs import JSON, LZMA, AsType, BitRound, Blosc, Delta, FixedScaleOffset, PackBits, Quantize, VLenUTF8, Zlib
+from stores import files
 from xarray.backends.common import BackendArray
 from xarray.core import indexing
 from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
@@ -40,10 +41,6 @@ def cells(shape: tuple[int, ...] = (2, 5, 61, 73), dtype: str = "uint16", seed: 
     da = xr.DataArray(rng.poisson(100, shape).astype(dtype), dims=dims, name="cells")
     scale = {dim: {"z": 2.0}.get(dim, 0.325) for dim in dims if dim in "zyx"}
     return da.omezarr.assign_grid(scale=scale, units="um")
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 def attributes(root: Path, version: str) -> dict[str, Any]:
