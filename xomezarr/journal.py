@@ -56,7 +56,7 @@ RESUME = ".resume"
 
 UNIT_BYTES = 2**27
 """Pixels of level 0, in bytes, that a note stands for, and so what an interruption costs each worker at most, more or
-less: half a second of work, of which a note is a thousandth."""
+less: half a second of work, of which a note is a few thousandths."""
 
 SMALL_CARRY = 32
 """What is noted with a tile has a part of its bytes that is no more than one in so many."""
