@@ -595,27 +595,27 @@ def publish(
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What is to become of a write that is interrupted, and of one that was.
+    """That a write whose journal is kept can be gone on with when it is interrupted, and whether one that was is.
+
+    What failed in a local folder is kept if anything is noted of it, unless by an error of the user's input, which
+    another try would meet again.
 
     Parameters
     ----------
-    made
-        Says of a group how much of it is made; an empty text where it is not worth to be gone on with. What failed in
-        a local folder is kept if it is, unless by an error of the user's input, which another try would meet again.
     check
         Called with the group of an interrupted write that is to be gone on with; raises where it is another. None
         where all is to be written anew.
     """
 
-    made: Callable[[zarr.Group], str]
     check: Callable[[zarr.Group], None] | None = None
 
-    def made_in(self, folder: Path) -> str:
-        """Say how much of a folder is made; an empty text where it is no group."""
-        try:
-            return self.made(zarr.open_group(folder, mode="r", use_consolidated=False))
-        except (OSError, ValueError, TypeError, KeyError):
-            return ""
+
+def _made_in(folder: Path) -> str:
+    """Say how much of a folder is made, as `journal.made` does; an empty text where it is no group."""
+    try:
+        return journal.made(zarr.open_group(folder, mode="r", use_consolidated=False))
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
 
 
 @contextmanager
@@ -653,7 +653,7 @@ def building(
     try:
         yield _InPlace(begun, store, storage_options)
     except BaseException as error:
-        if unfinished is not None and (much := unfinished.made(begun)):
+        if unfinished is not None and (much := journal.made(begun)):
             error.add_note(_to_go_on(store, much))
         raise
     finally:
@@ -688,7 +688,7 @@ def _gone_on_with(
     mark = _token_of(attrs)
     if mark in _UNDER_WAY or (stage.runs(mark) and not _is_own(mark)):
         raise ResumeError(f"{_shown(target)} is still being written; wait until that ends, or stop it")
-    if withheld(attrs) is not None or not unfinished.made(group):
+    if withheld(attrs) is not None or not journal.made(group):
         return None
     unfinished.check(group)
     update_attributes(group, _mark())
@@ -827,7 +827,7 @@ def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
     for folder in stage.interrupted(target):
         if stage.is_under_way(folder):
             raise ResumeError(f"{str(target)!r} is still being written, in {str(folder)!r}; wait until that ends")
-        if unfinished.made_in(folder):
+        if _made_in(folder):
             unfinished.check(zarr.open_group(folder, mode="r", use_consolidated=False))
             if (own := stage.adopted(folder, target)) is not None:
                 return own
@@ -886,7 +886,7 @@ def _kept(folder: Stage, unfinished: Unfinished | None, error: BaseException) ->
     """Keep what was written for another to go on with, if that is of use; say how much it is."""
     if unfinished is None or isinstance(error, OmeZarrError) or not folder.root.exists():
         return ""
-    much = unfinished.made_in(folder.root)
+    much = _made_in(folder.root)
     try:
         if much:
             folder.keep()
@@ -1403,7 +1403,7 @@ def _advice(target: StoreLike) -> str:
     """Say what to do where nothing is."""
     from xomezarr import stage
 
-    beside = stage.unfinished(target.resolve(), Unfinished(journal.made).made_in) if isinstance(target, Path) else ""
+    beside = stage.unfinished(target.resolve(), _made_in) if isinstance(target, Path) else ""
     return beside or "check the path"
 
 

@@ -172,7 +172,7 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     pixels.check()
     options: dict[str, Any] = {"mode": plan.mode, "storage_options": plan.storage_options}
     check = partial(check_the_same, plan, pixels, str(plan.store)) if plan.resume else None
-    options["unfinished"] = Unfinished(journal.made, check)
+    options["unfinished"] = Unfinished(check)
     with publish(plan.store, zarr_format=plan.zarr_format, **options) as group, told_of_sources(pixels):
         fill(group, plan, pixels, on_tile, noted=group.store.supports_deletes)
         if gathers(plan.store, plan.layout):
