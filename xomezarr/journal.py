@@ -56,8 +56,8 @@ RESUME = ".resume"
 
 UNIT_BYTES = 2**27
 """Pixels of level 0, in bytes, that a note stands for at least: half a second of work, of which a note is a few
-thousandths. It stands for a tile of the finest level that has such, so for what one step gathers of less at most; that is
-what an interruption costs each worker."""
+thousandths. It stands for a tile of the finest level that has such, so for what one step gathers of less at most; that
+is what an interruption costs each worker."""
 
 SMALL_CARRY = 32
 """What is noted with a tile has a part of its bytes that is no more than one in so many."""
