@@ -396,7 +396,7 @@ def stopping(call):
     def stop(*arguments, **options):
         global count
         count -= 1
-        if count < 0:
+        if count == -1:
             os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGINT)
         return call(*arguments, **options)
     return stop

@@ -827,10 +827,18 @@ def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
     for folder in stage.interrupted(target):
         if stage.is_under_way(folder):
             raise ResumeError(f"{str(target)!r} is still being written, in {str(folder)!r}; wait until that ends")
-        if _made_in(folder):
-            unfinished.check(zarr.open_group(folder, mode="r", use_consolidated=False))
-            if (own := stage.adopted(folder, target)) is not None:
-                return own
+        taken = ResumeError(f"{str(target)!r} is still being written: another process goes on with it; wait for that")
+        try:
+            if _made_in(folder):
+                unfinished.check(zarr.open_group(folder, mode="r", use_consolidated=False))
+                if (own := stage.adopted(folder, target)) is not None:
+                    return own
+        except Exception:
+            if folder.exists():
+                raise
+            raise taken from None
+        if not folder.exists():
+            raise taken
     return None
 
 
