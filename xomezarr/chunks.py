@@ -85,46 +85,65 @@ class Chunks:
     ----------
     array
         Of Zarr v2 or v3.
+    area
+        The pixels that may be written; None for all. Of chunks that are only partly in it the rest stays.
     """
 
-    def __init__(self, array: zarr.Array[Any]) -> None:
+    def __init__(self, array: zarr.Array[Any], area: Sequence[slice] | None = None) -> None:
         self.array = array
         self.shape: tuple[int, ...] = tuple(array.shape)
+        self.area = tuple(slice(0, n) for n in self.shape) if area is None else tuple(area)
         self.dtype = np.dtype(array.dtype)
         self.grid = grid_of(array)
         self._direct = _Direct.of(array)
 
     def __reduce__(self) -> Any:
-        return (Chunks, (self.array,))
+        return (Chunks, (self.array, self.area))
 
     def check(self) -> None:
         """Make sure that the array is there, as `presence.check_there` does."""
         check_there(self.array)
 
     def boxes(self, box: Sequence[slice]) -> Iterator[tuple[slice, ...]]:
-        """Yield the pixels of each chunk that a box of whole chunks holds.
-
-        Parameters
-        ----------
-        box
-            Begins at the border of a chunk along each axis, and ends at one or at the array's edge.
-        """
-        along = [
-            # chunks of arrays without pixels may have none either
-            [slice(start, min(start + chunk, where.stop)) for start in range(where.start, where.stop, max(chunk, 1))]
-            for where, chunk in zip(box, self.grid, strict=True)
-        ]
+        """Yield the pixels of each chunk that a box touches, as far as they are in it and may be written."""
+        along = []
+        for part, allowed, size in zip(box, self.area, self.grid, strict=True):
+            first, last = max(part.start, allowed.start), min(part.stop, allowed.stop)
+            chunk = max(size, 1)  # chunks of arrays without pixels may have none either
+            starts = range(first // chunk * chunk, last, chunk) if first < last else ()
+            along.append([slice(max(start, first), min(start + chunk, last)) for start in starts])
         return itertools.product(*along)
 
+    def written(self, box: Sequence[slice]) -> int:
+        """Return the decoded bytes of those pixels."""
+        shared = [
+            max(min(part.stop, allowed.stop) - max(part.start, allowed.start), 0)
+            for part, allowed in zip(box, self.area, strict=True)
+        ]
+        pixels: int = math.prod(shared)
+        return pixels * self.dtype.itemsize
+
     def write(self, box: tuple[slice, ...], pixels: NDArray[Any]) -> None:
-        """Write one whole chunk; what an edge cuts off of it is filled with the fill value."""
+        """Write pixels of one chunk: all that the array has of it, or a part, to which the rest is read.
+
+        What an edge cuts off is filled with the fill value.
+        """
         if self._direct is None:
             self.array[box] = pixels
             return
         index = tuple(where.start // chunk for where, chunk in zip(box, self.grid, strict=True))
         if pixels.shape != self.grid:
+            begins = [i * chunk for i, chunk in zip(index, self.grid, strict=True)]
             padded = np.full(self.grid, self._direct.fill, self.dtype)
-            padded[tuple(map(slice, pixels.shape))] = pixels
+            whole = tuple(
+                slice(0, min(chunk, n - begin)) for begin, chunk, n in zip(begins, self.grid, self.shape, strict=True)
+            )
+            part = tuple(
+                slice(where.start - begin, where.stop - begin) for where, begin in zip(box, begins, strict=True)
+            )
+            if part != whole and (known := self._direct.read(index, whole)) is not None:
+                padded[whole] = known
+            padded[part] = pixels
             pixels = padded
         self._direct.write(index, np.ascontiguousarray(pixels, self.dtype))
 

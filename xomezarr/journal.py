@@ -464,6 +464,7 @@ class _Safe:
     def __init__(self, group: zarr.Group, folder: Path) -> None:
         self._group, self._folder = group, folder
         self._last = time.monotonic()
+        self._busy = False
         self._lock = threading.Lock()
 
     @classmethod
@@ -475,9 +476,9 @@ class _Safe:
     def look(self) -> None:
         """Put on the disk what is written, if that is due."""
         with self._lock:
-            if time.monotonic() - self._last < SAFE_SECONDS:
+            if self._busy or time.monotonic() - self._last < SAFE_SECONDS:
                 return
-            self._last = time.monotonic()
+            self._busy = True
         threading.Thread(target=self._sync, name="xomezarr-safe", daemon=True).start()
 
     def _sync(self) -> None:
@@ -485,9 +486,10 @@ class _Safe:
         # the folder may be gone, and the store abandoned
         with suppress(OSError, ValueError):
             _sync(self._folder)
-            put_document(self._group, f"{RESUME}/{SAFE}{boot()}", json.dumps({"time": now}).encode())
+            # of one length each time: whoever reads it while it is written finds one or the other
+            put_document(self._group, f"{RESUME}/{SAFE}{boot()}", f'{{"time": {now:.6f}}}'.encode())
         with self._lock:
-            self._last = time.monotonic()
+            self._last, self._busy = time.monotonic(), False
 
 
 def _sync(folder: Path) -> None:
