@@ -24,11 +24,13 @@ from xomezarr.model import Acquisition, Axis, Channel, Image
 from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile
 from xomezarr.pyramid import Factors, own_attrs
+from xomezarr.regions import Region
 from xomezarr.report import Report
 from xomezarr.scenes import SceneView, scene_of, write_scene_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
 from xomezarr.transforms import Transform
+from xomezarr.updating import options_of_region, write_region
 from xomezarr.write import write_array, write_tree
 
 if TYPE_CHECKING:
@@ -277,6 +279,8 @@ class OmeZarrArrayAccessor:
         storage_options: Mapping[str, Any] | None = None,
         max_memory: int | str | None = None,
         workers: int | None = None,
+        region: Region | None = None,
+        lock: bool = True,
         resume: bool = False,
         progress: bool | OnTile | None = None,
         compute: bool = True,
@@ -341,6 +345,15 @@ class OmeZarrArrayAccessor:
             Most writes take some tens of MiB: `plan` tells. What dask needs to compute a block comes on top.
         workers
             Threads; left out, one for each core. A cluster has its own, and tiles are chosen for so many.
+        region
+            Writes the array into a part of the image that is there, and what is made of it into every level:
+            ``"auto"`` where its coordinates are the same, or by dimension slices of level-0 pixels,
+            ``{"y": slice(0, 256), "x": "auto"}``; dimensions that are left out are whole. The store decides about all
+            that is not a matter of this part: only `method` (of stores of other tools), `labels`, `storage_options`,
+            `max_memory`, `workers`, `lock`, `progress` and `compute` can be given with it.
+        lock
+            False writes a region that shares chunks with the pixels around it without a lock, as in an object store,
+            which has none: no other process may write these meanwhile.
         resume
             True goes on with a write that was interrupted: by Ctrl-C, a full disk, a killed process, a lost cluster.
             The result is the same to the byte. With nothing to go on with, all is written; with a whole store at that
@@ -361,6 +374,8 @@ class OmeZarrArrayAccessor:
             Of the type that names the cause; independent faults are raised together.
         StoreExistsError
             If something is at that place already.
+        RegionError, CoordinateError
+            If the array is no part of the image at that place.
         ResumeError
             If what is to be gone on with is the write of another image, or still goes on.
 
@@ -372,32 +387,33 @@ class OmeZarrArrayAccessor:
         >>> [level.shape for level in tree.omezarr.levels]
         [(64, 64), (32, 32)]
         """
-        return write_array(
-            self._da,
-            store,
-            progress=progress,
-            compute=compute,
-            method=method,
-            factors=factors,
-            levels=levels,
-            boundary=boundary,
-            skipna=skipna,
-            version=version,
-            layout=layout,
-            mode=mode,
-            chunks=chunks,
-            shards=shards,
-            compressors=compressors,
-            write_empty_chunks=write_empty_chunks,
-            axes=axes,
-            name=name,
-            labels=labels,
-            irregular=irregular,
-            storage_options=storage_options,
-            max_memory=max_memory,
-            workers=workers,
-            resume=resume,
-        )
+        options = {
+            "progress": progress,
+            "compute": compute,
+            "method": method,
+            "factors": factors,
+            "levels": levels,
+            "boundary": boundary,
+            "skipna": skipna,
+            "version": version,
+            "layout": layout,
+            "mode": mode,
+            "chunks": chunks,
+            "shards": shards,
+            "compressors": compressors,
+            "write_empty_chunks": write_empty_chunks,
+            "axes": axes,
+            "name": name,
+            "labels": labels,
+            "irregular": irregular,
+            "storage_options": storage_options,
+            "max_memory": max_memory,
+            "workers": workers,
+            "resume": resume,
+        }
+        if region is not None:
+            return write_region(self._da, store, region, lock=lock, **options_of_region(options))
+        return write_array(self._da, store, **options)
 
     def to_labels(
         self,

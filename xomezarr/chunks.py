@@ -27,12 +27,19 @@ from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
 from xomezarr.presence import check_there
 
-__all__ = ["Chunks", "grid_of", "reach", "reachable_elsewhere", "within"]
+__all__ = ["Chunks", "grid_of", "of_shape", "reach", "reachable_elsewhere", "within"]
 
 
 def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
     """Return the pixels of what an array is written in: its shards, else its chunks."""
     return tuple(array.shards or array.chunks)
+
+
+def of_shape(array: zarr.Array[Any], shape: Sequence[int]) -> zarr.Array[Any]:
+    """Return an array as if it had another shape, which nobody else sees: more pixels, or fewer, in the same chunks."""
+    metadata = array.metadata.update_shape(tuple(shape))
+    seen: Any = zarr.AsyncArray(metadata, array.store_path, array.async_array.config)
+    return zarr.Array(seen)
 
 
 def reachable_elsewhere(store: Any) -> bool:

@@ -50,6 +50,7 @@ __all__ = [
     "PlacementWarning",
     "PlateError",
     "PlateWarning",
+    "RegionError",
     "ResourceError",
     "ResumeError",
     "StoreExistsError",
@@ -193,6 +194,10 @@ class IncompleteStoreError(OmeZarrError):
 
 class ResumeError(OmeZarrError):
     """An unfinished write that is not the one to go on with, or that still goes on."""
+
+
+class RegionError(OmeZarrError):
+    """A part of a stored image cannot be written so."""
 
 
 class StoreExistsError(FileExistsError, OmeZarrError):

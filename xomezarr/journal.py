@@ -46,6 +46,7 @@ __all__ = [
     "begun_in",
     "check_alike",
     "entry_of",
+    "folder_of",
     "is_safe",
     "made",
     "unit_level",
@@ -416,7 +417,7 @@ def _tiles_of(found: Mapping[str, Any], tiling: Tiling) -> list[Tile]:
 
 def _is_true(group: zarr.Group, found: Mapping[str, Any], safe: Mapping[str, float]) -> bool:
     """Whether what a note says was written is there: what a machine without power had not put on its disk is not."""
-    if _folder(group) is None:
+    if folder_of(group) is None:
         return True
     noted_by = found.get("boot")
     return noted_by == boot() or (isinstance(found.get("time"), float) and found["time"] <= safe.get(str(noted_by), 0))
@@ -452,7 +453,7 @@ def boot() -> str:
     return stage.boot()
 
 
-def _folder(group: zarr.Group) -> Path | None:
+def folder_of(group: zarr.Group) -> Path | None:
     """Return the folder of a group in a local store."""
     root = getattr(group.store, "root", None)
     return root / group.path if isinstance(root, Path) else None
@@ -470,7 +471,7 @@ class _Safe:
     @classmethod
     def of(cls, group: zarr.Group) -> _Safe | None:
         """Return it for a local store, where the system can be asked."""
-        folder = _folder(group)
+        folder = folder_of(group)
         return None if folder is None or not is_safe() else cls(group, folder)
 
     def look(self) -> None:

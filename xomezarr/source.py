@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
-from xomezarr.chunks import Chunks, grid_of, reach, reachable_elsewhere
+from xomezarr.chunks import Chunks, grid_of, reach, reachable_elsewhere, within
 from xomezarr.lazy import zarr
 from xomezarr.presence import reopened
 
@@ -20,6 +20,7 @@ __all__ = [
     "MAPPED",
     "LazyArray",
     "OrderedArray",
+    "Patched",
     "Source",
     "UnopenedArray",
     "as_opened",
@@ -147,6 +148,44 @@ def _takes_all(key: Sequence[Any], shape: Sequence[int]) -> bool:
 def stored(chunks: Chunks) -> Source:
     """Return what has been written, to be read again."""
     return _Stored(chunks.array, [slice(0, n) for n in chunks.shape])
+
+
+class Patched:
+    """A source of which a part is replaced by another.
+
+    Parameters
+    ----------
+    base, patch
+        With the same dimensions and dtype.
+    region
+        Pixels of the base that the patch stands for.
+    """
+
+    def __init__(self, base: Source, patch: Source, region: tuple[slice, ...]) -> None:
+        self._base, self._patch, self._region = base, patch, region
+        self.shape, self.dtype = base.shape, base.dtype
+        self.chunks, self.objects = patch.chunks, patch.objects
+        self.shared = base.shared and patch.shared
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """Return the pixels of a box, of either or of both."""
+        shared = [
+            slice(max(where.start, own.start), min(where.stop, own.stop))
+            for where, own in zip(box, self._region, strict=True)
+        ]
+        if any(part.start >= part.stop for part in shared):
+            return self._base.read(box)
+        pixels = self._patch.read(within(self._region, shared))
+        if all(part == where for part, where in zip(shared, box, strict=True)):
+            return pixels
+        whole = np.array(self._base.read(box))
+        whole[within(box, shared)] = pixels
+        return whole
+
+    def check(self) -> None:
+        """Make sure that both are there."""
+        self._base.check()
+        self._patch.check()
 
 
 class OrderedArray(ZarrArrayWrapper):

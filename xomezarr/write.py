@@ -54,6 +54,7 @@ from xomezarr.store import (
     resolve,
     writable_group,
 )
+from xomezarr.windows import Box
 
 __all__ = [
     "OnTile",
@@ -565,6 +566,7 @@ def write_pixels(
     group: zarr.Group,
     on_tile: OnTile | None,
     notes: Journal | None = None,
+    areas: Sequence[Box] | None = None,
 ) -> None:
     """Write all levels.
 
@@ -580,9 +582,12 @@ def write_pixels(
         Called with the bytes of each tile that has been written.
     notes
         What is told of tiles that are done, and knows those that were done before; None where nothing is noted.
+    areas
+        The pixels of each level that are written, of a part of an image; None for all.
     """
     keep_freed_memory()
-    targets = tuple(None if array is None else Chunks(array) for array in arrays)
+    allowed = [None] * len(arrays) if areas is None else areas
+    targets = tuple(None if array is None else Chunks(array, area) for array, area in zip(arrays, allowed, strict=True))
     recipe = pixels.recipe
     ledgers: list[Ledger | None] = [None] * len(plan.passes)
     if notes is not None:
