@@ -30,8 +30,8 @@ from xomezarr.scenes import SceneView, scene_of, write_scene_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
 from xomezarr.transforms import Transform
-from xomezarr.updating import options_of_region, write_region
-from xomezarr.write import write_array, write_tree
+from xomezarr.updating import write
+from xomezarr.write import write_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -387,33 +387,34 @@ class OmeZarrArrayAccessor:
         >>> [level.shape for level in tree.omezarr.levels]
         [(64, 64), (32, 32)]
         """
-        options = {
-            "progress": progress,
-            "compute": compute,
-            "method": method,
-            "factors": factors,
-            "levels": levels,
-            "boundary": boundary,
-            "skipna": skipna,
-            "version": version,
-            "layout": layout,
-            "mode": mode,
-            "chunks": chunks,
-            "shards": shards,
-            "compressors": compressors,
-            "write_empty_chunks": write_empty_chunks,
-            "axes": axes,
-            "name": name,
-            "labels": labels,
-            "irregular": irregular,
-            "storage_options": storage_options,
-            "max_memory": max_memory,
-            "workers": workers,
-            "resume": resume,
-        }
-        if region is not None:
-            return write_region(self._da, store, region, lock=lock, **options_of_region(options))
-        return write_array(self._da, store, **options)
+        return write(
+            self._da,
+            store,
+            region=region,
+            lock=lock,
+            progress=progress,
+            compute=compute,
+            method=method,
+            factors=factors,
+            levels=levels,
+            boundary=boundary,
+            skipna=skipna,
+            version=version,
+            layout=layout,
+            mode=mode,
+            chunks=chunks,
+            shards=shards,
+            compressors=compressors,
+            write_empty_chunks=write_empty_chunks,
+            axes=axes,
+            name=name,
+            labels=labels,
+            irregular=irregular,
+            storage_options=storage_options,
+            max_memory=max_memory,
+            workers=workers,
+            resume=resume,
+        )
 
     def to_labels(
         self,
@@ -608,7 +609,7 @@ class OmeZarrDatasetAccessor:
         if "labels" in options:
             raise OmeZarrError("labels are the other variables of the Dataset; add them there: ds.assign(nuclei=…)")
         da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
-        return write_array(da, store, labels=labels, extra=own_attrs(self._ds), **options)
+        return write(da, store, labels=labels, extra=own_attrs(self._ds), **options)
 
     def to_plate(
         self,

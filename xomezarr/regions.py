@@ -11,7 +11,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.coords import to_units
-from xomezarr.errors import CoordinateError, OmeZarrError, RegionError, UnitError, collecting, raise_all
+from xomezarr.errors import (
+    CoordinateError,
+    DescendingCoordinateError,
+    OmeZarrError,
+    RegionError,
+    UnitError,
+    collecting,
+    raise_all,
+)
 from xomezarr.grid import REGULAR_WITHIN
 
 __all__ = ["AUTO", "Region", "check_grid", "placed"]
@@ -150,6 +158,11 @@ def _by_coordinate(da: xr.DataArray, base: xr.DataArray, dim: str) -> slice:
             f"region={{{dim!r}: slice(0, {n})}}"
         )
     own, theirs = _comparable(da, base, dim)
+    if own.dtype.kind in "iufmM" and own.size > 1 and own[1] < own[0]:
+        raise DescendingCoordinateError(
+            f"coordinate {dim!r} descends from {_shown(own, 0)} to {_shown(own, -1)}, and that of the image ascends; "
+            f"turn the array round: sortby({dim!r})"
+        )
     start = _first(own, theirs, dim)
     part = slice(start, start + n)
     if part.stop > size:

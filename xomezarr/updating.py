@@ -65,15 +65,33 @@ from xomezarr.store import (
 )
 from xomezarr.tree import level
 from xomezarr.windows import Box, affected, is_apart, parts_of
-from xomezarr.write import deferred, told_of_sources, write_pixels
+from xomezarr.write import deferred, told_of_sources, write_array, write_pixels
 
-__all__ = ["UNFINISHED", "Unfinished", "options_of_region", "unfinished_in", "write_region"]
+__all__ = ["UNFINISHED", "Unfinished", "unfinished_in", "write", "write_region"]
 
 UNFINISHED = ".regions"
 """Name of the folder, in the group of an image, of notes of parts that are being written."""
 
 _IN_MEMORY = threading.Lock()
 """What stands for the lock of a store that no other process reaches."""
+
+
+def write(
+    da: xr.DataArray,
+    store: StoreArgument,
+    *,
+    region: Region | None = None,
+    lock: bool = True,
+    extra: Mapping[Any, Any] | None = None,
+    **options: Any,
+) -> xr.DataTree | Any:
+    """Write an array as an image, or into a part of one; parameters are those of `OmeZarrArrayAccessor.to_zarr`.
+
+    `extra` are attributes of a new image's group.
+    """
+    if region is not None:
+        return write_region(da, store, region, lock=lock, **options_of_region(options))
+    return write_array(da, store, extra=extra, **options)
 
 
 def write_region(
@@ -116,7 +134,7 @@ def write_region(
         for part in parts:
             part.check_lockable()
 
-    def write() -> xr.DataTree:
+    def write_parts() -> xr.DataTree:
         with shown(sum(part.nbytes for part in parts)) as on_tile, ExitStack() as held:
             for part in parts:
                 if lock and not part.apart:
@@ -125,7 +143,7 @@ def write_region(
                 part.write(on_tile)
         return open_tree(store, storage_options=storage_options, cache=True)
 
-    return deferred(write, store, compute=compute)
+    return deferred(write_parts, store, compute=compute)
 
 
 ALLOWED = frozenset({"method", "labels", "storage_options", "max_memory", "workers", "progress", "compute"})

@@ -49,14 +49,16 @@ def _changed(recipe: Recipe, shapes: Sequence[tuple[int, ...]], region: Box) -> 
     found = [region]
     for step, (fine, coarse) in zip(recipe.steps, itertools.pairwise(shapes), strict=True):
         wider = _wider(found[-1], fine, [recipe.kernel.halo(factor) for factor in step])
-        found.append(
-            tuple(
-                # pixels that are trimmed are in no block
-                slice(min(part.start // factor, n), min(-(-part.stop // factor), n))
-                for part, factor, n in zip(wider, step, coarse, strict=True)
-            )
-        )
+        found.append(_blocks_of(wider, step, coarse))
     return found
+
+
+def _blocks_of(box: Box, step: Sequence[int], shape: Sequence[int]) -> Box:
+    """Return the pixels of the next level, of a shape, that are made of some of a box; trimmed ones are in no block."""
+    return tuple(
+        slice(min(part.start // factor, n), min(-(-part.stop // factor), n))
+        for part, factor, n in zip(box, step, shape, strict=True)
+    )
 
 
 def parts_of(
@@ -86,6 +88,9 @@ def parts_of(
     found = []
     for walk in passes:
         made = [needed[level] for level in walk.levels] if len(walk.levels) > 1 else [own[walk.first]]
+        for at, level in enumerate(walk.levels[:-1]):
+            # more pixels are finished anew than carries change: what comes of those has its place too
+            made[at + 1] = _both(made[at + 1], _blocks_of(boxes[level], recipe.steps[level], shapes[level + 1]))
         for level in reversed(walk.levels[:-1]):
             at = level - walk.first
             made[at] = _whole_blocks(made[at + 1], shapes[level], recipe.steps[level], boxes[level])
@@ -117,6 +122,14 @@ def _wider(box: Box, shape: Sequence[int], halo: Sequence[int]) -> Box:
     return tuple(
         slice(max(part.start - more, 0), min(part.stop + more, n))
         for part, more, n in zip(box, halo, shape, strict=True)
+    )
+
+
+def _both(one: Box, other: Box) -> Box:
+    """Return the smallest box that holds two, of which the other may be empty."""
+    return tuple(
+        slice(min(a.start, b.start), max(a.stop, b.stop)) if b.start < b.stop else a
+        for a, b in zip(one, other, strict=True)
     )
 
 
