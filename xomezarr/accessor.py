@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xomezarr import channels as channels_module
 from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, systems, tree
 from xomezarr import pyramid as pyramid_module
+from xomezarr.appending import AppendDim, write
 from xomezarr.channels import Channels
 from xomezarr.collection import write_collection_tree
 from xomezarr.coords import Irregular
@@ -30,7 +31,6 @@ from xomezarr.scenes import SceneView, scene_of, write_scene_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
 from xomezarr.transforms import Transform
-from xomezarr.updating import write
 from xomezarr.write import write_tree
 
 if TYPE_CHECKING:
@@ -280,6 +280,7 @@ class OmeZarrArrayAccessor:
         max_memory: int | str | None = None,
         workers: int | None = None,
         region: Region | None = None,
+        append_dim: AppendDim | None = None,
         lock: bool = True,
         resume: bool = False,
         progress: bool | OnTile | None = None,
@@ -351,6 +352,12 @@ class OmeZarrArrayAccessor:
             ``{"y": slice(0, 256), "x": "auto"}``; dimensions that are left out are whole. The store decides about all
             that is not a matter of this part: only `method` (of stores of other tools), `labels`, `storage_options`,
             `max_memory`, `workers`, `lock`, `progress` and `compute` can be given with it.
+        append_dim
+            Makes the image that is there longer along a dimension, ``"t"`` say, by the array: one time point or
+            more, whose coordinates go on where the others end. With no image there, it is written, so that a loop
+            needs one call for all; the first one decides about all that is not a matter of what is appended. Readers
+            see whole time points only. ``{"t": 500}`` makes room for so many at once. Labels along it are given with
+            each call; `irregular` keeps times that are not regular.
         lock
             False writes a region that shares chunks with the pixels around it without a lock, as in an object store,
             which has none: no other process may write these meanwhile.
@@ -391,6 +398,7 @@ class OmeZarrArrayAccessor:
             self._da,
             store,
             region=region,
+            append_dim=append_dim,
             lock=lock,
             progress=progress,
             compute=compute,

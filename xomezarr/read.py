@@ -20,6 +20,7 @@ from xomezarr import omexml, sidecar, spec
 from xomezarr.archive import file_of
 from xomezarr.besides import adopted_from, coordinates_beside
 from xomezarr.checks import leads_below
+from xomezarr.chunks import of_shape
 from xomezarr.completion import Complete, completing
 from xomezarr.coords import AXIS_TYPES, Dimension
 from xomezarr.errors import (
@@ -515,6 +516,7 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     # where only sizes tell where coarser levels lie, all of them tell it
     every = wanted is None or (wanted > 0 and not image.multiscale.placed)
     arrays = _open_arrays(group, image, range(count) if every else sorted({0, wanted or 0}))
+    arrays = _seen(group, image, arrays)
     stored, image = image, _placed(group, image, arrays)
     arrays = {index: array for index, array in arrays.items() if wanted is None or index in (0, wanted)}
     if complete is not None and sidecar.KEY not in group.attrs:
@@ -522,6 +524,21 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     kept = _kept(group, image, arrays[0])
     dimensions = dimensions_of(image, kept, _sizes(image, arrays[0]))
     return _Opened(group, image, arrays, kept, dimensions, stored)
+
+
+def _seen(group: zarr.Group, image: Image, arrays: dict[int, zarr.Array[Any]]) -> dict[int, zarr.Array[Any]]:
+    """Return arrays as long as they are by the metadata, where they are appended to: what is longer is not whole."""
+    found = sidecar.growing(group.attrs.get(sidecar.KEY))
+    dims = image.multiscale.dims
+    if found is None or found[0] not in dims or len(found[1]) != len(image.multiscale.levels):
+        return arrays
+    axis = dims.index(found[0])
+    seen = {}
+    for index, array in arrays.items():
+        size = found[1][index]
+        longer = array.shape[axis] > size
+        seen[index] = of_shape(array, (*array.shape[:axis], size, *array.shape[axis + 1 :])) if longer else array
+    return seen
 
 
 def _placed(group: zarr.Group, image: Image, arrays: Mapping[int, zarr.Array[Any]]) -> Image:

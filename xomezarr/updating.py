@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xomezarr import spec
+from xomezarr import sidecar, spec
 from xomezarr.alignment import steps_between
 from xomezarr.chunks import Chunks, of_shape, reachable_elsewhere
 from xomezarr.coords import dequantify
@@ -65,33 +64,23 @@ from xomezarr.store import (
 )
 from xomezarr.tree import level
 from xomezarr.windows import Box, affected, is_apart, parts_of
-from xomezarr.write import deferred, told_of_sources, write_array, write_pixels
+from xomezarr.write import deferred, told_of_sources, write_pixels
 
-__all__ = ["UNFINISHED", "Unfinished", "unfinished_in", "write", "write_region"]
+__all__ = [
+    "UNFINISHED",
+    "Part",
+    "StoredImage",
+    "Unfinished",
+    "options_of_region",
+    "unfinished_in",
+    "write_region",
+]
 
 UNFINISHED = ".regions"
 """Name of the folder, in the group of an image, of notes of parts that are being written."""
 
 _IN_MEMORY = threading.Lock()
 """What stands for the lock of a store that no other process reaches."""
-
-
-def write(
-    da: xr.DataArray,
-    store: StoreArgument,
-    *,
-    region: Region | None = None,
-    lock: bool = True,
-    extra: Mapping[Any, Any] | None = None,
-    **options: Any,
-) -> xr.DataTree | Any:
-    """Write an array as an image, or into a part of one; parameters are those of `OmeZarrArrayAccessor.to_zarr`.
-
-    `extra` are attributes of a new image's group.
-    """
-    if region is not None:
-        return write_region(da, store, region, lock=lock, **options_of_region(options))
-    return write_array(da, store, extra=extra, **options)
 
 
 def write_region(
@@ -138,7 +127,7 @@ def write_region(
         with shown(sum(part.nbytes for part in parts)) as on_tile, ExitStack() as held:
             for part in parts:
                 if lock and not part.apart:
-                    held.enter_context(part.alone())
+                    held.enter_context(part.image.alone())
             for part in parts:
                 part.write(on_tile)
         return open_tree(store, storage_options=storage_options, cache=True)
@@ -181,10 +170,10 @@ def _planned(
     labels: Mapping[str, xr.DataArray | Labels] | None,
     storage_options: Mapping[str, Any] | None,
     resources: Resources,
-) -> list[_Part]:
+) -> list[Part]:
     """Return what is to be written of an image and its labels; all that is wrong is told together."""
     faults: list[OmeZarrError] = []
-    parts: list[_Part] = []
+    parts: list[Part] = []
     image = StoredImage.open(store, storage_options)
     with collecting(faults):
         parts.append(image.part(da, region, method, resources))
@@ -260,6 +249,28 @@ class StoredImage:
         return cls(store, storage_options, group, known, level(tree, 0), tuple(arrays))
 
     @property
+    def growing(self) -> str | None:
+        """The dimension along which the image is appended to; None where nobody does that."""
+        found = sidecar.growing(self.group.attrs.asdict().get(sidecar.KEY))
+        return None if found is None else found[0]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until nobody else writes chunks that are shared, or appends, and keep others waiting meanwhile."""
+        from xomezarr import stage
+
+        folder = folder_of(self.group)
+        if folder is not None:
+            # a lock of its own: what the metadata list may change meanwhile
+            with stage.locked(folder / self.multiscale.levels[0].path):
+                yield
+        elif not reachable_elsewhere(self.group.store):
+            with _IN_MEMORY:
+                yield
+        else:
+            yield
+
+    @property
     def multiscale(self) -> Multiscale:
         """The image, of those that the group holds."""
         return self.known.multiscale
@@ -280,7 +291,7 @@ class StoredImage:
             return region
         return {dim: part for dim, part in region.items() if dim in self.dims and self.base.sizes[dim] > 1}
 
-    def part(self, da: xr.DataArray, region: Region, method: MethodLike | None, resources: Resources) -> _Part:
+    def part(self, da: xr.DataArray, region: Region, method: MethodLike | None, resources: Resources) -> Part:
         """Return the part of the image that an array is, and all that is made of it.
 
         Raises
@@ -290,10 +301,24 @@ class StoredImage:
         """
         da = dequantify(da)
         check_assumed(da)
-        _check_dtype(da, self.base)
+        self.check_dtype(da)
         self.check_not_read_from(da)
         da, where = placed(da, self.base, region)
         return self.part_at(da, tuple(where[dim] for dim in self.dims), method, resources)
+
+    def check_dtype(self, da: xr.DataArray) -> None:
+        """Make sure that pixels are of the image's dtype; the order of their bytes is no matter.
+
+        Raises
+        ------
+        DtypeError
+            If they are not.
+        """
+        own, theirs = np.dtype(da.dtype).newbyteorder("="), np.dtype(self.arrays[0].dtype).newbyteorder("=")
+        if own != theirs:
+            raise DtypeError(
+                f"the array is of dtype {own}, and the image of {theirs}; convert it: astype({str(theirs)!r})"
+            )
 
     def check_not_read_from(self, da: xr.DataArray) -> None:
         """Refuse pixels that have to be read from the image while that changes.
@@ -320,9 +345,11 @@ class StoredImage:
         place = (found.store.root / found.path).resolve()
         return place not in [(folder / one.path).resolve() for one in self.multiscale.levels]
 
-    def part_at(self, da: xr.DataArray, box: Box, method: MethodLike | None, resources: Resources) -> _Part:
-        """Return the part of the image at known pixels."""
-        made = self._recipe(method, da.dtype)
+    def part_at(
+        self, da: xr.DataArray, box: Box, method: MethodLike | None, resources: Resources, growing: int | None = None
+    ) -> Part:
+        """Return the part of the image at known pixels; `growing` is the axis along which it is appended to."""
+        made = self.recipe(method, np.dtype(da.dtype))
         if made is not None:
             check_values(da.variable._data, made[1])
         levels = tuple(
@@ -365,9 +392,11 @@ class StoredImage:
             passes,
             empty,
         )
-        return _Part(self, plan, pixels, box, affected(found, self.shapes, box))
+        if growing is None and self.growing is not None:
+            growing = self.dims.index(self.growing)
+        return Part(self, plan, pixels, box, affected(found, self.shapes, box), growing)
 
-    def _recipe(self, asked: MethodLike | None, dtype: np.dtype[Any]) -> tuple[Recipe, Method] | None:
+    def recipe(self, asked: MethodLike | None, dtype: np.dtype[Any]) -> tuple[Recipe, Method] | None:
         """Return how the levels are made of each other; None where there is level 0 alone.
 
         Raises
@@ -379,8 +408,7 @@ class StoredImage:
         """
         if len(self.arrays) == 1:
             return None
-        told = self.multiscale.metadata if isinstance(self.multiscale.metadata, Mapping) else {}
-        kwargs = told.get("kwargs") if isinstance(told.get("kwargs"), Mapping) else {}
+        told = self._told
         row = None if asked is None else get_method(asked)
         known = METHODS.get(self.multiscale.type or "")
         ours = known is not None and told.get("method") == known.called
@@ -397,14 +425,31 @@ class StoredImage:
             )
         chosen = row or known
         assert chosen is not None
-        steps, boundary = self._steps(kwargs or {})
-        skipna = (kwargs or {}).get("skipna") if ours else None
+        steps, boundary = self.steps()
+        skipna = self._arguments.get("skipna") if ours else None
         room = np.broadcast_to(np.zeros((), dtype), self.shapes[0])
         return recipe(room, self.dims, steps, chosen, boundary=boundary, skipna=skipna), chosen
 
-    def _steps(self, kwargs: Mapping[str, Any]) -> tuple[list[dict[str, int]], Boundary]:
-        """Return the factors from level to level: those that the metadata tell, else those that sizes and scales do."""
-        told, boundary = kwargs.get("factors"), kwargs.get("boundary")
+    @property
+    def _told(self) -> Mapping[str, Any]:
+        """What the metadata tell of how the levels were made."""
+        return self.multiscale.metadata if isinstance(self.multiscale.metadata, Mapping) else {}
+
+    @property
+    def _arguments(self) -> Mapping[str, Any]:
+        """With what it was called that made the levels."""
+        kwargs = self._told.get("kwargs")
+        return kwargs if isinstance(kwargs, Mapping) else {}
+
+    def steps(self) -> tuple[list[dict[str, int]], Boundary]:
+        """Return the factors from level to level: those that the metadata tell, else those that sizes and scales do.
+
+        Raises
+        ------
+        LevelError
+            If no whole factors make the levels.
+        """
+        told, boundary = self._arguments.get("factors"), self._arguments.get("boundary")
         if isinstance(told, Sequence) and boundary in ("pad", "trim"):
             with suppress(TypeError, ValueError, AttributeError):
                 steps = [{dim: int(step.get(dim, 1)) for dim in self.dims} for step in told]
@@ -431,12 +476,6 @@ class StoredImage:
             shape = tuple(block_count(n, f, boundary) for n, f in zip(shape, taken, strict=True))
             found.append(shape)
         return tuple(found) == self.shapes
-
-
-def _check_dtype(da: xr.DataArray, base: xr.DataArray) -> None:
-    own, theirs = np.dtype(da.dtype).newbyteorder("="), np.dtype(base.dtype).newbyteorder("=")
-    if own != theirs:
-        raise DtypeError(f"the array is of dtype {own}, and the image of {theirs}; convert it: astype({str(theirs)!r})")
 
 
 def _around(da: xr.DataArray, dims: Sequence[str], base: Source, box: Box, window: Box) -> xr.DataArray:
@@ -476,7 +515,7 @@ class _Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """A part of an image that is to be written, with all that is made of it.
 
     Parameters
@@ -489,6 +528,8 @@ class _Part:
         Its pixels of level 0, in file order.
     areas
         The pixels of each level that change.
+    growing
+        The axis along which the image is appended to; None where nobody does that.
     """
 
     image: StoredImage
@@ -497,7 +538,6 @@ class _Part:
     box: Box
     areas: tuple[Box, ...]
     growing: int | None = None
-    note: list[str] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
@@ -534,40 +574,20 @@ class _Part:
         """Its pixels of level 0, by dimension: the first one, and the one after the last."""
         return {dim: (part.start, part.stop) for dim, part in zip(self.image.dims, self.box, strict=True)}
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until nobody else writes a part of the image, and keep others waiting meanwhile."""
-        folder = folder_of(self.image.group)
-        if folder is None:
-            with _IN_MEMORY:
-                yield
-            return
-        with alone_in(folder / self.plan.levels[0].path):
-            yield
-
-    def write(self, on_tile: OnTile | None) -> None:
-        """Write it; a note in the store tells of it until that is done."""
+    def write(self, on_tile: OnTile | None, *, noted: bool = True) -> None:
+        """Write it; a note in the store tells of it until that is done, where pixels change that there are."""
         self.pixels.check()
         group, before = self.image.group, _identity(self.image.group)
         arrays = [
             array.with_config({"write_empty_chunks": self.plan.write_empty_chunks}) for array in self.image.arrays
         ]
-        with _noted(group, self.shown), told_of_sources(self.pixels):
+        with _noted(group, self.shown) if noted else nullcontext(), told_of_sources(self.pixels):
             write_pixels(self.plan, self.pixels, arrays, group, on_tile, areas=self.areas)
             self.pixels.check()
             if _identity(writable_group(self.image.store, self.image.storage_options)) != before:
                 raise StoreExistsError(
                     f"the image at {self.image.store} was replaced by another process meanwhile; write the region again"
                 )
-
-
-@contextmanager
-def alone_in(array: Path) -> Iterator[None]:
-    """Wait until no other thread or process writes shared chunks of an image; `array` is the folder of its level 0."""
-    from xomezarr import stage
-
-    with stage.locked(array):
-        yield
 
 
 def _identity(group: zarr.Group) -> Any:

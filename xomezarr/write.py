@@ -362,7 +362,17 @@ def _fill(
     if plan.copied is not None:
         plan.copied.put(group)
     plan = with_colors(with_windows(plan, arrays[-1]), arrays[0])
+    make_room(arrays, plan)
     update_attributes(group, group_attributes(plan, final_image(plan)))
+
+
+def make_room(arrays: Sequence[zarr.Array[Any]], plan: Plan) -> None:
+    """Make the levels of an image that is appended to as long as it will be in the end, where that is known."""
+    dim, total = plan.growing or ("", None)
+    if total is not None:
+        axis = plan.dims.index(dim)
+        for array in arrays:
+            array.resize((*array.shape[:axis], total, *array.shape[axis + 1 :]))
 
 
 def put_documents(group: zarr.Group, documents: Mapping[str, bytes]) -> None:
