@@ -27,6 +27,7 @@ from xomezarr.errors import (
     AxisError,
     CoordinateError,
     DuplicateCoordinateError,
+    EmptyDimensionError,
     IrregularCoordinateError,
     LabelError,
     LayoutError,
@@ -143,15 +144,15 @@ def append(
         creating |= {"mode": mode, "version": version, "growing": (dim, total)}
         return write_array(da, store, **common, **machine, progress=progress, compute=compute, **creating)
     shown, resources = progress_of(progress, store), Resources.asked(max_memory, workers)
-    known = StoredImage.open(store, storage_options).known.version
-    if version not in (None, known):
+    image = StoredImage.open(store, storage_options)
+    if version not in (None, image.known.version):
+        known = image.known.version
         raise VersionError(f"{store} is of OME-Zarr {known}, which what is appended has too; leave version out")
 
     def planned() -> list[_Longer]:
         return _planned(da, store, dim, total, method, labels, irregular, storage_options, resources)
 
     def write_longer() -> xr.DataTree:
-        image = StoredImage.open(store, storage_options)
         with ExitStack() as held:
             held.enter_context(image.alone())
             parts = planned()  # others may have appended before
@@ -334,6 +335,8 @@ def _longer(
             'become longer at one moment; write the image with layout="ome" to append to it'
         )
     size, more, axis = base.sizes[dim], da.sizes[dim], stored.dims.index(dim)
+    if not more:
+        raise EmptyDimensionError(f"the array has no pixels along {dim!r}; select at least one")
     if total is not None and size + more > total:
         raise RegionError(
             f"{more} pixels along {dim!r} are appended to {size}, and append_dim says that there are {total} in the "

@@ -56,6 +56,7 @@ __all__ = [
     "StoreExistsError",
     "StoreNotFoundError",
     "TransformError",
+    "UnfinishedWarning",
     "UnitError",
     "UnitWarning",
     "VersionError",
@@ -274,6 +275,10 @@ class CollectionWarning(OmeZarrWarning):
 
 class PlateWarning(OmeZarrWarning):
     """A plate is not all that it should be: wells or images are left out."""
+
+
+class UnfinishedWarning(OmeZarrWarning):
+    """A part of an image was being written when its writer was stopped."""
 
 
 class MetadataChangedWarning(OmeZarrWarning):
