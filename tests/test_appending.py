@@ -24,8 +24,6 @@ from zarr.storage import LocalStore, MemoryStore
 import xomezarr
 from xomezarr import appending, errors
 
-pytestmark = pytest.mark.filterwarnings("ignore::xomezarr.errors.PixelSizeWarning")
-
 SIZES = {"c": 2, "y": 50, "x": 40}
 OPTIONS: dict[str, Any] = {"levels": 3, "chunks": {"y": 16, "x": 16}}
 

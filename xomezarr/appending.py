@@ -8,6 +8,8 @@ interrupted call has left is seen by nobody, and is written over by the next one
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -32,6 +34,7 @@ from xomezarr.errors import (
     LabelError,
     LayoutError,
     OmeZarrError,
+    PixelSizeWarning,
     RegionError,
     ResumeError,
     StoreExistsError,
@@ -65,7 +68,7 @@ from xomezarr.store import (
     writable_group,
 )
 from xomezarr.updating import Part, StoredImage, options_of_region, write_region
-from xomezarr.write import deferred, with_windows, write_array
+from xomezarr.write import deferred, with_windows, write_array, write_plan
 
 __all__ = ["AppendDim", "append", "write"]
 
@@ -142,7 +145,11 @@ def append(
     mode = "w-" if mode == "a" else mode  # what xarray's own writer asks for
     if mode != "w-" or not exists(store, storage_options=storage_options):
         creating |= {"mode": mode, "version": version, "growing": (dim, total)}
-        return write_array(da, store, **common, **machine, progress=progress, compute=compute, **creating)
+        with warnings.catch_warnings():
+            # how far time points are apart is known with the second one
+            warnings.filterwarnings("ignore", f"dimension {re.escape(repr(dim))} has one pixel", PixelSizeWarning)
+            made = plan_array(da, store, **common, **machine, **creating)
+        return write_plan(*made, progress=progress, compute=compute)
     shown, resources = progress_of(progress, store), Resources.asked(max_memory, workers)
     image = StoredImage.open(store, storage_options)
     if version not in (None, image.known.version):
