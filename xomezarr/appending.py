@@ -48,7 +48,7 @@ from xomezarr.labels import Labels
 from xomezarr.layout import FLAT, layout_of
 from xomezarr.model import Image, Level
 from xomezarr.plan import final_image
-from xomezarr.planning import as_integers
+from xomezarr.planning import as_integers, plan_array
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Pyramid
 from xomezarr.read import open_tree
