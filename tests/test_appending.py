@@ -287,6 +287,7 @@ def test_labels_grow_with_it(tmp_path: Path) -> None:
 # --- at every moment -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.PixelSizeWarning")
 def test_after_every_file_that_is_written_time_points_are_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
