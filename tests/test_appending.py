@@ -347,12 +347,14 @@ for index in range(done, count):
 """
 
 READER = """
-import sys, os, warnings
+import sys, time, warnings
 import numpy as np, xarray as xr
 import xomezarr
 warnings.simplefilter("ignore")
 store, count, seen, opens = sys.argv[1], int(sys.argv[2]), 0, 0
+deadline = time.monotonic() + 120
 while seen < count:
+    assert time.monotonic() < deadline, seen
     try:
         tree = xr.open_datatree(store, engine="omezarr")
     except FileNotFoundError:
