@@ -24,6 +24,7 @@ __all__ = [
     "ColorError",
     "CoordinateError",
     "CoordinateNaNError",
+    "DamagedChunkError",
     "DescendingCoordinateError",
     "DtypeError",
     "DuplicateCoordinateError",
@@ -130,6 +131,10 @@ class ChunkError(OmeZarrError):
 
 class ResourceError(OmeZarrError):
     """The write would take more than it may."""
+
+
+class DamagedChunkError(OmeZarrError):
+    """A stored chunk, or shard, cannot be decoded, or is not what its array says that it is."""
 
 
 class ChannelError(OmeZarrError):
