@@ -29,7 +29,18 @@ from xomezarr.errors import DamagedChunkError, OmeZarrError
 from xomezarr.lazy import zarr
 from xomezarr.presence import check_there
 
-__all__ = ["Chunks", "damaged", "grid_of", "guarded", "of_shape", "reach", "reachable_elsewhere", "touched", "within"]
+__all__ = [
+    "Chunks",
+    "damaged",
+    "grid_of",
+    "guarded",
+    "of_shape",
+    "reach",
+    "reachable_elsewhere",
+    "touched",
+    "whole",
+    "within",
+]
 
 UNDECODABLE = (
     RuntimeError,
@@ -107,6 +118,11 @@ def reach(array: Any) -> None:
         f"a worker on {socket.gethostname()} does not reach an array: {told}; use a file system or an object store "
         'that all workers share, or write here: dask.config.set(scheduler="threads")'
     )
+
+
+def whole(array: zarr.Array[Any]) -> NDArray[Any]:
+    """Read all of an array."""
+    return Chunks(array).read(tuple(slice(0, n) for n in array.shape))
 
 
 class Chunks:
@@ -250,8 +266,9 @@ def touched(
     """
     if pointwise:
         lines = [np.arange(n)[part] if isinstance(part, slice) else part for part, n in zip(key, shape, strict=True)]
-        found = [np.ravel(np.asarray(line) % n // c) for line, n, c in zip(np.broadcast_arrays(*lines), shape, grid)]
-        return map(tuple, np.unique(np.stack(found), axis=1).T.tolist())
+        each = zip(np.broadcast_arrays(*lines), shape, grid, strict=True)
+        found = np.stack([np.ravel(np.asarray(line) % n // c) for line, n, c in each])
+        return map(tuple, np.unique(found, axis=1).T.tolist())
     along: list[Iterable[int]] = []
     for part, n, c in zip(key, shape, grid, strict=True):
         if isinstance(part, slice):
@@ -383,8 +400,8 @@ def _damaged(array: zarr.Array[Any], index: tuple[int, ...], error: Exception) -
     key = array.async_array.metadata.encode_chunk_key(index)
     told = str(error) or type(error).__name__
     return DamagedChunkError(
-        f"{what} {index} of {str(array.store_path)!r}, {key!r} there, cannot be decoded ({told}); copy the store again, "
-        "or write the image anew"
+        f"{what} {index} of {str(array.store_path)!r}, {key!r} there, cannot be decoded ({told}); copy the store "
+        "again, or write the image anew"
     )
 
 

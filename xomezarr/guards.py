@@ -41,6 +41,9 @@ UNSAFE = "pickle"
 CHECKSUM = 4
 """Bytes that a checksum before a compressor adds."""
 
+MAGIC = b"\x28\xb5\x2f\xfd"
+"""What a frame of zstd begins with."""
+
 ROOM = 64 * 2**20
 """Bytes that a frame may hold that does not say how many, however small its chunk is."""
 
@@ -62,7 +65,9 @@ def guarded(array: zarr.Array[Any]) -> zarr.Array[Any]:
             return array
         seen = copy.copy(inner)
         # the pipeline is no part of the metadata, by which codecs are told, compared and written
-        object.__setattr__(seen, "codec_pipeline", type(pipeline).from_codecs(made).evolve_from_array_spec(_spec(inner)))
+        object.__setattr__(
+            seen, "codec_pipeline", type(pipeline).from_codecs(made).evolve_from_array_spec(_spec(inner))
+        )
     except (ImportError, AttributeError, TypeError, NotImplementedError):
         return array  # pipelines of others, such as zarrs, decode by codecs of their own
     return zarr.Array(seen)
@@ -164,7 +169,7 @@ def _lz4(content: memoryview, known: int | None) -> None:
 
 def _zstd(content: memoryview, known: int | None) -> None:
     """Check a frame by its header, and one that does not say what it holds by those of its blocks (RFC 8878)."""
-    if len(content) < 6 or content[:4] != b"\x28\xb5\x2f\xfd":
+    if len(content) < 6 or bytes(content[:4]) != MAGIC:
         return  # which zstd itself tells
     flags = content[4]
     single = flags >> 5 & 1
@@ -303,7 +308,8 @@ class _Guard(BytesBytesCodec):
     def _checked(self, content: Buffer, chunk_spec: ArraySpec) -> Buffer | None:
         known = None
         with suppress(AttributeError, TypeError):  # text has no length of its own
-            known = None if self.more is None else math.prod(chunk_spec.shape) * chunk_spec.dtype.item_size + self.more
+            dtype: Any = chunk_spec.dtype
+            known = None if self.more is None else math.prod(chunk_spec.shape) * dtype.item_size + self.more
         config = getattr(self.codec, "codec_config", {})
         found = _decoded(self.kind, config, content.as_numpy_array(), known)
         return None if found is None else chunk_spec.prototype.buffer.from_bytes(found)

@@ -51,7 +51,7 @@ NEEDED = 48
 """Pixels of the coarser level that a part needs along each side, divided by the number of dimensions."""
 
 CELLS = 4096
-"""Places that are considered for parts."""
+"""Places that are considered for parts, and at most as many along one axis."""
 
 STRUCTURED = 0.25
 """Part of the structure of the best place that others must have."""
@@ -158,7 +158,10 @@ def check_grids(
     found = [
         _Stored(level, stored(Chunks(reopened(open_array(group, array.path)))))
         for level, array in zip(multiscale.levels, arrays, strict=True)
-        if array is not None and len(array.shape) == len(multiscale.axes) and array.dtype is not None
+        if array is not None
+        and len(array.shape) == len(multiscale.axes)
+        and all(array.shape)  # rule 108
+        and array.dtype is not None
     ]
     if not multiscale.placed or len(found) < 2 or found[0].level is not multiscale.levels[0]:
         return
@@ -514,7 +517,7 @@ def _places(fine: Source, space: Sequence[int], stated: Sequence[Relation], pick
         size, chunk = fine.shape[axis], fine.chunks[axis]
         need = 1 if relation.still and chunk == 1 else NEEDED * max(round(relation.scale), 1) // len(space) + 8
         length = min(size, max(need, min(chunk, side)))
-        step = max(chunk, length)
+        step = max(chunk, length, -(-size // CELLS // chunk) * chunk)
         starts = np.minimum(np.arange(0, size, step), size - length)
         lattice.append([slice(int(start), int(start) + length) for start in np.unique(starts)])
     thin = max(1, math.ceil((math.prod(map(len, lattice)) / CELLS) ** (1 / len(space))))
