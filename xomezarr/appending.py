@@ -8,6 +8,8 @@ interrupted call has left is seen by nobody, and is written over by the next one
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -27,10 +29,12 @@ from xomezarr.errors import (
     AxisError,
     CoordinateError,
     DuplicateCoordinateError,
+    EmptyDimensionError,
     IrregularCoordinateError,
     LabelError,
     LayoutError,
     OmeZarrError,
+    PixelSizeWarning,
     RegionError,
     ResumeError,
     StoreExistsError,
@@ -44,7 +48,7 @@ from xomezarr.labels import Labels
 from xomezarr.layout import FLAT, layout_of
 from xomezarr.model import Image, Level
 from xomezarr.plan import final_image
-from xomezarr.planning import as_integers
+from xomezarr.planning import as_integers, plan_array
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Pyramid
 from xomezarr.read import open_tree
@@ -64,7 +68,7 @@ from xomezarr.store import (
     writable_group,
 )
 from xomezarr.updating import Part, StoredImage, options_of_region, write_region
-from xomezarr.write import deferred, with_windows, write_array
+from xomezarr.write import deferred, with_windows, write_array, write_plan
 
 __all__ = ["AppendDim", "append", "write"]
 
@@ -141,17 +145,21 @@ def append(
     mode = "w-" if mode == "a" else mode  # what xarray's own writer asks for
     if mode != "w-" or not exists(store, storage_options=storage_options):
         creating |= {"mode": mode, "version": version, "growing": (dim, total)}
-        return write_array(da, store, **common, **machine, progress=progress, compute=compute, **creating)
+        with warnings.catch_warnings():
+            # how far time points are apart is known with the second one
+            warnings.filterwarnings("ignore", f"dimension {re.escape(repr(dim))} has one pixel", PixelSizeWarning)
+            made = plan_array(da, store, **common, **machine, **creating)
+        return write_plan(*made, progress=progress, compute=compute)
     shown, resources = progress_of(progress, store), Resources.asked(max_memory, workers)
-    known = StoredImage.open(store, storage_options).known.version
-    if version not in (None, known):
+    image = StoredImage.open(store, storage_options)
+    if version not in (None, image.known.version):
+        known = image.known.version
         raise VersionError(f"{store} is of OME-Zarr {known}, which what is appended has too; leave version out")
 
     def planned() -> list[_Longer]:
         return _planned(da, store, dim, total, method, labels, irregular, storage_options, resources)
 
     def write_longer() -> xr.DataTree:
-        image = StoredImage.open(store, storage_options)
         with ExitStack() as held:
             held.enter_context(image.alone())
             parts = planned()  # others may have appended before
@@ -334,6 +342,8 @@ def _longer(
             'become longer at one moment; write the image with layout="ome" to append to it'
         )
     size, more, axis = base.sizes[dim], da.sizes[dim], stored.dims.index(dim)
+    if not more:
+        raise EmptyDimensionError(f"the array has no pixels along {dim!r}; select at least one")
     if total is not None and size + more > total:
         raise RegionError(
             f"{more} pixels along {dim!r} are appended to {size}, and append_dim says that there are {total} in the "

@@ -57,6 +57,7 @@ __all__ = [
     "StoreExistsError",
     "StoreNotFoundError",
     "TransformError",
+    "UnfinishedWarning",
     "UnitError",
     "UnitWarning",
     "VersionError",
@@ -279,6 +280,10 @@ class CollectionWarning(OmeZarrWarning):
 
 class PlateWarning(OmeZarrWarning):
     """A plate is not all that it should be: wells or images are left out."""
+
+
+class UnfinishedWarning(OmeZarrWarning):
+    """A part of an image was being written when its writer was stopped."""
 
 
 class MetadataChangedWarning(OmeZarrWarning):

@@ -37,6 +37,7 @@ from xomezarr.errors import (
     OmeZarrError,
     OtherImagesWarning,
     PlacementWarning,
+    UnfinishedWarning,
     collecting,
     raise_all,
     warn,
@@ -45,10 +46,12 @@ from xomezarr.extents import place
 from xomezarr.fields import KEPT, Kept
 from xomezarr.holders import called, first_image
 from xomezarr.indexes import kept_of, without
+from xomezarr.journal import folder_of
 from xomezarr.labels import LABELED
 from xomezarr.layout import FLAT, layout_of, level_group
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
+from xomezarr.notes import UNFINISHED, unfinished_in
 from xomezarr.placement import dimensions_of, level_variables
 from xomezarr.planning import VERSION
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
@@ -156,7 +159,21 @@ def open_tree(
         coordinate_system=coordinate_system,
     )
     tree.set_close(closer(store, opened))
+    warn_of_unfinished(opened)
     return tree
+
+
+def warn_of_unfinished(group: zarr.Group) -> None:
+    """Say so where a part of an image was being written when its writer was stopped; on this machine's disks alone.
+
+    Elsewhere that would take a request more. What is being written still is no fault.
+    """
+    folder = folder_of(group)
+    if folder is None or not (folder / UNFINISHED).is_dir():
+        return
+    for one in unfinished_in(group):
+        if not one.goes_on:
+            warn(f"{str(group.store_path)!r} is not whole: {one}", UnfinishedWarning)
 
 
 def source_of(store: StoreArgument, group: str | None) -> str:

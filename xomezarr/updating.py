@@ -6,12 +6,10 @@ know of each other where they share no chunk, at any level; where they may, they
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,6 @@ from xomezarr import sidecar, spec
 from xomezarr.alignment import steps_between
 from xomezarr.chunks import Chunks, of_shape, reachable_elsewhere
 from xomezarr.coords import dequantify
-from xomezarr.direct import get_document, names_below, put_document, wait
 from xomezarr.downsample import METHODS, Method, MethodLike, Recipe, check_values, get_method, lazy_blocks, recipe
 from xomezarr.errors import (
     DtypeError,
@@ -40,13 +37,14 @@ from xomezarr.journal import folder_of
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.model import Image, Multiscale
+from xomezarr.notes import noted_in
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan
 from xomezarr.planning import as_integers
 from xomezarr.presence import arrays_behind, presences, reopened
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import lazy_data
-from xomezarr.read import open_tree
+from xomezarr.read import open_tree, tree_of
 from xomezarr.regions import Region, placed
 from xomezarr.resources import Resources
 from xomezarr.source import Patched, Source, check_assumed, direct_source, stored
@@ -57,7 +55,6 @@ from xomezarr.store import (
     check_changeable,
     label_names,
     labels_of,
-    member_path,
     open_array,
     open_group,
     writable_group,
@@ -66,18 +63,7 @@ from xomezarr.tree import level
 from xomezarr.windows import Box, affected, is_apart, parts_of
 from xomezarr.write import deferred, told_of_sources, write_pixels
 
-__all__ = [
-    "UNFINISHED",
-    "Part",
-    "StoredImage",
-    "Unfinished",
-    "options_of_region",
-    "unfinished_in",
-    "write_region",
-]
-
-UNFINISHED = ".regions"
-"""Name of the folder, in the group of an image, of notes of parts that are being written."""
+__all__ = ["Part", "StoredImage", "options_of_region", "write_region"]
 
 _IN_MEMORY = threading.Lock()
 """What stands for the lock of a store that no other process reaches."""
@@ -227,8 +213,7 @@ class StoredImage:
             If there is none that can be changed.
         """
         check_changeable(store)
-        open_group(store, storage_options=storage_options)  # which says what is wrong
-        tree = open_tree(store, storage_options=storage_options, labels=False)
+        tree = tree_of(open_group(store, storage_options=storage_options), labels=False)
         group = writable_group(store, storage_options)
         if not group.store.supports_deletes:
             raise RegionError(
@@ -581,7 +566,7 @@ class Part:
         arrays = [
             array.with_config({"write_empty_chunks": self.plan.write_empty_chunks}) for array in self.image.arrays
         ]
-        with _noted(group, self.shown) if noted else nullcontext(), told_of_sources(self.pixels):
+        with noted_in(group, self.shown) if noted else nullcontext(), told_of_sources(self.pixels):
             write_pixels(self.plan, self.pixels, arrays, group, on_tile, areas=self.areas)
             self.pixels.check()
             if _identity(writable_group(self.image.store, self.image.storage_options)) != before:
@@ -597,81 +582,3 @@ def _identity(group: zarr.Group) -> Any:
         return None
     found = folder.stat()
     return found.st_dev, found.st_ino
-
-
-# --- what is under way -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A part of an image that is being written, or was when its writer was stopped.
-
-    Parameters
-    ----------
-    region
-        Its pixels of level 0, by dimension: the first one, and the one after the last.
-    since
-        When it was begun.
-    goes_on
-        Whether its writer is known to go on.
-    key
-        Of the note, below the group.
-    """
-
-    region: Mapping[str, tuple[int, int]]
-    since: str
-    goes_on: bool
-    key: str
-
-    def __str__(self) -> str:
-        where = ", ".join(f"{dim} {start}:{stop}" for dim, (start, stop) in self.region.items())
-        if self.goes_on:
-            return f"the region {where} is being written, since {self.since}"
-        return f"the region {where} was begun at {self.since}, and its writing was stopped; write it again"
-
-
-def unfinished_in(group: zarr.Group) -> list[Unfinished]:
-    """Return the parts of an image that are being written, or were when their writers were stopped."""
-    from xomezarr import stage
-
-    store, found = group.store, []
-    place = member_path(group, UNFINISHED)
-    for name in sorted(names_below(store, place)):
-        content = get_document(store, f"{place}/{name}")
-        try:
-            note = json.loads(content or b"")
-            region = {str(dim): (int(start), int(stop)) for dim, (start, stop) in note["region"].items()}
-            since, stopped = str(note["since"]), bool(note["stopped"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # it goes, or was cut off
-        found.append(Unfinished(region, since, not stopped and stage.runs(name), f"{UNFINISHED}/{name}"))
-    return found
-
-
-@contextmanager
-def _noted(group: zarr.Group, region: Mapping[str, tuple[int, int]]) -> Iterator[None]:
-    """Tell in the store that a part is being written; what was left unfinished of it before is done with this."""
-    from xomezarr import stage
-
-    key, since = f"{UNFINISHED}/{stage.token()}", datetime.now(UTC).isoformat(timespec="seconds")
-    note: dict[str, Any] = {"region": region, "since": since, "stopped": False}
-    put_document(group, key, json.dumps(note).encode())
-    try:
-        yield
-    except BaseException:
-        with suppress(Exception):  # the error that led here counts
-            put_document(group, key, json.dumps({**note, "stopped": True}).encode())
-        raise
-    covered = [
-        one.key
-        for one in unfinished_in(group)
-        if not one.goes_on
-        and one.region.keys() == region.keys()
-        and all(region[dim][0] <= start and stop <= region[dim][1] for dim, (start, stop) in one.region.items())
-    ]
-    for one in {key, *covered}:
-        wait(group.store.delete(member_path(group, one)))
-    folder = folder_of(group)
-    if folder is not None:
-        with suppress(OSError):  # others are under way
-            (folder / UNFINISHED).rmdir()

@@ -31,6 +31,7 @@ from xomezarr.labels import MOST_COLORS, colored
 from xomezarr.layout import FLAT
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
+from xomezarr.notes import CARRIES
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, method_of
 from xomezarr.planning import plan_array, plan_tree
@@ -667,7 +668,7 @@ def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group, notes: Journal |
         yield {}
         return
     kernel = pixels.recipe.kernel
-    name = f".carries-{uuid.uuid4().hex}" if notes is None else f"{RESUME}/levels"
+    name = f"{CARRIES}{uuid.uuid4().hex}" if notes is None else f"{RESUME}/levels"
     carries = {}
     with _erasable(group) as room:
         try:
