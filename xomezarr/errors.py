@@ -235,7 +235,7 @@ UNREADABLE = (OSError, ValueError, TypeError, AttributeError, RecursionError)
 UNREADABLE_MEMBER = (*UNREADABLE, KeyError)
 """What is raised where a group or an array below another is not what it should be, or is not there."""
 
-UNREADABLE_ARRAY = (ValueError, TypeError, NotImplementedError)
+UNREADABLE_ARRAY = (ValueError, TypeError, NotImplementedError, RecursionError, OverflowError)
 """What zarr raises where the metadata of an array are not what they should be.
 
 Without OSError, on purpose: what the system says, such as that a file may not be read, is no fault of the metadata.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xomezarr.chunks import Chunks, guarded
 from xomezarr.direct import wait
 from xomezarr.documents import chunk_key, chunk_place
@@ -98,7 +100,8 @@ class _Found:
         if more := self.damaged - len(self.first):
             yield Finding("98", "error", path, f"{more} more {what} cannot be decoded", COPY)
         if missing := total - self.read:
-            told = f"{missing} of {total} {what} are not there, and read as the fill value {array.fill_value!r}"
+            fill = 0 if array.fill_value is None else np.asarray(array.fill_value).item()
+            told = f"{missing} of {total} {what} are not there, and read as the fill value {fill!r}"
             yield Finding("116", "note", path, told, "if they ever held other pixels, copy the store again")
         if self.beyond:
             told = f"{self.beyond} {what} lie beyond its shape {array.shape}, such as {self.beyond_first!r}"
