@@ -870,14 +870,14 @@ class OmeZarrTreeAccessor:
             warn(image.unread, PlateWarning)
         return write_tree(image.tree, image.levels, store, labels=image.labels, name=name, resume=resume, **options)
 
-    def validate(self, *, strict: bool = False, grids: bool = False) -> Report:
+    def validate(self, *, strict: bool = False, grids: bool = False, chunks: bool = False) -> Report:
         """Validate the store that the tree was opened from; see `validate.validate`."""
         from xomezarr.validate import validate
 
         source = self._tree.encoding.get("source")
         if source is None:
             raise OmeZarrError("the tree does not know its store; call xomezarr.validate(store)")
-        return validate(source, strict=strict, grids=grids)
+        return validate(source, strict=strict, grids=grids, chunks=chunks)
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""

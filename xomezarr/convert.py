@@ -645,7 +645,8 @@ def _open_zarr_pixels(
 def _zarr_store(path: str, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
     """Return what zarr opens a path or URL by, one in a zip file too, and the options that it takes with that."""
     target = resolve(path)
-    return (path, options) if archive.leads_into(target) is None else (archive.opened(target, options), None)
+    inside = isinstance(target, Path) or archive.leads_into(target) is not None
+    return (archive.opened(target, options), None) if inside else (path, options)
 
 
 def _zarr_dimensions(array: zarr.Array[Any]) -> tuple[str, ...] | None:

@@ -113,7 +113,9 @@ def opened_group(root: Path, path: str | None = None) -> zarr.Group | None:
         Of the group in it; left out, the root.
     """
     try:
-        place = _place(zarr.storage.LocalStore(root, read_only=True), path or "")
+        from xomezarr.files import Files  # it derives a class from one of zarr's, which is loaded late
+
+        place = _place(Files(root, read_only=True), path or "")
         document, other = _read(place, "zarr.json"), _read(place, ".zgroup")
         if document is None and other is not None:
             attributes = _read(place, ".zattrs")

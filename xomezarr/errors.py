@@ -24,6 +24,7 @@ __all__ = [
     "ColorError",
     "CoordinateError",
     "CoordinateNaNError",
+    "DamagedChunkError",
     "DescendingCoordinateError",
     "DtypeError",
     "DuplicateCoordinateError",
@@ -133,6 +134,10 @@ class ResourceError(OmeZarrError):
     """The write would take more than it may."""
 
 
+class DamagedChunkError(OmeZarrError):
+    """A stored chunk, or shard, cannot be decoded, or is not what its array says that it is."""
+
+
 class ChannelError(OmeZarrError):
     """Channel metadata does not fit the channel dimension."""
 
@@ -230,7 +235,7 @@ UNREADABLE = (OSError, ValueError, TypeError, AttributeError, RecursionError)
 UNREADABLE_MEMBER = (*UNREADABLE, KeyError)
 """What is raised where a group or an array below another is not what it should be, or is not there."""
 
-UNREADABLE_ARRAY = (ValueError, TypeError, NotImplementedError)
+UNREADABLE_ARRAY = (ValueError, TypeError, NotImplementedError, RecursionError, OverflowError)
 """What zarr raises where the metadata of an array are not what they should be.
 
 Without OSError, on purpose: what the system says, such as that a file may not be read, is no fault of the metadata.

@@ -22,6 +22,7 @@ import xarray as xr
 from xomezarr import sidecar, spec
 from xomezarr.channels import ACTIVE, COLOR, EXTRA, WINDOW
 from xomezarr.checks import leads_below
+from xomezarr.chunks import whole
 from xomezarr.errors import UNREADABLE_MEMBER, LevelError, PlateError, PlateWarning, warn
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
@@ -160,7 +161,7 @@ class _Said:
         coords = sidecar.along_dims(attrs.get(sidecar.KEY))
         kept = {name: entry for name, entry in coords.items() if name not in OWN}
         values = {
-            name: hashlib.sha256(np.ascontiguousarray(open_array(group, entry["array"])[...]).tobytes()).hexdigest()
+            name: hashlib.sha256(np.ascontiguousarray(whole(open_array(group, entry["array"]))).tobytes()).hexdigest()
             if "array" in entry
             else entry.pop("values", None)
             for name, entry in kept.items()

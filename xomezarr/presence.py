@@ -127,7 +127,9 @@ def reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:
         root = os.fspath(store.root.absolute())
     else:
         return array
-    place = zarr.storage.StorePath(zarr.storage.LocalStore(root, read_only=True), array.path)
+    from xomezarr.files import Files  # it derives a class from one of zarr's, which is loaded late
+
+    place = zarr.storage.StorePath(Files(root, read_only=True), array.path)
     opened: Any = zarr.AsyncArray(array.metadata, place, array.async_array.config)
     return zarr.Array(opened)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from xomezarr import omexml, sidecar, spec
 from xomezarr.archive import file_of
 from xomezarr.besides import adopted_from, coordinates_beside
 from xomezarr.checks import leads_below
-from xomezarr.chunks import of_shape
+from xomezarr.chunks import of_shape, whole
 from xomezarr.completion import Complete, completing
 from xomezarr.coords import AXIS_TYPES, Dimension
 from xomezarr.errors import (
@@ -729,10 +730,10 @@ class _PackedArray(BackendArray):
         self.array, self.dtype, self.shape = array, dtype, shape
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return self._pick(self.array[...], key)
+        return self._pick(whole(self.array), key)
 
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
-        return self._pick(await self.array.async_array.getitem(...), key)
+        return self._pick(await asyncio.to_thread(whole, self.array), key)
 
     def _pick(self, stored: Any, key: indexing.ExplicitIndexer) -> Any:
         values = sidecar.unpack(np.asarray(stored), self.dtype, self.shape)

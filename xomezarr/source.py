@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
-from xomezarr.chunks import Chunks, grid_of, reach, reachable_elsewhere, within
+from xomezarr.chunks import Chunks, damaged, grid_of, guarded, reach, reachable_elsewhere, touched, within
+from xomezarr.errors import DamagedChunkError
 from xomezarr.lazy import zarr
 from xomezarr.presence import reopened
 
@@ -202,16 +204,35 @@ class OrderedArray(ZarrArrayWrapper):
     __slots__ = ("order",)
 
     def __init__(self, array: zarr.Array[Any], order: Sequence[int], dtype: np.dtype[Any]) -> None:
-        super().__init__(array)  # type: ignore[no-untyped-call]
+        super().__init__(guarded(array))  # type: ignore[no-untyped-call]
         self.order, self.dtype = tuple(order), dtype
         self.shape = tuple(array.shape[axis] for axis in order)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return self._seen(super().__getitem__(self._stored(key)), key)  # type: ignore[no-untyped-call]
+        stored = self._stored(key)
+        try:
+            found = super().__getitem__(stored)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if (told := self._damaged(stored, error)) is None:
+                raise
+            raise told from error
+        return self._seen(found, key)
 
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
         """Read without blocking the event loop."""
-        return self._seen(await super().async_getitem(self._stored(key)), key)  # type: ignore[no-untyped-call]
+        stored = self._stored(key)
+        try:
+            found = await super().async_getitem(stored)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if (told := await asyncio.to_thread(self._damaged, stored, error)) is None:
+                raise
+            raise told from error
+        return self._seen(found, key)
+
+    def _damaged(self, key: indexing.ExplicitIndexer, error: Exception) -> DamagedChunkError | None:
+        """Return the error of the chunk for which reading failed; None if it was for something else."""
+        array, pointwise = self._array, isinstance(key, indexing.VectorizedIndexer)
+        return damaged(array, touched(key.tuple, array.shape, grid_of(array), pointwise=pointwise), error)
 
     def _stored(self, key: indexing.ExplicitIndexer) -> indexing.ExplicitIndexer:
         return type(key)(tuple(key.tuple[self.order.index(axis)] for axis in range(len(self.order))))
@@ -260,7 +281,7 @@ class UnopenedArray(OrderedArray):
     @property
     def _array(self) -> zarr.Array[Any]:
         if self._found is None:
-            self._found = self._open()
+            self._found = guarded(self._open())
         return self._found
 
     def __reduce__(self) -> Any:

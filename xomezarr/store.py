@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.lazy import installed_version, zarr
+from xomezarr.resources import machine_memory
 
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
@@ -116,6 +118,9 @@ LEFT_OVER = re.compile(r"(zarr|\.zattrs|\.zgroup|\.zarray|(c|\d+)(\.\d+)*)\.[0-9
 
 WITHHELD = "withheld"
 """What a group said before that is in the making again, beside the mark."""
+
+COORDINATE = 8
+"""Bytes of a coordinate of one pixel."""
 
 INCOMPLETE = "incomplete"
 """The mark of a group that is being written, in xomezarr's own attribute, which the last write of all replaces."""
@@ -276,13 +281,38 @@ def member_path(group: zarr.Group, path: str) -> str:
 
 
 def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = None) -> zarr.Array[Any]:
-    """Open an array below a group; for reading, unless `mode` says otherwise."""
+    """Open an array below a group; for reading, unless `mode` says otherwise.
+
+    Raises
+    ------
+    MetadataError
+        If its sizes cannot be those of an array.
+    """
     mode = mode or read_mode(group.store)
-    if (mode == "r") == group.store.read_only and (opened := direct.opened_array(group, path)) is not None:
-        return opened
-    # unlike group[path], it asks for no group of that name first
-    place = member_path(group, path)
-    return zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+    opened = direct.opened_array(group, path) if (mode == "r") == group.store.read_only else None
+    if opened is None:
+        # unlike group[path], it asks for no group of that name first
+        place = member_path(group, path)
+        opened = zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+    _check_sizes(opened)
+    return opened
+
+
+def _check_sizes(array: zarr.Array[Any]) -> None:
+    """Refuse an array along which not even coordinates could be made, or of which no chunk could be addressed."""
+    longest = max(array.shape, default=0)
+    if longest * COORDINATE > machine_memory():
+        raise MetadataError(
+            f"the shape of {str(array.store_path)!r} is {array.shape}, and coordinates along {longest} pixels take "
+            "more than this machine has memory; mend the metadata of the array, or open it with zarr"
+        )
+    grid = array.metadata.chunks if array.metadata.zarr_format == 2 else ()
+    chunks = grid or getattr(getattr(array.metadata, "chunk_grid", None), "chunk_shape", ())
+    if max(chunks, default=0) > sys.maxsize:
+        raise MetadataError(
+            f"the chunks of {str(array.store_path)!r} are {tuple(chunks)}, which no machine can address; mend the "
+            "metadata of the array"
+        )
 
 
 def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
@@ -372,7 +402,7 @@ def check_array(place: str | os.PathLike[str]) -> None:
     if not isinstance(target, Path) or not _is_array(target):
         return
     try:
-        zarr.open_array(target, mode="r")
+        zarr.open_array(archive.opened(target), mode="r")
     except Exception as error:  # whatever zarr's parsers meet
         raise MetadataError(
             f"the metadata of the array {os.fspath(place)!r} cannot be read ({type(error).__name__}: {error}); "
@@ -703,9 +733,11 @@ def writable_group(
     store: StoreArgument, storage_options: Mapping[str, Any] | None = None, *, zarr_format: int | None = None
 ) -> zarr.Group:
     """Open a group as it is now, to be written; consolidated metadata are not asked."""
+    from xomezarr.files import Files  # it derives a class from one of zarr's, which is loaded late
+
     target = resolve(store)
     return zarr.open_group(
-        target,
+        Files(target) if isinstance(target, Path) else target,
         mode="r+",
         zarr_format=zarr_format,  # type: ignore[arg-type]
         use_consolidated=False,
@@ -1427,6 +1459,8 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
         return found
     if isinstance(target, Path) and (opened := direct.opened_group(target, group)) is not None:
         return opened
+    if isinstance(target, Path):  # zarr says what is wrong
+        return zarr.open_group(archive.opened(target), mode="r", path=group, use_consolidated=False)
     options = _options(target, storage_options)
     mode = read_mode(target)
     return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)
@@ -1530,9 +1564,11 @@ def _is_array(path: Path) -> bool:
     """Whether a folder is a Zarr array."""
     if (path / ".zarray").is_file():
         return True
+    if not (path / "zarr.json").is_file():  # a pipe is opened when somebody writes to it
+        return False
     try:
-        found = json.loads((path / "zarr.json").read_text())
-    except (OSError, ValueError):
+        found = json.loads((path / "zarr.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("node_type") == "array"
 

@@ -17,6 +17,7 @@ from xomezarr.notes import unfinished_in
 from xomezarr.read import tree_of
 from xomezarr.report import Finding, Severity
 from xomezarr.validate.arrays import StoredArray, check_arrays, open_stored
+from xomezarr.validate.chunks import check_chunks
 from xomezarr.validate.grids import check_grids, check_in_step
 from xomezarr.validate.nodes import Node
 from xomezarr.validate.transforms import check_arrays_of
@@ -97,6 +98,8 @@ def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
             yield from checks.channel_count(pixels.image, count, node.place("omero"))
         if node.hierarchy.grids:
             yield from check_grids(node.group, multiscale, arrays, labels=_is_labels(node, pixels))
+        if node.hierarchy.chunks:
+            yield from check_chunks(node.group, arrays)
 
 
 def _check_finished(node: Node, pixels: Pixels) -> Iterator[Finding]:
