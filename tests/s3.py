@@ -124,6 +124,8 @@ class Fault:
         The answer's; 0 for that of the server.
     code
         What S3 calls it.
+    body
+        What the answer says; left out, what S3 says of an error.
     cut
         When the connection ends: ``"before"`` the server has heard of it, ``"upload"`` in the middle of what is sent,
         ``"after"`` the server has done it, but before it is told, or ``"body"`` in the middle of the answer's body.
@@ -135,6 +137,7 @@ class Fault:
 
     status: int = 0
     code: str = ""
+    body: str = ""
     cut: str = ""
     wait: float = 0.0
     silent: bool = False
@@ -144,6 +147,10 @@ INTERNAL, SLOW_DOWN = Fault(500, "InternalError"), Fault(503, "SlowDown")
 DENIED, UNAUTHORIZED = Fault(403, "AccessDenied"), Fault(401, "Unauthorized")
 CUT, CUT_UPLOAD, CUT_AFTER, CUT_BODY = (Fault(cut=when) for when in ("before", "upload", "after", "body"))
 SILENT = Fault(silent=True)
+NOT_DELETED = Fault(
+    200,
+    body="<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message>by a test</Message></Error></DeleteResult>",
+)
 TRANSIENT = (INTERNAL, SLOW_DOWN, CUT, CUT_UPLOAD, CUT_AFTER, CUT_BODY, Fault(wait=0.2))
 
 type Faults = Callable[[Request], Fault | None]
@@ -215,7 +222,6 @@ class Proxy:
     def lists(self) -> list[Request]:
         """Return the requests for names of objects."""
         return [request for request in self.log if request.lists]
-
 
 
 @contextmanager
@@ -309,7 +315,8 @@ class _Handler(BaseHTTPRequestHandler):
             connection.close()
 
     def _refuse(self, request: Request, fault: Fault) -> None:
-        content = f"<Error><Code>{fault.code}</Code><Message>{fault.code} by a test</Message></Error>".encode()
+        told = f"<Error><Code>{fault.code}</Code><Message>{fault.code} by a test</Message></Error>"
+        content = (fault.body or told).encode()
         self.send_response_only(fault.status)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(content)))
@@ -358,7 +365,8 @@ class Bucket:
         """Return a store of obstore."""
         from obstore.store import S3Store
 
-        options: dict[str, Any] = {"virtual_hosted_style_request": False, "client_options": {"allow_http": True}, **more}
+        options: dict[str, Any] = {"virtual_hosted_style_request": False, "client_options": {"allow_http": True}}
+        options |= more
         known = {"access_key_id": KEY, "secret_access_key": SECRET, "region": "us-east-1"}
         return S3Store(self.name, prefix=path, endpoint=self.proxy.url, **known, **options)
 

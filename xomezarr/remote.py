@@ -1,7 +1,7 @@
 """Stores on other machines: what fails for a moment is tried again, and what fails for good is told by its name.
 
-fsspec tries nothing again over HTTP, botocore not what ends in the middle of an answer, and obstore neither that nor what
-it deletes. Here all of them are asked again, a few times and for a minute; nothing is asked that may not be asked twice.
+fsspec tries nothing again over HTTP, botocore not what ends in the middle of an answer, and obstore neither that nor
+what it deletes. Here all are asked again, a few times and for a minute; nothing is asked that may not be asked twice.
 
 What is not there and what cannot be had are two things: only the first is a chunk of the fill value.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.storage import FsspecStore, ObjectStore, WrapperStore
 
-from xomezarr.errors import StoreAccessError
+from xomezarr.errors import OmeZarrError, StoreAccessError
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -62,6 +62,9 @@ CONNECTIONS = frozenset(
     }
 )
 """Names of what is raised where a connection ends or nobody answers, and of what is derived from it."""
+
+FIRST_ASKED = ("read", "list", "look for")
+"""What a file system of fsspec is opened by: not before then does it tell what is wrong with its options."""
 
 UNREACHED = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"})
 """Names of what is raised where there is no connection at all."""
@@ -234,8 +237,16 @@ class RemoteStore(WrapperStore[Store]):
                 found = await ask()
                 self._answered = True
                 return found
+            except (TypeError, AttributeError, ValueError) as error:
+                if self._answered or not self.own or doing not in FIRST_ASKED:
+                    raise
+                raise OmeZarrError(
+                    f"{self.place()!r} cannot be opened with these storage_options ({_told(error)}); give those that "
+                    f"{type(_file_system(self._store)).__name__} takes"
+                ) from None
             except Exception as error:
-                if not _is_of_access(error) or (isinstance(error, FileNotFoundError) and doing != "write"):
+                no_place = doing == "write" or "NoSuchBucket" in _names(error)
+                if not _is_of_access(error) or (isinstance(error, FileNotFoundError) and not no_place):
                     raise
                 spent = time.monotonic() - begun
                 if attempt == ATTEMPTS or spent > PATIENCE or not self._may_pass(error):
@@ -259,9 +270,9 @@ class RemoteStore(WrapperStore[Store]):
                 refused=True,
             )
         tried = f" {attempts} times in {spent:.0f} s" if attempts > 1 else f" in {spent:.0f} s" if spent > 1 else ""
-        cure = "try again later; what was being written goes on with resume=True"
-        if not self._may_pass(error):
-            cure = "check the URL, and storage_options"
+        cure = "check the URL, and storage_options"
+        if self._may_pass(error):
+            cure = "try again later; an image that was being written goes on with resume=True"
         return StoreAccessError(f"{what}{tried}: {_told(error)}; {cure}")
 
 
@@ -378,7 +389,7 @@ def may_pass(error: Exception) -> bool:
         return status in MAY_PASS
     if type(error).__module__.startswith("obstore"):
         # it tries again itself, and says how often; its errors have no type that tells more
-        return "HTTP error" in str(error) and " retries" not in str(error)
+        return "HTTP error" in _told(error) and " retries" not in _told(error)
     return not is_refused(error) and bool(_names(error) & CONNECTIONS)
 
 
@@ -391,7 +402,7 @@ def is_refused(error: Exception) -> bool:
 
 def _told(error: BaseException) -> str:
     """Say in one line what a back end says."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).partition("Debug source:")[0].split()) or type(error).__name__
     return text if len(text) < LONG_TEXT else f"{text[:LONG_TEXT]}…"
 
 
