@@ -149,7 +149,7 @@ CUT, CUT_UPLOAD, CUT_AFTER, CUT_BODY = (Fault(cut=when) for when in ("before", "
 SILENT = Fault(silent=True)
 NOT_DELETED = Fault(
     200,
-    body="<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message>by a test</Message></Error></DeleteResult>",
+    body="<DeleteResult><Error><Key>a</Key><Code>InternalError</Code><Message>no</Message></Error></DeleteResult>",
 )
 TRANSIENT = (INTERNAL, SLOW_DOWN, CUT, CUT_UPLOAD, CUT_AFTER, CUT_BODY, Fault(wait=0.2))
 

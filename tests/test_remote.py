@@ -570,7 +570,7 @@ def test_a_web_server_that_gives_no_ranges(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
-def test_sessions_of_icechunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_of_icechunk(tmp_path: Path) -> None:
     """What is written is there for all at once, when it is committed."""
     icechunk = pytest.importorskip("icechunk")
     repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "repository")))
@@ -597,23 +597,34 @@ def test_sessions_of_icechunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     session.commit("others")
     assert committed().omezarr.level(0).equals(image(PIXELS[::-1]))
 
-    # an interrupted write goes on in its session
-    monkeypatch.setattr(journal, "UNIT_BYTES", 2**12)
-    monkeypatch.setattr(journal, "SMALL_CARRY", 0)
-    monkeypatch.setattr("xomezarr.tiling.LEAF_BYTES", 2**10)
+    session = repository.writable_session("main")
+    with pytest.raises(OmeZarrError, match=r'Zarr v3 alone; give version="0\.5"'):
+        image().omezarr.to_zarr(session.store, mode="w", version="0.4")
+    with pytest.raises(OmeZarrError, match="Icechunk takes nothing else"):
+        xomezarr.write_collection({"a": image()}, session.store, mode="w", version="0.5")
+    session = repository.writable_session("main")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OtherImagesWarning)
+        xomezarr.write_plate({("A", 1): [image(PIXELS + 1)]}, session.store, mode="w", version="0.5")
+    assert (xomezarr.open_plate(session.store)["A/1/0"].omezarr.level(0).values == PIXELS + 1).all()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OtherImagesWarning)
+        image().omezarr.to_zarr(session.store, mode="w", layout="xarray", version="0.5")
+    assert xr.open_dataarray(session.store, engine="omezarr").equals(image())
+
+    # what is interrupted is marked in its session, and is written anew, there or in another one
     session = repository.writable_session("main")
     told = itertools.count()
 
     def stop(_: int) -> None:
-        if next(told) == 30:
+        if next(told) == 2:
             raise KeyboardInterrupt
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OtherImagesWarning)
-        with pytest.raises(KeyboardInterrupt):
-            image().omezarr.to_zarr(session.store, mode="w", workers=1, progress=stop, **options)
-        with pytest.raises(IncompleteStoreError, match="tiles are made; finish it with resume=True"):
-            xr.open_datatree(session.store, engine="omezarr")
-        image().omezarr.to_zarr(session.store, mode="w", resume=True, **options)
+    with pytest.raises(KeyboardInterrupt):
+        image().omezarr.to_zarr(session.store, mode="w", workers=1, progress=stop, **options)
+    with pytest.raises(IncompleteStoreError, match='write it again with mode="w"'):
+        xr.open_datatree(session.store, engine="omezarr")
+    image().omezarr.to_zarr(session.store, mode="w", resume=True, **options)
     session.commit("cells again")
     assert committed().omezarr.level(0).equals(image())

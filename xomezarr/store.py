@@ -680,6 +680,8 @@ def building(
         with _building_in_a_folder(place, zarr_format, mode, single=single, unfinished=unfinished) as made:
             yield made
         return
+    if zarr_format == 2 and not isinstance(target, str) and direct.takes_zarr_alone(_store(target)):
+        raise OmeZarrError(f'{_shown(store)} is of Icechunk, which takes Zarr v3 alone; give version="0.5"')
     try:
         found = _gone_on_with(target, storage_options, unfinished)
         anew = "w" if resume and _begun(target, storage_options) else mode
@@ -1417,7 +1419,8 @@ def _delete(group: zarr.Group, names: Iterable[str]) -> None:
     for name in names:
         with suppress(ValueError):  # a local file
             wait(group.store.delete_dir(member_path(group, name)))
-        wait(group.store.delete(member_path(group, name)))
+        if name in ALL_DOCUMENTS or not direct.takes_zarr_alone(group.store):
+            wait(group.store.delete(member_path(group, name)))
 
 
 def delete_documents(group: zarr.Group, path: str) -> None:
