@@ -18,7 +18,7 @@ import xarray as xr
 
 from xomezarr import omexml, spec
 from xomezarr.completion import OME, OME_XML, Described, Listing, is_collection
-from xomezarr.direct import put_attributes, wait
+from xomezarr.direct import put_attributes, put_document
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
@@ -56,7 +56,6 @@ from xomezarr.store import (
     StoreArgument,
     check_complete,
     find_member,
-    member_path,
     names_in,
     open_group,
 )
@@ -265,7 +264,7 @@ def _write(
     def finish(group: zarr.Group) -> None:
         group.create_group(OME, attributes=listing)
         if xml is not None:
-            _put(group, OME_XML, xml)
+            put_document(group, OME_XML, xml)
         put_attributes(group, spec.dump_layout(target.version, extra))
 
     return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
@@ -501,14 +500,6 @@ def _near(dtype: Any) -> str:
 def _series(name: str, plan: Plan, before: XmlImage | None = None) -> omexml.Series:
     sizes = dict(zip(plan.dims, plan.levels[0].shape, strict=True))
     return omexml.Series(name, final_image(plan), sizes, plan.levels[0].dtype, before)
-
-
-def _put(group: zarr.Group, path: str, content: bytes) -> None:
-    """Write an object below a group that is not Zarr's."""
-    from zarr.core.buffer import default_buffer_prototype
-
-    buffer = default_buffer_prototype().buffer.from_bytes(content)
-    wait(group.store.set(member_path(group, path), buffer))
 
 
 # -- reading -----------------------------------------------------------------------------------------------

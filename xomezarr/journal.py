@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.direct import AT_ONCE, get_document, get_documents, names_below, put_document, wait
+from xomezarr.direct import AT_ONCE, get_document, get_documents, names_below, put_document, takes_zarr_alone, wait
 from xomezarr.errors import ResumeError
 from xomezarr.lazy import zarr
 from xomezarr.spec import is_ome
@@ -48,6 +48,7 @@ __all__ = [
     "entry_of",
     "folder_of",
     "is_safe",
+    "keeps_notes",
     "made",
     "unit_level",
 ]
@@ -373,8 +374,15 @@ def made(group: zarr.Group) -> str:
     return f"{done} of {begun.tiles} tiles are made" if done else ""
 
 
+def keeps_notes(store: Any) -> bool:
+    """Whether notes can be kept in a store, and deleted."""
+    return bool(store.supports_deletes) and not takes_zarr_alone(store)
+
+
 def begun_in(group: zarr.Group) -> Begun | None:
     """Read what is noted of an unfinished write; None if there is nothing that can be gone on with."""
+    if not keeps_notes(group.store):
+        return None
     store, place = group.store, (group.store_path / RESUME).path
     document = _json(get_document(store, f"{place}/plan.json"))
     if document is None:

@@ -33,6 +33,7 @@ from xomezarr.errors import (
     OmeZarrError,
     OtherImagesWarning,
     ResumeError,
+    StoreAccessError,
     StoreExistsError,
     StoreNotFoundError,
     warn,
@@ -83,6 +84,7 @@ __all__ = [
     "open_array",
     "open_group",
     "open_member",
+    "opened_store",
     "overlap",
     "parents",
     "publish",
@@ -158,13 +160,45 @@ def resolve(store: StoreArgument) -> StoreLike:
         return Path(whole.root, inside).absolute()  # a folder, however it is named
     if isinstance(store, zarr.abc.store.Store | zarr.storage.StorePath):
         _check_not_emptied(whole)
-        return store
+        known = _patient(whole)
+        return store if known is whole else zarr.storage.StorePath(known, inside) if inside else known
     if type(store).__module__.partition(".")[0] == "obstore":
-        return zarr.storage.ObjectStore(store)
+        return _patient(zarr.storage.ObjectStore(store))
     raise OmeZarrError(
         f"a store of type {type(store).__name__} is not known; "
         "give a path, a URL, or a store of zarr or obstore, such as zarr.storage.MemoryStore()"
     )
+
+
+def _patient(store: Any) -> Any:
+    """Return a store of zarr as one that is asked patiently, if it is on other machines."""
+    if not isinstance(store, zarr.storage.FsspecStore | zarr.storage.ObjectStore):
+        return store
+    from xomezarr import remote  # it derives a class from one of zarr's, which is loaded late
+
+    return remote.patient(store)
+
+
+def opened_store(target: StoreLike, storage_options: Mapping[str, Any] | None = None, *, read_only: bool) -> StoreLike:
+    """Return what zarr takes for a place and options; of a URL, the store.
+
+    Parameters
+    ----------
+    target
+        As `resolve` returns it.
+    storage_options
+        For URLs, as fsspec takes them.
+    read_only
+        Whether a URL is opened to be read.
+    """
+    if not isinstance(target, str) or target.startswith("memory:"):  # which zarr keeps itself
+        return target
+    if target.startswith("local:"):  # fsspec makes no folder there unless it is asked to
+        options = {"auto_mkdir": True, **(storage_options or {})}
+        return zarr.storage.FsspecStore.from_url(target, storage_options=options, read_only=read_only)
+    from xomezarr import remote
+
+    return remote.opened(target, storage_options, read_only=read_only)
 
 
 def _check_not_emptied(store: Any) -> None:
@@ -229,6 +263,7 @@ def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] 
     if isinstance(read, Path):
         return _holds_no_file(target)
     (one, path), (other, other_path) = _elsewhere(target, storage_options), _elsewhere(read, None)
+    one, other = _asked(one), _asked(other)
     if not isinstance(one, zarr.storage.FsspecStore) or not isinstance(other, zarr.storage.FsspecStore):
         return False
     if not _is_remote(one):  # files may be there under several names
@@ -239,10 +274,18 @@ def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] 
     )
 
 
+def _asked(store: zarr.abc.store.Store) -> zarr.abc.store.Store:
+    """Return the store that a patient one asks; any other as it is."""
+    from xomezarr import remote
+
+    return remote.inside(store)
+
+
 def _opened_by(file_system: Any) -> tuple[Any, ...]:
     """Return what opens a file system of fsspec, whose instances differ by thread."""
     waiting = getattr(file_system, "sync_fs", file_system)
-    options = {key: value for key, value in waiting.storage_options.items() if key not in ("asynchronous", "loop")}
+    ours = ("asynchronous", "loop", "use_listings_cache")
+    options = {key: value for key, value in waiting.storage_options.items() if key not in ours}
     return type(waiting), waiting.storage_args, options
 
 
@@ -250,7 +293,7 @@ def _holds_no_file(target: StoreLike) -> bool:
     """Whether a store certainly has nothing in a local folder."""
     if isinstance(target, str):
         return target.partition("://")[0] in REMOTE
-    whole = target if isinstance(target, Path) else _store(target)
+    whole = target if isinstance(target, Path) else _asked(_store(target))
     if isinstance(whole, zarr.storage.FsspecStore):
         return _is_remote(whole)
     return type(whole) in (zarr.storage.MemoryStore, zarr.storage.ZipStore)
@@ -293,7 +336,12 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
     if opened is None:
         # unlike group[path], it asks for no group of that name first
         place = member_path(group, path)
-        opened = zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+        try:
+            opened = zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+        except (zarr.errors.BaseZarrError, FileNotFoundError):
+            if (refusal := _refusal(group.store, place)) is not None:
+                raise refusal from None
+            raise
     _check_sizes(opened)
     return opened
 
@@ -464,15 +512,10 @@ def _elsewhere(
 ) -> tuple[zarr.abc.store.Store, str]:
     """Return the store in which a place is that is no local folder, and the place's path in it."""
     if isinstance(target, str):
-        options = _options(target, storage_options) or {}
-        return zarr.storage.FsspecStore.from_url(target, storage_options=options, read_only=read_only), ""
+        if target.startswith("memory:"):
+            return zarr.storage.FsspecStore.from_url(target, read_only=read_only), ""
+        return _store(opened_store(target, storage_options, read_only=read_only)), ""
     return _store(target), target.path if isinstance(target, zarr.storage.StorePath) else ""
-
-
-def _options(target: StoreLike, storage_options: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the options of a URL as zarr takes them; fsspec makes no local folder unless it is asked to."""
-    mkdir = {"auto_mkdir": True} if isinstance(target, str) and target.startswith("local://") else {}
-    return {**mkdir, **(storage_options or {})} or None
 
 
 def _store(target: StoreLike) -> zarr.abc.store.Store:
@@ -667,6 +710,8 @@ def building(
         with _building_in_a_folder(place, zarr_format, mode, single=single, unfinished=unfinished) as made:
             yield made
         return
+    if zarr_format == 2 and not isinstance(target, str) and direct.takes_zarr_alone(_store(target)):
+        raise OmeZarrError(f'{_shown(store)} is of Icechunk, which takes Zarr v3 alone; give version="0.5"')
     try:
         found = _gone_on_with(target, storage_options, unfinished)
         anew = "w" if resume and _begun(target, storage_options) else mode
@@ -737,11 +782,10 @@ def writable_group(
 
     target = resolve(store)
     return zarr.open_group(
-        Files(target) if isinstance(target, Path) else target,
+        Files(target) if isinstance(target, Path) else opened_store(target, storage_options, read_only=False),
         mode="r+",
         zarr_format=zarr_format,  # type: ignore[arg-type]
         use_consolidated=False,
-        storage_options=_options(target, storage_options),
     )
 
 
@@ -1332,11 +1376,10 @@ def _created(
 ) -> zarr.Group:
     """Make a marked group."""
     made = zarr.api.asynchronous.create_group(
-        store=target,
+        store=opened_store(target, storage_options, read_only=False),
         zarr_format=zarr_format,  # type: ignore[arg-type]
         overwrite=overwrite,
         attributes=_mark(),
-        storage_options=_options(target, storage_options),
     )
     return zarr.Group(wait(made))
 
@@ -1408,7 +1451,8 @@ def _delete(group: zarr.Group, names: Iterable[str]) -> None:
     for name in names:
         with suppress(ValueError):  # a local file
             wait(group.store.delete_dir(member_path(group, name)))
-        wait(group.store.delete(member_path(group, name)))
+        if name in ALL_DOCUMENTS or not direct.takes_zarr_alone(group.store):
+            wait(group.store.delete(member_path(group, name)))
 
 
 def delete_documents(group: zarr.Group, path: str) -> None:
@@ -1461,9 +1505,23 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
         return opened
     if isinstance(target, Path):  # zarr says what is wrong
         return zarr.open_group(archive.opened(target), mode="r", path=group, use_consolidated=False)
-    options = _options(target, storage_options)
-    mode = read_mode(target)
-    return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)
+    place, mode = opened_store(target, storage_options, read_only=True), read_mode(target)
+    try:
+        return zarr.open_group(place, mode=mode, path=group, use_consolidated=False)
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        if (refusal := _refusal(place, group or "")) is not None:
+            raise refusal from None
+        raise
+
+
+def _refusal(place: StoreLike, path: str) -> StoreAccessError | None:
+    """Return what a server has said of documents below a place that it does not let be read; None if nothing."""
+    if isinstance(place, str | Path):
+        return None
+    from xomezarr import remote
+
+    whole = place.path if isinstance(place, zarr.storage.StorePath) else ""
+    return remote.refusal(_store(place), f"{whole}/{path}")
 
 
 def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:

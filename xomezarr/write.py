@@ -176,7 +176,7 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     check = partial(check_the_same, plan, pixels, str(plan.store)) if plan.resume else None
     options["unfinished"] = Unfinished(check)
     with publish(plan.store, zarr_format=plan.zarr_format, **options) as group, told_of_sources(pixels):
-        fill(group, plan, pixels, on_tile, noted=group.store.supports_deletes)
+        fill(group, plan, pixels, on_tile, noted=journal.keeps_notes(group.store))
         if gathers(plan.store, plan.layout):
             consolidate(group, plan.zarr_format)
 
@@ -814,7 +814,9 @@ def gathers(store: StoreArgument, layout: str) -> bool:
 
 
 def consolidate(group: zarr.Group, zarr_format: int) -> None:
-    """Gather the metadata of a group, and of all that lies in it, in one object."""
+    """Gather the metadata of a group, and of all that lies in it, in one object, where the store has such a thing."""
+    if not group.store.supports_consolidated_metadata:
+        return
     from zarr.api.asynchronous import consolidate_metadata
 
     with warnings.catch_warnings():
