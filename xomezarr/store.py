@@ -61,6 +61,7 @@ __all__ = [
     "begun",
     "below",
     "building",
+    "check_apart",
     "check_array",
     "check_changeable",
     "check_complete",
@@ -240,9 +241,42 @@ def overlap(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
 
 
 def _around(one: str, other: str) -> bool:
-    """Whether of two paths one is the other, or leads to what lies in it."""
-    first, second = (f"{'/'.join(filter(None, path.split('/')))}/" for path in (one, other))
+    """Whether of two paths one is the other, or leads to what lies in it.
+
+    >>> _around("/data/a.zarr", "/data/a.zarr/0"), _around("/data/a", "/data/ab"), _around("", "a")
+    (True, False, True)
+    """
+    first, second = ("".join(f"{name}/" for name in path.split("/") if name) for path in (one, other))
     return first.startswith(second) or second.startswith(first)
+
+
+def check_apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Refuse to write to a store what is read from it, from what lies in it, or from what it lies in.
+
+    Parameters
+    ----------
+    store, storage_options
+        What is written.
+    origin
+        The path, the URL or the store that is read.
+
+    Raises
+    ------
+    StoreExistsError
+        If that may be so.
+    """
+    target, read = resolve(store), resolve(origin)
+    local = isinstance(target, Path), isinstance(read, Path)
+    both_urls = isinstance(target, str) and isinstance(read, str) and target.split("://")[0] == read.split("://")[0]
+    if all(local) or both_urls:
+        lies_there = overlap(target, read)  # type: ignore[arg-type]
+    else:
+        lies_there = not apart(store, origin, storage_options) and exists(store, storage_options=storage_options)
+    if lies_there:
+        raise StoreExistsError(
+            f"{_shown(store)} and {_shown(origin)} are one, or lie in each other, or nothing tells that they do not; "
+            "give another path"
+        )
 
 
 def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] | None = None) -> bool:
@@ -264,6 +298,8 @@ def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] 
         return _holds_no_file(target)
     (one, path), (other, other_path) = _elsewhere(target, storage_options), _elsewhere(read, None)
     one, other = _asked(one), _asked(other)
+    if (shared := _is_shared(one, other)) is not None:
+        return not shared or not _around(path, other_path)
     if not isinstance(one, zarr.storage.FsspecStore) or not isinstance(other, zarr.storage.FsspecStore):
         return False
     if not _is_remote(one):  # files may be there under several names
@@ -279,6 +315,16 @@ def _asked(store: zarr.abc.store.Store) -> zarr.abc.store.Store:
     from xomezarr import remote
 
     return remote.inside(store)
+
+
+def _is_shared(one: zarr.abc.store.Store, other: zarr.abc.store.Store) -> bool | None:
+    """Whether two stores that hold no files keep the same objects; None where that is not known."""
+    if type(one) is type(other) is zarr.storage.MemoryStore:
+        return one._store_dict is other._store_dict
+    if isinstance(one, zarr.storage.ObjectStore) and isinstance(other, zarr.storage.ObjectStore):
+        # another way to the same bucket is another object
+        return True if one.store is other.store and type(one.store).__name__ != "LocalStore" else None
+    return None
 
 
 def _opened_by(file_system: Any) -> tuple[Any, ...]:
@@ -1451,8 +1497,13 @@ def _delete(group: zarr.Group, names: Iterable[str]) -> None:
     for name in names:
         with suppress(ValueError):  # a local file
             wait(group.store.delete_dir(member_path(group, name)))
-        if name in ALL_DOCUMENTS or not direct.takes_zarr_alone(group.store):
+        if name not in ALL_DOCUMENTS and direct.takes_zarr_alone(group.store):
+            continue
+        try:
             wait(group.store.delete(member_path(group, name)))
+        except Exception:
+            if _is_there(group, name):  # else an empty folder is, which obstore leaves and is no object
+                raise
 
 
 def delete_documents(group: zarr.Group, path: str) -> None:
