@@ -109,12 +109,20 @@ class Chunks:
         box
             Begins at the border of a chunk along each axis, and ends at one or at the array's edge.
         """
-        along = [
+        return itertools.product(*self._along(box))
+
+    def ends(self) -> list[tuple[slice, ...]]:
+        """Return the pixels of the first and of the last chunk; none of an array without pixels."""
+        along = self._along([slice(0, n) for n in self.shape])
+        return [tuple(parts[end] for parts in along) for end in (0, -1)] if all(along) else []
+
+    def _along(self, box: Sequence[slice]) -> list[list[slice]]:
+        """Cut the sides of a box into chunks."""
+        return [
             # chunks of arrays without pixels may have none either
             [slice(start, min(start + chunk, where.stop)) for start in range(where.start, where.stop, max(chunk, 1))]
             for where, chunk in zip(box, self.grid, strict=True)
         ]
-        return itertools.product(*along)
 
     def write(self, box: tuple[slice, ...], pixels: NDArray[Any]) -> None:
         """Write one whole chunk; what an edge cuts off of it is filled with the fill value."""
