@@ -295,6 +295,7 @@ def test_images_of_a_plate_are_written_over_it(tmp_path: Path, target: str, kind
     assert (opened(place).values == (NEW if kind == "B" else OLD)).all()
 
 
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")  # told first
 @pytest.mark.parametrize(
     ("make", "path", "told"),
     [
@@ -345,6 +346,7 @@ def test_c7_a_store_in_its_place_is_not_emptied_while_it_is_read(tmp_path: Path,
     assert (opened(store).values == want).all()
 
 
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
 def test_places_that_are_certainly_others_are_replaced() -> None:
     one, other = MemoryStore(), MemoryStore()
     put(StorePath(one, "a"))

@@ -27,7 +27,7 @@ from xomezarr.store import (
     writable_group,
 )
 from xomezarr.write import (
-    Made,
+    OnArray,
     OnTile,
     consolidate,
     create_array,
@@ -156,7 +156,7 @@ def take_away(group: zarr.Group, paths: Collection[str], listings: Sequence[zarr
 
 
 @contextmanager
-def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[tuple[zarr.Group, Made]]:
+def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[tuple[zarr.Group, OnArray]]:
     """Yield a group to make the new arrays in; they are in `group` when the block ends.
 
     In a local folder they are made in a hidden one, from which they are moved: a failure leaves nothing, and a

@@ -38,6 +38,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
     warn,
 )
+from xomezarr.journal import NOTHING, Made
 from xomezarr.lazy import installed_version, zarr
 from xomezarr.resources import machine_memory
 
@@ -91,6 +92,8 @@ __all__ = [
     "publish",
     "read_mode",
     "resolve",
+    "tidy_beside",
+    "unfinished_beside",
     "unmarked",
     "warn_of_others",
     "withheld",
@@ -656,6 +659,11 @@ class Building(Protocol):
         """The group, to be filled."""
         ...
 
+    @property
+    def made(self) -> Made:
+        """What is made of it already, where an interrupted write is gone on with."""
+        ...
+
     def place(self) -> None:
         """Put it where it is to be; elsewhere than in a local folder it is there already."""
 
@@ -722,19 +730,19 @@ class Unfinished:
     Parameters
     ----------
     check
-        Called with the group of an interrupted write that is to be gone on with; raises where it is another. None
-        where all is to be written anew.
+        Called with the group of an interrupted write that is to be gone on with, and what of it is made; raises where
+        it is another. None where all is to be written anew.
     """
 
-    check: Callable[[zarr.Group], None] | None = None
+    check: Callable[[zarr.Group, Made], None] | None = None
 
 
-def _made_in(folder: Path) -> str:
-    """Say how much of a folder is made, as `journal.made` does; an empty text where it is no group."""
+def _made_in(folder: Path) -> Made:
+    """Find out how much of a folder is made, as `journal.made` does; nothing where it is no group."""
     try:
         return journal.made(zarr.open_group(folder, mode="r", use_consolidated=False))
     except (OSError, ValueError, TypeError, KeyError):
-        return ""
+        return NOTHING
 
 
 @contextmanager
@@ -759,7 +767,7 @@ def building(
     if zarr_format == 2 and not isinstance(target, str) and direct.takes_zarr_alone(_store(target)):
         raise OmeZarrError(f'{_shown(store)} is of Icechunk, which takes Zarr v3 alone; give version="0.5"')
     try:
-        found = _gone_on_with(target, storage_options, unfinished)
+        found, made_before = _gone_on_with(target, storage_options, unfinished) or (None, NOTHING)
         anew = "w" if resume and _begun(target, storage_options) else mode
         begun = found or _begin(target, zarr_format, anew, storage_options)
     except (zarr.errors.ContainsGroupError, zarr.errors.ContainsArrayError):  # by another process, meanwhile
@@ -772,7 +780,7 @@ def building(
     mark = _token_of(begun.attrs.asdict())
     _UNDER_WAY.add(mark)
     try:
-        yield _InPlace(begun, store, storage_options)
+        yield _InPlace(begun, store, storage_options, made_before)
     except BaseException as error:
         if unfinished is not None and (much := journal.made(begun)):
             error.add_note(_to_go_on(store, much))
@@ -785,7 +793,7 @@ _UNDER_WAY: set[str] = set()
 """Marks of the groups that this process is writing in their places."""
 
 
-def _to_go_on(store: StoreArgument, much: str) -> str:
+def _to_go_on(store: StoreArgument, much: Made) -> str:
     return f"{_shown(store)} is unfinished: {much}; go on with resume=True"
 
 
@@ -798,8 +806,11 @@ def _token_of(attrs: Mapping[str, Any]) -> str:
 
 def _gone_on_with(
     target: StoreLike, storage_options: Mapping[str, Any] | None, unfinished: Unfinished | None
-) -> zarr.Group | None:
-    """Open the group of an interrupted write, in its place, which is to be gone on with; None if there is none."""
+) -> tuple[zarr.Group, Made] | None:
+    """Open the group of an interrupted write, in its place, which is to be gone on with, and find out what is made.
+
+    None if there is none.
+    """
     from xomezarr import stage
 
     if unfinished is None or unfinished.check is None or not _begun(target, storage_options):
@@ -809,11 +820,11 @@ def _gone_on_with(
     mark = _token_of(attrs)
     if mark in _UNDER_WAY or (stage.runs(mark) and not _is_own(mark)):
         raise ResumeError(f"{_shown(target)} is still being written; wait until that ends, or stop it")
-    if withheld(attrs) is not None or not journal.made(group):
+    if withheld(attrs) is not None or not (much := journal.made(group)):
         return None
-    unfinished.check(group)
+    unfinished.check(group, much)
     update_attributes(group, _mark())
-    return group
+    return group, much
 
 
 def _is_own(mark: str) -> bool:
@@ -842,6 +853,7 @@ class _InPlace:
     group: zarr.Group
     store: StoreArgument
     storage_options: Mapping[str, Any] | None
+    made: Made
 
     def place(self) -> None:
         """Do nothing: it is there."""
@@ -865,6 +877,8 @@ class _InAFolder:
         Where it is to be.
     single
         Whether it is to be a single file.
+    made
+        What was made of it before.
     placed
         Holds where what it has replaced is now, None if that was nothing, once it is in its place.
     """
@@ -874,6 +888,7 @@ class _InAFolder:
     target: Path
     mode: str
     single: bool = False
+    made: Made = NOTHING
     placed: list[Path | None] = field(default_factory=list)
 
     def place(self) -> None:
@@ -914,6 +929,8 @@ class _InAFolder:
         except BaseException:
             stage.remove(file)
             raise
+        with suppress(OSError):  # first, so that nobody goes on with it
+            (self.folder / archive.METADATA).unlink()
         archive.sync_name(self.target.parent)
         stage.remove(self.folder)
 
@@ -934,8 +951,13 @@ class _InAFolder:
                 stage.remove(old)
 
 
-def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
+def _adopted(target: Path, unfinished: Unfinished | None) -> tuple[Path, Made] | None:
     """Take over what an interrupted write of a store has left that is to be gone on with; None if there is nothing.
+
+    Returns
+    -------
+    Path, Made
+        The folder, and what of it is made.
 
     Raises
     ------
@@ -951,10 +973,11 @@ def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
             raise ResumeError(f"{str(target)!r} is still being written, in {str(folder)!r}; wait until that ends")
         taken = ResumeError(f"{str(target)!r} is still being written: another process goes on with it; wait for that")
         try:
-            if _made_in(folder):
-                unfinished.check(zarr.open_group(folder, mode="r", use_consolidated=False))
+            _mend(folder)
+            if much := _made_in(folder):
+                unfinished.check(zarr.open_group(folder, mode="r", use_consolidated=False), much)
                 if (own := stage.adopted(folder, target)) is not None:
-                    return own
+                    return own, much
         except Exception:
             if folder.exists():
                 raise
@@ -964,6 +987,16 @@ def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
     return None
 
 
+def _mend(folder: Path) -> None:
+    """Make the document of an unfinished group anew, where a machine that lost its power has cut it off."""
+    try:
+        zarr.open_group(folder, mode="r", use_consolidated=False)
+    except (OSError, ValueError, TypeError, KeyError):
+        version = journal.version_in(folder)
+        if version in spec.VERSIONS:
+            direct.put_group(zarr.storage.LocalStore(folder), "", spec.zarr_format(version), _mark())
+
+
 @contextmanager
 def _building_in_a_folder(
     target: Path, zarr_format: int, mode: str, *, single: bool, unfinished: Unfinished | None = None
@@ -971,7 +1004,7 @@ def _building_in_a_folder(
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
     try:
-        begun = _adopted(target, unfinished)
+        begun, made_before = _adopted(target, unfinished) or (None, NOTHING)
         folder = stage.Stage(begun or stage.beside(target, "partial"))
         stage.sweep(target)
         if begun is None:
@@ -987,7 +1020,7 @@ def _building_in_a_folder(
             group = direct.created_group(folder, zarr_format, _mark())
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
-        made = _InAFolder(group, folder.root, target, mode, single)
+        made = _InAFolder(group, folder.root, target, mode, single, made_before)
         yield made
     except BaseException as error:
         folder.abandoned = True  # at once: threads write on
@@ -1012,16 +1045,16 @@ def _building_in_a_folder(
             made.stay()
 
 
-def _kept(folder: Stage, unfinished: Unfinished | None, error: BaseException) -> str:
+def _kept(folder: Stage, unfinished: Unfinished | None, error: BaseException) -> Made:
     """Keep what was written for another to go on with, if that is of use; say how much it is."""
     if unfinished is None or isinstance(error, OmeZarrError) or not folder.root.exists():
-        return ""
+        return NOTHING
     much = _made_in(folder.root)
     try:
         if much:
             folder.keep()
     except OSError:
-        return ""
+        return NOTHING
     return much
 
 
@@ -1534,12 +1567,39 @@ def _recovered(path: Path) -> bool:
     return missing is None or (stage.recover(missing) and path.exists())
 
 
-def _advice(target: StoreLike) -> str:
-    """Say what to do where nothing is."""
+def unfinished_beside(store: StoreArgument) -> str:
+    """Say which unfinished writes of a store lie beside it, and how much is made; empty where there are none."""
     from xomezarr import stage
 
-    beside = stage.unfinished(target.resolve(), _made_in) if isinstance(target, Path) else ""
-    return beside or "check the path"
+    target = resolve(store)
+    return stage.unfinished(target.resolve(), lambda folder: str(_made_in(folder))) if isinstance(target, Path) else ""
+
+
+def tidy_beside(store: StoreArgument) -> None:
+    """Remove what killed writers of a store that is whole have left beside it, and what could not be gone on with."""
+    from xomezarr import stage
+
+    target = resolve(store)
+    if isinstance(target, Path):
+        place = target.resolve()
+        stage.sweep(place, but=lambda folder: bool(_made_in(folder)) and not _is_packed(folder, place))
+
+
+def _is_packed(folder: Path, file: Path) -> bool:
+    """Whether a single file was packed from a folder: it has the document of its root."""
+    if archive.named(file) is None:
+        return False
+    with suppress(OSError, ValueError):
+        packed = archive.opened(file)
+        assert isinstance(packed, zarr.storage.StorePath)
+        document = (folder / archive.METADATA).read_bytes()
+        return direct.get_document(packed.store, archive.METADATA) == document
+    return False
+
+
+def _advice(target: StoreLike) -> str:
+    """Say what to do where nothing is."""
+    return unfinished_beside(target) or "check the path"
 
 
 def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: str | None = None) -> zarr.Group:
