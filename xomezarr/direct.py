@@ -256,7 +256,7 @@ def put_document(group: zarr.Group, key: str, content: bytes) -> None:
     """
     if takes_zarr_alone(group.store) and not OF_ZARR.search(key):
         raise OmeZarrError(
-            f"{key!r} is nothing of Zarr, and Icechunk takes nothing else; write to another store, or each image by itself"
+            f"{key!r} is nothing of Zarr, and Icechunk takes nothing else; write to another store, or each image alone"
         )
     from zarr.core.buffer import default_buffer_prototype
 
