@@ -25,6 +25,7 @@ NAMES = {
     "upgrade.md": {"xomezarr": xomezarr, "da": PIXELS},
     "labels.md": {"xr": xr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "single-file.md": {"xr": xr, "xomezarr": xomezarr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
+    "regions.md": {"da": PIXELS.omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")},
     "plates.md": {"xr": xr, "xomezarr": xomezarr, "field0": PIXELS[:90, :80], "field1": PIXELS[-90:, -80:]},
 }
 """What pages take for given."""
@@ -44,6 +45,7 @@ def blocks(page: str, language: str) -> list[str]:
         ("migration.md", ["cells.ome.zarr", "levels.ome.zarr"]),
         ("layouts.md", ["cells.ome.zarr"]),
         ("labels.md", ["both.ome.zarr", "cells.ome.zarr", "copy.ome.zarr"]),
+        ("regions.md", ["known.ome.zarr", "movie.ome.zarr", "slide.ome.zarr"]),
         ("plates.md", ["part.ome.zarr", "screen.ome.zarr"]),
         ("single-file.md", ["cells.ome.zarr", "cells.ozx", "copy.ome.zarr", "screen.ozx"]),
         ("coordinate-systems.md", ["turned.ome.zarr"]),

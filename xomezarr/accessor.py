@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xomezarr import channels as channels_module
 from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, systems, tree
 from xomezarr import pyramid as pyramid_module
+from xomezarr.appending import AppendDim, write
 from xomezarr.channels import Channels
 from xomezarr.collection import write_collection_tree
 from xomezarr.coords import Irregular
@@ -24,12 +25,13 @@ from xomezarr.model import Acquisition, Axis, Channel, Image
 from xomezarr.plan import COMPRESSORS, Plan, Shards
 from xomezarr.progress import OnTile
 from xomezarr.pyramid import Factors, own_attrs
+from xomezarr.regions import Region
 from xomezarr.report import Report
 from xomezarr.scenes import SceneView, scene_of, write_scene_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import StoreArgument
 from xomezarr.transforms import Transform
-from xomezarr.write import write_array, write_tree
+from xomezarr.write import write_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -277,6 +279,9 @@ class OmeZarrArrayAccessor:
         storage_options: Mapping[str, Any] | None = None,
         max_memory: int | str | None = None,
         workers: int | None = None,
+        region: Region | None = None,
+        append_dim: AppendDim | None = None,
+        lock: bool = True,
         resume: bool = False,
         progress: bool | OnTile | None = None,
         compute: bool = True,
@@ -341,6 +346,21 @@ class OmeZarrArrayAccessor:
             Most writes take some tens of MiB: `plan` tells. What dask needs to compute a block comes on top.
         workers
             Threads; left out, one for each core. A cluster has its own, and tiles are chosen for so many.
+        region
+            Writes the array into a part of the image that is there, and what is made of it into every level:
+            ``"auto"`` where its coordinates are the same, or by dimension slices of level-0 pixels,
+            ``{"y": slice(0, 256), "x": "auto"}``; dimensions that are left out are whole. The store decides about all
+            that is not a matter of this part: only `method` (of stores of other tools), `labels`, `storage_options`,
+            `max_memory`, `workers`, `lock`, `progress` and `compute` can be given with it.
+        append_dim
+            Makes the image that is there longer along a dimension, ``"t"`` say, by the array: one time point or
+            more, whose coordinates go on where the others end. With no image there, it is written, so that a loop
+            needs one call for all; the first one decides about all that is not a matter of what is appended. Readers
+            see whole time points only. ``{"t": 500}`` makes room for so many at once. Labels along it are given with
+            each call; `irregular` keeps times that are not regular.
+        lock
+            False writes a region that shares chunks with the pixels around it without a lock, as in an object store,
+            which has none: no other process may write these meanwhile.
         resume
             True goes on with a write that was interrupted: by Ctrl-C, a full disk, a killed process, a lost cluster.
             The result is the same to the byte. With nothing to go on with, all is written; with a whole store at that
@@ -361,6 +381,8 @@ class OmeZarrArrayAccessor:
             Of the type that names the cause; independent faults are raised together.
         StoreExistsError
             If something is at that place already.
+        RegionError, CoordinateError
+            If the array is no part of the image at that place.
         ResumeError
             If what is to be gone on with is the write of another image, or still goes on.
 
@@ -372,9 +394,12 @@ class OmeZarrArrayAccessor:
         >>> [level.shape for level in tree.omezarr.levels]
         [(64, 64), (32, 32)]
         """
-        return write_array(
+        return write(
             self._da,
             store,
+            region=region,
+            append_dim=append_dim,
+            lock=lock,
             progress=progress,
             compute=compute,
             method=method,
@@ -592,7 +617,7 @@ class OmeZarrDatasetAccessor:
         if "labels" in options:
             raise OmeZarrError("labels are the other variables of the Dataset; add them there: ds.assign(nuclei=…)")
         da, labels = labelling.parted(self._ds, image, colors or {}, properties or {})
-        return write_array(da, store, labels=labels, extra=own_attrs(self._ds), **options)
+        return write(da, store, labels=labels, extra=own_attrs(self._ds), **options)
 
     def to_plate(
         self,
@@ -845,14 +870,14 @@ class OmeZarrTreeAccessor:
             warn(image.unread, PlateWarning)
         return write_tree(image.tree, image.levels, store, labels=image.labels, name=name, resume=resume, **options)
 
-    def validate(self, *, strict: bool = False, grids: bool = False) -> Report:
+    def validate(self, *, strict: bool = False, grids: bool = False, chunks: bool = False) -> Report:
         """Validate the store that the tree was opened from; see `validate.validate`."""
         from xomezarr.validate import validate
 
         source = self._tree.encoding.get("source")
         if source is None:
             raise OmeZarrError("the tree does not know its store; call xomezarr.validate(store)")
-        return validate(source, strict=strict, grids=grids)
+        return validate(source, strict=strict, grids=grids, chunks=chunks)
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""

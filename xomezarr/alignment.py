@@ -6,6 +6,7 @@ Each level of the labels has to meet a level of the image, pixel for pixel, whoe
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xomezarr.coords import dequantify, describe, to_units
+from xomezarr.coords import EXACT_INTEGERS, dequantify, describe, to_units
 from xomezarr.downsample import FIRST, METHODS, Method, MethodLike
 from xomezarr.errors import LabelError, LabelWarning, MethodError, OmeZarrError, collecting, raise_all, warn
 from xomezarr.grid import REGULAR_WITHIN, Boundary, Grid, block_count, step_factor
@@ -315,7 +316,10 @@ def steps_between(
 
 def _told_factor(fine: Grid, coarse: Grid, boundary: Boundary) -> int:
     """Return the factor that the scales of two levels tell, if their sizes agree with it; else 0."""
-    factor = step_factor(fine.size, max(round(coarse.scale / fine.scale), 1))
+    ratio = coarse.scale / fine.scale if fine.scale else math.inf
+    if not ratio < EXACT_INTEGERS:  # nor NaN
+        return 0
+    factor = step_factor(fine.size, max(round(ratio), 1))
     return factor if block_count(fine.size, factor, boundary) == coarse.size else 0
 
 
@@ -323,7 +327,8 @@ def _possible_factor(fine: Grid, coarse: Grid, boundary: Boundary) -> int:
     """Return the factor by which the sizes of two levels come about that is nearest to their scales; 0 for none."""
     quotients = range(max(fine.size // (coarse.size + 1), 1), fine.size // coarse.size + 2)
     fitting = [factor for factor in quotients if block_count(fine.size, factor, boundary) == coarse.size]
-    return min(fitting, key=lambda factor: abs(factor - coarse.scale / fine.scale), default=0)
+    ratio = coarse.scale / fine.scale if fine.scale else math.inf
+    return min(fitting, key=lambda factor: abs(factor - ratio), default=0)
 
 
 def fitting_method(

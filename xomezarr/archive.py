@@ -138,7 +138,9 @@ def _suffix(file: Path | str) -> str:
 
 
 def opened(target: StoreLike, storage_options: Mapping[str, Any] | None = None) -> StoreLike:
-    """Return what zarr reads a place by: one in a zip file as a place in a store, any other as it is.
+    """Return what zarr reads a place by: one in a zip file as a place in a store, a folder as one of files alone.
+
+    Any other as it is.
 
     Raises
     ------
@@ -146,6 +148,10 @@ def opened(target: StoreLike, storage_options: Mapping[str, Any] | None = None) 
         If the file is no zip file, or no whole one.
     """
     found = leads_into(target)
+    if found is None and isinstance(target, Path):
+        from xomezarr.files import Files  # it derives a class from one of zarr's, which is loaded late
+
+        return Files(target, read_only=True)
     if found is None:
         return target
     from xomezarr.zipped import ZippedStore  # it derives a class from one of zarr's, which is loaded late

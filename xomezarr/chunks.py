@@ -8,12 +8,14 @@ store has no such function, the array is asked as anybody would ask it.
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import lzma
 import math
 import socket
+import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +25,56 @@ from numpy.typing import NDArray
 
 from xomezarr.archive import file_of
 from xomezarr.direct import answers_at_once
-from xomezarr.errors import OmeZarrError
+from xomezarr.errors import DamagedChunkError, OmeZarrError
 from xomezarr.lazy import zarr
 from xomezarr.presence import check_there
 
-__all__ = ["Chunks", "grid_of", "reach", "reachable_elsewhere", "within"]
+__all__ = [
+    "Chunks",
+    "damaged",
+    "grid_of",
+    "guarded",
+    "of_shape",
+    "reach",
+    "reachable_elsewhere",
+    "touched",
+    "whole",
+    "within",
+]
+
+UNDECODABLE = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    AssertionError,
+    OverflowError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    struct.error,
+    zlib.error,
+)
+"""What codecs raise, and zarr where they made something else than a chunk: they have no common class."""
+
+
+def guarded(array: zarr.Array[Any]) -> zarr.Array[Any]:
+    """Return an array that refuses chunks that are not what they should be, as `guards.guarded` does."""
+    from xomezarr import guards  # it derives a class from one of zarr's, which is loaded late
+
+    return guards.guarded(array)
 
 
 def grid_of(array: zarr.Array[Any]) -> tuple[int, ...]:
     """Return the pixels of what an array is written in: its shards, else its chunks."""
     return tuple(array.shards or array.chunks)
+
+
+def of_shape(array: zarr.Array[Any], shape: Sequence[int]) -> zarr.Array[Any]:
+    """Return an array as if it had another shape, which nobody else sees: more pixels, or fewer, in the same chunks."""
+    metadata = array.metadata.update_shape(tuple(shape))
+    seen: Any = zarr.AsyncArray(metadata, array.store_path, array.async_array.config)
+    return zarr.Array(seen)
 
 
 def reachable_elsewhere(store: Any) -> bool:
@@ -78,6 +120,11 @@ def reach(array: Any) -> None:
     )
 
 
+def whole(array: zarr.Array[Any]) -> NDArray[Any]:
+    """Read all of an array."""
+    return Chunks(array).read(tuple(slice(0, n) for n in array.shape))
+
+
 class Chunks:
     """The chunks of an array, or its shards: whatever is one object of the store.
 
@@ -85,46 +132,65 @@ class Chunks:
     ----------
     array
         Of Zarr v2 or v3.
+    area
+        The pixels that may be written; None for all. Of chunks that are only partly in it the rest stays.
     """
 
-    def __init__(self, array: zarr.Array[Any]) -> None:
-        self.array = array
+    def __init__(self, array: zarr.Array[Any], area: Sequence[slice] | None = None) -> None:
+        self.array = array = guarded(array)
         self.shape: tuple[int, ...] = tuple(array.shape)
+        self.area = tuple(slice(0, n) for n in self.shape) if area is None else tuple(area)
         self.dtype = np.dtype(array.dtype)
         self.grid = grid_of(array)
         self._direct = _Direct.of(array)
 
     def __reduce__(self) -> Any:
-        return (Chunks, (self.array,))
+        return (Chunks, (self.array, self.area))
 
     def check(self) -> None:
         """Make sure that the array is there, as `presence.check_there` does."""
         check_there(self.array)
 
     def boxes(self, box: Sequence[slice]) -> Iterator[tuple[slice, ...]]:
-        """Yield the pixels of each chunk that a box of whole chunks holds.
-
-        Parameters
-        ----------
-        box
-            Begins at the border of a chunk along each axis, and ends at one or at the array's edge.
-        """
-        along = [
-            # chunks of arrays without pixels may have none either
-            [slice(start, min(start + chunk, where.stop)) for start in range(where.start, where.stop, max(chunk, 1))]
-            for where, chunk in zip(box, self.grid, strict=True)
-        ]
+        """Yield the pixels of each chunk that a box touches, as far as they are in it and may be written."""
+        along = []
+        for part, allowed, size in zip(box, self.area, self.grid, strict=True):
+            first, last = max(part.start, allowed.start), min(part.stop, allowed.stop)
+            chunk = max(size, 1)  # chunks of arrays without pixels may have none either
+            starts = range(first // chunk * chunk, last, chunk) if first < last else ()
+            along.append([slice(max(start, first), min(start + chunk, last)) for start in starts])
         return itertools.product(*along)
 
+    def written(self, box: Sequence[slice]) -> int:
+        """Return the decoded bytes of those pixels."""
+        shared = [
+            max(min(part.stop, allowed.stop) - max(part.start, allowed.start), 0)
+            for part, allowed in zip(box, self.area, strict=True)
+        ]
+        pixels: int = math.prod(shared)
+        return pixels * self.dtype.itemsize
+
     def write(self, box: tuple[slice, ...], pixels: NDArray[Any]) -> None:
-        """Write one whole chunk; what an edge cuts off of it is filled with the fill value."""
+        """Write pixels of one chunk: all that the array has of it, or a part, to which the rest is read.
+
+        What an edge cuts off is filled with the fill value.
+        """
         if self._direct is None:
             self.array[box] = pixels
             return
         index = tuple(where.start // chunk for where, chunk in zip(box, self.grid, strict=True))
         if pixels.shape != self.grid:
+            begins = [i * chunk for i, chunk in zip(index, self.grid, strict=True)]
             padded = np.full(self.grid, self._direct.fill, self.dtype)
-            padded[tuple(map(slice, pixels.shape))] = pixels
+            whole = tuple(
+                slice(0, min(chunk, n - begin)) for begin, chunk, n in zip(begins, self.grid, self.shape, strict=True)
+            )
+            part = tuple(
+                slice(where.start - begin, where.stop - begin) for where, begin in zip(box, begins, strict=True)
+            )
+            if part != whole and (known := self._direct.read(index, whole)) is not None:
+                padded[whole] = known
+            padded[part] = pixels
             pixels = padded
         self._direct.write(index, np.ascontiguousarray(pixels, self.dtype))
 
@@ -134,10 +200,10 @@ class Chunks:
         if self._direct is None or not math.prod(shape):
             try:
                 return np.asarray(self.array[box])
-            except (RuntimeError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:  # of codecs, mostly
-                if isinstance(error, zarr.errors.BaseZarrError):
+            except UNDECODABLE as error:
+                if (told := damaged(self.array, touched(box, self.shape, self.grid), error)) is None:
                     raise
-                raise _undecodable("a chunk", str(self.array.store_path), error) from error
+                raise told from error
         pixels: NDArray[Any] | None = None
         for index in itertools.product(
             *(range(where.start // chunk, -(-where.stop // chunk)) for where, chunk in zip(box, self.grid, strict=True))
@@ -184,6 +250,67 @@ class Chunks:
         return pixels
 
 
+def touched(
+    key: Sequence[Any], shape: Sequence[int], grid: Sequence[int], *, pointwise: bool = False
+) -> Iterable[tuple[int, ...]]:
+    """Return the chunks from which pixels are read, by their numbers along each axis.
+
+    Parameters
+    ----------
+    key
+        For each axis indices, a slice or one index.
+    shape, grid
+        Of the array, and of its chunks.
+    pointwise
+        Whether indices are those of single pixels, and not of lines that cross.
+    """
+    if pointwise:
+        lines = [np.arange(n)[part] if isinstance(part, slice) else part for part, n in zip(key, shape, strict=True)]
+        each = zip(np.broadcast_arrays(*lines), shape, grid, strict=True)
+        found = np.stack([np.ravel(np.asarray(line) % n // c) for line, n, c in each])
+        return map(tuple, np.unique(found, axis=1).T.tolist())
+    along: list[Iterable[int]] = []
+    for part, n, c in zip(key, shape, grid, strict=True):
+        if isinstance(part, slice):
+            asked = range(n)[part]
+            first, last = (min(asked[0], asked[-1]), max(asked[0], asked[-1])) if asked else (0, -1)
+            along.append(range(first // c, last // c + 1))
+        else:
+            along.append(np.unique(np.asarray(part) % n // c).tolist())
+    return itertools.product(*along)
+
+
+def damaged(
+    array: zarr.Array[Any], chunks: Iterable[tuple[int, ...]], error: BaseException
+) -> DamagedChunkError | None:
+    """Return an error that names the first chunk that cannot be decoded, after some could not; None if all can be.
+
+    Parameters
+    ----------
+    array
+        Whose pixels were read.
+    chunks
+        From which they were, by their numbers along each axis; or shards.
+    error
+        What was raised.
+    """
+    if isinstance(error, OmeZarrError | zarr.errors.BaseZarrError) or not isinstance(error, UNDECODABLE):
+        return None
+    grid = grid_of(array)
+    for index in chunks:
+        begins = [i * size for i, size in zip(index, grid, strict=True)]
+        if any(begin >= n for begin, n in zip(begins, array.shape, strict=True)):
+            continue
+        box = tuple(
+            slice(begin, min(begin + size, n)) for begin, size, n in zip(begins, grid, array.shape, strict=True)
+        )
+        try:
+            array[box]
+        except UNDECODABLE as found:
+            return None if isinstance(found, OmeZarrError) else _damaged(array, index, found)
+    return None
+
+
 def within(whole: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:
     """Return where a box lies in an array that holds the pixels `whole`."""
     return tuple(
@@ -207,7 +334,7 @@ class _Direct:
         if not answers_at_once(self._store):
             raise TypeError("the store answers by an event loop alone")
         self._path = f"{array.path}/" if array.path else ""
-        self._where = str(array.store_path)
+        self._array = array
         self._key = metadata.encode_chunk_key
         self._prototype = default_buffer_prototype()
         codecs: tuple[Any, ...] = tuple(inner.codec_pipeline)  # type: ignore[arg-type]
@@ -251,24 +378,31 @@ class _Direct:
         if self._of_shard is not None:
             try:
                 found = self._of_shard(place, part, self._spec)
-            except Exception as error:
-                if isinstance(error, OSError) and error.filename is not None:  # of the system, and not of a codec
+            except UNDECODABLE as error:
+                if isinstance(error, OmeZarrError):  # of the store
                     raise
-                raise _undecodable(f"chunk {index}", self._where, error) from error
+                raise _damaged(self._array, index, error) from error
             return None if found is None else np.asarray(found.as_ndarray_like())
         encoded = place.get_sync(prototype=self._prototype)
         if encoded is None:
             return None
         try:
             decoded = self._transform.decode_chunk(encoded, self._spec)
-        except Exception as error:  # codecs have no common one
-            raise _undecodable(f"chunk {index}", self._where, error) from error
+        except (*UNDECODABLE, MemoryError) as error:
+            raise _damaged(self._array, index, error) from error
         whole: NDArray[Any] = np.asarray(decoded.as_ndarray_like())
         return whole[part]
 
 
-def _undecodable(what: str, where: str, error: Exception) -> OmeZarrError:
-    return OmeZarrError(f"{what} of {where!r} cannot be decoded ({error}); copy the store again")
+def _damaged(array: zarr.Array[Any], index: tuple[int, ...], error: Exception) -> DamagedChunkError:
+    """Return the error of a chunk, or shard, that cannot be decoded."""
+    what = "chunk" if array.shards is None else "shard"
+    key = array.async_array.metadata.encode_chunk_key(index)
+    told = str(error) or type(error).__name__
+    return DamagedChunkError(
+        f"{what} {index} of {str(array.store_path)!r}, {key!r} there, cannot be decoded ({told}); copy the store "
+        "again, or write the image anew"
+    )
 
 
 def _is_all(pixels: NDArray[Any], fill: Any) -> bool:

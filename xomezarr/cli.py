@@ -556,7 +556,9 @@ def info(store: str, /, *, json: bool = False) -> int:
     return DONE
 
 
-def validate(store: str, /, *, strict: bool = False, grids: bool = False, json: bool = False) -> int:
+def validate(
+    store: str, /, *, strict: bool = False, grids: bool = False, chunks: bool = False, json: bool = False
+) -> int:
     """Examine an image, a plate or a collection by the rules of its version. Exit code 1 if it breaks one.
 
     Parameters
@@ -567,10 +569,12 @@ def validate(store: str, /, *, strict: bool = False, grids: bool = False, json: 
         Count what the specification only recommends too.
     grids
         Check by some of the pixels that the levels lie where the metadata say, and labels over their image.
+    chunks
+        Read every chunk, and name those that cannot be decoded.
     json
         Give the findings as JSON.
     """
-    report = validate_store(store, strict=strict, grids=grids)
+    report = validate_store(store, strict=strict, grids=grids, chunks=chunks)
     print(_json(report.to_dict()) if json else report)
     return DONE if report.valid else AT_FAULT
 

@@ -51,7 +51,7 @@ from xomezarr.omexml import XmlImage
 from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target, written_attrs
 from xomezarr.plate import node_at
-from xomezarr.read import closer, source_of, tree_of
+from xomezarr.read import made_of, source_of, tree_of
 from xomezarr.store import (
     StoreArgument,
     check_complete,
@@ -550,10 +550,8 @@ def open_collection(
         If some cannot, which are left out; if the images are not listed, and there is a gap in their numbers; if its
         OME-XML is needed and cannot be read, or describes other images.
     """
-    group = open_group(store, storage_options=storage_options)
-    tree = collection_tree(group, source=source_of(store, None), drop_variables=drop_variables, cache=cache)
-    tree.set_close(closer(store, group))
-    return tree
+    make = partial(collection_tree, source=source_of(store, None), drop_variables=drop_variables, cache=cache)
+    return made_of(make, store, storage_options=storage_options)
 
 
 def collection_tree(

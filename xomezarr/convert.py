@@ -643,9 +643,9 @@ def _open_zarr_pixels(
 def _zarr_store(path: str, options: dict[str, Any] | None) -> Any:
     """Return what zarr opens a path or URL by, one in a zip file too."""
     target = resolve(path)
-    if archive.leads_into(target) is not None:
+    if isinstance(target, Path) or archive.leads_into(target) is not None:
         return archive.opened(target, options)
-    return path if isinstance(target, Path) else opened_store(target, options, read_only=True)
+    return opened_store(target, options, read_only=True)
 
 
 def _zarr_dimensions(array: zarr.Array[Any]) -> tuple[str, ...] | None:

@@ -553,11 +553,13 @@ def _coarser_grids(
         factors += [*_block_sizes(grid.size, size)]
     offsets: Sequence[float] = ()
     if level0.regular:
-        offsets = [round(2 * grid.index(first)) / 2]
+        index = grid.index(first)
+        offsets = [round(2 * index) / 2] if abs(index) < EXACT_INTEGERS else []
     elif sampled and level0.coordinate is not None:
         found = np.flatnonzero(level0.coordinate.values == variable.values[0]).tolist()
         # a sample beyond the last pixel is the last pixel: only the store says that it was meant to lie beyond
-        offsets = found if hint is None else [round(grid.index(hint.translation)), *found]
+        beyond = None if hint is None else grid.index(hint.translation)
+        offsets = [round(beyond), *found] if beyond is not None and abs(beyond) < EXACT_INTEGERS else found
     for factor in dict.fromkeys(factors):
         for offset in dict.fromkeys((*offsets, (factor - 1) / 2)):
             # as pyramids are made: one rounding, and none where the first pixel stays

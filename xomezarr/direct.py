@@ -116,7 +116,9 @@ def opened_group(root: Path, path: str | None = None) -> zarr.Group | None:
         Of the group in it; left out, the root.
     """
     try:
-        place = _place(zarr.storage.LocalStore(root, read_only=True), path or "")
+        from xomezarr.files import Files  # it derives a class from one of zarr's, which is loaded late
+
+        place = _place(Files(root, read_only=True), path or "")
         document, other = _read(place, "zarr.json"), _read(place, ".zgroup")
         if document is None and other is not None:
             attributes = _read(place, ".zattrs")
@@ -256,7 +258,8 @@ def put_document(group: zarr.Group, key: str, content: bytes) -> None:
     """
     if takes_zarr_alone(group.store) and not OF_ZARR.search(key):
         raise OmeZarrError(
-            f"{key!r} is nothing of Zarr, and Icechunk takes nothing else; write to another store, or each image alone"
+            f"{key!r} is nothing of Zarr, and Icechunk takes nothing else; write to another store, or each image by "
+            "itself"
         )
     from zarr.core.buffer import default_buffer_prototype
 

@@ -7,7 +7,6 @@ be complete, and what is in memory at a time are a few tiles of each level.
 
 from __future__ import annotations
 
-import math
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -254,7 +253,7 @@ class Work:
     @property
     def nbytes(self) -> int:
         """Decoded bytes that all tiles write."""
-        return sum(math.prod(target.shape) * target.dtype.itemsize for target in self.targets if target is not None)
+        return sum(target.written(target.area) for target in self.targets if target is not None)
 
     @property
     def done_bytes(self) -> int:
@@ -278,10 +277,7 @@ class Work:
     def written(self, tile: Tile) -> int:
         """Return the decoded bytes that a tile writes."""
         target = self.targets[tile.level]
-        if target is None:
-            return 0
-        pixels: int = math.prod(where.stop - where.start for where in self.tiling.box(tile))
-        return pixels * target.dtype.itemsize
+        return 0 if target is None else target.written(self.tiling.box(tile))
 
     def place(self, tile: Tile, parent: Tile) -> tuple[slice, ...]:
         """Return where a tile's carry lies in that of its parent, axes in the kernel's order."""

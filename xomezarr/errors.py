@@ -24,6 +24,7 @@ __all__ = [
     "ColorError",
     "CoordinateError",
     "CoordinateNaNError",
+    "DamagedChunkError",
     "DescendingCoordinateError",
     "DtypeError",
     "DuplicateCoordinateError",
@@ -50,12 +51,14 @@ __all__ = [
     "PlacementWarning",
     "PlateError",
     "PlateWarning",
+    "RegionError",
     "ResourceError",
     "ResumeError",
     "StoreAccessError",
     "StoreExistsError",
     "StoreNotFoundError",
     "TransformError",
+    "UnfinishedWarning",
     "UnitError",
     "UnitWarning",
     "VersionError",
@@ -132,6 +135,10 @@ class ResourceError(OmeZarrError):
     """The write would take more than it may."""
 
 
+class DamagedChunkError(OmeZarrError):
+    """A stored chunk, or shard, cannot be decoded, or is not what its array says that it is."""
+
+
 class ChannelError(OmeZarrError):
     """Channel metadata does not fit the channel dimension."""
 
@@ -196,6 +203,10 @@ class ResumeError(OmeZarrError):
     """An unfinished write that is not the one to go on with, or that still goes on."""
 
 
+class RegionError(OmeZarrError):
+    """A part of a stored image cannot be written so."""
+
+
 class StoreExistsError(FileExistsError, OmeZarrError):
     """Something is at that path already."""
 
@@ -241,7 +252,7 @@ UNREADABLE = (OSError, ValueError, TypeError, AttributeError, RecursionError)
 UNREADABLE_MEMBER = (*UNREADABLE, KeyError)
 """What is raised where a group or an array below another is not what it should be, or is not there."""
 
-UNREADABLE_ARRAY = (ValueError, TypeError, NotImplementedError)
+UNREADABLE_ARRAY = (ValueError, TypeError, NotImplementedError, RecursionError, OverflowError)
 """What zarr raises where the metadata of an array are not what they should be.
 
 Without OSError, on purpose: what the system says, such as that a file may not be read, is no fault of the metadata.
@@ -286,6 +297,10 @@ class CollectionWarning(OmeZarrWarning):
 
 class PlateWarning(OmeZarrWarning):
     """A plate is not all that it should be: wells or images are left out."""
+
+
+class UnfinishedWarning(OmeZarrWarning):
+    """A part of an image was being written when its writer was stopped."""
 
 
 class MetadataChangedWarning(OmeZarrWarning):

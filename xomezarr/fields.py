@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xomezarr import spec
 from xomezarr.checks import leads_below
+from xomezarr.chunks import whole
 from xomezarr.direct import copy_objects, get_document
 from xomezarr.errors import (
     UNREADABLE_ARRAY,
@@ -121,7 +122,7 @@ def _matrix(stored: Stored, group: zarr.Group, before: Ends[Axis], after: Ends[A
             f"it has the shape {array.shape}, and its axes ask for {shown}; store a row for each axis that it leads "
             f"to, a column for each that it leads from{', and one to add' if more else ''}"
         )
-    return MATRICES[stored.kind](np.asarray(array[...]))
+    return MATRICES[stored.kind](whole(array))
 
 
 def _check_numbers(array: zarr.Array[Any]) -> None:

@@ -54,8 +54,8 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
     work
         What is to be made.
     data
-        Level 0, or all levels where they are not made from each other, as dask's or NumPy's arrays in file order. Each
-        task of dask is computed once for all levels.
+        Level 0, or all levels where they are not made from each other, as dask's or NumPy's arrays in file order; of a
+        part of an image, what is to be made of them. Each task of dask is computed once for all levels.
     workers
         Threads or processes, where dask's scheduler is none of a cluster; no more of them than there is work for.
     on_tile
@@ -76,7 +76,7 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
             "the store is in the memory of this process, where the processes of dask's scheduler cannot write; "
             'give a path, or compute here: dask.config.set(scheduler="threads")'
         )
-    leaves = [_blocks(array, work.tiling.cut(level)) for level, array in enumerate(data)]
+    leaves = [_blocks(array, work.tiling.extents(level)) for level, array in enumerate(data)]
     watch = Watch(on_tile, name=f"pyramid-{uuid.uuid4().hex}")
     shared = _Shared(work, watch, dtypes=[array.dtype for array in data], reached=True)
     tasks, ends = _tasks(shared, [array.name for array in leaves])
@@ -96,8 +96,8 @@ def run_by_dask(work: Work, data: Sequence[Any], workers: int, on_tile: OnTile |
         on_tile(elsewhere)
 
 
-def _blocks(data: Any, sizes: tuple[int, ...]) -> Any:
-    """Return an array as one of dask, in blocks of these sizes."""
+def _blocks(data: Any, sizes: tuple[tuple[int, ...], ...]) -> Any:
+    """Return an array as one of dask, in blocks of these sizes along each axis."""
     if isinstance(data, np.ndarray):
         return lazy_blocks(data, sizes)
     # the tasks are local, so that no barrier of a distributed shuffle is called for
@@ -114,6 +114,7 @@ def _tasks(shared: _Shared, leaves: Sequence[str]) -> tuple[dict[Any, Any], list
     tasks: dict[Any, Any] = {}
     ends: set[Any] = set()
     for level in range(tiling.top + 1):
+        firsts = [span.start for span in tiling.spans(level)]
         for tile in tiling.tiles(level):
             if work.skips(tile) or (work.done(tile) and not tiling.linked):
                 continue
@@ -122,7 +123,8 @@ def _tasks(shared: _Shared, leaves: Sequence[str]) -> tuple[dict[Any, Any], list
             if work.done(tile):
                 tasks[key] = (_make_again, shared, tile)
             elif level == 0 or not tiling.linked:
-                tasks[key] = (_make_leaf, shared, tile, (leaves[level], *tile.index))
+                place = [i - first for i, first in zip(tile.index, firsts, strict=True)]
+                tasks[key] = (_make_leaf, shared, tile, (leaves[level], *place))
             elif tiling.parts(tile) > 1:
                 pieces = [child for child in tiling.children(tile) if tiling.gives(child)]
                 keys = [_key(shared.watch.name, child) for child in pieces]

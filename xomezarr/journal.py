@@ -46,6 +46,7 @@ __all__ = [
     "begun_in",
     "check_alike",
     "entry_of",
+    "folder_of",
     "is_safe",
     "keeps_notes",
     "made",
@@ -424,7 +425,7 @@ def _tiles_of(found: Mapping[str, Any], tiling: Tiling) -> list[Tile]:
 
 def _is_true(group: zarr.Group, found: Mapping[str, Any], safe: Mapping[str, float]) -> bool:
     """Whether what a note says was written is there: what a machine without power had not put on its disk is not."""
-    if _folder(group) is None:
+    if folder_of(group) is None:
         return True
     noted_by = found.get("boot")
     return noted_by == boot() or (isinstance(found.get("time"), float) and found["time"] <= safe.get(str(noted_by), 0))
@@ -460,7 +461,7 @@ def boot() -> str:
     return stage.boot()
 
 
-def _folder(group: zarr.Group) -> Path | None:
+def folder_of(group: zarr.Group) -> Path | None:
     """Return the folder of a group in a local store."""
     root = getattr(group.store, "root", None)
     return root / group.path if isinstance(root, Path) else None
@@ -472,20 +473,21 @@ class _Safe:
     def __init__(self, group: zarr.Group, folder: Path) -> None:
         self._group, self._folder = group, folder
         self._last = time.monotonic()
+        self._busy = False
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, group: zarr.Group) -> _Safe | None:
         """Return it for a local store, where the system can be asked."""
-        folder = _folder(group)
+        folder = folder_of(group)
         return None if folder is None or not is_safe() else cls(group, folder)
 
     def look(self) -> None:
         """Put on the disk what is written, if that is due."""
         with self._lock:
-            if time.monotonic() - self._last < SAFE_SECONDS:
+            if self._busy or time.monotonic() - self._last < SAFE_SECONDS:
                 return
-            self._last = time.monotonic()
+            self._busy = True
         threading.Thread(target=self._sync, name="xomezarr-safe", daemon=True).start()
 
     def _sync(self) -> None:
@@ -493,9 +495,10 @@ class _Safe:
         # the folder may be gone, and the store abandoned
         with suppress(OSError, ValueError):
             _sync(self._folder)
-            put_document(self._group, f"{RESUME}/{SAFE}{boot()}", json.dumps({"time": now}).encode())
+            # of one length each time: whoever reads it while it is written finds one or the other
+            put_document(self._group, f"{RESUME}/{SAFE}{boot()}", f'{{"time": {now:.6f}}}'.encode())
         with self._lock:
-            self._last = time.monotonic()
+            self._last, self._busy = time.monotonic(), False
 
 
 def _sync(folder: Path) -> None:

@@ -159,6 +159,9 @@ class Plan:
         What is stored of levels for xarray, beside their pixels; nothing in the flat layout.
     resume
         Whether an interrupted write is gone on with.
+    growing
+        The dimension along which it will be appended to, and how many pixels it will have in the end, of which room is
+        made at once; None for those where that is not known, or for an image that nobody appends to.
     """
 
     store: StoreArgument
@@ -179,6 +182,7 @@ class Plan:
     layout: str = FLAT
     nest: Nest = field(default_factory=Nest)
     resume: bool = False
+    growing: tuple[str, int | None] | None = None
 
     @property
     def tiles(self) -> Iterator[TilePlan]:
@@ -329,6 +333,9 @@ def group_attributes(plan: Plan, image: Image) -> dict[str, Any]:
     """Return all attributes of the image's group."""
     attributes = dict(plan.attributes)
     attributes[sidecar.KEY] = {**attributes[sidecar.KEY], "written": sidecar.fingerprint(image)}
+    if plan.growing is not None:
+        dim = plan.growing[0]
+        attributes[sidecar.KEY][sidecar.GROWING] = {"dim": dim, "sizes": [one.grids[dim].size for one in plan.levels]}
     return spec.dump(image, plan.version) | attributes
 
 

@@ -26,6 +26,7 @@ from xomezarr.errors import (
     CoordinateSystemError,
     FactorError,
     LabelError,
+    LayoutError,
     LevelError,
     OmeZarrError,
     OmeZarrWarning,
@@ -159,14 +160,54 @@ def plan_array(
     labels: Mapping[str, Any] | None = None,
     extra: Mapping[Any, Any] | None = None,
     resume: bool = False,
+    growing: tuple[str, int | None] | None = None,
     **options: Any,
 ) -> tuple[Plan, Pixels]:
-    """Return the plan together with the pixels that it writes; `options` are those of `Target.asked` and `design`."""
+    """Return the plan together with the pixels that it writes; `options` are those of `Target.asked` and `design`.
+
+    `growing` is that of the plan.
+    """
     faults: list[OmeZarrError] = []
     asked, options = Target.split(options)
     replaced = labels if isinstance(labels, Mapping) else ()
     target = Target.asked(faults, store, replaced=replaced, resume=resume, **asked)
-    return plan_image(da, target, faults, name=name, labels=labels, extra=extra, **options)
+    plan, pixels = plan_image(da, target, faults, name=name, labels=labels, extra=extra, **options)
+    return (plan, pixels) if growing is None else (_growing(plan, *growing), pixels)
+
+
+def _growing(plan: Plan, dim: str, total: int | None) -> Plan:
+    """Return the plan of an image that will be appended to.
+
+    Raises
+    ------
+    AxisError
+        If it lacks the dimension.
+    LayoutError
+        If its coordinates are arrays beside each level.
+    FactorError
+        If room is to be made along a dimension that shrinks from level to level.
+    """
+    if dim not in plan.dims:
+        raise AxisError(
+            f"append_dim={dim!r} is no dimension of the image, which has {plan.dims}; add it: expand_dims({dim!r})"
+        )
+    if plan.layout != FLAT:
+        raise LayoutError(
+            f"layout={plan.layout!r} keeps coordinates in arrays beside each level, which do not become longer at one "
+            "moment; leave layout out of an image that is appended to"
+        )
+    sizes = {level.grids[dim].size for level in plan.levels}
+    if total is not None and len(sizes) > 1:
+        raise FactorError(
+            f"append_dim says that there are {total} pixels along {dim!r} in the end, which shrinks from level to "
+            f"level; give the dimension alone, append_dim={dim!r}, or factors that leave it as it is"
+        )
+    long = {
+        name: _growing(of_label, dim, total)
+        for name, of_label in plan.labels.items()
+        if dim in of_label.dims and of_label.levels[0].grids[dim].size == plan.levels[0].grids[dim].size
+    }
+    return replace(plan, labels={**plan.labels, **long}, growing=(dim, total))
 
 
 def plan_image(

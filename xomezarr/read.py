@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from xomezarr import omexml, sidecar, spec
 from xomezarr.archive import file_of
 from xomezarr.besides import adopted_from, coordinates_beside
 from xomezarr.checks import leads_below
+from xomezarr.chunks import of_shape, whole
 from xomezarr.completion import Complete, completing
 from xomezarr.coords import AXIS_TYPES, Dimension
 from xomezarr.errors import (
@@ -35,6 +37,7 @@ from xomezarr.errors import (
     OmeZarrError,
     OtherImagesWarning,
     PlacementWarning,
+    UnfinishedWarning,
     collecting,
     raise_all,
     warn,
@@ -43,12 +46,15 @@ from xomezarr.extents import place
 from xomezarr.fields import KEPT, Kept
 from xomezarr.holders import called, first_image
 from xomezarr.indexes import kept_of, without
+from xomezarr.journal import folder_of
 from xomezarr.labels import LABELED
 from xomezarr.layout import FLAT, layout_of, level_group
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
+from xomezarr.notes import UNFINISHED, unfinished_in
 from xomezarr.placement import dimensions_of, level_variables
 from xomezarr.planning import VERSION
+from xomezarr.presence import Folder
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
 from xomezarr.source import LazyArray, OrderedArray
@@ -60,6 +66,7 @@ from xomezarr.store import (
     open_array,
     open_group,
     open_member,
+    resolve,
 )
 from xomezarr.systems import View, adopted, coordinate_systems, kept_in, view
 from xomezarr.wells import ADDED
@@ -70,6 +77,7 @@ __all__ = [
     "closer",
     "is_remote",
     "left_out",
+    "made_of",
     "open_image",
     "open_level",
     "open_tree",
@@ -80,6 +88,9 @@ __all__ = [
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
+
+OPEN_TRIES = 5
+"""A store that is opened is replaced once meanwhile, if at all: writing one takes longer than to open it."""
 
 
 def open_tree(
@@ -140,21 +151,72 @@ def open_tree(
     PlacementWarning
         If its version does not say where levels lie, and their sizes do not tell either.
     """
-    opened = open_group(store, group=group, storage_options=storage_options)
-    source = source_of(store, group)
-    complete = completing(store, opened, storage_options)
-    tree = tree_of(
-        opened,
-        source=source,
-        drop_variables=drop_variables,
-        cache=cache,
-        labels=labels,
-        finest=finest,
-        complete=complete,
-        coordinate_system=coordinate_system,
-    )
-    tree.set_close(closer(store, opened))
-    return tree
+
+    def tree(opened: zarr.Group) -> xr.DataTree:
+        return tree_of(
+            opened,
+            source=source_of(store, group),
+            drop_variables=drop_variables,
+            cache=cache,
+            labels=labels,
+            finest=finest,
+            complete=completing(store, opened, storage_options),
+            coordinate_system=coordinate_system,
+        )
+
+    return made_of(tree, store, group=group, storage_options=storage_options)
+
+
+def made_of[T: xr.DataTree | xr.Dataset](
+    make: Callable[[zarr.Group], T],
+    store: StoreArgument,
+    *,
+    group: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> T:
+    """Open a group and make something of it: of one store, also where another process replaces that meanwhile.
+
+    Parameters
+    ----------
+    make
+        Reads what it needs of the group, such as metadata of its arrays.
+    store, group, storage_options
+        As in `store.open_group`, which also says what is raised.
+    """
+    target = resolve(store)
+    place = target / (group or "") if isinstance(target, Path) else None
+    for left in reversed(range(OPEN_TRIES)):
+        before = None if place is None else Folder.at(place)
+        try:
+            opened = open_group(store, group=group, storage_options=storage_options)
+            made = make(opened)
+        except (OSError, ValueError, TypeError, KeyError):
+            if before is None or before.is_there() or not left:
+                raise
+            continue
+        if before is None or before.is_there():
+            break
+    else:
+        raise OmeZarrError(
+            f"{os.fspath(store)!r} is replaced again and again by another process while it is opened; "
+            "open it when that is done"
+        )
+    made.set_close(closer(store, opened))
+    warn_of_unfinished(opened)
+    return made
+
+
+def warn_of_unfinished(group: zarr.Group) -> None:
+    """Say so where a part of an image was being written when its writer was stopped; on this machine's disks alone.
+
+    Elsewhere that would take a request more. What is being written still is no fault.
+    """
+    folder = folder_of(group)
+    if folder is None or not (folder / UNFINISHED).is_dir():
+        return
+    for one in unfinished_in(group):
+        if not one.goes_on:
+            warn(f"{str(group.store_path)!r} is not whole: {one}", UnfinishedWarning)
 
 
 def source_of(store: StoreArgument, group: str | None) -> str:
@@ -325,11 +387,12 @@ def open_level(
     LevelError
         If the image has no such level.
     """
-    found = open_group(store, group=group, storage_options=storage_options)
-    opened = _opened(found, level, completing(store, found, storage_options)).seen_in(coordinate_system)
-    ds = with_name(opened.level(level, drop_variables), opened.variable)
-    ds.set_close(closer(store, opened.group))
-    return ds
+
+    def of_level(found: zarr.Group) -> xr.Dataset:
+        opened = _opened(found, level, completing(store, found, storage_options)).seen_in(coordinate_system)
+        return with_name(opened.level(level, drop_variables), opened.variable)
+
+    return made_of(of_level, store, group=group, storage_options=storage_options)
 
 
 def open_image(group: zarr.Group) -> Image:
@@ -515,6 +578,7 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     # where only sizes tell where coarser levels lie, all of them tell it
     every = wanted is None or (wanted > 0 and not image.multiscale.placed)
     arrays = _open_arrays(group, image, range(count) if every else sorted({0, wanted or 0}))
+    arrays = _seen(group, image, arrays)
     stored, image = image, _placed(group, image, arrays)
     arrays = {index: array for index, array in arrays.items() if wanted is None or index in (0, wanted)}
     if complete is not None and sidecar.KEY not in group.attrs:
@@ -522,6 +586,21 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     kept = _kept(group, image, arrays[0])
     dimensions = dimensions_of(image, kept, _sizes(image, arrays[0]))
     return _Opened(group, image, arrays, kept, dimensions, stored)
+
+
+def _seen(group: zarr.Group, image: Image, arrays: dict[int, zarr.Array[Any]]) -> dict[int, zarr.Array[Any]]:
+    """Return arrays as long as they are by the metadata, where they are appended to: what is longer is not whole."""
+    found = sidecar.growing(group.attrs.get(sidecar.KEY))
+    dims = image.multiscale.dims
+    if found is None or found[0] not in dims or len(found[1]) != len(image.multiscale.levels):
+        return arrays
+    axis = dims.index(found[0])
+    seen = {}
+    for index, array in arrays.items():
+        size = found[1][index]
+        longer = array.shape[axis] > size
+        seen[index] = of_shape(array, (*array.shape[:axis], size, *array.shape[axis + 1 :])) if longer else array
+    return seen
 
 
 def _placed(group: zarr.Group, image: Image, arrays: Mapping[int, zarr.Array[Any]]) -> Image:
@@ -695,10 +774,10 @@ class _PackedArray(BackendArray):
         self.array, self.dtype, self.shape = array, dtype, shape
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return self._pick(self.array[...], key)
+        return self._pick(whole(self.array), key)
 
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
-        return self._pick(await self.array.async_array.getitem(...), key)
+        return self._pick(await asyncio.to_thread(whole, self.array), key)
 
     def _pick(self, stored: Any, key: indexing.ExplicitIndexer) -> Any:
         values = sidecar.unpack(np.asarray(stored), self.dtype, self.shape)

@@ -35,11 +35,13 @@ from xomezarr.spec import SIDECAR, axes_by_system, matrices
 from xomezarr.units import same_unit
 
 __all__ = [
+    "GROWING",
     "INLINE",
     "KEY",
     "PROPERTIES",
     "Sidecar",
     "along_dims",
+    "arrays_in",
     "check",
     "check_plain",
     "decode",
@@ -47,6 +49,7 @@ __all__ = [
     "encode",
     "fingerprint",
     "foreign",
+    "growing",
     "load",
     "pointed",
     "properties_in",
@@ -59,6 +62,9 @@ KEY = SIDECAR
 
 PROPERTIES = "properties"
 """Key of what JSON does not tell of the properties of labels."""
+
+GROWING = "growing"
+"""Key of how many pixels an image has along the dimension along which it is appended to."""
 
 INLINE = 256
 """Coordinates of up to this many values stand in the attribute itself: about 5 kB, which costs a reader no request."""
@@ -448,6 +454,31 @@ def load(
             MetadataChangedWarning,
         )
     return kept
+
+
+def growing(attribute: Any) -> tuple[str, tuple[int, ...]] | None:
+    """Return the dimension along which an image is appended to, and how many pixels each level has along it.
+
+    Arrays may have more, which nobody is to see yet. None for an image that nobody has appended to.
+
+    >>> growing({"growing": {"dim": "t", "sizes": [3, 3]}}), growing({})
+    (('t', (3, 3)), None)
+    """
+    try:
+        said = attribute[GROWING]
+        sizes = tuple(int(size) for size in said["sizes"])
+        return (str(said["dim"]), sizes) if sizes and min(sizes) > 0 else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def arrays_in(attribute: Any) -> frozenset[str]:
+    """Return the paths of the arrays that an attribute names; none of one that `load` leaves out."""
+    try:
+        entries = [*attribute["coords"].values(), *(e for one in attribute.get("levels", ()) for e in one.values())]
+        return frozenset(str(entry["array"]) for entry in entries if "array" in entry)
+    except (KeyError, TypeError, AttributeError):
+        return frozenset()
 
 
 def properties_in(attrs: Mapping[str, Any]) -> Any:

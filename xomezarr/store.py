@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.lazy import installed_version, zarr
+from xomezarr.resources import machine_memory
 
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
@@ -59,6 +61,7 @@ __all__ = [
     "begun",
     "below",
     "building",
+    "check_apart",
     "check_array",
     "check_changeable",
     "check_complete",
@@ -118,6 +121,9 @@ LEFT_OVER = re.compile(r"(zarr|\.zattrs|\.zgroup|\.zarray|(c|\d+)(\.\d+)*)\.[0-9
 
 WITHHELD = "withheld"
 """What a group said before that is in the making again, beside the mark."""
+
+COORDINATE = 8
+"""Bytes of a coordinate of one pixel."""
 
 INCOMPLETE = "incomplete"
 """The mark of a group that is being written, in xomezarr's own attribute, which the last write of all replaces."""
@@ -235,9 +241,42 @@ def overlap(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
 
 
 def _around(one: str, other: str) -> bool:
-    """Whether of two paths one is the other, or leads to what lies in it."""
-    first, second = (f"{'/'.join(filter(None, path.split('/')))}/" for path in (one, other))
+    """Whether of two paths one is the other, or leads to what lies in it.
+
+    >>> _around("/data/a.zarr", "/data/a.zarr/0"), _around("/data/a", "/data/ab"), _around("", "a")
+    (True, False, True)
+    """
+    first, second = ("".join(f"{name}/" for name in path.split("/") if name) for path in (one, other))
     return first.startswith(second) or second.startswith(first)
+
+
+def check_apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Refuse to write to a store what is read from it, from what lies in it, or from what it lies in.
+
+    Parameters
+    ----------
+    store, storage_options
+        What is written.
+    origin
+        The path, the URL or the store that is read.
+
+    Raises
+    ------
+    StoreExistsError
+        If that may be so.
+    """
+    target, read = resolve(store), resolve(origin)
+    local = isinstance(target, Path), isinstance(read, Path)
+    both_urls = isinstance(target, str) and isinstance(read, str) and target.split("://")[0] == read.split("://")[0]
+    if all(local) or both_urls:
+        lies_there = overlap(target, read)  # type: ignore[arg-type]
+    else:
+        lies_there = not apart(store, origin, storage_options) and exists(store, storage_options=storage_options)
+    if lies_there:
+        raise StoreExistsError(
+            f"{_shown(store)} and {_shown(origin)} are one, or lie in each other, or nothing tells that they do not; "
+            "give another path"
+        )
 
 
 def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] | None = None) -> bool:
@@ -259,6 +298,8 @@ def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] 
         return _holds_no_file(target)
     (one, path), (other, other_path) = _elsewhere(target, storage_options), _elsewhere(read, None)
     one, other = _asked(one), _asked(other)
+    if (shared := _is_shared(one, other)) is not None:
+        return not shared or not _around(path, other_path)
     if not isinstance(one, zarr.storage.FsspecStore) or not isinstance(other, zarr.storage.FsspecStore):
         return False
     if not _is_remote(one):  # files may be there under several names
@@ -274,6 +315,16 @@ def _asked(store: zarr.abc.store.Store) -> zarr.abc.store.Store:
     from xomezarr import remote
 
     return remote.inside(store)
+
+
+def _is_shared(one: zarr.abc.store.Store, other: zarr.abc.store.Store) -> bool | None:
+    """Whether two stores that hold no files keep the same objects; None where that is not known."""
+    if type(one) is type(other) is zarr.storage.MemoryStore:
+        return one._store_dict is other._store_dict
+    if isinstance(one, zarr.storage.ObjectStore) and isinstance(other, zarr.storage.ObjectStore):
+        # another way to the same bucket is another object
+        return True if one.store is other.store and type(one.store).__name__ != "LocalStore" else None
+    return None
 
 
 def _opened_by(file_system: Any) -> tuple[Any, ...]:
@@ -319,18 +370,43 @@ def member_path(group: zarr.Group, path: str) -> str:
 
 
 def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = None) -> zarr.Array[Any]:
-    """Open an array below a group; for reading, unless `mode` says otherwise."""
+    """Open an array below a group; for reading, unless `mode` says otherwise.
+
+    Raises
+    ------
+    MetadataError
+        If its sizes cannot be those of an array.
+    """
     mode = mode or read_mode(group.store)
-    if (mode == "r") == group.store.read_only and (opened := direct.opened_array(group, path)) is not None:
-        return opened
-    # unlike group[path], it asks for no group of that name first
-    place = member_path(group, path)
-    try:
-        return zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
-    except (zarr.errors.BaseZarrError, FileNotFoundError):
-        if (refusal := _refusal(group.store, place)) is not None:
-            raise refusal from None
-        raise
+    opened = direct.opened_array(group, path) if (mode == "r") == group.store.read_only else None
+    if opened is None:
+        # unlike group[path], it asks for no group of that name first
+        place = member_path(group, path)
+        try:
+            opened = zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+        except (zarr.errors.BaseZarrError, FileNotFoundError):
+            if (refusal := _refusal(group.store, place)) is not None:
+                raise refusal from None
+            raise
+    _check_sizes(opened)
+    return opened
+
+
+def _check_sizes(array: zarr.Array[Any]) -> None:
+    """Refuse an array along which not even coordinates could be made, or of which no chunk could be addressed."""
+    longest = max(array.shape, default=0)
+    if longest * COORDINATE > machine_memory():
+        raise MetadataError(
+            f"the shape of {str(array.store_path)!r} is {array.shape}, and coordinates along {longest} pixels take "
+            "more than this machine has memory; mend the metadata of the array, or open it with zarr"
+        )
+    grid = array.metadata.chunks if array.metadata.zarr_format == 2 else ()
+    chunks = grid or getattr(getattr(array.metadata, "chunk_grid", None), "chunk_shape", ())
+    if max(chunks, default=0) > sys.maxsize:
+        raise MetadataError(
+            f"the chunks of {str(array.store_path)!r} are {tuple(chunks)}, which no machine can address; mend the "
+            "metadata of the array"
+        )
 
 
 def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
@@ -420,7 +496,7 @@ def check_array(place: str | os.PathLike[str]) -> None:
     if not isinstance(target, Path) or not _is_array(target):
         return
     try:
-        zarr.open_array(target, mode="r")
+        zarr.open_array(archive.opened(target), mode="r")
     except Exception as error:  # whatever zarr's parsers meet
         raise MetadataError(
             f"the metadata of the array {os.fspath(place)!r} cannot be read ({type(error).__name__}: {error}); "
@@ -748,9 +824,11 @@ def writable_group(
     store: StoreArgument, storage_options: Mapping[str, Any] | None = None, *, zarr_format: int | None = None
 ) -> zarr.Group:
     """Open a group as it is now, to be written; consolidated metadata are not asked."""
+    from xomezarr.files import Files  # it derives a class from one of zarr's, which is loaded late
+
     target = resolve(store)
     return zarr.open_group(
-        opened_store(target, storage_options, read_only=False),
+        Files(target) if isinstance(target, Path) else opened_store(target, storage_options, read_only=False),
         mode="r+",
         zarr_format=zarr_format,  # type: ignore[arg-type]
         use_consolidated=False,
@@ -1419,8 +1497,13 @@ def _delete(group: zarr.Group, names: Iterable[str]) -> None:
     for name in names:
         with suppress(ValueError):  # a local file
             wait(group.store.delete_dir(member_path(group, name)))
-        if name in ALL_DOCUMENTS or not direct.takes_zarr_alone(group.store):
+        if name not in ALL_DOCUMENTS and direct.takes_zarr_alone(group.store):
+            continue
+        try:
             wait(group.store.delete(member_path(group, name)))
+        except Exception:
+            if _is_there(group, name):  # else an empty folder is, which obstore leaves and is no object
+                raise
 
 
 def delete_documents(group: zarr.Group, path: str) -> None:
@@ -1471,6 +1554,8 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
         return found
     if isinstance(target, Path) and (opened := direct.opened_group(target, group)) is not None:
         return opened
+    if isinstance(target, Path):  # zarr says what is wrong
+        return zarr.open_group(archive.opened(target), mode="r", path=group, use_consolidated=False)
     place, mode = opened_store(target, storage_options, read_only=True), read_mode(target)
     try:
         return zarr.open_group(place, mode=mode, path=group, use_consolidated=False)
@@ -1588,9 +1673,11 @@ def _is_array(path: Path) -> bool:
     """Whether a folder is a Zarr array."""
     if (path / ".zarray").is_file():
         return True
+    if not (path / "zarr.json").is_file():  # a pipe is opened when somebody writes to it
+        return False
     try:
-        found = json.loads((path / "zarr.json").read_text())
-    except (OSError, ValueError):
+        found = json.loads((path / "zarr.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("node_type") == "array"
 

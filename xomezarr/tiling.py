@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = [
     "ENOUGH_READS",
@@ -89,6 +89,9 @@ class Tiling:
     linked
         Whether levels are made from each other. Otherwise each is written from pixels of its own, and all tiles are
         leaves.
+    windows
+        The pixels of each level that are to be made, of a part of an image; None for all. Tiles are those of the whole,
+        cut to it, and those that it does not touch are left out.
 
     Examples
     --------
@@ -103,6 +106,7 @@ class Tiling:
     steps: tuple[tuple[int, ...], ...]
     sizes: tuple[tuple[int, ...], ...]
     linked: bool = True
+    windows: tuple[tuple[slice, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.linked:
@@ -153,23 +157,53 @@ class Tiling:
         """The coarsest level."""
         return len(self.shapes) - 1
 
+    def within(self, windows: Sequence[tuple[slice, ...]]) -> Tiling:
+        """Return the tiles of a part of the image; parameters are those of the class."""
+        return replace(self, windows=tuple(windows))
+
+    def window(self, level: int) -> tuple[slice, ...]:
+        """Return the pixels of a level that are to be made."""
+        return tuple(slice(0, n) for n in self.shapes[level]) if self.windows is None else self.windows[level]
+
     def counts(self, level: int) -> tuple[int, ...]:
-        """Count the tiles of a level along each axis."""
+        """Count the tiles of a whole level along each axis."""
         return tuple(-(-n // size) for n, size in zip(self.shapes[level], self.sizes[level], strict=True))
+
+    def spans(self, level: int) -> list[range]:
+        """Return the indices along each axis of the tiles of a level that are to be made.
+
+        >>> Tiling(((100,),), (), ((25,),)).within([(slice(30, 70),)]).spans(0)
+        [range(1, 3)]
+        """
+        return [
+            range(where.start // size, -(-where.stop // size))
+            for where, size in zip(self.window(level), self.sizes[level], strict=True)
+        ]
 
     def count(self, level: int) -> int:
         """Count the tiles of a level."""
-        return math.prod(self.counts(level))
+        return math.prod(map(len, self.spans(level)))
 
     def tiles(self, level: int) -> Iterator[Tile]:
         """Yield the tiles of a level in C order."""
-        return (Tile(level, index) for index in itertools.product(*map(range, self.counts(level))))
+        return (Tile(level, index) for index in itertools.product(*self.spans(level)))
 
     def box(self, tile: Tile) -> tuple[slice, ...]:
         """Return the pixels of its level that a tile holds."""
         return tuple(
-            slice(i * size, min((i + 1) * size, n))
-            for i, size, n in zip(tile.index, self.sizes[tile.level], self.shapes[tile.level], strict=True)
+            slice(max(i * size, where.start), min((i + 1) * size, where.stop))
+            for i, size, where in zip(tile.index, self.sizes[tile.level], self.window(tile.level), strict=True)
+        )
+
+    def extents(self, level: int) -> tuple[tuple[int, ...], ...]:
+        """Return how many pixels the tiles of a level have along each axis, one after the other.
+
+        >>> Tiling(((100,),), (), ((25,),)).within([(slice(30, 70),)]).extents(0)
+        ((20, 20),)
+        """
+        return tuple(
+            tuple(min((i + 1) * size, where.stop) - max(i * size, where.start) for i in span)
+            for span, size, where in zip(self.spans(level), self.sizes[level], self.window(level), strict=True)
         )
 
     def kept(self, level: int) -> tuple[int, ...]:
@@ -205,17 +239,18 @@ class Tiling:
         """Return the indices along each axis of the tiles that come under a tile of the next level."""
         level = tile.level - 1
         ranges = []
-        for i, size, f, below, count, all_of_them in zip(
+        for i, size, f, below, count, span in zip(
             tile.index,
             self.sizes[level],
             self.steps[level],
             self.sizes[tile.level],
             self.counts(tile.level),
-            self.counts(level),
+            self.spans(level),
             strict=True,
         ):
             each = max(f * below // size, 1)
-            ranges.append(range(min(i * each, all_of_them), all_of_them if i == count - 1 else (i + 1) * each))
+            first, last = i * each, span.stop if i == count - 1 else (i + 1) * each
+            ranges.append(range(max(first, span.start), max(min(last, span.stop), first, span.start)))
         return ranges
 
     def children(self, tile: Tile) -> Iterator[Tile]:

@@ -31,6 +31,7 @@ from xomezarr.labels import MOST_COLORS, colored
 from xomezarr.layout import FLAT
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
+from xomezarr.notes import CARRIES
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, method_of
 from xomezarr.planning import plan_array, plan_tree
@@ -54,6 +55,7 @@ from xomezarr.store import (
     resolve,
     writable_group,
 )
+from xomezarr.windows import Box
 
 __all__ = [
     "OnTile",
@@ -361,7 +363,17 @@ def _fill(
     if plan.copied is not None:
         plan.copied.put(group)
     plan = with_colors(with_windows(plan, arrays[-1]), arrays[0])
+    make_room(arrays, plan)
     update_attributes(group, group_attributes(plan, final_image(plan)))
+
+
+def make_room(arrays: Sequence[zarr.Array[Any]], plan: Plan) -> None:
+    """Make the levels of an image that is appended to as long as it will be in the end, where that is known."""
+    dim, total = plan.growing or ("", None)
+    if total is not None:
+        axis = plan.dims.index(dim)
+        for array in arrays:
+            array.resize((*array.shape[:axis], total, *array.shape[axis + 1 :]))
 
 
 def put_documents(group: zarr.Group, documents: Mapping[str, bytes]) -> None:
@@ -565,6 +577,7 @@ def write_pixels(
     group: zarr.Group,
     on_tile: OnTile | None,
     notes: Journal | None = None,
+    areas: Sequence[Box] | None = None,
 ) -> None:
     """Write all levels.
 
@@ -580,9 +593,12 @@ def write_pixels(
         Called with the bytes of each tile that has been written.
     notes
         What is told of tiles that are done, and knows those that were done before; None where nothing is noted.
+    areas
+        The pixels of each level that are written, of a part of an image; None for all.
     """
     keep_freed_memory()
-    targets = tuple(None if array is None else Chunks(array) for array in arrays)
+    allowed = [None] * len(arrays) if areas is None else areas
+    targets = tuple(None if array is None else Chunks(array, area) for array, area in zip(arrays, allowed, strict=True))
     recipe = pixels.recipe
     ledgers: list[Ledger | None] = [None] * len(plan.passes)
     if notes is not None:
@@ -652,7 +668,7 @@ def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group, notes: Journal |
         yield {}
         return
     kernel = pixels.recipe.kernel
-    name = f".carries-{uuid.uuid4().hex}" if notes is None else f"{RESUME}/levels"
+    name = f"{CARRIES}{uuid.uuid4().hex}" if notes is None else f"{RESUME}/levels"
     carries = {}
     with _erasable(group) as room:
         try:

@@ -52,6 +52,10 @@ And these are xomezarr's own:
 113   (a note) where a level lies its pixels do not tell
 114   a level shows what the level before it shows, the same way round
 115   of labels a level has those alone that the level before has
+116   (a note) which chunks are not there, and read as the fill value
+117   no chunk lies beyond its array
+128   no part of it is being written, nor was when its writer was stopped
+129   its levels have the pixels that were appended, and no further ones, unless room was made for these
 ====  ================================================================================================
 
 These are of RFC-9, of a hierarchy in a single file, which is a zip file:

@@ -40,7 +40,7 @@ def as_dask(data: Any, factors: Sequence[Sequence[int]]) -> Any:
     return lazy_blocks(data, source_blocks(shape, itemsize, factors, stored_chunks(data), memory_order(data)))
 
 
-def lazy_blocks(data: Any, chunks: Sequence[int]) -> Any:
+def lazy_blocks(data: Any, chunks: Sequence[int | Sequence[int]]) -> Any:
     """Return a dask array that takes blocks out of an array when they are computed; nothing is copied before.
 
     Parameters
@@ -48,7 +48,7 @@ def lazy_blocks(data: Any, chunks: Sequence[int]) -> Any:
     data
         NumPy, or anything that slices like it.
     chunks
-        Sizes of the blocks, by axis.
+        Sizes of the blocks, by axis; one number for all along an axis, or one for each.
     """
     import dask.array
 

@@ -32,9 +32,16 @@ EXAMINERS: Mapping[str, Callable[[Node], Iterator[Finding]]] = {
 
 
 def validate(
-    store: Any, *, strict: bool = False, grids: bool = False, storage_options: Mapping[str, Any] | None = None
+    store: Any,
+    *,
+    strict: bool = False,
+    grids: bool = False,
+    chunks: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Examine what a store holds, metadata and arrays; no pixel is read, but matrices of transformations are.
+    """Examine what a store holds, metadata and arrays.
+
+    Matrices of transformations are read, and pixels where that is asked for.
 
     An image is examined with its labels, a plate with its wells and all their images, a collection as bioformats2raw
     lays it out and a scene with all their images; so may be a single well, group of labels or label image.
@@ -49,6 +56,9 @@ def validate(
         Check each pyramid against its own pixels too, of which some are read: warn of levels that lie elsewhere than
         their translation says (rule 110), whose pixels have another size than their scale says (111), and of labels
         that are out of step with their image (112). A note (113) names the levels whose pixels do not tell.
+    chunks
+        Read every chunk of every level: one that cannot be decoded is an error (98). A note (116) counts those that
+        are not there, and a warning (117) those that lie beyond their array.
     storage_options
         For URLs, as fsspec takes them.
 
@@ -76,7 +86,7 @@ def validate(
             f"{shown!r} is a Zarr group without OME metadata; give the group of an image, or xarray.open_zarr(store)"
         )
     place = address(store) if isinstance(store, str | os.PathLike) else None
-    root = Node(group, attrs, "", Hierarchy(group, spec.detect(attrs), place, storage_options, grids))
+    root = Node(group, attrs, "", Hierarchy(group, spec.detect(attrs), place, storage_options, grids, chunks))
     findings = [*_examine(root), *_examine_file(root)]
     return Report(shown, spec.detect(attrs), tuple(checks.escalate(findings) if strict else findings))
 

@@ -21,6 +21,8 @@ from xomezarr.store import member_path, open_array
 __all__ = ["ARRAY_RULES", "StoredArray", "check_arrays", "open_stored"]
 
 
+REWRITE = "write the level anew"
+
 WRITE = "write the level, or remove its dataset from the metadata"
 
 
@@ -72,17 +74,18 @@ def open_stored(group: zarr.Group, path: str) -> StoredArray | Finding:
     """98 (own): the path of each dataset leads to an array that can be read."""
     try:
         return StoredArray.of(open_array(group, path), path)
-    except (*UNREADABLE_ARRAY, *UNREADABLE_MEMBER):
-        pass  # asked again for what it is
+    except (*UNREADABLE_ARRAY, *UNREADABLE_MEMBER) as error:
+        fault = error  # asked again for what it is
     try:
         node = group[path]
     except KeyError:
         return _missing(group, path)
     except UNREADABLE_ARRAY as error:
-        return Finding("98", "error", path, f"the array cannot be opened: {error}", "write the level anew")
+        return Finding("98", "error", path, f"the array cannot be opened: {error}", REWRITE)
     if isinstance(node, zarr.Group):
         return Finding("98", "error", path, "there is a group, not an array", "name the path of the array in it")
-    return StoredArray.of(node, path)
+    told, _, cure = str(fault).rpartition("; ")
+    return Finding("98", "error", path, f"the array cannot be opened: {told or cure}", cure if told else REWRITE)
 
 
 def _missing(group: zarr.Group, path: str) -> Finding:

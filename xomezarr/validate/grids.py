@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +50,11 @@ SIDES = {1: 4096, 2: 256, 3: 64}
 NEEDED = 48
 """Pixels of the coarser level that a part needs along each side, divided by the number of dimensions."""
 
+COUNTABLE = 2.0**40
+"""Pixels beyond which halves of one are no longer told from each other, once they are multiplied by a scale."""
+
 CELLS = 4096
-"""Places that are considered for parts."""
+"""Places that are considered for parts, and at most as many along one axis."""
 
 STRUCTURED = 0.25
 """Part of the structure of the best place that others must have."""
@@ -158,14 +161,17 @@ def check_grids(
     found = [
         _Stored(level, stored(Chunks(reopened(open_array(group, array.path)))))
         for level, array in zip(multiscale.levels, arrays, strict=True)
-        if array is not None and len(array.shape) == len(multiscale.axes) and array.dtype is not None
+        if array is not None
+        and len(array.shape) == len(multiscale.axes)
+        and all(array.shape)  # rule 108
+        and array.dtype is not None
     ]
     if not multiscale.placed or len(found) < 2 or found[0].level is not multiscale.levels[0]:
         return
     if any(one.source.dtype.kind not in "biufc" for one in found):
         return
-    if not all(math.isfinite(scale) and scale > 0 for one in found for scale in one.level.scale.values()):
-        return  # rule 91
+    if not all(_is_near(found[0].level, one.level, multiscale.dims) for one in found):
+        return  # rules 91 and 97
     pick = _pick(multiscale, found)
     # the last level of which it is known where it lies, and where that is: others follow from it, be it not the next
     base, true = found[0], dict.fromkeys(multiscale.dims, Relation(1.0, 0.0))
@@ -207,6 +213,18 @@ def check_grids(
     for reason, where in unknown.items():
         cure = CURES.get(reason, "make sure of it by an image with more structure that the same program writes")
         yield Finding("113", "note", found[0].level.path, f"where {', '.join(where)} lies is not known: {reason}", cure)
+
+
+def _is_near(first: Level, level: Level, dims: Iterable[str]) -> bool:
+    """Whether a level lies, by the metadata, where pixels of another can be counted."""
+    for dim in dims:
+        scale, own = first.scale[dim], level.scale[dim]
+        if not (math.isfinite(scale) and math.isfinite(own) and min(scale, own) > 0):
+            return False
+        relation = own / scale, (level.translation[dim] - first.translation[dim]) / scale
+        if not all(abs(number) < COUNTABLE for number in relation):  # NaN is not
+            return False
+    return True
 
 
 def _stated(multiscale: Multiscale, before: _Stored, after: _Stored) -> dict[str, Relation]:
@@ -514,7 +532,7 @@ def _places(fine: Source, space: Sequence[int], stated: Sequence[Relation], pick
         size, chunk = fine.shape[axis], fine.chunks[axis]
         need = 1 if relation.still and chunk == 1 else NEEDED * max(round(relation.scale), 1) // len(space) + 8
         length = min(size, max(need, min(chunk, side)))
-        step = max(chunk, length)
+        step = max(chunk, length, -(-size // CELLS // chunk) * chunk)
         starts = np.minimum(np.arange(0, size, step), size - length)
         lattice.append([slice(int(start), int(start) + length) for start in np.unique(starts)])
     thin = max(1, math.ceil((math.prod(map(len, lattice)) / CELLS) ** (1 / len(space))))
@@ -594,6 +612,8 @@ def check_in_step(
     ):
         alike = [dim for dim in shared if own is not None and its is not None and own[dim] == its.get(dim)]
         for dim in alike:
+            if not _is_near(other, mine, [dim]):  # rules 91 and 97
+                continue
             off = _beside(mine, other, dim, (own or {})[dim])
             if abs(off) > (APART if index else NOTABLE):
                 told = (

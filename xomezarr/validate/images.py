@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xomezarr import checks, spec
+from xomezarr import checks, sidecar, spec
 from xomezarr.besides import coordinates_beside, disagreement
 from xomezarr.errors import UNREADABLE_MEMBER, LayoutError, MetadataError, NotOmeZarrError, VersionError
 from xomezarr.layout import FLAT, layout_of, level_group
 from xomezarr.model import Image, Multiscale
+from xomezarr.notes import unfinished_in
 from xomezarr.read import tree_of
-from xomezarr.report import Finding
+from xomezarr.report import Finding, Severity
 from xomezarr.validate.arrays import StoredArray, check_arrays, open_stored
+from xomezarr.validate.chunks import check_chunks
 from xomezarr.validate.grids import check_grids, check_in_step
 from xomezarr.validate.nodes import Node
 from xomezarr.validate.transforms import check_arrays_of
@@ -68,6 +70,7 @@ def examine_image(node: Node) -> Iterator[Finding]:
     if pixels is None:
         return
     yield from node.locate(_check_pixels(node, pixels))
+    yield from node.locate(_check_finished(node, pixels))
     yield from _check_transforms(node, pixels)
     if layout_of([level.path for level in pixels.image.multiscale.levels]) != FLAT:
         yield from node.locate(_check_beside(node, pixels.image.multiscale))
@@ -95,6 +98,33 @@ def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
             yield from checks.channel_count(pixels.image, count, node.place("omero"))
         if node.hierarchy.grids:
             yield from check_grids(node.group, multiscale, arrays, labels=_is_labels(node, pixels))
+        if node.hierarchy.chunks:
+            yield from check_chunks(node.group, arrays)
+
+
+def _check_finished(node: Node, pixels: Pixels) -> Iterator[Finding]:
+    """128 (own): no part of it is being written. 129 (own): its levels have the pixels along an axis that it counts."""
+    for one in unfinished_in(node.group):
+        cure = "wait until it ends" if one.goes_on else "write the region again"
+        severity: Severity = "warning" if one.goes_on else "error"
+        yield Finding("128", severity, one.key, str(one).partition(";")[0], cure)
+    found = sidecar.growing(node.attrs.get(sidecar.KEY))
+    dims = pixels.image.multiscale.dims
+    levels = pixels.sizes()
+    if found is None or found[0] not in dims or len(found[1]) != len(levels):
+        return
+    dim, counted = found
+    lengths = [None if sizes is None else sizes[dim] for sizes in levels]
+    for path, length, count in zip((one.path for one in pixels.image.multiscale.levels), lengths, counted, strict=True):
+        if length is not None and length < count:
+            told = f"the level has {length} pixels along {dim!r}, and {count} were appended"
+            yield Finding("129", "error", path, told, "copy the store again")
+    beyond = {length - count for length, count in zip(lengths, counted, strict=True) if length is not None}
+    if len(beyond) > 1 and min(beyond) >= 0:
+        told = (
+            f"levels have {lengths} pixels along {dim!r}, of which {list(counted)} are whole: some are being appended"
+        )
+        yield Finding("129", "warning", f"{spec.SIDECAR}.growing", told, "append again what was interrupted")
 
 
 def _is_labels(node: Node, pixels: Pixels) -> bool:
@@ -221,6 +251,7 @@ def _examine_label(node: Node, image: Node | None, opened: dict[str, Pixels | No
     if pixels is None:
         return
     yield from node.locate(_check_pixels(node, pixels))
+    yield from node.locate(_check_finished(node, pixels))
     yield from _check_transforms(node, pixels)
     if "image-label" not in node.kinds and spec.since(node.version, "0.5"):
         told = "nothing says that this is an image of labels"

@@ -34,6 +34,8 @@ class Hierarchy:
         As `open_group` takes them.
     grids
         Whether pixels are asked too where they lie.
+    chunks
+        Whether every chunk is read.
     """
 
     root: zarr.Group
@@ -41,6 +43,7 @@ class Hierarchy:
     address: str | None = None
     storage_options: Mapping[str, Any] | None = None
     grids: bool = False
+    chunks: bool = False
 
     def above(self, path: str) -> Node | None:
         """Open a group beside or above the root, by a path that begins with ``..``, if it is of the same hierarchy.

@@ -1,0 +1,72 @@
+"""A local folder as a store of zarr that reads files, and nothing else that a name may stand for.
+
+Who opens a pipe waits until somebody writes to it, and a device may have no end. A folder from elsewhere may have
+them under the names of documents and chunks, or links to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from zarr.storage import LocalStore
+
+from xomezarr.errors import OmeZarrError
+from xomezarr.resources import machine_memory
+
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+__all__ = ["Files"]
+
+
+class Files(LocalStore):
+    """A folder that is read."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LocalStore) and self.root == other.root
+
+    __hash__ = None  # type: ignore[assignment] # as LocalStore has it
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read a file, or a range of its bytes; None where there is none."""
+        self._check(key, whole=byte_range is None)
+        return super().get_sync(key, prototype=prototype, byte_range=byte_range)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read as `get_sync` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Read ranges of several files."""
+        return list(await asyncio.gather(*(self.get(key, prototype, wanted) for key, wanted in key_ranges)))
+
+    def _check(self, key: str, *, whole: bool) -> None:
+        """Refuse what is no file, and what does not fit memory as a whole.
+
+        Raises
+        ------
+        OmeZarrError
+            If it is so.
+        """
+        path = f"{self.root}/{key}"
+        try:
+            found = os.stat(path)  # noqa: PTH116 - of each chunk: a Path takes longer
+        except (OSError, ValueError):  # reading it tells
+            return
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise OmeZarrError(f"{path!r} is no file, but a pipe, a device or a socket, and is not read; remove it")
+        if whole and found.st_size > machine_memory():
+            raise OmeZarrError(
+                f"{path!r} has {found.st_size} bytes, which is more than this machine has memory; copy the store again"
+            )
