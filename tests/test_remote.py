@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import signal
 import subprocess
@@ -350,6 +351,7 @@ def test_nobody_waits_for_a_server_that_says_nothing(bucket: Bucket, by: str, mo
     store, reached = few_attempts(bucket, by)
     if by == "http":
         monkeypatch.setattr(remote, "SILENT_SECONDS", 1.0)
+        reached = {"storage_options": {"client_kwargs": {"headers": {"X-Test": "1"}}}}
     elif by == "obstore":
         client = {"allow_http": True, "timeout": "1s"}
         store = bucket.obstore("cells.ome.zarr", client_options=client, retry_config={"max_retries": 1})
@@ -518,6 +520,21 @@ def test_the_command_line_takes_the_environment(
     tree = xr.open_datatree(store, engine="omezarr")
     assert tree.omezarr.level(0).shape == PIXELS.shape
     assert len(xr.open_datatree(raw, engine="omezarr").omezarr.levels) == 3
+    # and any option, by names that fsspec has
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name)
+    of_fsspec = {f"FSSPEC_S3_{name.upper()}": value for name, value in bucket.options().items()}
+    answer = subprocess.run(
+        [sys.executable, "-m", "xomezarr", "info", store],
+        env=os.environ | of_fsspec,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.proxy.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     bucket.proxy.faults = lambda _: DENIED
     assert main(["info", store]) == 1
     said = capsys.readouterr().err

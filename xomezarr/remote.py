@@ -15,13 +15,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.storage import FsspecStore, ObjectStore, WrapperStore
-
 from xomezarr.errors import OmeZarrError, StoreAccessError
+from xomezarr.lazy import zarr
 
 if TYPE_CHECKING:
-    from zarr.abc.store import ByteRequest
+    from zarr.abc.store import ByteRequest, Store
     from zarr.core.buffer import Buffer, BufferPrototype
 
 __all__ = ["RemoteStore", "defaults", "inside", "opened", "patient", "refusal"]
@@ -73,7 +71,7 @@ UNREACHED = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "Client
 # --- the store -------------------------------------------------------------------------------------------------------
 
 
-class RemoteStore(WrapperStore[Store]):
+class RemoteStore(zarr.storage.WrapperStore[zarr.abc.store.Store]):
     """A store of fsspec or obstore on other machines, which is asked patiently.
 
     Parameters
@@ -110,7 +108,7 @@ class RemoteStore(WrapperStore[Store]):
 
     def place(self, key: str = "") -> str:
         """Return where a key is, as messages show it."""
-        if not isinstance(self._store, FsspecStore):
+        if not isinstance(self._store, zarr.storage.FsspecStore):
             return f"{self._store}/{key}".rstrip("/")
         path = f"{self._store.path.rstrip('/')}/{key}".rstrip("/")
         return path if "://" in path else str(_file_system(self._store).unstrip_protocol(path))
@@ -122,7 +120,7 @@ class RemoteStore(WrapperStore[Store]):
         asked = byte_range
         if asked is None and _is_s3(self._store):
             # s3fs asks first how large an object is, and where there is none by a list whether it is a folder
-            asked = OffsetByteRequest(0)
+            asked = zarr.abc.store.OffsetByteRequest(0)
         try:
             found = await self._patiently("read", key, partial(self._store.get, key, prototype, asked))
         except StoreAccessError as error:
@@ -144,14 +142,14 @@ class RemoteStore(WrapperStore[Store]):
         return list(await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges)))
 
     def get_ranges(self, key: str, byte_ranges: Sequence[ByteRequest | None], **options: Any) -> Any:
-        """Read parts of an object."""
-        return Store.get_ranges(self, key, byte_ranges, **options)  # which asks `get`, as the next two ask one by one
+        """Read parts of an object; it asks `get`, as the next two ask one by one."""
+        return zarr.abc.store.Store.get_ranges(self, key, byte_ranges, **options)
 
     def _get_many(self, requests: Any) -> Any:
-        return Store._get_many(self, requests)
+        return zarr.abc.store.Store._get_many(self, requests)
 
     async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
-        await Store._set_many(self, values)
+        await zarr.abc.store.Store._set_many(self, values)
 
     async def exists(self, key: str) -> bool:
         """Whether there is an object."""
@@ -213,7 +211,7 @@ class RemoteStore(WrapperStore[Store]):
 
     def _forget(self) -> None:
         """Forget what the file system has listed: other processes may have written meanwhile."""
-        if isinstance(self._store, FsspecStore):
+        if isinstance(self._store, zarr.storage.FsspecStore):
             self._store.fs.invalidate_cache()
 
     # --- how it is asked
@@ -278,14 +276,17 @@ class RemoteStore(WrapperStore[Store]):
 
 def opened(url: str, storage_options: Mapping[str, Any] | None, *, read_only: bool) -> RemoteStore:
     """Open a URL of another machine; what is there is not asked."""
-    options = {**defaults(url), **(storage_options or {})}
-    return RemoteStore(FsspecStore.from_url(url, storage_options=options, read_only=read_only), own=True)
+    given = storage_options or {}
+    options = {**defaults(url), **given}
+    if "client_kwargs" in given and isinstance(given["client_kwargs"], Mapping):
+        options["client_kwargs"] = {**defaults(url).get("client_kwargs", {}), **given["client_kwargs"]}
+    return RemoteStore(zarr.storage.FsspecStore.from_url(url, storage_options=options, read_only=read_only), own=True)
 
 
 def patient(store: Store) -> Store:
     """Return a store of zarr as one that is patient, if it is of fsspec or obstore on other machines; else as it is."""
-    of_fsspec = type(store) is FsspecStore and type(_file_system(store)).__name__ not in OF_THIS_MACHINE
-    of_obstore = type(store) is ObjectStore and type(store.store).__name__ not in OF_THIS_MACHINE
+    of_fsspec = type(store) is zarr.storage.FsspecStore and type(_file_system(store)).__name__ not in OF_THIS_MACHINE
+    of_obstore = type(store) is zarr.storage.ObjectStore and type(store.store).__name__ not in OF_THIS_MACHINE
     return RemoteStore(store) if of_fsspec or of_obstore else store
 
 
@@ -325,14 +326,14 @@ def _file_system(store: Any) -> Any:
 
 
 def _is_s3(store: Store) -> bool:
-    return isinstance(store, FsspecStore) and type(store.fs).__name__ == "S3FileSystem"
+    return isinstance(store, zarr.storage.FsspecStore) and type(store.fs).__name__ == "S3FileSystem"
 
 
 def _most(byte_range: ByteRequest | None) -> int | None:
     """Return how many bytes a request is answered by at most; None where that is not known."""
-    if isinstance(byte_range, RangeByteRequest):
+    if isinstance(byte_range, zarr.abc.store.RangeByteRequest):
         return byte_range.end - byte_range.start
-    return byte_range.suffix if isinstance(byte_range, SuffixByteRequest) else None
+    return byte_range.suffix if isinstance(byte_range, zarr.abc.store.SuffixByteRequest) else None
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
