@@ -37,6 +37,7 @@ from xomezarr.store import (
     StoreArgument,
     below,
     check_changeable,
+    check_inside,
     check_not_between,
     erase,
     find_member,
@@ -127,6 +128,7 @@ def to_labels(
         image = open_group(image_store, storage_options=storage_options)
         spec.check_written(version, store=image_store, in_format=image.metadata.zarr_format)
         check_not_between(image, "labels")
+        check_inside(image, "labels")
         frame = frame_of(tree, image_store)
         known = stored_metadata(tree)
     target = Target.asked(
@@ -178,6 +180,7 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     version = spec.detect(group.attrs.asdict()) or spec.of_format(group.metadata.zarr_format)[0]
     spec.check_written(version, store=image_store, in_format=group.metadata.zarr_format)
     check_not_between(group, "labels")
+    check_inside(group, "labels")
     listing = _Labels(target, storage_options, name)
     names = label_names(listing.group())
     place = target.resolve() / "labels" / name if isinstance(target, Path) else None
