@@ -37,6 +37,7 @@ from xomezarr.store import (
     StoreArgument,
     below,
     check_changeable,
+    check_inside,
     check_not_between,
     erase,
     find_member,
@@ -127,6 +128,7 @@ def to_labels(
         image = open_group(image_store, storage_options=storage_options)
         spec.check_written(version, store=image_store, in_format=image.metadata.zarr_format)
         check_not_between(image, "labels")
+        check_inside(image, "labels")
         frame = frame_of(tree, image_store)
         known = stored_metadata(tree)
     target = Target.asked(
@@ -175,9 +177,10 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     check_changeable(image_store)
     target = resolve(image_store)
     group = open_group(image_store, storage_options=storage_options)
-    version = spec.detect(group.attrs.asdict()) or spec.VERSIONS[0]
+    version = spec.detect(group.attrs.asdict()) or spec.of_format(group.metadata.zarr_format)[0]
     spec.check_written(version, store=image_store, in_format=group.metadata.zarr_format)
     check_not_between(group, "labels")
+    check_inside(group, "labels")
     listing = _Labels(target, storage_options, name)
     names = label_names(listing.group())
     place = target.resolve() / "labels" / name if isinstance(target, Path) else None
@@ -366,8 +369,8 @@ class _Labels:
         return spec.parse_labels(attrs) if "labels" in spec.kinds(attrs) else ()
 
     def _listing(self, paths: Sequence[str]) -> Said:
-        version = spec.detect(open_group(self.image, storage_options=self.storage_options).attrs.asdict())
-        assert version is not None
+        image = open_group(self.image, storage_options=self.storage_options)
+        version = spec.detect(image.attrs.asdict()) or spec.of_format(image.metadata.zarr_format)[0]
         attrs = self._attributes()
         kept = {key: value for key, value in attrs.items() if key == spec.SIDECAR}
         return "labels", {**kept, **spec.dump_labels(paths, version, spec.others(attrs, "labels"))}

@@ -6,7 +6,20 @@ from collections.abc import Mapping, Sequence
 
 from xomezarr.errors import LayoutError
 
-__all__ = ["FLAT", "LAYOUTS", "NESTED", "array_name", "check_layout", "layout_of", "level_group", "level_path"]
+__all__ = [
+    "FLAT",
+    "LAYOUTS",
+    "NESTED",
+    "VARIABLE",
+    "array_name",
+    "check_layout",
+    "layout_of",
+    "level_group",
+    "level_path",
+]
+
+VARIABLE = "image"
+"""Name of the one variable of a level's Dataset."""
 
 FLAT, NESTED = "ome", "xarray"
 

@@ -35,6 +35,7 @@ from xomezarr.errors import (
 from xomezarr.grid import Boundary, Grid, block_count, is_factor, step_factor
 from xomezarr.indexes import attached, kept_of, skews_of
 from xomezarr.labels import LABEL_METHOD, LABELED
+from xomezarr.layout import VARIABLE
 from xomezarr.lazy import installed_version
 from xomezarr.model import Axis
 from xomezarr.units import convert
@@ -56,9 +57,6 @@ __all__ = [
 
 type Factors = int | Mapping[str, int] | Sequence[int | Mapping[str, int]]
 """The step from one level to the next: for all dimensions of space, by dimension, or a list with one entry a step."""
-
-VARIABLE = "image"
-"""Name of the one variable of a level's Dataset."""
 
 EMPTY = xr.Dataset()
 """What nodes without data are copies of: a new one takes several times as long."""

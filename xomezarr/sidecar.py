@@ -30,6 +30,7 @@ from xomezarr.coords import Dimension, states_spacing
 from xomezarr.errors import AttributeEncodingError, MetadataChangedWarning, OmeZarrError, collecting, raise_all, warn
 from xomezarr.grid import Grid
 from xomezarr.indexes import Askew, Row, SystemIndex, rows_beside
+from xomezarr.layout import VARIABLE
 from xomezarr.model import Axis, Channel, Image
 from xomezarr.spec import SIDECAR, axes_by_system, matrices
 from xomezarr.units import same_unit
@@ -468,7 +469,7 @@ def growing(attribute: Any) -> tuple[str, tuple[int, ...]] | None:
         said = attribute[GROWING]
         sizes = tuple(int(size) for size in said["sizes"])
         return (str(said["dim"]), sizes) if sizes and min(sizes) > 0 else None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -532,6 +533,8 @@ def _decode(
             changes.append(f"coordinate {key!r} has lost its dimension")
             continue
         try:
+            if "/" in own or own == VARIABLE:
+                raise ValueError("a level has no place for a coordinate of that name")
             if "system" in entry:
                 askew.setdefault(entry["system"], {})[entry["axis"]] = (own, dims, decode(entry["attrs"]))
                 rows |= {own: _decode_row(entry["row"], axes)} if "row" in entry else {}

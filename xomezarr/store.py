@@ -67,6 +67,7 @@ __all__ = [
     "check_changeable",
     "check_complete",
     "check_free",
+    "check_inside",
     "default_name",
     "delete_documents",
     "erase",
@@ -379,8 +380,12 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
     ------
     MetadataError
         If its sizes cannot be those of an array.
+    StoreExistsError
+        If it is to be written, and a link leads out of the store.
     """
     mode = mode or read_mode(group.store)
+    if mode == "r+" and not group.store.read_only:
+        check_inside(group, path)
     opened = direct.opened_array(group, path) if (mode == "r") == group.store.read_only else None
     if opened is None:
         # unlike group[path], it asks for no group of that name first
@@ -459,6 +464,26 @@ def find_member(group: zarr.Group, path: str, *, alike: bool = False) -> zarr.Gr
         return open_member(group, path, alike=alike)
     except KeyError:
         return None
+
+
+def check_inside(group: zarr.Group, *paths: str) -> None:
+    """Refuse to change what links lead to out of a local store: it is others' too.
+
+    Raises
+    ------
+    StoreExistsError
+        If one of the paths below the group leads out.
+    """
+    if not isinstance(group.store, zarr.storage.LocalStore):
+        return
+    root = os.path.realpath(group.store.root)
+    for path in paths:
+        place = os.path.realpath(os.path.join(root, member_path(group, path)))  # noqa: PTH118 - for each level
+        if place != root and not place.startswith(f"{root.rstrip(os.sep)}{os.sep}"):
+            raise StoreExistsError(
+                f"{path!r} of {str(group.store_path)!r}: a link leads out of the store, to {place!r}, and what is "
+                "there would change too; put a copy there in place of the link"
+            )
 
 
 def check_not_between(group: zarr.Group, *paths: str) -> None:
@@ -1733,10 +1758,11 @@ def _is_array(path: Path) -> bool:
     """Whether a folder is a Zarr array."""
     if (path / ".zarray").is_file():
         return True
-    if not (path / "zarr.json").is_file():  # a pipe is opened when somebody writes to it
-        return False
+    from xomezarr.files import Files  # it derives a class from one of zarr's, which is loaded late
+
     try:
-        found = json.loads((path / "zarr.json").read_bytes())
+        content = direct.get_document(Files(path, read_only=True), "zarr.json")
+        found = None if content is None else json.loads(content)
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("node_type") == "array"

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,10 @@ def _files(folder: Path, begin: str, depth: int) -> Iterator[str]:
     """Yield the files in a folder, and in those below it, as deep as chunks lie: links may lead around."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.is_dir():
+            is_folder = False
+            with suppress(OSError):  # a link in a circle, which reading tells
+                is_folder = entry.is_dir()
+            if not is_folder:
                 yield begin + entry.name
             elif depth > 1:
                 yield from _files(Path(entry.path), f"{begin}{entry.name}/", depth - 1)
