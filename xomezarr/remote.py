@@ -43,7 +43,7 @@ MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523
 REFUSED = (401, 403)
 """What servers answer who do not let somebody in. Some do so, too, where nothing is and names are not to be listed."""
 
-DOCUMENTS = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata"})
+DOCUMENT_NAMES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata"})
 """Of a group or an array some of these are there, and others never."""
 
 CONNECTIONS = frozenset(
@@ -124,7 +124,7 @@ class RemoteStore(zarr.storage.WrapperStore[zarr.abc.store.Store]):
         try:
             found = await self._patiently("read", key, partial(self._store.get, key, prototype, asked))
         except StoreAccessError as error:
-            if not (error.refused and self.read_only and key.rpartition("/")[2] in DOCUMENTS):
+            if not (error.refused and self.read_only and key.rpartition("/")[2] in DOCUMENT_NAMES):
                 raise
             self.refusals[key] = error
             return None
