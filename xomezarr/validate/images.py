@@ -10,10 +10,17 @@ import numpy as np
 
 from xomezarr import checks, sidecar, spec
 from xomezarr.besides import coordinates_beside, disagreement
-from xomezarr.errors import UNREADABLE_MEMBER, LayoutError, MetadataError, NotOmeZarrError, VersionError
+from xomezarr.errors import (
+    UNREADABLE_MEMBER,
+    LayoutError,
+    MetadataError,
+    NotOmeZarrError,
+    StoreAccessError,
+    VersionError,
+)
 from xomezarr.layout import FLAT, layout_of, level_group
 from xomezarr.model import Image, Multiscale
-from xomezarr.notes import unfinished_in
+from xomezarr.notes import UNFINISHED, Unfinished, unfinished_in
 from xomezarr.read import tree_of
 from xomezarr.report import Finding, Severity
 from xomezarr.validate.arrays import StoredArray, check_arrays, open_stored
@@ -104,7 +111,15 @@ def _check_pixels(node: Node, pixels: Pixels) -> Iterator[Finding]:
 
 def _check_finished(node: Node, pixels: Pixels) -> Iterator[Finding]:
     """128 (own): no part of it is being written. 129 (own): its levels have the pixels along an axis that it counts."""
-    for one in unfinished_in(node.group):
+    unfinished: list[Unfinished] = []
+    try:
+        unfinished = unfinished_in(node.group)
+    except StoreAccessError as error:
+        if not error.refused:
+            raise
+        told = f"whether a part of it is being written cannot be told, as names may not be listed: {error}"
+        yield Finding("128", "note", UNFINISHED, told, "ask who writes it")
+    for one in unfinished:
         cure = "wait until it ends" if one.goes_on else "write the region again"
         severity: Severity = "warning" if one.goes_on else "error"
         yield Finding("128", severity, one.key, str(one).partition(";")[0], cure)
