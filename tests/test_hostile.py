@@ -1,4 +1,4 @@
-"""Stores that are broken, or made to do harm: an error of ours, soon and in little memory, and nothing else is touched."""
+"""Stores that are broken, or made to do harm: an error of ours, soon, in little memory, and nothing else is touched."""
 
 from __future__ import annotations
 
