@@ -379,7 +379,7 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
     Raises
     ------
     MetadataError
-        If its sizes cannot be those of an array.
+        If its sizes, or those of its chunks, cannot be those of an array.
     StoreExistsError
         If it is to be written, and a link leads out of the store.
     """
@@ -401,19 +401,23 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
 
 
 def _check_sizes(array: zarr.Array[Any]) -> None:
-    """Refuse an array along which not even coordinates could be made, or of which no chunk could be addressed."""
+    """Refuse an array along which not even coordinates could be made, or whose chunks cannot be addressed."""
     longest = max(array.shape, default=0)
     if longest * COORDINATE > machine_memory():
         raise MetadataError(
             f"the shape of {str(array.store_path)!r} is {array.shape}, and coordinates along {longest} pixels take "
             "more than this machine has memory; mend the metadata of the array, or open it with zarr"
         )
-    grid = array.metadata.chunks if array.metadata.zarr_format == 2 else ()
-    chunks = grid or getattr(getattr(array.metadata, "chunk_grid", None), "chunk_shape", ())
+    try:
+        chunks = array.shards or array.chunks
+    except NotImplementedError:
+        raise MetadataError(
+            f"the chunks of {str(array.store_path)!r} are not all of one shape; write the array anew in chunks that are"
+        ) from None
     if max(chunks, default=0) > sys.maxsize:
         raise MetadataError(
-            f"the chunks of {str(array.store_path)!r} are {tuple(chunks)}, which no machine can address; mend the "
-            "metadata of the array"
+            f"the chunks of {str(array.store_path)!r} are {chunks}, which no machine can address; mend the metadata of "
+            "the array"
         )
 
 

@@ -72,6 +72,9 @@ FOREMOST = 2**20
 """Bytes at the beginning, read at once where documents stand there: those of an image are some thousands."""
 
 
+LARGE, SWELLING = 64 * 2**20, 200
+"""Bytes of which any entry may be, and how many times larger others may become: Deflate makes it 1000 at most."""
+
 ABSENT = (404, 410)
 """What a server answers that has no such file."""
 
@@ -363,6 +366,12 @@ class _Opened:
                 "write it anew without one"
             )
         if entry.compress_type != zipfile.ZIP_STORED:
+            if entry.file_size > max(LARGE, SWELLING * entry.compress_size):
+                raise ArchiveError(
+                    f"{str(self._file)!r} is not read at {entry.filename!r}: {entry.compress_size} bytes there are to "
+                    f"become {entry.file_size}, as in a file that is made to fill the memory; if it is trusted, unpack "
+                    "it, and open the folder"
+                )
             try:
                 return self._zip.read(entry)[start:stop]
             except DAMAGED as error:
@@ -439,6 +448,7 @@ class _Local:
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes from one to another, fewer at the end of the file."""
+        stop = min(stop, self.size)  # an entry may say anything of its size, and that much is set aside to read it
         with nullcontext(self._number) if self._number is not None else self._opened() as number:
             parts = []
             while start < stop and (part := self._some(number, start, stop - start)):
