@@ -786,15 +786,180 @@ def test_the_command_line_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--resume"]) == 0
 
 
-def test_writes_of_several_images_say_that_they_are_not_gone_on_with(tmp_path: Path) -> None:
+# --- several images --------------------------------------------------------------------------------------------------
+
+
+def pictures() -> dict[str, Any]:
+    """Return images, one with labels."""
+    first = image()
+    return {
+        "a": first,
+        "b": xr.Dataset({"image": first + 1, "bright": (first > 100).astype("uint8")}),
+        "c": first + 2,
+        "d": first + 3,
+    }
+
+
+def write_plate(images: dict[str, Any], store: Any, **options: Any) -> Any:
+    wells = {("A", 1): [images["a"], images["b"]], **{("B", name): [images[name]] for name in images if name > "b"}}
+    return xomezarr.write_plate(wells, store, name="plate", chunks=CHUNKS, **options)
+
+
+def write_collection(images: dict[str, Any], store: Any, **options: Any) -> Any:
+    return xomezarr.write_collection(images, store, chunks=CHUNKS, **options)
+
+
+def write_scene(images: dict[str, Any], store: Any, **options: Any) -> Any:
+    transforms = {name: {"x": 30.0} for name in images}
+    return xomezarr.write_scene(images, store, transforms=transforms, chunks=CHUNKS, **options)
+
+
+SEVERAL = [write_plate, write_collection, write_scene]
+
+
+def interrupted_several(write: Any, store: Any, count: int, **options: Any) -> None:
+    """Stop after so many of 332 tiles."""
+    with pytest.raises(InterruptError):
+        write(pictures(), store, progress=stopping_after(count), workers=1, **options)
+
+
+@pytest.mark.parametrize("count", [1, 100, 190, 260])
+@pytest.mark.parametrize("write", SEVERAL)
+def test_several_images_are_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, count: int
+) -> None:
+    store, whole = tmp_path / "a.ome.zarr", tmp_path / "whole" / "a.ome.zarr"
+    whole.parent.mkdir()
+    write(pictures(), whole)
+    interrupted_several(write, store, count)
+    if count > 1:
+        with pytest.raises(
+            errors.StoreNotFoundError, match=r"stopped: \d of 4 images are made; finish it with resume=T"
+        ):
+            xr.open_datatree(store, engine="omezarr")
+    written = counted(monkeypatch)
+    write(pictures(), store, resume=True)
+    assert files(store) == files(whole)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    chunks = [path for path in files(whole) if path.rpartition("/")[2].isdigit()]
+    assert len(written) <= len(chunks)
+    assert count < 200 or len(written) < len(chunks) / 2
+    # and when all is there nothing is done
+    written.clear()
+    write(pictures(), store, resume=True)
+    assert written == []
+    # as a tree
+    tree = xr.open_datatree(whole, engine="omezarr")
+    told: list[int] = []
+    tree.omezarr.to_zarr(tmp_path / "c.ome.zarr", progress=told.append)
+    with pytest.raises(InterruptError):
+        tree.omezarr.to_zarr(tmp_path / "b.ome.zarr", progress=stopping_after(len(told) * count // 332), workers=1)
+    written.clear()
+    tree.omezarr.to_zarr(tmp_path / "b.ome.zarr", resume=True)
+    assert count < 200 or len(written) < len(chunks) / 2
+    assert files(tmp_path / "b.ome.zarr") == files(tmp_path / "c.ome.zarr")
+    xr.testing.assert_identical(xr.open_datatree(tmp_path / "b.ome.zarr", engine="omezarr"), tree)
+
+
+@pytest.mark.parametrize("write", SEVERAL[:2])
+@pytest.mark.parametrize("place", ["memory", "file", "xarray"])
+def test_several_images_elsewhere_are_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, place: str
+) -> None:
+    store: Any = zarr.storage.MemoryStore() if place == "memory" else tmp_path / "a.ozx"
+    options: dict[str, Any] = {"version": "0.5"}
+    if place == "xarray":
+        store, options = tmp_path / "a.ome.zarr", {"layout": "xarray"}
+    if place == "file":
+        options |= {"shards": {"z": 1, "y": 32, "x": 32}}
+    told: list[int] = []
+    written = counted(monkeypatch)
+    whole = write(pictures(), zarr.storage.MemoryStore(), progress=told.append, **options)
+    chunks = len(written)
+    interrupted_several(write, store, len(told) * 2 // 3, **options)
+    written.clear()
+    tree = write(pictures(), store, resume=True, **options)
+    assert len(written) < chunks / 2
+    if write is write_collection:
+        xr.testing.assert_identical(tree, whole)
+    found = tree.omezarr.stack(level=0) if write is write_plate else tree["d/0/image"]
+    xr.testing.assert_identical(found, whole.omezarr.stack(level=0) if write is write_plate else whole["d/0/image"])
+    assert xomezarr.validate(store).valid
+
+
+@pytest.mark.parametrize("write", SEVERAL)
+def test_several_images_of_which_all_was_made_are_put_in_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any
+) -> None:
+    store, whole = tmp_path / "a.ome.zarr", tmp_path / "whole" / "a.ome.zarr"
+    whole.parent.mkdir()
+    write(pictures(), whole)
+    module = (
+        "plating" if write is write_plate else write.__name__.removeprefix("write_") + ("s" * (write is write_scene))
+    )
+    for later in (f"xomezarr.{module}.put_attributes", "xomezarr.store._InAFolder.place"):
+        with monkeypatch.context() as patched:
+            patched.setattr(later, interrupt)
+            with pytest.raises(InterruptError):
+                write(pictures(), store, resume=True)
+    written = counted(monkeypatch)
+    write(pictures(), store, resume=True)
+    assert written == []
+    assert files(store) == files(whole)
+
+
+OTHER_PICTURES: list[tuple[str, Callable[[dict[str, Any]], dict[str, Any]], dict[str, Any]]] = [
+    ("of the image '(A/1/0|a)', the pixels from", lambda images: images | {"a": images["a"] + 1}, {}),
+    ("of the image '(B/c/0|c)', the levels", lambda images: images | {"c": images["c"][:, :50]}, {}),
+    ("the method", lambda images: images, {"method": "nearest"}),
+    ("it has '(B/d/0|d)'", lambda images: {name: one for name, one in images.items() if name != "d"}, {}),
+    ("it lacks '(B/e/0|e)'", lambda images: images | {"e": images["a"]}, {}),
+    (
+        "of the image '(A/1/1|b)', of the labels 'bright', the levels",
+        lambda images: images | {"b": images["b"].assign(bright=images["b"]["bright"].astype("uint16"))},
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize(("told", "change", "options"), OTHER_PICTURES)
+@pytest.mark.parametrize("write", SEVERAL)
+def test_other_images_are_refused(
+    tmp_path: Path,
+    write: Any,
+    told: str,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+    options: dict[str, Any],
+) -> None:
+    store = tmp_path / "a.ome.zarr"
+    interrupted_several(write, store, 200)
+    left = files(tmp_path)
+    with pytest.raises(errors.ResumeError, match=f"is another: .*{told}"):
+        write(change(pictures()), store, resume=True, **options)
+    assert files(tmp_path) == left
+    write(pictures(), store, resume=True)
+    if "it has" not in told:
+        with pytest.raises(errors.StoreExistsError, match="something else than what is to be written"):
+            write(change(pictures()), store, resume=True, **options)
+
+
+def test_images_that_a_machine_without_power_may_have_lost_are_written_again(tmp_path: Path) -> None:
+    store = tmp_path / "a.ome.zarr"
+    interrupted_several(write_plate, store, 200)
+    (folder,) = tmp_path.iterdir()
+    notes = [*(folder / ".resume/done").glob("images-*")]
+    assert notes
+    for note in notes:
+        note.write_bytes(json.dumps(json.loads(note.read_bytes()) | {"boot": "before"}).encode())
+    (folder / "A/1/0/0/0/0/0").write_bytes(b"")
+    write_plate(pictures(), store, resume=True)
+    write_plate(pictures(), tmp_path / "whole.ome.zarr")
+    assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+def test_what_joins_a_store_is_not_gone_on_with(tmp_path: Path) -> None:
     da = image()
-    plate = xomezarr.write_plate({("A", 1): [da]}, tmp_path / "plate.ome.zarr")
-    for write in (
-        lambda: xomezarr.write_plate({("A", 1): [da]}, tmp_path / "b.ome.zarr", resume=True),
-        lambda: plate.omezarr.to_zarr(tmp_path / "b.ome.zarr", resume=True),
-    ):
-        with pytest.raises(errors.OmeZarrError, match="resume= is said of one image"):
-            write()
+    xomezarr.write_plate({("A", 1): [da]}, tmp_path / "plate.ome.zarr")
     with pytest.raises((TypeError, errors.OmeZarrError), match="resume"):
         (da > 9).omezarr.to_labels(tmp_path / "plate.ome.zarr/A/1/0", "bright", resume=True)
     with pytest.raises((TypeError, errors.OmeZarrError), match="resume"):

@@ -262,6 +262,8 @@ def _write(
     listing = spec.dump_series(tuple(planned), target.version, {} if described is None else described.listing.others)
 
     def finish(group: zarr.Group) -> None:
+        if OME in group:  # an interrupted write may have come so far
+            del group[OME]
         group.create_group(OME, attributes=listing)
         if xml is not None:
             put_document(group, OME_XML, xml)

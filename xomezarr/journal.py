@@ -8,6 +8,11 @@ Beside the levels of an image in the making there is, until it is whole::
     .resume/levels/LEVEL        carries of whole levels, of methods that need more of them than their pixels
     .resume/safe-BOOT           until when what a machine had written was on its disk
 
+and beside several images that are written to one group, each of which may have such notes of its own::
+
+    .resume/plan.json           what is being written, by the paths of the images
+    .resume/done/images-…       images that are whole
+
 A tile is noted when it stands for enough pixels (`UNIT_BYTES`), so that the notes take next to no time. What was
 written since is written again. A note is taken for true if the machine has run on since, or if a later look found all
 that was written before it on the disk: of a machine that loses its power the last seconds are lost.
@@ -22,7 +27,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -45,7 +50,7 @@ __all__ = [
     "Journal",
     "Ledger",
     "Made",
-    "begun_in",
+    "Register",
     "entry_of",
     "folder_of",
     "is_safe",
@@ -330,9 +335,7 @@ class Ledger:
             tiles, self._waiting, self._nbytes = self._waiting, [], 0
         if tiles:
             self.noted = True
-            noted = {"tiles": [tile.id for tile in tiles], "boot": boot(), "time": time.time()}
-            key = f"{RESUME}/done/{self.number}-{uuid.uuid4().hex}"
-            put_document(self._group, key, json.dumps(noted).encode())
+            _put_note(self._group, str(self.number), {"tiles": [tile.id for tile in tiles]})
             if self._safe is not None:
                 self._safe.look()
 
@@ -345,12 +348,73 @@ class Ledger:
         return f"{RESUME}/carries/{self.number}/{tile.id.replace('/', '.')}"
 
 
+def _put_note(group: zarr.Group, about: str, noted: Mapping[str, Any]) -> None:
+    """Write a note, with what tells later whether it is true."""
+    key = f"{RESUME}/done/{about}-{uuid.uuid4().hex}"
+    put_document(group, key, json.dumps({**noted, "boot": boot(), "time": time.time()}).encode())
+
+
+IMAGES = "images"
+
+NOTE_SECONDS = 1.0
+"""How long images that are whole are gathered for one note at most, of which each takes a part of a millisecond."""
+
+
+class Register:
+    """What is noted while several images are written to one group: which of them are whole.
+
+    Parameters
+    ----------
+    group
+        That holds them.
+    noted
+        Whether something is noted already.
+    """
+
+    def __init__(self, group: zarr.Group, *, noted: bool = False) -> None:
+        self._group, self._noted, self._safe = group, noted, _Safe.of(group)
+        self._waiting: list[str] = []
+        self._nbytes, self._last = 0, time.monotonic()
+
+    @classmethod
+    def begin(cls, group: zarr.Group, said: Mapping[str, Any]) -> Register:
+        """Begin to note which images are whole; what they are is said by their paths, of many often the same."""
+        kinds: dict[str, int] = {}
+        images = {path: kinds.setdefault(json.dumps(of_image), len(kinds)) for path, of_image in said.items()}
+        document = {"kinds": [json.loads(kind) for kind in kinds], IMAGES: images}
+        put_document(group, f"{RESUME}/plan.json", json.dumps(document).encode())
+        return cls(group)
+
+    def note(self, path: str, nbytes: int) -> None:
+        """Note that an image of so many bytes is whole."""
+        self._waiting.append(path)
+        self._nbytes += nbytes
+        if self._nbytes >= UNIT_BYTES or self._is_late:
+            self.flush()
+
+    def flush(self) -> None:
+        """Note what is whole and not noted yet, where that, with what is noted, is worth it."""
+        if self._waiting and (self._noted or self._nbytes >= UNIT_BYTES or self._is_late):
+            _put_note(self._group, IMAGES, {IMAGES: self._waiting})
+            self._waiting, self._nbytes, self._last, self._noted = [], 0, time.monotonic(), True
+            if self._safe is not None:
+                self._safe.look()
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._last >= NOTE_SECONDS
+
+    def clear(self) -> None:
+        """Delete the notes: all images are whole."""
+        Journal(self._group).clear()
+
+
 # --- reading it again ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What of the image of a group is made.
+    """What of the image of a group, or of several, is made.
 
     Parameters
     ----------
@@ -360,11 +424,17 @@ class Made:
         What is noted of it; None where it has ended, and where nothing could be gone on with.
     labels
         Those of its labels of which something is made, by name.
+    several
+        What was to be written, by path, where it is a group of several images.
+    images
+        Those of several of which something is made, by path.
     """
 
     ended: bool = False
     begun: Begun | None = None
     labels: Mapping[str, Made] = field(default_factory=dict)
+    several: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, Made] = field(default_factory=dict)
 
     @property
     def tile_count(self) -> int:
@@ -374,12 +444,15 @@ class Made:
 
     def __bool__(self) -> bool:
         """Whether there is anything that could be gone on with."""
-        return self.ended or bool(self.tile_count)
+        return self.ended or bool(self.tile_count) or bool(self.images)
 
     def __str__(self) -> str:
         """Say how much it is; an empty text where it is nothing."""
         if self.ended:
             return "all of it is made"
+        if self.several:
+            count = sum(of_image.ended for of_image in self.images.values())
+            return f"{count} of {len(self.several)} images are made" if self else ""
         return f"{self.tile_count} of {self.begun.tiles} tiles are made" if self.begun is not None and self else ""
 
 
@@ -387,25 +460,29 @@ NOTHING = Made()
 
 
 def made(group: zarr.Group) -> Made:
-    """Find out how much of the image of a group is made, with its labels.
+    """Find out how much of the image of a group is made, with its labels, or of several images in it.
 
     >>> str(made(zarr.create_group(zarr.storage.MemoryStore())))
     ''
     """
-    ended = is_ome(group.attrs)
-    begun = None if ended else begun_in(group)
+    ended, document = is_ome(group.attrs), None
+    if not ended and keeps_notes(group.store):
+        document = _json(get_document(group.store, (group.store_path / f"{RESUME}/plan.json").path))
+    if document is not None and IMAGES in document:
+        return _several_in(group, document)
+    begun = None if document is None else _begun_in(group, document)
     names: Iterable[str] = [] if begun is None else begun.document["labels"]
     if ended:
         names = names_below(group.store, (group.store_path / "labels").path)
-    labels = {name: _made_of_label(group, name) for name in names}
+    labels = {name: _made_below(group, f"labels/{name}") for name in names}
     return Made(ended, begun, {name: of_label for name, of_label in labels.items() if of_label})
 
 
-def _made_of_label(group: zarr.Group, name: str) -> Made:
-    """Find it out of labels; nothing where their documents were cut off, as by a loss of power."""
+def _made_below(group: zarr.Group, path: str) -> Made:
+    """Find it out of a group below another; nothing where its documents were cut off, as by a loss of power."""
     with suppress(*UNREADABLE_MEMBER):
-        member = group[f"labels/{name}"]
-        return made(member) if isinstance(member, zarr.Group) else Made()
+        member = group[path]
+        return made(member) if isinstance(member, zarr.Group) else NOTHING
     return NOTHING
 
 
@@ -414,33 +491,50 @@ def keeps_notes(store: Any) -> bool:
     return bool(store.supports_deletes) and not takes_zarr_alone(store)
 
 
-def begun_in(group: zarr.Group) -> Begun | None:
-    """Read what is noted of an unfinished write; None if there is nothing that can be gone on with."""
-    if not keeps_notes(group.store):
-        return None
-    store, place = group.store, (group.store_path / RESUME).path
-    document = _json(get_document(store, f"{place}/plan.json"))
-    if document is None:
-        return None
+def _begun_in(group: zarr.Group, document: Mapping[str, Any]) -> Begun | None:
+    """Read what is noted of an unfinished image; None if there is nothing that can be gone on with."""
     try:
         passes = tuple(_pass_of(entry) for entry in document["passes"])
         int(document["tiles"]), list(document["labels"])
     except (KeyError, TypeError, ValueError, AssertionError):
         return None
+    done: dict[int, set[Tile]] = {}
+    for about, found in _true_notes(group):
+        if about.isdigit() and int(about) < len(passes):
+            done.setdefault(int(about), set()).update(_tiles_of(found, passes[int(about)].tiling))
+    return Begun(document, passes, {number: frozenset(tiles) for number, tiles in done.items()})
+
+
+def _several_in(group: zarr.Group, document: Mapping[str, Any]) -> Made:
+    """Read what is noted of several images: those that are whole, and that which was being written."""
+    try:
+        kinds = list(document["kinds"])
+        said = {str(path): kinds[int(kind)] for path, kind in document[IMAGES].items()}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return NOTHING
+    noted = [found.get(IMAGES) for about, found in _true_notes(group) if about == IMAGES]
+    whole = {path for paths in noted if isinstance(paths, list) for path in paths if path in said}
+    images = {path: Made(ended=True) for path in said if path in whole}
+    last = next((path for path in said if path not in whole), None)
+    # one that has ended, and of which that is not noted, may be none that a machine without power had on its disk
+    if last is not None and (of_last := _made_below(group, last)) and not of_last.ended:
+        images[last] = of_last
+    return Made(several=said, images=images)
+
+
+def _true_notes(group: zarr.Group) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the notes that are true, each with what it is about."""
+    store, place = group.store, (group.store_path / RESUME).path
     safe = {
         name.removeprefix(SAFE): float(found.get("time", 0))
         for name in names_below(store, place)
         if name.startswith(SAFE) and (found := _json(get_document(store, f"{place}/{name}"))) is not None
     }
-    done: dict[int, set[Tile]] = {}
     for names in itertools.batched(sorted(names_below(store, f"{place}/done")), AT_ONCE):
         for name, content in zip(names, get_documents(store, [f"{place}/done/{name}" for name in names]), strict=True):
             found = _json(content)
-            number = name.partition("-")[0]
-            if found is None or not number.isdigit() or int(number) >= len(passes) or not _is_true(group, found, safe):
-                continue
-            done.setdefault(int(number), set()).update(_tiles_of(found, passes[int(number)].tiling))
-    return Begun(document, passes, {number: frozenset(tiles) for number, tiles in done.items()})
+            if found is not None and _is_true(group, found, safe):
+                yield name.partition("-")[0], found
 
 
 def version_in(folder: Path) -> str | None:
@@ -449,7 +543,9 @@ def version_in(folder: Path) -> str | None:
         document = _json((folder / RESUME / "plan.json").read_bytes())
     except OSError:
         return None
-    return None if document is None else str(document.get("version"))
+    kinds = None if document is None else document.get("kinds")
+    said = kinds[0] if isinstance(kinds, list) and kinds and isinstance(kinds[0], dict) else document
+    return None if said is None else str(said.get("version"))
 
 
 def _tiles_of(found: Mapping[str, Any], tiling: Tiling) -> list[Tile]:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self, override
 
 import xarray as xr
 
-from xomezarr import spec
+from xomezarr import journal, spec
 from xomezarr.engine import OnTile
-from xomezarr.errors import LabelError, OmeZarrError, PlateWarning, alike_of_each, collecting, warn
+from xomezarr.errors import (
+    UNREADABLE_MEMBER,
+    LabelError,
+    OmeZarrError,
+    PlateWarning,
+    ResumeError,
+    alike_of_each,
+    collecting,
+    told,
+    warn,
+)
+from xomezarr.journal import NOTHING, Made, Register, told_apart
 from xomezarr.labelling import image_in, parted
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
@@ -31,10 +43,20 @@ from xomezarr.planning import (
 from xomezarr.plate import node_at
 from xomezarr.progress import progress_of
 from xomezarr.pyramid import VARIABLE, own_attrs
-from xomezarr.read import asked_at_once
-from xomezarr.store import StoreArgument, publish, resolve
+from xomezarr.read import asked_at_once, is_remote
+from xomezarr.store import StoreArgument, Unfinished, building, find_member, open_member, resolve
 from xomezarr.tree import check_image, labels, levels, without_place
-from xomezarr.write import check_codecs, consolidate, deferred, fill, gathers, told_of_sources
+from xomezarr.write import (
+    check_codecs,
+    consolidate,
+    deferred,
+    difference,
+    fill,
+    gathers,
+    is_in_place,
+    told_of_sources,
+    whole,
+)
 
 __all__ = [
     "Image",
@@ -280,8 +302,8 @@ def asked_of_each(
         Options of `to_zarr` that are said of one image, and what to do instead.
     """
     asked, others = Target.split(options)
-    of_one = {**of_one, "resume": "write several again, or one by one with to_zarr"}
-    target = Target.asked(faults, store, replaced=(), like=like, **asked)
+    resume = others.pop("resume", False)
+    target = Target.asked(faults, store, replaced=(), like=like, resume=resume, **asked)
     faults += [OmeZarrError(f"{name}= is said of one image; {of_one[name]}") for name in others if name in of_one]
     return target, known_options({name: value for name, value in others.items() if name not in of_one}, call, faults)
 
@@ -385,15 +407,119 @@ def write_members(
 
 
 def _write(planned: Planned, target: Target, finish: Callable[[zarr.Group], None], on_tile: OnTile | None) -> None:
+    options = target.storage_options
+    is_same = partial(_difference, planned, Made(ended=True))
+    if target.resume and target.mode == "w-" and is_in_place(target.store, options, is_same):
+        if on_tile is not None:
+            on_tile(sum(plan.nbytes for plan, _ in planned.values()))
+        return
     for _, pixels in planned.values():
         pixels.check()
     zarr_format = spec.zarr_format(target.version)
-    with publish(
-        target.store, zarr_format=zarr_format, mode=target.mode, storage_options=target.storage_options
-    ) as group:
-        for path, (plan, pixels) in planned.items():
-            with told_of_sources(pixels):
-                fill(group.create_group(path), plan, pixels, on_tile)
+    check = partial(_check_the_same, planned, target) if target.resume else None
+    with building(
+        target.store,
+        zarr_format=zarr_format,
+        mode=target.mode,
+        storage_options=options,
+        unfinished=Unfinished(check),
+    ) as made:
+        group = made.group
+        notes = _fill(group, planned, made.made, on_tile)
         finish(group)
         if any(gathers(target.store, plan.layout) for plan, _ in planned.values()):
             consolidate(group, zarr_format)
+        if notes is not None:
+            notes.clear()
+        made.place()
+
+
+def _fill(group: zarr.Group, planned: Planned, before: Made, on_tile: OnTile | None) -> Register | None:
+    """Write all images that are not whole; return the notes of those that are, where these are kept."""
+    notes = None
+    if before:
+        notes = Register(group, noted=True)
+    elif journal.keeps_notes(group.store):
+        notes = Register.begin(group, {path: _said(plan) for path, (plan, _) in planned.items()})
+    try:
+        for path, (plan, pixels) in planned.items():
+            of_image = Made(ended=True) if before.ended else before.images.get(path, NOTHING)
+            if of_image.ended:
+                if on_tile is not None:
+                    on_tile(plan.nbytes)
+                continue
+            if before and not of_image:
+                del group[path]  # what a writer that was killed has left of it
+            member = open_member(group, path) if of_image else group.create_group(path)
+            with told_of_sources(pixels):
+                noted = notes is not None and plan.nbytes >= LARGE * journal.UNIT_BYTES
+                fill(member, plan, pixels, on_tile, noted=noted, before=of_image)
+            if notes is not None:
+                notes.note(path, plan.nbytes)
+    except BaseException:
+        if notes is not None:
+            with suppress(Exception):  # the error that led here counts
+                notes.flush()
+        raise
+    return notes
+
+
+def _said(plan: Plan) -> dict[str, Any]:
+    """Return what the pixels of an image, and of its labels, depend on, as a JSON object."""
+    own = {key: value for key, value in plan.of_pixels().items() if key not in OF_TILES}
+    return {**own, "of_labels": {name: _said(of_label) for name, of_label in plan.labels.items()}}
+
+
+LARGE = 2
+"""Images that take so many notes at least are noted by tiles too: for small ones that would take longer."""
+
+OF_TILES = frozenset({"order", "tiles", "passes"})
+"""What a plan says of how an image is made, which is of no matter once that is whole."""
+
+
+def _check_the_same(planned: Planned, target: Target, group: zarr.Group, made: Made) -> None:
+    """Make sure that the group of an interrupted write is one of the same images, as far as that is known of them.
+
+    Raises
+    ------
+    ResumeError
+        If it is not.
+    """
+    if other := _difference(planned, made, group):
+        raise ResumeError(
+            f"the unfinished write of {target.store} is another: {other}; give the same again, or write it anew with "
+            'resume=False, and mode="w" where that is in its place'
+        )
+
+
+def _difference(planned: Planned, made: Made, group: zarr.Group) -> str:
+    """Say what of several images is another than what is planned; an empty text if nothing is."""
+    if not made.ended and made.several.keys() != planned.keys():
+        lost, new = (
+            sorted(map(repr, paths)) for paths in (made.several.keys() - planned, planned.keys() - made.several)
+        )
+        return " and ".join([*([f"it has {told(lost)}"] if lost else []), *([f"it lacks {told(new)}"] if new else [])])
+    asked = [partial(_difference_of_one, path, *both, made, group) for path, both in planned.items()]
+    with asked_at_once(asked, remote=is_remote(group.store)) as answers:
+        return next(filter(None, (answer() for answer in answers)), "")
+
+
+def _difference_of_one(path: str, plan: Plan, pixels: Pixels, made: Made, group: zarr.Group) -> str:
+    of_image = made.images.get(path, NOTHING)
+    if made.ended or of_image.ended:
+        of_image = whole(plan)
+    other = "" if made.ended else _told_apart(made.several[path], _said(plan))
+    if not other and of_image:
+        other = "it cannot be read"
+        with suppress(*UNREADABLE_MEMBER):
+            if (member := find_member(group, path)) is not None:
+                other = difference(plan, pixels, member, of_image)
+    return f"of the image {path!r}, {other}" if other else ""
+
+
+def _told_apart(was: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Say in what an image, or its labels, were to be written otherwise."""
+    if other := told_apart(was, asked):
+        return other
+    labels = ((name, _told_apart(was["of_labels"].get(name, {}), one)) for name, one in asked["of_labels"].items())
+    return next((f"of the labels {name!r}, {other}" for name, other in labels if other), "")

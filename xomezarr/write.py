@@ -72,9 +72,13 @@ __all__ = [
     "check_codecs",
     "consolidate",
     "deferred",
+    "difference",
     "execute",
     "fill",
     "gathers",
+    "is_in_place",
+    "told_of_sources",
+    "whole",
     "write_array",
     "write_plan",
     "write_tree",
@@ -177,7 +181,8 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     on_tile
         Called after each part is written.
     """
-    if plan.resume and plan.mode == "w-" and is_whole(plan, pixels):
+    differs = partial(difference, plan, pixels, made=whole(plan))
+    if plan.resume and plan.mode == "w-" and is_in_place(plan.store, plan.storage_options, differs):
         if on_tile is not None:
             on_tile(plan.nbytes)
         return
@@ -208,36 +213,46 @@ def told_of_sources(pixels: Pixels) -> Iterator[None]:
         raise
 
 
-def is_whole(plan: Plan, pixels: Pixels) -> bool:
-    """Whether what is planned is in its place, and whole; what of it was left beside is removed then.
+def is_in_place(
+    store: StoreArgument, storage_options: Mapping[str, Any] | None, differs: Callable[[zarr.Group], str]
+) -> bool:
+    """Whether what is to be written is in its place, and whole; what of it was left beside is removed then.
+
+    Parameters
+    ----------
+    store, storage_options
+        The place.
+    differs
+        Says of a group in what it is another; an empty text if in nothing.
 
     Raises
     ------
     StoreExistsError
         If something else is.
     """
-    store, options = plan.store, plan.storage_options
-    if not exists(store, storage_options=options):
+    if not exists(store, storage_options=storage_options):
         return False
     group = None
     with suppress(OmeZarrError):  # another read or write says what is wrong
-        group = open_group(store, storage_options=options)
+        group = open_group(store, storage_options=storage_options)
     if group is not None and is_begun(group):
         return False
-    other = "there is no image that can be read"
-    if group is not None:
-        ended = Made(ended=True)
-        other = difference(plan, pixels, group, replace(ended, labels=dict.fromkeys(plan.labels, ended)))
+    other = "there is no image that can be read" if group is None else differs(group)
     if group is None or other:
-        check_free(store, mode="w", storage_options=options)  # what is no store cannot be replaced either
+        check_free(store, mode="w", storage_options=storage_options)  # what is no store cannot be replaced either
         raise StoreExistsError(
             f"{store} holds something else than what is to be written, so that there is nothing to go on with "
             f'({other}); give another path, or mode="w" to replace it'
         )
     if journal.RESUME in names_in(group):  # its writer was killed when all was written
-        journal.Journal(writable_group(store, options)).clear()
+        journal.Journal(writable_group(store, storage_options)).clear()
     tidy_beside(store)
     return True
+
+
+def whole(plan: Plan) -> Made:
+    """Return what is made of an image that is whole, with its labels."""
+    return Made(ended=True, labels={name: whole(of_label) for name, of_label in plan.labels.items()})
 
 
 def check_the_same(plan: Plan, pixels: Pixels, group: zarr.Group, made: Made) -> None:
