@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from asking import Peers
+    from s3 import Bucket
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -41,3 +44,24 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
     from asking import Peers
 
     return Peers(tmp_path_factory.mktemp("peers"))
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the URL of an S3 server that runs in a process of its own."""
+    pytest.importorskip("moto")
+    from s3 import s3_server
+
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3_url: str) -> Iterator[Bucket]:
+    """Give a new bucket of that server, and a proxy before it that can do harm."""
+    from s3 import Bucket, make_bucket, proxy
+
+    name = f"images-{uuid.uuid4().hex}"
+    make_bucket(s3_url, name)
+    with proxy(s3_url) as between:
+        yield Bucket(s3_url, name, between)

@@ -430,7 +430,9 @@ import xomezarr
 store, count, options = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 times = np.cumsum(np.random.default_rng(7).random(count) + 0.1)
 seen = opens = begun = 0
+last = time.monotonic()
 while seen < count:
+    assert time.monotonic() - last < 60, "nothing is appended any more"
     try:
         tree = xr.open_datatree(store, engine="omezarr", storage_options=options)
     except (FileNotFoundError, xomezarr.errors.IncompleteStoreError):
@@ -441,6 +443,7 @@ while seen < count:
     assert (tree["0"].image.t.values == times[:now]).all()
     for level in tree.children:
         assert (tree[level].image[now - 1].values == now).all(), (level, now)
+    last = time.monotonic() if now > seen else last
     seen, opens = now, opens + 1
     if opens == 20:
         begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -25,7 +25,7 @@ NAMES = {
     "upgrade.md": {"xomezarr": xomezarr, "da": PIXELS},
     "labels.md": {"xr": xr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "single-file.md": {"xr": xr, "xomezarr": xomezarr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
-    "regions.md": {"da": PIXELS},
+    "regions.md": {"da": PIXELS.omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")},
     "plates.md": {"xr": xr, "xomezarr": xomezarr, "field0": PIXELS[:90, :80], "field1": PIXELS[-90:, -80:]},
 }
 """What pages take for given."""

@@ -24,8 +24,9 @@ import zarr
 from stores import files
 
 import xomezarr
-from xomezarr import errors, journal, stage
+from xomezarr import archive, errors, journal, stage
 from xomezarr.chunks import Chunks
+from xomezarr.cli import main
 from xomezarr.store import names_in
 from xomezarr.write import create_array
 
@@ -199,16 +200,16 @@ def test_an_old_image_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
 
 
 OTHERS: list[tuple[str, Callable[[xr.DataArray], xr.DataArray], dict[str, Any]]] = [
-    (r'the method \(type\) "local_mean", and not "nearest"', lambda da: da, {"method": "nearest"}),
+    (r'the method \(type\): "local_mean", and not "nearest"', lambda da: da, {"method": "nearest"}),
     (r"the method \(metadata.kwargs.boundary\)", lambda da: da, {"boundary": "trim"}),
     ("the levels", lambda da: da, {"chunks": {"z": 1, "y": 32, "x": 32}}),
     ("the levels", lambda da: da, {"levels": 2}),
-    (r'the levels \(0.dtype\) "uint16", and not "uint32"', lambda da: da.astype("uint32"), {}),
+    (r'the levels \(0.dtype\): "uint16", and not "uint32"', lambda da: da.astype("uint32"), {}),
     ("the levels", lambda da: da[:, :60], {}),
     ("version", lambda da: da, {"version": "0.5"}),
     ("the layout", lambda da: da, {"layout": "xarray"}),
     ("the labels", lambda da: da, {"labels": {"spots": image() > 100}}),
-    ("other compressors", lambda da: da, {"compressors": None}),
+    ("other chunks or compressors", lambda da: da, {"compressors": None}),
     (r"the pixels from \{'z': 0, 'y': 0, 'x': 0\} on are others", lambda da: da + 1, {}),
 ]
 
@@ -253,7 +254,7 @@ def test_empty_chunks_are_written_as_before(tmp_path: Path) -> None:
     options: dict[str, Any] = {"version": "0.5", "chunks": CHUNKS, "name": "noise"}
     da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", write_empty_chunks=True, **options)
     interrupted(da, store, write_empty_chunks=True, **options)
-    with pytest.raises(errors.ResumeError, match="write_empty_chunks true, and not false"):
+    with pytest.raises(errors.ResumeError, match="write_empty_chunks: true, and not false"):
         da.omezarr.to_zarr(store, resume=True, **options)
     da.omezarr.to_zarr(store, write_empty_chunks=True, resume=True, **options)
     assert files(store) == files(tmp_path / "whole.ome.zarr")
@@ -263,8 +264,8 @@ def other_labels() -> list[Any]:
     """Return labels that are others than `image() > 100`, and what an error says of them."""
     bright = image() > 100
     return [
-        (~bright, "others in the unfinished write of labels 'bright'"),
-        (bright.astype("uint16"), r"the levels \(0.dtype\)|level 0 .* of labels 'bright' .* stored in another way"),
+        (~bright, "is another: of the labels 'bright', the pixels from .* on are others"),
+        (bright.astype("uint16"), "is another: of the labels 'bright', the (levels|dtype)"),
     ]
 
 
@@ -315,6 +316,176 @@ def test_labels_of_which_nothing_is_made_are_begun_anew(tmp_path: Path, monkeypa
     da.omezarr.to_zarr(store, resume=True, **options)
     da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", **options)
     assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_notes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    da, asked = image(), []
+    store: Any = tmp_path / "a.ome.zarr" if kind == "folder" else zarr.storage.MemoryStore()
+    labels = {"bright": da > 100}
+    interrupted(da, store, da.omezarr.plan(store, chunks=CHUNKS, labels=labels).tile_count - 3, labels=labels)
+    get = journal.get_documents
+    monkeypatch.setattr(journal, "get_documents", lambda store, keys: (asked.extend(keys), get(store, keys))[1])
+    da.omezarr.to_zarr(store, resume=True, chunks=CHUNKS, labels=labels)
+    assert any("labels/bright" in key for key in asked)
+    notes = [key.rpartition("/")[2] for key in asked]
+    assert len(notes) > 7
+    assert len(notes) == len(set(notes))
+
+
+CUT = ["labels/bright/{}", "labels/{}", "labels/bright/0/{}", "labels/bright/.resume/plan.json", "{}"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"zarr_fo'])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("path", CUT)
+def test_documents_that_a_machine_without_power_has_cut_off_are_made_anew(
+    tmp_path: Path, path: str, version: str, content: bytes
+) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    options: dict[str, Any] = {"chunks": CHUNKS, "labels": {"bright": da > 100}, "name": "noise", "version": version}
+    plan = da.omezarr.plan(store, **options)
+    interrupted(da, store, plan.tile_count - sum(one.tile_count for one in plan.labels.values()), **options)
+    (folder,) = tmp_path.iterdir()
+    name = "zarr.json" if version != "0.4" else ".zarray" if path.endswith("0/{}") else ".zgroup"
+    # what the labels have written by then was not put on the disk
+    for note in (folder / "labels/bright/.resume/done").glob("*"):
+        note.write_bytes(json.dumps(json.loads(note.read_bytes()) | {"boot": "before"}).encode())
+    assert (folder / path.format(name)).exists()
+    (folder / path.format(name)).write_bytes(content)
+    written: list[int] = []
+    da.omezarr.to_zarr(store, resume=True, progress=written.append, **options)
+    assert written[0] > plan.levels[0].nbytes / 2
+    da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", **options)
+    assert files(store) == files(tmp_path / "whole.ome.zarr")
+
+
+WHOLE_OTHERS: list[tuple[str, dict[str, Any], Callable[[xr.DataArray], xr.DataArray]]] = [
+    (r'the method \(type\): "local_mean", and not "nearest"', {"method": "nearest"}, lambda da: da),
+    ('version: "0.4", and not "0.5"', {"version": "0.5"}, lambda da: da),
+    ("the levels: 3, and not 2", {"levels": 2}, lambda da: da),
+    ("level 0 is stored in another way, with other chunks", {"chunks": {"z": 1, "y": 16, "x": 32}}, lambda da: da),
+    ("level 0 is stored in another way, with other chunks or comp", {"compressors": None}, lambda da: da),
+    (r"it has no level at '0/noise'|no level at '0/image'", {"layout": "xarray"}, lambda da: da),
+    (r"the shape \(1\): 70, and not 69", {}, lambda da: da[:, :-1]),
+    ('the dtype: "uint16", and not "int32"', {}, lambda da: da.astype("int32")),
+    (r"the pixels from \{'z': 0, 'y': 0, 'x': 0\} on are others", {}, lambda da: da + 1),
+    (r"the pixels from \{'z': 2, 'y': 64, 'x': 80\} on are others", {}, lambda da: da.where(da.x < 44, 7)),
+]
+
+
+@pytest.mark.parametrize(("told", "options", "change"), WHOLE_OTHERS)
+def test_another_image_that_is_whole_is_refused(
+    tmp_path: Path, told: str, options: dict[str, Any], change: Callable[[xr.DataArray], xr.DataArray]
+) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, chunks=CHUNKS, levels=3)
+    before = files(store)
+    with pytest.raises(errors.StoreExistsError, match=f"nothing to go on with \\(.*({told})"):
+        change(da).astype(da.dtype if "dtype" not in told else "int32").omezarr.to_zarr(
+            store, resume=True, **{"chunks": CHUNKS, "levels": 3, **options}
+        )
+    assert files(store) == before
+    # where dask computes them, pixels are not looked at
+    da.chunk(y=9).pipe(lambda lazily: lazily + 1).astype("uint16").omezarr.to_zarr(
+        store, resume=True, chunks=CHUNKS, levels=3
+    )
+    assert files(store) == before
+
+
+def killed_after_placing(monkeypatch: pytest.MonkeyPatch, *, document: bool) -> None:
+    """Let a writer be killed when a single file has its name, and before its folder, or its document, is removed."""
+    monkeypatch.setattr("xomezarr.archive.sync_name", interrupt)
+    if document:
+        create = stage.create
+        monkeypatch.setattr(stage, "create", lambda *places: (create(*places), interrupt()))
+    monkeypatch.setattr("xomezarr.stage.remove", lambda path: None)
+    monkeypatch.setattr("xomezarr.store._kept", lambda *_: journal.NOTHING)
+    monkeypatch.setattr(stage.Stage, "abandon", lambda self: None)
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_what_a_single_file_was_packed_from_is_removed_by_who_finds_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bool
+) -> None:
+    da, store = image(), tmp_path / "a.ozx"
+    with monkeypatch.context() as patched:
+        killed_after_placing(patched, document=root)
+        with pytest.raises(InterruptError):
+            da.omezarr.to_zarr(store)
+    (left,) = tmp_path.glob(".a.ozx.*.partial")
+    assert (left / "zarr.json").exists() == root
+    # its writer lives
+    da.omezarr.to_zarr(store, resume=True)
+    assert left.exists()
+    left = left.rename(str(left).replace(f"-{os.getpid()}-", "-999999999-"))
+    da.omezarr.to_zarr(store, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ozx"]
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da)
+
+
+def test_what_replaces_a_whole_image_is_kept_by_who_finds_that_whole(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, chunks=CHUNKS)
+    interrupted(da + 1, store, mode="w")
+    da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    written: list[int] = []
+    (da + 1).omezarr.to_zarr(store, chunks=CHUNKS, resume=True, mode="w", progress=written.append)
+    assert written[0] > da.nbytes / 4
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da + 1)
+
+
+def test_info_tells_of_what_is_unfinished_beside_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store, chunks=CHUNKS)
+    assert main(["info", str(store)]) == 0
+    assert "unfinished" not in capsys.readouterr().out
+    interrupted(da + 1, store, mode="w")
+    told = (
+        r'is an unfinished write of it, which was stopped: \d+ of \d+ tiles are made; finish it with mode="w", resume=T'
+    )
+    assert main(["info", str(store)]) == 0
+    assert re.search(told, capsys.readouterr().out)
+    assert main(["info", "--json", str(store)]) == 0
+    assert re.search(told, json.loads(capsys.readouterr().out)["unfinished"])
+
+
+def test_a_kill_while_a_single_file_is_packed_costs_no_more_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    da, store, counts = image(), tmp_path / "a.ozx", itertools.count()
+
+    def add_some(*arguments: Any) -> None:
+        if next(counts) == 5:
+            raise InterruptError
+        add(*arguments)
+
+    add = archive._add
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "_add", add_some)
+        with pytest.raises(InterruptError):
+            da.omezarr.to_zarr(store, chunks=CHUNKS, shards={"z": 1, "y": 32, "x": 32})
+    written: list[int] = []
+    da.omezarr.to_zarr(store, chunks=CHUNKS, shards={"z": 1, "y": 32, "x": 32}, resume=True, progress=written.append)
+    assert len(written) == 1
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da)
+
+
+def test_where_there_is_no_room_for_both_a_single_file_takes_that_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    da, seen = image(), []
+    add = archive._add
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(
+        archive,
+        "_add",
+        lambda zipped, name, path: (seen.append(len(files(path.parents[name.count("/")]))), add(zipped, name, path)),
+    )
+    da.omezarr.to_zarr(tmp_path / "a.ozx", chunks=CHUNKS, shards={"z": 1, "y": 32, "x": 32})
+    assert seen == list(range(seen[0], seen[0] - len(seen), -1))
+    np.testing.assert_array_equal(xr.open_dataarray(tmp_path / "a.ozx", engine="omezarr"), da)
 
 
 def test_levels_that_are_whole_are_of_the_same_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -591,7 +762,6 @@ def test_what_another_machine_left_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_the_command_line_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from xomezarr.cli import main
 
     np.save(tmp_path / "noise.npy", image().values)
     store, words = tmp_path / "a.ome.zarr", ["--dims", "zyx", "--scale", "z=2,y=.5,x=.5", "--chunks", "1,16,16"]

@@ -349,11 +349,10 @@ def _longer(
             f"{more} pixels along {dim!r} are appended to {size}, and append_dim says that there are {total} in the "
             f"end; give append_dim={{{dim!r}: {size + more}}}, or leave the number out"
         )
-    extended, before = _extended(base, da, dim), _described(base, stored)
+    extended = _extended(base, da, dim)
     dimensions = _described(extended, stored)
     own = next(one for one in dimensions if one.name == dim)
-    was = next(one for one in before if one.name == dim)
-    if not own.regular and was.regular and irregular != "keep":
+    if not own.regular and irregular != "keep" and _is_regular(base, stored, dim):
         values = own.coordinate.values if own.coordinate is not None else np.empty(0)
         raise IrregularCoordinateError(
             f"coordinate {dim!r} goes on with {_shown(values[size : size + 3])} after {_shown(values[:size][-3:])}, "
@@ -362,7 +361,7 @@ def _longer(
         )
     recipe = stored.recipe(method, np.dtype(da.dtype))
     shapes = _shapes(stored, recipe, dim, size + more)
-    image = _image(stored, own, was, extended, recipe, shapes)
+    image = _image(stored, own, extended, recipe)
     view = replace(
         stored,
         arrays=tuple(of_shape(array, shape) for array, shape in zip(stored.arrays, shapes, strict=True)),
@@ -465,6 +464,11 @@ def _check_after(there: Any, appended: Any, dim: str) -> None:
     )
 
 
+def _is_regular(base: xr.DataArray, stored: StoredImage, dim: str) -> bool:
+    """Whether the pixels that there are lie at equal distances along a dimension, as far as they tell."""
+    return base.sizes[dim] < 3 or next(one.regular for one in _described(base, stored) if one.name == dim)
+
+
 def _described(da: xr.DataArray, stored: StoredImage) -> tuple[Dimension, ...]:
     types = {axis.name: axis.type for axis in stored.multiscale.axes if axis.type}
     return describe(da, axes=types, irregular="keep")
@@ -487,10 +491,8 @@ def _shapes(stored: StoredImage, recipe: tuple[Recipe, Any] | None, dim: str, si
 def _image(
     stored: StoredImage,
     own: Dimension,
-    was: Dimension,
     extended: xr.DataArray,
     recipe: tuple[Recipe, Any] | None,
-    shapes: tuple[tuple[int, ...], ...],
 ) -> Image:
     """Return what the metadata of the longer image say: all that was said, with where its pixels lie along one axis."""
     dim, known, multiscale = own.name, stored.known, stored.multiscale

@@ -153,13 +153,22 @@ class Chunks:
 
     def boxes(self, box: Sequence[slice]) -> Iterator[tuple[slice, ...]]:
         """Yield the pixels of each chunk that a box touches, as far as they are in it and may be written."""
+        return itertools.product(*self._along(box))
+
+    def ends(self) -> list[tuple[slice, ...]]:
+        """Return the pixels of the first and of the last chunk; none of an array without pixels."""
+        along = self._along([slice(0, n) for n in self.shape])
+        return [tuple(parts[end] for parts in along) for end in (0, -1)] if all(along) else []
+
+    def _along(self, box: Sequence[slice]) -> list[list[slice]]:
+        """Cut the sides of a box into chunks, as far as they may be written."""
         along = []
         for part, allowed, size in zip(box, self.area, self.grid, strict=True):
             first, last = max(part.start, allowed.start), min(part.stop, allowed.stop)
             chunk = max(size, 1)  # chunks of arrays without pixels may have none either
             starts = range(first // chunk * chunk, last, chunk) if first < last else ()
             along.append([slice(max(start, first), min(start + chunk, last)) for start in starts])
-        return itertools.product(*along)
+        return along
 
     def written(self, box: Sequence[slice]) -> int:
         """Return the decoded bytes of those pixels."""

@@ -18,7 +18,7 @@ import xarray as xr
 
 from xomezarr import omexml, spec
 from xomezarr.completion import OME, OME_XML, Described, Listing, is_collection
-from xomezarr.direct import put_attributes, wait
+from xomezarr.direct import put_attributes, put_document
 from xomezarr.engine import OnTile
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
@@ -51,12 +51,11 @@ from xomezarr.omexml import XmlImage
 from xomezarr.plan import Plan, final_image
 from xomezarr.planning import Target, written_attrs
 from xomezarr.plate import node_at
-from xomezarr.read import closer, source_of, tree_of
+from xomezarr.read import made_of, source_of, tree_of
 from xomezarr.store import (
     StoreArgument,
     check_complete,
     find_member,
-    member_path,
     names_in,
     open_group,
 )
@@ -265,7 +264,7 @@ def _write(
     def finish(group: zarr.Group) -> None:
         group.create_group(OME, attributes=listing)
         if xml is not None:
-            _put(group, OME_XML, xml)
+            put_document(group, OME_XML, xml)
         put_attributes(group, spec.dump_layout(target.version, extra))
 
     return write_members(planned, target, finish, _opened, progress=progress, compute=compute)
@@ -503,14 +502,6 @@ def _series(name: str, plan: Plan, before: XmlImage | None = None) -> omexml.Ser
     return omexml.Series(name, final_image(plan), sizes, plan.levels[0].dtype, before)
 
 
-def _put(group: zarr.Group, path: str, content: bytes) -> None:
-    """Write an object below a group that is not Zarr's."""
-    from zarr.core.buffer import default_buffer_prototype
-
-    buffer = default_buffer_prototype().buffer.from_bytes(content)
-    wait(group.store.set(member_path(group, path), buffer))
-
-
 # -- reading -----------------------------------------------------------------------------------------------
 
 
@@ -559,10 +550,8 @@ def open_collection(
         If some cannot, which are left out; if the images are not listed, and there is a gap in their numbers; if its
         OME-XML is needed and cannot be read, or describes other images.
     """
-    group = open_group(store, storage_options=storage_options)
-    tree = collection_tree(group, source=source_of(store, None), drop_variables=drop_variables, cache=cache)
-    tree.set_close(closer(store, group))
-    return tree
+    make = partial(collection_tree, source=source_of(store, None), drop_variables=drop_variables, cache=cache)
+    return made_of(make, store, storage_options=storage_options)
 
 
 def collection_tree(

@@ -28,6 +28,7 @@ from xomezarr.store import (
     member_path,
     open_array,
     open_group,
+    opened_store,
     parents,
     read_mode,
     resolve,
@@ -128,10 +129,9 @@ def _open_alike(store: StoreArgument, group: zarr.Group, storage_options: Mappin
     if isinstance(target, Path):
         return open_group(target)
     return zarr.open_group(
-        target,
+        opened_store(target, storage_options, read_only=True),
         mode=read_mode(target),
         zarr_format=group.metadata.zarr_format,
-        storage_options=dict(storage_options) if storage_options else None,
         use_consolidated=False,
     )
 

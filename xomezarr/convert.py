@@ -48,7 +48,7 @@ from xomezarr.plan import Plan
 from xomezarr.planning import Target, chosen_version, known_options, plan_array, plan_label_image, stored_metadata
 from xomezarr.read import open_tree
 from xomezarr.sidecar import PROPERTIES
-from xomezarr.store import check_array, overlap, resolve
+from xomezarr.store import check_array, opened_store, overlap, resolve
 from xomezarr.systems import held_by
 from xomezarr.tree import levels
 from xomezarr.write import write_plan
@@ -589,8 +589,7 @@ def _open_plain_zarr(
 ) -> xr.DataArray:
     """Open what is in Zarr and no OME-Zarr image, as `no_image` says."""
     try:
-        store, of_store = _zarr_store(path, options)
-        node = zarr.open(store, mode="r", storage_options=of_store)
+        node = zarr.open(_zarr_store(path, options), mode="r")
     except (FileNotFoundError, zarr.errors.BaseZarrError) as error:
         check_array(path)
         raise StoreNotFoundError(
@@ -638,15 +637,15 @@ def _open_zarr_array(
 def _open_zarr_pixels(
     path: str, name: str, options: dict[str, Any] | None
 ) -> tuple[zarr.Array[Any], Callable[[], None]]:
-    store, of_store = _zarr_store(path, options)
-    return zarr.open_array(store, path=name, mode="r", storage_options=of_store), _nothing_to_close
+    return zarr.open_array(_zarr_store(path, options), path=name, mode="r"), _nothing_to_close
 
 
-def _zarr_store(path: str, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
-    """Return what zarr opens a path or URL by, one in a zip file too, and the options that it takes with that."""
+def _zarr_store(path: str, options: dict[str, Any] | None) -> Any:
+    """Return what zarr opens a path or URL by, one in a zip file too."""
     target = resolve(path)
-    inside = isinstance(target, Path) or archive.leads_into(target) is not None
-    return (archive.opened(target, options), None) if inside else (path, options)
+    if isinstance(target, Path) or archive.leads_into(target) is not None:
+        return archive.opened(target, options)
+    return opened_store(target, options, read_only=True)
 
 
 def _zarr_dimensions(array: zarr.Array[Any]) -> tuple[str, ...] | None:
@@ -662,10 +661,8 @@ def _open_xarray(
     consolidated = group.metadata.consolidated_metadata is not None
     # xarray takes the fill value of Zarr v2 for missing data, and 0 is what other writers put there
     decode = not any(map(_zero_is_only_fill, arrays.values()))
-    store, of_store = _zarr_store(path, options)
-    dataset = xr.open_zarr(
-        store, chunks=None, consolidated=consolidated, mask_and_scale=decode, storage_options=of_store
-    )
+    store = _zarr_store(path, options)
+    dataset = xr.open_zarr(store, chunks=None, consolidated=consolidated, mask_and_scale=decode)
     names = sorted(map(str, dataset.data_vars))
     if len(names) != 1:
         raise OmeZarrError(

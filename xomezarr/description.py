@@ -16,7 +16,7 @@ from xomezarr.plan import readable_bytes
 from xomezarr.planning import group_attrs
 from xomezarr.plate import node_at, open_plate
 from xomezarr.scenes import open_scene
-from xomezarr.store import open_group
+from xomezarr.store import open_group, unfinished_beside
 from xomezarr.systems import described_axes
 from xomezarr.tree import images as images_in
 
@@ -27,7 +27,11 @@ SHOWN = 3
 
 
 def description_of(store: str) -> dict[str, Any]:
-    """Describe what is in a store, in numbers and strings, as ``--json`` prints it."""
+    """Describe what is in a store, in numbers and strings, as ``--json`` prints it, and what is unfinished there."""
+    return {**_description_of(store), "unfinished": unfinished_beside(store) or None}
+
+
+def _description_of(store: str) -> dict[str, Any]:
     attrs = open_group(store).attrs.asdict()
     kinds = spec.kinds(attrs)
     if "multiscales" in kinds:
@@ -228,7 +232,9 @@ def _channel(channel: Channel) -> dict[str, Any]:
 
 def as_text(description: Mapping[str, Any]) -> str:
     """Lay out a description as lines and tables."""
-    return _LAYOUTS.get(description["kind"], _image_text)(description)
+    text = _LAYOUTS.get(description["kind"], _image_text)(description)
+    unfinished = description.get("unfinished")
+    return f"{text}\n{unfinished}" if unfinished else text
 
 
 def _counted(count: int, what: str) -> str:

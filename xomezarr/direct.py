@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "put_attributes",
     "put_document",
     "put_group",
+    "takes_zarr_alone",
     "update_attributes",
     "wait",
 ]
@@ -236,8 +239,28 @@ def put_group(store: Any, path: str, zarr_format: int, attributes: Mapping[str, 
         _put(place / name, documents[name])
 
 
+OF_ZARR = re.compile(r"(^|/)(zarr\.json|c(/\d+)*)$")
+"""Keys of documents and chunks of Zarr v3."""
+
+
+def takes_zarr_alone(store: Any) -> bool:
+    """Whether a store takes nothing but groups and arrays of Zarr v3, as Icechunk does, which has transactions."""
+    return type(store).__name__ == "IcechunkStore"
+
+
 def put_document(group: zarr.Group, key: str, content: bytes) -> None:
-    """Write what lies below a group under a key, as it is."""
+    """Write what lies below a group under a key, as it is.
+
+    Raises
+    ------
+    OmeZarrError
+        If the store takes no such thing.
+    """
+    if takes_zarr_alone(group.store) and not OF_ZARR.search(key):
+        raise OmeZarrError(
+            f"{key!r} is nothing of Zarr, and Icechunk takes nothing else; write to another store, or each image by "
+            "itself"
+        )
     from zarr.core.buffer import default_buffer_prototype
 
     _put(group.store_path / key, default_buffer_prototype().buffer.from_bytes(content))

@@ -54,6 +54,7 @@ __all__ = [
     "RegionError",
     "ResourceError",
     "ResumeError",
+    "StoreAccessError",
     "StoreExistsError",
     "StoreNotFoundError",
     "TransformError",
@@ -212,6 +213,22 @@ class StoreExistsError(FileExistsError, OmeZarrError):
 
 class StoreNotFoundError(FileNotFoundError, OmeZarrError):
     """Nothing is at that path."""
+
+
+class StoreAccessError(OSError):
+    """A server cannot be reached, does not do what it is asked for, or refuses to; of the system, as a full disk is.
+
+    Parameters
+    ----------
+    message
+        What could not be done, and where.
+    refused
+        Whether the server does not let the user in.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class MissingDependencyError(OmeZarrError, ImportError):

@@ -63,11 +63,15 @@ def guarded(array: zarr.Array[Any]) -> zarr.Array[Any]:
         made = tuple(_guarded(codecs, inner.metadata))
         if all(one is other for one, other in zip(made, codecs, strict=True)):
             return array
-        seen = copy.copy(inner)
+        seen, spec = copy.copy(inner), _spec(inner)
+        chain = type(pipeline).from_codecs(made)
+        try:
+            chain = chain.evolve_from_array_spec(spec)
+        except ValueError:  # of zarr 3.1, which looks twice at what can be looked at once
+            evolved = tuple(codec.evolve_from_array_spec(array_spec=spec) for codec in made)
+            chain = type(pipeline).from_codecs(evolved)
         # the pipeline is no part of the metadata, by which codecs are told, compared and written
-        object.__setattr__(
-            seen, "codec_pipeline", type(pipeline).from_codecs(made).evolve_from_array_spec(_spec(inner))
-        )
+        object.__setattr__(seen, "codec_pipeline", chain)
     except (ImportError, AttributeError, TypeError, NotImplementedError):
         return array  # pipelines of others, such as zarrs, decode by codecs of their own
     return zarr.Array(seen)

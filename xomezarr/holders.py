@@ -7,9 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from xomezarr import direct, spec
+from xomezarr import direct, sidecar, spec
 from xomezarr.checks import ALPHANUMERIC
-from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OtherImagesWarning, VersionError, warn
+from xomezarr.errors import (
+    UNREADABLE_MEMBER,
+    AxisError,
+    OtherImagesWarning,
+    StoreExistsError,
+    VersionError,
+    warn,
+)
+from xomezarr.layout import level_group
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image, Link, Multiscale, Scene
 from xomezarr.store import StoreArgument, find_member, labels_of, listed_labels, names_in, resolve
@@ -243,10 +251,36 @@ def unlisted_images(group: zarr.Group, scene: Scene) -> list[str]:
     return found
 
 
+def _check_no_part(group: zarr.Group, folder: Path, path: str) -> None:
+    """Make sure that a path below a group is not that of what belongs to it and is no image by itself."""
+    attrs = group.attrs.asdict()
+    parts: list[str] = []
+    what = ""
+    with suppress(*UNREADABLE_MEMBER):
+        if spec.is_image(attrs):
+            what = "the levels or labels of the image"
+            groups = (level_group(level.path) for level in spec.parse(attrs).multiscale.levels)
+            parts = ["labels", sidecar.KEY, *filter(None, groups)]
+        elif _kind(group) == "plate":
+            what, parts = "wells of the plate", [well.path for well in spec.parse_plate(attrs).wells]
+        elif _kind(group) == "bioformats2raw.layout":
+            what, parts = "the list of images of the collection", ["OME"]
+    if any(f"{part}/".startswith(f"{path}/") for part in parts):
+        raise StoreExistsError(
+            f'"{folder / path}" is the place of {what} "{folder}", which would break without; '
+            "give another path, or replace the whole store"
+        )
+
+
 def held_at(store: StoreArgument) -> Held | None:
     """Return the group that lists an image at a place, if one does.
 
     Only folders are looked at: elsewhere each would be asked for.
+
+    Raises
+    ------
+    StoreExistsError
+        If that is the place of something else that belongs to a group: its levels, its labels, its wells.
 
     Warns
     -----
@@ -262,6 +296,7 @@ def held_at(store: StoreArgument) -> Held | None:
         if (group := direct.opened_group(folder)) is None:
             return None
         path = target.relative_to(folder).as_posix()
+        _check_no_part(group, folder, path)
         kind = _kind(group)
         listed: Sequence[str] | None = None
         with suppress(*UNREADABLE_MEMBER):

@@ -15,9 +15,19 @@ from xomezarr.layout import level_group
 from xomezarr.lazy import zarr
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan, final_image, group_attributes
-from xomezarr.store import StoreArgument, address, alone, member_path, open_array, parents, resolve, writable_group
+from xomezarr.store import (
+    StoreArgument,
+    address,
+    alone,
+    member_path,
+    open_array,
+    opened_store,
+    parents,
+    resolve,
+    writable_group,
+)
 from xomezarr.write import (
-    Made,
+    OnArray,
     OnTile,
     consolidate,
     create_array,
@@ -146,7 +156,7 @@ def take_away(group: zarr.Group, paths: Collection[str], listings: Sequence[zarr
 
 
 @contextmanager
-def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[tuple[zarr.Group, Made]]:
+def arriving(group: zarr.Group, plan: Plan, arrived: list[str]) -> Iterator[tuple[zarr.Group, OnArray]]:
     """Yield a group to make the new arrays in; they are in `group` when the block ends.
 
     In a local folder they are made in a hidden one, from which they are moved: a failure leaves nothing, and a
@@ -229,11 +239,10 @@ def name_dimensions(array: zarr.Array[Any], dims: Sequence[str]) -> None:
 
 def consolidated(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> list[zarr.Group]:
     """Return the groups whose consolidated metadata hold those of a group: itself, and those above it."""
-    options = dict(storage_options) if storage_options else None
     found = []
     for place in _here_and_above(store):
         try:
-            group = zarr.open_group(place, mode="r+", storage_options=options)
+            group = zarr.open_group(opened_store(resolve(place), storage_options, read_only=False), mode="r+")
         except Exception:  # no group, or each kind of server's own way of refusing what lies above a public store
             break
         if group.metadata.consolidated_metadata is not None:

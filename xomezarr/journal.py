@@ -22,9 +22,9 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -32,24 +32,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xomezarr.direct import AT_ONCE, get_document, get_documents, names_below, put_document, wait
-from xomezarr.errors import ResumeError
+from xomezarr.direct import AT_ONCE, get_document, get_documents, names_below, put_document, takes_zarr_alone, wait
+from xomezarr.errors import UNREADABLE_MEMBER
 from xomezarr.lazy import zarr
 from xomezarr.spec import is_ome
 from xomezarr.tiling import Pass, Tile, Tiling
 
 __all__ = [
+    "NOTHING",
     "RESUME",
     "Begun",
     "Journal",
     "Ledger",
+    "Made",
     "begun_in",
-    "check_alike",
     "entry_of",
     "folder_of",
     "is_safe",
+    "keeps_notes",
     "made",
+    "told_apart",
     "unit_level",
+    "version_in",
 ]
 
 RESUME = ".resume"
@@ -126,24 +130,21 @@ class Begun:
         """All tiles, those of its labels too."""
         return int(self.document["tiles"])
 
-    def check(self, asked: Mapping[str, Any], what: str) -> None:
-        """Make sure that what is asked for is the same; `what` is how an error calls it.
-
-        Raises
-        ------
-        ResumeError
-            If it is not; it says what differs.
-        """
-        check_alike(self.document, asked, what)
+    def difference(self, asked: Mapping[str, Any]) -> str:
+        """Say in what it is another than what is asked for; empty if in nothing."""
+        if other := told_apart(self.document, asked):
+            return other
         if asked["order"] != self.document.get("order"):
-            raise ResumeError(
-                f"the unfinished write of {what} read pixels from memory or a file, and now dask computes them, or the "
-                "other way round, which takes other steps with this method; give the array as it was, or write it "
-                "anew with resume=False"
+            return (
+                "it read pixels from memory or a file, and now dask computes them, or the other way round, which takes "
+                "other steps with this method"
             )
+        return ""
 
 
 COMPARED = {
+    "shape": "the shape",
+    "dtype": "the dtype",
     "version": "version",
     "layout": "the layout",
     "method": "the method",
@@ -154,31 +155,25 @@ COMPARED = {
 """What has to be as it was, and how it is called."""
 
 
-def check_alike(was: Mapping[str, Any], asked: Mapping[str, Any], what: str) -> None:
-    """Make sure that what was to be written, as far as it is given, is what is asked for; of `what`, an error says.
+def told_apart(was: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Say in what something was written, as far as it is given, otherwise than is asked for; empty if in nothing.
 
-    Raises
-    ------
-    ResumeError
-        If it is not; it says what differs.
+    >>> told_apart({"method": "mode"}, {"method": "min"})
+    'the method: "mode", and not "min"'
     """
     other = [
-        f"{called} {_difference(was.get(key), asked[key])}"
+        f"{called}{_difference(was.get(key), asked[key])}"
         for key, called in COMPARED.items()
         if key in asked and asked[key] != was.get(key)
     ]
-    if other:
-        raise ResumeError(
-            f"the unfinished write of {what} is another: with {'; with '.join(other)}; give the same again, or "
-            'write it anew with resume=False, and mode="w" where that is in its place'
-        )
+    return "; ".join(other)
 
 
 def _difference(was: Any, asked: Any, where: tuple[str, ...] = ()) -> str:
     """Say where two JSON documents differ first, and how.
 
     >>> _difference([{"dtype": "uint8"}], [{"dtype": "int8"}])
-    '(0.dtype) "uint8", and not "int8"'
+    ' (0.dtype): "uint8", and not "int8"'
     """
     parts: list[tuple[str, Any, Any]] = []
     if isinstance(was, dict) and isinstance(asked, dict):
@@ -188,7 +183,7 @@ def _difference(was: Any, asked: Any, where: tuple[str, ...] = ()) -> str:
     for key, one, other in parts:
         if one != other:
             return _difference(one, other, (*where, key))
-    return f"{f'({".".join(where)}) ' if where else ''}{_shown(was)}, and not {_shown(asked)}"
+    return f"{f' ({".".join(where)})' if where else ''}: {_shown(was)}, and not {_shown(asked)}"
 
 
 def _shown(what: Any) -> str:
@@ -353,28 +348,76 @@ class Ledger:
 # --- reading it again ------------------------------------------------------------------------------------------------
 
 
-def made(group: zarr.Group) -> str:
-    """Say how much of the image of a group is made, with its labels; an empty text where nothing could be gone on with.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What of the image of a group is made.
 
-    >>> made(zarr.create_group(zarr.storage.MemoryStore()))
+    Parameters
+    ----------
+    ended
+        Whether it has its OME metadata, which come last.
+    begun
+        What is noted of it; None where it has ended, and where nothing could be gone on with.
+    labels
+        Those of its labels of which something is made, by name.
+    """
+
+    ended: bool = False
+    begun: Begun | None = None
+    labels: Mapping[str, Made] = field(default_factory=dict)
+
+    @property
+    def tile_count(self) -> int:
+        """Tiles that are done, with those of its labels, but for those that have ended."""
+        own = 0 if self.begun is None else self.begun.tile_count
+        return own + sum(of_label.tile_count for of_label in self.labels.values())
+
+    def __bool__(self) -> bool:
+        """Whether there is anything that could be gone on with."""
+        return self.ended or bool(self.tile_count)
+
+    def __str__(self) -> str:
+        """Say how much it is; an empty text where it is nothing."""
+        if self.ended:
+            return "all of it is made"
+        return f"{self.tile_count} of {self.begun.tiles} tiles are made" if self.begun is not None and self else ""
+
+
+NOTHING = Made()
+
+
+def made(group: zarr.Group) -> Made:
+    """Find out how much of the image of a group is made, with its labels.
+
+    >>> str(made(zarr.create_group(zarr.storage.MemoryStore())))
     ''
     """
-    if is_ome(group.attrs):
-        return "all of it is made"
-    begun = begun_in(group)
-    if begun is None:
-        return ""
-    done = begun.tile_count
-    for name in begun.document["labels"]:
-        member = group.get(f"labels/{name}")
-        if isinstance(member, zarr.Group):
-            of_label = begun_in(member)
-            done += 0 if of_label is None else of_label.tile_count
-    return f"{done} of {begun.tiles} tiles are made" if done else ""
+    ended = is_ome(group.attrs)
+    begun = None if ended else begun_in(group)
+    names: Iterable[str] = [] if begun is None else begun.document["labels"]
+    if ended:
+        names = names_below(group.store, (group.store_path / "labels").path)
+    labels = {name: _made_of_label(group, name) for name in names}
+    return Made(ended, begun, {name: of_label for name, of_label in labels.items() if of_label})
+
+
+def _made_of_label(group: zarr.Group, name: str) -> Made:
+    """Find it out of labels; nothing where their documents were cut off, as by a loss of power."""
+    with suppress(*UNREADABLE_MEMBER):
+        member = group[f"labels/{name}"]
+        return made(member) if isinstance(member, zarr.Group) else Made()
+    return NOTHING
+
+
+def keeps_notes(store: Any) -> bool:
+    """Whether notes can be kept in a store, and deleted."""
+    return bool(store.supports_deletes) and not takes_zarr_alone(store)
 
 
 def begun_in(group: zarr.Group) -> Begun | None:
     """Read what is noted of an unfinished write; None if there is nothing that can be gone on with."""
+    if not keeps_notes(group.store):
+        return None
     store, place = group.store, (group.store_path / RESUME).path
     document = _json(get_document(store, f"{place}/plan.json"))
     if document is None:
@@ -398,6 +441,15 @@ def begun_in(group: zarr.Group) -> Begun | None:
                 continue
             done.setdefault(int(number), set()).update(_tiles_of(found, passes[int(number)].tiling))
     return Begun(document, passes, {number: frozenset(tiles) for number, tiles in done.items()})
+
+
+def version_in(folder: Path) -> str | None:
+    """Return the version of OME-Zarr of the unfinished image in a folder; None where nothing is noted of one."""
+    try:
+        document = _json((folder / RESUME / "plan.json").read_bytes())
+    except OSError:
+        return None
+    return None if document is None else str(document.get("version"))
 
 
 def _tiles_of(found: Mapping[str, Any], tiling: Tiling) -> list[Tile]:

@@ -27,6 +27,7 @@ from xomezarr.errors import UNREADABLE_MEMBER, LevelError, PlateError, PlateWarn
 from xomezarr.lazy import zarr
 from xomezarr.model import Image
 from xomezarr.planning import VERSION, stored_metadata, version_of
+from xomezarr.presence import Folder
 from xomezarr.pyramid import EMPTY, VARIABLE, attach, with_name
 from xomezarr.read import is_remote, with_own
 from xomezarr.source import ASSUMED, LazyArray, OrderedArray, UnopenedArray, as_opened
@@ -228,6 +229,8 @@ class Model:
         Of OME-Zarr.
     dropped
         Coordinates that are left out.
+    folder
+        Where the plate was opened: its other images are looked for there, and in no other that has its name.
     """
 
     plate: zarr.Group
@@ -240,6 +243,7 @@ class Model:
     arrays: Sequence[OrderedArray] = ()
     version: str | None = None
     dropped: frozenset[str] = frozenset()
+    folder: Folder | None = None
     _placed: dict[tuple[str, ...], list[xr.Dataset]] = field(default_factory=dict)
 
     @classmethod
@@ -258,12 +262,13 @@ class Model:
         own = json.dumps(tree.attrs), [node.to_dataset().copy() for node in tree.children.values()]
         attrs = json.dumps(spec.dump(image.shared(), spec.written_as(image.version)))
         shared = attrs, [_without_own(da, _pixels_of(ds)) for da, ds in zip(found, own[1], strict=True)]
-        model = cls(plate, group, path, once, stored, own, shared, arrays, version, dropped)
+        model = cls(plate, group, path, once, stored, own, shared, arrays, version, dropped, Folder.of(plate))
         _mark(tree, Alike(model, path))
         return model
 
     def __reduce__(self) -> Any:
-        return (Model, (self.plate, self.group, self.path, self.once, self.stored))
+        sent = partial(Model, folder=self.folder)
+        return (sent, (self.plate, self.group, self.path, self.once, self.stored))
 
     @cached_property
     def said(self) -> _Said:
@@ -372,6 +377,11 @@ class Alike:
         """
         stored = self.model.stored
         wanted = stored[number]
+        if self.model.folder is not None and not self.model.folder.is_there():
+            raise PlateError(
+                f"the plate {str(self.model.plate.store_path)!r} is not there as it was when it was opened, and "
+                f"{self.path!r} was not read before; open it again"
+            )
         try:
             found = open_array(self.model.plate, f"{self.path}/{wanted.path}")
         except UNREADABLE_MEMBER as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from xomezarr.direct import get_document, names_below, put_document, wait
+from xomezarr.direct import get_document, names_below, put_document, takes_zarr_alone, wait
 from xomezarr.journal import folder_of
 from xomezarr.lazy import zarr
 from xomezarr.store import member_path
@@ -74,6 +74,9 @@ def noted_in(group: zarr.Group, region: Mapping[str, tuple[int, int]]) -> Iterat
     """Tell in the store that a part is being written; what was left unfinished of it before is done with this."""
     from xomezarr import stage
 
+    if takes_zarr_alone(group.store):  # where nobody sees what is not committed
+        yield
+        return
     key, since = f"{UNFINISHED}/{stage.token()}", datetime.now(UTC).isoformat(timespec="seconds")
     note: dict[str, Any] = {"region": region, "since": since, "stopped": False}
     put_document(group, key, json.dumps(note).encode())

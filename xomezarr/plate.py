@@ -20,8 +20,8 @@ from xomezarr.lazy import zarr
 from xomezarr.likeness import Model, Once
 from xomezarr.model import Field, Plate
 from xomezarr.pyramid import EMPTY, VARIABLE, attach
-from xomezarr.read import asked_at_once, closer, is_remote, left_out, source_of, tree_of
-from xomezarr.store import StoreArgument, check_complete, find_member, open_group
+from xomezarr.read import asked_at_once, is_remote, left_out, made_of, source_of, tree_of
+from xomezarr.store import StoreArgument, check_complete, find_member
 from xomezarr.wells import is_number, located
 
 __all__ = ["node_at", "open_plate"]
@@ -88,17 +88,18 @@ def open_plate(
             f"drop_variables names {VARIABLE!r}, which are the pixels; name coordinates alone, such as "
             'drop_variables="row"'
         )
-    found = open_group(store, group=group, storage_options=storage_options)
-    attrs = found.attrs.asdict()
-    if not spec.is_ome(attrs):
-        check_complete(found)
-    try:
-        plate = spec.parse_plate(attrs)
-    except NotOmeZarrError as error:
-        raise NotOmeZarrError(f"{str(found.store_path)!r}: {error}") from None
-    tree = _Opening(found, plate, source_of(store, group), dropped).tree(check=check)
-    tree.set_close(closer(store, found))
-    return tree
+
+    def tree(found: zarr.Group) -> xr.DataTree:
+        attrs = found.attrs.asdict()
+        if not spec.is_ome(attrs):
+            check_complete(found)
+        try:
+            plate = spec.parse_plate(attrs)
+        except NotOmeZarrError as error:
+            raise NotOmeZarrError(f"{str(found.store_path)!r}: {error}") from None
+        return _Opening(found, plate, source_of(store, group), dropped).tree(check=check)
+
+    return made_of(tree, store, group=group, storage_options=storage_options)
 
 
 def node_at(tree: xr.DataTree, path: str) -> xr.DataTree | None:

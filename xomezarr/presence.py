@@ -25,7 +25,7 @@ from xarray.core import indexing
 from xomezarr.errors import OmeZarrError
 from xomezarr.lazy import zarr
 
-__all__ = ["Presence", "arrays_behind", "check_all", "check_there", "presences", "reopened"]
+__all__ = ["Folder", "Presence", "arrays_behind", "check_all", "check_there", "presences", "reopened"]
 
 LOOKS = 16
 """Arrays that are looked at together: each costs the server of an object store some milliseconds."""
@@ -35,18 +35,29 @@ STRANGERS = 2
 
 
 class Presence:
-    """That a stored array is there as it is now.
+    """That a stored array is there as it was when this was made.
 
-    Which folder a local array is in counts too: another array of the same metadata in its place is not the same. In
-    another process, to which it was sent, the folder that is there then counts.
+    Which folder a local array is in counts too: another array of the same metadata in its place is not the same.
+
+    Parameters
+    ----------
+    array
+        The array.
+    folder
+        Where it was opened, if that is known; else what is there now.
     """
 
-    def __init__(self, array: zarr.Array[Any]) -> None:
+    def __init__(self, array: zarr.Array[Any], folder: Folder | None = None) -> None:
         self._array = reopened(array)
-        self._folder = _folder(self._array)
+        self._folder = folder or Folder.of(self._array)
 
     def __reduce__(self) -> Any:
-        return (Presence, (self._array,))
+        return (Presence, (self._array, self._folder))
+
+    @property
+    def array(self) -> zarr.Array[Any]:
+        """The array, as it is read."""
+        return self._array
 
     def check(self) -> None:
         """Make sure of it.
@@ -57,8 +68,20 @@ class Presence:
             If the array is not there, or is another one.
         """
         check_there(self._array)
-        if self._folder is not None and self._folder != _folder(self._array):
-            raise _not_there(self._array, ANOTHER)
+        self.check_folder()
+
+    def check_folder(self) -> None:
+        """Make sure that the array lies in the folder in which it was opened; nothing else is looked at.
+
+        After pixels were read this tells whether they were its own: chunks are found by their paths.
+
+        Raises
+        ------
+        OmeZarrError
+            If it does not.
+        """
+        if self._folder is not None and not self._folder.is_there():
+            raise _not_there(self._array, ANOTHER if self._folder.path.exists() else "nothing is there any more")
 
 
 ANOTHER = "another array is there"
@@ -98,8 +121,10 @@ def check_all(found: Iterable[Presence]) -> None:
 
 
 def presences(data: Any) -> tuple[Presence, ...]:
-    """Return those of all arrays that `arrays_behind` finds."""
-    return tuple(map(Presence, arrays_behind(data)))
+    """Return those of all arrays that `arrays_behind` finds: as they were opened, where that is known."""
+    found, arrays = _found(data)
+    known = {id(one.array) for one in found}
+    return (*found, *(Presence(array) for array in arrays if id(array) not in known))
 
 
 def _not_there(array: zarr.Array[Any], told: str) -> OmeZarrError:
@@ -137,23 +162,62 @@ def reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:
 # --- which folder ----------------------------------------------------------------------------------------------------
 
 
-def _folder(array: zarr.Array[Any]) -> tuple[int, ...] | None:
-    """Return what tells the folder of an array from any other that is ever at its place; None where nothing does.
+class Folder:
+    """A folder, told from any other that is ever at its place.
 
-    Numbers of files alone do not: ext4 gives those of a folder that was deleted to the next one that is made. Nor are
-    they of use where it is not told when a folder was made: there they may be made up, and not kept for long (FUSE).
+    Numbers of files alone do not tell: ext4 gives those of a folder that was deleted to the next one that is made. Nor
+    are they of use where it is not told when a folder was made: there they may be made up, and not kept for long
+    (FUSE).
+
+    On another machine, to which it was sent, the folder that is there then counts: it may number files otherwise.
     """
-    store: Any = array.store
+
+    def __init__(self, path: Path, mark: tuple[int, ...]) -> None:
+        self.path, self._mark = path, mark
+
+    @classmethod
+    def at(cls, path: Path) -> Folder | None:
+        """Return the one at a path; None where there is none, or nothing tells it from others."""
+        mark = _mark(path)
+        return None if mark is None else cls(path, mark)
+
+    @classmethod
+    def of(cls, node: zarr.Array[Any] | zarr.Group) -> Folder | None:
+        """Return the one in which an array or a group lies; None where there is none, or nothing tells it."""
+        root = _root(node.store)
+        return None if root is None else cls.at(root / node.path)
+
+    def is_there(self) -> bool:
+        """Whether it is what is at its path."""
+        return _mark(self.path) == self._mark
+
+    def __reduce__(self) -> Any:
+        return (_sent, (self.path, self._mark, _machine()))
+
+
+def _sent(path: Path, mark: tuple[int, ...], machine: str) -> Folder | None:
+    return Folder(path, mark) if machine == _machine() else Folder.at(path)
+
+
+def _root(store: Any) -> Path | None:
+    """Return the folder that a store is; None if it is none."""
     while isinstance(store, zarr.storage.WrapperStore):
         store = getattr(store, "_store", None)
-    if not isinstance(store, zarr.storage.LocalStore):
-        return None
-    place = store.root / array.path
+    if isinstance(store, zarr.storage.LocalStore):
+        return store.root.absolute()
+    if isinstance(store, zarr.storage.ObjectStore) and type(store.store).__name__ == "LocalStore":
+        prefix = getattr(store.store, "prefix", None)
+        return None if prefix is None else Path(prefix).absolute()
+    return None
+
+
+def _mark(path: Path) -> tuple[int, ...] | None:
+    """Return what tells the folder at a path from all others; None where there is none, or nothing does."""
     try:
-        found = place.stat()
+        found = path.stat()
     except OSError:
         return None
-    made = _made(place, found)
+    made = _made(path, found)
     return (found.st_dev, found.st_ino, made) if made else None
 
 
@@ -163,6 +227,13 @@ def _made(place: Path, found: os.stat_result) -> int:
     made = int(getattr(found, "st_birthtime_ns", 0) or getattr(found, "st_birthtime", 0) * 10**9)
     call = None if made else _statx()
     return made if call is None else call(os.fsencode(place))
+
+
+@cache
+def _machine() -> str:
+    from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
+
+    return stage.boot()
 
 
 @cache
@@ -202,16 +273,25 @@ def arrays_behind(data: Any) -> list[zarr.Array[Any]]:
     data
         NumPy, dask, or what xarray makes of lazily opened arrays.
     """
+    return _found(data)[1]
+
+
+def _found(data: Any) -> tuple[list[Presence], list[zarr.Array[Any]]]:
+    """Return what is known of the stored arrays behind an array, and these."""
     found: dict[int, Any] = {}
     near: Iterable[Any] = [data]
     for _ in range(STRANGERS + 1):
         strangers = _search(near, found)
         near = chain.from_iterable(map(_inside, strangers))
-    return [array if isinstance(array, zarr.Array) else zarr.Array(array) for array in found.values()]
+    known = [one for one in found.values() if isinstance(one, Presence)]
+    arrays = (one for one in found.values() if not isinstance(one, Presence))
+    return known, [array if isinstance(array, zarr.Array) else zarr.Array(array) for array in arrays]
 
 
 def _search(near: Iterable[Any], found: dict[int, Any]) -> list[Any]:
     """Find arrays among objects, and all that these hold; return the objects of unknown classes that are met.
+
+    What is known of where an array was opened is found too.
 
     All of one class are asked at once: there may be millions of tasks.
     """
@@ -266,7 +346,7 @@ type Ask = Callable[[Iterable[Any]], Iterable[Any]]
 @cache
 def _asked(kind: type) -> Ask | None:
     """Return how to ask objects of a class what they hold; None where they hold no array that others read from."""
-    if issubclass(kind, zarr.Array | zarr.AsyncArray):
+    if issubclass(kind, zarr.Array | zarr.AsyncArray | Presence):
         return _arrays
     packages = {str(base.__module__).partition(".")[0] for base in kind.__mro__}
     rows = {**_of_dask(), **HOLDERS} if "dask" in packages else HOLDERS
@@ -323,7 +403,7 @@ HOLDERS: Mapping[type, Ask | None] = {
     np.ndarray: None,
     type: None,
     types.ModuleType: None,
-    indexing.ExplicitlyIndexed: _attributes("array", "_array", "__dict__"),
+    indexing.ExplicitlyIndexed: _attributes("array", "_array", "presence", "__dict__"),
     indexing.ImplicitToExplicitIndexingAdapter: _attributes("array"),
     xr.DataArray: _attributes("_variable"),
     xr.Dataset: _attributes("_variables"),

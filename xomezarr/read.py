@@ -54,6 +54,7 @@ from xomezarr.model import Image
 from xomezarr.notes import UNFINISHED, unfinished_in
 from xomezarr.placement import dimensions_of, level_variables
 from xomezarr.planning import VERSION
+from xomezarr.presence import Folder
 from xomezarr.pyramid import VARIABLE, to_tree, with_name
 from xomezarr.sidecar import Sidecar
 from xomezarr.source import LazyArray, OrderedArray
@@ -65,6 +66,7 @@ from xomezarr.store import (
     open_array,
     open_group,
     open_member,
+    resolve,
 )
 from xomezarr.systems import View, adopted, coordinate_systems, kept_in, view
 from xomezarr.wells import ADDED
@@ -75,6 +77,7 @@ __all__ = [
     "closer",
     "is_remote",
     "left_out",
+    "made_of",
     "open_image",
     "open_level",
     "open_tree",
@@ -85,6 +88,9 @@ __all__ = [
 
 OPEN_AT_ONCE = 16
 """Arrays whose metadata are asked for at the same time: more than a pyramid has levels."""
+
+OPEN_TRIES = 5
+"""A store that is opened is replaced once meanwhile, if at all: writing one takes longer than to open it."""
 
 
 def open_tree(
@@ -145,22 +151,59 @@ def open_tree(
     PlacementWarning
         If its version does not say where levels lie, and their sizes do not tell either.
     """
-    opened = open_group(store, group=group, storage_options=storage_options)
-    source = source_of(store, group)
-    complete = completing(store, opened, storage_options)
-    tree = tree_of(
-        opened,
-        source=source,
-        drop_variables=drop_variables,
-        cache=cache,
-        labels=labels,
-        finest=finest,
-        complete=complete,
-        coordinate_system=coordinate_system,
-    )
-    tree.set_close(closer(store, opened))
+
+    def tree(opened: zarr.Group) -> xr.DataTree:
+        return tree_of(
+            opened,
+            source=source_of(store, group),
+            drop_variables=drop_variables,
+            cache=cache,
+            labels=labels,
+            finest=finest,
+            complete=completing(store, opened, storage_options),
+            coordinate_system=coordinate_system,
+        )
+
+    return made_of(tree, store, group=group, storage_options=storage_options)
+
+
+def made_of[T: xr.DataTree | xr.Dataset](
+    make: Callable[[zarr.Group], T],
+    store: StoreArgument,
+    *,
+    group: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> T:
+    """Open a group and make something of it: of one store, also where another process replaces that meanwhile.
+
+    Parameters
+    ----------
+    make
+        Reads what it needs of the group, such as metadata of its arrays.
+    store, group, storage_options
+        As in `store.open_group`, which also says what is raised.
+    """
+    target = resolve(store)
+    place = target / (group or "") if isinstance(target, Path) else None
+    for left in reversed(range(OPEN_TRIES)):
+        before = None if place is None else Folder.at(place)
+        try:
+            opened = open_group(store, group=group, storage_options=storage_options)
+            made = make(opened)
+        except (OSError, ValueError, TypeError, KeyError):
+            if before is None or before.is_there() or not left:
+                raise
+            continue
+        if before is None or before.is_there():
+            break
+    else:
+        raise OmeZarrError(
+            f"{os.fspath(store)!r} is replaced again and again by another process while it is opened; "
+            "open it when that is done"
+        )
+    made.set_close(closer(store, opened))
     warn_of_unfinished(opened)
-    return tree
+    return made
 
 
 def warn_of_unfinished(group: zarr.Group) -> None:
@@ -344,11 +387,12 @@ def open_level(
     LevelError
         If the image has no such level.
     """
-    found = open_group(store, group=group, storage_options=storage_options)
-    opened = _opened(found, level, completing(store, found, storage_options)).seen_in(coordinate_system)
-    ds = with_name(opened.level(level, drop_variables), opened.variable)
-    ds.set_close(closer(store, opened.group))
-    return ds
+
+    def of_level(found: zarr.Group) -> xr.Dataset:
+        opened = _opened(found, level, completing(store, found, storage_options)).seen_in(coordinate_system)
+        return with_name(opened.level(level, drop_variables), opened.variable)
+
+    return made_of(of_level, store, group=group, storage_options=storage_options)
 
 
 def open_image(group: zarr.Group) -> Image:

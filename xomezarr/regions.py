@@ -154,8 +154,8 @@ def _by_coordinate(da: xr.DataArray, base: xr.DataArray, dim: str) -> slice:
             return slice(0, size)
         lacking = "the array" if dim not in da.coords else "the image"
         raise RegionError(
-            f"{lacking} has no coordinate {dim!r}, and the array {n} of its {size} pixels; say which they are: "
-            f"region={{{dim!r}: slice(0, {n})}}"
+            f"{lacking} has no coordinate {dim!r}, which would tell where the {n} pixels of the array are among the "
+            f"{size} of the image; say it: region={{{dim!r}: slice(0, {n})}}"
         )
     own, theirs = _comparable(da, base, dim)
     if own.dtype.kind in "iufmM" and own.size > 1 and own[1] < own[0]:

@@ -70,6 +70,7 @@ from xomezarr.store import (
     names_in,
     open_array,
     open_group,
+    opened_store,
     overlap,
     parents,
     resolve,
@@ -422,7 +423,7 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
             f"xomezarr convert {shlex.quote(place)} image.ome.zarr"
         )
     try:
-        node = zarr.open(archive.opened(target), mode="r")
+        node = zarr.open(opened_store(archive.opened(target), read_only=True), mode="r")
     except (OSError, ValueError, TypeError, KeyError, ImportError):
         check_array(place)
         # which says what is at that place, or that nothing is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -49,9 +49,9 @@ from xomezarr.orientation import ORIENTATIONS
 from xomezarr.plan import final_image
 from xomezarr.planning import Target, group_attrs, stored_metadata, written_attrs
 from xomezarr.plate import node_at
-from xomezarr.read import closer, is_remote, source_of, tree_of
+from xomezarr.read import is_remote, made_of, source_of, tree_of
 from xomezarr.routes import Routes
-from xomezarr.store import StoreArgument, check_complete, find_member, open_group
+from xomezarr.store import StoreArgument, check_complete, find_member
 from xomezarr.transforms import Affine, Identity, MapAxis, Transform, Translation, chain, stored
 from xomezarr.tree import images as images_in
 from xomezarr.units import ome_unit, same_unit
@@ -279,10 +279,8 @@ def open_scene(
     CollectionWarning
         If some cannot, which are left out; if there are images beside those that the scene names.
     """
-    opened = open_group(store, group=group, storage_options=storage_options)
-    tree = scene_tree(opened, source=source_of(store, group), drop_variables=drop_variables, cache=cache)
-    tree.set_close(closer(store, opened))
-    return tree
+    make = partial(scene_tree, source=source_of(store, group), drop_variables=drop_variables, cache=cache)
+    return made_of(make, store, group=group, storage_options=storage_options)
 
 
 def scene_tree(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from xarray.core import indexing
 from xomezarr.chunks import Chunks, damaged, grid_of, guarded, reach, reachable_elsewhere, touched, within
 from xomezarr.errors import DamagedChunkError
 from xomezarr.lazy import zarr
-from xomezarr.presence import reopened
+from xomezarr.presence import Presence, reopened
 
 __all__ = [
     "ASSUMED",
@@ -28,6 +29,7 @@ __all__ = [
     "as_opened",
     "check_assumed",
     "direct_source",
+    "opened_array",
     "origins",
     "read_here",
     "stored",
@@ -141,6 +143,15 @@ def as_opened(variable: xr.Variable) -> OrderedArray | None:
     return data if isinstance(data, OrderedArray) else None
 
 
+def opened_array(data: Any) -> OrderedArray | None:
+    """Return what pixels are read from, if it was opened lazily by us, whatever part of it they are; else None."""
+    if hasattr(data, "dask"):
+        data = _loading(data)
+    while data is not None and not isinstance(data, OrderedArray):
+        data = getattr(data, "array", None)
+    return data
+
+
 def _takes_all(key: Sequence[Any], shape: Sequence[int]) -> bool:
     return all(
         isinstance(part, slice) and part.indices(size) == (0, size, 1) for part, size in zip(key, shape, strict=True)
@@ -193,46 +204,69 @@ class Patched:
 class OrderedArray(ZarrArrayWrapper):
     """A Zarr array as xarray sees it: its axes in another order, or its pixels in the byte order that the user had.
 
+    What is read is that of the array that was opened: where another one has taken its place, there is an error.
+
     Parameters
     ----------
     order
         For each axis, which one of the stored array it is.
     dtype
         That of the stored array, or the same in the other byte order, as Zarr v3 knows that of this machine alone.
+    presence
+        What is known of where the array was opened; left out, that it is there now.
     """
 
-    __slots__ = ("order",)
+    __slots__ = ("_presence", "order")
 
-    def __init__(self, array: zarr.Array[Any], order: Sequence[int], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, array: zarr.Array[Any], order: Sequence[int], dtype: np.dtype[Any], presence: Presence | None = None
+    ) -> None:
         super().__init__(guarded(array))  # type: ignore[no-untyped-call]
-        self.order, self.dtype = tuple(order), dtype
+        self.order, self.dtype, self._presence = tuple(order), dtype, presence or Presence(array)
         self.shape = tuple(array.shape[axis] for axis in order)
+
+    @property
+    def presence(self) -> Presence:
+        """What is known of where the array was opened."""
+        return self._presence
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         stored = self._stored(key)
-        try:
-            found = super().__getitem__(stored)  # type: ignore[no-untyped-call]
-        except Exception as error:
-            if (told := self._damaged(stored, error)) is None:
-                raise
-            raise told from error
+        with self._its_own():
+            try:
+                found = super().__getitem__(stored)  # type: ignore[no-untyped-call]
+            except Exception as error:
+                if (told := self._damaged(stored, error)) is None:
+                    raise
+                raise told from error
         return self._seen(found, key)
 
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
         """Read without blocking the event loop."""
         stored = self._stored(key)
-        try:
-            found = await super().async_getitem(stored)  # type: ignore[no-untyped-call]
-        except Exception as error:
-            if (told := await asyncio.to_thread(self._damaged, stored, error)) is None:
-                raise
-            raise told from error
+        with self._its_own():
+            try:
+                found = await super().async_getitem(stored)  # type: ignore[no-untyped-call]
+            except Exception as error:
+                if (told := await asyncio.to_thread(self._damaged, stored, error)) is None:
+                    raise
+                raise told from error
         return self._seen(found, key)
 
     def _damaged(self, key: indexing.ExplicitIndexer, error: Exception) -> DamagedChunkError | None:
         """Return the error of the chunk for which reading failed; None if it was for something else."""
         array, pointwise = self._array, isinstance(key, indexing.VectorizedIndexer)
         return damaged(array, touched(key.tuple, array.shape, grid_of(array), pointwise=pointwise), error)
+
+    @contextmanager
+    def _its_own(self) -> Iterator[None]:
+        """Make sure that what is read in the block, or why it could not be read, is of the array that was opened."""
+        try:
+            yield
+        except Exception:
+            self.presence.check_folder()
+            raise
+        self.presence.check_folder()
 
     def _stored(self, key: indexing.ExplicitIndexer) -> indexing.ExplicitIndexer:
         return type(key)(tuple(key.tuple[self.order.index(axis)] for axis in range(len(self.order))))
@@ -249,7 +283,7 @@ class OrderedArray(ZarrArrayWrapper):
 
     def turned(self, axes: Sequence[int]) -> OrderedArray:
         """Return it with its axes in another order."""
-        return OrderedArray(self._array, [self.order[axis] for axis in axes], self.dtype)
+        return OrderedArray(self._array, [self.order[axis] for axis in axes], self.dtype, self.presence)
 
 
 class UnopenedArray(OrderedArray):
@@ -275,13 +309,22 @@ class UnopenedArray(OrderedArray):
         shape: tuple[int, ...],
     ) -> None:
         self._open = open_array
-        self._found: zarr.Array[Any] | None = None
+        self._found: tuple[zarr.Array[Any], Presence] | None = None
         self.order, self.dtype, self.shape = tuple(order), dtype, shape
 
     @property
     def _array(self) -> zarr.Array[Any]:
+        return self._opened()[0]
+
+    @property
+    def presence(self) -> Presence:
+        """What is known of where the array was opened."""
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[zarr.Array[Any], Presence]:
         if self._found is None:
-            self._found = guarded(self._open())
+            array = guarded(self._open())
+            self._found = array, Presence(array)
         return self._found
 
     def __reduce__(self) -> Any:

@@ -24,7 +24,7 @@ from xomezarr.plate import node_at
 from xomezarr.pyramid import VARIABLE
 from xomezarr.read import OPEN_AT_ONCE, asked_at_once, is_remote
 from xomezarr.resources import Resources
-from xomezarr.source import ASSUMED, OrderedArray, direct_source
+from xomezarr.source import ASSUMED, direct_source, opened_array
 from xomezarr.tree import level as level_of
 from xomezarr.tree import levels
 from xomezarr.wells import NO_ACQUISITION, PLACES, is_number, located, run_of
@@ -610,7 +610,10 @@ def _pixels(image: xr.Variable, key: tuple[Any, ...]) -> NDArray[Any]:
     if source is None:
         found: NDArray[Any] = image[key].values
         return found
-    return source.read(tuple(stretches))[tuple(slice(None) if isinstance(part, slice) else 0 for part in key)]
+    pixels = source.read(tuple(stretches))[tuple(slice(None) if isinstance(part, slice) else 0 for part in key)]
+    if (opened := opened_array(image._data)) is not None:
+        opened.presence.check_folder()
+    return pixels
 
 
 def _stretch(part: Any, size: int) -> slice | None:
@@ -635,11 +638,8 @@ def _threads_for(image: xr.Variable) -> int:
 
 def _comes_from_afar(data: Any) -> bool:
     """Whether what is lazily indexed comes from a store that is neither on this machine's disks nor in memory."""
-    while not isinstance(data, OrderedArray):
-        data = getattr(data, "array", None)
-        if data is None:
-            return False
-    return is_remote(data._array.store)
+    opened = opened_array(data)
+    return opened is not None and is_remote(opened._array.store)
 
 
 # -- the picture -------------------------------------------------------------------------------------------

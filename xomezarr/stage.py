@@ -510,8 +510,8 @@ def recover(target: Path) -> bool:
     return target.exists()
 
 
-def sweep(target: Path) -> None:
-    """Remove what killed writers of a store have left beside it.
+def sweep(target: Path, but: Callable[[Path], bool] = lambda folder: False) -> None:
+    """Remove what killed writers of a store have left beside it, but for folders of which `but` says so.
 
     What belongs to a living process stays, and so does what belongs to another machine, or to another container:
     whether its writer lives cannot be told from here.
@@ -520,7 +520,7 @@ def sweep(target: Path) -> None:
     for path in _siblings(target, "old", "new", "partial", STOPPED):
         # while the store is missing, what its killed writer has left may be all that there is of it
         gone_on = path.suffix != f".{STOPPED}" and _writer(path) != "ended"
-        if not gone_on and (target.exists() or not path.with_suffix(".new").exists()):
+        if not gone_on and (target.exists() or not path.with_suffix(".new").exists()) and not but(path):
             remove(path)
 
 
@@ -560,7 +560,8 @@ def unfinished(target: Path, made: Callable[[Path], str]) -> str:
             "elsewhere": "by another machine or container; remove it if that is not under way any more",
         }[writer]
         if writer != "alive" and (much := made(path)):
-            advice = f"{advice.partition(';')[0]}: {much}; finish it with resume=True, or the next write removes it"
+            asked = 'mode="w", resume=True' if target.exists() else "resume=True"
+            advice = f"{advice.partition(';')[0]}: {much}; finish it with {asked}, or the next write removes it"
         told.append(f"{str(path)!r} is an unfinished write of it, {advice}")
     return "; ".join(told)
 

@@ -33,10 +33,12 @@ from xomezarr.errors import (
     OmeZarrError,
     OtherImagesWarning,
     ResumeError,
+    StoreAccessError,
     StoreExistsError,
     StoreNotFoundError,
     warn,
 )
+from xomezarr.journal import NOTHING, Made
 from xomezarr.lazy import installed_version, zarr
 from xomezarr.resources import machine_memory
 
@@ -60,6 +62,7 @@ __all__ = [
     "begun",
     "below",
     "building",
+    "check_apart",
     "check_array",
     "check_changeable",
     "check_complete",
@@ -84,11 +87,14 @@ __all__ = [
     "open_array",
     "open_group",
     "open_member",
+    "opened_store",
     "overlap",
     "parents",
     "publish",
     "read_mode",
     "resolve",
+    "tidy_beside",
+    "unfinished_beside",
     "unmarked",
     "warn_of_others",
     "withheld",
@@ -159,13 +165,45 @@ def resolve(store: StoreArgument) -> StoreLike:
         return Path(whole.root, inside).absolute()  # a folder, however it is named
     if isinstance(store, zarr.abc.store.Store | zarr.storage.StorePath):
         _check_not_emptied(whole)
-        return store
+        known = _patient(whole)
+        return store if known is whole else zarr.storage.StorePath(known, inside) if inside else known
     if type(store).__module__.partition(".")[0] == "obstore":
-        return zarr.storage.ObjectStore(store)
+        return _patient(zarr.storage.ObjectStore(store))
     raise OmeZarrError(
         f"a store of type {type(store).__name__} is not known; "
         "give a path, a URL, or a store of zarr or obstore, such as zarr.storage.MemoryStore()"
     )
+
+
+def _patient(store: Any) -> Any:
+    """Return a store of zarr as one that is asked patiently, if it is on other machines."""
+    if not isinstance(store, zarr.storage.FsspecStore | zarr.storage.ObjectStore):
+        return store
+    from xomezarr import remote  # it derives a class from one of zarr's, which is loaded late
+
+    return remote.patient(store)
+
+
+def opened_store(target: StoreLike, storage_options: Mapping[str, Any] | None = None, *, read_only: bool) -> StoreLike:
+    """Return what zarr takes for a place and options; of a URL, the store.
+
+    Parameters
+    ----------
+    target
+        As `resolve` returns it.
+    storage_options
+        For URLs, as fsspec takes them.
+    read_only
+        Whether a URL is opened to be read.
+    """
+    if not isinstance(target, str) or target.startswith("memory:"):  # which zarr keeps itself
+        return target
+    if target.startswith("local:"):  # fsspec makes no folder there unless it is asked to
+        options = {"auto_mkdir": True, **(storage_options or {})}
+        return zarr.storage.FsspecStore.from_url(target, storage_options=options, read_only=read_only)
+    from xomezarr import remote
+
+    return remote.opened(target, storage_options, read_only=read_only)
 
 
 def _check_not_emptied(store: Any) -> None:
@@ -207,9 +245,42 @@ def overlap(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
 
 
 def _around(one: str, other: str) -> bool:
-    """Whether of two paths one is the other, or leads to what lies in it."""
-    first, second = (f"{'/'.join(filter(None, path.split('/')))}/" for path in (one, other))
+    """Whether of two paths one is the other, or leads to what lies in it.
+
+    >>> _around("/data/a.zarr", "/data/a.zarr/0"), _around("/data/a", "/data/ab"), _around("", "a")
+    (True, False, True)
+    """
+    first, second = ("".join(f"{name}/" for name in path.split("/") if name) for path in (one, other))
     return first.startswith(second) or second.startswith(first)
+
+
+def check_apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Refuse to write to a store what is read from it, from what lies in it, or from what it lies in.
+
+    Parameters
+    ----------
+    store, storage_options
+        What is written.
+    origin
+        The path, the URL or the store that is read.
+
+    Raises
+    ------
+    StoreExistsError
+        If that may be so.
+    """
+    target, read = resolve(store), resolve(origin)
+    local = isinstance(target, Path), isinstance(read, Path)
+    both_urls = isinstance(target, str) and isinstance(read, str) and target.split("://")[0] == read.split("://")[0]
+    if all(local) or both_urls:
+        lies_there = overlap(target, read)  # type: ignore[arg-type]
+    else:
+        lies_there = not apart(store, origin, storage_options) and exists(store, storage_options=storage_options)
+    if lies_there:
+        raise StoreExistsError(
+            f"{_shown(store)} and {_shown(origin)} are one, or lie in each other, or nothing tells that they do not; "
+            "give another path"
+        )
 
 
 def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] | None = None) -> bool:
@@ -230,6 +301,9 @@ def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] 
     if isinstance(read, Path):
         return _holds_no_file(target)
     (one, path), (other, other_path) = _elsewhere(target, storage_options), _elsewhere(read, None)
+    one, other = _asked(one), _asked(other)
+    if (shared := _is_shared(one, other)) is not None:
+        return not shared or not _around(path, other_path)
     if not isinstance(one, zarr.storage.FsspecStore) or not isinstance(other, zarr.storage.FsspecStore):
         return False
     if not _is_remote(one):  # files may be there under several names
@@ -240,10 +314,28 @@ def apart(store: StoreArgument, origin: Any, storage_options: Mapping[str, Any] 
     )
 
 
+def _asked(store: zarr.abc.store.Store) -> zarr.abc.store.Store:
+    """Return the store that a patient one asks; any other as it is."""
+    from xomezarr import remote
+
+    return remote.inside(store)
+
+
+def _is_shared(one: zarr.abc.store.Store, other: zarr.abc.store.Store) -> bool | None:
+    """Whether two stores that hold no files keep the same objects; None where that is not known."""
+    if type(one) is type(other) is zarr.storage.MemoryStore:
+        return one._store_dict is other._store_dict
+    if isinstance(one, zarr.storage.ObjectStore) and isinstance(other, zarr.storage.ObjectStore):
+        # another way to the same bucket is another object
+        return True if one.store is other.store and type(one.store).__name__ != "LocalStore" else None
+    return None
+
+
 def _opened_by(file_system: Any) -> tuple[Any, ...]:
     """Return what opens a file system of fsspec, whose instances differ by thread."""
     waiting = getattr(file_system, "sync_fs", file_system)
-    options = {key: value for key, value in waiting.storage_options.items() if key not in ("asynchronous", "loop")}
+    ours = ("asynchronous", "loop", "use_listings_cache")
+    options = {key: value for key, value in waiting.storage_options.items() if key not in ours}
     return type(waiting), waiting.storage_args, options
 
 
@@ -251,7 +343,7 @@ def _holds_no_file(target: StoreLike) -> bool:
     """Whether a store certainly has nothing in a local folder."""
     if isinstance(target, str):
         return target.partition("://")[0] in REMOTE
-    whole = target if isinstance(target, Path) else _store(target)
+    whole = target if isinstance(target, Path) else _asked(_store(target))
     if isinstance(whole, zarr.storage.FsspecStore):
         return _is_remote(whole)
     return type(whole) in (zarr.storage.MemoryStore, zarr.storage.ZipStore)
@@ -298,7 +390,12 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
     if opened is None:
         # unlike group[path], it asks for no group of that name first
         place = member_path(group, path)
-        opened = zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+        try:
+            opened = zarr.open_array(group.store, path=place, mode=mode, zarr_format=group.metadata.zarr_format)
+        except (zarr.errors.BaseZarrError, FileNotFoundError):
+            if (refusal := _refusal(group.store, place)) is not None:
+                raise refusal from None
+            raise
     _check_sizes(opened)
     return opened
 
@@ -493,15 +590,10 @@ def _elsewhere(
 ) -> tuple[zarr.abc.store.Store, str]:
     """Return the store in which a place is that is no local folder, and the place's path in it."""
     if isinstance(target, str):
-        options = _options(target, storage_options) or {}
-        return zarr.storage.FsspecStore.from_url(target, storage_options=options, read_only=read_only), ""
+        if target.startswith("memory:"):
+            return zarr.storage.FsspecStore.from_url(target, read_only=read_only), ""
+        return _store(opened_store(target, storage_options, read_only=read_only)), ""
     return _store(target), target.path if isinstance(target, zarr.storage.StorePath) else ""
-
-
-def _options(target: StoreLike, storage_options: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the options of a URL as zarr takes them; fsspec makes no local folder unless it is asked to."""
-    mkdir = {"auto_mkdir": True} if isinstance(target, str) and target.startswith("local://") else {}
-    return {**mkdir, **(storage_options or {})} or None
 
 
 def _store(target: StoreLike) -> zarr.abc.store.Store:
@@ -596,6 +688,11 @@ class Building(Protocol):
         """The group, to be filled."""
         ...
 
+    @property
+    def made(self) -> Made:
+        """What is made of it already, where an interrupted write is gone on with."""
+        ...
+
     def place(self) -> None:
         """Put it where it is to be; elsewhere than in a local folder it is there already."""
 
@@ -662,19 +759,19 @@ class Unfinished:
     Parameters
     ----------
     check
-        Called with the group of an interrupted write that is to be gone on with; raises where it is another. None
-        where all is to be written anew.
+        Called with the group of an interrupted write that is to be gone on with, and what of it is made; raises where
+        it is another. None where all is to be written anew.
     """
 
-    check: Callable[[zarr.Group], None] | None = None
+    check: Callable[[zarr.Group, Made], None] | None = None
 
 
-def _made_in(folder: Path) -> str:
-    """Say how much of a folder is made, as `journal.made` does; an empty text where it is no group."""
+def _made_in(folder: Path) -> Made:
+    """Find out how much of a folder is made, as `journal.made` does; nothing where it is no group."""
     try:
         return journal.made(zarr.open_group(folder, mode="r", use_consolidated=False))
     except (OSError, ValueError, TypeError, KeyError):
-        return ""
+        return NOTHING
 
 
 @contextmanager
@@ -696,8 +793,10 @@ def building(
         with _building_in_a_folder(place, zarr_format, mode, single=single, unfinished=unfinished) as made:
             yield made
         return
+    if zarr_format == 2 and not isinstance(target, str) and direct.takes_zarr_alone(_store(target)):
+        raise OmeZarrError(f'{_shown(store)} is of Icechunk, which takes Zarr v3 alone; give version="0.5"')
     try:
-        found = _gone_on_with(target, storage_options, unfinished)
+        found, made_before = _gone_on_with(target, storage_options, unfinished) or (None, NOTHING)
         anew = "w" if resume and _begun(target, storage_options) else mode
         begun = found or _begin(target, zarr_format, anew, storage_options)
     except (zarr.errors.ContainsGroupError, zarr.errors.ContainsArrayError):  # by another process, meanwhile
@@ -710,7 +809,7 @@ def building(
     mark = _token_of(begun.attrs.asdict())
     _UNDER_WAY.add(mark)
     try:
-        yield _InPlace(begun, store, storage_options)
+        yield _InPlace(begun, store, storage_options, made_before)
     except BaseException as error:
         if unfinished is not None and (much := journal.made(begun)):
             error.add_note(_to_go_on(store, much))
@@ -723,7 +822,7 @@ _UNDER_WAY: set[str] = set()
 """Marks of the groups that this process is writing in their places."""
 
 
-def _to_go_on(store: StoreArgument, much: str) -> str:
+def _to_go_on(store: StoreArgument, much: Made) -> str:
     return f"{_shown(store)} is unfinished: {much}; go on with resume=True"
 
 
@@ -736,8 +835,11 @@ def _token_of(attrs: Mapping[str, Any]) -> str:
 
 def _gone_on_with(
     target: StoreLike, storage_options: Mapping[str, Any] | None, unfinished: Unfinished | None
-) -> zarr.Group | None:
-    """Open the group of an interrupted write, in its place, which is to be gone on with; None if there is none."""
+) -> tuple[zarr.Group, Made] | None:
+    """Open the group of an interrupted write, in its place, which is to be gone on with, and find out what is made.
+
+    None if there is none.
+    """
     from xomezarr import stage
 
     if unfinished is None or unfinished.check is None or not _begun(target, storage_options):
@@ -747,11 +849,11 @@ def _gone_on_with(
     mark = _token_of(attrs)
     if mark in _UNDER_WAY or (stage.runs(mark) and not _is_own(mark)):
         raise ResumeError(f"{_shown(target)} is still being written; wait until that ends, or stop it")
-    if withheld(attrs) is not None or not journal.made(group):
+    if withheld(attrs) is not None or not (much := journal.made(group)):
         return None
-    unfinished.check(group)
+    unfinished.check(group, much)
     update_attributes(group, _mark())
-    return group
+    return group, much
 
 
 def _is_own(mark: str) -> bool:
@@ -766,11 +868,10 @@ def writable_group(
 
     target = resolve(store)
     return zarr.open_group(
-        Files(target) if isinstance(target, Path) else target,
+        Files(target) if isinstance(target, Path) else opened_store(target, storage_options, read_only=False),
         mode="r+",
         zarr_format=zarr_format,  # type: ignore[arg-type]
         use_consolidated=False,
-        storage_options=_options(target, storage_options),
     )
 
 
@@ -781,6 +882,7 @@ class _InPlace:
     group: zarr.Group
     store: StoreArgument
     storage_options: Mapping[str, Any] | None
+    made: Made
 
     def place(self) -> None:
         """Do nothing: it is there."""
@@ -804,6 +906,8 @@ class _InAFolder:
         Where it is to be.
     single
         Whether it is to be a single file.
+    made
+        What was made of it before.
     placed
         Holds where what it has replaced is now, None if that was nothing, once it is in its place.
     """
@@ -813,6 +917,7 @@ class _InAFolder:
     target: Path
     mode: str
     single: bool = False
+    made: Made = NOTHING
     placed: list[Path | None] = field(default_factory=list)
 
     def place(self) -> None:
@@ -853,6 +958,8 @@ class _InAFolder:
         except BaseException:
             stage.remove(file)
             raise
+        with suppress(OSError):  # first, so that nobody goes on with it
+            (self.folder / archive.METADATA).unlink()
         archive.sync_name(self.target.parent)
         stage.remove(self.folder)
 
@@ -873,8 +980,13 @@ class _InAFolder:
                 stage.remove(old)
 
 
-def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
+def _adopted(target: Path, unfinished: Unfinished | None) -> tuple[Path, Made] | None:
     """Take over what an interrupted write of a store has left that is to be gone on with; None if there is nothing.
+
+    Returns
+    -------
+    Path, Made
+        The folder, and what of it is made.
 
     Raises
     ------
@@ -890,10 +1002,11 @@ def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
             raise ResumeError(f"{str(target)!r} is still being written, in {str(folder)!r}; wait until that ends")
         taken = ResumeError(f"{str(target)!r} is still being written: another process goes on with it; wait for that")
         try:
-            if _made_in(folder):
-                unfinished.check(zarr.open_group(folder, mode="r", use_consolidated=False))
+            _mend(folder)
+            if much := _made_in(folder):
+                unfinished.check(zarr.open_group(folder, mode="r", use_consolidated=False), much)
                 if (own := stage.adopted(folder, target)) is not None:
-                    return own
+                    return own, much
         except Exception:
             if folder.exists():
                 raise
@@ -903,6 +1016,16 @@ def _adopted(target: Path, unfinished: Unfinished | None) -> Path | None:
     return None
 
 
+def _mend(folder: Path) -> None:
+    """Make the document of an unfinished group anew, where a machine that lost its power has cut it off."""
+    try:
+        zarr.open_group(folder, mode="r", use_consolidated=False)
+    except (OSError, ValueError, TypeError, KeyError):
+        version = journal.version_in(folder)
+        if version in spec.VERSIONS:
+            direct.put_group(zarr.storage.LocalStore(folder), "", spec.zarr_format(version), _mark())
+
+
 @contextmanager
 def _building_in_a_folder(
     target: Path, zarr_format: int, mode: str, *, single: bool, unfinished: Unfinished | None = None
@@ -910,7 +1033,7 @@ def _building_in_a_folder(
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
     try:
-        begun = _adopted(target, unfinished)
+        begun, made_before = _adopted(target, unfinished) or (None, NOTHING)
         folder = stage.Stage(begun or stage.beside(target, "partial"))
         stage.sweep(target)
         if begun is None:
@@ -926,7 +1049,7 @@ def _building_in_a_folder(
             group = direct.created_group(folder, zarr_format, _mark())
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
-        made = _InAFolder(group, folder.root, target, mode, single)
+        made = _InAFolder(group, folder.root, target, mode, single, made_before)
         yield made
     except BaseException as error:
         folder.abandoned = True  # at once: threads write on
@@ -951,16 +1074,16 @@ def _building_in_a_folder(
             made.stay()
 
 
-def _kept(folder: Stage, unfinished: Unfinished | None, error: BaseException) -> str:
+def _kept(folder: Stage, unfinished: Unfinished | None, error: BaseException) -> Made:
     """Keep what was written for another to go on with, if that is of use; say how much it is."""
     if unfinished is None or isinstance(error, OmeZarrError) or not folder.root.exists():
-        return ""
+        return NOTHING
     much = _made_in(folder.root)
     try:
         if much:
             folder.keep()
     except OSError:
-        return ""
+        return NOTHING
     return much
 
 
@@ -1361,11 +1484,10 @@ def _created(
 ) -> zarr.Group:
     """Make a marked group."""
     made = zarr.api.asynchronous.create_group(
-        store=target,
+        store=opened_store(target, storage_options, read_only=False),
         zarr_format=zarr_format,  # type: ignore[arg-type]
         overwrite=overwrite,
         attributes=_mark(),
-        storage_options=_options(target, storage_options),
     )
     return zarr.Group(wait(made))
 
@@ -1437,7 +1559,13 @@ def _delete(group: zarr.Group, names: Iterable[str]) -> None:
     for name in names:
         with suppress(ValueError):  # a local file
             wait(group.store.delete_dir(member_path(group, name)))
-        wait(group.store.delete(member_path(group, name)))
+        if name not in ALL_DOCUMENTS and direct.takes_zarr_alone(group.store):
+            continue
+        try:
+            wait(group.store.delete(member_path(group, name)))
+        except Exception:
+            if _is_there(group, name):  # else an empty folder is, which obstore leaves and is no object
+                raise
 
 
 def delete_documents(group: zarr.Group, path: str) -> None:
@@ -1468,12 +1596,39 @@ def _recovered(path: Path) -> bool:
     return missing is None or (stage.recover(missing) and path.exists())
 
 
-def _advice(target: StoreLike) -> str:
-    """Say what to do where nothing is."""
+def unfinished_beside(store: StoreArgument) -> str:
+    """Say which unfinished writes of a store lie beside it, and how much is made; empty where there are none."""
     from xomezarr import stage
 
-    beside = stage.unfinished(target.resolve(), _made_in) if isinstance(target, Path) else ""
-    return beside or "check the path"
+    target = resolve(store)
+    return stage.unfinished(target.resolve(), lambda folder: str(_made_in(folder))) if isinstance(target, Path) else ""
+
+
+def tidy_beside(store: StoreArgument) -> None:
+    """Remove what killed writers of a store that is whole have left beside it, and what could not be gone on with."""
+    from xomezarr import stage
+
+    target = resolve(store)
+    if isinstance(target, Path):
+        place = target.resolve()
+        stage.sweep(place, but=lambda folder: bool(_made_in(folder)) and not _is_packed(folder, place))
+
+
+def _is_packed(folder: Path, file: Path) -> bool:
+    """Whether a single file was packed from a folder: it has the document of its root."""
+    if archive.named(file) is None:
+        return False
+    with suppress(OSError, ValueError):
+        packed = archive.opened(file)
+        assert isinstance(packed, zarr.storage.StorePath)
+        document = (folder / archive.METADATA).read_bytes()
+        return direct.get_document(packed.store, archive.METADATA) == document
+    return False
+
+
+def _advice(target: StoreLike) -> str:
+    """Say what to do where nothing is."""
+    return unfinished_beside(target) or "check the path"
 
 
 def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: str | None = None) -> zarr.Group:
@@ -1490,9 +1645,23 @@ def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: s
         return opened
     if isinstance(target, Path):  # zarr says what is wrong
         return zarr.open_group(archive.opened(target), mode="r", path=group, use_consolidated=False)
-    options = _options(target, storage_options)
-    mode = read_mode(target)
-    return zarr.open_group(target, mode=mode, path=group, storage_options=options, use_consolidated=False)
+    place, mode = opened_store(target, storage_options, read_only=True), read_mode(target)
+    try:
+        return zarr.open_group(place, mode=mode, path=group, use_consolidated=False)
+    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+        if (refusal := _refusal(place, group or "")) is not None:
+            raise refusal from None
+        raise
+
+
+def _refusal(place: StoreLike, path: str) -> StoreAccessError | None:
+    """Return what a server has said of documents below a place that it does not let be read; None if nothing."""
+    if isinstance(place, str | Path):
+        return None
+    from xomezarr import remote
+
+    whole = place.path if isinstance(place, zarr.storage.StorePath) else ""
+    return remote.refusal(_store(place), f"{whole}/{path}")
 
 
 def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> None:

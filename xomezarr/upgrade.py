@@ -32,13 +32,13 @@ from xomezarr.resources import default_workers
 from xomezarr.store import (
     StoreArgument,
     alone,
+    check_apart,
     check_changeable,
     check_complete,
     check_free,
     is_local,
     member_path,
     open_group,
-    overlap,
     parents,
     publish,
     read_mode,
@@ -126,7 +126,7 @@ def upgrade(
     spec.check_written(version)
     if dst is None:
         return _in_place(src, version, storage_options or src_storage_options, dry_run=dry_run)
-    _check_apart(src, dst)
+    _check_apart(src, dst, storage_options)
     check_single_file(dst, version)
     check_free(dst, mode=mode, storage_options=storage_options)
     held = held_at(dst)
@@ -160,13 +160,12 @@ def _found(src: StoreArgument, storage_options: Mapping[str, Any] | None) -> Hie
     return walk(group)
 
 
-def _check_apart(src: StoreArgument, dst: StoreArgument) -> None:
+def _check_apart(src: StoreArgument, dst: StoreArgument, storage_options: Mapping[str, Any] | None) -> None:
     """Refuse to write into what is read."""
-    if all(isinstance(place, str | os.PathLike) for place in (src, dst)) and overlap(src, dst):
-        raise StoreExistsError(
-            f"{_shown(dst)!r} and {_shown(src)!r} are one, or lie in each other; give another path, or leave DST out "
-            "to change a store in a folder where it is"
-        )
+    try:
+        check_apart(dst, src, storage_options)
+    except StoreExistsError as error:
+        raise StoreExistsError(f"{error}, or leave DST out to change a store in a folder where it is") from None
 
 
 # -- where it is ----------------------------------------------------------------------------------------------

@@ -21,12 +21,20 @@ from numpy.typing import NDArray
 from xomezarr import journal, spec
 from xomezarr.channels import default_window
 from xomezarr.chunks import Chunks, reachable_elsewhere
-from xomezarr.direct import created_group, created_like, put_document, update_attributes, wait
+from xomezarr.direct import created_group, created_like, put_document, put_group, update_attributes, wait
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, keep_freed_memory, run_in_threads
-from xomezarr.errors import CodecError, LabelWarning, OmeZarrError, ResumeError, StoreExistsError, warn
+from xomezarr.errors import (
+    UNREADABLE_MEMBER,
+    CodecError,
+    LabelWarning,
+    OmeZarrError,
+    ResumeError,
+    StoreExistsError,
+    warn,
+)
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
-from xomezarr.journal import RESUME, Begun, Journal, Ledger, begun_in, check_alike
+from xomezarr.journal import NOTHING, RESUME, Begun, Journal, Ledger, Made, told_apart
 from xomezarr.labels import MOST_COLORS, colored
 from xomezarr.layout import FLAT
 from xomezarr.lazy import zarr
@@ -42,17 +50,19 @@ from xomezarr.source import Source, stored
 from xomezarr.store import (
     StoreArgument,
     Unfinished,
+    building,
     check_free,
     exists,
     find_array,
+    find_member,
     is_begun,
     is_local,
+    member_path,
     names_in,
     open_array,
     open_group,
-    open_member,
-    publish,
     resolve,
+    tidy_beside,
     writable_group,
 )
 from xomezarr.windows import Box
@@ -167,18 +177,21 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     on_tile
         Called after each part is written.
     """
-    if plan.resume and plan.mode == "w-" and is_whole(plan):
+    if plan.resume and plan.mode == "w-" and is_whole(plan, pixels):
         if on_tile is not None:
             on_tile(plan.nbytes)
         return
     pixels.check()
     options: dict[str, Any] = {"mode": plan.mode, "storage_options": plan.storage_options}
-    check = partial(check_the_same, plan, pixels, str(plan.store)) if plan.resume else None
+    check = partial(check_the_same, plan, pixels) if plan.resume else None
     options["unfinished"] = Unfinished(check)
-    with publish(plan.store, zarr_format=plan.zarr_format, **options) as group, told_of_sources(pixels):
-        fill(group, plan, pixels, on_tile, noted=group.store.supports_deletes)
-        if gathers(plan.store, plan.layout):
-            consolidate(group, plan.zarr_format)
+    with building(plan.store, zarr_format=plan.zarr_format, **options) as made:
+        with told_of_sources(pixels):
+            noted = journal.keeps_notes(made.group.store)
+            fill(made.group, plan, pixels, on_tile, noted=noted, before=made.made)
+            if gathers(plan.store, plan.layout):
+                consolidate(made.group, plan.zarr_format)
+        made.place()
 
 
 @contextmanager
@@ -195,8 +208,8 @@ def told_of_sources(pixels: Pixels) -> Iterator[None]:
         raise
 
 
-def is_whole(plan: Plan) -> bool:
-    """Whether what is planned is in its place, and whole.
+def is_whole(plan: Plan, pixels: Pixels) -> bool:
+    """Whether what is planned is in its place, and whole; what of it was left beside is removed then.
 
     Raises
     ------
@@ -206,89 +219,103 @@ def is_whole(plan: Plan) -> bool:
     store, options = plan.store, plan.storage_options
     if not exists(store, storage_options=options):
         return False
+    group = None
     with suppress(OmeZarrError):  # another read or write says what is wrong
         group = open_group(store, storage_options=options)
-        if is_begun(group):
-            return False
-        if holds(group, plan):
-            if journal.RESUME in names_in(group):  # its writer was killed when all was written
-                journal.Journal(writable_group(store, options)).clear()
-            return True
-    check_free(store, mode="w", storage_options=options)  # what is no store cannot be replaced either
-    raise StoreExistsError(
-        f"{store} holds something else than what is to be written, so that there is nothing to go on with; give "
-        'another path, or mode="w" to replace it'
-    )
-
-
-def holds(group: zarr.Group, plan: Plan) -> bool:
-    """Whether a group has levels of the sizes and dtypes that are planned, and so have its labels."""
-    arrays = [find_array(group, level.path) for level in plan.levels]
-    # the names of dtypes leave out the order of bytes, which Zarr v3 has among the codecs
-    found = [None if array is None else (array.shape, np.dtype(array.dtype).name) for array in arrays]
-    if not spec.is_ome(group.attrs) or found != [(level.shape, level.dtype.name) for level in plan.levels]:
+    if group is not None and is_begun(group):
         return False
-    members = {name: group.get(f"labels/{name}") for name in plan.labels}
-    return all(isinstance(one, zarr.Group) and holds(one, plan.labels[name]) for name, one in members.items())
+    other = "there is no image that can be read"
+    if group is not None:
+        ended = Made(ended=True)
+        other = difference(plan, pixels, group, replace(ended, labels=dict.fromkeys(plan.labels, ended)))
+    if group is None or other:
+        check_free(store, mode="w", storage_options=options)  # what is no store cannot be replaced either
+        raise StoreExistsError(
+            f"{store} holds something else than what is to be written, so that there is nothing to go on with "
+            f'({other}); give another path, or mode="w" to replace it'
+        )
+    if journal.RESUME in names_in(group):  # its writer was killed when all was written
+        journal.Journal(writable_group(store, options)).clear()
+    tidy_beside(store)
+    return True
 
 
-def check_the_same(plan: Plan, pixels: Pixels, what: str, group: zarr.Group) -> None:
+def check_the_same(plan: Plan, pixels: Pixels, group: zarr.Group, made: Made) -> None:
     """Make sure that the group of an interrupted write is one of the same pixels, as far as that is known of them.
-
-    So are the labels of which something is made.
 
     Raises
     ------
     ResumeError
         If it is not.
     """
-    begun = begun_in(group)
-    if begun is not None:
-        begun.check(plan.of_pixels(), what)
-    else:
-        check_method(plan, group, what)
+    if other := difference(plan, pixels, group, made):
+        raise ResumeError(
+            f"the unfinished write of {plan.store} is another: {other}; give the same again, or write it anew with "
+            'resume=False, and mode="w" where that is in its place'
+        )
+
+
+def difference(plan: Plan, pixels: Pixels, group: zarr.Group, made: Made) -> str:
+    """Say what of an image, or of its labels, is another than what is planned, as far as that is known.
+
+    Parameters
+    ----------
+    plan, pixels
+        The image.
+    group, made
+        What is there, and how much of it is made; of labels of which nothing is nothing is said.
+
+    Returns
+    -------
+    str
+        What differs first; an empty text if nothing does.
+    """
+    begun = made.begun
+    other = difference_of_ended(plan, group) if begun is None else begun.difference(plan.of_pixels())
+    return other or difference_of_levels(plan, pixels, group, begun) or difference_of_labels(plan, pixels, group, made)
+
+
+def difference_of_ended(plan: Plan, group: zarr.Group) -> str:
+    """Say in what an image that is whole was made otherwise than is planned."""
+    attrs = group.attrs.asdict()
+    if not spec.is_image(attrs):
+        return "it is no image"
+    try:
+        there = spec.parse(attrs)
+    except OmeZarrError as error:
+        return f"its metadata cannot be read ({error})"
+    return told_apart(
+        {"version": there.version, "method": method_of(there.multiscale), "levels": len(there.multiscale.levels)},
+        {"version": plan.version, "method": method_of(plan.image.multiscale), "levels": len(plan.levels)},
+    )
+
+
+def difference_of_levels(plan: Plan, pixels: Pixels, group: zarr.Group, begun: Begun | None) -> str:
+    """Say in what the levels are kept otherwise, or which pixels of level 0 are others, where that can be read.
+
+    The first chunk that is written is compared, and one of the last.
+    """
     for level, asked in zip(plan.levels, create_levels(in_memory(plan), plan), strict=True):
         array = find_array(group, level.path)
-        if array is None or array.metadata.to_dict() != asked.metadata.to_dict():
-            raise ResumeError(
-                f"level {level.path} of the unfinished write of {what} is stored in another way, with other "
-                "compressors perhaps; give the same again, or write it anew with resume=False"
+        if array is None:
+            return f"it has no level at {level.path!r}"
+        if array.metadata.to_dict() != asked.metadata.to_dict():
+            was, wanted = ({"shape": list(one.shape), "dtype": str(one.dtype)} for one in (array, asked))
+            return told_apart(was, wanted) or (
+                f"level {level.path} is stored in another way, with other chunks or compressors perhaps"
             )
-        if level is plan.levels[0]:
-            check_pixels(plan, pixels, Chunks(array), begun, what)
-    for name, of_label in plan.labels.items():
-        member = group.get(f"labels/{name}")
-        if isinstance(member, zarr.Group) and journal.made(member):
-            check_the_same(of_label, pixels.labels[name], f"labels {name!r} of {what}", member)
+        if level is plan.levels[0] and (other := difference_of_pixels(plan, pixels, Chunks(array), begun)):
+            return other
+    return ""
 
 
-def check_method(plan: Plan, group: zarr.Group, what: str) -> None:
-    """Make sure that the levels of a group, which all are written, were made by the method that is asked for.
-
-    Raises
-    ------
-    ResumeError
-        If they were not.
-    """
-    there = spec.parse(group.attrs.asdict()).multiscale
-    check_alike({"method": method_of(there)}, {"method": method_of(plan.image.multiscale)}, what)
-
-
-def check_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Begun | None, what: str) -> None:
-    """Make sure that pixels of level 0 that are written are those of the source, where that can be read.
-
-    The first chunk is compared, and one of the last; of all chunks where the write was not begun, but ended.
-
-    Raises
-    ------
-    ResumeError
-        If they are not.
-    """
+def difference_of_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Begun | None) -> str:
+    """Say which pixels of level 0 that are written are not those of the source, where that can be read."""
     source = pixels.sources[0]
     if source is None:
-        return
+        return ""
     if begun is None:
-        boxes = [*written.boxes([slice(0, n) for n in written.shape])]
+        boxes = written.ends()
     else:
         walk, tiles = begun.passes[0], sorted(begun.done.get(0, ()))
         under = [tile for end in tiles[:1] + tiles[-1:] for tile in walk.tiling.subtree(end) if not tile.level]
@@ -297,13 +324,35 @@ def check_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Begun | Non
         found = written.read(box)  # its bytes may be in another order than those of the array's dtype
         if found.tobytes() != np.asarray(source.read(box), found.dtype).tobytes():
             start = dict(zip(plan.dims, (where.start for where in box), strict=True))
-            raise ResumeError(
-                f"the pixels from {start} on are others in the unfinished write of {what} than in what is to be "
-                "written; give the same image again, or write it anew with resume=False"
-            )
+            return f"the pixels from {start} on are others"
+    return ""
 
 
-def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None = None, *, noted: bool = False) -> None:
+def difference_of_labels(plan: Plan, pixels: Pixels, group: zarr.Group, made: Made) -> str:
+    """Say in what the labels of an image of which something is made are others."""
+    for name, of_label in plan.labels.items():
+        of_member = made.labels.get(name)
+        if of_member is None:
+            continue
+        member = None
+        with suppress(*UNREADABLE_MEMBER):
+            member = find_member(group, f"labels/{name}")
+        if member is None:
+            return f"it has no labels {name!r} that can be read"
+        if other := difference(of_label, pixels.labels[name], member, of_member):
+            return f"of the labels {name!r}, {other}"
+    return ""
+
+
+def fill(
+    group: zarr.Group,
+    plan: Plan,
+    pixels: Pixels,
+    on_tile: OnTile | None = None,
+    *,
+    noted: bool = False,
+    before: Made = NOTHING,
+) -> None:
     """Write an image and its labels into a group; the OME metadata of the image come last of all.
 
     Parameters
@@ -313,18 +362,18 @@ def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None =
     plan, pixels, on_tile
         As in `execute`.
     noted
-        Whether it is noted what is done, and what was noted before is not done again.
+        Whether it is noted what is done.
+    before
+        What was made of it before, and is not made again.
     """
-    begun = begun_in(group) if noted else None
-    ended = noted and spec.is_ome(group.attrs)
     notes = None
-    if begun is not None:
-        plan = replace(plan, passes=begun.passes)
-        notes = Journal(group, begun)
+    if before.begun is not None:
+        plan = replace(plan, passes=before.begun.passes)
+        notes = Journal(group, before.begun)
     elif noted:
         notes = Journal.begin(group, plan.of_pixels())
     try:
-        _fill(group, plan, pixels, on_tile, notes, ended=ended)
+        _fill(group, plan, pixels, on_tile, notes, before)
     except BaseException:
         if notes is not None:
             with suppress(Exception):  # the error that led here counts
@@ -335,26 +384,25 @@ def fill(group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None =
 
 
 def _fill(
-    group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None, notes: Journal | None, *, ended: bool
+    group: zarr.Group, plan: Plan, pixels: Pixels, on_tile: OnTile | None, notes: Journal | None, before: Made
 ) -> None:
-    """Do as `fill`; `ended` is whether all levels, with the labels, were written before."""
     put_documents(group, plan.nest.documents)
-    resumed = ended or (notes is not None and notes.resumed)
-    arrays = open_levels(group, plan) if resumed else create_levels(group, plan)
-    if not ended:
+    arrays = open_levels(group, plan) if before else create_levels(group, plan)
+    if not before.ended:
         write_pixels(plan, pixels, arrays, group, on_tile, notes)
     elif on_tile is not None:
         on_tile(sum(level.nbytes for level in plan.levels))
+    if before and plan.labels:  # a machine without power may have cut off what it says
+        put_group(group.store, member_path(group, "labels"), plan.zarr_format, {})
     for name, of_label in plan.labels.items():
-        path = f"labels/{name}"
-        if resumed and path in group and not journal.made(open_member(group, path)):
+        path, of_member = f"labels/{name}", before.labels.get(name, NOTHING)
+        if before and not of_member:
             del group[path]  # it may lack levels, and has no pixels
         member = group.require_group(path)
-        fill(member, of_label, pixels.labels[name], on_tile, noted=notes is not None)
-    if resumed:
+        fill(member, of_label, pixels.labels[name], on_tile, noted=notes is not None, before=of_member)
+    if before:
         for path in plan.arrays:
-            if path in group:
-                del group[path]
+            del group[path]
     if plan.labels:
         listed = spec.dump_labels(tuple(plan.labels), plan.version, plan.listing)
         update_attributes(group["labels"], listed)  # type: ignore[arg-type]
@@ -382,7 +430,7 @@ def put_documents(group: zarr.Group, documents: Mapping[str, bytes]) -> None:
         put_document(group, key, content)
 
 
-type Made = Callable[[str, zarr.Array[Any]], zarr.Array[Any]]
+type OnArray = Callable[[str, zarr.Array[Any]], zarr.Array[Any]]
 """Called with the path of each array that is made and the array, which it returns."""
 
 
@@ -391,7 +439,7 @@ def unnoticed(path: str, array: zarr.Array[Any]) -> zarr.Array[Any]:
     return array
 
 
-def create_coordinates(group: zarr.Group, plan: Plan, made: Made = unnoticed) -> None:
+def create_coordinates(group: zarr.Group, plan: Plan, made: OnArray = unnoticed) -> None:
     """Write the coordinates that are too long for an attribute; `made` is told of each."""
     for path, values in plan.arrays.items():
         # xarray opens no array whose dimensions have no names, nor two whose alike have other sizes
@@ -814,7 +862,9 @@ def gathers(store: StoreArgument, layout: str) -> bool:
 
 
 def consolidate(group: zarr.Group, zarr_format: int) -> None:
-    """Gather the metadata of a group, and of all that lies in it, in one object."""
+    """Gather the metadata of a group, and of all that lies in it, in one object, where the store has such a thing."""
+    if not group.store.supports_consolidated_metadata:
+        return
     from zarr.api.asynchronous import consolidate_metadata
 
     with warnings.catch_warnings():
