@@ -722,7 +722,7 @@ def publish(
 
     Who holds arrays of a store open while it is replaced asks for each chunk by its path: from the old store before
     the exchange, from the new one after it. Chunks that the new store does not have, or that were asked for between
-    two renames, read as the fill value. To see one image, open it again.
+    two renames, read as the fill value. What we have opened makes sure of its folder (`presence.Folder`), and says so.
 
     Parameters
     ----------
