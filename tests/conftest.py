@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+collect_ignore = ["fuzz_spec.py"]
+"""Needs Atheris, which is installed where it is run by itself; doctests are looked for in every file."""
+
 if TYPE_CHECKING:
     from asking import Peers
     from s3 import Bucket
