@@ -597,7 +597,7 @@ def test_c7_a_chunk_that_cannot_be_decoded_is_named(tmp_path: Path, options: dic
     os.truncate(tmp_path / "raw.zarr" / ("0/0/1" if "zarr_format" in options else "c/0/0/1"), 20)
     da = xr.DataArray(dask.array.from_zarr(str(tmp_path / "raw.zarr")), dims=("z", "y", "x"))
     with pytest.raises(
-        errors.OmeZarrError, match=r"chunk (\(0, 0, 1\) )?of '.*raw.zarr' cannot be decoded .*copy the store"
+        errors.OmeZarrError, match=r"(chunk|shard) \(0, 0, 1\) of '.*raw.zarr', .* cannot be decoded .*copy the store"
     ):
         da.omezarr.to_zarr(tmp_path / "a.zarr", levels=2)
     assert [path.name for path in tmp_path.iterdir()] == ["raw.zarr"]
@@ -835,7 +835,7 @@ def test_c7_a_shard_whose_index_points_beyond_it_is_named(tmp_path: Path, kind: 
     shard.write_bytes(content)
     data = dask.array.from_zarr(zarr.open_array(tmp_path / "raw.zarr", mode="r"))
     da = xr.DataArray(data if kind == "loaded" else data + np.uint16(0), dims=("y", "x"))
-    with pytest.raises(errors.OmeZarrError, match=r"chunk \(1, 1\) of '.*raw.zarr' cannot be decoded .*copy the store"):
+    with pytest.raises(errors.OmeZarrError, match=r"(chunk|shard) \(1, 1\) of .* cannot be decoded .*copy the store"):
         da.omezarr.to_zarr(tmp_path / "a.zarr", levels=1)
 
 

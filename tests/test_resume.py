@@ -630,11 +630,11 @@ def test_without_power_only_what_was_on_the_disk_counts(tmp_path: Path, monkeypa
     for note in notes:
         note.write_bytes(json.dumps(json.loads(note.read_bytes()) | {"boot": "before"}).encode())
     group = zarr.open_group(folder, mode="r")
-    begun = journal.begun_in(group)
+    begun = journal.made(group).begun
     assert begun is not None
     assert not begun.done
     (folder / ".resume/safe-before").write_text(json.dumps({"time": times[2]}))
-    begun = journal.begun_in(group)
+    begun = journal.made(group).begun
     assert begun is not None
     assert 3 <= sum(map(len, begun.done.values())) < sum(len(json.loads(note.read_bytes())["tiles"]) for note in notes)
     da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True, name="noise")

@@ -387,8 +387,9 @@ class _Direct:
         if self._of_shard is not None:
             try:
                 found = self._of_shard(place, part, self._spec)
-            except UNDECODABLE as error:
-                if isinstance(error, OmeZarrError):  # of the store
+            except (*UNDECODABLE, OSError) as error:
+                # of the store, or of the system and not of an index that points nowhere
+                if isinstance(error, OmeZarrError) or (isinstance(error, OSError) and error.filename is not None):
                     raise
                 raise _damaged(self._array, index, error) from error
             return None if found is None else np.asarray(found.as_ndarray_like())
