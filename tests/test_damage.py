@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ READS: Mapping[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_damaged_chunk_is_named_by_whoever_reads_it(codec: str, tmp_path: Path) -> None:
+    if codec.startswith("shards") and version("zarr") < "3.2":
+        pytest.xfail("zarr 3.1 takes some damaged shards for such without chunks")
     chunk = written(tmp_path / "a.zarr", codec)
     good = chunk.read_bytes()
     # of a chunk that is not compressed nobody knows; what stands behind the end of these is not read
