@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -248,10 +247,9 @@ def in_order(name: str) -> tuple[Any, ...]:
 
 
 def pack(folder: Path, file: Path, left_out: Callable[[str], bool]) -> None:
-    """Make a single file of a folder, as RFC-9 recommends.
+    """Make a single file of a folder, as RFC-9 recommends; what is packed is removed from the folder.
 
-    The same folder gives the same bytes: entries have an order, and a date, of their own. Where the disk has no room
-    for both, what is packed is removed from the folder, which can be packed no more if that is interrupted.
+    The same folder gives the same bytes: entries have an order, and a date, of their own.
 
     Parameters
     ----------
@@ -267,8 +265,6 @@ def pack(folder: Path, file: Path, left_out: Callable[[str], bool]) -> None:
         for above, _, names in folder.walk()
         for path in (above / name for name in names if not left_out(name))
     }
-    # room for the directory of the file, and for what others write meanwhile
-    is_tight = 1.1 * sum(path.stat().st_size for path in found.values()) > shutil.disk_usage(folder).free
     try:
         with file.open("xb") as whole:
             with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
@@ -276,8 +272,7 @@ def pack(folder: Path, file: Path, left_out: Callable[[str], bool]) -> None:
                 archive.comment = spec.dump_comment(root["attributes"])
                 for name in sorted(found, key=in_order):
                     _add(archive, name, found[name])
-                    if is_tight:
-                        found[name].unlink()
+                    found[name].unlink()
             whole.flush()
             os.fsync(whole.fileno())
     except BaseException:

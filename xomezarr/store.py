@@ -958,8 +958,6 @@ class _InAFolder:
         except BaseException:
             stage.remove(file)
             raise
-        with suppress(OSError):  # first, so that nobody goes on with it
-            (self.folder / archive.METADATA).unlink()
         archive.sync_name(self.target.parent)
         stage.remove(self.folder)
 
@@ -1611,19 +1609,7 @@ def tidy_beside(store: StoreArgument) -> None:
     target = resolve(store)
     if isinstance(target, Path):
         place = target.resolve()
-        stage.sweep(place, but=lambda folder: bool(_made_in(folder)) and not _is_packed(folder, place))
-
-
-def _is_packed(folder: Path, file: Path) -> bool:
-    """Whether a single file was packed from a folder: it has the document of its root."""
-    if archive.named(file) is None:
-        return False
-    with suppress(OSError, ValueError):
-        packed = archive.opened(file)
-        assert isinstance(packed, zarr.storage.StorePath)
-        document = (folder / archive.METADATA).read_bytes()
-        return direct.get_document(packed.store, archive.METADATA) == document
-    return False
+        stage.sweep(place, but=lambda folder: bool(_made_in(folder)))
 
 
 def _advice(target: StoreLike) -> str:
