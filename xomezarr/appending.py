@@ -23,7 +23,7 @@ from xomezarr.channels import describe_channels
 from xomezarr.chunks import of_shape
 from xomezarr.coords import Dimension, Irregular, dequantify, describe, to_units
 from xomezarr.direct import update_attributes, wait
-from xomezarr.downsample import MethodLike, Recipe
+from xomezarr.downsample import Method, MethodLike
 from xomezarr.errors import (
     ArchiveError,
     AxisError,
@@ -42,7 +42,7 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
-from xomezarr.grid import Grid, block_count, step_factor
+from xomezarr.grid import Grid
 from xomezarr.in_place import consolidated, renew
 from xomezarr.labels import Labels
 from xomezarr.layout import FLAT, layout_of
@@ -67,8 +67,8 @@ from xomezarr.store import (
     resolve,
     writable_group,
 )
-from xomezarr.updating import Part, StoredImage, options_of_region, write_region
-from xomezarr.write import deferred, with_windows, write_array, write_plan
+from xomezarr.updating import Part, StoredImage, check_labelled, options_of_region, write_region
+from xomezarr.write import create_coordinates, deferred, with_windows, write_array, write_plan
 
 __all__ = ["AppendDim", "append", "write"]
 
@@ -229,12 +229,9 @@ def _planned(
             if dim not in found.coords and dim in da.coords:
                 found = found.assign_coords({dim: da.coords[dim]})
             longer.insert(0, _longer(own, found, dim, total, asked.method, irregular, resources))
-    with collecting(faults):
-        if unknown := [name for name in given if name not in there]:
-            raise LabelError(
-                f"the image has no labels {unknown[0]!r}, but {there}; add them as a whole first: "
-                f"labels.omezarr.to_labels(store, {unknown[0]!r})"
-            )
+    for name in given:
+        with collecting(faults):
+            check_labelled(name, there)
     raise_all(faults, "the array cannot be appended")
     return longer
 
@@ -288,16 +285,12 @@ class _Longer:
             array = open_array(group, stored.multiscale.levels[index].path, "r+")
             if array.shape[self.axis] < self.after[index]:
                 array.resize(stored.arrays[index].shape)
-        zero = None if self.part.plan.zarr_format == 2 else 0
-        for path, values in self.arrays.items():
-            dims = [f"{path.rpartition('/')[2]}.{axis}" for axis in range(values.ndim)]
-            named: dict[str, Any] = (
-                {"attributes": {"_ARRAY_DIMENSIONS": dims}} if zero is None else {"dimension_names": dims}
-            )
-            group.create_array(path, data=values, fill_value=zero, overwrite=True, **named)
-        plan = replace(self.part.plan, image=self.image)
-        plan = with_windows(plan, stored.arrays[-1])
-        image = final_image(plan)
+        plan = replace(self.part.plan, image=self.image, arrays=self.arrays)
+        for path in plan.arrays:
+            if path in group:  # an interrupted call has left it
+                del group[path]
+        create_coordinates(group, plan)
+        image = final_image(with_windows(plan, stored.arrays[-1]))
         kept = {**self.kept, "written": sidecar.fingerprint(image), sidecar.GROWING: _growing(dim, self.after)}
         with alone(resolve(stored.store)):
             group = writable_group(stored.store, stored.storage_options)
@@ -360,15 +353,16 @@ def _longer(
             f"assign_coords({dim}=…)"
         )
     recipe = stored.recipe(method, np.dtype(da.dtype))
-    shapes = _shapes(stored, recipe, dim, size + more)
-    image = _image(stored, own, extended, recipe)
+    sizes = zip(stored.dims, stored.shapes[0], strict=True)
+    shapes = stored.shapes_of(tuple(size + more if name == dim else n for name, n in sizes))
+    image = _image(stored, own, extended, None if recipe is None else recipe[1])
     view = replace(
         stored,
         arrays=tuple(of_shape(array, shape) for array, shape in zip(stored.arrays, shapes, strict=True)),
         known=image,
     )
     box = tuple(slice(size, size + more) if name == dim else slice(0, base.sizes[name]) for name in stored.dims)
-    part = view.part_at(da, box, method, resources, growing=axis)
+    part = view.part_at(da, box, method, resources)
     kept, arrays = _kept(stored, extended, dimensions, image, dim)
     return _Longer(part, axis, tuple(array.shape[axis] for array in stored.arrays), image, kept, arrays)
 
@@ -474,35 +468,15 @@ def _described(da: xr.DataArray, stored: StoredImage) -> tuple[Dimension, ...]:
     return describe(da, axes=types, irregular="keep")
 
 
-def _shapes(stored: StoredImage, recipe: tuple[Recipe, Any] | None, dim: str, size: int) -> tuple[tuple[int, ...], ...]:
-    """Return the shapes of the levels with so many pixels along a dimension."""
-    axis = stored.dims.index(dim)
-    if recipe is None:
-        shape = list(stored.shapes[0])
-        shape[axis] = size
-        return (tuple(shape),)
-    steps, boundary = stored.steps()
-    along = [size]
-    for step in steps:
-        along.append(block_count(along[-1], step_factor(along[-1], step[dim]), boundary))
-    return tuple((*shape[:axis], n, *shape[axis + 1 :]) for shape, n in zip(stored.shapes, along, strict=True))
-
-
-def _image(
-    stored: StoredImage,
-    own: Dimension,
-    extended: xr.DataArray,
-    recipe: tuple[Recipe, Any] | None,
-) -> Image:
+def _image(stored: StoredImage, own: Dimension, extended: xr.DataArray, method: Method | None) -> Image:
     """Return what the metadata of the longer image say: all that was said, with where its pixels lie along one axis."""
     dim, known, multiscale = own.name, stored.known, stored.multiscale
     levels = list(multiscale.levels)
     if own.coordinate is not None and own.kind != "label":
         grids = [own.grid]
-        if recipe is not None:
+        if method is not None:
             steps, boundary = stored.steps()
-            chosen = recipe[1]
-            made = Pyramid((own,), chosen, tuple({dim: step[dim]} for step in steps), boundary, None, {})
+            made = Pyramid((own,), method, tuple({dim: step[dim]} for step in steps), boundary, None, {})
             grids = [one[dim] for one in made.grids]
         levels = [_moved(one, dim, grid) for one, grid in zip(levels, grids, strict=True)]
     axes = tuple(replace(axis, unit=own.axis.unit) if axis.name == dim else axis for axis in multiscale.axes)

@@ -37,6 +37,7 @@ __all__ = [
     "of_shape",
     "reach",
     "reachable_elsewhere",
+    "shared",
     "touched",
     "whole",
     "within",
@@ -163,20 +164,15 @@ class Chunks:
     def _along(self, box: Sequence[slice]) -> list[list[slice]]:
         """Cut the sides of a box into chunks, as far as they may be written."""
         along = []
-        for part, allowed, size in zip(box, self.area, self.grid, strict=True):
-            first, last = max(part.start, allowed.start), min(part.stop, allowed.stop)
+        for part, size in zip(shared(box, self.area), self.grid, strict=True):
             chunk = max(size, 1)  # chunks of arrays without pixels may have none either
-            starts = range(first // chunk * chunk, last, chunk) if first < last else ()
-            along.append([slice(max(start, first), min(start + chunk, last)) for start in starts])
+            starts = range(part.start // chunk * chunk, part.stop, chunk) if part.start < part.stop else ()
+            along.append([slice(max(start, part.start), min(start + chunk, part.stop)) for start in starts])
         return along
 
     def written(self, box: Sequence[slice]) -> int:
         """Return the decoded bytes of those pixels."""
-        shared = [
-            max(min(part.stop, allowed.stop) - max(part.start, allowed.start), 0)
-            for part, allowed in zip(box, self.area, strict=True)
-        ]
-        pixels: int = math.prod(shared)
+        pixels: int = math.prod(max(part.stop - part.start, 0) for part in shared(box, self.area))
         return pixels * self.dtype.itemsize
 
     def write(self, box: tuple[slice, ...], pixels: NDArray[Any]) -> None:
@@ -318,6 +314,11 @@ def damaged(
         except UNDECODABLE as found:
             return None if isinstance(found, OmeZarrError) else _damaged(array, index, found)
     return None
+
+
+def shared(one: Sequence[slice], other: Sequence[slice]) -> tuple[slice, ...]:
+    """Return the pixels that two boxes have in common; along an axis where they have none it ends before it begins."""
+    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
 def within(whole: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:

@@ -21,10 +21,33 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-__all__ = ["Files"]
+__all__ = ["Files", "ReadInThreads"]
 
 
-class Files(LocalStore):
+class ReadInThreads:
+    """What a store has that reads in the thread that calls: its asynchronous answers come from other threads."""
+
+    if TYPE_CHECKING:
+
+        def get_sync(
+            self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+        ) -> Buffer | None:
+            """Read what a key names, or a range of its bytes; None where there is nothing."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read as `get_sync` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Read ranges of what several keys name."""
+        return list(await asyncio.gather(*(self.get(key, prototype, wanted) for key, wanted in key_ranges)))
+
+
+class Files(ReadInThreads, LocalStore):
     """A folder that is read."""
 
     def __eq__(self, other: object) -> bool:
@@ -38,18 +61,6 @@ class Files(LocalStore):
         """Read a file, or a range of its bytes; None where there is none."""
         self._check(key, whole=byte_range is None)
         return super().get_sync(key, prototype=prototype, byte_range=byte_range)
-
-    async def get(
-        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """Read as `get_sync` does, without blocking the event loop."""
-        return await asyncio.to_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
-
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        """Read ranges of several files."""
-        return list(await asyncio.gather(*(self.get(key, prototype, wanted) for key, wanted in key_ranges)))
 
     def _check(self, key: str, *, whole: bool) -> None:
         """Refuse what is no file, and what does not fit memory as a whole.

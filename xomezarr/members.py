@@ -18,7 +18,6 @@ from xomezarr.errors import (
     LabelError,
     OmeZarrError,
     PlateWarning,
-    ResumeError,
     alike_of_each,
     collecting,
     told,
@@ -54,6 +53,7 @@ from xomezarr.write import (
     fill,
     gathers,
     is_in_place,
+    refuse_another,
     told_of_sources,
     whole,
 )
@@ -485,11 +485,7 @@ def _check_the_same(planned: Planned, target: Target, group: zarr.Group, made: M
     ResumeError
         If it is not.
     """
-    if other := _difference(planned, made, group):
-        raise ResumeError(
-            f"the unfinished write of {target.store} is another: {other}; give the same again, or write it anew with "
-            'resume=False, and mode="w" where that is in its place'
-        )
+    refuse_another(target.store, _difference(planned, made, group))
 
 
 def _difference(planned: Planned, made: Made, group: zarr.Group) -> str:

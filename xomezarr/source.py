@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
-from xomezarr.chunks import Chunks, damaged, grid_of, guarded, reach, reachable_elsewhere, touched, within
+from xomezarr.chunks import Chunks, damaged, grid_of, guarded, reach, reachable_elsewhere, shared, touched, within
 from xomezarr.errors import DamagedChunkError
 from xomezarr.lazy import zarr
 from xomezarr.presence import Presence, reopened
@@ -182,17 +182,14 @@ class Patched:
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """Return the pixels of a box, of either or of both."""
-        shared = [
-            slice(max(where.start, own.start), min(where.stop, own.stop))
-            for where, own in zip(box, self._region, strict=True)
-        ]
-        if any(part.start >= part.stop for part in shared):
+        both = shared(box, self._region)
+        if any(part.start >= part.stop for part in both):
             return self._base.read(box)
-        pixels = self._patch.read(within(self._region, shared))
-        if all(part == where for part, where in zip(shared, box, strict=True)):
+        pixels = self._patch.read(within(self._region, both))
+        if both == box:
             return pixels
         whole = np.array(self._base.read(box))
-        whole[within(box, shared)] = pixels
+        whole[within(box, both)] = pixels
         return whole
 
     def check(self) -> None:

@@ -6,8 +6,9 @@ know of each other where they share no chunk, at any level; where they may, they
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +33,7 @@ from xomezarr.errors import (
     collecting,
     raise_all,
 )
-from xomezarr.grid import Boundary, block_count, step_factor
+from xomezarr.grid import Boundary, Grid, block_count, step_factor
 from xomezarr.journal import folder_of
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
@@ -41,7 +42,7 @@ from xomezarr.notes import noted_in
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan
 from xomezarr.planning import as_integers
-from xomezarr.presence import arrays_behind, presences, reopened
+from xomezarr.presence import Folder, arrays_behind, presences, reopened
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree, tree_of
@@ -63,7 +64,7 @@ from xomezarr.tree import level
 from xomezarr.windows import Box, affected, is_apart, parts_of
 from xomezarr.write import deferred, told_of_sources, write_pixels
 
-__all__ = ["Part", "StoredImage", "options_of_region", "write_region"]
+__all__ = ["Part", "StoredImage", "check_labelled", "options_of_region", "write_region"]
 
 _IN_MEMORY = threading.Lock()
 """What stands for the lock of a store that no other process reaches."""
@@ -166,16 +167,27 @@ def _planned(
     there = label_names(labels_of(image.group))
     for name, array in (labels or {}).items():
         with collecting(faults):
-            if name not in there:
-                raise LabelError(
-                    f"the image has no labels {name!r}, but {there}; add them as a whole first: "
-                    f"labels.omezarr.to_labels(store, {name!r})"
-                )
+            check_labelled(name, there)
             asked = Labels.of(array, name)
             own = StoredImage.open(below(store, f"labels/{name}"), storage_options)
             parts.append(own.part(as_integers(asked.image), own.known_dims(region), asked.method, resources))
     raise_all(faults, "the region cannot be written")
     return parts
+
+
+def check_labelled(name: str, there: Collection[str]) -> None:
+    """Make sure that an image has labels of a name among those that are there.
+
+    Raises
+    ------
+    LabelError
+        If it has none.
+    """
+    if name not in there:
+        raise LabelError(
+            f"the image has no labels {name!r}, but {there}; add them as a whole first: "
+            f"labels.omezarr.to_labels(store, {name!r})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +282,12 @@ class StoredImage:
         """Of the levels."""
         return tuple(tuple(array.shape) for array in self.arrays)
 
+    @property
+    def grids(self) -> tuple[dict[str, Grid], ...]:
+        """Pixel centres of the levels, by dimension."""
+        levels = zip(self.multiscale.levels, self.shapes, strict=True)
+        return tuple(one.grid(dict(zip(self.dims, shape, strict=True))) for one, shape in levels)
+
     def known_dims(self, region: Region) -> Region:
         """Return what a region says of the dimensions that the image has, with more than one pixel."""
         if not isinstance(region, Mapping):
@@ -330,22 +348,20 @@ class StoredImage:
         place = (found.store.root / found.path).resolve()
         return place not in [(folder / one.path).resolve() for one in self.multiscale.levels]
 
-    def part_at(
-        self, da: xr.DataArray, box: Box, method: MethodLike | None, resources: Resources, growing: int | None = None
-    ) -> Part:
-        """Return the part of the image at known pixels; `growing` is the axis along which it is appended to."""
+    def part_at(self, da: xr.DataArray, box: Box, method: MethodLike | None, resources: Resources) -> Part:
+        """Return the part of the image at known pixels."""
         made = self.recipe(method, np.dtype(da.dtype))
         if made is not None:
             check_values(da.variable._data, made[1])
         levels = tuple(
             LevelPlan(
                 of_level.path,
-                of_level.grid(dict(zip(self.dims, array.shape, strict=True))),
+                grids,
                 dict(zip(self.dims, array.chunks, strict=True)),
                 np.dtype(array.dtype),
                 None if array.shards is None else dict(zip(self.dims, array.shards, strict=True)),
             )
-            for of_level, array in zip(self.multiscale.levels, self.arrays, strict=True)
+            for of_level, grids, array in zip(self.multiscale.levels, self.grids, self.arrays, strict=True)
         )
         base, source = stored(Chunks(self.arrays[0])), direct_source(da, self.dims)
         found = None if made is None else made[0]
@@ -377,8 +393,7 @@ class StoredImage:
             passes,
             empty,
         )
-        if growing is None and self.growing is not None:
-            growing = self.dims.index(self.growing)
+        growing = None if self.growing is None else self.dims.index(self.growing)
         return Part(self, plan, pixels, box, affected(found, self.shapes, box), growing)
 
     def recipe(self, asked: MethodLike | None, dtype: np.dtype[Any]) -> tuple[Recipe, Method] | None:
@@ -438,14 +453,10 @@ class StoredImage:
         if isinstance(told, Sequence) and boundary in ("pad", "trim"):
             with suppress(TypeError, ValueError, AttributeError):
                 steps = [{dim: int(step.get(dim, 1)) for dim in self.dims} for step in told]
-                if self._makes(steps, boundary):
+                if self._made_by(steps, boundary, self.shapes[0]) == self.shapes:
                     return steps, boundary
-        grids = [
-            of_level.grid(dict(zip(self.dims, array.shape, strict=True)))
-            for of_level, array in zip(self.multiscale.levels, self.arrays, strict=True)
-        ]
         try:
-            return steps_between(grids, self.dims, self.multiscale.name or "image")
+            return steps_between(self.grids, self.dims, self.multiscale.name or "image")
         except LabelError:
             sizes = " → ".join("×".join(map(str, shape)) for shape in self.shapes)
             raise LevelError(
@@ -453,14 +464,19 @@ class StoredImage:
                 "of one is none of the next; write the image anew: tree.omezarr.level(0).omezarr.to_zarr(…)"
             ) from None
 
-    def _makes(self, steps: Sequence[Mapping[str, int]], boundary: Boundary) -> bool:
-        """Whether factors give the levels that there are."""
-        shape, found = self.shapes[0], [self.shapes[0]]
+    def shapes_of(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Return those that the levels would have where level 0 had this one."""
+        return self._made_by(*self.steps(), shape) if len(self.arrays) > 1 else (shape,)
+
+    def _made_by(
+        self, steps: Sequence[Mapping[str, int]], boundary: Boundary, shape: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the levels that factors make of one of level 0."""
+        found = [shape]
         for step in steps:
-            taken = [step_factor(n, step[dim]) for dim, n in zip(self.dims, shape, strict=True)]
-            shape = tuple(block_count(n, f, boundary) for n, f in zip(shape, taken, strict=True))
-            found.append(shape)
-        return tuple(found) == self.shapes
+            along = zip(self.dims, found[-1], strict=True)
+            found.append(tuple(block_count(n, step_factor(n, step[dim]), boundary) for dim, n in along))
+        return tuple(found)
 
 
 def _around(da: xr.DataArray, dims: Sequence[str], base: Source, box: Box, window: Box) -> xr.DataArray:
@@ -527,7 +543,8 @@ class Part:
     @property
     def nbytes(self) -> int:
         """Decoded bytes that are written."""
-        return sum(Chunks(array, area).written(area) for array, area in zip(self.image.arrays, self.areas, strict=True))
+        pixels = (math.prod(part.stop - part.start for part in area) for area in self.areas)
+        return sum(count * level.dtype.itemsize for count, level in zip(pixels, self.plan.levels, strict=True))
 
     @property
     def apart(self) -> bool:
@@ -562,23 +579,14 @@ class Part:
     def write(self, on_tile: OnTile | None, *, noted: bool = True) -> None:
         """Write it; a note in the store tells of it until that is done, where pixels change that there are."""
         self.pixels.check()
-        group, before = self.image.group, _identity(self.image.group)
+        group, folder = self.image.group, Folder.of(self.image.group)
         arrays = [
             array.with_config({"write_empty_chunks": self.plan.write_empty_chunks}) for array in self.image.arrays
         ]
         with noted_in(group, self.shown) if noted else nullcontext(), told_of_sources(self.pixels):
             write_pixels(self.plan, self.pixels, arrays, group, on_tile, areas=self.areas)
             self.pixels.check()
-            if _identity(writable_group(self.image.store, self.image.storage_options)) != before:
+            if folder is not None and not folder.is_there():
                 raise StoreExistsError(
                     f"the image at {self.image.store} was replaced by another process meanwhile; write the region again"
                 )
-
-
-def _identity(group: zarr.Group) -> Any:
-    """Return what tells the folder of a group from one that takes its place; None where it has none."""
-    folder = folder_of(group)
-    if folder is None:
-        return None
-    found = folder.stat()
-    return found.st_dev, found.st_ino

@@ -77,6 +77,7 @@ __all__ = [
     "fill",
     "gathers",
     "is_in_place",
+    "refuse_another",
     "told_of_sources",
     "whole",
     "write_array",
@@ -263,9 +264,14 @@ def check_the_same(plan: Plan, pixels: Pixels, group: zarr.Group, made: Made) ->
     ResumeError
         If it is not.
     """
-    if other := difference(plan, pixels, group, made):
+    refuse_another(plan.store, difference(plan, pixels, group, made))
+
+
+def refuse_another(store: StoreArgument, other: str) -> None:
+    """Raise if an interrupted write is another than what is asked for: in `other`, where that is not empty."""
+    if other:
         raise ResumeError(
-            f"the unfinished write of {plan.store} is another: {other}; give the same again, or write it anew with "
+            f"the unfinished write of {store} is another: {other}; give the same again, or write it anew with "
             'resume=False, and mode="w" where that is in its place'
         )
 

@@ -26,6 +26,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 
 from xomezarr.archive import CACHED, METADATA
 from xomezarr.errors import ArchiveError, MissingDependencyError
+from xomezarr.files import ReadInThreads
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
@@ -79,7 +80,7 @@ ABSENT = (404, 410)
 """What a server answers that has no such file."""
 
 
-class ZippedStore(Store):
+class ZippedStore(ReadInThreads, Store):
     """A zip file, by its path or URL. It is opened when it is first asked for something.
 
     Parameters
@@ -183,18 +184,6 @@ class ZippedStore(Store):
             return None
         content = archive.read(entry, *_range(byte_range, entry.file_size))
         return (prototype or default_buffer_prototype()).buffer.from_bytes(content)
-
-    async def get(
-        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """Read as `get_sync` does, without blocking the event loop."""
-        return await asyncio.to_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
-
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        """Read ranges of several entries."""
-        return list(await asyncio.gather(*(self.get(key, prototype, wanted) for key, wanted in key_ranges)))
 
     async def exists(self, key: str) -> bool:
         """Whether there is an entry of that name."""
