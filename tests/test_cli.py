@@ -464,8 +464,8 @@ def test_ctrl_c_is_one_line_and_130(store: Path, capsys: Any, monkeypatch: pytes
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
 def test_c8_ctrl_c_while_writing_leaves_no_store_that_looks_whole(tmp_path: Path) -> None:
     source, target = tmp_path / "big.npy", tmp_path / "big.ome.zarr"
-    np.lib.format.open_memmap(source, mode="w+", dtype=np.uint16, shape=(256, 1024, 1024)).flush()
-    # a method that takes its time
+    np.lib.format.open_memmap(source, mode="w+", dtype=np.uint16, shape=(1024, 1024, 1024)).flush()
+    # a method that takes its time, on enough pixels that a stalled test process still comes before the end
     options = ["--dims", "zyx", "--method", "median"]
     command = [sys.executable, "-m", "xomezarr", "convert", str(source), str(target), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -476,7 +476,7 @@ def test_c8_ctrl_c_while_writing_leaves_no_store_that_looks_whole(tmp_path: Path
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert one_line(err), err
     assert out == ""
     assert not target.exists() or main(["info", str(target)]) == 1
