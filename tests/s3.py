@@ -75,13 +75,17 @@ def make_bucket(url: str, name: str) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="PUT"), timeout=30).close()
 
 
-def objects(url: str, bucket: str, below: str = "") -> dict[str, bytes]:
-    """Return all that a bucket holds below a prefix, by the keys without it."""
+def _client(url: str) -> Any:
     import boto3
 
-    client = boto3.client(
+    return boto3.client(
         "s3", endpoint_url=url, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name="us-east-1"
     )
+
+
+def objects(url: str, bucket: str, below: str = "") -> dict[str, bytes]:
+    """Return all that a bucket holds below a prefix, by the keys without it."""
+    client = _client(url)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below)
     keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
     return {key.removeprefix(below): client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
@@ -379,6 +383,13 @@ class Bucket:
     def objects(self, path: str) -> dict[str, bytes]:
         """Return all objects below a path, by their keys below it; no fault is met."""
         return objects(self.server, self.name, f"{path}/")
+
+    def clear(self) -> None:
+        """Delete all objects; no fault is met."""
+        client = _client(self.server)
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.name):
+            for one in page.get("Contents", ()):
+                client.delete_object(Bucket=self.name, Key=one["Key"])
 
 
 # --- folders over HTTP -----------------------------------------------------------------------------------------------

@@ -261,8 +261,8 @@ def test_what_is_asked_wrongly(tmp_path: Path) -> None:
         da[3:].omezarr.to_zarr(store, append_dim="z")
     with pytest.raises(errors.VersionError, match=r"is of OME-Zarr 0.4"):
         da[3:].omezarr.to_zarr(store, append_dim="t", version="0.5")
-    with pytest.raises(errors.ResumeError, match="append again"):
-        da[3:].omezarr.to_zarr(store, append_dim="t", resume=True)
+    with pytest.raises(errors.ResumeError, match="neither True nor False"):
+        da[3:].omezarr.to_zarr(store, append_dim="t", resume="yes")
     da[:2].omezarr.to_zarr(store, append_dim="t", mode="w", **OPTIONS)
     assert da[2:4].omezarr.to_zarr(store, append_dim="t", mode="a")["0"].sizes["t"] == 4
 
@@ -459,6 +459,27 @@ def test_another_who_appends_without_a_lock_is_noticed(monkeypatch: pytest.Monke
     with pytest.raises(errors.StoreExistsError, match="another process has appended"):
         da[3:5].omezarr.to_zarr(store, append_dim="t", progress=other, workers=1)
     assert opened(store)["0"].image.rename("movie").equals(da[:4])
+
+
+def test_a_first_write_that_was_interrupted_in_the_place_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an object store, and in a store that is given, the image is written where it is to be."""
+    store, da = MemoryStore(), movie(np.arange(7.0))
+    write, left = MemoryStore.set_sync, itertools.count(-60)
+
+    def failing(self: MemoryStore, key: str, *args: Any) -> None:
+        if "/c/" in key and next(left) >= 0:
+            raise OSError("no more")
+        write(self, key, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryStore, "set_sync", failing)
+        with pytest.raises(OSError, match="no more"):
+            da[:3].omezarr.to_zarr(store, append_dim="t", version="0.5", **OPTIONS)
+    with pytest.raises(errors.IncompleteStoreError, match="was interrupted"):
+        da[:3].omezarr.to_zarr(store, append_dim="t", version="0.5", **OPTIONS)
+    for part in (da[:3], da[3:]):  # where nothing was interrupted, it is appended
+        part.omezarr.to_zarr(store, append_dim="t", version="0.5", resume=True, **OPTIONS)
+    assert opened(store)["0"].image.rename("movie").equals(da)
 
 
 def test_the_dimension_alone_or_with_a_number() -> None:

@@ -364,7 +364,7 @@ class OmeZarrArrayAccessor:
         resume
             True goes on with a write that was interrupted: by Ctrl-C, a full disk, a killed process, a lost cluster.
             The result is the same to the byte. With nothing to go on with, all is written; with a whole store at that
-            place, and `mode` ``"w-"``, nothing is.
+            place, and `mode` ``"w-"``, nothing is; with `append_dim`, the array is appended to it.
         progress
             True for a progress bar, or a callable that is told the bytes of each part written.
         compute

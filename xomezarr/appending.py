@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,6 @@ from xomezarr.errors import (
     OmeZarrError,
     PixelSizeWarning,
     RegionError,
-    ResumeError,
     StoreExistsError,
     VersionError,
     collecting,
@@ -48,7 +47,7 @@ from xomezarr.labels import Labels
 from xomezarr.layout import FLAT, layout_of
 from xomezarr.model import Image, Level
 from xomezarr.plan import final_image
-from xomezarr.planning import as_integers, plan_array
+from xomezarr.planning import as_integers, check_resume, plan_array
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Pyramid
 from xomezarr.read import open_tree
@@ -59,11 +58,13 @@ from xomezarr.store import (
     alone,
     below,
     exists,
+    is_begun,
     is_single_file,
     label_names,
     labels_of,
     member_path,
     open_array,
+    open_group,
     resolve,
     writable_group,
 )
@@ -140,10 +141,14 @@ def append(
         )
     common: dict[str, Any] = {"method": method, "labels": labels, "irregular": irregular}
     machine: dict[str, Any] = {"storage_options": storage_options, "max_memory": max_memory, "workers": workers}
-    if creating.get("resume"):
-        raise ResumeError("resume=True goes on with a whole image; append again what was interrupted, without it")
     mode = "w-" if mode == "a" else mode  # what xarray's own writer asks for
-    if mode != "w-" or not exists(store, storage_options=storage_options):
+    resume = creating.get("resume", False)
+    check_resume(resume)
+    there = exists(store, storage_options=storage_options)
+    if there and resume:
+        with suppress(OmeZarrError):  # whatever else is wrong is told below
+            there = not is_begun(open_group(store, storage_options=storage_options))
+    if mode != "w-" or not there:
         creating |= {"mode": mode, "version": version, "growing": (dim, total)}
         with warnings.catch_warnings():
             # how far time points are apart is known with the second one
