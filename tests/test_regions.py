@@ -23,7 +23,7 @@ from xomezarr import errors, notes
 from xomezarr.downsample import METHODS
 from xomezarr.store import open_group
 from xomezarr.updating import StoredImage
-from xomezarr.windows import affected, is_apart
+from xomezarr.windows import affected, is_aligned
 
 DIMS = ("z", "y", "x")
 
@@ -310,7 +310,7 @@ def test_which_parts_share_no_chunk(stored: Path) -> None:
 
     def apart(**cut: slice) -> bool:
         box = tuple(cut.get(dim, slice(0, n)) for dim, n in zip("tcyx", of.shapes[0], strict=True))
-        return is_apart(units, recipe, of.shapes, box)
+        return is_aligned(units, recipe, of.shapes, box)
 
     assert apart()
     assert apart(t=slice(1, 2))

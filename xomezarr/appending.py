@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from xomezarr import sidecar, spec
 from xomezarr.channels import describe_channels
 from xomezarr.chunks import of_shape
 from xomezarr.coords import Dimension, Irregular, dequantify, describe, to_units
-from xomezarr.direct import update_attributes, wait
+from xomezarr.direct import update_attributes
 from xomezarr.downsample import Method, MethodLike
 from xomezarr.errors import (
     ArchiveError,
@@ -43,9 +43,11 @@ from xomezarr.errors import (
 )
 from xomezarr.grid import Grid
 from xomezarr.in_place import consolidated, renew
+from xomezarr.journal import folder_of
 from xomezarr.labels import Labels
 from xomezarr.layout import FLAT, layout_of
 from xomezarr.model import Image, Level
+from xomezarr.notes import noted_in
 from xomezarr.plan import final_image
 from xomezarr.planning import as_integers, check_resume, plan_array
 from xomezarr.progress import OnTile, progress_of
@@ -55,17 +57,14 @@ from xomezarr.regions import Region, check_grid
 from xomezarr.resources import Resources
 from xomezarr.store import (
     StoreArgument,
-    alone,
     below,
     exists,
     is_begun,
     is_single_file,
     label_names,
     labels_of,
-    member_path,
     open_array,
     open_group,
-    resolve,
     writable_group,
 )
 from xomezarr.updating import Part, StoredImage, check_labelled, options_of_region, write_region
@@ -161,16 +160,15 @@ def append(
         known = image.known.version
         raise VersionError(f"{store} is of OME-Zarr {known}, which what is appended has too; leave version out")
 
-    def planned() -> list[_Longer]:
+    def planned() -> _Growth:
         return _planned(da, store, dim, total, method, labels, irregular, storage_options, resources)
 
     def write_longer() -> xr.DataTree:
-        with ExitStack() as held:
-            held.enter_context(image.alone())
-            parts = planned()  # others may have appended before
-            with shown(sum(part.part.nbytes for part in parts)) as on_tile:
-                for part in parts:
-                    part.write(on_tile)
+        with image.held(wholly=True):
+            growth = planned()  # others may have appended before
+            with shown(growth.nbytes) as on_tile:
+                growth.write(on_tile)
+        growth.renew()
         return open_tree(store, storage_options=storage_options, cache=True)
 
     if not compute:
@@ -203,18 +201,19 @@ def _planned(
     irregular: Irregular,
     storage_options: Mapping[str, Any] | None,
     resources: Resources,
-) -> list[_Longer]:
-    """Return what is to be written of labels and image, in this order; all that is wrong is told together."""
+) -> _Growth:
+    """Return what is to be written of labels and image; all that is wrong is told together."""
     faults: list[OmeZarrError] = []
     image = StoredImage.open(store, storage_options)
     given = labels or {}
     longer: list[_Longer] = []
     with collecting(faults):
         longer.append(_longer(image, da, dim, total, method, irregular, resources))
+    seen = {dim: image.base.sizes.get(dim, 1)}
     there = label_names(labels_of(image.group))
     for name in there:
         with collecting(faults):
-            own = StoredImage.open(below(store, f"labels/{name}"), storage_options)
+            own = StoredImage.open(below(store, f"labels/{name}"), storage_options, seen=seen)
             if own.base.sizes.get(dim, 1) == 1 and image.base.sizes.get(dim, 1) > 1:
                 continue  # they stand for all pixels along it
             if dim not in own.dims:
@@ -238,7 +237,7 @@ def _planned(
         with collecting(faults):
             check_labelled(name, there)
     raise_all(faults, "the array cannot be appended")
-    return longer
+    return _Growth(tuple(longer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,46 +272,120 @@ class _Longer:
         """How many pixels of each level there will be."""
         return tuple(array.shape[self.axis] for array in self.part.image.arrays)
 
-    def write(self, on_tile: OnTile | None) -> None:
-        """Write it; the attributes of the group come last."""
+    @property
+    def dim(self) -> str:
+        """Along which."""
+        return self.part.image.dims[self.axis]
+
+    def count(self) -> None:
+        """Let the metadata say how many pixels there are, by which who opens the image from now on goes.
+
+        Raises
+        ------
+        RegionError
+            If its arrays are longer along another dimension than anybody sees.
+        """
         stored = self.part.image
-        dim, group = stored.dims[self.axis], stored.group
-        known: Any = group.attrs.asdict().get(sidecar.KEY)
-        obsolete = sidecar.arrays_in(known) - sidecar.arrays_in(self.kept)
-        if sidecar.growing(known) is None:  # who opens it from now on counts by this
-            now = {**(known if isinstance(known, Mapping) else {}), sidecar.GROWING: _growing(dim, self.before)}
-            if isinstance(known, Mapping) and known:
-                update_attributes(group, {sidecar.KEY: now})
-        listings = consolidated(stored.store, stored.storage_options)
-        # where it shrinks, the last pixel of a coarse level changes
-        self.part.write(on_tile, noted=self.after[-1] != self.after[0])
+        known: Any = stored.group.attrs.asdict().get(sidecar.KEY)
+        told = sidecar.growing(known)
+        if told == (self.dim, self.before):
+            return
+        if told is not None and told[0] != self.dim and told[0] in stored.dims:
+            other, axis = told[0], stored.dims.index(told[0])
+            there = tuple(open_array(stored.group, one.path).shape[axis] for one in stored.multiscale.levels)
+            if there != told[1]:
+                raise RegionError(
+                    f"the image has {told[1][0]} pixels along {other!r}, and room for {there[0]}, made in advance or "
+                    f"by what was interrupted; append along {other!r} until that is full, or write the image anew"
+                )
+        now = {**(known if isinstance(known, Mapping) else {}), sidecar.GROWING: sidecar.grown(self.dim, self.before)}
+        update_attributes(stored.group, {sidecar.KEY: now})
+
+    def lengthen(self) -> None:
+        """Make the arrays as long as they are to be, coarse levels first."""
+        stored = self.part.image
         for index in reversed(range(len(stored.arrays))):
-            array = open_array(group, stored.multiscale.levels[index].path, "r+")
+            array = open_array(stored.group, stored.multiscale.levels[index].path, "r+")
             if array.shape[self.axis] < self.after[index]:
                 array.resize(stored.arrays[index].shape)
+
+    def publish(self) -> None:
+        """Write the metadata: those of the group come last.
+
+        Raises
+        ------
+        StoreExistsError
+            If another process has changed them meanwhile.
+        """
+        stored = self.part.image
         plan = replace(self.part.plan, image=self.image, arrays=self.arrays)
-        for path in plan.arrays:
-            if path in group:  # an interrupted call has left it
-                del group[path]
-        create_coordinates(group, plan)
+        for path in plan.arrays:  # of times before the last ones, or left by an interrupted call
+            if path in stored.group:
+                del stored.group[path]
+        create_coordinates(stored.group, plan)
         image = final_image(with_windows(plan, stored.arrays[-1]))
-        kept = {**self.kept, "written": sidecar.fingerprint(image), sidecar.GROWING: _growing(dim, self.after)}
-        with alone(resolve(stored.store)):
+        growing = sidecar.grown(self.dim, self.after, self.before)
+        kept = {**self.kept, "written": sidecar.fingerprint(image), sidecar.GROWING: growing}
+        from xomezarr import stage
+
+        folder = folder_of(stored.group)
+        # its own lock alone: who holds that of a group around it may wait for the image
+        with nullcontext() if folder is None else stage.locked(folder):
+            stored.check_there()
             group = writable_group(stored.store, stored.storage_options)
-            found = sidecar.growing(group.attrs.asdict().get(sidecar.KEY))
-            if found is not None and found != (dim, self.before):
+            attrs = group.attrs.asdict()
+            if sidecar.growing(attrs.get(sidecar.KEY)) != (self.dim, self.before):
                 raise StoreExistsError(
                     f"another process has appended to {stored.store} meanwhile; append again what is missing"
                 )
+            if spec.ome_part(attrs) != spec.ome_part(stored.group.attrs.asdict()):
+                raise StoreExistsError(
+                    f"the metadata of {stored.store} were changed by another process meanwhile; append again"
+                )
             update_attributes(group, spec.dump(image, plan.version) | {sidecar.KEY: kept})
-        renew(listings)
-        for path in obsolete:
-            if path.startswith(f"{sidecar.KEY}/"):
-                wait(group.store.delete_dir(member_path(group, path)))
 
 
-def _growing(dim: str, sizes: tuple[int, ...]) -> dict[str, Any]:
-    return {"dim": dim, "sizes": list(sizes)}
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """An image and its labels with what is to be appended to them.
+
+    Parameters
+    ----------
+    longer
+        The labels, then the image, whose metadata come last: labels that are ahead of it are seen as before.
+    """
+
+    longer: tuple[_Longer, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded bytes that are written."""
+        return sum(one.part.nbytes for one in self.longer)
+
+    def write(self, on_tile: OnTile | None) -> None:
+        """Write all pixels, then make all arrays longer, then say so."""
+        image = self.longer[-1]
+        for one in reversed(self.longer):
+            one.count()
+        with self._noted(image) if any(one.after[-1] != one.after[0] for one in self.longer) else nullcontext():
+            for one in self.longer:
+                one.part.write(on_tile)
+            for one in self.longer:
+                one.lengthen()
+            for one in self.longer:
+                one.publish()
+
+    def _noted(self, image: _Longer) -> AbstractContextManager[None]:
+        """Tell of it: along what shrinks, the last pixel of a coarse level is made of new ones too, and is seen."""
+        start, stop = image.part.shown[image.dim]
+        last, labels = max(start - 1, 0), [one.part.image.group.basename for one in self.longer[:-1]]
+        region = {**image.part.shown, image.dim: (last, start)}
+        return noted_in(image.part.image.group, region, labels, covers={**region, image.dim: (last, stop)})
+
+    def renew(self) -> None:
+        """Gather metadata anew that were gathered before."""
+        for one in self.longer:
+            renew(consolidated(one.part.image.store, one.part.image.storage_options))
 
 
 def _longer(

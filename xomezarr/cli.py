@@ -404,6 +404,7 @@ def plate(
     pattern: str,
     name: str | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     method: str | None = None,
     levels: Annotated[int | None, _count("levels")] = None,
     factors: str | None = None,
@@ -438,6 +439,8 @@ def plate(
         Name of the plate.
     overwrite
         Replace what is at DST.
+    resume
+        Go on with a plate whose writing was interrupted; images that are whole are not written again.
     method
         How to make the coarser levels, such as local_mean or nearest.
     levels
@@ -500,7 +503,7 @@ def plate(
     if not dry_run:
         wells = open_images(folder, **image)
         with _cluster(scheduler):
-            import_module("xomezarr").write_plate(wells, dst, name=name, progress=True, **options)
+            import_module("xomezarr").write_plate(wells, dst, name=name, progress=True, resume=resume, **options)
     if json:
         print(_json({"store": dst, **written.to_dict()}))
     else:

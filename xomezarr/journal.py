@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xomezarr.direct import AT_ONCE, get_document, get_documents, names_below, put_document, takes_zarr_alone, wait
-from xomezarr.errors import UNREADABLE_MEMBER
+from xomezarr.errors import UNREADABLE_MEMBER, ResumeError
 from xomezarr.lazy import zarr
 from xomezarr.spec import is_ome
 from xomezarr.tiling import Pass, Tile, Tiling
@@ -56,6 +56,7 @@ __all__ = [
     "is_safe",
     "keeps_notes",
     "made",
+    "put_on_disk",
     "told_apart",
     "unit_level",
     "version_in",
@@ -339,10 +340,22 @@ class Ledger:
             if self._safe is not None:
                 self._safe.look()
 
-    def carry(self, tile: Tile, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
-        """Return what the next level is made of; None where a tile gives nothing to it."""
+    def carry(self, tile: Tile, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return what the next level is made of.
+
+        Raises
+        ------
+        ResumeError
+            If it is not there, as it was noted.
+        """
         content = get_document(self._group.store, (self._group.store_path / self._carry(tile)).path)
-        return None if content is None else np.frombuffer(content, dtype).reshape(shape)
+        if content is None or len(content) != math.prod(shape) * dtype.itemsize:
+            raise ResumeError(
+                f"what was noted of a tile of {str(self._group.store_path)!r}, {self._carry(tile)}, is "
+                f"{'gone' if content is None else 'cut off'}: another process may have gone on with it; wait for that, "
+                'or write it again without resume=True, with mode="w"'
+            )
+        return np.frombuffer(content, dtype).reshape(shape)
 
     def _carry(self, tile: Tile) -> str:
         return f"{RESUME}/carries/{self.number}/{tile.id.replace('/', '.')}"
@@ -351,7 +364,7 @@ class Ledger:
 def _put_note(group: zarr.Group, about: str, noted: Mapping[str, Any]) -> None:
     """Write a note, with what tells later whether it is true."""
     key = f"{RESUME}/done/{about}-{uuid.uuid4().hex}"
-    put_document(group, key, json.dumps({**noted, "boot": boot(), "time": time.time()}).encode())
+    put_document(group, key, json.dumps({**noted, "boot": boot(), "time": since_start()}).encode())
 
 
 IMAGES = "images"
@@ -601,6 +614,11 @@ def boot() -> str:
     return stage.boot()
 
 
+def since_start() -> float:
+    """Return seconds on a clock that nobody sets, which all processes of a machine have from when it was started."""
+    return time.monotonic()
+
+
 def folder_of(group: zarr.Group) -> Path | None:
     """Return the folder of a group in a local store."""
     root = getattr(group.store, "root", None)
@@ -631,18 +649,20 @@ class _Safe:
         threading.Thread(target=self._sync, name="xomezarr-safe", daemon=True).start()
 
     def _sync(self) -> None:
-        now = time.time()
+        now = since_start()
         # the folder may be gone, and the store abandoned
         with suppress(OSError, ValueError):
-            _sync(self._folder)
+            put_on_disk(self._folder)
             # of one length each time: whoever reads it while it is written finds one or the other
-            put_document(self._group, f"{RESUME}/{SAFE}{boot()}", f'{{"time": {now:.6f}}}'.encode())
+            put_document(self._group, f"{RESUME}/{SAFE}{boot()}", f'{{"time": {now:20.6f}}}'.encode())
         with self._lock:
             self._last, self._busy = time.monotonic(), False
 
 
-def _sync(folder: Path) -> None:
-    """Put on the disk what was written to the file system of a folder."""
+def put_on_disk(folder: Path) -> None:
+    """Put on the disk what was written to the file system of a folder, where the system can be asked to."""
+    if not is_safe():
+        return
     number = os.open(folder, os.O_RDONLY)
     try:
         _sync_call()(number)

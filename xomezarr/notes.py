@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,11 @@ UNFINISHED = ".regions"
 """Name of the folder, in the group of an image, of the notes."""
 
 CARRIES = ".carries-"
-"""How the folders begin, in that group, of what levels are made of meanwhile by filters that need it."""
+"""How the folders begin, in that group, of what levels are made of meanwhile by filters that need it; then follows who
+writes them, as `stage.token` says it."""
+
+PUT_TRIES = 100
+"""Each time another writer has removed the empty folder, which takes each of them one step in thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +35,45 @@ class Unfinished:
     ----------
     region
         Its pixels of level 0, by dimension: the first one, and the one after the last.
+    labels
+        Names of the labels that are written with it.
     since
         When it was begun.
-    goes_on
-        Whether its writer is known to go on.
+    writer
+        Whether its writer has ``"ended"``, is ``"alive"``, or is ``"elsewhere"``, of which nothing is known.
     key
         Of the note, below the group.
     """
 
     region: Mapping[str, tuple[int, int]]
+    labels: frozenset[str]
     since: str
-    goes_on: bool
+    writer: str
     key: str
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its writer is known to go on."""
+        return self.writer == "alive"
 
     def __str__(self) -> str:
         where = ", ".join(f"{dim} {start}:{stop}" for dim, (start, stop) in self.region.items())
+        what = f"the region {where}"
+        if self.labels:
+            what = f"{what}, with the labels {', '.join(map(repr, sorted(self.labels)))},"
         if self.goes_on:
-            return f"the region {where} is being written, since {self.since}"
-        return f"the region {where} was begun at {self.since}, and its writing was stopped; write it again"
+            return f"{what} is being written, since {self.since}"
+        if self.writer == "elsewhere":
+            return f"{what} was begun at {self.since} elsewhere; if that machine or container is gone, write it again"
+        return f"{what} was begun at {self.since}, and its writing was stopped; write it again"
+
+    def within(self, region: Mapping[str, tuple[int, int]], labels: frozenset[str]) -> bool:
+        """Whether it is a part of another one."""
+        return (
+            self.region.keys() == region.keys()
+            and all(region[dim][0] <= start and stop <= region[dim][1] for dim, (start, stop) in self.region.items())
+            and self.labels <= labels
+        )
 
 
 def unfinished_in(group: zarr.Group) -> list[Unfinished]:
@@ -62,16 +87,34 @@ def unfinished_in(group: zarr.Group) -> list[Unfinished]:
         try:
             note = json.loads(content or b"")
             region = {str(dim): (int(start), int(stop)) for dim, (start, stop) in note["region"].items()}
+            labels = frozenset(map(str, note.get("labels", ())))
             since, stopped = str(note["since"]), bool(note["stopped"])
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # it goes, or was cut off
-        found.append(Unfinished(region, since, not stopped and stage.runs(name), f"{UNFINISHED}/{name}"))
+        writer = "ended" if stopped else stage.writer(name)
+        found.append(Unfinished(region, labels, since, writer, f"{UNFINISHED}/{name}"))
     return found
 
 
 @contextmanager
-def noted_in(group: zarr.Group, region: Mapping[str, tuple[int, int]]) -> Iterator[None]:
-    """Tell in the store that a part is being written; what was left unfinished of it before is done with this."""
+def noted_in(
+    group: zarr.Group,
+    region: Mapping[str, tuple[int, int]],
+    labels: Collection[str] = (),
+    *,
+    covers: Mapping[str, tuple[int, int]] | None = None,
+) -> Iterator[None]:
+    """Tell in the store that a part is being written; what was left unfinished of it before is done with this.
+
+    Parameters
+    ----------
+    group
+        Of the image.
+    region, labels
+        As in `Unfinished`.
+    covers
+        What is written, if that is more than what of it would be noticed.
+    """
     from xomezarr import stage
 
     if takes_zarr_alone(group.store):  # where nobody sees what is not committed
@@ -79,27 +122,35 @@ def noted_in(group: zarr.Group, region: Mapping[str, tuple[int, int]]) -> Iterat
         return
     key, since = f"{UNFINISHED}/{stage.token()}", datetime.now(UTC).isoformat(timespec="seconds")
     note: dict[str, Any] = {"region": region, "since": since, "stopped": False}
-    put_document(group, key, json.dumps(note).encode())
+    if labels:
+        note["labels"] = sorted(labels)
+    _put(group, key, note)
     try:
         yield
     except BaseException:
         with suppress(Exception):  # the error that led here counts
-            put_document(group, key, json.dumps({**note, "stopped": True}).encode())
+            _put(group, key, {**note, "stopped": True})
         raise
-    covered = [
-        one.key
-        for one in unfinished_in(group)
-        if not one.goes_on
-        and one.region.keys() == region.keys()
-        and all(region[dim][0] <= start and stop <= region[dim][1] for dim, (start, stop) in one.region.items())
-    ]
+    named, whole = frozenset(labels), region if covers is None else covers
+    covered = [one.key for one in unfinished_in(group) if not one.goes_on and one.within(whole, named)]
     for one in {key, *covered}:
         wait(group.store.delete(member_path(group, one)))
     folder = folder_of(group)
     if folder is not None:
         with suppress(OSError):  # others are under way
             (folder / UNFINISHED).rmdir()
-    if covered and not any(one.goes_on for one in unfinished_in(group)):
+    if covered:
         for name in names_below(group.store, group.path):
-            if name.startswith(CARRIES):
+            if name.startswith(CARRIES) and stage.writer(name.removeprefix(CARRIES)) == "ended":
                 wait(group.store.delete_dir(member_path(group, name)))
+
+
+def _put(group: zarr.Group, key: str, note: Mapping[str, Any]) -> None:
+    """Write a note; another writer may remove the folder, while that is empty."""
+    for left in reversed(range(PUT_TRIES)):
+        try:
+            return put_document(group, key, json.dumps(note).encode())
+        except (FileNotFoundError, FileExistsError):
+            if not left:
+                raise
+    return None

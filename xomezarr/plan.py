@@ -335,7 +335,7 @@ def group_attributes(plan: Plan, image: Image) -> dict[str, Any]:
     attributes[sidecar.KEY] = {**attributes[sidecar.KEY], "written": sidecar.fingerprint(image)}
     if plan.growing is not None:
         dim = plan.growing[0]
-        attributes[sidecar.KEY][sidecar.GROWING] = {"dim": dim, "sizes": [one.grids[dim].size for one in plan.levels]}
+        attributes[sidecar.KEY][sidecar.GROWING] = sidecar.grown(dim, [one.grids[dim].size for one in plan.levels])
     return spec.dump(image, plan.version) | attributes
 
 

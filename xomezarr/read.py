@@ -242,6 +242,7 @@ def tree_of(
     complete: Complete | None = None,
     place: Mapping[str, Any] | None = None,
     coordinate_system: str | None = None,
+    seen: Mapping[str, int] | None = None,
 ) -> xr.DataTree:
     """Make the tree of an image whose group has been opened.
 
@@ -257,9 +258,11 @@ def tree_of(
         What adds to what its metadata say.
     place
         Scalar coordinates that say where the image belongs; they win over those of the same names that it has itself.
+    seen
+        Of labels, how many pixels their image has along the dimension along which both are appended to.
     """
     wanted = 0 if finest else None
-    opened = _opened(group, wanted, complete).placed(place or {}).seen_in(coordinate_system)
+    opened = _opened(group, wanted, complete, seen=seen).placed(place or {}).seen_in(coordinate_system)
     tree = opened.tree(drop_variables, source, cache=cache)
     if labels:
         options: Any = {"place": place or {}, "coordinate_system": coordinate_system}
@@ -334,6 +337,8 @@ def _add_labels(
     if (listing := _listing(image.group)) is None:
         return
     dropped = left_out(drop_variables)
+    growing = sidecar.growing(image.group.attrs.get(sidecar.KEY))
+    grown = None if growing is None else {growing[0]: growing[1][0]}
     for path in dict.fromkeys(listed_labels(listing)):
         where = f"{listing.store_path!s}/{path}"
         if path.rpartition("/")[2] in dropped:
@@ -342,7 +347,7 @@ def _add_labels(
             if not leads_below(path):
                 raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
             member = open_member(listing, path, alike=True)
-            found = _opened(member, wanted, image.completing_labels()).placed(place)
+            found = _opened(member, wanted, image.completing_labels(), seen=grown).placed(place)
             found = found.seen_with(image.image, coordinate_system)
             own = source and f"{source}/labels/{path}"
             tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
@@ -561,7 +566,13 @@ class _Opened:
         return without(reduce(lambda level, one: one.level(level, index, dropped), self.views, result), dropped)
 
 
-def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | None = None) -> _Opened:
+def _opened(
+    group: zarr.Group,
+    wanted: int | None = None,
+    complete: Complete | None = None,
+    *,
+    seen: Mapping[str, int] | None = None,
+) -> _Opened:
     """Open the arrays of an image: of all levels, or of level 0 and the one that is wanted."""
     image = open_image(group)
     count = len(image.multiscale.levels)
@@ -578,7 +589,7 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     # where only sizes tell where coarser levels lie, all of them tell it
     every = wanted is None or (wanted > 0 and not image.multiscale.placed)
     arrays = _open_arrays(group, image, range(count) if every else sorted({0, wanted or 0}))
-    arrays = _seen(group, image, arrays)
+    arrays = _seen(group, image, arrays, seen)
     stored, image = image, _placed(group, image, arrays)
     arrays = {index: array for index, array in arrays.items() if wanted is None or index in (0, wanted)}
     if complete is not None and sidecar.KEY not in group.attrs:
@@ -588,19 +599,21 @@ def _opened(group: zarr.Group, wanted: int | None = None, complete: Complete | N
     return _Opened(group, image, arrays, kept, dimensions, stored)
 
 
-def _seen(group: zarr.Group, image: Image, arrays: dict[int, zarr.Array[Any]]) -> dict[int, zarr.Array[Any]]:
+def _seen(
+    group: zarr.Group, image: Image, arrays: dict[int, zarr.Array[Any]], seen: Mapping[str, int] | None
+) -> dict[int, zarr.Array[Any]]:
     """Return arrays as long as they are by the metadata, where they are appended to: what is longer is not whole."""
-    found = sidecar.growing(group.attrs.get(sidecar.KEY))
+    found = sidecar.growing(group.attrs.get(sidecar.KEY), seen)
     dims = image.multiscale.dims
     if found is None or found[0] not in dims or len(found[1]) != len(image.multiscale.levels):
         return arrays
     axis = dims.index(found[0])
-    seen = {}
+    cut = {}
     for index, array in arrays.items():
         size = found[1][index]
         longer = array.shape[axis] > size
-        seen[index] = of_shape(array, (*array.shape[:axis], size, *array.shape[axis + 1 :])) if longer else array
-    return seen
+        cut[index] = of_shape(array, (*array.shape[:axis], size, *array.shape[axis + 1 :])) if longer else array
+    return cut
 
 
 def _placed(group: zarr.Group, image: Image, arrays: Mapping[int, zarr.Array[Any]]) -> Image:

@@ -253,7 +253,8 @@ def _comparable(da: xr.DataArray, base: xr.DataArray, dim: str) -> tuple[NDArray
         return own.astype(np.float64), theirs.astype(np.float64)
     if kinds[0] == "names":
         return own.astype(object), theirs.astype(object)
-    return own, theirs.astype(own.dtype)
+    finer = np.promote_types(own.dtype, theirs.dtype)
+    return own.astype(finer), theirs.astype(finer)
 
 
 def _kind(dtype: np.dtype[Any]) -> str:

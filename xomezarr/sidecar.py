@@ -51,6 +51,7 @@ __all__ = [
     "fingerprint",
     "foreign",
     "growing",
+    "grown",
     "load",
     "pointed",
     "properties_in",
@@ -457,19 +458,45 @@ def load(
     return kept
 
 
-def growing(attribute: Any) -> tuple[str, tuple[int, ...]] | None:
+def grown(dim: str, sizes: Sequence[int], before: Sequence[int] | None = None) -> dict[str, Any]:
+    """Return what the attribute says of an image that is appended to, under the key `GROWING`.
+
+    Parameters
+    ----------
+    dim
+        The dimension.
+    sizes, before
+        How many pixels each level has along it, and how many it had before the last time.
+    """
+    said = {"dim": dim, "sizes": [*sizes]}
+    return said if before is None else {**said, "before": [*before]}
+
+
+def growing(attribute: Any, image: Mapping[str, int] | None = None) -> tuple[str, tuple[int, ...]] | None:
     """Return the dimension along which an image is appended to, and how many pixels each level has along it.
 
     Arrays may have more, which nobody is to see yet. None for an image that nobody has appended to.
 
-    >>> growing({"growing": {"dim": "t", "sizes": [3, 3]}}), growing({})
-    (('t', (3, 3)), None)
+    Parameters
+    ----------
+    attribute
+        The attribute.
+    image
+        Of labels, the sizes of their image, which is appended to right after them: before that, they have as many
+        pixels as before.
+
+    >>> said = {"growing": {"dim": "t", "sizes": [4, 4], "before": [3, 3]}}
+    >>> growing(said), growing(said, {"t": 3}), growing({})
+    (('t', (4, 4)), ('t', (3, 3)), None)
     """
     try:
         said = attribute[GROWING]
-        sizes = tuple(int(size) for size in said["sizes"])
-        return (str(said["dim"]), sizes) if sizes and min(sizes) > 0 else None
-    except (KeyError, TypeError, ValueError, OverflowError):
+        dim, sizes = str(said["dim"]), tuple(int(size) for size in said["sizes"])
+        before = tuple(int(size) for size in said.get("before", sizes))
+        if image and before[0] == image.get(dim) != sizes[0] and len(before) == len(sizes):
+            sizes = before
+        return (dim, sizes) if sizes and min(sizes) > 0 else None
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError):
         return None
 
 

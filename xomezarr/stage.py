@@ -13,9 +13,9 @@ TOKEN's ``.new`` becomes NAME. While NAME is missing, both are there, and only t
 writes NAME first if the writer was killed, does the second rename. NAME may be a store, or labels or a field in one.
 Where NAME is a single file, so are these, but for the ``.partial`` folder that it is packed from.
 
-In a folder whose metadata several processes change there may be ``.xomezarr.lock``, and where the file system has no
-locks ``.xomezarr.lock.held``, in which a file is called after the TOKEN of who holds it, and
-``..xomezarr.lock.TOKEN.held``, which is about to become it.
+In a folder whose metadata several processes change there may be ``.xomezarr.lock``, and in one whose pixels they
+change ``.xomezarr.lock.pixels``. Where the file system has no locks there is ``.xomezarr.lock.held``, in which a file
+is called after the TOKEN of who holds it, and ``..xomezarr.lock.TOKEN.held``, which is about to become it.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
 __all__ = [
+    "PIXELS",
     "Stage",
     "adopted",
     "beside",
@@ -65,10 +66,10 @@ __all__ = [
     "recover_all",
     "remove",
     "replace",
-    "runs",
     "sweep",
     "token",
     "unfinished",
+    "writer",
 ]
 
 ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
@@ -91,6 +92,10 @@ LONG_NAME = 200
 
 LOCK = ".xomezarr.lock"
 """Name of the file by which processes that change the same metadata wait for each other."""
+
+PIXELS = f"{LOCK}.pixels"
+"""Name of that by which those wait that change the same pixels. Who holds it may ask for the other, never the reverse,
+unless of a folder below."""
 
 UNKNOWN = "unknown0"
 """The start of a process where the system does not tell it."""
@@ -300,8 +305,8 @@ def is_lock(name: str) -> bool:
 
 
 @contextmanager
-def locked(folder: Path, *, make: bool = False) -> Iterator[None]:
-    """Keep all other threads and processes that ask for the same folder out meanwhile.
+def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool = False) -> Iterator[None]:
+    """Keep all other threads and processes that ask for the same lock of a folder out meanwhile.
 
     The lock goes with the process that holds it, however that ends, and where it is killed with those that it has
     forked meanwhile. Where the file system has none, a folder's name stands for it, which who comes next takes from a
@@ -313,13 +318,17 @@ def locked(folder: Path, *, make: bool = False) -> Iterator[None]:
         The folder.
     make
         Whether it is made if there is none.
+    name
+        Of the lock.
+    shared
+        Whether others may hold it too who ask for it so; where the file system has no locks, nobody is kept out then.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
     """
-    path = folder / LOCK
+    path = folder / name
     while True:
         if make and not recover(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -330,7 +339,7 @@ def locked(folder: Path, *, make: bool = False) -> Iterator[None]:
                 raise
             continue
         try:
-            held = _lock(file)
+            held = _lock(file, shared=shared)
             # whoever had the lock before has removed the file: then another one of that name counts
             if os.fstat(file).st_ino == path.stat().st_ino:
                 break
@@ -343,10 +352,11 @@ def locked(folder: Path, *, make: bool = False) -> Iterator[None]:
     try:
         with _found_again(folder) as remove_in:
             try:
-                with nullcontext() if held else _held_by_name(folder, remove_in):
+                with nullcontext() if held or shared else _held_by_name(folder, name, remove_in):
                     yield
             finally:
-                remove_in(os.unlink, LOCK)
+                if not (held and shared) or _is_last(file):
+                    remove_in(os.unlink, name)
     finally:
         # the work is done: what goes wrong here is none of its errors
         with suppress(OSError):
@@ -387,8 +397,8 @@ def _opened(path: Path) -> int:
         raise error from None
 
 
-def _lock(file: int) -> bool:
-    """Wait for a lock of a file; False where the file system has no locks."""
+def _lock(file: int, *, shared: bool) -> bool:
+    """Wait for a lock of a file; False where the file system has no locks. On Windows each is held by one alone."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -399,10 +409,23 @@ def _lock(file: int) -> bool:
                 msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]
                 return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
+        return False
+    return True
+
+
+def _is_last(file: int) -> bool:
+    """Whether nobody else holds a shared lock, which this one gives up: only then its file may be removed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where it is not shared
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         return False
     return True
 
@@ -427,7 +450,7 @@ What is done meanwhile takes milliseconds, and seconds where the metadata of a l
 
 
 @contextmanager
-def _held_by_name(folder: Path, remove_in: RemoveIn) -> Iterator[None]:
+def _held_by_name(folder: Path, name: str, remove_in: RemoveIn) -> Iterator[None]:
     """Hold a lock that is a folder, in which a file is named by its holder's TOKEN.
 
     A folder takes a name in one step where nothing is, or an empty folder. To take the lock from a process that has
@@ -438,11 +461,11 @@ def _held_by_name(folder: Path, remove_in: RemoveIn) -> Iterator[None]:
     OSError
         If a process of another machine, of which it cannot be told whether it has ended, holds it for too long.
     """
-    for path in _siblings(folder / LOCK, "held"):
+    for path in _siblings(folder / name, "held"):
         if _writer(path) == "ended":
             remove(path)
-    own = beside(folder / LOCK, "held")
-    place = folder / f"{LOCK}.held"
+    own = beside(folder / name, "held")
+    place = folder / f"{name}.held"
     make(own)
     (own / own.name).touch()
     try:
@@ -456,10 +479,10 @@ def _held_by_name(folder: Path, remove_in: RemoveIn) -> Iterator[None]:
                 continue
             if holder.name != last:
                 last, since = holder.name, time.monotonic()
-            if (writer := _writer(holder)) == "ended":
+            if (whose := _writer(holder)) == "ended":
                 with suppress(FileNotFoundError):
                     holder.unlink()
-            elif writer == "elsewhere" and time.monotonic() - since > HELD_TOO_LONG:
+            elif whose == "elsewhere" and time.monotonic() - since > HELD_TOO_LONG:
                 told = "it is held by a process of another machine; if there is none that writes here, remove it"
                 raise OSError(errno.EBUSY, told, str(place))
             else:
@@ -553,13 +576,13 @@ def unfinished(target: Path, made: Callable[[Path], str]) -> str:
     """
     told = []
     for path in interrupted(target):
-        writer = "ended" if path.suffix == f".{STOPPED}" else _writer(path)
+        whose = "ended" if path.suffix == f".{STOPPED}" else _writer(path)
         advice = {
             "ended": "which was stopped; the next write of the store removes it",
             "alive": "which is still under way",
             "elsewhere": "by another machine or container; remove it if that is not under way any more",
-        }[writer]
-        if writer != "alive" and (much := made(path)):
+        }[whose]
+        if whose != "alive" and (much := made(path)):
             asked = 'mode="w", resume=True' if target.exists() else "resume=True"
             advice = f"{advice.partition(';')[0]}: {much}; finish it with {asked}, or the next write removes it"
         told.append(f"{str(path)!r} is an unfinished write of it, {advice}")
@@ -608,11 +631,6 @@ def token() -> str:
     """Return a mark of who writes something in a place that has no hidden folder; another one each time."""
     pid = os.getpid()
     return f"{_host()}-{pid}-{_started(pid)}-{secrets.token_hex(4)}"
-
-
-def runs(mark: str) -> bool:
-    """Whether the process that a `token` is of is known to go on."""
-    return _writer_of(mark) == "alive"
 
 
 def beside(target: Path, purpose: str) -> Path:
@@ -768,10 +786,11 @@ def _siblings(target: Path, *purposes: str) -> list[Path]:
 
 def _writer(folder: Path) -> str:
     """Tell from a hidden folder's name whether its writer is ``"alive"``, has ``"ended"``, or is ``"elsewhere"``."""
-    return _writer_of(folder.name.rpartition(".")[0].rpartition(".")[2])
+    return writer(folder.name.rpartition(".")[0].rpartition(".")[2])
 
 
-def _writer_of(mark: str) -> str:
+def writer(mark: str) -> str:
+    """Tell of whom a `token` is: of a process that is ``"alive"``, has ``"ended"``, or is ``"elsewhere"``."""
     found = TOKEN.fullmatch(mark)
     if found is None or found["host"] != _host():
         return "elsewhere"

@@ -14,9 +14,10 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -62,6 +63,7 @@ __all__ = [
     "begun",
     "below",
     "building",
+    "changing",
     "check_apart",
     "check_array",
     "check_changeable",
@@ -847,7 +849,7 @@ def _gone_on_with(
     group = writable_group(target, storage_options)
     attrs = group.attrs.asdict()
     mark = _token_of(attrs)
-    if mark in _UNDER_WAY or (stage.runs(mark) and not _is_own(mark)):
+    if mark in _UNDER_WAY or (stage.writer(mark) == "alive" and not _is_own(mark)):
         raise ResumeError(f"{_shown(target)} is still being written; wait until that ends, or stop it")
     if withheld(attrs) is not None or not (much := journal.made(group)):
         return None
@@ -921,7 +923,7 @@ class _InAFolder:
     placed: list[Path | None] = field(default_factory=list)
 
     def place(self) -> None:
-        """Give it its name. Who changes what lists the images of the one that it replaces is waited for."""
+        """Give it its name. Who changes the one that it replaces, its pixels or what it lists, is waited for."""
         from xomezarr import stage
 
         if self.single:
@@ -937,7 +939,10 @@ class _InAFolder:
             return
         with ExitStack() as lock:
             if _is_zarr(self.target):
+                with suppress(OSError):  # the old one goes next
+                    journal.put_on_disk(self.folder)
                 with suppress(FileNotFoundError, PermissionError):  # another replaces it too; it is another user's
+                    lock.enter_context(stage.locked(self.target, name=stage.PIXELS))
                     lock.enter_context(stage.locked(self.target))
             self.placed.append(stage.replace(self.folder, self.target, _may_go))
 
@@ -1686,18 +1691,58 @@ def alone(target: StoreLike, *, make: bool = False) -> Iterator[None]:
 
     target = target.resolve()
     with ExitStack() as lock:
-        for around in reversed([*takewhile(_is_zarr, target.parents)]):
-            with suppress(FileNotFoundError, PermissionError):  # it is gone; it is another user's
-                lock.enter_context(stage.locked(around))
-        try:
-            lock.enter_context(stage.locked(target, make=make))
-        except FileNotFoundError:
-            raise StoreNotFoundError(f"{str(target)!r} is gone; another process has removed it") from None
-        except OSError as error:
-            if error.errno not in READ_ONLY:
-                raise
-            raise _not_writable(error, target) from None
+        _lock_around(target, lock, stage.locked)
+        _lock(target, lock, partial(stage.locked, make=make))
         yield
+
+
+@contextmanager
+def changing(target: StoreLike, *, wholly: bool) -> Iterator[None]:
+    """Keep other processes from changing the same pixels meanwhile, where that is possible: in a local folder.
+
+    So are those who would replace the image, or a group around it.
+
+    Parameters
+    ----------
+    target
+        Of the image; its labels belong to it.
+    wholly
+        Whether nobody else may change any pixel of it; else those may who do the same, in other chunks.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no folder.
+    """
+    if not isinstance(target, Path):
+        yield
+        return
+    from xomezarr import stage
+
+    target, locked = target.resolve(), partial(stage.locked, name=stage.PIXELS)
+    with ExitStack() as lock:
+        _lock_around(target, lock, partial(locked, shared=True))
+        _lock(target, lock, partial(locked, shared=not wholly))
+        yield
+
+
+def _lock_around(target: Path, lock: ExitStack, locked: Callable[[Path], AbstractContextManager[None]]) -> None:
+    """Lock the groups around one, the outermost first, where this user may."""
+    for around in reversed([*takewhile(_is_zarr, target.parents)]):
+        with suppress(FileNotFoundError, PermissionError):  # it is gone; it is another user's
+            lock.enter_context(locked(around))
+
+
+def _lock(target: Path, lock: ExitStack, locked: Callable[[Path], AbstractContextManager[None]]) -> None:
+    """Lock a group, which has to be there."""
+    try:
+        lock.enter_context(locked(target))
+    except FileNotFoundError:
+        raise StoreNotFoundError(f"{str(target)!r} is gone; another process has removed it") from None
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        raise _not_writable(error, target) from None
 
 
 def read_mode(store: StoreLike) -> Literal["r", "r+"]:

@@ -1,15 +1,17 @@
 """Write a part of an image that is stored: its pixels, and just what is made of them in every level.
 
-The chunks around it are read and written again where the part cuts them. Processes that write other parts need not
-know of each other where they share no chunk, at any level; where they may, they wait for each other.
+The chunks around it are read and written again where the part cuts them. Who writes whole chunks of all levels shares
+the image with others who do so; whoever else changes or replaces it has it alone. What is written is planned of the
+image as it is then.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,7 +44,7 @@ from xomezarr.notes import noted_in
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan
 from xomezarr.planning import as_integers
-from xomezarr.presence import Folder, arrays_behind, presences, reopened
+from xomezarr.presence import Folder, arrays_behind, check_there, presences, reopened
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import lazy_data
 from xomezarr.read import open_tree, tree_of
@@ -53,6 +55,7 @@ from xomezarr.store import (
     StoreArgument,
     apart,
     below,
+    changing,
     check_changeable,
     label_names,
     labels_of,
@@ -61,13 +64,13 @@ from xomezarr.store import (
     writable_group,
 )
 from xomezarr.tree import level
-from xomezarr.windows import Box, affected, is_apart, parts_of
+from xomezarr.windows import Box, affected, is_aligned, parts_of
 from xomezarr.write import deferred, told_of_sources, write_pixels
 
-__all__ = ["Part", "StoredImage", "check_labelled", "options_of_region", "write_region"]
+__all__ = ["Change", "Part", "StoredImage", "check_labelled", "options_of_region", "write_region"]
 
 _IN_MEMORY = threading.Lock()
-"""What stands for the lock of a store that no other process reaches."""
+"""What stands for the locks of stores that no other process reaches."""
 
 
 def write_region(
@@ -105,21 +108,20 @@ def write_region(
     """
     shown = progress_of(progress, store)
     resources = Resources.asked(max_memory, workers)
-    parts = _planned(da, store, region, method, labels, storage_options, resources)
-    if lock:
-        for part in parts:
-            part.check_lockable()
 
-    def write_parts() -> xr.DataTree:
-        with shown(sum(part.nbytes for part in parts)) as on_tile, ExitStack() as held:
-            for part in parts:
-                if lock and not part.apart:
-                    held.enter_context(part.image.alone())
-            for part in parts:
-                part.write(on_tile)
+    def planned() -> Change:
+        return _planned(da, store, region, method, labels, storage_options, resources)
+
+    change = planned()
+    if lock:
+        change.check_lockable()
+
+    def write_change() -> xr.DataTree:
+        with change.held(planned) if lock else nullcontext(change) as now, shown(now.nbytes) as on_tile:
+            now.write(on_tile)
         return open_tree(store, storage_options=storage_options, cache=True)
 
-    return deferred(write_parts, store, compute=compute)
+    return deferred(write_change, store, compute=compute)
 
 
 ALLOWED = frozenset({"method", "labels", "storage_options", "max_memory", "workers", "progress", "compute"})
@@ -142,7 +144,7 @@ def options_of_region(options: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in options.items()
         if name not in ALLOWED
         and not (value is None or value is False or (isinstance(value, str) and value == USUAL.get(name)))
-        and not (name == "mode" and value == "r+")  # what xarray's own writer asks for
+        and not (name == "mode" and value in ("r+", "a"))  # what xarray's own writer asks for
     ]
     if given:
         raise RegionError(f"a region is written as the image is stored, without {', '.join(given)}; leave that out")
@@ -157,22 +159,27 @@ def _planned(
     labels: Mapping[str, xr.DataArray | Labels] | None,
     storage_options: Mapping[str, Any] | None,
     resources: Resources,
-) -> list[Part]:
+) -> Change:
     """Return what is to be written of an image and its labels; all that is wrong is told together."""
     faults: list[OmeZarrError] = []
-    parts: list[Part] = []
+    parts: dict[str, Part] = {}
     image = StoredImage.open(store, storage_options)
     with collecting(faults):
-        parts.append(image.part(da, region, method, resources))
+        parts[""] = image.part(da, region, method, resources)
     there = label_names(labels_of(image.group))
     for name, array in (labels or {}).items():
         with collecting(faults):
             check_labelled(name, there)
             asked = Labels.of(array, name)
             own = StoredImage.open(below(store, f"labels/{name}"), storage_options)
-            parts.append(own.part(as_integers(asked.image), own.known_dims(region), asked.method, resources))
+            parts[name] = own.part(as_integers(asked.image), own.known_dims(region), asked.method, resources)
+    if len(parts) > 1:
+        with collecting(faults):
+            for written, read in itertools.permutations(parts.values(), 2):
+                for pixels in read.pixels.stored:
+                    written.image.check_not_read(pixels.array)
     raise_all(faults, "the region cannot be written")
-    return parts
+    return Change(tuple(parts.values()), frozenset(parts) - {""})
 
 
 def check_labelled(name: str, there: Collection[str]) -> None:
@@ -206,6 +213,8 @@ class StoredImage:
         Level 0, lazily.
     arrays
         Of the levels, as far as they are seen.
+    folder
+        In which it lies; None if it is in none, or nothing tells that from others.
     """
 
     store: StoreArgument
@@ -214,10 +223,18 @@ class StoredImage:
     known: Image
     base: xr.DataArray
     arrays: tuple[zarr.Array[Any], ...]
+    folder: Folder | None
 
     @classmethod
-    def open(cls, store: StoreArgument, storage_options: Mapping[str, Any] | None) -> StoredImage:
+    def open(
+        cls, store: StoreArgument, storage_options: Mapping[str, Any] | None, *, seen: Mapping[str, int] | None = None
+    ) -> StoredImage:
         """Open an image.
+
+        Parameters
+        ----------
+        seen
+            As in `read.tree_of`.
 
         Raises
         ------
@@ -225,7 +242,9 @@ class StoredImage:
             If there is none that can be changed.
         """
         check_changeable(store)
-        tree = tree_of(open_group(store, storage_options=storage_options), labels=False)
+        opened = open_group(store, storage_options=storage_options)
+        folder = Folder.of(opened)
+        tree = tree_of(opened, labels=False, seen=seen)
         group = writable_group(store, storage_options)
         if not group.store.supports_deletes:
             raise RegionError(
@@ -243,7 +262,7 @@ class StoredImage:
             array = open_array(group, of_level.path, "r+")
             sizes = level(tree, index).sizes
             arrays.append(of_shape(array, [sizes[dim] for dim in known.multiscale.dims]))
-        return cls(store, storage_options, group, known, level(tree, 0), tuple(arrays))
+        return cls(store, storage_options, group, known, level(tree, 0), tuple(arrays), folder)
 
     @property
     def growing(self) -> str | None:
@@ -252,20 +271,49 @@ class StoredImage:
         return None if found is None else found[0]
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until nobody else writes chunks that are shared, or appends, and keep others waiting meanwhile."""
-        from xomezarr import stage
+    def held(self, *, wholly: bool) -> Iterator[None]:
+        """Keep others from changing or replacing the image meanwhile, where that is possible; as `changing` says.
 
+        Raises
+        ------
+        StoreNotFoundError, StoreExistsError
+            If it is gone, or another one is there.
+        """
         folder = folder_of(self.group)
-        if folder is not None:
-            # a lock of its own: what the metadata list may change meanwhile
-            with stage.locked(folder / self.multiscale.levels[0].path):
-                yield
-        elif not reachable_elsewhere(self.group.store):
+        if folder is None and not reachable_elsewhere(self.group.store):
             with _IN_MEMORY:
                 yield
-        else:
+        elif folder is None:
             yield
+        else:
+            with changing(folder, wholly=wholly):
+                self.check_there()
+                yield
+
+    def check_there(self) -> None:
+        """Make sure that it is the image that was opened.
+
+        Raises
+        ------
+        StoreExistsError
+            If it is not.
+        """
+        if self.folder is not None and not self.folder.is_there():
+            raise StoreExistsError(
+                f"the image at {self.store} was replaced by another process meanwhile; open it, and write again what "
+                "belongs there"
+            )
+
+    def is_current(self) -> bool:
+        """Whether the image is as it was when it was opened, but for pixels."""
+        if writable_group(self.store, self.storage_options).attrs.asdict() != self.group.attrs.asdict():
+            return False
+        try:
+            for array in self.arrays:
+                check_there(array)
+        except OmeZarrError:
+            return False
+        return True
 
     @property
     def multiscale(self) -> Multiscale:
@@ -331,7 +379,12 @@ class StoredImage:
         StoreExistsError
             If they may have to.
         """
-        if not all(map(self._is_apart, arrays_behind(da.variable._data))):
+        for read in arrays_behind(da.variable._data):
+            self.check_not_read(read)
+
+    def check_not_read(self, read: zarr.Array[Any]) -> None:
+        """Refuse an array of the image's own pixels, as `check_not_read_from` says."""
+        if not self._is_apart(read):
             raise StoreExistsError(
                 f"the array is read from {self.store} while that changes, so that what it reads would be old in part "
                 "and new in part; read it first: da.load()"
@@ -547,10 +600,10 @@ class Part:
         return sum(count * level.dtype.itemsize for count, level in zip(pixels, self.plan.levels, strict=True))
 
     @property
-    def apart(self) -> bool:
-        """Whether those who write other parts share no chunk with this one."""
+    def aligned(self) -> bool:
+        """Whether it is made of whole chunks, so that those who write other such parts share none with it."""
         units = [one.unit for one in self.plan.levels]
-        return is_apart(units, self.pixels.recipe, self.image.shapes, self.box, growing=self.growing)
+        return is_aligned(units, self.pixels.recipe, self.image.shapes, self.box, growing=self.growing)
 
     def check_lockable(self) -> None:
         """Make sure that nobody else writes the same chunks meanwhile.
@@ -561,7 +614,7 @@ class Part:
             If that cannot be prevented.
         """
         group = self.image.group
-        if self.apart or folder_of(group) is not None or not reachable_elsewhere(group.store):
+        if self.aligned or folder_of(group) is not None or not reachable_elsewhere(group.store):
             return
         dims = self.image.dims
         units = dict(zip(dims, self.plan.levels[0].unit, strict=True))
@@ -576,17 +629,74 @@ class Part:
         """Its pixels of level 0, by dimension: the first one, and the one after the last."""
         return {dim: (part.start, part.stop) for dim, part in zip(self.image.dims, self.box, strict=True)}
 
-    def write(self, on_tile: OnTile | None, *, noted: bool = True) -> None:
-        """Write it; a note in the store tells of it until that is done, where pixels change that there are."""
+    def write(self, on_tile: OnTile | None) -> None:
+        """Write it."""
         self.pixels.check()
-        group, folder = self.image.group, Folder.of(self.image.group)
         arrays = [
             array.with_config({"write_empty_chunks": self.plan.write_empty_chunks}) for array in self.image.arrays
         ]
-        with noted_in(group, self.shown) if noted else nullcontext(), told_of_sources(self.pixels):
-            write_pixels(self.plan, self.pixels, arrays, group, on_tile, areas=self.areas)
+        with told_of_sources(self.pixels):
+            write_pixels(self.plan, self.pixels, arrays, self.image.group, on_tile, areas=self.areas)
             self.pixels.check()
-            if folder is not None and not folder.is_there():
-                raise StoreExistsError(
-                    f"the image at {self.image.store} was replaced by another process meanwhile; write the region again"
-                )
+            self.image.check_there()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Parts of an image and of its labels that are written as one.
+
+    Parameters
+    ----------
+    parts
+        The image's, then those of its labels.
+    labels
+        Names of these.
+    """
+
+    parts: tuple[Part, ...]
+    labels: frozenset[str]
+
+    @property
+    def image(self) -> StoredImage:
+        """The image, to which the labels belong."""
+        return self.parts[0].image
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded bytes that are written."""
+        return sum(part.nbytes for part in self.parts)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all parts are."""
+        return all(part.aligned for part in self.parts)
+
+    def check_lockable(self) -> None:
+        """Make sure of each that nobody else writes the same chunks meanwhile; as `Part.check_lockable`."""
+        for part in self.parts:
+            part.check_lockable()
+
+    @contextmanager
+    def held(self, planned: Callable[[], Change]) -> Iterator[Change]:
+        """Keep others out, as far as that is needed, and yield what is written of the image that is there then.
+
+        Parameters
+        ----------
+        planned
+            Plans it anew.
+        """
+        change = self
+        while True:
+            wholly = not change.aligned
+            with change.image.held(wholly=wholly):
+                if not all(part.image.is_current() for part in change.parts):
+                    change = planned()
+                if wholly or change.aligned:
+                    yield change
+                    return
+
+    def write(self, on_tile: OnTile | None) -> None:
+        """Write it; a note in the store tells of it until that is done."""
+        with noted_in(self.image.group, self.parts[0].shown, self.labels):
+            for part in self.parts:
+                part.write(on_tile)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from xomezarr.downsample import Recipe
 from xomezarr.tiling import Pass
 
-__all__ = ["Box", "affected", "is_apart", "parts_of"]
+__all__ = ["Box", "affected", "is_aligned", "parts_of"]
 
 type Box = tuple[slice, ...]
 """Pixels of a level along each axis, in file order."""
@@ -149,7 +149,7 @@ def _whole_blocks(coarse: Box, shape: Sequence[int], step: Sequence[int], box: B
     )
 
 
-def is_apart(
+def is_aligned(
     units: Sequence[tuple[int, ...]],
     recipe: Recipe | None,
     shapes: Sequence[tuple[int, ...]],

@@ -736,8 +736,10 @@ def kept_carries(plan: Plan, pixels: Pixels, group: zarr.Group, notes: Journal |
     if pixels.recipe is None or not pixels.keeps_carries:
         yield {}
         return
+    from xomezarr import stage
+
     kernel = pixels.recipe.kernel
-    name = f"{CARRIES}{uuid.uuid4().hex}" if notes is None else f"{RESUME}/levels"
+    name = f"{CARRIES}{stage.token()}" if notes is None else f"{RESUME}/levels"
     carries = {}
     with _erasable(group) as room:
         try:
