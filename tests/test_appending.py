@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -87,7 +88,8 @@ def test_many_irregular_times(tmp_path: Path) -> None:
     for start, stop in itertools.pairwise(borders):
         da.isel(t=slice(start, stop)).omezarr.to_zarr(tmp_path / "a", append_dim="t", irregular="keep", levels=1)
         assert opened(tmp_path / "a")["0"].image.t.values.tolist() == times[:stop].tolist()
-    assert len([*(tmp_path / "a" / "xomezarr").glob("[0-9]*")]) == 1, "those of earlier calls go"
+    # those of the last call, and of the one before, by which a reader may go still
+    assert len([*(tmp_path / "a" / "xomezarr").glob("[0-9]*")]) == 2
 
 
 def test_other_coordinates_go_along(tmp_path: Path) -> None:
@@ -263,8 +265,9 @@ def test_what_is_asked_wrongly(tmp_path: Path) -> None:
         da[3:].omezarr.to_zarr(store, append_dim="t", version="0.5")
     with pytest.raises(errors.ResumeError, match="neither True nor False"):
         da[3:].omezarr.to_zarr(store, append_dim="t", resume="yes")
-    da[:2].omezarr.to_zarr(store, append_dim="t", mode="w", **OPTIONS)
-    assert da[2:4].omezarr.to_zarr(store, append_dim="t", mode="a")["0"].sizes["t"] == 4
+    with pytest.raises(errors.RegionError, match="mode='w' replaces what is there"):
+        da[3:].omezarr.to_zarr(store, append_dim="t", mode="w", **OPTIONS)
+    assert da[3:4].omezarr.to_zarr(store, append_dim="t", mode="a")["0"].sizes["t"] == 4
 
 
 def test_labels_grow_with_it(tmp_path: Path) -> None:
@@ -480,6 +483,131 @@ def test_a_first_write_that_was_interrupted_in_the_place_itself(monkeypatch: pyt
     for part in (da[:3], da[3:]):  # where nothing was interrupted, it is appended
         part.omezarr.to_zarr(store, append_dim="t", version="0.5", resume=True, **OPTIONS)
     assert opened(store)["0"].image.rename("movie").equals(da)
+
+
+def test_labels_that_are_ahead_of_their_image_are_seen_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their metadata are written before those of the image: who reads, or is killed, in between sees neither."""
+    da, store = movie(np.arange(7) * 5.0), tmp_path / "a"
+    da[:3].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[:3])}, **OPTIONS)
+    publish, seen = appending._Longer.publish, []
+
+    def killed(self: Any) -> None:
+        seen.append(opened(store)["labels/nuclei/0"].sizes["t"])
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        publish(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(appending._Longer, "publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            da[3:5].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[3:5])})
+    assert seen == [3, 3]
+    for level in opened(store)["labels/nuclei"].children.values():
+        assert level.sizes["t"] == 3
+    tree = da[3:].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[3:])})
+    assert tree["0"].image.rename("movie").equals(da)
+    assert (tree["labels/nuclei/0"].nuclei.values == nuclei(da).values).all()
+
+
+def test_along_one_dimension_after_another(tmp_path: Path) -> None:
+    da = movie(np.arange(7) * 5.0)
+    half = da[:, :, :32]
+    half[:4].omezarr.to_zarr(tmp_path / "a", append_dim="t", **OPTIONS)
+    half[4:].omezarr.to_zarr(tmp_path / "a", append_dim="t")
+    da[:, :, 32:].omezarr.to_zarr(tmp_path / "a", append_dim="y")
+    whole = da.omezarr.to_zarr(tmp_path / "b", **OPTIONS)
+    check_same_trees(opened(tmp_path / "a"), whole, attrs=False)
+    half[:4].omezarr.to_zarr(tmp_path / "c", append_dim={"t": 7}, **OPTIONS)
+    with pytest.raises(errors.RegionError, match="has 4 pixels along 't', and room for 7"):
+        da[:4, :, 32:].omezarr.to_zarr(tmp_path / "c", append_dim="y")
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_images_of_other_tools_are_seen_as_whole_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    """Without an attribute of ours, arrays alone would tell how many time points there are."""
+    da, store = movie(np.arange(7) * 5.0), tmp_path / "a"
+    da[:3].omezarr.to_zarr(store, **OPTIONS)
+    attrs = json.loads((store / ".zattrs").read_text())
+    del attrs["xomezarr"]
+    (store / ".zattrs").write_text(json.dumps(attrs))
+    resize, count = zarr.Array.resize, itertools.count(1)
+
+    def killed(self: Any, *args: Any) -> None:
+        resize(self, *args)
+        if next(count) == last:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr.Array, "resize", killed)
+        with pytest.raises(KeyboardInterrupt):
+            da[3:4].omezarr.to_zarr(store, append_dim="t")
+    assert [level.sizes["t"] for level in opened(store).children.values()] == [3, 3, 3]
+    tree = da[3:].omezarr.to_zarr(store, append_dim="t")
+    assert (tree["0"].image.values == da.values).all()
+    assert (tree["2"].t.values == da.t.values).all()
+
+
+def test_what_shrinks_is_told_of_until_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last pixel of a coarse level is made of what is appended too, and is there before that is seen."""
+    da, store = movie(), tmp_path / "a"
+    options = {"factors": [{"t": 2}], "chunks": {"t": 1}}
+    da[:3].omezarr.to_zarr(store, append_dim="t", **options)
+
+    def killed(self: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(appending._Longer, "publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            da[3:6].omezarr.to_zarr(store, append_dim="t")
+    with pytest.warns(errors.UnfinishedWarning, match="the region t 2:3, .* stopped"):
+        opened(store)
+    da[3:4].omezarr.to_zarr(store, append_dim="t")  # fewer than were to come
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", errors.UnfinishedWarning)
+        tree = opened(store)
+    assert (tree["1"].image.values == da[:4].omezarr.pyramid(factors=[{"t": 2}])["1"].image.values).all()
+
+
+def test_names_that_are_there_already(tmp_path: Path) -> None:
+    da = movie()
+    da[:, :1].omezarr.to_zarr(tmp_path / "a", append_dim="c", **OPTIONS)
+    with pytest.raises(errors.DuplicateCoordinateError, match="has 'DAPI', which the image has already"):
+        da[:, :1].omezarr.to_zarr(tmp_path / "a", append_dim="c")
+
+
+@pytest.mark.parametrize("scheduler", ["processes", "synchronous"])
+def test_what_dask_computes_in_other_processes(tmp_path: Path, scheduler: str) -> None:
+    da = movie(np.arange(7) * 5.0)
+    with dask.config.set(scheduler=scheduler):
+        for part in (da[:3], da[3:]):
+            part.chunk(t=1).omezarr.to_zarr(tmp_path / "a", append_dim="t", **OPTIONS)
+    assert opened(tmp_path / "a")["0"].image.rename("movie").equals(da)
+
+
+ICE = """
+import xomezarr, icechunk  # in this order
+import numpy as np, xarray as xr
+repository = icechunk.Repository.create(icechunk.in_memory_storage())
+da = xr.DataArray(np.arange(4 * 64, dtype="u2").reshape(4, 8, 8), dims=("t", "y", "x"))
+for index in range(4):
+    session = repository.writable_session("main")
+    da[[index]].omezarr.to_zarr(session.store, append_dim="t", version="0.5", levels=2)
+    if index != 2:
+        session.commit(str(index))
+        continue
+    da[[index]].omezarr.to_zarr(session.store, region={"t": 2})
+    session.commit(str(index))
+found = xr.open_datatree(repository.readonly_session("main").store, engine="omezarr")
+assert (found["0"].image.values == da.values).all()
+assert (found["1"].image.values == da.omezarr.pyramid(levels=2)["1"].image.values).all()
+"""
+
+
+def test_transactions_of_icechunk() -> None:
+    subprocess.run([sys.executable, "-c", ICE], check=True, timeout=120)
 
 
 def test_the_dimension_alone_or_with_a_number() -> None:

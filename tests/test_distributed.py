@@ -249,6 +249,21 @@ def test_other_processes_cannot_write_into_this_ones_memory(stored: xr.DataArray
         computed.omezarr.to_zarr(zarr.storage.MemoryStore(), **OPTIONS)
 
 
+def test_a_cluster_appends_and_writes_regions(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).poisson(50, (4, 60, 50)).astype("u2")
+    da = xr.DataArray(pixels, dims=("t", "y", "x")).omezarr.assign_grid(scale={"t": 2.0, "y": 0.5, "x": 0.5})
+    with cluster_of(2):
+        for start in (0, 2):
+            part = da[start : start + 2].chunk(t=1)
+            part.omezarr.to_zarr(tmp_path / "a", append_dim="t", levels=2, chunks={"y": 16, "x": 16})
+        (da[:, 7:31] + 1).astype("u2").chunk(t=1).omezarr.to_zarr(tmp_path / "a", region="auto")
+    found = xr.open_datatree(tmp_path / "a", engine="omezarr")
+    expected = da.copy(data=pixels)
+    expected[:, 7:31] += 1
+    assert (found["0"].image.values == expected.values).all()
+    assert (found["1"].image.values == expected.omezarr.pyramid(levels=2)["1"].image.values).all()
+
+
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     with cluster_of(2) as client:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from stores import files
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import errors, notes
+from xomezarr import errors, notes, updating
 from xomezarr.downsample import METHODS
 from xomezarr.store import open_group
 from xomezarr.updating import StoredImage
@@ -384,22 +387,155 @@ def test_where_there_are_no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened(store)["0"].image.isel(y=slice(0, 16)).equals(part.isel(y=slice(0, 16)))
 
 
-def test_an_image_that_is_replaced_meanwhile(stored: Path) -> None:
-    def replace(nbytes: int) -> None:
-        if told.is_set():
-            return
-        told.set()
-        image(seed=5).omezarr.to_zarr(
-            stored,
-            mode="w",
-            levels=3,
-            chunks={"y": 16, "x": 16},
-            labels={"cells": (image().isel(c=[0]) > 500).astype("u1").drop_vars("c")},
-        )
+def test_who_replaces_the_image_waits_until_the_region_is_written(stored: Path) -> None:
+    other, began = image(seed=5), threading.Event()
 
-    told = threading.Event()
+    def replace() -> None:
+        began.wait(60)
+        labels = {"cells": (other.isel(c=0, drop=True) > 500).astype("u1")}
+        other.omezarr.to_zarr(stored, mode="w", levels=3, chunks={"y": 8, "x": 8}, labels=labels)
+
+    def begun(nbytes: int) -> None:
+        began.set()
+        time.sleep(0.05)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    part = image(seed=1).isel(t=[0])
+    written = part.omezarr.to_zarr(stored, region="auto", progress=begun, workers=1)
+    thread.join()
+    assert opened(stored)["0"].image.equals(other)
+    assert not [one for one in xomezarr.validate(stored, chunks=True) if one.severity == "error"]
+    with pytest.raises(errors.OmeZarrError, match="open it again"):
+        written["0"].image.load()  # it was the old one
+
+
+def test_an_image_that_another_program_replaces_meanwhile(stored: Path, tmp_path: Path) -> None:
+    shutil.copytree(stored, tmp_path / "copy")
+
+    def replace(nbytes: int) -> None:
+        shutil.rmtree(stored)
+        shutil.copytree(tmp_path / "copy", stored)
+
+    part = image(seed=1).isel(t=[0])
     with pytest.raises(errors.StoreExistsError, match="was replaced by another process meanwhile"):
-        image(seed=1).isel(t=[0]).omezarr.to_zarr(stored, region="auto", progress=replace, workers=1)
+        part.omezarr.to_zarr(stored, region="auto", progress=replace, workers=1)
+
+
+def test_what_is_planned_of_an_image_that_was_replaced_writes_nothing(stored: Path) -> None:
+    planned = image(seed=1).isel(t=[0]).omezarr.to_zarr(stored, region="auto", compute=False)
+    other = image(seed=5)
+    labels = {"cells": (other.isel(c=0, drop=True) > 500).astype("u1")}
+    other.omezarr.to_zarr(stored, mode="w", levels=2, chunks={"y": 8, "x": 8}, labels=labels)
+    with pytest.raises(errors.StoreExistsError, match="was replaced by another process meanwhile"):
+        planned.compute()
+    assert opened(stored)["0"].image.equals(other)
+
+
+# --- what waits for what ---------------------------------------------------------------------------------------------
+
+
+class Held:
+    """Stops whoever writes pixels of a chunk, in a thread of a name, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str = "held") -> None:
+        self.reached, self.go = threading.Event(), threading.Event()
+        write = updating.write_pixels
+
+        def stopping(*args: Any, **options: Any) -> Any:
+            if threading.current_thread().name == name and not self.reached.is_set():
+                self.reached.set()
+                assert self.go.wait(60)
+            return write(*args, **options)
+
+        monkeypatch.setattr(updating, "write_pixels", stopping)
+
+
+def in_thread(call: Callable[[], Any], name: str = "") -> threading.Thread:
+    thread = threading.Thread(target=call, name=name or None)
+    thread.start()
+    return thread
+
+
+def test_a_region_that_waits_for_an_append_is_one_of_the_longer_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunk of two time points that it writes holds the one that was appended meanwhile."""
+    store, da = tmp_path / "a", image((2, 2, 64, 48)).drop_vars("t")
+    da = xr.concat([da, da + 1], "t").assign_coords(t=np.arange(4.0)).astype("u2")
+    da[:3].omezarr.to_zarr(store, append_dim="t", chunks={"t": 2}, levels=2)
+    held = Held(monkeypatch)
+    appending = in_thread(lambda: da[3:].omezarr.to_zarr(store, append_dim="t"), "held")
+    assert held.reached.wait(60)
+    region = in_thread(lambda: (da[2:3] + 1).astype("u2").omezarr.to_zarr(store, region="auto"))
+    region.join(0.5)
+    assert region.is_alive(), "it waits"
+    held.go.set()
+    appending.join()
+    region.join()
+    assert opened(store)["0"].image[3].equals(da[3])
+    assert opened(store)["0"].image[2].equals((da[2] + 1).astype("u2"))
+
+
+def test_whole_chunks_wait_for_who_changes_a_part_of_one(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    da, held = image(seed=1), Held(monkeypatch)
+    cut = in_thread(lambda: da.isel(y=slice(20, 40)).omezarr.to_zarr(stored, region="auto"), "held")
+    assert held.reached.wait(60)
+    whole = in_thread(lambda: da.isel(t=[0]).omezarr.to_zarr(stored, region="auto"))
+    whole.join(0.5)
+    assert whole.is_alive(), "it waits"
+    held.go.set()
+    cut.join()
+    whole.join()
+    expected = image().copy()
+    expected[:, :, 20:40] = da[:, :, 20:40]
+    expected[0] = da[0]
+    assert opened(stored)["0"].image.equals(expected)
+
+
+def test_whole_chunks_do_not_wait_for_each_other(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    da, held = image(seed=1), Held(monkeypatch)
+    one = in_thread(lambda: da.isel(t=[0]).omezarr.to_zarr(stored, region="auto"), "held")
+    assert held.reached.wait(60)
+    da.isel(t=[1]).omezarr.to_zarr(stored, region="auto")
+    held.go.set()
+    one.join()
+    assert opened(stored)["0"].image[:2].equals(da[:2])
+    assert not [*stored.rglob("*.lock*")]
+
+
+def test_image_and_labels_in_memory_are_one(tmp_path: Path) -> None:
+    store, da = MemoryStore(), image()
+    cells = (da.isel(c=0, drop=True) > 500).astype("u1")
+    da.omezarr.to_zarr(store, levels=3, chunks={"y": 16, "x": 16}, labels={"cells": cells})
+    part = slice(3, 21)
+    da[:, :, part].omezarr.to_zarr(store, region="auto", labels={"cells": cells[:, part]})
+    assert opened(store)["0"].image.equals(da)
+
+
+def test_labels_lie_where_the_image_does(tmp_path: Path) -> None:
+    store, da = tmp_path / "a", image()
+    cells = (da.isel(c=0, drop=True) > 500).astype("u1")
+    da.omezarr.to_zarr(store, levels=3, chunks={"y": 16, "x": 16}, labels={"cells": cells})
+    part, other = slice(4, 8), slice(8, 12)
+    with pytest.raises(errors.CoordinateError, match="where the image has a pixel at"):
+        da[:, :, part].omezarr.to_zarr(store, region="auto", labels={"cells": cells[:, other]})
+    assert opened(store)["0"].image.equals(da)
+    bare = (cells[:, part] * 0 + 7).astype("u1").drop_vars(["y", "x"], errors="ignore")
+    da[:, :, part].omezarr.to_zarr(store, region="auto", labels={"cells": bare})
+    found = opened(store)["labels/cells/0"].cells
+    assert (found[:, part] == 7).all()
+    assert (found[:, other] == cells[:, other].values).all()
+
+
+def test_labels_made_of_the_stored_image_are_refused(tmp_path: Path) -> None:
+    store, da = tmp_path / "a", image()
+    cells = (da.isel(c=0, drop=True) > 500).astype("u1")
+    da.omezarr.to_zarr(store, levels=3, chunks={"y": 16, "x": 16}, labels={"cells": cells})
+    lazily = (opened(store)["0"].image.isel(c=0, drop=True).chunk() > 100).astype("u1")
+    with pytest.raises(errors.StoreExistsError, match="is read from"):
+        image(seed=1).omezarr.to_zarr(store, region="auto", labels={"cells": lazily})
+    assert opened(store)["0"].image.equals(da)
 
 
 # --- interrupted -----------------------------------------------------------------------------------------------------

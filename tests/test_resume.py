@@ -249,6 +249,64 @@ def test_labels_are_gone_on_with(tmp_path: Path) -> None:
         assert files(store) == files(tmp_path / "whole.ome.zarr")
 
 
+def test_labels_that_are_not_asked_for_any_more_are_another_write(tmp_path: Path) -> None:
+    da, store = image(dtype="uint8"), tmp_path / "a.ome.zarr"
+    labels = {"bright": da > 100, "classes": (da // 50).astype("uint8")}
+    total = da.omezarr.plan(tmp_path / "b", chunks=CHUNKS, labels=labels).tile_count
+    interrupted(da, store, total - 3, labels=labels)
+    for given in ({}, {"bright": da > 100}):
+        with pytest.raises(errors.ResumeError, match="it has the labels '(bright|classes)' too, which are not given"):
+            da.omezarr.to_zarr(store, chunks=CHUNKS, labels=given, resume=True)
+    tree = da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
+    assert set(tree.omezarr.labels) == {"bright", "classes"}
+
+
+def test_a_whole_image_that_lies_elsewhere_is_another(tmp_path: Path) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store)
+    da.omezarr.to_zarr(store, resume=True)
+    moved = da.omezarr.assign_grid(scale={"z": 2.0, "y": 0.5, "x": 0.5}, translation={"x": 7.0}, units="um")
+    for other, told in (
+        (moved, "translation"),
+        (da.omezarr.assign_grid(scale={"z": 2.0, "y": 0.5, "x": 0.25}, units="um"), "scale"),
+        (da.omezarr.assign_grid(scale={"z": 2.0, "y": 0.5, "x": 0.5}, units="nm"), "units"),
+    ):
+        with pytest.raises(errors.StoreExistsError, match=rf"holds something else .*{told}"):
+            other.omezarr.to_zarr(store, resume=True)
+    moved.omezarr.to_zarr(store, resume=True, mode="w")
+    assert xr.open_dataarray(store, engine="omezarr").x[0] == 7.0
+
+
+def test_an_old_image_that_is_being_deleted_is_no_unfinished_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was replaced: going on with its replacement does not bring it back."""
+    da, store = image("dask"), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store)
+    with monkeypatch.context() as killed:
+        killed.setattr(stage, "remove", lambda path: None)
+        (da + 1).astype("uint16").omezarr.to_zarr(store, mode="w")
+    (left,) = tmp_path.glob(".*")
+    left.rename(str(left).replace(f"-{os.getpid()}-", "-999999999-"))  # its writer has ended
+    (da + 1).astype("uint16").omezarr.to_zarr(store, mode="w", resume=True)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da + 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_what_levels_are_made_of_has_to_be_there(tmp_path: Path, *, cut: bool) -> None:
+    da, store = image(), tmp_path / "a.ome.zarr"
+    interrupted(da, store, 75)
+    (folder,) = tmp_path.glob(".*.stopped")
+    carries = [path for path in (folder / ".resume/carries").rglob("*") if path.is_file()]
+    assert carries
+    for path in carries:
+        path.write_bytes(b"") if cut else path.unlink()
+    with pytest.raises(errors.ResumeError, match=f"what was noted of a tile .* is {'cut off' if cut else 'gone'}"):
+        da.omezarr.to_zarr(store, chunks=CHUNKS, resume=True)
+    assert not store.exists()
+
+
 def test_empty_chunks_are_written_as_before(tmp_path: Path) -> None:
     da, store = image().where(lambda da: da.y < 10, 0).astype("uint16"), tmp_path / "a.ome.zarr"
     options: dict[str, Any] = {"version": "0.5", "chunks": CHUNKS, "name": "noise"}
@@ -593,11 +651,14 @@ def test_without_power_only_what_was_on_the_disk_counts(tmp_path: Path, monkeypa
     da.omezarr.to_zarr(tmp_path / "whole.ome.zarr", chunks=CHUNKS, name="noise")
     interrupted(da, store, 75, name="noise")
     (folder,) = tmp_path.glob(".*.stopped")
-    notes = noted(folder)
-    times = sorted(json.loads(note.read_bytes())["time"] for note in notes)
+    notes = sorted(noted(folder), key=lambda note: json.loads(note.read_bytes())["time"])
+    times = [json.loads(note.read_bytes())["time"] for note in notes]
+    since, lost = notes[2].stat().st_mtime_ns, 0
     for path in (folder / "0").rglob("*"):  # what had not reached the disk
-        if path.is_file() and path.name != ".zarray" and path.stat().st_mtime > times[0] + 1e9:
+        if path.is_file() and path.name != ".zarray" and path.stat().st_mtime_ns > since:
             path.write_bytes(b"")
+            lost += 1
+    assert lost
     for note in notes:
         note.write_bytes(json.dumps(json.loads(note.read_bytes()) | {"boot": "before"}).encode())
     group = zarr.open_group(folder, mode="r")
@@ -629,7 +690,7 @@ def test_what_is_written_is_put_on_the_disk_now_and_then(tmp_path: Path, monkeyp
         image().omezarr.to_zarr(store, chunks=CHUNKS, progress=slow, workers=1)
     (folder,) = tmp_path.glob(".*.stopped")
     (safe,) = (folder / ".resume").glob(f"safe-{stage.boot()}")
-    assert 0 < json.loads(safe.read_bytes())["time"] < time.time()
+    assert 0 < json.loads(safe.read_bytes())["time"] < journal.since_start()
 
 
 # --- killed processes ----------------------------------------------------------------------------------------------

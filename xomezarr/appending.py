@@ -22,7 +22,7 @@ from xomezarr import sidecar, spec
 from xomezarr.channels import describe_channels
 from xomezarr.chunks import of_shape
 from xomezarr.coords import Dimension, Irregular, dequantify, describe, to_units
-from xomezarr.direct import update_attributes
+from xomezarr.direct import takes_zarr_alone, update_attributes
 from xomezarr.downsample import Method, MethodLike
 from xomezarr.errors import (
     ArchiveError,
@@ -140,15 +140,19 @@ def append(
         )
     common: dict[str, Any] = {"method": method, "labels": labels, "irregular": irregular}
     machine: dict[str, Any] = {"storage_options": storage_options, "max_memory": max_memory, "workers": workers}
-    mode = "w-" if mode == "a" else mode  # what xarray's own writer asks for
+    if mode not in ("w-", "a"):  # which xarray's own writer asks for
+        raise RegionError(
+            f"mode={mode!r} replaces what is there, and append_dim makes it longer; leave mode out, and write the "
+            "first time without append_dim to replace an image"
+        )
     resume = creating.get("resume", False)
     check_resume(resume)
     there = exists(store, storage_options=storage_options)
     if there and resume:
         with suppress(OmeZarrError):  # whatever else is wrong is told below
             there = not is_begun(open_group(store, storage_options=storage_options))
-    if mode != "w-" or not there:
-        creating |= {"mode": mode, "version": version, "growing": (dim, total)}
+    if not there:
+        creating |= {"version": version, "growing": (dim, total)}
         with warnings.catch_warnings():
             # how far time points are apart is known with the second one
             warnings.filterwarnings("ignore", f"dimension {re.escape(repr(dim))} has one pixel", PixelSizeWarning)
@@ -182,8 +186,13 @@ def _asked(along: AppendDim, da: xr.DataArray) -> tuple[str, int | None]:
         return along, None
     if isinstance(along, Mapping) and len(along) == 1:
         ((dim, total),) = along.items()
-        whole = hasattr(total, "__index__") and not isinstance(total, bool) and total >= da.sizes.get(dim, 1)
+        whole = hasattr(total, "__index__") and not isinstance(total, bool)
         if isinstance(dim, str) and whole:
+            if total < (size := da.sizes.get(dim, 1)):
+                raise RegionError(
+                    f"append_dim={along!r} makes room for {total} pixels, and the array has {size} along {dim!r}; give "
+                    f"append_dim={{{dim!r}: {size}}}, or more"
+                )
             return dim, int(total)
     raise RegionError(
         f'append_dim={along!r} is not known; give the dimension, append_dim="t", or with it how many pixels it will '
@@ -368,12 +377,20 @@ class _Growth:
         for one in reversed(self.longer):
             one.count()
         with self._noted(image) if any(one.after[-1] != one.after[0] for one in self.longer) else nullcontext():
+            # Icechunk takes no chunks beyond an array, and shows nobody what is not committed
+            at_once = takes_zarr_alone(image.part.image.group.store)
+            if at_once:
+                self._lengthen()
             for one in self.longer:
                 one.part.write(on_tile)
-            for one in self.longer:
-                one.lengthen()
+            if not at_once:
+                self._lengthen()
             for one in self.longer:
                 one.publish()
+
+    def _lengthen(self) -> None:
+        for one in self.longer:
+            one.lengthen()
 
     def _noted(self, image: _Longer) -> AbstractContextManager[None]:
         """Tell of it: along what shrinks, the last pixel of a coarse level is made of new ones too, and is seen."""
@@ -512,7 +529,7 @@ def _extended(base: xr.DataArray, da: xr.DataArray, dim: str) -> xr.DataArray:
                 "give it the same kind"
             )
         coords[name] = xr.Variable(dim, np.concatenate([variable.values, da.coords[name].values]), attrs)
-    if dim in coords and coords[dim].dtype.kind in "iufmM":
+    if dim in coords:
         _check_after(base.coords[dim].values, da.coords[dim].values, dim)
     shape = [base.sizes[name] + (da.sizes[dim] if name == dim else 0) for name in base.dims]
     room = np.broadcast_to(np.zeros((), base.dtype), shape)
@@ -522,7 +539,14 @@ def _extended(base: xr.DataArray, da: xr.DataArray, dim: str) -> xr.DataArray:
 
 
 def _check_after(there: Any, appended: Any, dim: str) -> None:
-    """Make sure that what is appended comes after what there is."""
+    """Make sure that what is appended comes after what there is, or has other names."""
+    if appended.dtype.kind not in "iufmM":
+        if again := [name for name in appended.tolist() if name in set(there.tolist())]:
+            raise DuplicateCoordinateError(
+                f"coordinate {dim!r} has {again[0]!r}, which the image has already; append others, or replace it: "
+                'region="auto"'
+            )
+        return
     if appended[0] > there[-1]:
         return
     if appended[0] in there:

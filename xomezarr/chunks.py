@@ -150,7 +150,7 @@ class Chunks:
 
     def check(self) -> None:
         """Make sure that the array is there, as `presence.check_there` does."""
-        check_there(self.array)
+        check_there(self.array, longer=self.area is not None)
 
     def boxes(self, box: Sequence[slice]) -> Iterator[tuple[slice, ...]]:
         """Yield the pixels of each chunk that a box touches, as far as they are in it and may be written."""

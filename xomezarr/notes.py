@@ -23,6 +23,9 @@ CARRIES = ".carries-"
 """How the folders begin, in that group, of what levels are made of meanwhile by filters that need it; then follows who
 writes them, as `stage.token` says it."""
 
+_UNDER_WAY: set[str] = set()
+"""Names of the notes of what this process is writing."""
+
 PUT_TRIES = 100
 """Each time another writer has removed the empty folder, which takes each of them one step in thousands."""
 
@@ -91,7 +94,7 @@ def unfinished_in(group: zarr.Group) -> list[Unfinished]:
             since, stopped = str(note["since"]), bool(note["stopped"])
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # it goes, or was cut off
-        writer = "ended" if stopped else stage.writer(name)
+        writer = "ended" if stopped or (stage.is_own(name) and name not in _UNDER_WAY) else stage.writer(name)
         found.append(Unfinished(region, labels, since, writer, f"{UNFINISHED}/{name}"))
     return found
 
@@ -120,17 +123,21 @@ def noted_in(
     if takes_zarr_alone(group.store):  # where nobody sees what is not committed
         yield
         return
-    key, since = f"{UNFINISHED}/{stage.token()}", datetime.now(UTC).isoformat(timespec="seconds")
+    token, since = stage.token(), datetime.now(UTC).isoformat(timespec="seconds")
+    key = f"{UNFINISHED}/{token}"
     note: dict[str, Any] = {"region": region, "since": since, "stopped": False}
     if labels:
         note["labels"] = sorted(labels)
-    _put(group, key, note)
+    _UNDER_WAY.add(token)
     try:
+        _put(group, key, note)
         yield
     except BaseException:
         with suppress(Exception):  # the error that led here counts
             _put(group, key, {**note, "stopped": True})
         raise
+    finally:
+        _UNDER_WAY.discard(token)
     named, whole = frozenset(labels), region if covers is None else covers
     covered = [one.key for one in unfinished_in(group) if not one.goes_on and one.within(whole, named)]
     for one in {key, *covered}:

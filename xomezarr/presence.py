@@ -87,8 +87,15 @@ class Presence:
 ANOTHER = "another array is there"
 
 
-def check_there(array: zarr.Array[Any]) -> None:
+def check_there(array: zarr.Array[Any], *, longer: bool = False) -> None:
     """Make sure that an array is there, and chunked and encoded as when it was opened; it may have grown.
+
+    Parameters
+    ----------
+    array
+        The array.
+    longer
+        Whether it may be longer than what is there, as one that is to be.
 
     Raises
     ------
@@ -100,7 +107,7 @@ def check_there(array: zarr.Array[Any]) -> None:
     told = ANOTHER
     try:
         found = zarr.open_array(store, path=array.path, mode=mode, zarr_format=array.metadata.zarr_format)
-        if _kind(found) == _kind(array) and all(map(operator.ge, found.shape, array.shape)):
+        if _kind(found) == _kind(array) and (longer or all(map(operator.ge, found.shape, array.shape))):
             return
     except Exception as error:
         told = str(error)

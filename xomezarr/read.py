@@ -592,7 +592,7 @@ def _opened(
     arrays = _seen(group, image, arrays, seen)
     stored, image = image, _placed(group, image, arrays)
     arrays = {index: array for index, array in arrays.items() if wanted is None or index in (0, wanted)}
-    if complete is not None and sidecar.KEY not in group.attrs:
+    if complete is not None and not sidecar.is_told(group.attrs):
         image = complete(image, _sizes(image, arrays[0]))
     kept = _kept(group, image, arrays[0])
     dimensions = dimensions_of(image, kept, _sizes(image, arrays[0]))
@@ -708,7 +708,7 @@ def _kept(group: zarr.Group, image: Image, array: zarr.Array[Any]) -> Sidecar:
     """Return what level 0 is beside its pixels: what was kept of it, else what the OME metadata say."""
     sizes = _sizes(image, array)
     kept = None
-    if sidecar.KEY in group.attrs:
+    if sidecar.is_told(group.attrs):
 
         def read_array(path: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
             return _lazy_coordinate(_member(group, path), dtype, shape)

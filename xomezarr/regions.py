@@ -14,6 +14,7 @@ from xomezarr.coords import to_units
 from xomezarr.errors import (
     CoordinateError,
     DescendingCoordinateError,
+    EmptyDimensionError,
     OmeZarrError,
     RegionError,
     UnitError,
@@ -67,6 +68,9 @@ def placed(da: xr.DataArray, base: xr.DataArray, region: Region) -> tuple[xr.Dat
             f"the array has the dimensions {da.dims}, and the image {base.dims}; select along {surplus[0]!r}: "
             f"isel({surplus[0]}=0), or rename it: rename({{{surplus[0]!r}: …}})"
         )
+    for dim, size in da.sizes.items():
+        if not size:
+            raise EmptyDimensionError(f"the array has no pixels along {str(dim)!r}; select at least one")
     da = _with_all_dims(da, base, asked)
     found: dict[str, slice] = {}
     faults: list[OmeZarrError] = []

@@ -15,11 +15,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+
 from xomezarr.errors import OmeZarrError, StoreAccessError
 from xomezarr.lazy import zarr
 
 if TYPE_CHECKING:
-    from zarr.abc.store import ByteRequest, Store
+    from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
 __all__ = ["RemoteStore", "defaults", "inside", "opened", "patient", "refusal"]
@@ -71,7 +73,7 @@ UNREACHED = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "Client
 # --- the store -------------------------------------------------------------------------------------------------------
 
 
-class RemoteStore(zarr.storage.WrapperStore[zarr.abc.store.Store]):
+class RemoteStore(zarr.storage.WrapperStore[Store]):
     """A store of fsspec or obstore on other machines, which is asked patiently.
 
     Parameters
@@ -120,7 +122,7 @@ class RemoteStore(zarr.storage.WrapperStore[zarr.abc.store.Store]):
         asked = byte_range
         if asked is None and _is_s3(self._store):
             # s3fs asks first how large an object is, and where there is none by a list whether it is a folder
-            asked = zarr.abc.store.OffsetByteRequest(0)
+            asked = OffsetByteRequest(0)
         try:
             found = await self._patiently("read", key, partial(self._store.get, key, prototype, asked))
         except StoreAccessError as error:
@@ -143,13 +145,13 @@ class RemoteStore(zarr.storage.WrapperStore[zarr.abc.store.Store]):
 
     def get_ranges(self, key: str, byte_ranges: Sequence[ByteRequest | None], **options: Any) -> Any:
         """Read parts of an object; it asks `get`, as the next two ask one by one."""
-        return zarr.abc.store.Store.get_ranges(self, key, byte_ranges, **options)
+        return Store.get_ranges(self, key, byte_ranges, **options)
 
     def _get_many(self, requests: Any) -> Any:
-        return zarr.abc.store.Store._get_many(self, requests)
+        return Store._get_many(self, requests)
 
     async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
-        await zarr.abc.store.Store._set_many(self, values)
+        await Store._set_many(self, values)
 
     async def exists(self, key: str) -> bool:
         """Whether there is an object."""
@@ -236,6 +238,8 @@ class RemoteStore(zarr.storage.WrapperStore[zarr.abc.store.Store]):
                 self._answered = True
                 return found
             except (TypeError, AttributeError, ValueError) as error:
+                if isinstance(error.__context__, GeneratorExit):  # nobody waits for it any more
+                    raise error.__context__ from None
                 if self._answered or not self.own or doing not in FIRST_ASKED:
                     raise
                 raise OmeZarrError(
@@ -331,9 +335,9 @@ def _is_s3(store: Store) -> bool:
 
 def _most(byte_range: ByteRequest | None) -> int | None:
     """Return how many bytes a request is answered by at most; None where that is not known."""
-    if isinstance(byte_range, zarr.abc.store.RangeByteRequest):
+    if isinstance(byte_range, RangeByteRequest):
         return byte_range.end - byte_range.start
-    return byte_range.suffix if isinstance(byte_range, zarr.abc.store.SuffixByteRequest) else None
+    return byte_range.suffix if isinstance(byte_range, SuffixByteRequest) else None
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------

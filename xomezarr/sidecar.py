@@ -52,6 +52,7 @@ __all__ = [
     "foreign",
     "growing",
     "grown",
+    "is_told",
     "load",
     "pointed",
     "properties_in",
@@ -498,6 +499,16 @@ def growing(attribute: Any, image: Mapping[str, int] | None = None) -> tuple[str
         return (dim, sizes) if sizes and min(sizes) > 0 else None
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError):
         return None
+
+
+def is_told(attrs: Mapping[str, Any]) -> bool:
+    """Whether the attributes of an image's group say more of it than how many pixels are appended.
+
+    >>> is_told({"xomezarr": {"format": 1}}), is_told({"xomezarr": {"growing": {}}}), is_told({})
+    (True, False, False)
+    """
+    said = attrs.get(KEY)
+    return KEY in attrs and not (isinstance(said, Mapping) and said.keys() == {GROWING})
 
 
 def arrays_in(attribute: Any) -> frozenset[str]:

@@ -2,8 +2,9 @@
 
 Beside a store NAME there may be hidden folders, which TOKEN says the writer of::
 
-    .NAME.TOKEN.partial   is being written, or had the name and is being deleted
+    .NAME.TOKEN.partial   is being written
     .NAME.TOKEN.stopped   was being written when its writer was interrupted, and can be gone on with
+    .NAME.TOKEN.swap      is whole, and about to exchange names with NAME, or had the name and is being deleted
     .NAME.TOKEN.new       is whole, and about to take the name
     .NAME.TOKEN.old       had the name, and is being deleted
     .NAME.TOKEN.kept      had the name and is no store: another's, which an error names
@@ -58,6 +59,7 @@ __all__ = [
     "interrupted",
     "is_hidden",
     "is_lock",
+    "is_own",
     "is_under_way",
     "locked",
     "make",
@@ -229,18 +231,26 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
     """
     if in_the_way(target, may_go):
         raise _appeared(target)
-    while not _exchange(stage, target):
-        if _put(stage, target):
-            return None
-        done, old = _put_in_two_renames(stage, target, may_go)
-        if done:
-            return old
-    if not may_go(stage):
-        while not _exchange(stage, target):
-            if _put(stage, target):
-                break
-        raise _appeared(target)
-    return stage
+    # under its own name the other one would be taken for an unfinished write
+    here = beside(target, "swap")
+    stage.rename(here)
+    try:
+        while not _exchange(here, target):
+            if _put(here, target):
+                return None
+            done, old = _put_in_two_renames(here, target, may_go)
+            if done:
+                return old
+        if not may_go(here):
+            while not _exchange(here, target):
+                if _put(here, target):
+                    break
+            raise _appeared(target)
+    except BaseException:
+        with suppress(OSError):
+            here.rename(stage)
+        raise
+    return here
 
 
 def put_back(old: Path | None, target: Path) -> None:
@@ -540,7 +550,7 @@ def sweep(target: Path, but: Callable[[Path], bool] = lambda folder: False) -> N
     whether its writer lives cannot be told from here.
     """
     # of two that belong together the old one first, so that the new one is not taken for what is missing
-    for path in _siblings(target, "old", "new", "partial", STOPPED):
+    for path in _siblings(target, "old", "new", "swap", "partial", STOPPED):
         # while the store is missing, what its killed writer has left may be all that there is of it
         gone_on = path.suffix != f".{STOPPED}" and _writer(path) != "ended"
         if not gone_on and (target.exists() or not path.with_suffix(".new").exists()) and not but(path):
@@ -550,7 +560,9 @@ def sweep(target: Path, but: Callable[[Path], bool] = lambda folder: False) -> N
 def is_hidden(name: str) -> bool:
     """Whether what has a name is a hidden folder of a store, of a writer that has ended or not."""
     begin, _, purpose = name.rpartition(".")
-    return purpose in ("partial", "new", "old", STOPPED) and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
+    return (
+        purpose in ("partial", "swap", "new", "old", STOPPED) and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
+    )
 
 
 def recover_all(folder: Path) -> None:
@@ -787,6 +799,11 @@ def _siblings(target: Path, *purposes: str) -> list[Path]:
 def _writer(folder: Path) -> str:
     """Tell from a hidden folder's name whether its writer is ``"alive"``, has ``"ended"``, or is ``"elsewhere"``."""
     return writer(folder.name.rpartition(".")[0].rpartition(".")[2])
+
+
+def is_own(mark: str) -> bool:
+    """Whether a `token` is one of this process."""
+    return mark.split("-")[:3] == token().split("-")[:3]
 
 
 def writer(mark: str) -> str:

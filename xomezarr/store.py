@@ -70,6 +70,7 @@ __all__ = [
     "check_complete",
     "check_free",
     "check_inside",
+    "check_not_read_only",
     "default_name",
     "delete_documents",
     "erase",
@@ -165,7 +166,9 @@ def resolve(store: StoreArgument) -> StoreLike:
     whole, inside = (store.store, store.path) if isinstance(store, zarr.storage.StorePath) else (store, "")
     if type(whole) is zarr.storage.LocalStore and not whole.read_only:
         return Path(whole.root, inside).absolute()  # a folder, however it is named
-    if isinstance(store, zarr.abc.store.Store | zarr.storage.StorePath):
+    from zarr.abc.store import Store  # which is no attribute where Icechunk was loaded before zarr
+
+    if isinstance(store, Store | zarr.storage.StorePath):
         _check_not_emptied(whole)
         known = _patient(whole)
         return store if known is whole else zarr.storage.StorePath(known, inside) if inside else known
@@ -600,9 +603,9 @@ def _elsewhere(
 
 def _store(target: StoreLike) -> zarr.abc.store.Store:
     """Return the store itself, of one or of a place in one."""
-    found = target.store if isinstance(target, zarr.storage.StorePath) else target
-    assert isinstance(found, zarr.abc.store.Store)
-    return found
+    found: Any = target.store if isinstance(target, zarr.storage.StorePath) else target
+    store: zarr.abc.store.Store = found
+    return store
 
 
 def is_bare(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> bool:
@@ -849,17 +852,13 @@ def _gone_on_with(
     group = writable_group(target, storage_options)
     attrs = group.attrs.asdict()
     mark = _token_of(attrs)
-    if mark in _UNDER_WAY or (stage.writer(mark) == "alive" and not _is_own(mark)):
+    if mark in _UNDER_WAY or (stage.writer(mark) == "alive" and not stage.is_own(mark)):
         raise ResumeError(f"{_shown(target)} is still being written; wait until that ends, or stop it")
     if withheld(attrs) is not None or not (much := journal.made(group)):
         return None
     unfinished.check(group, much)
     update_attributes(group, _mark())
     return group, much
-
-
-def _is_own(mark: str) -> bool:
-    return mark.split("-")[1:2] == [str(os.getpid())]
 
 
 def writable_group(
@@ -1135,8 +1134,7 @@ def check_free(
         raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one')
     target = resolve(store)
     _check_options(target, storage_options)
-    if getattr(_store(target) if not isinstance(target, str | Path) else None, "read_only", False):
-        raise StoreExistsError(f"{_shown(store)} is opened for reading only; open it for writing, or give another path")
+    check_not_read_only(store)
     _check_not_inside(target)
     if isinstance(target, Path) and target.suffix.lower() == archive.SUFFIX and target.is_dir():
         raise StoreExistsError(
@@ -1745,10 +1743,23 @@ def _lock(target: Path, lock: ExitStack, locked: Callable[[Path], AbstractContex
         raise _not_writable(error, target) from None
 
 
+def check_not_read_only(store: StoreArgument) -> None:
+    """Make sure that a store of zarr's, where one is given, can be written to.
+
+    Raises
+    ------
+    StoreExistsError
+        If it cannot.
+    """
+    target = resolve(store)
+    if not isinstance(target, str | Path) and getattr(_store(target), "read_only", False):
+        raise StoreExistsError(f"{_shown(store)} is opened for reading only; open it for writing, or give another path")
+
+
 def read_mode(store: StoreLike) -> Literal["r", "r+"]:
     """Return the mode in which zarr reads a store: a zip file that is being written has no read-only view."""
     store = store.store if isinstance(store, zarr.storage.StorePath) else store
-    if isinstance(store, zarr.abc.store.Store) and not store.read_only:
+    if not isinstance(store, str | Path | dict) and not store.read_only:
         try:
             store.with_read_only(read_only=True)
         except NotImplementedError:

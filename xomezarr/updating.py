@@ -57,6 +57,7 @@ from xomezarr.store import (
     below,
     changing,
     check_changeable,
+    check_not_read_only,
     label_names,
     labels_of,
     open_array,
@@ -172,7 +173,11 @@ def _planned(
             check_labelled(name, there)
             asked = Labels.of(array, name)
             own = StoredImage.open(below(store, f"labels/{name}"), storage_options)
-            parts[name] = own.part(as_integers(asked.image), own.known_dims(region), asked.method, resources)
+            where = own.known_dims(region)
+            if "" in parts and own.lies_as(image):  # labels need no coordinates, and those that they have are looked at
+                shown = parts[""].shown
+                where = own.known_dims({dim: slice(*shown[dim]) for dim in own.dims})
+            parts[name] = own.part(as_integers(asked.image), where, asked.method, resources)
     if len(parts) > 1:
         with collecting(faults):
             for written, read in itertools.permutations(parts.values(), 2):
@@ -242,6 +247,7 @@ class StoredImage:
             If there is none that can be changed.
         """
         check_changeable(store)
+        check_not_read_only(store)
         opened = open_group(store, storage_options=storage_options)
         folder = Folder.of(opened)
         tree = tree_of(opened, labels=False, seen=seen)
@@ -335,6 +341,10 @@ class StoredImage:
         """Pixel centres of the levels, by dimension."""
         levels = zip(self.multiscale.levels, self.shapes, strict=True)
         return tuple(one.grid(dict(zip(self.dims, shape, strict=True))) for one, shape in levels)
+
+    def lies_as(self, image: StoredImage) -> bool:
+        """Whether labels have the pixels of their image, or one for all, along each dimension."""
+        return all(self.base.sizes[dim] in (1, image.base.sizes.get(dim)) for dim in self.dims)
 
     def known_dims(self, region: Region) -> Region:
         """Return what a region says of the dimensions that the image has, with more than one pixel."""

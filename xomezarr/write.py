@@ -38,7 +38,7 @@ from xomezarr.journal import NOTHING, RESUME, Begun, Journal, Ledger, Made, told
 from xomezarr.labels import MOST_COLORS, colored
 from xomezarr.layout import FLAT
 from xomezarr.lazy import zarr
-from xomezarr.model import Channel
+from xomezarr.model import Channel, Image
 from xomezarr.notes import CARRIES
 from xomezarr.pixels import Pixels
 from xomezarr.plan import COMPRESSORS, LevelPlan, Plan, final_image, group_attributes, method_of
@@ -182,7 +182,10 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     on_tile
         Called after each part is written.
     """
-    differs = partial(difference, plan, pixels, made=whole(plan))
+
+    def differs(group: zarr.Group) -> str:
+        return difference(plan, pixels, group, whole(plan)) or difference_of_place(plan, group)
+
     if plan.resume and plan.mode == "w-" and is_in_place(plan.store, plan.storage_options, differs):
         if on_tile is not None:
             on_tile(plan.nbytes)
@@ -311,6 +314,22 @@ def difference_of_ended(plan: Plan, group: zarr.Group) -> str:
     )
 
 
+def difference_of_place(plan: Plan, group: zarr.Group) -> str:
+    """Say in what an image that is whole lies elsewhere, or has other channels, than is planned."""
+    there, asked = spec.parse(group.attrs.asdict()), spec.parse(spec.dump(final_image(plan), plan.version))
+
+    def told(image: Image) -> dict[str, Any]:
+        channels = asked.channels and image.channels
+        return {
+            "units": {axis.name: axis.unit for axis in image.multiscale.axes},
+            "scale": dict(image.multiscale.levels[0].scale),
+            "translation": dict(image.multiscale.levels[0].translation),
+            "channels": [channel.label for channel in channels or ()],
+        }
+
+    return told_apart(told(there), told(asked))
+
+
 def difference_of_levels(plan: Plan, pixels: Pixels, group: zarr.Group, begun: Begun | None) -> str:
     """Say in what the levels are kept otherwise, or which pixels of level 0 are others, where that can be read.
 
@@ -351,6 +370,8 @@ def difference_of_pixels(plan: Plan, pixels: Pixels, written: Chunks, begun: Beg
 
 def difference_of_labels(plan: Plan, pixels: Pixels, group: zarr.Group, made: Made) -> str:
     """Say in what the labels of an image of which something is made are others."""
+    if surplus := sorted(made.labels.keys() - plan.labels.keys()):
+        return f"it has the labels {surplus[0]!r} too, which are not given"
     for name, of_label in plan.labels.items():
         of_member = made.labels.get(name)
         if of_member is None:
