@@ -249,13 +249,21 @@ def test_labels_are_gone_on_with(tmp_path: Path) -> None:
         assert files(store) == files(tmp_path / "whole.ome.zarr")
 
 
-def test_labels_that_are_not_asked_for_any_more_are_another_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize("made", ["in part", "all"])
+def test_labels_that_are_not_asked_for_any_more_are_another_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
     da, store = image(dtype="uint8"), tmp_path / "a.ome.zarr"
     labels = {"bright": da > 100, "classes": (da // 50).astype("uint8")}
     total = da.omezarr.plan(tmp_path / "b", chunks=CHUNKS, labels=labels).tile_count
-    interrupted(da, store, total - 3, labels=labels)
+    if made == "all":
+        with monkeypatch.context() as patched, pytest.raises(InterruptError):
+            patched.setattr(stage, "create", interrupt)
+            da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels)
+    else:
+        interrupted(da, store, total - 3, labels=labels)
     for given in ({}, {"bright": da > 100}):
-        with pytest.raises(errors.ResumeError, match="it has the labels '(bright|classes)' too, which are not given"):
+        with pytest.raises(errors.ResumeError, match=r"labels: \[.*and not|the labels '.*' too, which are not given"):
             da.omezarr.to_zarr(store, chunks=CHUNKS, labels=given, resume=True)
     tree = da.omezarr.to_zarr(store, chunks=CHUNKS, labels=labels, resume=True)
     assert set(tree.omezarr.labels) == {"bright", "classes"}

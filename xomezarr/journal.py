@@ -157,8 +157,12 @@ COMPARED = {
     "levels": "the levels",
     "labels": "the labels",
     "write_empty_chunks": "write_empty_chunks",
+    "units": "the units",
+    "scale": "the scale",
+    "translation": "the translation",
+    "channels": "the channels",
 }
-"""What has to be as it was, and how it is called."""
+"""What has to be as it was, where it is asked, and how it is called."""
 
 
 def told_apart(was: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
