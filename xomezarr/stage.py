@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
 __all__ = [
+    "LOCK",
     "PIXELS",
     "Stage",
     "adopted",
