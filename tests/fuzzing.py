@@ -170,7 +170,7 @@ def _read(path: Path) -> None:
 
 
 def _read_level(path: Path) -> None:
-    xr.open_dataarray(path, engine="omezarr", chunks={}).isel(x=0, missing_dims="ignore").to_numpy()
+    xr.open_dataarray(path, engine="omezarr", chunks={}).isel(x=slice(1), missing_dims="ignore").to_numpy()
 
 
 def _by_command(*words: str) -> Callable[[Path], None]:

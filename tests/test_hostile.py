@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import struct
@@ -31,22 +30,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="pipes, devices and links are those of Unix"),
     pytest.mark.filterwarnings("ignore::xomezarr.errors.OmeZarrWarning"),
 ]
-
-OPEN = re.compile(
-    r"test_shapes_that_are_none_are_told\[shape1-"
-    r"|test_chunks_of_any_size_are_told\[chunks4-"
-    r"|test_positions_may_be_any_number\[1e308-scale"
-    r"|test_what_is_no_file_is_not_read\[mkdir-"
-    r"|test_what_links_lead_to_is_read_and_not_changed"
-    r"|test_the_directory_may_lie\[.*-compressed size"
-)
-"""Of these it is not settled whether the test or the library is at fault."""
-
-
-@pytest.fixture(autouse=True)
-def open_questions(request: pytest.FixtureRequest) -> None:
-    if OPEN.search(request.node.name):
-        request.applymarker(pytest.mark.xfail(reason="not settled yet", strict=False))
 
 
 def image() -> xr.DataArray:
@@ -321,8 +304,9 @@ def test_what_links_lead_to_is_read_and_not_changed(version: str, change: str, t
         path = written(tmp_path / f"{name.replace('/', '-')}.zarr", version)
         if name in ("chunk", "document"):
             of = chunk if name == "chunk" else document
-            of(path).unlink()
-            of(path).symlink_to(of(other))
+            file = of(path)
+            file.unlink()
+            file.symlink_to(of(other))
         else:
             shutil.rmtree(path / name)
             (path / name).symlink_to(other / name)
@@ -420,7 +404,9 @@ def test_an_entry_that_swells_is_not_read(
 def test_the_directory_may_lie(field: int, value: int, name: str, entries: dict[str, bytes], tmp_path: Path) -> None:
     path = packed(tmp_path / "a.ozx", entries)
     content = bytearray(path.read_bytes())
-    at = content.rindex(name.encode(), content.index(b"PK\1\2")) - 46
+    at = content.index(name.encode(), content.index(b"PK\1\2")) - 46
+    if struct.unpack_from("<I", content, at + field) == (value,):
+        pytest.skip("that is where it is")
     struct.pack_into("<I", content, at + field, value)
     path.write_bytes(content)
     with pytest.raises(OmeZarrError):

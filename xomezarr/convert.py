@@ -29,6 +29,7 @@ from xomezarr.errors import (
     AxisError,
     LabelError,
     LabelWarning,
+    MetadataError,
     MissingDependencyError,
     NotOmeZarrError,
     OmeZarrError,
@@ -662,7 +663,15 @@ def _open_xarray(
     # xarray takes the fill value of Zarr v2 for missing data, and 0 is what other writers put there
     decode = not any(map(_zero_is_only_fill, arrays.values()))
     store = _zarr_store(path, options)
-    dataset = xr.open_zarr(store, chunks=None, consolidated=consolidated, mask_and_scale=decode)
+    try:
+        dataset = xr.open_zarr(store, chunks=None, consolidated=consolidated, mask_and_scale=decode)
+    except (OmeZarrError, OSError):
+        raise
+    except Exception as error:  # whatever its decoders raise
+        raise MetadataError(
+            f'"{path}" cannot be opened by xarray, by whose conventions its arrays name their dimensions ({error}); '
+            f'open one of them: open_image("{path}/{min(arrays)}")'
+        ) from error
     names = sorted(map(str, dataset.data_vars))
     if len(names) != 1:
         raise OmeZarrError(

@@ -1,7 +1,7 @@
 """A local folder as a store of zarr that reads files, and nothing else that a name may stand for.
 
 Who opens a pipe waits until somebody writes to it, and a device may have no end. A folder from elsewhere may have
-them under the names of documents and chunks, or links to them.
+them under the names of documents and chunks, or links to them. Where links lead out of it, nothing is written.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from zarr.storage import LocalStore
 
 from xomezarr.errors import OmeZarrError
+from xomezarr.links import check_kept
 from xomezarr.resources import machine_memory
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class ReadInThreads:
 
 
 class Files(ReadInThreads, LocalStore):
-    """A folder that is read."""
+    """A folder that is read, and written within its bounds."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LocalStore) and self.root == other.root
@@ -75,9 +76,42 @@ class Files(ReadInThreads, LocalStore):
             found = os.stat(path)  # noqa: PTH116 - of each chunk: a Path takes longer
         except (OSError, ValueError):  # reading it tells
             return
-        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise OmeZarrError(f"{path!r} is no file, but a pipe, a device or a socket, and is not read; remove it")
+        if not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a device or a socket"
+            raise OmeZarrError(f"{path!r} is no file, but {what}, and is not read; remove it")
         if whole and found.st_size > machine_memory():
             raise OmeZarrError(
                 f"{path!r} has {found.st_size} bytes, which is more than this machine has memory; copy the store again"
             )
+
+    # -- writing --
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a file."""
+        check_kept(self.root, key)
+        await super().set(key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Write a file."""
+        check_kept(self.root, key)
+        super().set_sync(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a file where there is none."""
+        check_kept(self.root, key)
+        await super().set_if_not_exists(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Delete a file."""
+        check_kept(self.root, key)
+        await super().delete(key)
+
+    def delete_sync(self, key: str) -> None:
+        """Delete a file."""
+        check_kept(self.root, key)
+        super().delete_sync(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete a folder."""
+        check_kept(self.root, prefix)
+        await super().delete_dir(prefix)

@@ -128,7 +128,7 @@ def to_labels(
         image = open_group(image_store, storage_options=storage_options)
         spec.check_written(version, store=image_store, in_format=image.metadata.zarr_format)
         check_not_between(image, "labels")
-        check_inside(image, "labels")
+        check_inside(image, "labels", f"labels/{name}")
         frame = frame_of(tree, image_store)
         known = stored_metadata(tree)
     target = Target.asked(

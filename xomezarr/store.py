@@ -21,7 +21,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from xomezarr import archive, direct, journal, spec
+from xomezarr import archive, direct, documents, journal, links, spec
 from xomezarr.direct import names_below, update_attributes, wait
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
@@ -401,7 +401,10 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
 
 
 def _check_sizes(array: zarr.Array[Any]) -> None:
-    """Refuse an array along which not even coordinates could be made, or whose chunks cannot be addressed."""
+    """Refuse an array along which not even coordinates could be made, or whose chunks cannot be addressed, or are none.
+
+    zarr from 3.4 on reads a chunk size of 0 as 1, and then all pixels as the fill value.
+    """
     longest = max(array.shape, default=0)
     if longest * COORDINATE > machine_memory():
         raise MetadataError(
@@ -419,6 +422,18 @@ def _check_sizes(array: zarr.Array[Any]) -> None:
             f"the chunks of {str(array.store_path)!r} are {chunks}, which no machine can address; mend the metadata of "
             "the array"
         )
+    stored = _stored_chunks(array)
+    if 0 in stored and 0 not in array.shape:
+        raise MetadataError(
+            f"the chunks of {str(array.store_path)!r} are {stored}, which hold no pixels; mend the metadata of the "
+            "array, or write it anew"
+        )
+
+
+def _stored_chunks(array: zarr.Array[Any]) -> tuple[Any, ...]:
+    """Return the sizes of chunks that the document of an array has, where zarr reads others; else nothing."""
+    document: Mapping[str, Any] | None = getattr(array.metadata, "_stored_document", None)
+    return () if document is None else tuple(documents.chunk_shape(document))
 
 
 def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
@@ -480,14 +495,8 @@ def check_inside(group: zarr.Group, *paths: str) -> None:
     """
     if not isinstance(group.store, zarr.storage.LocalStore):
         return
-    root = os.path.realpath(group.store.root)
     for path in paths:
-        place = os.path.realpath(os.path.join(root, member_path(group, path)))  # noqa: PTH118 - for each level
-        if place != root and not place.startswith(f"{root.rstrip(os.sep)}{os.sep}"):
-            raise StoreExistsError(
-                f"{path!r} of {str(group.store_path)!r}: a link leads out of the store, to {place!r}, and what is "
-                "there would change too; put a copy there in place of the link"
-            )
+        links.check_inside(group.store.root, member_path(group, path))
 
 
 def check_not_between(group: zarr.Group, *paths: str) -> None:

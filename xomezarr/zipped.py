@@ -36,6 +36,9 @@ __all__ = ["ZippedStore"]
 BEGINS = b"PK\x03\x04"
 """What every entry begins with, and so a zip file that holds one."""
 
+UTF8 = 0x800
+"""A flag of entries whose names are in UTF-8; others are in CP437, as far as the format says."""
+
 ENDS = b"PK\x05\x06"
 """What the record begins with that ends a zip file, but for its comment."""
 
@@ -365,6 +368,9 @@ class _Opened:
                 return self._zip.read(entry)[start:stop]
             except DAMAGED as error:
                 raise self._damaged(entry, str(error)) from None
+        if entry.compress_size != entry.file_size:
+            told = f"it is not compressed, and is said to take {entry.compress_size} bytes of {entry.file_size}"
+            raise self._damaged(entry, told)
         content = self._stored(entry, start, stop)
         if len(content) != stop - start:
             raise self._damaged(entry, "it ends too early")
@@ -389,11 +395,22 @@ class _Opened:
         read = self._read(entry, offset, min(offset + HEADER.size + BEFORE + ahead, self._bytes.size))
         if len(read) < HEADER.size or bytes(read[:4]) != BEGINS:
             raise self._damaged(entry, "it does not begin where the file says")
-        begin = HEADER.size + sum(HEADER.unpack(read[: HEADER.size])[-2:])
+        length, extra = HEADER.unpack(read[: HEADER.size])[-2:]
+        begin = HEADER.size + length + extra
+        name = read[HEADER.size : HEADER.size + length]
+        if len(name) < length:
+            name = self._read(entry, offset + HEADER.size, offset + HEADER.size + length)
+        self._check_name(entry, name)
         self._begins[offset] = offset + begin
         if start == 0 and begin + stop <= len(read):
             return read[begin : begin + stop]
         return self._read(entry, offset + begin + start, offset + begin + stop)
+
+    def _check_name(self, entry: zipfile.ZipInfo, found: memoryview) -> None:
+        """Make sure that what stands before an entry has its name: ranges of another would be taken for those of it."""
+        name = bytes(found).decode("utf-8" if entry.flag_bits & UTF8 else "cp437", "replace")
+        if name != entry.orig_filename:
+            raise self._damaged(entry, f"where the file says that it is, there is {name!r}")
 
     def _read(self, entry: zipfile.ZipInfo, start: int, stop: int) -> memoryview:
         if isinstance(self._bytes, _Remote) and entry.filename.rpartition("/")[2] == METADATA:
