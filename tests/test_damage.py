@@ -98,12 +98,12 @@ READS: Mapping[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_damaged_chunk_is_named_by_whoever_reads_it(codec: str, tmp_path: Path) -> None:
-    if codec.startswith("shards") and version("zarr") < "3.2":
-        pytest.xfail("zarr 3.1 takes some damaged shards for such without chunks")
     chunk = written(tmp_path / "a.zarr", codec)
     good = chunk.read_bytes()
     # of a chunk that is not compressed nobody knows; what stands behind the end of these is not read
     fine = {"v2 none": {"garbage"}, "v3 none": {"garbage"}, "v2 blosc": {"too long"}, "v3 blosc": {"too long"}}
+    if version("zarr") < "3.2":  # which takes empty shards for such without chunks
+        fine |= {"shards": {"nothing"}, "shards of blosc": {"nothing"}}
     place = "chunk (1, 1) of" if CODECS[codec][2] is None else "shard (0, 0) of"
     for what, spoil in SPOILED.items():
         chunk.write_bytes(spoil(good))

@@ -401,10 +401,7 @@ def open_array(group: zarr.Group, path: str, mode: Literal["r", "r+"] | None = N
 
 
 def _check_sizes(array: zarr.Array[Any]) -> None:
-    """Refuse an array along which not even coordinates could be made, or whose chunks cannot be addressed, or are none.
-
-    zarr from 3.4 on reads a chunk size of 0 as 1, and then all pixels as the fill value.
-    """
+    """Refuse an array along which not even coordinates could be made, or whose chunks cannot be addressed."""
     longest = max(array.shape, default=0)
     if longest * COORDINATE > machine_memory():
         raise MetadataError(
@@ -412,7 +409,7 @@ def _check_sizes(array: zarr.Array[Any]) -> None:
             "more than this machine has memory; mend the metadata of the array, or open it with zarr"
         )
     try:
-        chunks = array.shards or array.chunks
+        chunks = _stored_chunks(array)
     except NotImplementedError:
         raise MetadataError(
             f"the chunks of {str(array.store_path)!r} are not all of one shape; write the array anew in chunks that are"
@@ -422,18 +419,18 @@ def _check_sizes(array: zarr.Array[Any]) -> None:
             f"the chunks of {str(array.store_path)!r} are {chunks}, which no machine can address; mend the metadata of "
             "the array"
         )
-    stored = _stored_chunks(array)
-    if 0 in stored and 0 not in array.shape:
+    if 0 in chunks and 0 not in array.shape:
         raise MetadataError(
-            f"the chunks of {str(array.store_path)!r} are {stored}, which hold no pixels; mend the metadata of the "
+            f"the chunks of {str(array.store_path)!r} are {chunks}, which hold no pixels; mend the metadata of the "
             "array, or write it anew"
         )
 
 
-def _stored_chunks(array: zarr.Array[Any]) -> tuple[Any, ...]:
-    """Return the sizes of chunks that the document of an array has, where zarr reads others; else nothing."""
+def _stored_chunks(array: zarr.Array[Any]) -> tuple[int, ...]:
+    """Return the sizes of chunks, or of shards, as they are stored: zarr from 3.4 on reads 0 as 1."""
     document: Mapping[str, Any] | None = getattr(array.metadata, "_stored_document", None)
-    return () if document is None else tuple(documents.chunk_shape(document))
+    found = array.shards or array.chunks
+    return found if document is None else tuple(documents.chunk_shape(document))
 
 
 def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
