@@ -424,6 +424,15 @@ def _check_sizes(array: zarr.Array[Any]) -> None:
             f"the chunks of {str(array.store_path)!r} are {chunks}, which hold no pixels; mend the metadata of the "
             "array, or write it anew"
         )
+    if array.dtype.itemsize > machine_memory() // LEAST_PIXELS:
+        raise MetadataError(
+            f"a pixel of {str(array.store_path)!r}, of {array.dtype}, has {array.dtype.itemsize} bytes, and this "
+            "machine has no memory for even a few of them; mend the metadata of the array"
+        )
+
+
+LEAST_PIXELS = 10**6
+"""How many pixels have to fit the memory at the least: numbers have some bytes each, but text may say any number."""
 
 
 def _stored_chunks(array: zarr.Array[Any]) -> tuple[int, ...]:
