@@ -77,6 +77,7 @@ __all__ = [
     "closer",
     "is_remote",
     "left_out",
+    "listing_of",
     "made_of",
     "open_image",
     "open_level",
@@ -331,7 +332,7 @@ def _add_labels(
     coordinate_system: str | None = None,
 ) -> None:
     """Put the labels of an image into its tree; those that cannot be opened are told and left out."""
-    if (listing := _listing(image.group)) is None:
+    if (listing := listing_of(image.group)) is None:
         return
     dropped = left_out(drop_variables)
     for path in dict.fromkeys(listed_labels(listing)):
@@ -355,8 +356,8 @@ def _add_labels(
         tree["labels"].attrs = listing.attrs.asdict()
 
 
-def _listing(image: zarr.Group) -> zarr.Group | None:
-    """Return the group of an image's labels, if it has one that can be read."""
+def listing_of(image: zarr.Group) -> zarr.Group | None:
+    """Return the group of an image's labels, if it has one that can be read; a warning tells of one that cannot."""
     try:
         return labels_of(image)
     except UNREADABLE as error:

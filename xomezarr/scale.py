@@ -24,6 +24,7 @@ from xomezarr.coords import Irregular, assign_grid
 from xomezarr.downsample import get_method, is_sampled
 from xomezarr.errors import (
     UNREADABLE_ARRAY,
+    UNREADABLE_MEMBER,
     AxisError,
     CoordinateError,
     DtypeError,
@@ -56,6 +57,7 @@ from xomezarr.plan import Plan, Shards, final_image, group_attributes
 from xomezarr.planning import beside, chosen_version, plan_array, plan_label_image
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
+from xomezarr.read import listing_of
 from xomezarr.report import Finding
 from xomezarr.store import (
     ALL_DOCUMENTS,
@@ -66,10 +68,10 @@ from xomezarr.store import (
     check_not_between,
     default_name,
     label_names,
-    labels_of,
     names_in,
     open_array,
     open_group,
+    open_member,
     opened_store,
     overlap,
     parents,
@@ -594,14 +596,15 @@ def _to_keep(place: str) -> str:
 def _label_group(source: Source) -> zarr.Group | None:
     if source.group is None or source.known is None:
         return None
-    return labels_of(open_group(source.group))
+    return listing_of(open_group(source.group))
 
 
 def _labels(source: Source) -> Iterator[tuple[str, Grids]]:
     """Yield the label images of an image: name, and grids of the levels. Broken ones are passed over."""
     found = _label_group(source)
-    for name, group in found.groups() if found is not None else ():
-        with suppress(OmeZarrError, OSError, ValueError):
+    for name in label_names(found):
+        with suppress(*UNREADABLE_MEMBER):
+            group = open_member(found, name)  # type: ignore[arg-type] # there are names of a group alone
             yield name, _grids(group, spec.parse(group.attrs.asdict()))
 
 

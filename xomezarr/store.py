@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from xomezarr import archive, direct, documents, journal, links, spec
 from xomezarr.direct import names_below, update_attributes, wait
 from xomezarr.errors import (
+    UNREADABLE,
     UNREADABLE_MEMBER,
     ArchiveError,
     IncompleteStoreError,
@@ -1274,16 +1275,43 @@ def _check_no_zip_file(target: Path) -> None:
 
 
 def labels_of(image: zarr.Group) -> zarr.Group | None:
-    """Return the group of an image's labels; None where it has none."""
-    return find_member(image, "labels", alike=True)
+    """Return the group of an image's labels; None where it has none.
+
+    Raises
+    ------
+    MetadataError
+        If it cannot be read.
+    """
+    try:
+        return find_member(image, "labels", alike=True)
+    except UNREADABLE as error:
+        if isinstance(error, OmeZarrError):
+            raise
+        raise MetadataError(
+            f"what the group 'labels' of {str(image.store_path)!r} says cannot be read ({error}); mend it, or remove "
+            "its document and list its labels again: to_labels(…, mode='w')"
+        ) from error
 
 
 def label_names(labels: zarr.Group | None) -> list[str]:
-    """Return the names of labels: those that their group lists, and those that are there."""
+    """Return the names of labels: those that their group lists, and those that are there, whether or not they open."""
     if labels is None:
         return []
-    there = [name for name in labels.group_keys() if not name.startswith(".")]
+    names: list[str] = []
+    with suppress(NotImplementedError, OSError):  # a store that does not list
+        names = [name for name in names_in(labels) if not name.startswith(".") and name not in ALL_DOCUMENTS]
+    kind = "zarr.json" if labels.metadata.zarr_format == 3 else ".zgroup"
+    found = direct.get_documents(labels.store, [member_path(labels, f"{name}/{kind}") for name in names])
+    documents_of = dict(zip(names, found, strict=True))
+    there = [name for name, one in documents_of.items() if one is not None and not _is_of_array(one)]
     return sorted({*listed_labels(labels), *there})
+
+
+def _is_of_array(document: bytes) -> bool:
+    """Whether a document is that of an array; one that cannot be read is not."""
+    with suppress(ValueError, AttributeError, RecursionError):
+        return bool(json.loads(document).get("node_type") == "array")
+    return False
 
 
 def listed_labels(labels: zarr.Group) -> tuple[str, ...]:
