@@ -62,6 +62,7 @@ from xomezarr.report import Finding
 from xomezarr.store import (
     ALL_DOCUMENTS,
     address,
+    arrays_in,
     check_array,
     check_changeable,
     check_complete,
@@ -426,11 +427,10 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
         )
     try:
         node = zarr.open(opened_store(archive.opened(target), read_only=True), mode="r")
-    except (OSError, ValueError, TypeError, KeyError, ImportError):
+    except (*UNREADABLE_MEMBER, ImportError):
         check_array(place)
-        # which says what is at that place, or that nothing is
-        open_group(place)
-        raise
+        # which says what is at that place, or that nothing is; metadata that are gathered are not asked
+        node = open_group(place)
     source = _of_array(place, node, axes) if isinstance(node, zarr.Array) else _of_group(place, axes)
     _check_axes(source, axes)
     return source
@@ -448,7 +448,7 @@ def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
             place, image, open_array(group, path), place, path, known, properties=sidecar.properties_in(attrs)
         )
     check_complete(group)
-    arrays = dict(group.arrays())
+    arrays = arrays_in(group)
     if len(arrays) != 1:
         return Source(place, open_image(place), None)
     (array,) = arrays.values()

@@ -13,7 +13,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -59,6 +59,7 @@ __all__ = [
     "address",
     "alone",
     "apart",
+    "arrays_in",
     "begin_anew",
     "begun",
     "below",
@@ -1301,17 +1302,47 @@ def label_names(labels: zarr.Group | None) -> list[str]:
     with suppress(NotImplementedError, OSError):  # a store that does not list
         names = [name for name in names_in(labels) if not name.startswith(".") and name not in ALL_DOCUMENTS]
     kind = "zarr.json" if labels.metadata.zarr_format == 3 else ".zgroup"
-    found = direct.get_documents(labels.store, [member_path(labels, f"{name}/{kind}") for name in names])
-    documents_of = dict(zip(names, found, strict=True))
-    there = [name for name, one in documents_of.items() if one is not None and not _is_of_array(one)]
+    there = [name for name, document in _described(labels, names, kind) if _node_type(document) != "array"]
     return sorted({*listed_labels(labels), *there})
 
 
-def _is_of_array(document: bytes) -> bool:
-    """Whether a document is that of an array; one that cannot be read is not."""
+def arrays_in(group: zarr.Group) -> dict[str, zarr.Array[Any]]:
+    """Open the arrays that lie in a group, by name.
+
+    Raises
+    ------
+    MetadataError
+        If one cannot be opened.
+    """
+    names = sorted(name for name in names_in(group) if not name.startswith(".") and name not in ALL_DOCUMENTS)
+    kind = "zarr.json" if group.metadata.zarr_format == 3 else ".zarray"
+    found = {}
+    for name, document in _described(group, names, kind):
+        if _node_type(document) == "group":
+            continue
+        try:
+            found[name] = open_array(group, name)
+        except UNREADABLE_MEMBER as error:
+            if isinstance(error, OmeZarrError | OSError):
+                raise
+            raise MetadataError(
+                f"the array {name!r} of {str(group.store_path)!r} cannot be opened: {error}; mend its document, or "
+                "remove it"
+            ) from error
+    return found
+
+
+def _described(group: zarr.Group, names: Sequence[str], kind: str) -> Iterator[tuple[str, bytes]]:
+    """Yield those of some names in a group under which there is a document of a kind, and that."""
+    found = direct.get_documents(group.store, [member_path(group, f"{name}/{kind}") for name in names])
+    yield from ((name, document) for name, document in zip(names, found, strict=True) if document is not None)
+
+
+def _node_type(document: bytes) -> Any:
+    """Return what a document says that it describes; None where it does not, or cannot be read."""
     with suppress(ValueError, AttributeError, RecursionError):
-        return bool(json.loads(document).get("node_type") == "array")
-    return False
+        return json.loads(document).get("node_type")
+    return None
 
 
 def listed_labels(labels: zarr.Group) -> tuple[str, ...]:
