@@ -27,6 +27,7 @@ from xomezarr.coords import AXIS_TYPES, Dimension
 from xomezarr.errors import (
     UNREADABLE,
     UNREADABLE_ARRAY,
+    UNREADABLE_MEMBER,
     CoordinateSystemError,
     LabelWarning,
     LayoutError,
@@ -191,7 +192,7 @@ def made_of[T: xr.DataTree | xr.Dataset](
         try:
             opened = open_group(store, group=group, storage_options=storage_options)
             made = make(opened)
-        except (OSError, ValueError, TypeError, KeyError):
+        except UNREADABLE_MEMBER:
             if before is None or before.is_there() or not left:
                 raise
             continue

@@ -787,7 +787,7 @@ def _made_in(folder: Path) -> Made:
     """Find out how much of a folder is made, as `journal.made` does; nothing where it is no group."""
     try:
         return journal.made(zarr.open_group(folder, mode="r", use_consolidated=False))
-    except (OSError, ValueError, TypeError, KeyError):
+    except UNREADABLE_MEMBER:
         return NOTHING
 
 
@@ -1035,7 +1035,7 @@ def _mend(folder: Path) -> None:
     """Make the document of an unfinished group anew, where a machine that lost its power has cut it off."""
     try:
         zarr.open_group(folder, mode="r", use_consolidated=False)
-    except (OSError, ValueError, TypeError, KeyError):
+    except UNREADABLE_MEMBER:
         version = journal.version_in(folder)
         if version in spec.VERSIONS:
             direct.put_group(zarr.storage.LocalStore(folder), "", spec.zarr_format(version), _mark())
@@ -1527,7 +1527,7 @@ def _begun(target: StoreLike, storage_options: Mapping[str, Any] | None) -> str:
     """Say of a store what `begun` says of its attributes; empty if there is no group, or none that can be read."""
     try:
         return begun(_open(target, storage_options).attrs.asdict())
-    except (OSError, ValueError, TypeError):
+    except UNREADABLE:
         return ""
 
 

@@ -247,6 +247,10 @@ def _range(wanted: ByteRequest | None, size: int) -> tuple[int, int]:
     raise TypeError(f"a range of bytes cannot be a {type(wanted).__name__}")
 
 
+NOWHERE = frozenset({"", ".", ".."})
+"""Parts of a name by which no key of a store leads to an entry: those of folders end with one."""
+
+
 def _relative(name: str) -> str:
     """Return the name of an entry as zarr asks for it, however the program that made the file has written it.
 
@@ -276,8 +280,8 @@ class _Opened:
                 "zip -s 0 parts.zip --out whole.zip"
             )
         found = [(_relative(entry.filename), entry) for entry in self._zip.infolist()]
-        self.entries = {name: entry for name, entry in found if name and not name.endswith("/")}
-        self._begins: dict[int, int] = {}
+        self.entries = {name: entry for name, entry in found if not NOWHERE & {*name.split("/")}}
+        self._begins: dict[tuple[int, str], int] = {}
         self._folders: dict[str, dict[str, None]] | None = None
         self._foremost: memoryview | None = None
 
@@ -388,7 +392,7 @@ class _Opened:
         offset = entry.header_offset
         if offset < 0:  # zipfile adds to it what stands before the file
             raise self._damaged(entry, "it does not begin where the file says")
-        if (begin := self._begins.get(offset)) is not None:
+        if (begin := self._begins.get((offset, entry.orig_filename))) is not None:
             return self._read(entry, begin + start, begin + stop)
         # the header and what follows it in one request, where that is all that is wanted
         ahead = stop if start == 0 else 0
@@ -401,7 +405,7 @@ class _Opened:
         if len(name) < length:
             name = self._read(entry, offset + HEADER.size, offset + HEADER.size + length)
         self._check_name(entry, name)
-        self._begins[offset] = offset + begin
+        self._begins[offset, entry.orig_filename] = offset + begin
         if start == 0 and begin + stop <= len(read):
             return read[begin : begin + stop]
         return self._read(entry, offset + begin + start, offset + begin + stop)
