@@ -289,6 +289,70 @@ def test_coordinates_that_no_level_has_are_not_read(tmp_path: Path) -> None:
     assert f"'0/q' has {2**31} values" in str(told)
 
 
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "S2000000000",
+        "<U500000000",
+        [],
+        {},
+        "O",
+        "V8",
+        "category",
+        "int64[pyarrow]",
+        "datetime64[ns, ../../x]",
+        [["a", "O"]],
+    ],
+)
+@pytest.mark.parametrize("where", ["dtype", "columns"])
+def test_a_table_may_be_kept_as_anything(where: str, dtype: Any, tmp_path: Path) -> None:
+    import json
+
+    path = tmp_path / "a.zarr"
+    STORES["image-0.5"](path)
+    file = path / "labels/nuclei/zarr.json"
+    said = json.loads(file.read_text())
+    said["attributes"]["xomezarr"]["properties"][where] = dtype if where == "dtype" else {"area": dtype}
+    file.write_text(json.dumps(said))
+    with within(5):
+        table = xr.open_datatree(path, engine="omezarr")["labels/nuclei"].omezarr.properties
+    assert {int(value): dict(row) for value, row in table.iterrows()} == {1: {"area": 3.5}}
+
+
+@pytest.mark.parametrize(
+    ("store", "place", "keys", "value"),
+    [
+        ("image-0.4", "0/.zarray", ["compressor", "shuffle"], [[]]),
+        ("image-0.4", "labels/nuclei/0/.zarray", ["dtype"], None),
+        ("image-0.5", "labels/zarr.json", ["attributes", "ome", "version"], [[]]),
+        ("image-0.5", "zarr.json", ["node_type"], None),
+        ("image-0.5", "labels/nuclei/zarr.json", ["node_type"], None),
+    ],
+)
+@pytest.mark.parametrize("version", ["0.4", "0.6"])
+def test_what_the_fuzzer_found_of_upgrade(
+    store: str, place: str, keys: list[str], value: Any, version: str, tmp_path: Path
+) -> None:
+    """None takes the value away."""
+    import json
+
+    path = tmp_path / "a.zarr"
+    STORES[store](path)
+    said = json.loads((path / place).read_text())
+    node = said
+    for key in keys[:-1]:
+        node = node[key]
+    if value is None:
+        del node[keys[-1]]
+    else:
+        node[keys[-1]] = value
+    (path / place).write_text(json.dumps(said))
+    for dst in (None, tmp_path / "b.zarr"):
+        with suppress(OmeZarrError):
+            xomezarr.upgrade(path, dst, version=version, dry_run=True)
+    open_all(path)
+
+
 @pytest.mark.parametrize("kind", ["labels", "plate", "well", "series"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_lists_itself_has_an_end(version: str, kind: str, tmp_path: Path) -> None:
@@ -518,7 +582,7 @@ def test_a_field_that_is_a_link_is_not_replaced(tmp_path: Path) -> None:
     xomezarr.write_plate({("A", 1): [image()]}, plate)
     shutil.rmtree(plate / "A/1/0")
     (plate / "A/1/0").symlink_to(other)
-    with pytest.raises(StoreExistsError, match="'A/1/0' of .*a link leads out of the store"):
+    with pytest.raises(StoreExistsError, match=r"'A/1/0' of .*a link leads out of the store"):
         image().omezarr.to_plate(plate, row="A", column=1, field=0, mode="w")
     assert files(other) == before
 
