@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import os
 import pickle
 import struct
@@ -116,6 +117,28 @@ def test_a_damaged_chunk_is_named_by_whoever_reads_it(codec: str, tmp_path: Path
             assert place in message, (what, how, message)
             assert "a.zarr/0'" in message
             assert message.endswith("copy the store again, or write the image anew")
+
+
+@pytest.mark.parametrize(
+    "lies", [(2**62, 100), (2**63, 2**63), (2**64 - 2, 2**64 - 2), (2**64 - 1, 5), (0, 0), (100, 2**62), (100, 10**12)]
+)
+def test_the_index_of_a_shard_may_lie(lies: tuple[int, int], tmp_path: Path) -> None:
+    """It tells where a chunk lies, and how many bytes it has, which nobody sets aside."""
+    image().omezarr.to_zarr(
+        tmp_path / "a.zarr", version="0.5", levels=2, chunks={"y": 16, "x": 16}, shards={"y": 32, "x": 32}
+    )
+    for document in tmp_path.glob("a.zarr/*/zarr.json"):
+        said = json.loads(document.read_text())
+        said["codecs"][0]["configuration"]["index_codecs"].pop()
+        document.write_text(json.dumps(said))
+    for shard in tmp_path.glob("a.zarr/*/c/*/*"):
+        shard.write_bytes(shard.read_bytes()[:-4])  # without its checksum
+    assert xomezarr.validate(tmp_path / "a.zarr", chunks=True).valid
+    shard = tmp_path / "a.zarr/0/c/0/0"
+    shard.write_bytes(shard.read_bytes()[:-16] + struct.pack("<QQ", *lies))
+    for read in READS.values():
+        with pytest.raises(DamagedChunkError, match=r"shard \(0, 0\) of"):
+            read(tmp_path / "a.zarr")
 
 
 @pytest.mark.parametrize("codec", ["v2 blosc", "v3 blosc"])

@@ -48,6 +48,17 @@ class ReadInThreads:
         return list(await asyncio.gather(*(self.get(key, prototype, wanted) for key, wanted in key_ranges)))
 
 
+def _within(wanted: ByteRequest, size: int) -> ByteRequest:
+    """Return a range of the bytes that there are: the index of a shard may say anything, and so many are set aside."""
+    # not before zarr is loaded: it would be loaded in part, and once more
+    from zarr.abc.store import RangeByteRequest
+
+    if not isinstance(wanted, RangeByteRequest):
+        return wanted
+    start = min(wanted.start, size)
+    return RangeByteRequest(start, max(min(wanted.end, size), start))
+
+
 class Files(ReadInThreads, LocalStore):
     """A folder that is read, and written within its bounds."""
 
@@ -59,23 +70,25 @@ class Files(ReadInThreads, LocalStore):
     def get_sync(
         self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read a file, or a range of its bytes; None where there is none."""
-        self._check(key, whole=byte_range is None)
+        """Read a file, or a range of its bytes, as far as it goes; None where there is none."""
+        size = self._size(key, whole=byte_range is None)
+        if size is not None and byte_range is not None:
+            byte_range = _within(byte_range, size)
         return super().get_sync(key, prototype=prototype, byte_range=byte_range)
 
-    def _check(self, key: str, *, whole: bool) -> None:
-        """Refuse what is no file, and what does not fit memory as a whole.
+    def _size(self, key: str, *, whole: bool) -> int | None:
+        """Return how many bytes a file has; None where there is none. What is to be read as a whole fits the memory.
 
         Raises
         ------
         OmeZarrError
-            If it is so.
+            If it is no file, or does not.
         """
         path = f"{self.root}/{key}"
         try:
             found = os.stat(path)  # noqa: PTH116 - of each chunk: a Path takes longer
         except (OSError, ValueError):  # reading it tells
-            return
+            return None
         if not stat.S_ISREG(found.st_mode):
             what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a device or a socket"
             raise OmeZarrError(f"{path!r} is no file, but {what}, and is not read; remove it")
@@ -83,6 +96,7 @@ class Files(ReadInThreads, LocalStore):
             raise OmeZarrError(
                 f"{path!r} has {found.st_size} bytes, which is more than this machine has memory; copy the store again"
             )
+        return found.st_size
 
     # -- writing --
 
