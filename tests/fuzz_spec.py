@@ -35,6 +35,7 @@ with atheris.instrument_imports(include=["xomezarr.spec", "xomezarr.checks", "xo
     import xomezarr.spec.values  # noqa: F401
     from xomezarr import sidecar, spec
     from xomezarr.errors import OmeZarrError
+    from xomezarr.labels import colors_of, properties_of
 
 SECONDS = 10
 """What no document may take."""
@@ -73,6 +74,11 @@ def one_input(content: bytes) -> None:
                 continue
             if parse is spec.parse:
                 _use(read, attrs)
+        for wanted in spec.VERSIONS:
+            try:
+                json.dumps(spec.restated(attrs, wanted, placed=lambda image: image, above=None))
+            except OmeZarrError:
+                continue
         assert version is None or isinstance(version, str)
         assert isinstance(kinds, frozenset)
         for one in found:
@@ -82,6 +88,9 @@ def one_input(content: bytes) -> None:
 def _use(image: Any, attrs: dict[str, Any]) -> None:
     """Write what was read, in every version, and compare the two that say the same."""
     sizes = dict.fromkeys(image.multiscale.dims, 4)
+    if image.label is not None:
+        colors_of(image.label)
+        properties_of(image.label, sidecar.properties_in(attrs))
     sidecar.growing(attrs.get(sidecar.KEY))
     sidecar.load(attrs.get(sidecar.KEY), image, sizes, lambda path, dtype, shape: None)
     for version in spec.VERSIONS:

@@ -14,6 +14,7 @@ import faulthandler
 import io
 import json
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,9 @@ from xomezarr.errors import OmeZarrError
 
 SLOW = 20.0
 """Seconds that nothing may take, on a machine that is busy with other things."""
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
+"""What a terminal obeys, and no command is to show."""
 
 DEEP = 10**5
 """How deep documents are that no parser of Python goes through."""
@@ -170,18 +174,21 @@ def _read(path: Path) -> None:
 
 
 def _read_level(path: Path) -> None:
-    xr.open_dataarray(path, engine="omezarr", chunks={}).isel(x=0, missing_dims="ignore").to_numpy()
+    xr.open_dataarray(path, engine="omezarr", chunks={}).isel(x=slice(1), missing_dims="ignore").to_numpy()
 
 
 def _by_command(*words: str) -> Callable[[Path], None]:
     def run(path: Path) -> None:
-        from xomezarr.cli import main
+        from xomezarr.cli import TRACEBACK, main
 
         told = io.StringIO()
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
             code = main([words[0], str(path), *words[1:]])
         assert code in (0, 1), f"exit code {code}: {told.getvalue()}"
         assert "Traceback" not in told.getvalue(), told.getvalue()
+        # what the command says of errors that are neither ours nor the system's
+        assert TRACEBACK not in told.getvalue(), told.getvalue()
+        assert not OBEYED.search(told.getvalue()), repr(told.getvalue())
 
     return run
 

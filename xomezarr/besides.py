@@ -5,6 +5,7 @@ The OME metadata count. What they have no place for is taken from there where an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xomezarr.direct import get_documents
+from xomezarr.documents import check_readable
 from xomezarr.errors import LayoutError
 from xomezarr.layout import level_group
 from xomezarr.lazy import zarr
@@ -19,7 +22,7 @@ from xomezarr.model import Image
 from xomezarr.nested import unheard
 from xomezarr.pyramid import VARIABLE
 from xomezarr.sidecar import Sidecar
-from xomezarr.store import member_path
+from xomezarr.store import ALL_DOCUMENTS, member_path, names_in, open_array
 from xomezarr.units import axis_type, convert
 
 __all__ = ["adopted_from", "coordinates_beside", "disagreement"]
@@ -46,17 +49,49 @@ def coordinates_beside(group: zarr.Group, path: str) -> dict[str, xr.Variable]:
     LayoutError
         If xarray cannot open them.
     """
-    where = member_path(group, level_group(path))
+    where = level_group(path)
     try:
+        _check_beside(group, where, max(open_array(group, path).shape, default=0))
         held: Any = group.store
         with unheard():
-            ds = xr.open_dataset(held, group=where, engine="zarr", consolidated=False, chunks=None, cache=False)
+            ds = xr.open_dataset(
+                held, group=member_path(group, where), engine="zarr", consolidated=False, chunks=None, cache=False
+            )
     except Exception as error:  # whatever its decoders raise
         raise LayoutError(
-            f"the coordinates in {level_group(path)!r} of {str(group.store_path)!r} cannot be opened by xarray "
-            f"({error}); mend them, or remove them"
+            f"the coordinates in {where!r} of {str(group.store_path)!r} cannot be opened by xarray ({error}); mend "
+            "them, or remove them"
         ) from error
     return {str(name): coord.variable for name, coord in ds.coords.items()}
+
+
+def _check_beside(group: zarr.Group, where: str, longest: int) -> None:
+    """Refuse what xarray would fail to open, or read as a whole to make an index that no pixels have.
+
+    zarr opens all that lies in a group at the same time, and where several fail leaves the errors of all but one to be
+    printed when they are forgotten.
+
+    Parameters
+    ----------
+    group, where
+        The image, and below it what holds a level.
+    longest
+        How many pixels the level has along its longest dimension.
+    """
+    names = [name for name in names_in(group, where) if name not in ALL_DOCUMENTS]
+    kinds = ("zarr.json",) if group.metadata.zarr_format == 3 else (".zarray", ".zgroup", ".zattrs")
+    keys = [f"{where}/{name}/{kind}" for name in names for kind in kinds]
+    for key, content in zip(keys, get_documents(group.store, [member_path(group, key) for key in keys]), strict=True):
+        if content is None:
+            continue
+        document = json.loads(content)
+        if not isinstance(document, dict):
+            raise ValueError(f"{key!r} is no object")
+        if not key.endswith(".zarray") and document.get("node_type") != "array":
+            continue
+        check_readable(document)
+        if len(shape := document["shape"]) == 1 and shape[0] > longest:
+            raise ValueError(f"{key.rpartition('/')[0]!r} has {shape[0]} values, and no dimension has so many pixels")
 
 
 def adopted_from(

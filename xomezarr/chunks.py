@@ -55,8 +55,12 @@ UNDECODABLE = (
     lzma.LZMAError,
     struct.error,
     zlib.error,
+    ExceptionGroup,
 )
-"""What codecs raise, and zarr where they made something else than a chunk: they have no common class."""
+"""What codecs raise, and zarr where they made something else than a chunk: they have no common class.
+
+zarr reads parts of a shard at the same time, and raises a group.
+"""
 
 
 def guarded(array: zarr.Array[Any]) -> zarr.Array[Any]:
@@ -285,10 +289,10 @@ def touched(
     return itertools.product(*along)
 
 
-def damaged(
-    array: zarr.Array[Any], chunks: Iterable[tuple[int, ...]], error: BaseException
-) -> DamagedChunkError | None:
+def damaged(array: zarr.Array[Any], chunks: Iterable[tuple[int, ...]], error: BaseException) -> BaseException | None:
     """Return an error that names the first chunk that cannot be decoded, after some could not; None if all can be.
+
+    Of a group, in which an error of another kind was raised, that.
 
     Parameters
     ----------
@@ -299,8 +303,9 @@ def damaged(
     error
         What was raised.
     """
-    if isinstance(error, OmeZarrError | zarr.errors.BaseZarrError) or not isinstance(error, UNDECODABLE):
-        return None
+    cause = _cause(error)
+    if isinstance(cause, OmeZarrError | zarr.errors.BaseZarrError) or not isinstance(cause, UNDECODABLE):
+        return None if cause is error else cause
     grid = grid_of(array)
     for index in chunks:
         begins = [i * size for i, size in zip(index, grid, strict=True)]
@@ -312,8 +317,16 @@ def damaged(
         try:
             array[box]
         except UNDECODABLE as found:
-            return None if isinstance(found, OmeZarrError) else _damaged(array, index, found)
+            again = _cause(found)
+            return None if isinstance(again, OmeZarrError) else _damaged(array, index, again)
     return None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return an error, or the first one of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def shared(one: Sequence[slice], other: Sequence[slice]) -> tuple[slice, ...]:
@@ -405,7 +418,7 @@ class _Direct:
         return whole[part]
 
 
-def _damaged(array: zarr.Array[Any], index: tuple[int, ...], error: Exception) -> DamagedChunkError:
+def _damaged(array: zarr.Array[Any], index: tuple[int, ...], error: BaseException) -> DamagedChunkError:
     """Return the error of a chunk, or shard, that cannot be decoded."""
     what = "chunk" if array.shards is None else "shard"
     key = array.async_array.metadata.encode_chunk_key(index)

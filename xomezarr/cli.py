@@ -507,7 +507,7 @@ def plate(
     if json:
         print(_json({"store": dst, **written.to_dict()}))
     else:
-        print(f"{written}\n{'it would be written' if dry_run else 'written'} to {dst}")
+        print(_plain(f"{written}\n{'it would be written' if dry_run else 'written'} to {dst}"))
     return DONE
 
 
@@ -541,7 +541,7 @@ def upgrade(
     if overwrite and dst is None:
         raise UsageError("--overwrite replaces what is at DST, and there is none; leave it out, or give a DST")
     done = upgrade_store(src, dst, version=version, mode="w" if overwrite else "w-", dry_run=dry_run)
-    print(_json(done.to_dict()) if json else f"{done}\n{'nothing was written' if dry_run else 'done'}")
+    print(_json(done.to_dict()) if json else _plain(f"{done}\n{'nothing was written' if dry_run else 'done'}"))
     return DONE
 
 
@@ -578,7 +578,7 @@ def validate(
         Give the findings as JSON.
     """
     report = validate_store(store, strict=strict, grids=grids, chunks=chunks)
-    print(_json(report.to_dict()) if json else report)
+    print(_json(report.to_dict()) if json else _plain(report))
     return DONE if report.valid else AT_FAULT
 
 
@@ -664,11 +664,11 @@ def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
 
 
 def _show(description: Mapping[str, Any], *, as_json: bool) -> None:
-    print(_json(description) if as_json else as_text(description))
+    print(_json(description) if as_json else _plain(as_text(description)))
 
 
 def _show_plan(plan: Plan, *, as_json: bool) -> None:
-    print(_json(plan.to_dict()) if as_json else plan)
+    print(_json(plan.to_dict()) if as_json else _plain(plan))
 
 
 def _json(document: Mapping[str, Any]) -> str:
@@ -894,7 +894,20 @@ def _show_warning(
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return _plain(" ".join(text.split()))
+
+
+def _plain(shown: object) -> str:
+    """Return what is shown without what a terminal obeys: names in a store may hold any character.
+
+    >>> _plain("a" + chr(7)) == "a" + chr(92) + "x07"
+    True
+    """
+    return OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), str(shown))
+
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for tabs and ends of lines, and those that turn the direction of text."""
 
 
 def _discard(stream: TextIO) -> None:

@@ -25,10 +25,12 @@ from xomezarr import archive, holders, omexml, source, spec
 from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
+    UNREADABLE_MEMBER,
     ArchiveError,
     AxisError,
     LabelError,
     LabelWarning,
+    MetadataError,
     MissingDependencyError,
     NotOmeZarrError,
     OmeZarrError,
@@ -48,7 +50,7 @@ from xomezarr.plan import Plan
 from xomezarr.planning import Target, chosen_version, known_options, plan_array, plan_label_image, stored_metadata
 from xomezarr.read import open_tree
 from xomezarr.sidecar import PROPERTIES
-from xomezarr.store import check_array, opened_store, overlap, resolve
+from xomezarr.store import arrays_in, check_array, open_group, opened_store, overlap, resolve
 from xomezarr.systems import held_by
 from xomezarr.tree import levels
 from xomezarr.write import write_plan
@@ -595,9 +597,10 @@ def _open_plain_zarr(
         raise StoreNotFoundError(
             f'"{path}" holds no Zarr array or group, and open_image knows {KNOWN_FILES}; give the path of one of these'
         ) from error
-    except (ValueError, TypeError, KeyError):
+    except UNREADABLE_MEMBER:
         check_array(path)
-        raise
+        # which says what is wrong; metadata that are gathered are not asked
+        node = open_group(path, storage_options=options)
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, "", node, dims, options)
     if (holder := holders.called(node)) is not None:
@@ -608,7 +611,7 @@ def _open_plain_zarr(
         )
     if spec.is_ome(node.attrs.asdict()):
         raise no_image
-    arrays = dict(node.arrays())
+    arrays = arrays_in(node)
     if arrays and all(_zarr_dimensions(array) is not None for array in arrays.values()):
         return _renamed(_open_xarray(path, node, arrays, options), dims, path)
     if len(arrays) != 1:
@@ -662,7 +665,15 @@ def _open_xarray(
     # xarray takes the fill value of Zarr v2 for missing data, and 0 is what other writers put there
     decode = not any(map(_zero_is_only_fill, arrays.values()))
     store = _zarr_store(path, options)
-    dataset = xr.open_zarr(store, chunks=None, consolidated=consolidated, mask_and_scale=decode)
+    try:
+        dataset = xr.open_zarr(store, chunks=None, consolidated=consolidated, mask_and_scale=decode)
+    except (OmeZarrError, OSError):
+        raise
+    except Exception as error:  # whatever its decoders raise
+        raise MetadataError(
+            f'"{path}" cannot be opened by xarray, by whose conventions its arrays name their dimensions ({error}); '
+            f'open one of them: open_image("{path}/{min(arrays)}")'
+        ) from error
     names = sorted(map(str, dataset.data_vars))
     if len(names) != 1:
         raise OmeZarrError(

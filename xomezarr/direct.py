@@ -172,11 +172,13 @@ def opened_member(group: zarr.Group, path: str) -> zarr.Group | None:
         place = _place(group.store, f"{group.path}/{path}")
         if group.metadata.zarr_format == 3:
             document = _read(place, "zarr.json")
+            is_group = document is not None and document.get("node_type") == "group"
         else:
             document = _read(place, ".zgroup")
+            is_group = document is not None
             if document is not None:
                 document["attributes"] = _read(place, ".zattrs") or {}
-        if document is not None and document.get("node_type", "group") == "group":
+        if document is not None and is_group:
             document.pop("consolidated_metadata", None)
             return zarr.Group(zarr.AsyncGroup.from_dict(place, document))
         others = (".zgroup",) if group.metadata.zarr_format == 3 else ("zarr.json",)

@@ -64,11 +64,12 @@ ZLIB = "numcodecs.zlib"
 
 def _blosc(given: Document, itemsize: int) -> dict[str, Any]:
     number = given.get("shuffle", 1)
+    known = SHUFFLES.get(number) if isinstance(number, int) else None
     return {
         "cname": given.get("cname", "lz4"),
         "clevel": given.get("clevel", 5),
         # -1 leaves it to blosc
-        "shuffle": SHUFFLES.get(number, "bitshuffle" if itemsize == 1 else "shuffle"),
+        "shuffle": known or ("bitshuffle" if itemsize == 1 else "shuffle"),
         "typesize": itemsize,
         "blocksize": given.get("blocksize", 0),
     }

@@ -285,6 +285,8 @@ def _document(group: zarr.Group, key: str, content: bytes) -> dict[str, Any]:
             raise ValueError(f"its zarr_format is not {wanted}")
         if not isinstance(document.get("attributes") or {}, dict):
             raise ValueError("its attributes are no object")
+        if wanted == 3 and document.get("node_type") not in ("group", "array"):
+            raise ValueError(f"its node_type is {document.get('node_type')!r}")
         is_array = key.endswith(ARRAY) or document.get("node_type") == "array"
         shape = document.get("shape", None if is_array else [])
         if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):

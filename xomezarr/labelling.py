@@ -19,7 +19,6 @@ from xomezarr.engine import OnTile
 from xomezarr.errors import (
     UNREADABLE,
     LabelError,
-    MetadataError,
     OmeZarrError,
     StoreExistsError,
     StoreNotFoundError,
@@ -128,7 +127,7 @@ def to_labels(
         image = open_group(image_store, storage_options=storage_options)
         spec.check_written(version, store=image_store, in_format=image.metadata.zarr_format)
         check_not_between(image, "labels")
-        check_inside(image, "labels")
+        check_inside(image, "labels", f"labels/{name}")
         frame = frame_of(tree, image_store)
         known = stored_metadata(tree)
     target = Target.asked(
@@ -350,15 +349,7 @@ class _Labels:
         MetadataError
             If it cannot be read: nothing is added to it, so that nothing in it is lost.
         """
-        try:
-            return labels_of(open_group(self.image, storage_options=self.storage_options))
-        except UNREADABLE as error:
-            if isinstance(error, OmeZarrError):
-                raise
-            raise MetadataError(
-                f"what the group 'labels' of {str(self.image)!r} says cannot be read ({error}); mend it, or remove its "
-                "document and list its labels again: to_labels(…, mode='w')"
-            ) from error
+        return labels_of(open_group(self.image, storage_options=self.storage_options))
 
     def _attributes(self) -> dict[str, Any]:
         group = self.group()

@@ -323,7 +323,7 @@ def _column(cells: Sequence[Any], kept: Any) -> Any:
 
     Raises
     ------
-    TypeError, ValueError, KeyError, OverflowError
+    TypeError, ValueError, KeyError, OverflowError, AttributeError, NotImplementedError, ImportError
         If it cannot hold the cells as they are.
     """
     made = _of_dtype(cells, kept)
@@ -338,16 +338,26 @@ def _of_dtype(cells: Sequence[Any], kept: Any) -> Any:
     import pandas as pd
 
     if isinstance(kept, Mapping):
-        categories = pd.Index(kept["categories"], dtype=kept["dtype"])
+        categories = pd.Index(kept["categories"], dtype=_pandas_dtype(kept["dtype"]))
         if unknown := {*cells} - {*kept["categories"], None}:
             raise ValueError(f"{unknown} are no categories")
         return pd.Categorical(list(cells), dtype=pd.CategoricalDtype(categories, ordered=bool(kept["ordered"])))
     if kept == "object":
         return pd.Series(list(cells), dtype=object)
-    if isinstance(dtype := pd.api.types.pandas_dtype(kept), np.dtype):
+    if isinstance(dtype := _pandas_dtype(kept), np.dtype):
         filled = cells if dtype.kind != "f" else [np.nan if cell is None else cell for cell in cells]
         return np.array(filled, dtype=dtype)
     return pd.array([pd.NA if cell is None else cell for cell in cells], dtype=kept)
+
+
+def _pandas_dtype(kept: Any) -> Any:
+    """Return a dtype of tables by its name; not one of which they make objects, whose values may have gigabytes."""
+    import pandas as pd
+
+    dtype = pd.api.types.pandas_dtype(kept)
+    if dtype.kind in "SUV":
+        raise ValueError(f"no table is kept as {dtype}")
+    return dtype
 
 
 def _own_column(cells: Sequence[Any]) -> Any:
@@ -538,6 +548,10 @@ def colors_of(label: LabelImage) -> dict[int, str]:
     return {color.value: "#" + bytes(color.rgba).hex() for color in label.colors or () if color.rgba is not None}
 
 
+NOT_KEPT = (TypeError, ValueError, KeyError, OverflowError, AttributeError, NotImplementedError, ImportError)
+"""What pandas raises where a dtype is none, or one that does not hold the values, or of a package that is not there."""
+
+
 def properties_of(label: LabelImage, kept: Any = None) -> pd.DataFrame:
     """Return the properties as a table with a row for each label value.
 
@@ -563,14 +577,15 @@ def properties_of(label: LabelImage, kept: Any = None) -> pd.DataFrame:
         cells = [row.properties.get(column) for row in rows]
         try:
             columns[column] = _column(cells, dtypes[column]) if dtypes.get(column) else _own_column(cells)
-        except (TypeError, ValueError, KeyError, OverflowError):  # another tool has changed the values since
+        except NOT_KEPT:  # another tool has changed the values since
             columns[column] = _own_column(cells)
     values = [row.value for row in rows]
     try:
-        index = pd.Index(values, dtype=kept.get("dtype"), name=sidecar.decode(kept["index"]) if kept else "label")
+        dtype = None if kept.get("dtype") is None else _pandas_dtype(kept["dtype"])
+        index = pd.Index(values, dtype=dtype, name=sidecar.decode(kept["index"]) if kept else "label")
         if index.tolist() != values:
             raise ValueError
-    except (TypeError, ValueError, KeyError, OverflowError):
+    except NOT_KEPT:
         index = pd.Index(values, name="label")
     return pd.DataFrame({name: pd.Series(column).set_axis(index) for name, column in columns.items()}, index=index)
 

@@ -329,7 +329,7 @@ def to_plate(
         spec.check_written(str(plate.plate.version), store=store, in_format=in_format)
     if plate.group is not None:
         check_not_between(plate.group, place.row, place.well)
-        check_inside(plate.group, place.row, place.well)
+        check_inside(plate.group, place.row, place.well, place.path)
     entry = Entry(place, name, version or plate.versions[0], default_name(store))
     with collecting(faults):
         listed = plate.with_entry(entry)

@@ -27,6 +27,7 @@ from xomezarr.coords import AXIS_TYPES, Dimension
 from xomezarr.errors import (
     UNREADABLE,
     UNREADABLE_ARRAY,
+    UNREADABLE_MEMBER,
     CoordinateSystemError,
     LabelWarning,
     LayoutError,
@@ -77,6 +78,7 @@ __all__ = [
     "closer",
     "is_remote",
     "left_out",
+    "listing_of",
     "made_of",
     "open_image",
     "open_level",
@@ -190,7 +192,7 @@ def made_of[T: xr.DataTree | xr.Dataset](
         try:
             opened = open_group(store, group=group, storage_options=storage_options)
             made = make(opened)
-        except (OSError, ValueError, TypeError, KeyError):
+        except UNREADABLE_MEMBER:
             if before is None or before.is_there() or not left:
                 raise
             continue
@@ -334,7 +336,7 @@ def _add_labels(
     coordinate_system: str | None = None,
 ) -> None:
     """Put the labels of an image into its tree; those that cannot be opened are told and left out."""
-    if (listing := _listing(image.group)) is None:
+    if (listing := listing_of(image.group)) is None:
         return
     dropped = left_out(drop_variables)
     growing = sidecar.growing(image.group.attrs.get(sidecar.KEY))
@@ -360,8 +362,8 @@ def _add_labels(
         tree["labels"].attrs = listing.attrs.asdict()
 
 
-def _listing(image: zarr.Group) -> zarr.Group | None:
-    """Return the group of an image's labels, if it has one that can be read."""
+def listing_of(image: zarr.Group) -> zarr.Group | None:
+    """Return the group of an image's labels, if it has one that can be read; a warning tells of one that cannot."""
     try:
         return labels_of(image)
     except UNREADABLE as error:

@@ -24,6 +24,7 @@ from xomezarr.coords import Irregular, assign_grid
 from xomezarr.downsample import get_method, is_sampled
 from xomezarr.errors import (
     UNREADABLE_ARRAY,
+    UNREADABLE_MEMBER,
     AxisError,
     CoordinateError,
     DtypeError,
@@ -56,20 +57,22 @@ from xomezarr.plan import Plan, Shards, final_image, group_attributes
 from xomezarr.planning import beside, chosen_version, plan_array, plan_label_image
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
+from xomezarr.read import listing_of
 from xomezarr.report import Finding
 from xomezarr.store import (
     ALL_DOCUMENTS,
     address,
+    arrays_in,
     check_array,
     check_changeable,
     check_complete,
     check_not_between,
     default_name,
     label_names,
-    labels_of,
     names_in,
     open_array,
     open_group,
+    open_member,
     opened_store,
     overlap,
     parents,
@@ -424,11 +427,10 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
         )
     try:
         node = zarr.open(opened_store(archive.opened(target), read_only=True), mode="r")
-    except (OSError, ValueError, TypeError, KeyError, ImportError):
+    except (*UNREADABLE_MEMBER, ImportError):
         check_array(place)
-        # which says what is at that place, or that nothing is
-        open_group(place)
-        raise
+        # which says what is at that place, or that nothing is; metadata that are gathered are not asked
+        node = open_group(place)
     source = _of_array(place, node, axes) if isinstance(node, zarr.Array) else _of_group(place, axes)
     _check_axes(source, axes)
     return source
@@ -446,7 +448,7 @@ def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
             place, image, open_array(group, path), place, path, known, properties=sidecar.properties_in(attrs)
         )
     check_complete(group)
-    arrays = dict(group.arrays())
+    arrays = arrays_in(group)
     if len(arrays) != 1:
         return Source(place, open_image(place), None)
     (array,) = arrays.values()
@@ -594,14 +596,15 @@ def _to_keep(place: str) -> str:
 def _label_group(source: Source) -> zarr.Group | None:
     if source.group is None or source.known is None:
         return None
-    return labels_of(open_group(source.group))
+    return listing_of(open_group(source.group))
 
 
 def _labels(source: Source) -> Iterator[tuple[str, Grids]]:
     """Yield the label images of an image: name, and grids of the levels. Broken ones are passed over."""
     found = _label_group(source)
-    for name, group in found.groups() if found is not None else ():
-        with suppress(OmeZarrError, OSError, ValueError):
+    for name in label_names(found):
+        with suppress(*UNREADABLE_MEMBER):
+            group = open_member(found, name)  # type: ignore[arg-type] # there are names of a group alone
             yield name, _grids(group, spec.parse(group.attrs.asdict()))
 
 

@@ -14,7 +14,6 @@ from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
 from xomezarr.chunks import Chunks, damaged, grid_of, guarded, reach, reachable_elsewhere, shared, touched, within
-from xomezarr.errors import DamagedChunkError
 from xomezarr.lazy import zarr
 from xomezarr.presence import Presence, reopened
 
@@ -250,7 +249,7 @@ class OrderedArray(ZarrArrayWrapper):
                 raise told from error
         return self._seen(found, key)
 
-    def _damaged(self, key: indexing.ExplicitIndexer, error: Exception) -> DamagedChunkError | None:
+    def _damaged(self, key: indexing.ExplicitIndexer, error: Exception) -> BaseException | None:
         """Return the error of the chunk for which reading failed; None if it was for something else."""
         array, pointwise = self._array, isinstance(key, indexing.VectorizedIndexer)
         return damaged(array, touched(key.tuple, array.shape, grid_of(array), pointwise=pointwise), error)

@@ -401,11 +401,15 @@ def _found_again(folder: Path) -> Iterator[RemoveIn]:
 def _opened(path: Path) -> int:
     """Open the file of a lock, which may be another user's."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        return os.open(path, os.O_RDWR | os.O_CREAT | FOLLOWING_NONE, 0o666)
     except PermissionError as error:
         with suppress(OSError):
-            return os.open(path, os.O_RDONLY)
+            return os.open(path, os.O_RDONLY | FOLLOWING_NONE)
         raise error from None
+
+
+FOLLOWING_NONE = getattr(os, "O_NOFOLLOW", 0)
+"""A link in the place of a lock would make a file wherever it leads."""
 
 
 def _lock(file: int, *, shared: bool) -> bool:

@@ -13,7 +13,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,9 +22,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from xomezarr import archive, direct, journal, spec
+from xomezarr import archive, direct, documents, journal, links, spec
 from xomezarr.direct import names_below, update_attributes, wait
 from xomezarr.errors import (
+    UNREADABLE,
     UNREADABLE_MEMBER,
     ArchiveError,
     IncompleteStoreError,
@@ -59,6 +60,7 @@ __all__ = [
     "address",
     "alone",
     "apart",
+    "arrays_in",
     "begin_anew",
     "begun",
     "below",
@@ -414,7 +416,7 @@ def _check_sizes(array: zarr.Array[Any]) -> None:
             "more than this machine has memory; mend the metadata of the array, or open it with zarr"
         )
     try:
-        chunks = array.shards or array.chunks
+        chunks = _stored_chunks(array)
     except NotImplementedError:
         raise MetadataError(
             f"the chunks of {str(array.store_path)!r} are not all of one shape; write the array anew in chunks that are"
@@ -424,6 +426,27 @@ def _check_sizes(array: zarr.Array[Any]) -> None:
             f"the chunks of {str(array.store_path)!r} are {chunks}, which no machine can address; mend the metadata of "
             "the array"
         )
+    if 0 in chunks and 0 not in array.shape:
+        raise MetadataError(
+            f"the chunks of {str(array.store_path)!r} are {chunks}, which hold no pixels; mend the metadata of the "
+            "array, or write it anew"
+        )
+    if array.dtype.itemsize > machine_memory() // LEAST_PIXELS:
+        raise MetadataError(
+            f"a pixel of {str(array.store_path)!r}, of {array.dtype}, has {array.dtype.itemsize} bytes, and this "
+            "machine has no memory for even a few of them; mend the metadata of the array"
+        )
+
+
+LEAST_PIXELS = 10**6
+"""How many pixels have to fit the memory at the least: numbers have some bytes each, but text may say any number."""
+
+
+def _stored_chunks(array: zarr.Array[Any]) -> tuple[int, ...]:
+    """Return the sizes of chunks, or of shards, as they are stored: zarr from 3.4 on reads 0 as 1."""
+    document: Mapping[str, Any] | None = getattr(array.metadata, "_stored_document", None)
+    found = array.shards or array.chunks
+    return found if document is None else tuple(documents.chunk_shape(document))
 
 
 def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
@@ -485,14 +508,8 @@ def check_inside(group: zarr.Group, *paths: str) -> None:
     """
     if not isinstance(group.store, zarr.storage.LocalStore):
         return
-    root = os.path.realpath(group.store.root)
     for path in paths:
-        place = os.path.realpath(os.path.join(root, member_path(group, path)))  # noqa: PTH118 - for each level
-        if place != root and not place.startswith(f"{root.rstrip(os.sep)}{os.sep}"):
-            raise StoreExistsError(
-                f"{path!r} of {str(group.store_path)!r}: a link leads out of the store, to {place!r}, and what is "
-                "there would change too; put a copy there in place of the link"
-            )
+        links.check_inside(group.store.root, member_path(group, path))
 
 
 def check_not_between(group: zarr.Group, *paths: str) -> None:
@@ -775,7 +792,7 @@ def _made_in(folder: Path) -> Made:
     """Find out how much of a folder is made, as `journal.made` does; nothing where it is no group."""
     try:
         return journal.made(zarr.open_group(folder, mode="r", use_consolidated=False))
-    except (OSError, ValueError, TypeError, KeyError):
+    except UNREADABLE_MEMBER:
         return NOTHING
 
 
@@ -1022,7 +1039,7 @@ def _mend(folder: Path) -> None:
     """Make the document of an unfinished group anew, where a machine that lost its power has cut it off."""
     try:
         zarr.open_group(folder, mode="r", use_consolidated=False)
-    except (OSError, ValueError, TypeError, KeyError):
+    except UNREADABLE_MEMBER:
         version = journal.version_in(folder)
         if version in spec.VERSIONS:
             direct.put_group(zarr.storage.LocalStore(folder), "", spec.zarr_format(version), _mark())
@@ -1262,16 +1279,73 @@ def _check_no_zip_file(target: Path) -> None:
 
 
 def labels_of(image: zarr.Group) -> zarr.Group | None:
-    """Return the group of an image's labels; None where it has none."""
-    return find_member(image, "labels", alike=True)
+    """Return the group of an image's labels; None where it has none.
+
+    Raises
+    ------
+    MetadataError
+        If it cannot be read.
+    """
+    try:
+        return find_member(image, "labels", alike=True)
+    except UNREADABLE as error:
+        if isinstance(error, OmeZarrError):
+            raise
+        raise MetadataError(
+            f"what the group 'labels' of {str(image.store_path)!r} says cannot be read ({error}); mend it, or remove "
+            "its document and list its labels again: to_labels(…, mode='w')"
+        ) from error
 
 
 def label_names(labels: zarr.Group | None) -> list[str]:
-    """Return the names of labels: those that their group lists, and those that are there."""
+    """Return the names of labels: those that their group lists, and those that are there, whether or not they open."""
     if labels is None:
         return []
-    there = [name for name in labels.group_keys() if not name.startswith(".")]
+    names: list[str] = []
+    with suppress(NotImplementedError, OSError):  # a store that does not list
+        names = [name for name in names_in(labels) if not name.startswith(".") and name not in ALL_DOCUMENTS]
+    kind = "zarr.json" if labels.metadata.zarr_format == 3 else ".zgroup"
+    there = [name for name, document in _described(labels, names, kind) if _node_type(document) != "array"]
     return sorted({*listed_labels(labels), *there})
+
+
+def arrays_in(group: zarr.Group) -> dict[str, zarr.Array[Any]]:
+    """Open the arrays that lie in a group, by name.
+
+    Raises
+    ------
+    MetadataError
+        If one cannot be opened.
+    """
+    names = sorted(name for name in names_in(group) if not name.startswith(".") and name not in ALL_DOCUMENTS)
+    kind = "zarr.json" if group.metadata.zarr_format == 3 else ".zarray"
+    found = {}
+    for name, document in _described(group, names, kind):
+        if _node_type(document) == "group":
+            continue
+        try:
+            found[name] = open_array(group, name)
+        except UNREADABLE_MEMBER as error:
+            if isinstance(error, OmeZarrError | OSError):
+                raise
+            raise MetadataError(
+                f"the array {name!r} of {str(group.store_path)!r} cannot be opened: {error}; mend its document, or "
+                "remove it"
+            ) from error
+    return found
+
+
+def _described(group: zarr.Group, names: Sequence[str], kind: str) -> Iterator[tuple[str, bytes]]:
+    """Yield those of some names in a group under which there is a document of a kind, and that."""
+    found = direct.get_documents(group.store, [member_path(group, f"{name}/{kind}") for name in names])
+    yield from ((name, document) for name, document in zip(names, found, strict=True) if document is not None)
+
+
+def _node_type(document: bytes) -> Any:
+    """Return what a document says that it describes; None where it does not, or cannot be read."""
+    with suppress(ValueError, AttributeError, RecursionError):
+        return json.loads(document).get("node_type")
+    return None
 
 
 def listed_labels(labels: zarr.Group) -> tuple[str, ...]:
@@ -1456,7 +1530,7 @@ def _begun(target: StoreLike, storage_options: Mapping[str, Any] | None) -> str:
     """Say of a store what `begun` says of its attributes; empty if there is no group, or none that can be read."""
     try:
         return begun(_open(target, storage_options).attrs.asdict())
-    except (OSError, ValueError, TypeError):
+    except UNREADABLE:
         return ""
 
 

@@ -373,7 +373,7 @@ def _named_dims(
 
 def _check_integers(array: Node) -> None:
     kind = "iu"
-    with suppress(TypeError, ValueError):  # a data type that nobody knows is told of the array
+    with suppress(TypeError, ValueError, KeyError):  # a data type that nobody knows is told of the array
         kind = np.dtype(array.document["dtype"]).kind
     if kind not in "iu":
         raise LabelError(

@@ -36,6 +36,9 @@ __all__ = ["ZippedStore"]
 BEGINS = b"PK\x03\x04"
 """What every entry begins with, and so a zip file that holds one."""
 
+UTF8 = 0x800
+"""A flag of entries whose names are in UTF-8; others are in CP437, as far as the format says."""
+
 ENDS = b"PK\x05\x06"
 """What the record begins with that ends a zip file, but for its comment."""
 
@@ -244,6 +247,10 @@ def _range(wanted: ByteRequest | None, size: int) -> tuple[int, int]:
     raise TypeError(f"a range of bytes cannot be a {type(wanted).__name__}")
 
 
+NOWHERE = frozenset({"", ".", ".."})
+"""Parts of a name by which no key of a store leads to an entry: those of folders end with one."""
+
+
 def _relative(name: str) -> str:
     """Return the name of an entry as zarr asks for it, however the program that made the file has written it.
 
@@ -273,8 +280,8 @@ class _Opened:
                 "zip -s 0 parts.zip --out whole.zip"
             )
         found = [(_relative(entry.filename), entry) for entry in self._zip.infolist()]
-        self.entries = {name: entry for name, entry in found if name and not name.endswith("/")}
-        self._begins: dict[int, int] = {}
+        self.entries = {name: entry for name, entry in found if not NOWHERE & {*name.split("/")}}
+        self._begins: dict[tuple[int, str], int] = {}
         self._folders: dict[str, dict[str, None]] | None = None
         self._foremost: memoryview | None = None
 
@@ -365,6 +372,9 @@ class _Opened:
                 return self._zip.read(entry)[start:stop]
             except DAMAGED as error:
                 raise self._damaged(entry, str(error)) from None
+        if entry.compress_size != entry.file_size:
+            told = f"it is not compressed, and is said to take {entry.compress_size} bytes of {entry.file_size}"
+            raise self._damaged(entry, told)
         content = self._stored(entry, start, stop)
         if len(content) != stop - start:
             raise self._damaged(entry, "it ends too early")
@@ -382,18 +392,29 @@ class _Opened:
         offset = entry.header_offset
         if offset < 0:  # zipfile adds to it what stands before the file
             raise self._damaged(entry, "it does not begin where the file says")
-        if (begin := self._begins.get(offset)) is not None:
+        if (begin := self._begins.get((offset, entry.orig_filename))) is not None:
             return self._read(entry, begin + start, begin + stop)
         # the header and what follows it in one request, where that is all that is wanted
         ahead = stop if start == 0 else 0
         read = self._read(entry, offset, min(offset + HEADER.size + BEFORE + ahead, self._bytes.size))
         if len(read) < HEADER.size or bytes(read[:4]) != BEGINS:
             raise self._damaged(entry, "it does not begin where the file says")
-        begin = HEADER.size + sum(HEADER.unpack(read[: HEADER.size])[-2:])
-        self._begins[offset] = offset + begin
+        length, extra = HEADER.unpack(read[: HEADER.size])[-2:]
+        begin = HEADER.size + length + extra
+        name = read[HEADER.size : HEADER.size + length]
+        if len(name) < length:
+            name = self._read(entry, offset + HEADER.size, offset + HEADER.size + length)
+        self._check_name(entry, name)
+        self._begins[offset, entry.orig_filename] = offset + begin
         if start == 0 and begin + stop <= len(read):
             return read[begin : begin + stop]
         return self._read(entry, offset + begin + start, offset + begin + stop)
+
+    def _check_name(self, entry: zipfile.ZipInfo, found: memoryview) -> None:
+        """Make sure that what stands before an entry has its name: ranges of another would be taken for those of it."""
+        name = bytes(found).decode("utf-8" if entry.flag_bits & UTF8 else "cp437", "replace")
+        if name != entry.orig_filename:
+            raise self._damaged(entry, f"where the file says that it is, there is {name!r}")
 
     def _read(self, entry: zipfile.ZipInfo, start: int, stop: int) -> memoryview:
         if isinstance(self._bytes, _Remote) and entry.filename.rpartition("/")[2] == METADATA:

@@ -193,10 +193,15 @@ def same_dtype(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterato
     """105 (own): all levels have the dtype of level 0, or a viewer that changes levels shows other values."""
     first, *others = arrays
     for array in others:
-        if array.dtype is None or first.dtype is None or array.dtype.newbyteorder("=") == first.dtype.newbyteorder("="):
+        if array.dtype is None or first.dtype is None or _native(array.dtype) == _native(first.dtype):
             continue
         told = f"the pixels are {array.dtype}, and those at {first.path!r} {first.dtype}"
         yield Finding("105", "warning", array.path, told, "write all levels with one dtype")
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in the byte order of this machine; text of any length has none."""
+    return dtype if dtype.kind == "T" else dtype.newbyteorder("=")
 
 
 def with_pixels(multiscale: Multiscale, arrays: Sequence[StoredArray]) -> Iterator[Finding]:

@@ -221,8 +221,8 @@ def _is_near(first: Level, level: Level, dims: Iterable[str]) -> bool:
         scale, own = first.scale[dim], level.scale[dim]
         if not (math.isfinite(scale) and math.isfinite(own) and min(scale, own) > 0):
             return False
-        relation = own / scale, (level.translation[dim] - first.translation[dim]) / scale
-        if not all(abs(number) < COUNTABLE for number in relation):  # NaN is not
+        ratio, off = own / scale, (level.translation[dim] - first.translation[dim]) / scale
+        if not (1 / COUNTABLE < ratio < COUNTABLE and abs(off) < COUNTABLE):  # NaN is not
             return False
     return True
 

@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from xomezarr import checks, sidecar, spec
 from xomezarr.besides import coordinates_beside, disagreement
 from xomezarr.errors import (
@@ -33,8 +31,6 @@ __all__ = ["LABEL_RULES", "Pixels", "examine_image", "examine_labels"]
 
 SOURCE = "../../"
 """Where the image of a label image is, unless the metadata say otherwise."""
-
-LABEL_DTYPES = frozenset(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +309,7 @@ def integer_pixels(label: Pixels, image: Pixels | None) -> Iterator[Finding]:
     new = spec.since(label.image.version, "0.5")
     for found in label.levels():
         dtype = found[0].dtype if found is not None else None
-        if found is not None and dtype is not None and dtype.newbyteorder("=") not in LABEL_DTYPES:
+        if found is not None and dtype is not None and (dtype.kind not in "iu" or dtype.itemsize > 8):
             yield Finding(
                 "0.5e" if new else "50",
                 "error" if new else "warning",
