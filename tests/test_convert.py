@@ -804,3 +804,9 @@ def test_c8_what_is_read_is_not_replaced_by_itself(tmp_path: Path, read: str, wr
     # what else is there is replaced as ever
     convert(place + read, f"{place}-copy", mode="w")
     assert (open_image(f"{place}-copy") == (3 if read else 5)).all()
+
+
+def test_a_store_is_no_file_to_convert(tmp_path: Path) -> None:
+    with pytest.raises(OmeZarrError, match=r"a source of type MemoryStore is no path or URL; .*open_datatree"):
+        xomezarr.convert(zarr.storage.MemoryStore(), tmp_path / "a.ome.zarr")
+    assert not [*tmp_path.iterdir()]

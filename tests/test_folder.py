@@ -771,6 +771,12 @@ def test_the_plate_that_is_written_holds_what_the_files_do(folder: Path, tmp_pat
         pytest.skip("plates are not written yet")
     dst = tmp_path / "plate.ome.zarr"
     assert main(["plate", str(folder), str(dst), "--pattern", PATTERN, "--scale", "y=0.5,x=0.5", "--units", "um"]) == 0
+    # all is there: nothing is left to do
+    assert main(["plate", str(folder), str(dst), "--pattern", PATTERN]) == 1
+    again = ["--scale", "y=0.5,x=0.5", "--units", "um", "--resume"]
+    before = {path: path.stat().st_mtime_ns for path in dst.rglob("*") if path.is_file()}
+    assert main(["plate", str(folder), str(dst), "--pattern", PATTERN, *again]) == 0
+    assert {path: path.stat().st_mtime_ns for path in dst.rglob("*") if path.is_file()} == before
     tree = import_module("xomezarr").open_plate(dst, check=True)
     for row, column, field, (index, channel) in product("AB", (2, 10), (1, 2), enumerate(CHANNELS)):
         image = tree[f"{row}/{column}/{field}"].omezarr.level(0)

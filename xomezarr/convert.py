@@ -291,6 +291,11 @@ def plan_conversion(
     """
     import xomezarr  # noqa: F401 - registers the accessor
 
+    if not isinstance(src, str | os.PathLike):
+        raise OmeZarrError(
+            f"a source of type {type(src).__name__} is no path or URL; of a store of Zarr write what is opened: "
+            'xr.open_datatree(src, engine="omezarr").omezarr.to_zarr(dst)'
+        )
     _refuse_same_place(src, dst)
     with ExitStack() as opened:
         source = open_source(src, dims=dims, series=series, storage_options=src_storage_options)
