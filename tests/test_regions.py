@@ -220,6 +220,7 @@ WRONG: dict[str, tuple[type[errors.OmeZarrError], str, Any]] = {
         "the image has 48 pixels along 'x'",
         lambda da: (da.isel(x=slice(4, 9)), {"x": slice(46, 51)}),
     ),
+    "no pixels": (errors.EmptyDimensionError, "no pixels along 'x'", lambda da: (da.isel(x=slice(0, 0)), "auto")),
     "nothing": (errors.RegionError, "start < stop", lambda da: (da.isel(x=slice(0, 0)), {"x": slice(5, 5)})),
     "steps": (errors.RegionError, "leaves pixels out", lambda da: (da[..., 0:4], {"x": slice(0, 8, 2)})),
     "no bounds": (errors.RegionError, "no integers", lambda da: (da[..., 0:4], {"x": slice(0.0, 4.0)})),

@@ -68,9 +68,6 @@ def placed(da: xr.DataArray, base: xr.DataArray, region: Region) -> tuple[xr.Dat
             f"the array has the dimensions {da.dims}, and the image {base.dims}; select along {surplus[0]!r}: "
             f"isel({surplus[0]}=0), or rename it: rename({{{surplus[0]!r}: …}})"
         )
-    for dim, size in da.sizes.items():
-        if not size:
-            raise EmptyDimensionError(f"the array has no pixels along {str(dim)!r}; select at least one")
     da = _with_all_dims(da, base, asked)
     found: dict[str, slice] = {}
     faults: list[OmeZarrError] = []
@@ -153,6 +150,8 @@ def _check_size(da: xr.DataArray, base: xr.DataArray, dim: str, part: slice, *, 
 def _by_coordinate(da: xr.DataArray, base: xr.DataArray, dim: str) -> slice:
     """Find the pixels that have the positions, or names, of an array's."""
     n, size = da.sizes[dim], base.sizes[dim]
+    if not n:
+        raise EmptyDimensionError(f"the array has no pixels along {dim!r}; select at least one")
     if dim not in da.coords or dim not in base.coords:
         if n == size:
             return slice(0, size)
