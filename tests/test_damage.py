@@ -119,6 +119,7 @@ def test_a_damaged_chunk_is_named_by_whoever_reads_it(codec: str, tmp_path: Path
             assert message.endswith("copy the store again, or write the image anew")
 
 
+@pytest.mark.skipif(version("zarr") < "3.2", reason="zarr 3.1 takes chunks that lie nowhere for missing ones")
 @pytest.mark.parametrize(
     "lies", [(2**62, 100), (2**63, 2**63), (2**64 - 2, 2**64 - 2), (2**64 - 1, 5), (0, 0), (100, 2**62), (100, 10**12)]
 )

@@ -252,8 +252,16 @@ UNREADABLE = (OSError, ValueError, TypeError, AttributeError, RecursionError)
 UNREADABLE_MEMBER = (*UNREADABLE, KeyError)
 """What is raised where a group or an array below another is not what it should be, or is not there."""
 
-UNREADABLE_ARRAY = (ValueError, TypeError, NotImplementedError, RecursionError, OverflowError)
-"""What zarr raises where the metadata of an array are not what they should be.
+UNREADABLE_ARRAY = (
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    RecursionError,
+    OverflowError,
+    AttributeError,
+    AssertionError,
+)
+"""What zarr raises where the metadata of an array are not what they should be; the last two up to 3.1.
 
 Without OSError, on purpose: what the system says, such as that a file may not be read, is no fault of the metadata.
 """

@@ -6,9 +6,8 @@ xarray imports every engine to ask whether it can open a file: what we import, i
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
-
-import lazy_loader
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import zarr as zarr
@@ -16,7 +15,17 @@ if TYPE_CHECKING:
     import zarr.errors
     import zarr.storage
 else:
-    zarr = lazy_loader.load("zarr")
+
+    class _OnUse:
+        """Stands for a package; among those that are loaded it does not: who imports that would load parts twice."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(self._name), name)
+
+    zarr = _OnUse("zarr")
 
 __all__ = ["installed_version", "zarr"]
 

@@ -132,14 +132,20 @@ def noted_in(
     try:
         _put(group, key, note)
         yield
+        _put_away(group, key, region if covers is None else covers, frozenset(labels))
     except BaseException:
         with suppress(Exception):  # the error that led here counts
             _put(group, key, {**note, "stopped": True})
         raise
     finally:
         _UNDER_WAY.discard(token)
-    named, whole = frozenset(labels), region if covers is None else covers
-    covered = [one.key for one in unfinished_in(group) if not one.goes_on and one.within(whole, named)]
+
+
+def _put_away(group: zarr.Group, key: str, region: Mapping[str, tuple[int, int]], labels: frozenset[str]) -> None:
+    """Delete the note of what is written, and what is left of parts of it that were not before."""
+    from xomezarr import stage
+
+    covered = [one.key for one in unfinished_in(group) if not one.goes_on and one.within(region, labels)]
     for one in {key, *covered}:
         wait(group.store.delete(member_path(group, one)))
     folder = folder_of(group)
