@@ -621,7 +621,8 @@ def restated(
         finding = _version_finding(attrs)
         raise VersionError(f"{finding.location}: {finding.message}; {finding.cure}")
     # as versions were called, and had their parts, while they were under way
-    under_way = bool(where) and _claim(metadata.get("version")) in source.spelled
+    claim = metadata.get("version")
+    under_way = bool(where) and isinstance(claim, str) and claim in source.spelled
     if source is target and not under_way:
         return dict(attrs)
     _check_one_version(attrs, where, target)
