@@ -485,10 +485,14 @@ def test_a_first_write_that_was_interrupted_in_the_place_itself(monkeypatch: pyt
     assert opened(store)["0"].image.rename("movie").equals(da)
 
 
-def test_labels_that_are_ahead_of_their_image_are_seen_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", ["regular", "irregular", "irregular dates"])
+def test_labels_that_are_ahead_of_their_image_are_seen_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: str
+) -> None:
     """Their metadata are written before those of the image: who reads, or is killed, in between sees neither."""
-    da, store = movie(np.arange(7) * 5.0), tmp_path / "a"
-    da[:3].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[:3])}, **OPTIONS)
+    values, keeping = TIMES[times]
+    da, store = movie(values), tmp_path / "a"
+    da[:3].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[:3])}, **OPTIONS, **keeping)
     publish, seen = appending._Longer.publish, []
 
     def killed(self: Any) -> None:
@@ -500,13 +504,29 @@ def test_labels_that_are_ahead_of_their_image_are_seen_with_it(tmp_path: Path, m
     with monkeypatch.context() as patched:
         patched.setattr(appending._Longer, "publish", killed)
         with pytest.raises(KeyboardInterrupt):
-            da[3:5].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[3:5])})
+            da[3:5].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[3:5])}, **keeping)
     assert seen == [3, 3]
     for level in opened(store)["labels/nuclei"].children.values():
-        assert level.sizes["t"] == 3
-    tree = da[3:].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[3:])})
-    assert tree["0"].image.rename("movie").equals(da)
-    assert (tree["labels/nuclei/0"].nuclei.values == nuclei(da).values).all()
+        assert level.t.values.tolist() == da.t.values[:3].tolist()
+    part = da[1:2] + 1
+    part.omezarr.to_zarr(store, region="auto", labels={"nuclei": nuclei(part)})
+    tree = da[3:].omezarr.to_zarr(store, append_dim="t", labels={"nuclei": nuclei(da[3:])}, **keeping)
+    expected = xr.concat([da[:1], part, da[2:]], "t")
+    assert tree["0"].image.rename("movie").equals(expected)
+    assert tree["labels/nuclei/0"].nuclei.t.values.tolist() == da.t.values.tolist()
+    assert (tree["labels/nuclei/0"].nuclei.values == nuclei(expected).values).all()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_metadata_that_are_gathered_are_gathered_anew(tmp_path: Path, version: str) -> None:
+    da = movie(np.arange(7) * 5.0)
+    da[:3].omezarr.to_zarr(tmp_path / "a", append_dim="t", version=version, **OPTIONS)
+    zarr.consolidate_metadata(tmp_path / "a")
+    da[3:].omezarr.to_zarr(tmp_path / "a", append_dim="t")
+    group = zarr.open_group(tmp_path / "a", mode="r", use_consolidated=True)
+    assert group.metadata.consolidated_metadata is not None
+    assert group["0"].shape[0] == 7
 
 
 def test_along_one_dimension_after_another(tmp_path: Path) -> None:

@@ -690,6 +690,7 @@ def test_the_command_hands_over_images_and_options(folder: Path, tmp_path: Path,
     assert said == {
         "name": "screen",
         "mode": "w",
+        "resume": False,
         "progress": True,
         "method": "nearest",
         "layout": "ome",

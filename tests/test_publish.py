@@ -231,7 +231,7 @@ def test_c8_killed_at_any_moment_the_old_store_or_the_new_one_is_whole(
     if mode == "w":
         assert len(states) - turn > 5, "also while the old store is being deleted"
         assert missing == (way == "renames"), "between the two renames"
-        assert left == ({"partial", "old", "new"} if way == "renames" else {"partial"})
+        assert left == ({"partial", "swap", "old", "new"} if way == "renames" else {"partial", "swap"})
 
 
 # --- between two renames -------------------------------------------------------------------------------------

@@ -505,6 +505,46 @@ def test_whole_chunks_do_not_wait_for_each_other(stored: Path, monkeypatch: pyte
     assert not [*stored.rglob("*.lock*")]
 
 
+def test_who_would_wait_for_himself_is_told(stored: Path) -> None:
+    def write_again(nbytes: int) -> None:
+        image(seed=2).isel(t=[1], y=slice(3, 9)).omezarr.to_zarr(stored, region="auto")
+
+    part = image(seed=1).isel(t=[0], y=slice(3, 9))
+    with pytest.raises(errors.StoreExistsError, match="is being written by this very call"):
+        part.omezarr.to_zarr(stored, region="auto", progress=write_again, workers=1)
+
+
+def test_labels_that_are_written_by_their_own_path_wait_too(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    da, held = image(seed=1), Held(monkeypatch)
+    cells = (da.isel(c=[0]) > 500).astype("u1").drop_vars("c")
+    own = cells.isel(y=slice(3, 9))
+    direct = in_thread(lambda: (own + 5).astype("u1").omezarr.to_zarr(stored / "labels/cells", region="auto"), "held")
+    assert held.reached.wait(60)
+    labels = {"cells": cells.isel(t=[0])}
+    whole = in_thread(lambda: da.isel(t=[0]).omezarr.to_zarr(stored, region="auto", labels=labels))
+    whole.join(0.5)
+    assert whole.is_alive(), "it waits"
+    held.go.set()
+    direct.join()
+    whole.join()
+    assert (opened(stored)["labels/cells/0"].cells[0].values == cells[0].values).all()
+
+
+def test_a_note_of_labels_that_were_deleted_is_put_away(stored: Path) -> None:
+    def interrupt(nbytes: int) -> None:
+        raise InterruptError
+
+    part = image(seed=1).isel(t=[1])
+    labels = {"cells": (part.isel(c=[0]) > 500).astype("u1").drop_vars("c")}
+    with pytest.raises(InterruptError):
+        part.omezarr.to_zarr(stored, region="auto", labels=labels, progress=interrupt, workers=1)
+    with pytest.warns(errors.UnfinishedWarning, match="with the labels 'cells'"):
+        xr.open_datatree(stored, engine="omezarr")
+    xomezarr.delete_labels(stored, "cells")
+    part.omezarr.to_zarr(stored, region="auto")
+    opened(stored)
+
+
 def test_image_and_labels_in_memory_are_one(tmp_path: Path) -> None:
     store, da = MemoryStore(), image()
     cells = (da.isel(c=0, drop=True) > 500).astype("u1")

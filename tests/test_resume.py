@@ -302,6 +302,26 @@ def test_an_old_image_that_is_being_deleted_is_no_unfinished_write(
     assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
 
 
+def test_an_old_image_is_no_unfinished_write_of_who_was_interrupted_right_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    da, store = image("dask"), tmp_path / "a.ome.zarr"
+    da.omezarr.to_zarr(store)
+    exchange = stage._exchange
+
+    def interrupted_after(*names: Any) -> Any:
+        exchange(*names)
+        raise InterruptError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "_exchange", interrupted_after)
+        with pytest.raises(InterruptError):
+            (da + 1).astype("uint16").omezarr.to_zarr(store, mode="w")
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da + 1)
+    (da + 1).astype("uint16").omezarr.to_zarr(store, mode="w", resume=True)
+    np.testing.assert_array_equal(xr.open_dataarray(store, engine="omezarr"), da + 1)
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_what_levels_are_made_of_has_to_be_there(tmp_path: Path, *, cut: bool) -> None:
     da, store = image(), tmp_path / "a.ome.zarr"

@@ -46,6 +46,7 @@ from xomezarr.in_place import consolidated, renew
 from xomezarr.journal import folder_of
 from xomezarr.labels import Labels
 from xomezarr.layout import FLAT, layout_of
+from xomezarr.lazy import zarr
 from xomezarr.model import Image, Level
 from xomezarr.notes import noted_in
 from xomezarr.plan import final_image
@@ -171,8 +172,8 @@ def append(
         with image.held(wholly=True):
             growth = planned()  # others may have appended before
             with shown(growth.nbytes) as on_tile:
-                growth.write(on_tile)
-        growth.renew()
+                listings = growth.write(on_tile)
+        renew(listings)
         return open_tree(store, storage_options=storage_options, cache=True)
 
     if not compute:
@@ -371,9 +372,17 @@ class _Growth:
         """Decoded bytes that are written."""
         return sum(one.part.nbytes for one in self.longer)
 
-    def write(self, on_tile: OnTile | None) -> None:
-        """Write all pixels, then make all arrays longer, then say so."""
+    def write(self, on_tile: OnTile | None) -> list[zarr.Group]:
+        """Write all pixels, then make all arrays longer, then say so.
+
+        Returns
+        -------
+        list of zarr.Group
+            Those in which metadata are gathered that are to be gathered anew, when nobody waits for the pixels.
+        """
         image = self.longer[-1]
+        stored = [one.part.image for one in self.longer]
+        listings = [group for one in stored for group in consolidated(one.store, one.storage_options)]
         for one in reversed(self.longer):
             one.count()
         with self._noted(image) if any(one.after[-1] != one.after[0] for one in self.longer) else nullcontext():
@@ -387,6 +396,7 @@ class _Growth:
                 self._lengthen()
             for one in self.longer:
                 one.publish()
+        return listings
 
     def _lengthen(self) -> None:
         for one in self.longer:
@@ -398,11 +408,6 @@ class _Growth:
         last, labels = max(start - 1, 0), [one.part.image.group.basename for one in self.longer[:-1]]
         region = {**image.part.shown, image.dim: (last, start)}
         return noted_in(image.part.image.group, region, labels, covers={**region, image.dim: (last, stop)})
-
-    def renew(self) -> None:
-        """Gather metadata anew that were gathered before."""
-        for one in self.longer:
-            renew(consolidated(one.part.image.store, one.part.image.storage_options))
 
 
 def _longer(

@@ -19,7 +19,6 @@ from xomezarr.store import (
     StoreArgument,
     address,
     alone,
-    changing,
     member_path,
     open_array,
     opened_store,
@@ -67,11 +66,6 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     StoreExistsError
         If another process has written levels, or changed the image, meanwhile.
     """
-    with changing(resolve(plan.store), wholly=True):
-        _add_levels(plan, pixels, obsolete, on_tile)
-
-
-def _add_levels(plan: Plan, pixels: Pixels, obsolete: Collection[str], on_tile: OnTile | None) -> None:
     group = reopened(plan)
     said = spec.ome_part(group.attrs.asdict())
     listings = consolidated(plan.store, plan.storage_options)

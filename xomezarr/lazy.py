@@ -23,6 +23,8 @@ else:
             self._name = name
 
         def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):  # who looks at objects of all kinds does not use it
+                raise AttributeError(name)
             return getattr(import_module(self._name), name)
 
     zarr = _OnUse("zarr")

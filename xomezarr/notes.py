@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from xomezarr.direct import get_document, names_below, put_document, takes_zarr_alone, wait
 from xomezarr.journal import folder_of
 from xomezarr.lazy import zarr
-from xomezarr.store import member_path
+from xomezarr.store import label_names, labels_of, member_path
 
 __all__ = ["CARRIES", "UNFINISHED", "Unfinished", "noted_in", "unfinished_in"]
 
@@ -145,7 +145,11 @@ def _put_away(group: zarr.Group, key: str, region: Mapping[str, tuple[int, int]]
     """Delete the note of what is written, and what is left of parts of it that were not before."""
     from xomezarr import stage
 
-    covered = [one.key for one in unfinished_in(group) if not one.goes_on and one.within(region, labels)]
+    left = [one for one in unfinished_in(group) if not one.goes_on]
+    if any(one.labels for one in left):  # those that were deleted are not written again
+        there = frozenset(label_names(labels_of(group)))
+        left = [replace(one, labels=one.labels & there) for one in left]
+    covered = [one.key for one in left if one.within(region, labels)]
     for one in {key, *covered}:
         wait(group.store.delete(member_path(group, one)))
     folder = folder_of(group)

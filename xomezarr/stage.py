@@ -31,6 +31,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -100,6 +101,9 @@ PIXELS = f"{LOCK}.pixels"
 """Name of that by which those wait that change the same pixels. Who holds it may ask for the other, never the reverse,
 unless of a folder below."""
 
+_HELD = threading.local()
+"""The locks that a thread holds: which ones it shares with others."""
+
 UNKNOWN = "unknown0"
 """The start of a process where the system does not tell it."""
 
@@ -167,7 +171,8 @@ class Stage(LocalStore):
     def keep(self) -> None:
         """Let the folder be, for another to go on with, under a name that says so: nothing writes into it any more."""
         self.abandoned = True
-        self.root.rename(self._other_name(STOPPED))
+        with suppress(FileNotFoundError):  # it has its name
+            self.root.rename(self._other_name(STOPPED))
 
     def _other_name(self, purpose: str) -> Path:
         return beside(self.root.with_name(self.root.name[1:].rsplit(".", 2)[0]), purpose)
@@ -232,8 +237,10 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
     """
     if in_the_way(target, may_go):
         raise _appeared(target)
+    if not os.path.lexists(target) and _put(stage, target):
+        return None
     # under its own name the other one would be taken for an unfinished write
-    here = beside(target, "swap")
+    here, own = beside(target, "swap"), _identity(stage)
     stage.rename(here)
     try:
         while not _exchange(here, target):
@@ -248,8 +255,9 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
                     break
             raise _appeared(target)
     except BaseException:
-        with suppress(OSError):
-            here.rename(stage)
+        if _identity(here) == own:  # else it has the name, and the other one is here
+            with suppress(OSError):
+                here.rename(stage)
         raise
     return here
 
@@ -340,6 +348,11 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
         If there is none.
     """
     path = folder / name
+    mine: dict[str, bool] = _HELD.__dict__.setdefault("locks", {})
+    if str(path) in mine and not (shared and mine[str(path)]):
+        raise StoreExistsError(
+            f"{str(folder)!r} is being written by this very call, which would wait for itself; write to it afterwards"
+        )
     while True:
         if make and not recover(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -360,6 +373,8 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
             os.close(file)
             raise
         os.close(file)
+    outer = mine.get(str(path))
+    mine[str(path)] = shared
     try:
         with _found_again(folder) as remove_in:
             try:
@@ -369,6 +384,8 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
                 if not (held and shared) or _is_last(file):
                     remove_in(os.unlink, name)
     finally:
+        if outer is None:
+            del mine[str(path)]
         # the work is done: what goes wrong here is none of its errors
         with suppress(OSError):
             if held:

@@ -679,6 +679,8 @@ def open_group(
             if (lacking := archive.lacking(replace(inside, path=path), storage_options)) is not None:
                 raise lacking from None
         if isinstance(target, Path) and (target / (group or "")).exists():
+            with suppress(zarr.errors.GroupNotFoundError, FileNotFoundError):  # it may have come in this moment
+                return _open_recovered(target, storage_options, group)
             raise NotOmeZarrError(
                 f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
             ) from None

@@ -11,7 +11,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -172,7 +172,8 @@ def _planned(
         with collecting(faults):
             check_labelled(name, there)
             asked = Labels.of(array, name)
-            own = StoredImage.open(below(store, f"labels/{name}"), storage_options)
+            seen = {str(dim): size for dim, size in image.base.sizes.items()}
+            own = StoredImage.open(below(store, f"labels/{name}"), storage_options, seen=seen)
             where = own.known_dims(region)
             if "" in parts and own.lies_as(image):  # labels need no coordinates, and those that they have are looked at
                 shown = parts[""].shown
@@ -295,6 +296,16 @@ class StoredImage:
             with changing(folder, wholly=wholly):
                 self.check_there()
                 yield
+
+    @contextmanager
+    def locked(self, *, wholly: bool) -> Iterator[None]:
+        """Keep out those too who change labels by their own path, while their image is held."""
+        from xomezarr import stage
+
+        folder = folder_of(self.group)
+        with nullcontext() if folder is None else stage.locked(folder, name=stage.PIXELS, shared=not wholly):
+            self.check_there()
+            yield
 
     def check_there(self) -> None:
         """Make sure that it is the image that was opened.
@@ -698,7 +709,10 @@ class Change:
         change = self
         while True:
             wholly = not change.aligned
-            with change.image.held(wholly=wholly):
+            with ExitStack() as held:
+                held.enter_context(change.image.held(wholly=wholly))
+                for part in sorted(change.parts[1:], key=lambda part: part.image.group.path):
+                    held.enter_context(part.image.locked(wholly=wholly))
                 if not all(part.image.is_current() for part in change.parts):
                     change = planned()
                 if wholly or change.aligned:
