@@ -237,8 +237,6 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
     """
     if in_the_way(target, may_go):
         raise _appeared(target)
-    if not os.path.lexists(target) and _put(stage, target):
-        return None
     # under its own name the other one would be taken for an unfinished write
     here, own = beside(target, "swap"), _identity(stage)
     stage.rename(here)
