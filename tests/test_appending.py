@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 import zarr
 from stores import check_same_trees
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import xomezarr
 from xomezarr import appending, errors
@@ -464,20 +464,19 @@ def test_another_who_appends_without_a_lock_is_noticed(monkeypatch: pytest.Monke
     assert opened(store)["0"].image.rename("movie").equals(da[:4])
 
 
-def test_a_first_write_that_was_interrupted_in_the_place_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_write_that_was_interrupted_in_the_place_itself() -> None:
     """In an object store, and in a store that is given, the image is written where it is to be."""
     store, da = MemoryStore(), movie(np.arange(7.0))
-    write, left = MemoryStore.set_sync, itertools.count(-60)
+    left = itertools.count(-60)
 
-    def failing(self: MemoryStore, key: str, *args: Any) -> None:
-        if "/c/" in key and next(left) >= 0:
-            raise OSError("no more")
-        write(self, key, *args)
+    class Failing(WrapperStore[Any]):
+        async def set(self, key: str, value: Any) -> None:
+            if "/c/" in key and next(left) >= 0:
+                raise OSError("no more")
+            await super().set(key, value)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(MemoryStore, "set_sync", failing)
-        with pytest.raises(OSError, match="no more"):
-            da[:3].omezarr.to_zarr(store, append_dim="t", version="0.5", **OPTIONS)
+    with pytest.raises(OSError, match="no more"):
+        da[:3].omezarr.to_zarr(Failing(store), append_dim="t", version="0.5", **OPTIONS)
     with pytest.raises(errors.IncompleteStoreError, match="was interrupted"):
         da[:3].omezarr.to_zarr(store, append_dim="t", version="0.5", **OPTIONS)
     for part in (da[:3], da[3:]):  # where nothing was interrupted, it is appended

@@ -1327,6 +1327,8 @@ def arrays_in(group: zarr.Group) -> dict[str, zarr.Array[Any]]:
             continue
         try:
             found[name] = open_array(group, name)
+            if not isinstance(found[name].metadata.attributes, dict):  # which zarr 3.1 does not look at
+                raise ValueError("its attributes are no object")
         except UNREADABLE_MEMBER as error:
             if isinstance(error, OmeZarrError | OSError):
                 raise
