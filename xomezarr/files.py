@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from zarr.abc.store import RangeByteRequest
 from zarr.storage import LocalStore
 
 from xomezarr.errors import OmeZarrError
@@ -50,9 +51,6 @@ class ReadInThreads:
 
 def _within(wanted: ByteRequest, size: int) -> ByteRequest:
     """Return a range of the bytes that there are: the index of a shard may say anything, and so many are set aside."""
-    # not before zarr is loaded: it would be loaded in part, and once more
-    from zarr.abc.store import RangeByteRequest
-
     if not isinstance(wanted, RangeByteRequest):
         return wanted
     start = min(wanted.start, size)

@@ -168,9 +168,7 @@ def resolve(store: StoreArgument) -> StoreLike:
     whole, inside = (store.store, store.path) if isinstance(store, zarr.storage.StorePath) else (store, "")
     if type(whole) is zarr.storage.LocalStore and not whole.read_only:
         return Path(whole.root, inside).absolute()  # a folder, however it is named
-    from zarr.abc.store import Store  # which is no attribute where Icechunk was loaded before zarr
-
-    if isinstance(store, Store | zarr.storage.StorePath):
+    if isinstance(store, zarr.abc.store.Store | zarr.storage.StorePath):
         _check_not_emptied(whole)
         known = _patient(whole)
         return store if known is whole else zarr.storage.StorePath(known, inside) if inside else known
@@ -620,9 +618,9 @@ def _elsewhere(
 
 def _store(target: StoreLike) -> zarr.abc.store.Store:
     """Return the store itself, of one or of a place in one."""
-    found: Any = target.store if isinstance(target, zarr.storage.StorePath) else target
-    store: zarr.abc.store.Store = found
-    return store
+    found = target.store if isinstance(target, zarr.storage.StorePath) else target
+    assert isinstance(found, zarr.abc.store.Store)
+    return found
 
 
 def is_bare(store: StoreArgument, storage_options: Mapping[str, Any] | None = None) -> bool:
@@ -1837,7 +1835,7 @@ def check_not_read_only(store: StoreArgument) -> None:
 def read_mode(store: StoreLike) -> Literal["r", "r+"]:
     """Return the mode in which zarr reads a store: a zip file that is being written has no read-only view."""
     store = store.store if isinstance(store, zarr.storage.StorePath) else store
-    if not isinstance(store, str | Path | dict) and not store.read_only:
+    if isinstance(store, zarr.abc.store.Store) and not store.read_only:
         try:
             store.with_read_only(read_only=True)
         except NotImplementedError:

@@ -234,7 +234,7 @@ def _check_writable(src: StoreArgument, group: zarr.Group) -> None:
     """Refuse a store in which documents cannot be replaced, and deleted."""
     target = resolve(src)
     store = target.store if isinstance(target, zarr.storage.StorePath) else target
-    if not group.store.supports_deletes or getattr(store, "read_only", False):
+    if not group.store.supports_deletes or (isinstance(store, zarr.abc.store.Store) and store.read_only):
         raise StoreExistsError(
             f"nothing in {_shown(src)!r} can be replaced; open it for writing, or give a DST, where all is copied"
         )
