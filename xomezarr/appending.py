@@ -43,7 +43,6 @@ from xomezarr.errors import (
 )
 from xomezarr.grid import Grid
 from xomezarr.in_place import consolidated, renew
-from xomezarr.journal import folder_of
 from xomezarr.labels import Labels
 from xomezarr.layout import FLAT, layout_of
 from xomezarr.lazy import zarr
@@ -327,6 +326,8 @@ class _Longer:
         StoreExistsError
             If another process has changed them meanwhile.
         """
+        from xomezarr import stage
+
         stored = self.part.image
         plan = replace(self.part.plan, image=self.image, arrays=self.arrays)
         for path in plan.arrays:  # of times before the last ones, or left by an interrupted call
@@ -336,12 +337,8 @@ class _Longer:
         image = final_image(with_windows(plan, stored.arrays[-1]))
         growing = sidecar.grown(self.dim, self.after, self.before)
         kept = {**self.kept, "written": sidecar.fingerprint(image), sidecar.GROWING: growing}
-        from xomezarr import stage
-
-        folder = folder_of(stored.group)
         # its own lock alone: who holds that of a group around it may wait for the image
-        with nullcontext() if folder is None else stage.locked(folder):
-            stored.check_there()
+        with stored.locked(stage.LOCK):
             group = writable_group(stored.store, stored.storage_options)
             attrs = group.attrs.asdict()
             if sidecar.growing(attrs.get(sidecar.KEY)) != (self.dim, self.before):

@@ -565,8 +565,10 @@ def _decode(
     unread: set[str] = set()
     askew: dict[str, dict[str, tuple[str, tuple[str, ...], Any]]] = {}
     rows: dict[str, Row] = {}
-    told = growing(attribute)
-    longer = {} if told is None else {dim: n for dim, n in [(told[0], told[1][0])] if n > sizes.get(dim, n)}
+    # of labels that are ahead of their image, what comes after it is not seen
+    dim, (count, *_) = growing(attribute) or ("", (0,))
+    cut = {dim: slice(sizes[dim])} if sizes.get(dim, count) < count else {}
+    full = {**sizes, dim: count} if cut else sizes
     for key, entry in attribute["coords"].items():
         own, dims = axes.renamed.get(key, key), tuple(axes.renamed.get(dim, dim) for dim in entry["dims"])
         if not {*dims} <= sizes.keys():
@@ -579,9 +581,7 @@ def _decode(
                 askew.setdefault(entry["system"], {})[entry["axis"]] = (own, dims, decode(entry["attrs"]))
                 rows |= {own: _decode_row(entry["row"], axes)} if "row" in entry else {}
                 continue
-            # of labels that are ahead of their image, what comes after it is not seen
-            coord = _decode_coord(own, dims, entry, image, {**sizes, **longer}, read_array)
-            coords[own] = coord.isel({dim: slice(sizes[dim]) for dim in longer if dim in coord.dims})
+            coords[own] = _decode_coord(own, dims, entry, image, full, read_array).isel(cut, missing_dims="ignore")
             entries[own] = entry
         except Exception as error:  # one broken coordinate does not take the others with it
             faults.append(f"coords[{key!r}]: {_told(error)}")

@@ -85,6 +85,10 @@ MAKE_TRIES = 10
 STOPPED = "stopped"
 """Purpose of a folder of an interrupted write: whoever wrote in it has no path to it any more."""
 
+PURPOSES = ("old", "new", "swap", "partial", STOPPED)
+"""Of folders that killed writers leave. Of two that belong together the old one is removed first, so that the new one
+is not taken for what is missing."""
+
 OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 """What systems say when a folder is renamed to where a file, or a folder that is not empty, is."""
 
@@ -101,8 +105,15 @@ PIXELS = f"{LOCK}.pixels"
 """Name of that by which those wait that change the same pixels. Who holds it may ask for the other, never the reverse,
 unless of a folder below."""
 
-_HELD = threading.local()
-"""The locks that a thread holds: which ones it shares with others."""
+
+class _Held(threading.local):
+    """The locks that a thread holds, by the paths of their files; whether it shares them with others."""
+
+    def __init__(self) -> None:
+        self.shared: dict[Path, bool] = {}
+
+
+_HELD = _Held()
 
 UNKNOWN = "unknown0"
 """The start of a process where the system does not tell it."""
@@ -346,8 +357,9 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
         If there is none.
     """
     path = folder / name
-    mine: dict[str, bool] = _HELD.__dict__.setdefault("locks", {})
-    if str(path) in mine and not (shared and mine[str(path)]):
+    mine = _HELD.shared
+    again = path in mine
+    if again and not (shared and mine[path]):
         raise StoreExistsError(
             f"{str(folder)!r} is being written by this very call, which would wait for itself; write to it afterwards"
         )
@@ -371,8 +383,7 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
             os.close(file)
             raise
         os.close(file)
-    outer = mine.get(str(path))
-    mine[str(path)] = shared
+    mine[path] = shared
     try:
         with _found_again(folder) as remove_in:
             try:
@@ -382,8 +393,8 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
                 if not (held and shared) or _is_last(file):
                     remove_in(os.unlink, name)
     finally:
-        if outer is None:
-            del mine[str(path)]
+        if not again:
+            del mine[path]
         # the work is done: what goes wrong here is none of its errors
         with suppress(OSError):
             if held:
@@ -569,8 +580,7 @@ def sweep(target: Path, but: Callable[[Path], bool] = lambda folder: False) -> N
     What belongs to a living process stays, and so does what belongs to another machine, or to another container:
     whether its writer lives cannot be told from here.
     """
-    # of two that belong together the old one first, so that the new one is not taken for what is missing
-    for path in _siblings(target, "old", "new", "swap", "partial", STOPPED):
+    for path in _siblings(target, *PURPOSES):
         # while the store is missing, what its killed writer has left may be all that there is of it
         gone_on = path.suffix != f".{STOPPED}" and _writer(path) != "ended"
         if not gone_on and (target.exists() or not path.with_suffix(".new").exists()) and not but(path):
@@ -580,9 +590,7 @@ def sweep(target: Path, but: Callable[[Path], bool] = lambda folder: False) -> N
 def is_hidden(name: str) -> bool:
     """Whether what has a name is a hidden folder of a store, of a writer that has ended or not."""
     begin, _, purpose = name.rpartition(".")
-    return (
-        purpose in ("partial", "swap", "new", "old", STOPPED) and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
-    )
+    return purpose in PURPOSES and TOKEN.fullmatch(begin.rpartition(".")[2]) is not None
 
 
 def recover_all(folder: Path) -> None:

@@ -168,11 +168,11 @@ def _planned(
     with collecting(faults):
         parts[""] = image.part(da, region, method, resources)
     there = label_names(labels_of(image.group))
+    seen = {str(dim): size for dim, size in image.base.sizes.items()}
     for name, array in (labels or {}).items():
         with collecting(faults):
             check_labelled(name, there)
             asked = Labels.of(array, name)
-            seen = {str(dim): size for dim, size in image.base.sizes.items()}
             own = StoredImage.open(below(store, f"labels/{name}"), storage_options, seen=seen)
             where = own.known_dims(region)
             if "" in parts and own.lies_as(image):  # labels need no coordinates, and those that they have are looked at
@@ -287,23 +287,23 @@ class StoredImage:
             If it is gone, or another one is there.
         """
         folder = folder_of(self.group)
-        if folder is None and not reachable_elsewhere(self.group.store):
-            with _IN_MEMORY:
-                yield
-        elif folder is None:
-            yield
-        else:
+        if folder is not None:
             with changing(folder, wholly=wholly):
                 self.check_there()
                 yield
+        elif reachable_elsewhere(self.group.store):
+            yield
+        else:
+            with _IN_MEMORY:
+                yield
 
     @contextmanager
-    def locked(self, *, wholly: bool) -> Iterator[None]:
-        """Keep out those too who change labels by their own path, while their image is held."""
+    def locked(self, name: str, *, shared: bool = False) -> Iterator[None]:
+        """Hold a lock of the image's own folder, and none of the groups around it; as `stage.locked` says."""
         from xomezarr import stage
 
         folder = folder_of(self.group)
-        with nullcontext() if folder is None else stage.locked(folder, name=stage.PIXELS, shared=not wholly):
+        with nullcontext() if folder is None else stage.locked(folder, name=name, shared=shared):
             self.check_there()
             yield
 
@@ -706,13 +706,16 @@ class Change:
         planned
             Plans it anew.
         """
+        from xomezarr import stage
+
         change = self
         while True:
             wholly = not change.aligned
             with ExitStack() as held:
                 held.enter_context(change.image.held(wholly=wholly))
+                # others may change labels by their own path
                 for part in sorted(change.parts[1:], key=lambda part: part.image.group.path):
-                    held.enter_context(part.image.locked(wholly=wholly))
+                    held.enter_context(part.image.locked(stage.PIXELS, shared=not wholly))
                 if not all(part.image.is_current() for part in change.parts):
                     change = planned()
                 if wholly or change.aligned:
