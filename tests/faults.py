@@ -1,6 +1,6 @@
 """Stop writers at random points, let them race, read while others append; see that nothing is ever lost.
 
-    uv run --all-extras --group test python tests/faults.py               # all of it: an hour
+    uv run --all-extras --group test python tests/faults.py               # all of it
     uv run --all-extras --group test python tests/faults.py --points 12 --races 6 --frames 40 --readers 2
 
 Each point is a process that writes, to a folder or to the bucket of an S3 server, and is stopped: by SIGKILL, SIGINT or
