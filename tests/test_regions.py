@@ -383,6 +383,8 @@ def test_where_there_are_no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     part = image(seed=1)
     with pytest.raises(errors.RegionError, match=r"shares chunks, .* or, where no other process writes, lock=False"):
         part.isel(y=slice(0, 16)).omezarr.to_zarr(store, region="auto")
+    with pytest.raises(errors.RegionError, match="lock='no' is neither True nor False"):
+        part.isel(y=slice(0, 16)).omezarr.to_zarr(store, region="auto", lock="no")
     part.isel(y=slice(0, 16)).omezarr.to_zarr(store, region="auto", lock=False)
     part.isel(t=[1]).omezarr.to_zarr(store, region="auto")
     assert opened(store)["0"].image.isel(y=slice(0, 16)).equals(part.isel(y=slice(0, 16)))

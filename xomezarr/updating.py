@@ -107,6 +107,8 @@ def write_region(
     MethodError
         If it is not known how the levels are made of each other, or in another way than is asked for.
     """
+    if not isinstance(lock, bool | np.bool_):
+        raise RegionError(f"lock={lock!r} is neither True nor False; give lock=False where no other process writes")
     shown = progress_of(progress, store)
     resources = Resources.asked(max_memory, workers)
 
