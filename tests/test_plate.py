@@ -32,7 +32,7 @@ from stores import check_same_stores, check_same_trees, files, group_attributes
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import Acquisition, checks, errors, spec, testing
+from xomezarr import Acquisition, checks, errors, plating, spec, testing
 from xomezarr.errors import (
     IncompleteStoreError,
     LevelError,
@@ -1872,6 +1872,26 @@ def raise_children(code: str, store: Path) -> None:
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that goes on as another is needed")
+
+
+def test_what_is_written_between_two_looks_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Zarr v2 a group has two documents: who reads one before and the other after they come sees no plate."""
+    store = tmp_path / "plate.zarr"
+    image(1).omezarr.to_plate(store, row="A", column="1", version="0.4")
+    said, late = (store / ".zattrs").read_bytes(), [True]
+    (store / ".zattrs").unlink()
+    open_group = plating.open_group
+
+    def as_it_comes(*args: Any, **kwargs: Any) -> zarr.Group:
+        group = open_group(*args, **kwargs)
+        if late:
+            late.clear()
+            (store / ".zattrs").write_bytes(said)
+        return group
+
+    monkeypatch.setattr(plating, "open_group", as_it_comes)
+    image(2).omezarr.to_plate(store, row="A", column="2", version="0.4")
+    assert [well.path for well in check_agrees(store).wells] == ["A/1", "A/2"]
 
 
 WRITTEN = """

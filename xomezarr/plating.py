@@ -537,11 +537,20 @@ class _Stored:
     ) -> _Stored:
         """Look at it; what has not changed since it was `known` is not read again, which takes long for many wells.
 
+        Others may write the two documents of a group of Zarr v2 between the moments at which they are read: what looks
+        like something else is looked at again.
+
         Raises
         ------
         PlateError
             If something else is there.
         """
+        with suppress(PlateError):
+            return cls._seen(store, storage_options, known)
+        return cls._seen(store, storage_options, known)
+
+    @classmethod
+    def _seen(cls, store: StoreArgument, storage_options: Mapping[str, Any] | None, known: _Stored | None) -> _Stored:
         nothing = cls(store, storage_options, None, None)
         try:
             group = open_group(store, storage_options=storage_options)
@@ -550,10 +559,7 @@ class _Stored:
         except NotOmeZarrError as error:
             if is_bare(store, storage_options):
                 return nothing
-            try:  # another writer of the plate may have made the group meanwhile
-                group = open_group(store, storage_options=storage_options)
-            except NotOmeZarrError:
-                raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
+            raise PlateError(f"{error}; give the path of a plate, or one where nothing is") from None
         said = group.attrs.asdict()
         kept = withheld(said)
         attrs: Mapping[str, Any] = said if kept is None else kept
