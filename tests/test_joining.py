@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -976,3 +977,109 @@ def test_a_member_that_another_process_puts_back_meanwhile_is_found(
 
     monkeypatch.setattr(stores, "_open_member", late)
     assert stores.find_member(zarr.open_group(place, mode="r"), "labels/cytoplasm") is not None
+
+
+# -- in the middle of what others write ----------------------------------------------------------------------
+
+
+def frames(count: int, add: int = 0, dtype: str = "uint16") -> xr.DataArray:
+    values = np.arange(count * 64, dtype=dtype).reshape(count, 8, 8) % 50 + add
+    return xr.DataArray(values, dims=("t", "y", "x"), name="cells")
+
+
+class Meanwhile:
+    """Does something, in a thread, when the first tile is written, and sees that it ends after what is written."""
+
+    def __init__(self, do: Callable[[], Any]) -> None:
+        self.do = do
+        self.pool = ThreadPoolExecutor(1)
+        self.end: Future[Any] | None = None
+        self.waited = False
+
+    def __call__(self, _: int) -> None:
+        if self.end is None:
+            self.end = self.pool.submit(self.do)
+            self.waited = not wait([self.end], timeout=0.5).done
+
+    def result(self) -> Any:
+        assert self.end is not None
+        assert self.waited
+        return self.end.result(60)
+
+
+def test_labels_come_before_what_is_appended_or_after_it(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    frames(2).omezarr.to_zarr(store, append_dim="t", levels=2)
+    add = Meanwhile(lambda: frames(2).omezarr.to_labels(store, "nuclei"))
+    frames(1).omezarr.to_zarr(store, append_dim="t", progress=add)
+    with pytest.raises(errors.LabelError, match="has changed since its labels 'nuclei' were planned"):
+        add.result()
+    assert not (store / "labels").exists()
+    frames(3).omezarr.to_labels(store, "nuclei")
+    frames(1).omezarr.to_zarr(store, append_dim="t", labels={"nuclei": frames(1)})
+    assert xomezarr.validate(store).valid
+    assert xr.open_datatree(store, engine="omezarr")["labels/nuclei/0"].sizes["t"] == 4
+
+
+@pytest.mark.parametrize("how", ["appended", "part"])
+def test_labels_are_replaced_and_deleted_when_what_is_written_of_them_is(tmp_path: Path, how: str) -> None:
+    store = tmp_path / "a.zarr"
+    frames(2).omezarr.to_zarr(store, append_dim="t", levels=2, labels={"nuclei": frames(2), "cytoplasm": frames(2)})
+    options: dict[str, Any] = {"append_dim": "t"} if how == "appended" else {"region": {"t": slice(0, 1)}}
+    given = {"nuclei": frames(1, 1), "cytoplasm": frames(1, 1)}
+    delete = Meanwhile(lambda: xomezarr.delete_labels(store, "nuclei"))
+    frames(1, 1).omezarr.to_zarr(store, labels=given, progress=delete, **options)
+    delete.result()
+    replace = Meanwhile(lambda: frames(count).omezarr.to_labels(store, "cytoplasm", mode="w"))
+    count = 3 if how == "appended" else 2
+    frames(1, 2).omezarr.to_zarr(store, labels={"cytoplasm": frames(1, 2)}, progress=replace, **options)
+    if how == "appended":
+        with pytest.raises(errors.LabelError, match="has changed"):
+            replace.result()
+    else:
+        replace.result()
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert [*tree["labels"].children] == ["cytoplasm"]
+    found = tree["labels/cytoplasm/0"].cytoplasm
+    assert found.sizes["t"] == tree["0"].sizes["t"] == (4 if how == "appended" else 2)
+    if how == "part":
+        assert (found == frames(2)).all()
+    assert xomezarr.validate(store).valid
+
+
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
+def test_a_field_is_replaced_when_nobody_writes_into_it_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    """Who adds labels to a field waits for the plate, and who replaces the field for its pixels."""
+    plate = tmp_path / "p.zarr"
+    for column in (1, 2):
+        pixels().omezarr.to_plate(plate, row="A", column=column, levels=2)
+    field, other = plate / "A/1/0", plate / "A/2/0"
+    part = pixels(1)[:4, :4]
+    both = Meanwhile(lambda: pixels(2).omezarr.to_plate(plate, row="A", column=1, field=0, mode="w", levels=2))
+    part.omezarr.to_zarr(field, region={"y": slice(0, 4), "x": slice(0, 4)}, progress=both)
+    both.result()
+    assert (xr.open_datatree(field, engine="omezarr")["0"].image == pixels(2)).all()
+    # others of the plate are written meanwhile
+    joined = Meanwhile(lambda: pixels(3).omezarr.to_plate(plate, row="A", column=1, field=0, mode="w", levels=2))
+    begun = threading.Event()
+
+    def seen(nbytes: int) -> None:
+        joined(nbytes)
+        begun.set()
+
+    part.omezarr.to_zarr(other, region={"y": slice(0, 4), "x": slice(0, 4)}, progress=seen)
+    assert joined.end is not None
+    assert not joined.waited
+    with ThreadPoolExecutor(4) as pool:
+        ends = []
+        for count in range(20):
+            labels = pixels(count)
+            ends += [
+                pool.submit(labels.omezarr.to_labels, field, "nuclei", mode="w"),
+                pool.submit(labels.omezarr.to_plate, plate, row="A", column=1, field=0, mode="w", levels=2),
+                pool.submit(part.omezarr.to_zarr, field, region={"y": slice(0, 4), "x": slice(0, 4)}),
+            ]
+        assert not wait(ends, timeout=120).not_done
+    told = [error for end in ends if (error := end.exception()) is not None]
+    assert not [error for error in told if not isinstance(error, OmeZarrError)]
+    assert xomezarr.validate(plate).valid

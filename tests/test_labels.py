@@ -1086,6 +1086,18 @@ def test_replacing_an_image_says_which_labels_are_lost(tmp_path: Path) -> None:
     assert list(xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr").omezarr.labels) == ["both"]
 
 
+def test_in_the_place_of_labels_nothing_else_is_written(tmp_path: Path) -> None:
+    store = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(store, labels={"nuclei": xomezarr.Labels(labels(), {1: "red"})})
+    before = files(store)
+    with pytest.raises(errors.LabelError, match=r'labels.omezarr.to_labels\(".*a.ome.zarr", \'nuclei\', mode="w"\)'):
+        labels().omezarr.to_zarr(store / "labels" / "nuclei", mode="w")
+    assert files(store) == before
+    tree = xr.open_datatree(store / "labels" / "nuclei", engine="omezarr").load()
+    tree.omezarr.to_zarr(store / "labels" / "nuclei", mode="w")
+    assert files(store) == before
+
+
 def add(place: str, name: str) -> None:
     labels().omezarr.to_labels(place, name)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -672,3 +674,29 @@ def test_notes_that_make_no_sense(stored: Path) -> None:
         (folder / name).write_bytes(content.encode("latin-1"))
     assert notes.unfinished_in(open_group(stored)) == []
     opened(stored)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("options", [{"region": "auto"}, {"append_dim": "t"}])
+def test_a_full_disk_is_told_with_what_it_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, options: dict[str, Any]
+) -> None:
+    store, da = tmp_path / "a.ome.zarr", image()
+    da.isel(t=slice(0, 2)).omezarr.to_zarr(store, append_dim="t", levels=3)
+    before = opened(store).load()
+
+    def full(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("xomezarr.chunks.Chunks.write", full)
+    told = "is written in part; make room, and write it" if "region" in options else "is as it was.*and append it"
+    part = da.isel(t=[0 if "region" in options else 2])
+    with pytest.raises(OSError, match=rf"^\[Errno {number}\] .*: the .* {told} again: '.*a.ome.zarr'$") as found:
+        part.omezarr.to_zarr(store, **options)
+    assert found.value.errno == number
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.UnfinishedWarning)
+        assert xr.open_datatree(store, engine="omezarr").identical(before)
+    monkeypatch.undo()
+    part.omezarr.to_zarr(store, **options)
+    assert xomezarr.validate(store).valid

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ import zarr
 from stores import files
 
 import xomezarr
-from xomezarr import errors, in_place, write
+from xomezarr import errors, in_place, stage, write
 from xomezarr.cli import main
 from xomezarr.downsample import METHODS
 from xomezarr.scale import Scaled, plan_scaling
@@ -741,27 +744,57 @@ def test_c8_an_interruption_of_the_one_write_leaves_both(
     assert (place / "1").is_dir()
 
 
-def test_c8_who_comes_second_takes_nothing_of_the_first_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in (str(tmp_path / "a.zarr"), "memory://second/a.zarr"):
-        image().omezarr.to_zarr(place, levels=1)
-        real = in_place.create_array
-        inside = []
+def test_c8_who_comes_second_takes_nothing_of_the_first_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "memory://second/a.zarr"
+    image().omezarr.to_zarr(place, levels=1)
+    real, inside = in_place.create_array, []
 
-        def first_comes_another(
-            *arguments: Any, real: Any = real, inside: list[int] = inside, place: str = place
-        ) -> Any:
-            if not inside:
-                inside.append(1)
-                scale_image(place, in_place=True, max_layer=2, method="nearest")
-            return real(*arguments)
+    def first_comes_another(*arguments: Any) -> Any:
+        if not inside:
+            inside.append(1)
+            scale_image(place, in_place=True, max_layer=2, method="nearest")
+        return real(*arguments)
 
-        monkeypatch.setattr(in_place, "create_array", first_comes_another)
-        with pytest.raises(errors.StoreExistsError, match=r"another process|changed"):
-            scale_image(place, in_place=True, max_layer=2)
+    monkeypatch.setattr(in_place, "create_array", first_comes_another)
+    with pytest.raises(errors.StoreExistsError, match=r"another process|changed"):
+        scale_image(place, in_place=True, max_layer=2)
+    monkeypatch.undo()
+    assert xomezarr.validate(place).valid
+    levels = xr.open_datatree(place, engine="omezarr").omezarr.levels
+    assert_pyramid(levels, image(), method="nearest", levels=3)
+
+
+def test_c8_in_a_folder_who_comes_second_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes the image too: another who scales it, who writes a part of it, who adds labels."""
+    place, da = tmp_path / "a.zarr", image()
+    da.omezarr.to_zarr(place, levels=1)
+    corner = (da[..., :8, :8] + 1).astype(da.dtype)
+    seconds = {
+        "scale": lambda: scale_image(place, in_place=True, max_layer=2, method="nearest"),
+        "region": lambda: corner.omezarr.to_zarr(place, region="auto"),
+        "labels": lambda: (da > 100).omezarr.to_labels(place, "bright"),
+        "replace": lambda: da.omezarr.to_zarr(place, levels=2, mode="w"),
+    }
+    real, ends = in_place.write_pixels, dict[str, Any]()
+
+    def others_come(*arguments: Any) -> None:
+        for name, second in seconds.items():
+            ends[name] = pool.submit(second)
+        assert not concurrent.futures.wait(ends.values(), timeout=0.5).done
+        real(*arguments)
+
+    monkeypatch.setattr(in_place, "write_pixels", others_come)
+    with ThreadPoolExecutor(len(seconds)) as pool:
+        scale_image(place, in_place=True, max_layer=2)
         monkeypatch.undo()
-        assert xomezarr.validate(place).valid
-        levels = xr.open_datatree(place, engine="omezarr").omezarr.levels
-        assert_pyramid(levels, image(), method="nearest", levels=3)
+    for name, end in ends.items():
+        if (error := end.exception()) is not None:
+            assert isinstance(error, errors.OmeZarrError), name
+            assert re.search("changed|replaced", str(error)), name
+    assert ends["replace"].exception() is None
+    assert xomezarr.validate(place).valid
+    levels = xr.open_datatree(place, engine="omezarr").omezarr.levels
+    assert_pyramid(levels, levels[0], method="local_mean", levels=len(levels))
 
 
 def test_what_other_tools_write_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -950,7 +983,8 @@ def test_c8_a_process_that_is_stopped_leaves_the_old_image(tmp_path: Path, numbe
     assert out == ""
     after = files(place)
     assert {name: data for name, data in after.items() if name in before} == before
-    assert all(name.startswith(".levels.") for name in after.keys() - before.keys())
+    left = {name for name in after.keys() - before.keys() if not stage.is_lock(name)}  # which the next one takes
+    assert all(name.startswith(".levels.") for name in left)
     if number == signal.SIGINT:
         assert after == before
     assert bool(list(place.glob(".levels.*"))) == (number == signal.SIGKILL)
@@ -1044,8 +1078,10 @@ def test_c8_an_image_that_changes_before_its_levels_are_named_gets_none(
     def late(target: Any) -> Any:
         if not changed:
             changed.append(True)
-            if what == "replaced":
-                da.omezarr.to_zarr(place, levels=1, version=version, mode="w")
+            if what == "replaced":  # by a tool that knows no locks
+                da.omezarr.to_zarr(tmp_path / "b.zarr", levels=1, version=version)
+                place.rename(tmp_path / "old.zarr")
+                (tmp_path / "b.zarr").rename(place)
             else:
                 group = zarr.open_group(place, mode="r+")
                 said = group.attrs.asdict()

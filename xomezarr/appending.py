@@ -40,6 +40,7 @@ from xomezarr.errors import (
     VersionError,
     collecting,
     raise_all,
+    told_where_full,
 )
 from xomezarr.grid import Grid
 from xomezarr.in_place import consolidated, renew
@@ -168,7 +169,8 @@ def append(
         return _planned(da, store, dim, total, method, labels, irregular, storage_options, resources)
 
     def write_longer() -> xr.DataTree:
-        with image.held(wholly=True):
+        full = "the image is as it was, for all who read it; make room, and append it again"
+        with told_where_full(store, full), image.held(wholly=True):
             growth = planned()  # others may have appended before
             with shown(growth.nbytes) as on_tile:
                 listings = growth.write(on_tile)
@@ -294,8 +296,15 @@ class _Longer:
         RegionError
             If its arrays are longer along another dimension than anybody sees.
         """
+        from xomezarr import stage
+
         stored = self.part.image
-        known: Any = stored.group.attrs.asdict().get(sidecar.KEY)
+        with stored.locked(stage.LOCK):
+            self._count(stored)
+
+    def _count(self, stored: StoredImage) -> None:
+        group = writable_group(stored.store, stored.storage_options)
+        known: Any = group.attrs.asdict().get(sidecar.KEY)
         told = sidecar.growing(known)
         if told == (self.dim, self.before):
             return
@@ -308,7 +317,7 @@ class _Longer:
                     f"by what was interrupted; append along {other!r} until that is full, or write the image anew"
                 )
         now = {**(known if isinstance(known, Mapping) else {}), sidecar.GROWING: sidecar.grown(self.dim, self.before)}
-        update_attributes(stored.group, {sidecar.KEY: now})
+        update_attributes(group, {sidecar.KEY: now})
 
     def lengthen(self) -> None:
         """Make the arrays as long as they are to be, coarse levels first."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 __all__ = [
+    "FULL",
     "TOLD",
     "UNREADABLE",
     "UNREADABLE_ARRAY",
@@ -67,6 +70,7 @@ __all__ = [
     "first_of_each",
     "raise_all",
     "told",
+    "told_where_full",
     "warn",
 ]
 
@@ -398,6 +402,21 @@ def alike_of_each(faults: Iterable[tuple[str, OmeZarrError]], what: str = "image
     for (kind, text), (first, *more) in found.items():
         others = f" (and {len(more)} other {what}{'s' if more[1:] else ''})" if more else ""
         yield kind(f"{first}{others}: {text}")
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What systems say where a disk, or what a user may have of it, is full."""
+
+
+@contextmanager
+def told_where_full(place: object, what: str) -> Iterator[None]:
+    """Say what a full disk leaves of what was to be written at a place, and what is to be done."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(error.errno, f"{error.strerror}: {what}", str(place)) from error
 
 
 def told(names: Sequence[str], most: int = TOLD, *, between: str = ", ") -> str:

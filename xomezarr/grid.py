@@ -74,8 +74,9 @@ class Grid:
 
     @property
     def coordinates(self) -> NDArray[np.float64]:
-        """The pixel centres, float64, shape ``(size,)``."""
-        return self.translation + self.scale * np.arange(self.size, dtype=np.float64)
+        """The pixel centres, float64, shape ``(size,)``; infinite or NaN where they are beyond float64."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.translation + self.scale * np.arange(self.size, dtype=np.float64)
 
     @property
     def bounds(self) -> tuple[float, float]:

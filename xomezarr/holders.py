@@ -12,6 +12,7 @@ from xomezarr.checks import ALPHANUMERIC
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
     AxisError,
+    LabelError,
     OtherImagesWarning,
     StoreExistsError,
     VersionError,
@@ -190,13 +191,21 @@ class Held:
             )
 
     def check_image(self, image: Image) -> None:
-        """Make sure that what leads to and from the image in a scene is true of it.
+        """Make sure that what says that it is there is true of it.
 
         Raises
         ------
+        LabelError
+            If it is listed as labels, and is none.
         AxisError
-            If its coordinate systems are others than those of the image that is there.
+            If a scene leads to and from it, and its coordinate systems are others than those of the image there.
         """
+        if self.kind == "labels" and image.label is None:
+            raise LabelError(
+                f'"{self.target}" is the place of the labels {self.path!r} of an image, and what is written '
+                "is none; replace them so: "
+                f'labels.omezarr.to_labels("{self.folder.parent}", {self.path!r}, mode="w")'
+            )
         before = find_member(self.group, self.path)
         if self.kind != "scene" or before is None:
             return

@@ -19,6 +19,7 @@ from xomezarr.store import (
     StoreArgument,
     address,
     alone,
+    changing,
     member_path,
     open_array,
     opened_store,
@@ -48,7 +49,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     come under paths that the metadata do not name yet. One write of the metadata names them, unless somebody else has
     changed these meanwhile. What only the old metadata named is deleted last. An error before that write takes the new
     arrays away again; so does an error of that write, unless it is done all the same. Consolidated metadata list the
-    arrays of both meanwhile.
+    arrays of both meanwhile. Who would change the image's pixels, or replace it, waits until all is done.
 
     Parameters
     ----------
@@ -66,8 +67,17 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     StoreExistsError
         If another process has written levels, or changed the image, meanwhile.
     """
+    said = spec.ome_part(reopened(plan).attrs.asdict())
+    with changing(resolve(plan.store), wholly=True):
+        _add_levels(plan, pixels, said, obsolete, on_tile)
+
+
+def _add_levels(
+    plan: Plan, pixels: Pixels, said: Mapping[str, Any], obsolete: Collection[str], on_tile: OnTile | None
+) -> None:
+    """Do what `add_levels` does to an image whose metadata said this when it was called."""
     group = reopened(plan)
-    said = spec.ome_part(group.attrs.asdict())
+    check_unchanged(group, said)
     listings = consolidated(plan.store, plan.storage_options)
     arrived: list[str] = []
     try:

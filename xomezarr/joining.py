@@ -46,6 +46,11 @@ class Listing(Protocol):
         """Whether the group that holds all of it is made where there is none."""
         ...
 
+    @property
+    def changed(self) -> StoreArgument | None:
+        """The image whose pixels nobody may write when this one comes or goes; None where there is none."""
+        ...
+
     def begin(self) -> None:
         """Make what lists the image where there is none, and make sure that it is what the image was planned for.
 
@@ -118,10 +123,10 @@ def join(root: Any, listing: Listing, plan: Plan, pixels: Pixels, on_tile: OnTil
             if gathers(plan.store, plan.layout):
                 consolidate(made.group, plan.zarr_format)
             # it is put in its place and named, and nobody else changes the listing in between
-            with alone(root, make=listing.is_made), steps.undone_where_it_fails():
+            with alone(root, make=listing.is_made, pixels=listing.changed), steps.undone_where_it_fails():
                 listing.begin()
                 said = listing.named(steps.withheld)
-                made.place()
+                made.place(alone=True)
                 steps.say(said)
                 steps.settle()
     except BaseException:
@@ -155,7 +160,7 @@ def leave(
     stale = consolidated(root, options)
     steps = _Steps(root, zarr_format, options)
     try:
-        with alone(root), steps.undone_where_it_fails():
+        with alone(root, pixels=listing.changed), steps.undone_where_it_fails():
             steps.withhold(listing, store)
             if not isinstance(root, Path):
                 gather(stale)

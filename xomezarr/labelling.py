@@ -309,6 +309,11 @@ class _Labels:
         """Labels are those of an image that is there."""
         return False
 
+    @property
+    def changed(self) -> Any:
+        """The image: who appends to it, or writes a part of it, does so to its labels too."""
+        return self.image
+
     def begin(self) -> None:
         """Make sure that the image is what it was when the labels were planned.
 

@@ -690,6 +690,11 @@ class _Fields:
         """A plate is made where there is none."""
         return True
 
+    @property
+    def changed(self) -> StoreArgument:
+        """The image that is replaced; others of the plate are changed meanwhile."""
+        return below(self.store, self.entry.place.path)
+
     def begin(self) -> None:
         """Make the group of the plate, with a mark that it is in the making, if there is none."""
         found = self._found()

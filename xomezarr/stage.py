@@ -425,7 +425,9 @@ def _found_again(folder: Path) -> Iterator[RemoveIn]:
 
 
 def _opened(path: Path) -> int:
-    """Open the file of a lock, which may be another user's."""
+    """Open the file of a lock, which may be another user's; a link that somebody has put there is none, and goes."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | FOLLOWING_NONE, 0o666)
     except PermissionError as error:

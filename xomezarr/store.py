@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from xomezarr import archive, direct, documents, journal, links, spec
 from xomezarr.direct import names_below, update_attributes, wait
 from xomezarr.errors import (
+    FULL,
     UNREADABLE,
     UNREADABLE_MEMBER,
     ArchiveError,
@@ -715,8 +716,14 @@ class Building(Protocol):
         """What is made of it already, where an interrupted write is gone on with."""
         ...
 
-    def place(self) -> None:
-        """Put it where it is to be; elsewhere than in a local folder it is there already."""
+    def place(self, *, alone: bool = False) -> None:
+        """Put it where it is to be; elsewhere than in a local folder it is there already.
+
+        Parameters
+        ----------
+        alone
+            Whether the caller keeps others from changing the pixels of what it replaces.
+        """
 
     def take_back(self) -> None:
         """Take it away again, and put what was there before back, if that was a local folder."""
@@ -902,7 +909,7 @@ class _InPlace:
     storage_options: Mapping[str, Any] | None
     made: Made
 
-    def place(self) -> None:
+    def place(self, *, alone: bool = False) -> None:
         """Do nothing: it is there."""
 
     def take_back(self) -> None:
@@ -938,7 +945,7 @@ class _InAFolder:
     made: Made = NOTHING
     placed: list[Path | None] = field(default_factory=list)
 
-    def place(self) -> None:
+    def place(self, *, alone: bool = False) -> None:
         """Give it its name. Who changes the one that it replaces, its pixels or what it lists, is waited for."""
         from xomezarr import stage
 
@@ -958,7 +965,8 @@ class _InAFolder:
                 with suppress(OSError):  # the old one goes next
                     journal.put_on_disk(self.folder)
                 with suppress(FileNotFoundError, PermissionError):  # another replaces it too; it is another user's
-                    lock.enter_context(stage.locked(self.target, name=stage.PIXELS))
+                    if not alone:
+                        lock.enter_context(stage.locked(self.target, name=stage.PIXELS))
                     lock.enter_context(stage.locked(self.target))
             self.placed.append(stage.replace(self.folder, self.target, _may_go))
 
@@ -1083,7 +1091,7 @@ def _building_in_a_folder(
                 f"what was written of {str(target)!r} is gone: another process has replaced or removed it, or the "
                 "store that it belongs to; write it again"
             ) from error
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in FULL:
             removed = f"kept, {much}; make room and go on with resume=True" if much else "removed again"
             told = f"{error.strerror}: what was written of the store is {removed}; `plan` tells how large it is"
             raise OSError(error.errno, told, str(target)) from error
@@ -1741,7 +1749,7 @@ def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None
 
 
 @contextmanager
-def alone(target: StoreLike, *, make: bool = False) -> Iterator[None]:
+def alone(target: StoreLike, *, make: bool = False, pixels: StoreArgument | None = None) -> Iterator[None]:
     """Keep other processes from changing what a group lists meanwhile, where that is possible: in a local folder.
 
     Groups around it are kept too, the outermost first: whoever replaces one of them, or deletes it, waits.
@@ -1752,6 +1760,9 @@ def alone(target: StoreLike, *, make: bool = False) -> Iterator[None]:
         Of the group.
     make
         Whether its folder is made if there is none.
+    pixels
+        An image in the group, or the group itself, whose pixels nobody may change meanwhile either; it need not be
+        there yet. They are waited for before what is listed is locked, as `changing` does and then this.
 
     Raises
     ------
@@ -1763,8 +1774,13 @@ def alone(target: StoreLike, *, make: bool = False) -> Iterator[None]:
         return
     from xomezarr import stage
 
-    target = target.resolve()
+    target, image = target.resolve(), None if pixels is None else resolve(pixels)
     with ExitStack() as lock:
+        if isinstance(image, Path):
+            image, of_pixels = image.resolve(), partial(stage.locked, name=stage.PIXELS)
+            _lock_around(image, lock, partial(of_pixels, shared=True))
+            with suppress(FileNotFoundError, PermissionError):  # it is to come; it is another user's
+                lock.enter_context(of_pixels(image))
         _lock_around(target, lock, stage.locked)
         _lock(target, lock, partial(stage.locked, make=make))
         yield

@@ -34,6 +34,7 @@ from xomezarr.errors import (
     VersionError,
     collecting,
     raise_all,
+    told_where_full,
 )
 from xomezarr.grid import Boundary, Grid, block_count, step_factor
 from xomezarr.journal import folder_of
@@ -120,7 +121,11 @@ def write_region(
         change.check_lockable()
 
     def write_change() -> xr.DataTree:
-        with change.held(planned) if lock else nullcontext(change) as now, shown(now.nbytes) as on_tile:
+        with (
+            told_where_full(store, "the region is written in part; make room, and write it again"),
+            change.held(planned) if lock else nullcontext(change) as now,
+            shown(now.nbytes) as on_tile,
+        ):
             now.write(on_tile)
         return open_tree(store, storage_options=storage_options, cache=True)
 

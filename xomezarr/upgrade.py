@@ -22,6 +22,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
     VersionError,
     told,
+    told_where_full,
 )
 from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arrays
 from xomezarr.holders import held_at
@@ -191,7 +192,8 @@ def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, An
         planned = _planned(src, found, version)
         if planned.steps:
             _check_writable(src, found.root)
-            _execute(writable_group(src, storage_options), planned.steps)
+            with told_where_full(_shown(src), "a part of the metadata is new; make room, and upgrade it again"):
+                _execute(writable_group(src, storage_options), planned.steps)
     return planned
 
 
