@@ -16,7 +16,6 @@ import argparse
 import errno
 import itertools
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -29,13 +28,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import s3
 import xarray as xr
+from nursery import Child
 from s3 import Bucket
 from zarr.storage import LocalStore
 
@@ -128,10 +127,8 @@ def write(what: Mapping[str, Any], on_tile: Callable[[int], None] | None = None)
         da.omezarr.to_zarr(store, mode=mode, resume=what["resume"], **common, **new)
 
 
-def be_a_writer(what: Mapping[str, Any], tiles: Connection, said: str) -> None:
+def be_a_writer(what: Mapping[str, Any]) -> None:
     """Write in a process that is to be stopped: with notes and tiles of kilobytes, as if the image were large."""
-    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     journal.UNIT_BYTES, journal.SMALL_CARRY = 2**14, 0
     tiling.LEAF_BYTES = tiling.SHARED_BYTES = 2**12
     left = itertools.count(-what.get("fails", 2**62))
@@ -148,7 +145,7 @@ def be_a_writer(what: Mapping[str, Any], tiles: Connection, said: str) -> None:
         kind.set_sync = failing(kind.set_sync)
 
     def on_tile(_: int) -> None:
-        tiles.send_bytes(b"tile")
+        print("tile", flush=True)
         time.sleep(what["delay"])
 
     warnings.simplefilter("ignore")
@@ -168,57 +165,22 @@ def write_whole(place: Place, name: str, do: str, **more: Any) -> None:
         write(asked_of_a_writer(place, name, do, **more))
 
 
-class Writer:
-    """A process that writes. It is forked off one that has loaded all that it needs, and has no thread.
-
-    Parameters
-    ----------
-    place, name, do, more
-        What is asked of it.
-    """
-
-    def __init__(self, place: Place, name: str, do: str, **more: Any) -> None:
-        number, self._said = tempfile.mkstemp()
-        os.close(number)
-        self._tiles, theirs = NURSERY.Pipe(duplex=False)
-        arguments = (asked_of_a_writer(place, name, do, **more), theirs, self._said)
-        self._process = NURSERY.Process(target=be_a_writer, args=arguments)
-        self._process.start()
-        theirs.close()
-
-    def passed(self, count: int) -> None:
-        """Wait until it has written so many tiles, or has ended."""
-        with suppress(EOFError, ConnectionError):
-            for _ in range(count):
-                self._tiles.recv_bytes()
-
-    def stop(self, number: int) -> None:
-        """Send it a signal, if it goes on still."""
-        with suppress(ProcessLookupError):
-            os.kill(self._process.pid or 0, number)
-
-    def end(self, seconds: float = 300) -> tuple[int, str]:
-        """Wait for it; return its exit status, and what it said."""
-        self._process.join(seconds)
-        code = self._process.exitcode
-        if code is None:
-            self._process.kill()
-            raise LostError(f"a writer hangs:\n{Path(self._said).read_text()}")
-        said = Path(self._said).read_text()
-        self._tiles.close()
-        self._process.close()
-        Path(self._said).unlink()
-        return code, said
-
-    def succeed(self) -> None:
-        """Wait for it, which nobody stops."""
-        code, said = self.end()
-        if code:
-            raise LostError(f"a writer that nobody stopped failed:\n{said}")
+def begin(place: Place, name: str, do: str, **more: Any) -> Child:
+    """Start a writer."""
+    return Child(be_a_writer, asked_of_a_writer(place, name, do, **more))
 
 
-NURSERY = multiprocessing.get_context("forkserver")
-NURSERY.set_forkserver_preload(["faults", "dask.array", "s3fs", "pandas", "skimage.measure", "xarray.backends.zarr"])
+def ended(writer: Child) -> bool:
+    """Wait for a writer; return whether nothing has stopped it."""
+    writer.communicate()
+    return writer.returncode == 0
+
+
+def succeed(writer: Child) -> None:
+    """Wait for a writer that nobody stops."""
+    _, said = writer.communicate()
+    if writer.returncode:
+        raise LostError(f"a writer that nobody stopped failed:\n{said}")
 
 
 @dataclass
@@ -270,7 +232,7 @@ class Suite:
         self.stopped[label] += not ended
         self.judge(place, do, before, wanted, ended=ended)
         again = {"resume": True} if do in ("create", "replace") else {}
-        Writer(place, "a", do, delay=0, **how, **again).succeed()
+        succeed(begin(place, "a", do, delay=0, **how, **again))
         if (found := place.files("a")) != wanted:
             differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
             raise LostError(f"{label} {how}: after going on, {differing[:5]} differ")
@@ -282,21 +244,23 @@ class Suite:
         """Run a writer and stop it; return whether it was at its end before."""
         if kind == "full disk":
             with filled(Path(place.root), int(nbytes * self.random.uniform(0.05, 0.9))):
-                return Writer(place, "a", do, delay=0, **how).end()[0] == 0
+                return ended(begin(place, "a", do, delay=0, **how))
         if kind == "failing store" and place.bucket is not None:
             # of reads and writes alike, for good from one request on
             last = itertools.count(-int(self.random.integers(1, 400)))
             place.bucket.proxy.faults = lambda _: s3.DENIED if next(last) >= 0 else None
-            code, _ = Writer(place, "a", do, delay=0, **how).end()
+            at_its_end = ended(begin(place, "a", do, delay=0, **how))
             place.bucket.proxy.faults = None
-            return code == 0
+            return at_its_end
         if kind == "failing store":
-            return Writer(place, "a", do, delay=0, fails=int(self.random.integers(1, 200)), **how).end()[0] == 0
-        writer = Writer(place, "a", do, delay=0.002 if place.local else 0, **how)
-        writer.passed(int(self.random.integers(0, 60)))
+            return ended(begin(place, "a", do, delay=0, fails=int(self.random.integers(1, 200)), **how))
+        writer = begin(place, "a", do, delay=0.002 if place.local else 0, **how)
+        for _ in range(int(self.random.integers(0, 60))):
+            if not writer.stdout.readline():
+                break
         time.sleep(float(self.random.random()) * 0.02)
-        writer.stop(SIGNALS[kind])
-        return writer.end()[0] == 0
+        writer.send_signal(SIGNALS[kind])
+        return ended(writer)
 
     def judge(
         self, place: Place, do: str, before: Mapping[str, bytes], wanted: Mapping[str, bytes], *, ended: bool
@@ -427,9 +391,10 @@ def race(place: Place, random: np.random.Generator) -> tuple[str, str]:
     rows = ((ROWS[0], 100), (100, ROWS[1])) if pair == ("region", "region") else (ROWS, ROWS)
     both = []
     for do, seed, part in zip(pair, seeds, rows, strict=True):
-        both.append(Writer(place, "a", do, seed=seed, delay=float(random.random()) * 0.003, rows=part, **how))
+        both.append(begin(place, "a", do, seed=seed, delay=float(random.random()) * 0.003, rows=part, **how))
         time.sleep(float(random.random()) * 0.1)
-    codes, said = zip(*(writer.end() for writer in both), strict=True)
+    said = [writer.communicate()[1] for writer in both]
+    codes = [writer.returncode for writer in both]
     for code, text in zip(codes, said, strict=True):
         allowed = TOLD if pair != ("append", "append") else (*TOLD, "has already", "which the image has")
         if code and not any(told in text for told in allowed):

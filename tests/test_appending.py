@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from nursery import run
 from stores import check_same_trees
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
@@ -374,11 +375,6 @@ print(opens)
 """
 
 
-def run(code: str, *arguments: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_readers_in_other_processes_see_whole_time_points(tmp_path: Path) -> None:
     store, count = tmp_path / "a.ome.zarr", 25
     readers = [run(READER, store, count) for _ in range(2)]
@@ -396,7 +392,6 @@ def test_killed_writers_lose_no_time_point(tmp_path: Path) -> None:
     store, random, last = tmp_path / "a.ome.zarr", np.random.default_rng(0), 0
     for number in range(6):
         with run(WRITER, store, 100, 0.002) as writer:
-            assert writer.stdout is not None
             done = last - 1
             for _ in range(2):
                 done = int(writer.stdout.readline())

@@ -6,10 +6,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import multiprocessing
-import os
-import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -20,6 +16,7 @@ from typing import Any
 
 import dask.array
 import numpy as np
+import nursery
 import pandas as pd
 import pytest
 import xarray as xr
@@ -1105,7 +1102,7 @@ def add(place: str, name: str) -> None:
 def test_several_processes_add_labels_at_once(tmp_path: Path) -> None:
     image().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2)
     names = [f"labels {number}" for number in range(6)]
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
+    with nursery.NURSERY.Pool(3) as pool:
         pool.starmap(add, [(str(tmp_path / "a.ome.zarr"), name) for name in names])
     tree = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")
     assert sorted(tree.omezarr.labels) == names
@@ -1128,14 +1125,10 @@ def test_c8_a_killed_writer_leaves_the_old_labels_or_the_new_ones(tmp_path: Path
     before = files(place)
     wait = np.random.default_rng(3)
     for number in range(8):
-        process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(WRITER), str(place), str(number)], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(wait.uniform(0, 0.3))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        with nursery.run(textwrap.dedent(WRITER), place, number) as process:
+            process.stdout.readline()
+            time.sleep(wait.uniform(0, 0.3))
+            process.kill()
         assert files(place) == before
         tree = xr.open_datatree(place, engine="omezarr")
         for node in tree.omezarr.labels.values():

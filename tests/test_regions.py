@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import nursery
 import pytest
 import xarray as xr
 from stores import files
@@ -646,8 +647,7 @@ def test_killed_at_any_moment(tmp_path: Path, method: str) -> None:
     before.omezarr.to_zarr(store, **options)
     after.omezarr.to_zarr(tmp_path / "b.ome.zarr", **options)
     for number in range(4):
-        with subprocess.Popen([sys.executable, "-c", KILLED, str(store)], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
+        with nursery.run(KILLED, store) as process:
             for _ in range(int(random.integers(1, 40))):
                 process.stdout.readline()
             process.send_signal([signal.SIGKILL, signal.SIGINT][number % 2])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import nursery
 import pytest
 import xarray as xr
 import zarr
@@ -390,7 +391,7 @@ def _small_units(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def killed_at(bucket: Bucket, number: int, options: dict[str, Any]) -> bool:
     """Write in a process that is killed when it writes or deletes for so many times; return whether it was."""
-    process = subprocess.Popen([sys.executable, "-c", WRITER, json.dumps(options)], stderr=subprocess.PIPE)
+    process = nursery.run(WRITER, json.dumps(options))
     changes = itertools.count()
 
     def kill(request: Request) -> Fault | None:
@@ -402,7 +403,7 @@ def killed_at(bucket: Bucket, number: int, options: dict[str, Any]) -> bool:
     bucket.proxy.faults = kill
     _, said = process.communicate(timeout=120)
     bucket.proxy.faults = None
-    assert process.returncode in (0, -signal.SIGKILL), said.decode()
+    assert process.returncode in (0, -signal.SIGKILL), said
     return process.returncode != 0
 
 

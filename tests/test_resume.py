@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 
 import dask.array
 import numpy as np
+import nursery
 import pytest
 import xarray as xr
 import zarr
@@ -741,10 +741,9 @@ da.omezarr.to_zarr(sys.argv[1], chunks=(1, 32, 32), method=sys.argv[2], resume="
 """
 
 
-def child(store: Path, method: str, *more: str, delay: float = 0.002) -> subprocess.Popen[str]:
+def child(store: Path, method: str, *more: str, delay: float = 0.002) -> nursery.Child:
     """Begin to write in another process."""
-    command = [sys.executable, "-c", CHILD, str(store), method, str(delay), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return nursery.run(CHILD, store, method, delay, *more)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -756,7 +755,6 @@ def test_a_killed_process_is_gone_on_with(tmp_path: Path, method: str) -> None:
     random = np.random.default_rng(3)
     for number in range(4):
         with child(store, method, *["resume"] * (number > 0)) as process:
-            assert process.stdout is not None
             for _ in range(int(random.integers(10, 60))):
                 process.stdout.readline()
             process.send_signal([signal.SIGKILL, signal.SIGINT, signal.SIGTERM][number % 3])
@@ -772,7 +770,6 @@ def test_a_killed_process_is_gone_on_with(tmp_path: Path, method: str) -> None:
 def test_a_write_that_goes_on_is_not_taken_over(tmp_path: Path) -> None:
     store = tmp_path / "a.ome.zarr"
     with child(store, "local_mean", delay=0.05) as process:
-        assert process.stdout is not None
         for _ in range(10):
             process.stdout.readline()
         pixels = np.random.default_rng(0).integers(0, 200, (8, 200, 200)).astype("u2")
@@ -789,7 +786,6 @@ def test_of_several_that_go_on_at_once_one_does(tmp_path: Path) -> None:
     assert child(whole, "local_mean", delay=0).wait(60) == 0
     for _ in range(3):
         with child(store, "local_mean") as process:
-            assert process.stdout is not None
             for _ in range(60):
                 process.stdout.readline()
             process.kill()

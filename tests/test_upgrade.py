@@ -23,6 +23,7 @@ import xarray as xr
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nursery import run
 from stores import check_same_trees, group_attributes
 from test_conformance import cases, example_cases, load_example, text_rule
 from test_joining import Moments
@@ -588,8 +589,9 @@ def test_c8_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     image(path, "0.4")
     read = opened("image", path)
     for written in (0, 4):
-        done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(written)], capture_output=True, text=True)
-        assert done.returncode == 9, done.stderr
+        with run(KILLED, path, written) as done:
+            _, said = done.communicate()
+        assert done.returncode == 9, said
         check_same(read, opened("image", path))
     upgrade(path)
     check_same(read, opened("image", path))
