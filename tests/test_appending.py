@@ -20,11 +20,11 @@ import pytest
 import xarray as xr
 import zarr
 from nursery import run
-from stores import check_same_trees
+from stores import check_same_trees, files
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import xomezarr
-from xomezarr import appending, errors
+from xomezarr import appending, errors, journal, stage, write
 
 SIZES = {"c": 2, "y": 50, "x": 40}
 OPTIONS: dict[str, Any] = {"levels": 3, "chunks": {"y": 16, "x": 16}}
@@ -622,6 +622,36 @@ assert (found["1"].image.values == da.omezarr.pyramid(levels=2)["1"].image.value
 
 def test_transactions_of_icechunk() -> None:
     subprocess.run([sys.executable, "-c", ICE], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("at", ["labels", "image", "name"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_first_write_that_has_made_room_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, at: str
+) -> None:
+    """It is stopped when all is written but metadata, or but the name of the folder."""
+    da = movie(np.arange(2) * 5.0, 2)
+    options: dict[str, Any] = {"append_dim": {"t": 4}, "version": version, "labels": {"cells": nuclei(da)}, **OPTIONS}
+    da.omezarr.to_zarr(tmp_path / "whole.zarr", name="movie", **options)
+    monkeypatch.setattr(journal, "UNIT_BYTES", 2**12)
+    module, name = (stage, "create") if at == "name" else (write, "final_image")
+    original, passed = getattr(module, name), [None] * (at == "image")
+
+    def stop(*given: Any) -> Any:
+        if not passed:
+            raise KeyboardInterrupt
+        passed.pop()
+        return original(*given)
+
+    monkeypatch.setattr(module, name, stop)
+    with pytest.raises(KeyboardInterrupt):
+        da.omezarr.to_zarr(tmp_path / "a.zarr", name="movie", **options)
+    monkeypatch.setattr(module, name, original)
+    (left,) = tmp_path.glob(".a.zarr.*.stopped")
+    assert zarr.open_array(left / ("labels/cells/0" if at == "labels" else "0"), mode="r").shape[0] == 4
+    da.omezarr.to_zarr(tmp_path / "a.zarr", name="movie", resume=True, **options)
+    assert not [*tmp_path.glob(".a.zarr.*")]
+    assert files(tmp_path / "a.zarr") == files(tmp_path / "whole.zarr")
 
 
 def test_the_dimension_alone_or_with_a_number() -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xomezarr import journal, spec
 from xomezarr.channels import default_window
-from xomezarr.chunks import Chunks, reachable_elsewhere
+from xomezarr.chunks import Chunks, of_shape, reachable_elsewhere
 from xomezarr.direct import created_group, created_like, put_document, put_group, update_attributes, wait
 from xomezarr.downsample import origins
 from xomezarr.engine import OnTile, Work, keep_freed_memory, run_in_threads
@@ -339,6 +339,7 @@ def difference_of_levels(plan: Plan, pixels: Pixels, group: zarr.Group, begun: B
         array = find_array(group, level.path)
         if array is None:
             return f"it has no level at {level.path!r}"
+        array = without_room(array, plan, level)
         if array.metadata.to_dict() != asked.metadata.to_dict():
             was, wanted = ({"shape": list(one.shape), "dtype": str(one.dtype)} for one in (array, asked))
             return told_apart(was, wanted) or (
@@ -459,11 +460,9 @@ def _fill(
 
 def make_room(arrays: Sequence[zarr.Array[Any]], plan: Plan) -> None:
     """Make the levels of an image that is appended to as long as it will be in the end, where that is known."""
-    dim, total = plan.growing or ("", None)
-    if total is not None:
-        axis = plan.dims.index(dim)
-        for array in arrays:
-            array.resize((*array.shape[:axis], total, *array.shape[axis + 1 :]))
+    for array in arrays:
+        if array.shape != (room := with_room(plan, array.shape)):
+            array.resize(room)
 
 
 def put_documents(group: zarr.Group, documents: Mapping[str, bytes]) -> None:
@@ -636,7 +635,21 @@ def create_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
 
 def open_levels(group: zarr.Group, plan: Plan) -> list[zarr.Array[Any]]:
     """Open the arrays of all levels, to be written as those of `create_levels` are."""
-    return [open_array(group, level.path, "r+").with_config(config_of(plan, level)) for level in plan.levels]
+    found = [without_room(open_array(group, level.path, "r+"), plan, level) for level in plan.levels]
+    return [array.with_config(config_of(plan, level)) for array, level in zip(found, plan.levels, strict=True)]
+
+
+def without_room(array: zarr.Array[Any], plan: Plan, level: LevelPlan) -> zarr.Array[Any]:
+    """Return the array of a level as it was before room was made in it for what is appended later."""
+    return of_shape(array, level.shape) if tuple(array.shape) == with_room(plan, level.shape) else array
+
+
+def with_room(plan: Plan, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that an array of the image has when room is made for what is appended later, where it is."""
+    dim, total = plan.growing or ("", None)
+    return (
+        shape if total is None else tuple(total if name == dim else n for name, n in zip(plan.dims, shape, strict=True))
+    )
 
 
 def compressors(plan: Plan) -> Any:
