@@ -42,6 +42,7 @@ from xomezarr.errors import (
     raise_all,
     told_where_full,
 )
+from xomezarr.graph import stepping_aside
 from xomezarr.grid import Grid
 from xomezarr.in_place import consolidated, renew
 from xomezarr.labels import Labels
@@ -59,16 +60,18 @@ from xomezarr.resources import Resources
 from xomezarr.store import (
     StoreArgument,
     below,
+    check_inside,
+    check_not_between,
     exists,
     is_begun,
     is_single_file,
-    label_names,
     labels_of,
+    listed_labels,
     open_array,
     open_group,
     writable_group,
 )
-from xomezarr.updating import Part, StoredImage, check_labelled, options_of_region, write_region
+from xomezarr.updating import Part, StoredImage, check_labelled, looked_again, options_of_region, write_region
 from xomezarr.write import create_coordinates, deferred, with_windows, write_array, write_plan
 
 __all__ = ["AppendDim", "append", "write"]
@@ -160,7 +163,7 @@ def append(
             made = plan_array(da, store, **common, **machine, **creating)
         return write_plan(*made, progress=progress, compute=compute)
     shown, resources = progress_of(progress, store), Resources.asked(max_memory, workers)
-    image = StoredImage.open(store, storage_options)
+    image = looked_again(lambda: StoredImage.open(store, storage_options))
     if version not in (None, image.known.version):
         known = image.known.version
         raise VersionError(f"{store} is of OME-Zarr {known}, which what is appended has too; leave version out")
@@ -169,12 +172,16 @@ def append(
         return _planned(da, store, dim, total, method, labels, irregular, storage_options, resources)
 
     def write_longer() -> xr.DataTree:
-        full = "the image is as it was, for all who read it; make room, and append it again"
-        with told_where_full(store, full), image.held(wholly=True):
-            growth = planned()  # others may have appended before
-            with shown(growth.nbytes) as on_tile:
-                listings = growth.write(on_tile)
-        renew(listings)
+        listings: list[zarr.Group] = []
+        try:
+            with stepping_aside(), image.held(wholly=True):
+                growth = planned()  # others may have appended before
+                listings = growth.gathered()
+                full = "the image is as it was, for all who read it; make room, and append it again"
+                with told_where_full(store, full), shown(growth.nbytes) as on_tile:
+                    growth.write(on_tile)
+        finally:
+            renew(listings)
         return open_tree(store, storage_options=storage_options, cache=True)
 
     if not compute:
@@ -221,7 +228,13 @@ def _planned(
     with collecting(faults):
         longer.append(_longer(image, da, dim, total, method, irregular, resources))
     seen = {dim: image.base.sizes.get(dim, 1)}
-    there = label_names(labels_of(image.group))
+    labelled = labels_of(image.group)
+    there = [] if labelled is None else [*listed_labels(labelled)]
+    paths = [f"labels/{name}" for name in there]
+    with collecting(faults):
+        check_not_between(image.group, *(one.path for one in image.multiscale.levels), "labels", *paths)
+        check_inside(image.group, "labels", *paths)
+    raise_all(faults, "the array cannot be appended")
     for name in there:
         with collecting(faults):
             own = StoredImage.open(below(store, f"labels/{name}"), storage_options, seen=seen)
@@ -296,10 +309,8 @@ class _Longer:
         RegionError
             If its arrays are longer along another dimension than anybody sees.
         """
-        from xomezarr import stage
-
         stored = self.part.image
-        with stored.locked(stage.LOCK):
+        with stored.described():
             self._count(stored)
 
     def _count(self, stored: StoredImage) -> None:
@@ -335,8 +346,6 @@ class _Longer:
         StoreExistsError
             If another process has changed them meanwhile.
         """
-        from xomezarr import stage
-
         stored = self.part.image
         plan = replace(self.part.plan, image=self.image, arrays=self.arrays)
         for path in plan.arrays:  # of times before the last ones, or left by an interrupted call
@@ -346,8 +355,7 @@ class _Longer:
         image = final_image(with_windows(plan, stored.arrays[-1]))
         growing = sidecar.grown(self.dim, self.after, self.before)
         kept = {**self.kept, "written": sidecar.fingerprint(image), sidecar.GROWING: growing}
-        # its own lock alone: who holds that of a group around it may wait for the image
-        with stored.locked(stage.LOCK):
+        with stored.described():
             group = writable_group(stored.store, stored.storage_options)
             attrs = group.attrs.asdict()
             if sidecar.growing(attrs.get(sidecar.KEY)) != (self.dim, self.before):
@@ -378,17 +386,14 @@ class _Growth:
         """Decoded bytes that are written."""
         return sum(one.part.nbytes for one in self.longer)
 
-    def write(self, on_tile: OnTile | None) -> list[zarr.Group]:
-        """Write all pixels, then make all arrays longer, then say so.
-
-        Returns
-        -------
-        list of zarr.Group
-            Those in which metadata are gathered that are to be gathered anew, when nobody waits for the pixels.
-        """
-        image = self.longer[-1]
+    def gathered(self) -> list[zarr.Group]:
+        """Return the groups in which metadata are gathered, which are to be gathered anew when they have changed."""
         stored = [one.part.image for one in self.longer]
-        listings = [group for one in stored for group in consolidated(one.store, one.storage_options)]
+        return [group for one in stored for group in consolidated(one.store, one.storage_options)]
+
+    def write(self, on_tile: OnTile | None) -> None:
+        """Write all pixels, then make all arrays longer, then say so."""
+        image = self.longer[-1]
         for one in reversed(self.longer):
             one.count()
         with self._noted(image) if any(one.after[-1] != one.after[0] for one in self.longer) else nullcontext():
@@ -402,7 +407,6 @@ class _Growth:
                 self._lengthen()
             for one in self.longer:
                 one.publish()
-        return listings
 
     def _lengthen(self) -> None:
         for one in self.longer:

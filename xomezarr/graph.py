@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import pickle
 import sys
+import threading
 import time
 import uuid
 import weakref
@@ -27,7 +28,7 @@ from xomezarr.errors import ChunkError, DtypeError, OmeZarrError
 from xomezarr.source import Source, read_here
 from xomezarr.tiling import Tile, Tiling
 
-__all__ = ["active_client", "can_be_shared", "run_by_dask", "run_on_cluster"]
+__all__ = ["active_client", "can_be_shared", "run_by_dask", "run_on_cluster", "stepping_aside"]
 
 TASKS_PER_THREAD = 4
 """Subtrees for each thread of a cluster: enough that none is idle for long while the last ones are made."""
@@ -320,7 +321,7 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
             submit(_make_whole, root)
 
     try:
-        with _stepping_aside():
+        with stepping_aside():
             fill()
             for future in done:
                 tile = tiles.pop(future.key)
@@ -366,21 +367,37 @@ class _Threads:
         return self._count
 
 
+class _Aside(threading.local):
+    """Whether a thread has stepped aside already."""
+
+    is_so = False
+
+
+_ASIDE = _Aside()
+
+
 @contextmanager
-def _stepping_aside() -> Iterator[None]:
-    """Leave the thread of a cluster's worker to other tasks, where this is itself a task: it waits for them."""
+def stepping_aside() -> Iterator[None]:
+    """Leave the thread of a cluster's worker to other tasks, where this is itself a task: it waits for them.
+
+    Who waits for a lock does so too, before it is asked for: who holds it may need the thread.
+    """
+    if _ASIDE.is_so or "distributed" not in sys.modules:
+        yield
+        return
     from distributed import rejoin, secede
 
-    is_task = True
     try:
         secede()  # type: ignore[no-untyped-call]
     except (ValueError, KeyError, AttributeError):
-        is_task = False
+        yield
+        return
+    _ASIDE.is_so = True
     try:
         yield
     finally:
-        if is_task:
-            rejoin()  # type: ignore[no-untyped-call]
+        _ASIDE.is_so = False
+        rejoin()  # type: ignore[no-untyped-call]
 
 
 def _task_level(tiling: Tiling, wanted: int) -> int:

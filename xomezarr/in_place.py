@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,7 +43,13 @@ from xomezarr.write import (
 __all__ = ["add_levels", "consolidated", "gather", "renew"]
 
 
-def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on_tile: OnTile | None = None) -> None:
+def add_levels(
+    plan: Plan,
+    pixels: Pixels,
+    *,
+    obsolete: Callable[[zarr.Group], Collection[str]] = lambda _: (),
+    on_tile: OnTile | None = None,
+) -> None:
     """Write the coarser levels of an image beside level 0, which is in the group already.
 
     Whatever happens, and were the process killed, the group holds the old image or the new one, whole. The new arrays
@@ -58,7 +65,7 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
     pixels
         Those of level 0, and how the others are made of them.
     obsolete
-        Paths of arrays to delete in the end.
+        Returns the paths of arrays to delete in the end.
     on_tile
         Called after each part is written.
 
@@ -73,11 +80,17 @@ def add_levels(plan: Plan, pixels: Pixels, *, obsolete: Collection[str] = (), on
 
 
 def _add_levels(
-    plan: Plan, pixels: Pixels, said: Mapping[str, Any], obsolete: Collection[str], on_tile: OnTile | None
+    plan: Plan,
+    pixels: Pixels,
+    said: Mapping[str, Any],
+    obsolete: Callable[[zarr.Group], Collection[str]],
+    on_tile: OnTile | None,
 ) -> None:
     """Do what `add_levels` does to an image whose metadata said this when it was called."""
     group = reopened(plan)
     check_unchanged(group, said)
+    check_there(group, replace(plan, levels=plan.levels[:1]))
+    surplus = obsolete(group)
     listings = consolidated(plan.store, plan.storage_options)
     arrived: list[str] = []
     try:
@@ -112,8 +125,8 @@ def _add_levels(
                 take_away(group, arrived, listings)
         raise
     renew(listings)
-    if obsolete:
-        take_away(group, obsolete, listings)
+    if surplus:
+        take_away(group, surplus, listings)
 
 
 def home(path: str) -> str:
@@ -134,20 +147,21 @@ def check_unchanged(group: zarr.Group, said: Mapping[str, Any]) -> None:
 
 
 def check_there(group: zarr.Group, plan: Plan) -> None:
-    """Make sure that the levels are in the group still.
+    """Make sure that the levels are in the group still, and as they were planned.
 
     Raises
     ------
     StoreExistsError
-        If another process has replaced the image by one that says the same.
+        If another process has replaced the image by one that says the same, or has appended to it.
     """
     try:
-        for level in plan.levels:
-            open_array(group, level.path)
+        changed = [level.path for level in plan.levels if open_array(group, level.path).shape != level.shape]
     except (zarr.errors.ArrayNotFoundError, zarr.errors.NodeNotFoundError, FileNotFoundError, KeyError):
         raise StoreExistsError(
             f"the image at {group.store_path} was replaced by another process; scale it again"
         ) from None
+    if changed:
+        raise StoreExistsError(f"the image at {group.store_path} was changed by another process; scale it again")
 
 
 def reopened(plan: Plan) -> zarr.Group:

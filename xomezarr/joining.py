@@ -144,7 +144,7 @@ def leave(
     store: StoreArgument,
     zarr_format: int,
     options: Mapping[str, Any] | None,
-    delete: Callable[[], None],
+    delete: Callable[[], Path | None],
 ) -> None:
     """Let nothing name an image any more, and delete it. It is named still where nothing of it could be changed.
 
@@ -155,8 +155,10 @@ def leave(
     store, zarr_format, options
         Of the image.
     delete
-        Deletes the image: at once, or its metadata before all else.
+        Deletes the image, its metadata before all else; or returns where it was put, to be removed when nobody waits.
     """
+    from xomezarr import stage
+
     stale = consolidated(root, options)
     steps = _Steps(root, zarr_format, options)
     try:
@@ -164,12 +166,14 @@ def leave(
             steps.withhold(listing, store)
             if not isinstance(root, Path):
                 gather(stale)
-            delete()
+            gone = delete()
             steps.settle()
     except BaseException:
         with suppress(Exception):  # the error that led here counts
             gather(stale)
         raise
+    if gone is not None:
+        stage.remove(gone)
     renew(stale)
 
 

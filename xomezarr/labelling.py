@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,8 @@ def to_labels(
     with collecting(faults):
         plan, pixels = plan_labels(labels, name, frame, target, chunks=chunks)
     raise_all(faults, f"the labels {name!r} cannot be written")
+    grids = plan.levels[0].grids
+    listing = replace(listing, along=tuple(dim for dim in plan.dims if grids[dim].size > 1), version=version)
     return write_plan(plan, pixels, progress=progress, compute=compute, how=partial(join, root, listing))
 
 
@@ -193,13 +195,14 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
     if not group.store.supports_deletes:
         raise StoreExistsError(f"nothing in {str(image_store)!r} can be deleted; copy the image without its labels")
 
-    def delete() -> None:
+    def delete() -> Path | None:
         if place is None:
             erase(below(image_store, f"labels/{name}"), storage_options)
         elif place.exists():
             from xomezarr import stage
 
-            stage.discard(place)
+            return stage.put_aside(place)
+        return None
 
     where = below(image_store, f"labels/{name}")
     leave(target, listing, where, group.metadata.zarr_format, storage_options, delete)
@@ -297,12 +300,16 @@ class _Labels:
         Of the labels that come or go.
     frame
         The image that they were planned for; None where they go.
+    along, version
+        The dimensions along which they have pixels of their own, and the version of OME-Zarr that they were planned in.
     """
 
     image: Any
     storage_options: Mapping[str, Any] | None
     name: str
     frame: Frame | None = None
+    along: tuple[str, ...] = ()
+    version: str = ""
 
     @property
     def is_made(self) -> bool:
@@ -320,7 +327,10 @@ class _Labels:
         It is opened as it was then: pixel sizes that the OME-XML of its collection says are those of its labels too.
         """
         with open_tree(self.image, storage_options=self.storage_options, labels=False) as tree:
-            if frame_of(tree, self.image).grids != self.frame.grids:  # type: ignore[union-attr]
+            assert self.frame is not None
+            both = (frame.grids for frame in (frame_of(tree, self.image), self.frame))
+            now, planned = ([{dim: grids[dim] for dim in self.along} for grids in levels] for levels in both)
+            if now != planned or version_of(tree) != self.version:
                 raise LabelError(
                     f"the image at {self.image} has changed since its labels {self.name!r} were planned; plan them anew"
                 )

@@ -43,6 +43,7 @@ from xomezarr.errors import (
     collecting,
     raise_all,
     told,
+    told_where_full,
     warn,
 )
 from xomezarr.extents import place_in
@@ -169,11 +170,15 @@ class Scaling:
         copied = tuple(self.copied)
         if self.plan.mode != "r+":
             return Scaled(store, write_plan(self.plan, self.pixels, progress=progress), copied)
-        obsolete = _obsolete(open_group(store), self.source, self.plan)
         written = sum(level.nbytes for level in self.plan.levels[1:])
-        with progress_of(progress, store)(written) as on_tile:
-            add_levels(self.plan, self.pixels, obsolete=obsolete, on_tile=on_tile)
+        full = "the image is as it was; make room, and scale it again"
+        with told_where_full(store, full), progress_of(progress, store)(written) as on_tile:
+            add_levels(self.plan, self.pixels, obsolete=self._obsolete, on_tile=on_tile)
         return Scaled(store, xr.open_datatree(store, engine="omezarr"), copied)
+
+    def _obsolete(self, group: zarr.Group) -> list[str]:
+        """Return the arrays that the image names, and will no longer."""
+        return _obsolete(group, self.source, self.plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -648,6 +653,12 @@ def _plan_in_place(
     attributes = group_attributes(planned, final_image(planned))
     spec.check(attributes, version)
     _check_beside(source, planned)
+    for dim, stored, size in zip(planned.dims, source.array.shape, planned.levels[0].shape, strict=True):
+        if stored != size:
+            raise LevelError(
+                f"{source.place!r} has room for {stored} pixels along {dim!r}, of which {size} are there, and would "
+                f"show all of them; append the others first, or give another path to write to, where they are left out"
+            )
     _warn_of_disagreeing_labels(source, planned)
     _warn_of_disagreeing_image(source, planned)
     return Scaling(source, planned, pixels, copied)

@@ -15,8 +15,9 @@ writes NAME first if the writer was killed, does the second rename. NAME may be 
 Where NAME is a single file, so are these, but for the ``.partial`` folder that it is packed from.
 
 In a folder whose metadata several processes change there may be ``.xomezarr.lock``, and in one whose pixels they
-change ``.xomezarr.lock.pixels``. Where the file system has no locks there is ``.xomezarr.lock.held``, in which a file
-is called after the TOKEN of who holds it, and ``..xomezarr.lock.TOKEN.held``, which is about to become it.
+change ``.xomezarr.lock.pixels`` and ``.xomezarr.lock.pixels.gate``. Where the file system has no locks there is
+``.xomezarr.lock.held``, in which a file is called after the TOKEN of who holds it, and ``..xomezarr.lock.TOKEN.held``,
+which is about to become it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
 __all__ = [
+    "GATE",
     "LOCK",
     "PIXELS",
     "Stage",
@@ -56,6 +58,7 @@ __all__ = [
     "boot",
     "create",
     "discard",
+    "identity",
     "in_the_making",
     "in_the_way",
     "interrupted",
@@ -65,6 +68,7 @@ __all__ = [
     "is_under_way",
     "locked",
     "make",
+    "put_aside",
     "put_back",
     "recover",
     "recover_all",
@@ -102,15 +106,18 @@ LOCK = ".xomezarr.lock"
 """Name of the file by which processes that change the same metadata wait for each other."""
 
 PIXELS = f"{LOCK}.pixels"
-"""Name of that by which those wait that change the same pixels. Who holds it may ask for the other, never the reverse,
-unless of a folder below."""
+"""Name of that by which those wait that change the same pixels. Who takes both takes this one first (`store.alone`)."""
+
+GATE = f"{PIXELS}.gate"
+"""Name of that through which all go who ask for the other: who is to have it alone stands in it until that is so, as
+others who share it would come before him for ever."""
 
 
 class _Held(threading.local):
-    """The locks that a thread holds, by the paths of their files; whether it shares them with others."""
+    """The locks that a thread holds, by their folders and names; whether it shares them with others."""
 
     def __init__(self) -> None:
-        self.shared: dict[Path, bool] = {}
+        self.shared: dict[tuple[tuple[int, int] | None, str], bool] = {}
 
 
 _HELD = _Held()
@@ -249,7 +256,7 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
     if in_the_way(target, may_go):
         raise _appeared(target)
     # under its own name the other one would be taken for an unfinished write
-    here, own = beside(target, "swap"), _identity(stage)
+    here, own = beside(target, "swap"), identity(stage)
     stage.rename(here)
     try:
         while not _exchange(here, target):
@@ -264,7 +271,7 @@ def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
                     break
             raise _appeared(target)
     except BaseException:
-        if _identity(here) == own:  # else it has the name, and the other one is here
+        if identity(here) == own:  # else it has the name, and the other one is here
             with suppress(OSError):
                 here.rename(stage)
         raise
@@ -294,14 +301,15 @@ def make(folder: Path) -> None:
 def in_the_way(target: Path, may_go: MayGo) -> bool:
     """Whether there is something that may not be replaced, and not just what another writer puts there or away."""
     while True:
-        there = _identity(target)
+        there = identity(target)
         if there is None or may_go(target):
             return False
-        if _identity(target) == there:
+        if identity(target) == there:
             return True
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file or folder from others, whatever it is called; None where there is none."""
     try:
         found = path.lstat()
     except OSError:
@@ -319,12 +327,18 @@ def _appeared(target: Path, kept: Path | None = None) -> StoreExistsError:
 
 def discard(target: Path) -> None:
     """Take a folder away: it is gone at once, and then removed."""
+    if (old := put_aside(target)) is not None:
+        remove(old)
+
+
+def put_aside(target: Path) -> Path | None:
+    """Take a folder away; return where it is now, to be removed, which may take long. None where it was a link."""
     if target.is_symlink():  # what it points to is another's
         target.unlink()
-        return
+        return None
     old = beside(target, "old")
     target.rename(old)
-    remove(old)
+    return old
 
 
 def is_lock(name: str) -> bool:
@@ -356,16 +370,43 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
     FileNotFoundError
         If there is none.
     """
-    path = folder / name
-    mine = _HELD.shared
-    again = path in mine
-    if again and not (shared and mine[path]):
-        raise StoreExistsError(
-            f"{str(folder)!r} is being written by this very call, which would wait for itself; write to it afterwards"
-        )
+    path, mine = folder / name, _HELD.shared
+    key = (identity(folder), name)
+    if key in mine:
+        if not (shared and mine[key]):
+            raise StoreExistsError(
+                f"{str(folder)!r} is being written by this very call, which would wait for itself; write to it "
+                "afterwards"
+            )
+        yield
+        return
+    with locked(folder, name=GATE) if name == PIXELS else nullcontext():
+        file, held = _taken(path, make=make, shared=shared)
+    key = (identity(folder), name)
+    mine[key] = shared
+    try:
+        with _found_again(folder) as remove_in:
+            try:
+                with nullcontext() if held or shared else _held_by_name(folder, name, remove_in):
+                    yield
+            finally:
+                if not (held and shared) or _is_last(file):
+                    remove_in(os.unlink, name)
+    finally:
+        del mine[key]
+        # the work is done: what goes wrong here is none of its errors
+        with suppress(OSError):
+            if held:
+                _unlock(file)
+        with suppress(OSError):
+            os.close(file)
+
+
+def _taken(path: Path, *, make: bool, shared: bool) -> tuple[int, bool]:
+    """Open the file of a lock, and wait for the lock; return whether the file system has any."""
     while True:
-        if make and not recover(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        if make and not recover(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             file = _opened(path)
         except FileNotFoundError:
@@ -376,31 +417,19 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
             held = _lock(file, shared=shared)
             # whoever had the lock before has removed the file: then another one of that name counts
             if os.fstat(file).st_ino == path.stat().st_ino:
-                break
-        except FileNotFoundError:
-            pass
+                return file, held
+        except OSError as error:
+            if error.errno not in GONE:
+                os.close(file)
+                raise
         except BaseException:
             os.close(file)
             raise
         os.close(file)
-    mine[path] = shared
-    try:
-        with _found_again(folder) as remove_in:
-            try:
-                with nullcontext() if held or shared else _held_by_name(folder, name, remove_in):
-                    yield
-            finally:
-                if not (held and shared) or _is_last(file):
-                    remove_in(os.unlink, name)
-    finally:
-        if not again:
-            del mine[path]
-        # the work is done: what goes wrong here is none of its errors
-        with suppress(OSError):
-            if held:
-                _unlock(file)
-        with suppress(OSError):
-            os.close(file)
+
+
+GONE = (errno.ENOENT, errno.ESTALE)
+"""What systems say of a file that another process, or another machine, has removed."""
 
 
 type RemoveIn = Callable[[Callable[..., None], str], None]

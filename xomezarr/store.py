@@ -14,10 +14,9 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -953,21 +952,19 @@ class _InAFolder:
             self._place_file()
             return
         if self.target.is_dir() and not held_in(self.target):
-            # which removes what a killed process has left of its lock, if nobody else does
-            with suppress(FileNotFoundError), stage.locked(self.target):
-                pass
+            # which removes what a killed process has left of its locks, if nobody else does
+            for name in (stage.GATE, stage.PIXELS, stage.LOCK):
+                with suppress(FileNotFoundError), stage.locked(self.target, name=name):
+                    pass
         if self.mode == "w-":
-            stage.create(self.folder, self.target)
+            with nullcontext() if alone else _locks(wholly=[self.target]):
+                stage.create(self.folder, self.target)
             self.placed.append(None)
             return
-        with ExitStack() as lock:
-            if _is_zarr(self.target):
-                with suppress(OSError):  # the old one goes next
-                    journal.put_on_disk(self.folder)
-                with suppress(FileNotFoundError, PermissionError):  # another replaces it too; it is another user's
-                    if not alone:
-                        lock.enter_context(stage.locked(self.target, name=stage.PIXELS))
-                    lock.enter_context(stage.locked(self.target))
+        if _is_zarr(self.target):
+            with suppress(OSError):  # the old one goes next
+                journal.put_on_disk(self.folder)
+        with nullcontext() if alone else _locks(wholly=[self.target], lists=self.target, replaces=True):
             self.placed.append(stage.replace(self.folder, self.target, _may_go))
 
     def _place_file(self) -> None:
@@ -1752,7 +1749,7 @@ def erase(place: StoreArgument, storage_options: Mapping[str, Any] | None = None
 def alone(target: StoreLike, *, make: bool = False, pixels: StoreArgument | None = None) -> Iterator[None]:
     """Keep other processes from changing what a group lists meanwhile, where that is possible: in a local folder.
 
-    Groups around it are kept too, the outermost first: whoever replaces one of them, or deletes it, waits.
+    Groups around it are kept too: whoever replaces one of them, or deletes it, waits.
 
     Parameters
     ----------
@@ -1762,7 +1759,7 @@ def alone(target: StoreLike, *, make: bool = False, pixels: StoreArgument | None
         Whether its folder is made if there is none.
     pixels
         An image in the group, or the group itself, whose pixels nobody may change meanwhile either; it need not be
-        there yet. They are waited for before what is listed is locked, as `changing` does and then this.
+        there yet.
 
     Raises
     ------
@@ -1772,22 +1769,13 @@ def alone(target: StoreLike, *, make: bool = False, pixels: StoreArgument | None
     if not isinstance(target, Path):
         yield
         return
-    from xomezarr import stage
-
-    target, image = target.resolve(), None if pixels is None else resolve(pixels)
-    with ExitStack() as lock:
-        if isinstance(image, Path):
-            image, of_pixels = image.resolve(), partial(stage.locked, name=stage.PIXELS)
-            _lock_around(image, lock, partial(of_pixels, shared=True))
-            with suppress(FileNotFoundError, PermissionError):  # it is to come; it is another user's
-                lock.enter_context(of_pixels(image))
-        _lock_around(target, lock, stage.locked)
-        _lock(target, lock, partial(stage.locked, make=make))
+    image = None if pixels is None else resolve(pixels)
+    with _locks(wholly=[image] if isinstance(image, Path) else [], lists=target, make=make):
         yield
 
 
 @contextmanager
-def changing(target: StoreLike, *, wholly: bool) -> Iterator[None]:
+def changing(target: StoreLike, *, wholly: bool, labels: Sequence[Path] = ()) -> Iterator[None]:
     """Keep other processes from changing the same pixels meanwhile, where that is possible: in a local folder.
 
     So are those who would replace the image, or a group around it.
@@ -1795,9 +1783,11 @@ def changing(target: StoreLike, *, wholly: bool) -> Iterator[None]:
     Parameters
     ----------
     target
-        Of the image; its labels belong to it.
+        Of the image.
     wholly
         Whether nobody else may change any pixel of it; else those may who do the same, in other chunks.
+    labels
+        The folders of its labels that are changed too, which others may do by their own path.
 
     Raises
     ------
@@ -1807,32 +1797,86 @@ def changing(target: StoreLike, *, wholly: bool) -> Iterator[None]:
     if not isinstance(target, Path):
         yield
         return
-    from xomezarr import stage
-
-    target, locked = target.resolve(), partial(stage.locked, name=stage.PIXELS)
-    with ExitStack() as lock:
-        _lock_around(target, lock, partial(locked, shared=True))
-        _lock(target, lock, partial(locked, shared=not wholly))
+    folders = [target, *labels]
+    with _locks(wholly=folders, needed=True) if wholly else _locks(partly=folders, needed=True):
         yield
 
 
-def _lock_around(target: Path, lock: ExitStack, locked: Callable[[Path], AbstractContextManager[None]]) -> None:
-    """Lock the groups around one, the outermost first, where this user may."""
-    for around in reversed([*takewhile(_is_zarr, target.parents)]):
-        with suppress(FileNotFoundError, PermissionError):  # it is gone; it is another user's
-            lock.enter_context(locked(around))
+@contextmanager
+def _locks(
+    *,
+    wholly: Sequence[Path] = (),
+    partly: Sequence[Path] = (),
+    lists: Path | None = None,
+    make: bool = False,
+    needed: bool = False,
+    replaces: bool = False,
+) -> Iterator[None]:
+    """Take all locks that something needs, in the one order in which all take them, so that nobody waits for ever.
+
+    First those of pixels, then those of what groups list; each time a group before what is in it.
+
+    Parameters
+    ----------
+    wholly, partly
+        Groups whose pixels nobody else may change, or only who shares them. What comes to one of their places while
+        locks are waited for is locked too. Groups around them are shared.
+    lists
+        The folder of a group; groups around it are locked too.
+    make
+        Whether it is made if there is none.
+    needed
+        Whether those with pixels have to be there, and to be this user's.
+    replaces
+        Whether `lists` is replaced: it may not be there, or be another user's.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If one that has to be there is not.
+    """
+    from xomezarr import stage
+
+    wholly, partly = [path.resolve() for path in wholly], [path.resolve() for path in partly]
+    lists = None if lists is None else lists.resolve()
+    while True:
+        own = {path: stage.identity(path) for path in (*wholly, *partly) if needed or _is_zarr(path)}
+        asked = {around: True for path in (*wholly, *partly) for around in _groups_around(path)}
+        asked |= {path: path in partly for path in own}
+        with ExitStack() as held:
+            for path in sorted(asked):
+                lock = stage.locked(path, name=stage.PIXELS, shared=asked[path])
+                _enter(held, lock, path, needed=needed and path in own)
+            for path in [] if lists is None else _groups_around(lists):
+                _enter(held, stage.locked(path), path)
+            if lists is not None and (lists in own or not replaces):
+                _enter(held, stage.locked(lists, make=make), lists, needed=not replaces)
+            if all(stage.identity(path) in (own.get(path), None) or not _is_zarr(path) for path in (*wholly, *partly)):
+                yield
+                return
 
 
-def _lock(target: Path, lock: ExitStack, locked: Callable[[Path], AbstractContextManager[None]]) -> None:
-    """Lock a group, which has to be there."""
+def _groups_around(target: Path) -> list[Path]:
+    """Return the groups around a folder, the outermost first."""
+    return [*takewhile(_is_zarr, target.parents)][::-1]
+
+
+def _enter(held: ExitStack, lock: AbstractContextManager[None], target: Path, *, needed: bool = False) -> None:
+    """Take a lock of a group, which may be gone, or another user's, if it is not `needed`."""
     try:
-        lock.enter_context(locked(target))
+        held.enter_context(lock)
     except FileNotFoundError:
-        raise StoreNotFoundError(f"{str(target)!r} is gone; another process has removed it") from None
+        if needed:
+            raise _gone(target) from None
     except OSError as error:
         if error.errno not in READ_ONLY:
             raise
-        raise _not_writable(error, target) from None
+        if needed:
+            raise _not_writable(error, target) from None
+
+
+def _gone(target: Path) -> StoreNotFoundError:
+    return StoreNotFoundError(f"{str(target)!r} is gone; another process has removed it")
 
 
 def check_not_read_only(store: StoreArgument) -> None:

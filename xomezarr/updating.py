@@ -11,7 +11,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,9 +24,11 @@ from xomezarr.chunks import Chunks, of_shape, reachable_elsewhere
 from xomezarr.coords import dequantify
 from xomezarr.downsample import METHODS, Method, MethodLike, Recipe, check_values, get_method, lazy_blocks, recipe
 from xomezarr.errors import (
+    UNREADABLE_MEMBER,
     DtypeError,
     LabelError,
     LevelError,
+    MetadataError,
     MethodError,
     OmeZarrError,
     RegionError,
@@ -36,6 +38,7 @@ from xomezarr.errors import (
     raise_all,
     told_where_full,
 )
+from xomezarr.graph import stepping_aside
 from xomezarr.grid import Boundary, Grid, block_count, step_factor
 from xomezarr.journal import folder_of
 from xomezarr.labels import Labels
@@ -58,9 +61,10 @@ from xomezarr.store import (
     below,
     changing,
     check_changeable,
+    check_inside,
     check_not_read_only,
-    label_names,
     labels_of,
+    listed_labels,
     open_array,
     open_group,
     writable_group,
@@ -69,7 +73,7 @@ from xomezarr.tree import level
 from xomezarr.windows import Box, affected, is_aligned, parts_of
 from xomezarr.write import deferred, told_of_sources, write_pixels
 
-__all__ = ["Change", "Part", "StoredImage", "check_labelled", "options_of_region", "write_region"]
+__all__ = ["Change", "Part", "StoredImage", "check_labelled", "looked_again", "options_of_region", "write_region"]
 
 _IN_MEMORY = threading.Lock()
 """What stands for the locks of stores that no other process reaches."""
@@ -116,14 +120,16 @@ def write_region(
     def planned() -> Change:
         return _planned(da, store, region, method, labels, storage_options, resources)
 
-    change = planned()
+    change = looked_again(planned)
     if lock:
         change.check_lockable()
 
     def write_change() -> xr.DataTree:
+        full = "the region is written in part; make room, and write it again"
         with (
-            told_where_full(store, "the region is written in part; make room, and write it again"),
+            stepping_aside(),
             change.held(planned) if lock else nullcontext(change) as now,
+            told_where_full(store, full),
             shown(now.nbytes) as on_tile,
         ):
             now.write(on_tile)
@@ -137,6 +143,17 @@ ALLOWED = frozenset({"method", "labels", "storage_options", "max_memory", "worke
 
 USUAL: Mapping[str, Any] = {"boundary": "pad", "mode": "w-", "compressors": COMPRESSORS, "irregular": "raise"}
 """Those of the others that are neither None nor False where nobody gives them."""
+
+
+def looked_again[T](planned: Callable[[], T]) -> T:
+    """Return what is planned of an image; anew, where others may have changed it between two looks at its parts."""
+    for _ in range(LOOKS - 1):
+        with suppress(LevelError, MetadataError, *UNREADABLE_MEMBER):
+            return planned()
+    return planned()
+
+
+LOOKS = 3
 
 
 def options_of_region(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +191,11 @@ def _planned(
     image = StoredImage.open(store, storage_options)
     with collecting(faults):
         parts[""] = image.part(da, region, method, resources)
-    there = label_names(labels_of(image.group))
+    labelled = labels_of(image.group)
+    there = [] if labelled is None else [*listed_labels(labelled)]
+    if labels:
+        with collecting(faults):
+            check_inside(image.group, "labels", *(f"labels/{name}" for name in labels if name in there))
     seen = {str(dim): size for dim, size in image.base.sizes.items()}
     for name, array in (labels or {}).items():
         with collecting(faults):
@@ -285,8 +306,8 @@ class StoredImage:
         return None if found is None else found[0]
 
     @contextmanager
-    def held(self, *, wholly: bool) -> Iterator[None]:
-        """Keep others from changing or replacing the image meanwhile, where that is possible; as `changing` says.
+    def held(self, *, wholly: bool, labels: Sequence[StoredImage] = ()) -> Iterator[None]:
+        """Keep others from changing or replacing the image and labels meanwhile, where that is possible.
 
         Raises
         ------
@@ -295,8 +316,10 @@ class StoredImage:
         """
         folder = folder_of(self.group)
         if folder is not None:
-            with changing(folder, wholly=wholly):
-                self.check_there()
+            folders = [own for one in labels if (own := folder_of(one.group)) is not None]
+            with changing(folder, wholly=wholly, labels=folders):
+                for one in (self, *labels):
+                    one.check_there()
                 yield
         elif reachable_elsewhere(self.group.store):
             yield
@@ -305,12 +328,12 @@ class StoredImage:
                 yield
 
     @contextmanager
-    def locked(self, name: str, *, shared: bool = False) -> Iterator[None]:
-        """Hold a lock of the image's own folder, and none of the groups around it; as `stage.locked` says."""
+    def described(self) -> Iterator[None]:
+        """Keep others from changing the metadata of the image meanwhile, of which nothing is listed anywhere."""
         from xomezarr import stage
 
         folder = folder_of(self.group)
-        with nullcontext() if folder is None else stage.locked(folder, name=name, shared=shared):
+        with nullcontext() if folder is None else stage.locked(folder):
             self.check_there()
             yield
 
@@ -330,12 +353,12 @@ class StoredImage:
 
     def is_current(self) -> bool:
         """Whether the image is as it was when it was opened, but for pixels."""
-        if writable_group(self.store, self.storage_options).attrs.asdict() != self.group.attrs.asdict():
-            return False
         try:
+            if writable_group(self.store, self.storage_options).attrs.asdict() != self.group.attrs.asdict():
+                return False
             for array in self.arrays:
                 check_there(array)
-        except OmeZarrError:
+        except (OmeZarrError, *UNREADABLE_MEMBER):
             return False
         return True
 
@@ -713,16 +736,10 @@ class Change:
         planned
             Plans it anew.
         """
-        from xomezarr import stage
-
         change = self
         while True:
             wholly = not change.aligned
-            with ExitStack() as held:
-                held.enter_context(change.image.held(wholly=wholly))
-                # others may change labels by their own path
-                for part in sorted(change.parts[1:], key=lambda part: part.image.group.path):
-                    held.enter_context(part.image.locked(stage.PIXELS, shared=not wholly))
+            with change.image.held(wholly=wholly, labels=[part.image for part in change.parts[1:]]):
                 if not all(part.image.is_current() for part in change.parts):
                     change = planned()
                 if wholly or change.aligned:

@@ -33,7 +33,6 @@ from xomezarr.resources import default_workers
 from xomezarr.store import (
     StoreArgument,
     alone,
-    changing,
     check_apart,
     check_changeable,
     check_complete,
@@ -187,7 +186,7 @@ def _in_place(src: StoreArgument, version: str, storage_options: Mapping[str, An
     _check_root(src, open_group(src, storage_options=storage_options))
     if dry_run:
         return _planned(src, _found(src, storage_options), version)
-    with changing(resolve(src), wholly=True), alone(resolve(src)):
+    with alone(resolve(src), pixels=src):
         found = _found(src, storage_options)
         planned = _planned(src, found, version)
         if planned.steps:
