@@ -243,7 +243,9 @@ class Suite:
     def stop(self, place: Place, do: str, kind: str, how: Mapping[str, str], nbytes: int) -> bool:
         """Run a writer and stop it; return whether it was at its end before."""
         if kind == "full disk":
-            with filled(Path(place.root), int(nbytes * self.random.uniform(0.05, 0.9))):
+            # a part takes little more than what is there
+            most = 0.08 if do == "region" else 0.9
+            with filled(Path(place.root), int(nbytes * self.random.uniform(0, most))):
                 return ended(begin(place, "a", do, delay=0, **how))
         if kind == "failing store" and place.bucket is not None:
             # of reads and writes alike, for good from one request on

@@ -25,6 +25,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import xomezarr
 from xomezarr import appending, errors, journal, stage, write
+from xomezarr.updating import Part
 
 SIZES = {"c": 2, "y": 50, "x": 40}
 OPTIONS: dict[str, Any] = {"levels": 3, "chunks": {"y": 16, "x": 16}}
@@ -622,6 +623,38 @@ assert (found["1"].image.values == da.omezarr.pyramid(levels=2)["1"].image.value
 
 def test_transactions_of_icechunk() -> None:
     subprocess.run([sys.executable, "-c", ICE], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("part", ["**", "0", "labels/cells", "labels/cells/1"])
+@pytest.mark.filterwarnings("ignore:Both zarr.json")
+def test_nothing_is_appended_in_the_middle_of_an_upgrade(tmp_path: Path, part: str) -> None:
+    store, da = tmp_path / "a.zarr", movie(np.arange(3) * 5.0, 3)
+    labels = nuclei(da)
+    da[:2].omezarr.to_zarr(store, append_dim="t", labels={"cells": labels[:2]}, version="0.4", **OPTIONS)
+    xomezarr.upgrade(store, tmp_path / "b.zarr", version="0.5")
+    new = [path.relative_to(tmp_path / "b.zarr") for path in (tmp_path / "b.zarr").glob(f"{part}/zarr.json")]
+    for path in new:
+        (store / path).write_bytes((tmp_path / "b.zarr" / path).read_bytes())
+    with pytest.raises(errors.IncompleteStoreError, match="is described in both Zarr formats"):
+        da[2:].omezarr.to_zarr(store, append_dim="t", labels={"cells": labels[2:]})
+    for path in new:
+        (store / path).unlink()
+    da[2:].omezarr.to_zarr(store, append_dim="t", labels={"cells": labels[2:]})
+
+
+def test_metadata_that_are_gathered_are_so_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, da = tmp_path / "a.zarr", movie(np.arange(3) * 5.0, 3)
+    da[:2].omezarr.to_zarr(store, append_dim="t", version="0.5", **OPTIONS)
+    zarr.consolidate_metadata(store)
+
+    def fail(*_: Any) -> None:
+        raise ConnectionError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Part, "write", fail)
+        with pytest.raises(ConnectionError):
+            da[2:].omezarr.to_zarr(store, append_dim="t")
+    assert zarr.open_group(store, mode="r").metadata.consolidated_metadata is not None
 
 
 @pytest.mark.parametrize("at", ["labels", "image", "name"])

@@ -349,3 +349,22 @@ def test_c3_blocks_that_are_not_what_dask_promised_are_an_error(tmp_path: Path, 
         with pytest.raises((errors.ChunkError, errors.DtypeError, ValueError), match=wrong):
             da.omezarr.to_zarr(tmp_path / "cells.ome.zarr", **OPTIONS)
         assert not (tmp_path / "cells.ome.zarr").exists()
+
+
+def test_regions_that_wait_for_each_other_leave_their_threads_to_tasks(tmp_path: Path) -> None:
+    """Each needs a thread to compute what it writes, while others wait for the pixels that it has."""
+    store, values = tmp_path / "a.zarr", range(1, 7)
+    xr.DataArray(np.zeros((128, 64), "u1"), dims=("y", "x")).omezarr.to_zarr(store, levels=2, chunks=(64, 64))
+    parts = []
+    for value in values:
+        da = xr.DataArray(dask.array.full((20, 20), value, dtype="u1", chunks=(10, 10)), dims=("y", "x"))
+        rows = slice(20 * value - 17, 20 * value + 3)
+        parts.append(da.omezarr.to_zarr(store, region={"y": rows, "x": slice(3, 23)}, compute=False))
+    options = {"processes": False, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, **options) as threads,
+        distributed.Client(threads) as client,
+    ):
+        assert not distributed.wait(client.compute(parts), timeout=60).not_done
+    found = xr.open_datatree(store, engine="omezarr")["0"].image.values
+    assert (found[3:123, 3:23] == np.repeat(values, 20)[:, None]).all()

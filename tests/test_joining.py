@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import os
 import shutil
 import signal
@@ -26,9 +27,11 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
 import xomezarr
-from xomezarr import errors, spec
+from xomezarr import errors, spec, stage
 from xomezarr.errors import OmeZarrError, OmeZarrWarning
 from xomezarr.store import withhold
+
+upgrading = importlib.import_module("xomezarr.upgrade")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
 
@@ -348,8 +351,6 @@ def test_a_lock_by_name_is_taken_from_the_dead_and_not_from_other_machines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fcntl
-
-    from xomezarr import stage
 
     def refused(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "no locks here")
@@ -807,8 +808,6 @@ def test_a_lock_is_not_kept_by_a_process_that_was_forked_meanwhile(tmp_path: Pat
 def test_who_replaces_an_image_waits_for_who_changes_its_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: bool
 ) -> None:
-    from xomezarr import stage
-
     def refused(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "no locks here")
 
@@ -915,8 +914,6 @@ def test_c8_an_empty_group_is_as_it_was_when_its_first_image_fails(
 
 
 def test_what_a_killed_process_has_left_of_its_lock_is_as_good_as_nothing(tmp_path: Path) -> None:
-    from xomezarr import stage
-
     for mode in ("w-", "w"):
         store = tmp_path / mode
         store.mkdir()
@@ -1084,3 +1081,77 @@ def test_a_field_is_replaced_when_nobody_writes_into_it_and_nobody_waits_for_eve
     told = [error for end in ends if (error := end.exception()) is not None]
     assert not [error for error in told if not isinstance(error, OmeZarrError)]
     assert xomezarr.validate(plate).valid
+
+
+def test_labels_without_times_come_while_their_image_grows(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    frames(2).omezarr.to_zarr(store, append_dim="t", levels=2)
+    flat = frames(1).isel(t=0)
+    add = Meanwhile(lambda: flat.omezarr.to_labels(store, "nuclei"))
+    frames(1).omezarr.to_zarr(store, append_dim="t", progress=add)
+    add.result()
+    frames(1).omezarr.to_zarr(store, append_dim="t")
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert tree["0"].sizes["t"] == 4
+    assert (tree["labels/nuclei/0"].nuclei == flat).all()
+
+
+def test_labels_are_replaced_by_their_own_path_when_nobody_appends_to_them(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    frames(2).omezarr.to_zarr(store, append_dim="t", levels=2, labels={"nuclei": frames(2)})
+    tree = xr.open_datatree(store / "labels" / "nuclei", engine="omezarr").load()
+    replace = Meanwhile(lambda: tree.omezarr.to_zarr(store / "labels" / "nuclei", mode="w"))
+    frames(1).omezarr.to_zarr(store, append_dim="t", labels={"nuclei": frames(1)}, progress=replace)
+    replace.result()
+
+
+def test_a_field_is_replaced_after_its_plate_is_brought_to_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = tmp_path / "p.zarr"
+    pixels().omezarr.to_plate(plate, row="A", column=1, levels=2)
+    replace = Meanwhile(lambda: pixels(3).omezarr.to_zarr(plate / "A/1/0", mode="w", levels=2, version="0.4"))
+    execute = upgrading._execute
+
+    def slow(*given: Any) -> None:
+        replace(0)
+        execute(*given)
+
+    monkeypatch.setattr(upgrading, "_execute", slow)
+    xomezarr.upgrade(plate, version="0.5")
+    replace.result()
+    assert (xr.open_datatree(plate / "A/1/0", engine="omezarr")["0"].image == pixels(3)).all()
+
+
+def test_who_is_to_have_pixels_alone_is_not_passed_by_for_ever(tmp_path: Path) -> None:
+    """Two others share them, each of whom comes before the other has gone."""
+    had = threading.Event()
+
+    def share(first: float) -> None:
+        time.sleep(first)
+        while not had.is_set():
+            with stage.locked(tmp_path, name=stage.PIXELS, shared=True):
+                time.sleep(0.1)
+
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(share, first) for first in (0.0, 0.05)]
+        time.sleep(0.2)
+        stop = threading.Timer(20, had.set)
+        stop.start()
+        with stage.locked(tmp_path, name=stage.PIXELS):
+            assert not had.is_set()
+            had.set()
+        stop.cancel()
+    assert not any(other.exception() for other in others)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_lock_is_one_by_whatever_path(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to("a")
+    with (
+        stage.locked(tmp_path / "a"),
+        pytest.raises(errors.StoreExistsError, match="would wait for itself"),
+        stage.locked((tmp_path / "b").resolve()),
+    ):
+        pass

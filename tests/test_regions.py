@@ -700,3 +700,18 @@ def test_a_full_disk_is_told_with_what_it_leaves(
     monkeypatch.undo()
     part.omezarr.to_zarr(store, **options)
     assert xomezarr.validate(store).valid
+
+
+@pytest.mark.parametrize("options", [{"region": "auto"}, {"append_dim": "t"}])
+def test_labels_that_a_link_leads_to_elsewhere_are_not_written(tmp_path: Path, options: dict[str, Any]) -> None:
+    store, da = tmp_path / "a.ome.zarr", image()
+    labels = (da.isel(c=0, drop=True) > 500).astype("u1")
+    given = {"t": slice(0, 2)}
+    da.isel(given).omezarr.to_zarr(store, append_dim="t", levels=2, labels={"cells": labels.isel(given)})
+    (store / "labels/cells").rename(tmp_path / "elsewhere")
+    (store / "labels/cells").symlink_to(tmp_path / "elsewhere")
+    before = files(tmp_path / "elsewhere") | files(store)
+    part = {"t": slice(0, 1)} if "region" in options else {"t": slice(2, 3)}
+    with pytest.raises(errors.StoreExistsError, match="a link leads out of the store"):
+        da.isel(part).omezarr.to_zarr(store, labels={"cells": labels.isel(part)}, **options)
+    assert files(tmp_path / "elsewhere") | files(store) == before

@@ -797,6 +797,44 @@ def test_c8_in_a_folder_who_comes_second_waits(tmp_path: Path, monkeypatch: pyte
     assert_pyramid(levels, levels[0], method="local_mean", levels=len(levels))
 
 
+def movie(count: int, first: int = 0) -> xr.DataArray:
+    values = np.arange(first, first + count, dtype="u2")[:, None, None] + np.zeros((1, 16, 16), "u2")
+    return xr.DataArray(values, dims=("t", "y", "x"), coords={"t": np.arange(first, first + count) * 5.0})
+
+
+def test_in_place_room_is_not_shown_as_pixels(tmp_path: Path) -> None:
+    place = tmp_path / "a.zarr"
+    movie(2).omezarr.to_zarr(place, append_dim={"t": 4}, levels=2)
+    before = files(place)
+    with pytest.raises(errors.LevelError, match=r"has room for 4 pixels along 't', of which 2 are there"):
+        scale_image(place, in_place=True, max_layer=2)
+    assert files(place) == before
+    movie(2, 2).omezarr.to_zarr(place, append_dim={"t": 4})
+    scale_image(place, in_place=True, max_layer=2)
+    tree = xr.open_datatree(place, engine="omezarr")
+    assert [level.sizes["t"] for level in tree.omezarr.levels] == [4, 4, 4]
+
+
+def test_c8_what_is_appended_meanwhile_has_all_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "a.zarr"
+    movie(2).omezarr.to_zarr(place, append_dim="t", levels=2)
+    ends: list[Any] = []
+
+    def scale_too(_: int) -> None:
+        if not ends:
+            ends.append(pool.submit(scale_image, place, in_place=True, max_layer=2))
+            time.sleep(1)
+
+    with ThreadPoolExecutor(1) as pool:
+        movie(1, 2).omezarr.to_zarr(place, append_dim="t", progress=scale_too)
+        with pytest.raises(errors.StoreExistsError, match="was changed by another process; scale it again"):
+            ends[0].result(60)
+    scale_image(place, in_place=True, max_layer=2)
+    movie(1, 3).omezarr.to_zarr(place, append_dim="t")
+    tree = xr.open_datatree(place, engine="omezarr")
+    assert [level.sizes["t"] for level in tree.omezarr.levels] == [4, 4, 4]
+
+
 def test_what_other_tools_write_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "a.zarr"
     image().omezarr.to_zarr(place, levels=2)

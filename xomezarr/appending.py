@@ -232,7 +232,8 @@ def _planned(
     there = [] if labelled is None else [*listed_labels(labelled)]
     paths = [f"labels/{name}" for name in there]
     with collecting(faults):
-        check_not_between(image.group, *(one.path for one in image.multiscale.levels), "labels", *paths)
+        image.check_not_between()
+        check_not_between(image.group, "labels", *paths)
         check_inside(image.group, "labels", *paths)
     raise_all(faults, "the array cannot be appended")
     for name in there:
@@ -242,6 +243,7 @@ def _planned(
                 continue  # they stand for all pixels along it
             if dim not in own.dims:
                 continue
+            own.check_not_between()
             if name not in given:
                 raise LabelError(
                     f"the image has the labels {name!r} along {dim!r}, which would be shorter than it; append to them "

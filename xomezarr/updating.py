@@ -62,6 +62,7 @@ from xomezarr.store import (
     changing,
     check_changeable,
     check_inside,
+    check_not_between,
     check_not_read_only,
     labels_of,
     listed_labels,
@@ -350,6 +351,16 @@ class StoredImage:
                 f"the image at {self.store} was replaced by another process meanwhile; open it, and write again what "
                 "belongs there"
             )
+
+    def check_not_between(self) -> None:
+        """Make sure that no upgrade has left its documents in both Zarr formats, of which one alone would change.
+
+        Raises
+        ------
+        IncompleteStoreError
+            If one has.
+        """
+        check_not_between(self.group, *(one.path for one in self.multiscale.levels))
 
     def is_current(self) -> bool:
         """Whether the image is as it was when it was opened, but for pixels."""
