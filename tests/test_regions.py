@@ -25,7 +25,7 @@ from stores import files
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import errors, notes, updating
+from xomezarr import errors, notes, stage, updating
 from xomezarr.downsample import METHODS
 from xomezarr.store import open_group
 from xomezarr.updating import StoredImage
@@ -715,3 +715,20 @@ def test_labels_that_a_link_leads_to_elsewhere_are_not_written(tmp_path: Path, o
     with pytest.raises(errors.StoreExistsError, match="a link leads out of the store"):
         da.isel(part).omezarr.to_zarr(store, labels={"cells": labels.isel(part)}, **options)
     assert files(tmp_path / "elsewhere") | files(store) == before
+
+
+def test_a_part_that_is_done_between_two_looks_is_not_unfinished(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its note is read, and gone when it is asked whose it was."""
+    note = stored / notes.UNFINISHED / stage.token()
+    note.parent.mkdir()
+    note.write_text(json.dumps({"region": {"y": [0, 4]}, "since": "now", "stopped": False}))
+    assert [one.writer for one in notes.unfinished_in(open_group(stored))] == ["ended"]
+    read = notes.get_document
+
+    def read_once(store: Any, key: str) -> Any:
+        content = read(store, key)
+        note.unlink(missing_ok=True)
+        return content
+
+    monkeypatch.setattr(notes, "get_document", read_once)
+    assert notes.unfinished_in(open_group(stored)) == []

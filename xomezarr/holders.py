@@ -196,18 +196,20 @@ class Held:
         Raises
         ------
         LabelError
-            If it is listed as labels, and is none.
+            If it replaces labels, and is none.
         AxisError
             If a scene leads to and from it, and its coordinate systems are others than those of the image there.
         """
-        if self.kind == "labels" and image.label is None:
+        before = find_member(self.group, f"labels/{self.path}" if self.kind == "labels" else self.path)
+        if before is None:
+            return
+        if self.kind == "labels" and image.label is None and "image-label" in spec.kinds(before.attrs.asdict()):
             raise LabelError(
                 f'"{self.target}" is the place of the labels {self.path!r} of an image, and what is written '
                 "is none; replace them so: "
                 f'labels.omezarr.to_labels("{self.folder.parent}", {self.path!r}, mode="w")'
             )
-        before = find_member(self.group, self.path)
-        if self.kind != "scene" or before is None:
+        if self.kind != "scene":
             return
         links: Sequence[Link] = ()
         old: Multiscale | None = None

@@ -95,6 +95,8 @@ def unfinished_in(group: zarr.Group) -> list[Unfinished]:
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # it goes, or was cut off
         writer = "ended" if stopped or (stage.is_own(name) and name not in _UNDER_WAY) else stage.writer(name)
+        if writer == "ended" and get_document(store, f"{place}/{name}") is None:
+            continue  # it was done when its writer was asked for
         found.append(Unfinished(region, labels, since, writer, f"{UNFINISHED}/{name}"))
     return found
 
