@@ -1155,3 +1155,34 @@ def test_a_lock_is_one_by_whatever_path(tmp_path: Path) -> None:
         stage.locked((tmp_path / "b").resolve()),
     ):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that goes on as another is needed")
+def test_a_forked_process_holds_no_lock_of_its_parent(tmp_path: Path) -> None:
+    with stage.locked(tmp_path, name=stage.PIXELS, shared=True):
+        child = os.fork()
+        if not child:
+            os._exit(len(stage._HELD.shared))
+        assert os.waitpid(child, 0)[1] == 0
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="another user is needed")
+def test_who_may_make_no_gate_waits_all_the_same(tmp_path: Path) -> None:
+    """The folder is another user's, who has made the lock."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    tmp_path.chmod(0o755)
+    for around in tmp_path.parents[:3]:  # pytest's, which are this user's alone
+        around.chmod(0o755)
+    (folder / stage.PIXELS).touch(0o644)
+    nobody = os.fork()
+    if not nobody:
+        try:
+            os.seteuid(65534)
+            with stage.locked(folder, name=stage.PIXELS, shared=True):
+                held = [name for _, name in stage._HELD.shared]
+            os._exit(0 if held == [stage.PIXELS] else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(nobody, 0)[1]) == 0

@@ -36,7 +36,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +121,9 @@ class _Held(threading.local):
 
 
 _HELD = _Held()
+
+if hasattr(os, "register_at_fork"):  # who is forked meanwhile holds none of them
+    os.register_at_fork(after_in_child=lambda: _HELD.shared.clear())
 
 UNKNOWN = "unknown0"
 """The start of a process where the system does not tell it."""
@@ -380,8 +383,14 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
             )
         yield
         return
-    with locked(folder, name=GATE) if name == PIXELS else nullcontext():
-        file, held = _taken(path, make=make, shared=shared)
+    taken: tuple[int, bool] | None = None
+    try:
+        with _gate(folder) if name == PIXELS else nullcontext():
+            taken = file, held = _taken(path, make=make, shared=shared)
+    except BaseException:
+        if taken is not None:
+            os.close(taken[0])
+        raise
     key = (identity(folder), name)
     mine[key] = shared
     try:
@@ -393,13 +402,25 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
                 if not (held and shared) or _is_last(file):
                     remove_in(os.unlink, name)
     finally:
-        del mine[key]
+        mine.pop(key, None)
         # the work is done: what goes wrong here is none of its errors
         with suppress(OSError):
             if held:
                 _unlock(file)
         with suppress(OSError):
             os.close(file)
+
+
+@contextmanager
+def _gate(folder: Path) -> Iterator[None]:
+    """Go through the gate of a folder, where this user may make one."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder, name=GATE))
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+        yield
 
 
 def _taken(path: Path, *, make: bool, shared: bool) -> tuple[int, bool]:
