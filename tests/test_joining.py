@@ -986,10 +986,19 @@ def frames(count: int, add: int = 0, dtype: str = "uint16") -> xr.DataArray:
 
 
 class Meanwhile:
-    """Does something, in a thread, when the first tile is written, and sees that it ends after what is written."""
+    """Does something, in a thread, when the first tile is written, and sees whether it has to wait.
 
-    def __init__(self, do: Callable[[], Any]) -> None:
+    Parameters
+    ----------
+    do
+        What.
+    folder
+        Whose pixels it waits for, in the gate.
+    """
+
+    def __init__(self, do: Callable[[], Any], folder: Path) -> None:
         self.do = do
+        self.gate = folder / stage.GATE
         self.pool = ThreadPoolExecutor(1)
         self.end: Future[Any] | None = None
         self.waited = False
@@ -997,7 +1006,10 @@ class Meanwhile:
     def __call__(self, _: int) -> None:
         if self.end is None:
             self.end = self.pool.submit(self.do)
-            self.waited = not wait([self.end], timeout=0.5).done
+            last = time.monotonic() + 60
+            while not self.end.done() and time.monotonic() < last and not self.gate.exists():
+                time.sleep(0.01)
+            self.waited = not self.end.done()
 
     def result(self) -> Any:
         assert self.end is not None
@@ -1008,7 +1020,7 @@ class Meanwhile:
 def test_labels_come_before_what_is_appended_or_after_it(tmp_path: Path) -> None:
     store = tmp_path / "a.zarr"
     frames(2).omezarr.to_zarr(store, append_dim="t", levels=2)
-    add = Meanwhile(lambda: frames(2).omezarr.to_labels(store, "nuclei"))
+    add = Meanwhile(lambda: frames(2).omezarr.to_labels(store, "nuclei"), store)
     frames(1).omezarr.to_zarr(store, append_dim="t", progress=add)
     with pytest.raises(errors.LabelError, match="has changed since its labels 'nuclei' were planned"):
         add.result()
@@ -1025,10 +1037,10 @@ def test_labels_are_replaced_and_deleted_when_what_is_written_of_them_is(tmp_pat
     frames(2).omezarr.to_zarr(store, append_dim="t", levels=2, labels={"nuclei": frames(2), "cytoplasm": frames(2)})
     options: dict[str, Any] = {"append_dim": "t"} if how == "appended" else {"region": {"t": slice(0, 1)}}
     given = {"nuclei": frames(1, 1), "cytoplasm": frames(1, 1)}
-    delete = Meanwhile(lambda: xomezarr.delete_labels(store, "nuclei"))
+    delete = Meanwhile(lambda: xomezarr.delete_labels(store, "nuclei"), store)
     frames(1, 1).omezarr.to_zarr(store, labels=given, progress=delete, **options)
     delete.result()
-    replace = Meanwhile(lambda: frames(count).omezarr.to_labels(store, "cytoplasm", mode="w"))
+    replace = Meanwhile(lambda: frames(count).omezarr.to_labels(store, "cytoplasm", mode="w"), store)
     count = 3 if how == "appended" else 2
     frames(1, 2).omezarr.to_zarr(store, labels={"cytoplasm": frames(1, 2)}, progress=replace, **options)
     if how == "appended":
@@ -1053,12 +1065,14 @@ def test_a_field_is_replaced_when_nobody_writes_into_it_and_nobody_waits_for_eve
         pixels().omezarr.to_plate(plate, row="A", column=column, levels=2)
     field, other = plate / "A/1/0", plate / "A/2/0"
     part = pixels(1)[:4, :4]
-    both = Meanwhile(lambda: pixels(2).omezarr.to_plate(plate, row="A", column=1, field=0, mode="w", levels=2))
+    both = Meanwhile(lambda: pixels(2).omezarr.to_plate(plate, row="A", column=1, field=0, mode="w", levels=2), field)
     part.omezarr.to_zarr(field, region={"y": slice(0, 4), "x": slice(0, 4)}, progress=both)
     both.result()
     assert (xr.open_datatree(field, engine="omezarr")["0"].image == pixels(2)).all()
     # others of the plate are written meanwhile
-    joined = Meanwhile(lambda: pixels(3).omezarr.to_plate(plate, row="A", column=1, field=0, mode="w", levels=2))
+    joined = Meanwhile(
+        lambda: pixels(3).omezarr.to_plate(plate, row="A", column=1, field=0, mode="w", levels=2), tmp_path
+    )
     begun = threading.Event()
 
     def seen(nbytes: int) -> None:
@@ -1087,7 +1101,7 @@ def test_labels_without_times_come_while_their_image_grows(tmp_path: Path) -> No
     store = tmp_path / "a.zarr"
     frames(2).omezarr.to_zarr(store, append_dim="t", levels=2)
     flat = frames(1).isel(t=0)
-    add = Meanwhile(lambda: flat.omezarr.to_labels(store, "nuclei"))
+    add = Meanwhile(lambda: flat.omezarr.to_labels(store, "nuclei"), store)
     frames(1).omezarr.to_zarr(store, append_dim="t", progress=add)
     add.result()
     frames(1).omezarr.to_zarr(store, append_dim="t")
@@ -1100,7 +1114,7 @@ def test_labels_are_replaced_by_their_own_path_when_nobody_appends_to_them(tmp_p
     store = tmp_path / "a.zarr"
     frames(2).omezarr.to_zarr(store, append_dim="t", levels=2, labels={"nuclei": frames(2)})
     tree = xr.open_datatree(store / "labels" / "nuclei", engine="omezarr").load()
-    replace = Meanwhile(lambda: tree.omezarr.to_zarr(store / "labels" / "nuclei", mode="w"))
+    replace = Meanwhile(lambda: tree.omezarr.to_zarr(store / "labels" / "nuclei", mode="w"), store)
     frames(1).omezarr.to_zarr(store, append_dim="t", labels={"nuclei": frames(1)}, progress=replace)
     replace.result()
 
@@ -1110,7 +1124,7 @@ def test_a_field_is_replaced_after_its_plate_is_brought_to_another_version(
 ) -> None:
     plate = tmp_path / "p.zarr"
     pixels().omezarr.to_plate(plate, row="A", column=1, levels=2)
-    replace = Meanwhile(lambda: pixels(3).omezarr.to_zarr(plate / "A/1/0", mode="w", levels=2, version="0.4"))
+    replace = Meanwhile(lambda: pixels(3).omezarr.to_zarr(plate / "A/1/0", mode="w", levels=2, version="0.4"), plate)
     execute = upgrading._execute
 
     def slow(*given: Any) -> None:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Sequence
@@ -819,12 +820,18 @@ def test_c8_what_is_appended_meanwhile_has_all_levels(tmp_path: Path, monkeypatc
     place = tmp_path / "a.zarr"
     movie(2).omezarr.to_zarr(place, append_dim="t", levels=2)
     ends: list[Any] = []
+    planned, changing = threading.Event(), in_place.changing
+
+    def noted(*given: Any, **options: Any) -> Any:
+        planned.set()
+        return changing(*given, **options)
 
     def scale_too(_: int) -> None:
         if not ends:
             ends.append(pool.submit(scale_image, place, in_place=True, max_layer=2))
-            time.sleep(1)
+            assert planned.wait(60)
 
+    monkeypatch.setattr(in_place, "changing", noted)
     with ThreadPoolExecutor(1) as pool:
         movie(1, 2).omezarr.to_zarr(place, append_dim="t", progress=scale_too)
         with pytest.raises(errors.StoreExistsError, match="was changed by another process; scale it again"):
