@@ -53,10 +53,6 @@ class Child:
         """Its exit status, or the negative number of the signal that has ended it; None while it goes on."""
         return self._process.exitcode
 
-    def poll(self) -> int | None:
-        """As `returncode`."""
-        return self.returncode
-
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it goes on still."""
         with suppress(ProcessLookupError):

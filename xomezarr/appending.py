@@ -61,12 +61,9 @@ from xomezarr.store import (
     StoreArgument,
     below,
     check_inside,
-    check_not_between,
     exists,
     is_begun,
     is_single_file,
-    labels_of,
-    listed_labels,
     open_array,
     open_group,
     writable_group,
@@ -228,13 +225,11 @@ def _planned(
     with collecting(faults):
         longer.append(_longer(image, da, dim, total, method, irregular, resources))
     seen = {dim: image.base.sizes.get(dim, 1)}
-    labelled = labels_of(image.group)
-    there = [] if labelled is None else [*listed_labels(labelled)]
-    paths = [f"labels/{name}" for name in there]
+    there = image.labels
+    of_labels = ["labels", *(f"labels/{name}" for name in there)]
     with collecting(faults):
-        image.check_not_between()
-        check_not_between(image.group, "labels", *paths)
-        check_inside(image.group, "labels", *paths)
+        image.check_not_between(*of_labels)
+        check_inside(image.group, *of_labels)
     raise_all(faults, "the array cannot be appended")
     for name in there:
         with collecting(faults):

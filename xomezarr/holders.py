@@ -200,16 +200,23 @@ class Held:
         AxisError
             If a scene leads to and from it, and its coordinate systems are others than those of the image there.
         """
-        before = find_member(self.group, f"labels/{self.path}" if self.kind == "labels" else self.path)
-        if before is None:
-            return
-        if self.kind == "labels" and image.label is None and "image-label" in spec.kinds(before.attrs.asdict()):
+        if self.kind == "labels":
+            self._check_labels(image)
+        elif self.kind == "scene":
+            self._check_linked(image)
+
+    def _check_labels(self, image: Image) -> None:
+        before = find_member(self.group, f"labels/{self.path}")
+        if image.label is None and before is not None and "image-label" in spec.kinds(before.attrs.asdict()):
             raise LabelError(
                 f'"{self.target}" is the place of the labels {self.path!r} of an image, and what is written '
                 "is none; replace them so: "
                 f'labels.omezarr.to_labels("{self.folder.parent}", {self.path!r}, mode="w")'
             )
-        if self.kind != "scene":
+
+    def _check_linked(self, image: Image) -> None:
+        before = find_member(self.group, self.path)
+        if before is None:
             return
         links: Sequence[Link] = ()
         old: Multiscale | None = None

@@ -47,8 +47,8 @@ class Listing(Protocol):
         ...
 
     @property
-    def changed(self) -> StoreArgument | None:
-        """The image whose pixels nobody may write when this one comes or goes; None where there is none."""
+    def changed(self) -> StoreArgument:
+        """The image whose pixels nobody may write when this one comes or goes; it need not be there yet."""
         ...
 
     def begin(self) -> None:

@@ -957,14 +957,14 @@ class _InAFolder:
                 with suppress(FileNotFoundError), stage.locked(self.target, name=name):
                     pass
         if self.mode == "w-":
-            with nullcontext() if alone else _locks(wholly=[self.target]):
+            with nullcontext() if alone else _locks([self.target]):
                 stage.create(self.folder, self.target)
             self.placed.append(None)
             return
         if _is_zarr(self.target):
             with suppress(OSError):  # the old one goes next
                 journal.put_on_disk(self.folder)
-        with nullcontext() if alone else _locks(wholly=[self.target], lists=self.target, replaces=True):
+        with nullcontext() if alone else _locks([self.target], lists=self.target, replaces=True):
             self.placed.append(stage.replace(self.folder, self.target, _may_go))
 
     def _place_file(self) -> None:
@@ -1770,7 +1770,7 @@ def alone(target: StoreLike, *, make: bool = False, pixels: StoreArgument | None
         yield
         return
     image = None if pixels is None else resolve(pixels)
-    with _locks(wholly=[image] if isinstance(image, Path) else [], lists=target, make=make):
+    with _locks([image] if isinstance(image, Path) else [], lists=target, make=make):
         yield
 
 
@@ -1797,16 +1797,15 @@ def changing(target: StoreLike, *, wholly: bool, labels: Sequence[Path] = ()) ->
     if not isinstance(target, Path):
         yield
         return
-    folders = [target, *labels]
-    with _locks(wholly=folders, needed=True) if wholly else _locks(partly=folders, needed=True):
+    with _locks([target, *labels], shared=not wholly, needed=True):
         yield
 
 
 @contextmanager
 def _locks(
+    pixels: Iterable[Path],
     *,
-    wholly: Sequence[Path] = (),
-    partly: Sequence[Path] = (),
+    shared: bool = False,
     lists: Path | None = None,
     make: bool = False,
     needed: bool = False,
@@ -1818,9 +1817,11 @@ def _locks(
 
     Parameters
     ----------
-    wholly, partly
-        Groups whose pixels nobody else may change, or only who shares them. What comes to one of their places while
-        locks are waited for is locked too. Groups around them are shared.
+    pixels
+        Groups whose pixels nobody else may change. What comes to one of their places while locks are waited for is
+        locked too. Those of groups around them are shared.
+    shared
+        Whether others may change them who share them.
     lists
         The folder of a group; groups around it are locked too.
     make
@@ -1837,12 +1838,11 @@ def _locks(
     """
     from xomezarr import stage
 
-    wholly, partly = [path.resolve() for path in wholly], [path.resolve() for path in partly]
+    pixels = [path.resolve() for path in pixels]
     lists = None if lists is None else lists.resolve()
     while True:
-        own = {path: stage.identity(path) for path in (*wholly, *partly) if needed or _is_zarr(path)}
-        asked = {around: True for path in (*wholly, *partly) for around in _groups_around(path)}
-        asked |= {path: path in partly for path in own}
+        own = {path: stage.identity(path) for path in pixels if needed or _is_zarr(path)}
+        asked = {around: True for path in pixels for around in _groups_around(path)} | dict.fromkeys(own, shared)
         with ExitStack() as held:
             for path in sorted(asked):
                 lock = stage.locked(path, name=stage.PIXELS, shared=asked[path])
@@ -1851,7 +1851,7 @@ def _locks(
                 _enter(held, stage.locked(path), path)
             if lists is not None and (lists in own or not replaces):
                 _enter(held, stage.locked(lists, make=make), lists, needed=not replaces)
-            if all(stage.identity(path) in (own.get(path), None) or not _is_zarr(path) for path in (*wholly, *partly)):
+            if all(stage.identity(path) in (own.get(path), None) or not _is_zarr(path) for path in pixels):
                 yield
                 return
 

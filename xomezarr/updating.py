@@ -155,6 +155,7 @@ def looked_again[T](planned: Callable[[], T]) -> T:
 
 
 LOOKS = 3
+"""What changes meanwhile does so once or twice: it is whole before and after."""
 
 
 def options_of_region(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,8 +193,7 @@ def _planned(
     image = StoredImage.open(store, storage_options)
     with collecting(faults):
         parts[""] = image.part(da, region, method, resources)
-    labelled = labels_of(image.group)
-    there = [] if labelled is None else [*listed_labels(labelled)]
+    there = image.labels
     if labels:
         with collecting(faults):
             check_inside(image.group, "labels", *(f"labels/{name}" for name in labels if name in there))
@@ -352,15 +352,26 @@ class StoredImage:
                 "belongs there"
             )
 
-    def check_not_between(self) -> None:
+    @property
+    def labels(self) -> list[str]:
+        """Names of its labels, those that are listed."""
+        group = labels_of(self.group)
+        return [] if group is None else [*listed_labels(group)]
+
+    def check_not_between(self, *others: str) -> None:
         """Make sure that no upgrade has left its documents in both Zarr formats, of which one alone would change.
+
+        Parameters
+        ----------
+        others
+            Paths of other groups in it that are looked at.
 
         Raises
         ------
         IncompleteStoreError
             If one has.
         """
-        check_not_between(self.group, *(one.path for one in self.multiscale.levels))
+        check_not_between(self.group, *(one.path for one in self.multiscale.levels), *others)
 
     def is_current(self) -> bool:
         """Whether the image is as it was when it was opened, but for pixels."""

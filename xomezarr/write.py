@@ -647,9 +647,9 @@ def without_room(array: zarr.Array[Any], plan: Plan, level: LevelPlan) -> zarr.A
 def with_room(plan: Plan, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that an array of the image has when room is made for what is appended later, where it is."""
     dim, total = plan.growing or ("", None)
-    return (
-        shape if total is None else tuple(total if name == dim else n for name, n in zip(plan.dims, shape, strict=True))
-    )
+    if total is None:
+        return shape
+    return tuple(total if name == dim else n for name, n in zip(plan.dims, shape, strict=True))
 
 
 def compressors(plan: Plan) -> Any:
