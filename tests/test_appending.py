@@ -25,6 +25,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import xomezarr
 from xomezarr import appending, errors, journal, stage, write
+from xomezarr.cli import main
 from xomezarr.updating import Part
 
 SIZES = {"c": 2, "y": 50, "x": 40}
@@ -623,6 +624,17 @@ assert (found["1"].image.values == da.omezarr.pyramid(levels=2)["1"].image.value
 
 def test_transactions_of_icechunk() -> None:
     subprocess.run([sys.executable, "-c", ICE], check=True, timeout=120)
+
+
+def test_info_tells_of_the_pixels_that_are_there(tmp_path: Path, capsys: Any) -> None:
+    da = movie(np.arange(2) * 5.0, 2)
+    options: dict[str, Any] = {"append_dim": {"t": 4}, "labels": {"cells": nuclei(da)}, **OPTIONS}
+    da.omezarr.to_zarr(tmp_path / "a.zarr", **options)
+    assert main(["info", str(tmp_path / "a.zarr"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    for found in (told, told["labels"]["cells"]):
+        assert [level["shape"][0] for level in found["levels"]] == [2, 2, 2]
+    assert told["levels"][0]["bytes"] == da.nbytes
 
 
 @pytest.mark.parametrize("part", ["**", "0", "labels/cells", "labels/cells/1"])

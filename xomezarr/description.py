@@ -195,7 +195,7 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         levels.append(
             {
                 "path": known.path,
-                "shape": [int(size) for size in stored.shape],
+                "shape": [int(array.sizes[dim]) for dim in multiscale.dims],
                 "chunks": [int(size) for size in stored.chunks],
                 "shards": None if stored.shards is None else [int(size) for size in stored.shards],
                 "dtype": str(array.dtype),
