@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import xomezarr
-from xomezarr import errors, spec
+from xomezarr import errors, read, spec
 from xomezarr.testing import assert_identical
 
 VERSIONS = spec.VERSIONS
@@ -1093,6 +1093,27 @@ def test_in_the_place_of_labels_nothing_else_is_written(tmp_path: Path) -> None:
     tree = xr.open_datatree(store / "labels" / "nuclei", engine="omezarr").load()
     tree.omezarr.to_zarr(store / "labels" / "nuclei", mode="w")
     assert files(store) == before
+
+
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
+def test_labels_of_an_image_that_is_replaced_while_it_is_opened_are_not_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "a.ome.zarr"
+    image().omezarr.to_zarr(store, labels={"nuclei": labels()})
+    open_member, looked = read.open_member, []
+
+    def late(group: zarr.Group, path: str, **options: Any) -> zarr.Group:
+        if not looked:
+            looked.append(path)
+            image().omezarr.to_zarr(store, mode="w")
+        return open_member(group, path, **options)
+
+    monkeypatch.setattr(read, "open_member", late)
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert looked == ["nuclei"]
+    assert not tree.omezarr.labels
+    assert (tree["0"].image == image()).all()
 
 
 def add(place: str, name: str) -> None:

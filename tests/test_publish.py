@@ -9,6 +9,9 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -881,3 +884,24 @@ def test_c8_a_writer_of_another_process_does_not_bring_an_abandoned_folder_back(
             worker.set_sync(key, content)
     assert told
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="a folder is to be known by a number")
+def test_what_others_make_in_a_folder_that_is_removed_goes_with_it(tmp_path: Path) -> None:
+    """Who has looked up a store makes its lock in it, wherever that is by then."""
+    old = tmp_path / "old"
+    old.mkdir()
+    number = os.open(old, os.O_RDONLY)
+    last = time.monotonic() + 0.3
+
+    def make() -> None:
+        with suppress(FileNotFoundError):
+            while time.monotonic() < last:
+                os.close(os.open(stage.LOCK, os.O_WRONLY | os.O_CREAT, dir_fd=number))
+
+    with ThreadPoolExecutor(1) as pool:
+        end = pool.submit(make)
+        stage.remove(old)
+        end.result()
+    os.close(number)
+    assert not old.exists()

@@ -335,9 +335,18 @@ def _add_labels(
     place: Mapping[str, Any],
     coordinate_system: str | None = None,
 ) -> None:
-    """Put the labels of an image into its tree; those that cannot be opened are told and left out."""
+    """Put the labels of an image into its tree; those that cannot be opened are told and left out.
+
+    Nothing is told of an image that another process replaces meanwhile, and which is opened again, or not read.
+    """
+    folder = Folder.of(image.group)
     if (listing := listing_of(image.group)) is None:
         return
+
+    def told(where: str, why: object) -> None:
+        if folder is None or folder.is_there():
+            warn(f"the labels {where!r} cannot be opened, and are left out: {why}", LabelWarning)
+
     dropped = left_out(drop_variables)
     growing = sidecar.growing(image.group.attrs.get(sidecar.KEY))
     grown = None if growing is None else {growing[0]: growing[1][0]}
@@ -354,10 +363,9 @@ def _add_labels(
             own = source and f"{source}/labels/{path}"
             tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
         except KeyError:
-            told = f"there is no such group; take it from the list: xomezarr.delete_labels(store, {path!r})"
-            warn(f"the labels {where!r} cannot be opened, and are left out: {told}", LabelWarning)
+            told(where, f"there is no such group; take it from the list: xomezarr.delete_labels(store, {path!r})")
         except UNREADABLE as error:  # the image is there all the same
-            warn(f"the labels {where!r} cannot be opened, and are left out: {error}", LabelWarning)
+            told(where, error)
     if "labels" in tree.children:
         tree["labels"].attrs = listing.attrs.asdict()
 

@@ -80,7 +80,7 @@ __all__ = [
     "writer",
 ]
 
-ABANDON_TRIES, ABANDON_WAIT = 20, 0.05
+REMOVE_TRIES, REMOVE_WAIT = 20, 0.05
 """A thread that has begun to write a chunk needs some milliseconds, on a slow disk a second."""
 
 MAKE_TRIES = 10
@@ -183,11 +183,7 @@ class Stage(LocalStore):
         with suppress(OSError):
             self.root.rename(gone)
         for folder in (gone, self.root):
-            for _ in range(ABANDON_TRIES):
-                shutil.rmtree(folder, ignore_errors=True)
-                if not folder.exists():
-                    break
-                time.sleep(ABANDON_WAIT)
+            remove(folder)
 
     def keep(self) -> None:
         """Let the folder be, for another to go on with, under a name that says so: nothing writes into it any more."""
@@ -233,12 +229,20 @@ type MayGo = Callable[[Path], bool]
 
 
 def remove(old: Path) -> None:
-    """Delete a folder or file that has been put aside; what cannot be deleted is swept by who comes next."""
+    """Delete a folder or file that has been put aside; what cannot be deleted is swept by who comes next.
+
+    Who has looked up the folder before may make a file in it meanwhile: a thread a chunk, another process a lock.
+    """
     if old.is_file():
         with suppress(OSError):
             old.unlink()
         return
-    shutil.rmtree(old, ignore_errors=True)
+    for _ in range(REMOVE_TRIES):
+        faults: set[int | None] = set()
+        shutil.rmtree(old, onexc=lambda _, __, error, faults=faults: faults.add(getattr(error, "errno", None)))  # type: ignore[misc]
+        if faults - {errno.ENOENT} != {errno.ENOTEMPTY}:
+            break
+        time.sleep(REMOVE_WAIT)
 
 
 def replace(stage: Path, target: Path, may_go: MayGo) -> Path | None:
