@@ -891,16 +891,19 @@ def test_what_others_make_in_a_folder_that_is_removed_goes_with_it(tmp_path: Pat
     """Who has looked up a store makes its lock in it, wherever that is by then."""
     old = tmp_path / "old"
     old.mkdir()
-    number = os.open(old, os.O_RDONLY)
-    last = time.monotonic() + 0.3
+    for index in range(500):  # which take a while
+        (old / f"{index}").touch()
+    number, begun, last = os.open(old, os.O_RDONLY), threading.Event(), time.monotonic() + 0.3
 
     def make() -> None:
         with suppress(FileNotFoundError):
             while time.monotonic() < last:
-                os.close(os.open(stage.LOCK, os.O_WRONLY | os.O_CREAT, dir_fd=number))
+                os.close(os.open(f"{stage.LOCK}.{time.monotonic_ns()}", os.O_WRONLY | os.O_CREAT, dir_fd=number))
+                begun.set()
 
     with ThreadPoolExecutor(1) as pool:
         end = pool.submit(make)
+        assert begun.wait(10)
         stage.remove(old)
         end.result()
     os.close(number)
