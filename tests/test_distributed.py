@@ -18,6 +18,7 @@ import xarray as xr
 import zarr
 from stores import files
 
+import xomezarr
 from xomezarr import errors, graph, journal, tiling
 from xomezarr.chunks import Chunks
 from xomezarr.engine import Work
@@ -368,3 +369,30 @@ def test_regions_that_wait_for_each_other_leave_their_threads_to_tasks(tmp_path:
         assert not distributed.wait(client.compute(parts), timeout=60).not_done
     found = xr.open_datatree(store, engine="omezarr")["0"].image.values
     assert (found[3:123, 3:23] == np.repeat(values, 20)[:, None]).all()
+
+
+def test_labels_that_come_to_an_image_leave_the_only_thread_to_those_whom_they_wait_for(tmp_path: Path) -> None:
+    """Those who write the image's pixels compute them by tasks, and come back for each that has waited."""
+    store = tmp_path / "a.zarr"
+    zeros = xr.DataArray(np.zeros((64, 64), "u1"), dims=("y", "x"))
+    zeros.omezarr.to_zarr(store, levels=2, chunks=(32, 32), labels={"old": zeros})
+    da = xr.DataArray(dask.array.full((20, 20), 7, dtype="u1", chunks=(10, 10)), dims=("y", "x"))
+    parts = []
+    for start in (0, 20, 40):
+        parts.append(
+            da.omezarr.to_zarr(store, region={"y": slice(start, start + 20), "x": slice(3, 23)}, compute=False)
+        )
+        parts.append((zeros + start).omezarr.to_labels(store, f"new{start}", compute=False))
+        parts.append((zeros + start).omezarr.to_labels(store, "old", mode="w", compute=False))
+    options = {"processes": False, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **options) as threads,
+        distributed.Client(threads) as client,
+    ):
+        futures = client.compute(parts)
+        assert not distributed.wait(futures, timeout=90).not_done
+        assert [future.status for future in futures] == ["finished"] * len(parts)
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert (tree["0"].image.values[:60, 3:23] == 7).all()
+    assert {*tree["labels"].children} == {"old", "new0", "new20", "new40"}
+    assert not xomezarr.validate(store).errors

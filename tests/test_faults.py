@@ -7,7 +7,10 @@ from pathlib import Path
 import faults
 import numpy as np
 import pytest
+import xarray as xr
 from faults import Place, Suite
+
+import xomezarr
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,20 @@ def test_a_full_disk_loses_nothing() -> None:
         if disk is None:
             pytest.skip("this user may not mount a tmpfs")
         Suite(np.random.default_rng(0)).point(Place(str(disk)), "replace", "full disk")
+
+
+def test_a_full_disk_keeps_labels_that_cannot_be_deleted() -> None:
+    with faults.small_disk() as disk:
+        if disk is None:
+            pytest.skip("this user may not mount a tmpfs")
+        store = disk / "a.ome.zarr"
+        zeros = xr.DataArray(np.zeros((8, 8), "u1"), dims=("y", "x"))
+        zeros.omezarr.to_zarr(store, labels={"cells": zeros, "nuclei": zeros})
+        with faults.filled(disk, 0), pytest.raises(OSError, match="the labels are there still; make room, and"):
+            xomezarr.delete_labels(store, "cells")
+        assert {*xr.open_datatree(store, engine="omezarr")["labels"].children} == {"cells", "nuclei"}
+        assert not xomezarr.validate(store).errors
+        xomezarr.delete_labels(store, "cells")
 
 
 @pytest.mark.parametrize(("do", "kind"), [("create", "SIGKILL"), ("append", "failing store")])

@@ -1119,9 +1119,10 @@ def test_labels_are_replaced_by_their_own_path_when_nobody_appends_to_them(tmp_p
     replace.result()
 
 
-def test_a_field_is_replaced_after_its_plate_is_brought_to_another_version(
+def test_a_field_is_not_replaced_by_one_of_the_version_that_its_plate_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Both wait for each other, and which comes first is no matter."""
     plate = tmp_path / "p.zarr"
     pixels().omezarr.to_plate(plate, row="A", column=1, levels=2)
     replace = Meanwhile(lambda: pixels(3).omezarr.to_zarr(plate / "A/1/0", mode="w", levels=2, version="0.4"), plate)
@@ -1133,8 +1134,34 @@ def test_a_field_is_replaced_after_its_plate_is_brought_to_another_version(
 
     monkeypatch.setattr(upgrading, "_execute", slow)
     xomezarr.upgrade(plate, version="0.5")
-    replace.result()
-    assert (xr.open_datatree(plate / "A/1/0", engine="omezarr")["0"].image == pixels(3)).all()
+    with pytest.raises(errors.VersionError, match=r"of OME-Zarr 0\.5, which all in it is of"):
+        replace.result()
+    assert (xr.open_datatree(plate / "A/1/0", engine="omezarr")["0"].image == pixels()).all()
+    assert not xomezarr.validate(plate).errors
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_lists_an_image_is_looked_at_when_it_is_put_there(tmp_path: Path, resume: bool) -> None:
+    plate = tmp_path / "p.zarr"
+    pixels().omezarr.to_plate(plate, row="A", column=1, version="0.4")
+    later = pixels(3).omezarr.to_zarr(plate / "A/1/0", mode="w", resume=resume, compute=False)
+    xomezarr.upgrade(plate, version="0.5")
+    with pytest.raises(errors.VersionError, match=r"which all in it is of, and would be written as 0\.4"):
+        later.compute()
+    assert (xr.open_datatree(plate / "A/1/0", engine="omezarr")["0"].image == pixels()).all()
+    assert not xomezarr.validate(plate).errors
+    assert not [path for path in (plate / "A/1").iterdir() if path.name.startswith(".")]
+
+
+def test_labels_that_are_deleted_while_they_are_written_again_are_told_of(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    pixels().omezarr.to_zarr(store, labels={"nuclei": pixels()})
+    tree = xr.open_datatree(store / "labels/nuclei", engine="omezarr").load()
+    later = tree.omezarr.to_zarr(store / "labels/nuclei", mode="w", compute=False)
+    xomezarr.delete_labels(store, "nuclei")
+    with pytest.warns(errors.OtherImagesWarning, match=r"does not list it.*to_labels"):
+        later.compute()
+    assert (xr.open_datatree(store / "labels/nuclei", engine="omezarr")["0"].nuclei == pixels()).all()
 
 
 def test_who_is_to_have_pixels_alone_is_not_passed_by_for_ever(tmp_path: Path) -> None:
@@ -1160,6 +1187,32 @@ def test_who_is_to_have_pixels_alone_is_not_passed_by_for_ever(tmp_path: Path) -
     assert not [*tmp_path.iterdir()]
 
 
+def test_threads_of_a_process_go_by_who_waits_in_the_gate_for_one_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One writes pixels that the other computes, who writes into the same plate."""
+    monkeypatch.setattr(stage, "GATE_PATIENCE", 0.1)
+    alone = "from xomezarr import stage; import pathlib, sys\n"
+    alone += "with stage.locked(pathlib.Path(sys.argv[1]), name=stage.PIXELS): print('alone')"
+
+    def compute() -> bool:
+        with stage.locked(tmp_path, name=stage.PIXELS, shared=True):
+            return True
+
+    with ThreadPoolExecutor(1) as pool, stage.locked(tmp_path, name=stage.PIXELS, shared=True):
+        other = subprocess.Popen([sys.executable, "-c", alone, tmp_path], stdout=subprocess.PIPE, text=True)
+        try:
+            last = time.monotonic() + 60
+            while not (tmp_path / stage.GATE).exists() and time.monotonic() < last:
+                time.sleep(0.01)
+            assert pool.submit(compute).result(timeout=20)
+            assert other.poll() is None
+        except BaseException:
+            other.kill()
+            raise
+    assert other.communicate(timeout=60) == ("alone\n", None)
+
+
 def test_a_lock_is_one_by_whatever_path(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").symlink_to("a")
@@ -1176,7 +1229,7 @@ def test_a_forked_process_holds_no_lock_of_its_parent(tmp_path: Path) -> None:
     with stage.locked(tmp_path, name=stage.PIXELS, shared=True):
         child = os.fork()
         if not child:
-            os._exit(len(stage._HELD.shared))
+            os._exit(len(stage._HELD))
         assert os.waitpid(child, 0)[1] == 0
     assert not [*tmp_path.iterdir()]
 
@@ -1195,7 +1248,7 @@ def test_who_may_make_no_gate_waits_all_the_same(tmp_path: Path) -> None:
         try:
             os.seteuid(65534)
             with stage.locked(folder, name=stage.PIXELS, shared=True):
-                held = [name for _, name in stage._HELD.shared]
+                held = [name for (_, name), _ in stage._HELD]
             os._exit(0 if held == [stage.PIXELS] else 1)
         except BaseException:
             os._exit(2)

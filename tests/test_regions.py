@@ -702,6 +702,20 @@ def test_a_full_disk_is_told_with_what_it_leaves(
     assert xomezarr.validate(store).valid
 
 
+def test_a_disk_without_room_for_a_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, da = tmp_path / "a.ome.zarr", image()
+    da.omezarr.to_zarr(store)
+    before = files(store)
+
+    def full(path: Path) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(stage, "_opened", full)
+    with pytest.raises(OSError, match=r"nothing is changed there; make room, and try again: '.*a.ome.zarr'"):
+        da.omezarr.to_zarr(store, region="auto")
+    assert files(store) == before
+
+
 @pytest.mark.parametrize("options", [{"region": "auto"}, {"append_dim": "t"}])
 def test_labels_that_a_link_leads_to_elsewhere_are_not_written(tmp_path: Path, options: dict[str, Any]) -> None:
     store, da = tmp_path / "a.ome.zarr", image()

@@ -765,6 +765,19 @@ def test_c8_who_comes_second_takes_nothing_of_the_first_away(monkeypatch: pytest
     assert_pyramid(levels, image(), method="nearest", levels=3)
 
 
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.MetadataChangedWarning")
+def test_what_an_image_is_planned_to_become_is_not_done_to_another(tmp_path: Path) -> None:
+    place = tmp_path / "a.zarr"
+    image().omezarr.to_zarr(place, levels=1)
+    planned = plan_scaling(place, in_place=True, max_layer=2)
+    channels = [{"color": "FF0000", "active": True, "label": "dye"}]
+    zarr.open_group(place, mode="r+").update_attributes({"omero": {"channels": channels}})
+    with pytest.raises(errors.StoreExistsError, match="changed by another process; scale it again"):
+        planned.write()
+    assert len(xr.open_datatree(place, engine="omezarr").omezarr.levels) == 1
+    assert zarr.open_group(place).attrs["omero"] == {"channels": channels}
+
+
 def test_c8_in_a_folder_who_comes_second_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever changes the image too: another who scales it, who writes a part of it, who adds labels."""
     place, da = tmp_path / "a.zarr", image()

@@ -42,7 +42,6 @@ from xomezarr.errors import (
     raise_all,
     told_where_full,
 )
-from xomezarr.graph import stepping_aside
 from xomezarr.grid import Grid
 from xomezarr.in_place import consolidated, renew
 from xomezarr.labels import Labels
@@ -171,7 +170,7 @@ def append(
     def write_longer() -> xr.DataTree:
         listings: list[zarr.Group] = []
         try:
-            with stepping_aside(), image.held(wholly=True):
+            with image.held(wholly=True):
                 growth = planned()  # others may have appended before
                 listings = growth.gathered()
                 full = "the image is as it was, for all who read it; make room, and append it again"
@@ -182,7 +181,7 @@ def append(
         return open_tree(store, storage_options=storage_options, cache=True)
 
     if not compute:
-        planned()
+        looked_again(planned)
     return deferred(write_longer, store, compute=compute)
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 import pickle
 import sys
-import threading
 import time
 import uuid
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xomezarr.aside import step_aside, waiting
 from xomezarr.chunks import reach, reachable_elsewhere
 from xomezarr.downsample import lazy_blocks
 from xomezarr.engine import OnTile, Watch, Work, keep_freed_memory, stop
@@ -28,7 +28,7 @@ from xomezarr.errors import ChunkError, DtypeError, OmeZarrError
 from xomezarr.source import Source, read_here
 from xomezarr.tiling import Tile, Tiling
 
-__all__ = ["active_client", "can_be_shared", "run_by_dask", "run_on_cluster", "stepping_aside"]
+__all__ = ["active_client", "can_be_shared", "run_by_dask", "run_on_cluster"]
 
 TASKS_PER_THREAD = 4
 """Subtrees for each thread of a cluster: enough that none is idle for long while the last ones are made."""
@@ -307,7 +307,7 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
     watch = Watch()
     shared = client.submit(_Shared, work, watch, tuple(sources), pure=False)
     roots = work.starts(level)
-    waiting: dict[Tile, list[tuple[Tile, Any]]] = {}
+    arrived: dict[Tile, list[tuple[Tile, Any]]] = {}
     tiles: dict[Any, Tile] = {}
     done: Any = as_completed(loop=client.loop)  # type: ignore[no-untyped-call]
 
@@ -321,7 +321,8 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
             submit(_make_whole, root)
 
     try:
-        with stepping_aside():
+        with waiting():
+            step_aside()
             fill()
             for future in done:
                 tile = tiles.pop(future.key)
@@ -332,15 +333,15 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
                     made = work.new_bytes if tile.level <= level else work.written
                     on_tile(0 if work.done(tile) else made(tile))
                 if parent is not None and tiling.gives(tile):
-                    pieces = waiting.setdefault(parent, [])
+                    pieces = arrived.setdefault(parent, [])
                     pieces.append((tile, future))
                     if len(pieces) == tiling.parts(parent):
-                        del waiting[parent]
+                        del arrived[parent]
                         submit(_joined, parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
                 fill()
     except BaseException:
         with suppress(Exception):  # of a cluster that is lost
-            client.cancel([future for pieces in waiting.values() for _, future in pieces])
+            client.cancel([future for pieces in arrived.values() for _, future in pieces])
             client.cancel(list(done.futures))
         _stop_on(client, watch)
         raise
@@ -365,39 +366,6 @@ class _Threads:
             self._count = max(sum(self._client.nthreads().values()), LIKELY_THREADS)
             self._asked = time.monotonic()
         return self._count
-
-
-class _Aside(threading.local):
-    """Whether a thread has stepped aside already."""
-
-    is_so = False
-
-
-_ASIDE = _Aside()
-
-
-@contextmanager
-def stepping_aside() -> Iterator[None]:
-    """Leave the thread of a cluster's worker to other tasks, where this is itself a task: it waits for them.
-
-    Who waits for a lock does so too, before it is asked for: who holds it may need the thread.
-    """
-    if _ASIDE.is_so or "distributed" not in sys.modules:
-        yield
-        return
-    from distributed import rejoin, secede
-
-    try:
-        secede()  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, AttributeError):
-        yield
-        return
-    _ASIDE.is_so = True
-    try:
-        yield
-    finally:
-        _ASIDE.is_so = False
-        rejoin()  # type: ignore[no-untyped-call]
 
 
 def _task_level(tiling: Tiling, wanted: int) -> int:

@@ -25,7 +25,7 @@ from xomezarr.store import StoreArgument, find_member, labels_of, listed_labels,
 from xomezarr.systems import described_axes
 from xomezarr.units import same_unit
 
-__all__ = ["Held", "called", "check_linked", "copying", "first_image", "held_at", "unlisted_images"]
+__all__ = ["Held", "called", "check_held", "check_linked", "copying", "first_image", "held_at", "unlisted_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,10 +290,40 @@ def _check_no_part(group: zarr.Group, folder: Path, path: str) -> None:
         )
 
 
-def held_at(store: StoreArgument) -> Held | None:
+def check_held(store: StoreArgument, version: str, image: Callable[[], Image] | None, *, listed: bool) -> None:
+    """Make sure that what is put at a place is still what the group can list that lists it.
+
+    Parameters
+    ----------
+    store, version
+        The place, and of what version that is which is put there.
+    image
+        Returns it; None where it is no image.
+    listed
+        Whether a group listed it when it was planned: then the user is told if none does any more.
+
+    Raises
+    ------
+    VersionError, LabelError, AxisError
+        As `Held.check_version` and `Held.check_image`.
+    """
+    if (held := held_at(store, told=listed)) is not None:
+        held.check_version(version)
+        if image is not None:
+            held.check_image(image())
+
+
+def held_at(store: StoreArgument, *, told: bool = True) -> Held | None:
     """Return the group that lists an image at a place, if one does.
 
     Only folders are looked at: elsewhere each would be asked for.
+
+    Parameters
+    ----------
+    store
+        The place.
+    told
+        Whether the user is told of what is not listed.
 
     Raises
     ------
@@ -328,6 +358,8 @@ def held_at(store: StoreArgument) -> Held | None:
         if listed is None or path in listed:
             return Held(target, group, folder, kind, path)
         if any(path.startswith(f"{place}/") for place in listed):  # in one of them
+            return None
+        if not told:
             return None
         call = _HOLDERS[kind].joining(folder, path)
         warn(

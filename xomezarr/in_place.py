@@ -46,6 +46,7 @@ __all__ = ["add_levels", "consolidated", "gather", "renew"]
 def add_levels(
     plan: Plan,
     pixels: Pixels,
+    said: Mapping[str, Any],
     *,
     obsolete: Callable[[zarr.Group], Collection[str]] = lambda _: (),
     on_tile: OnTile | None = None,
@@ -64,6 +65,8 @@ def add_levels(
         What the group is to hold; nothing may be at the paths of its arrays but level 0. `store` is a path or a URL.
     pixels
         Those of level 0, and how the others are made of them.
+    said
+        What the group said of the image, as `spec.ome_part` finds it, when that was planned.
     obsolete
         Returns the paths of arrays to delete in the end.
     on_tile
@@ -74,7 +77,6 @@ def add_levels(
     StoreExistsError
         If another process has written levels, or changed the image, meanwhile.
     """
-    said = spec.ome_part(reopened(plan).attrs.asdict())
     with changing(resolve(plan.store), wholly=True):
         _add_levels(plan, pixels, said, obsolete, on_tile)
 
@@ -86,7 +88,7 @@ def _add_levels(
     obsolete: Callable[[zarr.Group], Collection[str]],
     on_tile: OnTile | None,
 ) -> None:
-    """Do what `add_levels` does to an image whose metadata said this when it was called."""
+    """Do what `add_levels` does, while nobody else changes the image."""
     group = reopened(plan)
     check_unchanged(group, said)
     check_there(group, replace(plan, levels=plan.levels[:1]))

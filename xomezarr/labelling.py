@@ -24,6 +24,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
     collecting,
     raise_all,
+    told_where_full,
 )
 from xomezarr.joining import Said, join, leave, put_back
 from xomezarr.labels import Labels, check_label_name
@@ -205,7 +206,8 @@ def delete_labels(image_store: StoreArgument, name: str, *, storage_options: Map
         return None
 
     where = below(image_store, f"labels/{name}")
-    leave(target, listing, where, group.metadata.zarr_format, storage_options, delete)
+    with told_where_full(image_store, "the labels are there still; make room, and delete them again"):
+        leave(target, listing, where, group.metadata.zarr_format, storage_options, delete)
 
 
 def image_in(ds: xr.Dataset) -> Any:

@@ -23,6 +23,7 @@ from xomezarr.errors import (
     told,
     warn,
 )
+from xomezarr.holders import check_held
 from xomezarr.journal import NOTHING, Made, Register, told_apart
 from xomezarr.labelling import image_in, parted
 from xomezarr.labels import Labels
@@ -423,6 +424,7 @@ def _write(planned: Planned, target: Target, finish: Callable[[zarr.Group], None
         mode=target.mode,
         storage_options=options,
         unfinished=Unfinished(check),
+        fits=partial(check_held, target.store, target.version, None, listed=target.held is not None),
     ) as made:
         group = made.group
         notes = _fill(group, planned, made.made, on_tile)

@@ -162,6 +162,8 @@ class Plan:
     growing
         The dimension along which it will be appended to, and how many pixels it will have in the end, of which room is
         made at once; None for those where that is not known, or for an image that nobody appends to.
+    listed
+        Whether a group lists what is at its place.
     """
 
     store: StoreArgument
@@ -183,6 +185,7 @@ class Plan:
     nest: Nest = field(default_factory=Nest)
     resume: bool = False
     growing: tuple[str, int | None] | None = None
+    listed: bool = False
 
     @property
     def tiles(self) -> Iterator[TilePlan]:

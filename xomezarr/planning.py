@@ -799,6 +799,7 @@ class Target:
             layout=layout,
             nest=nested,
             resume=self.resume,
+            listed=self.held is not None,
         )
         attributes = spec.dump(final_image(result), self.version)
         spec.check(attributes, self.version)

@@ -8,7 +8,7 @@ import shlex
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -157,12 +157,15 @@ class Scaling:
         What is to be written, where, and of what.
     copied
         Attributes of the source that are to be copied.
+    said
+        What its group says of it, where it stays there.
     """
 
     source: Source
     plan: Plan
     pixels: Pixels
     copied: Mapping[str, Any]
+    said: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, progress: bool | OnTile | None = None) -> Scaled:
         """Write as planned: beside level 0 if the plan's mode is ``"r+"``; `progress` is that of `to_zarr`."""
@@ -173,7 +176,7 @@ class Scaling:
         written = sum(level.nbytes for level in self.plan.levels[1:])
         full = "the image is as it was; make room, and scale it again"
         with told_where_full(store, full), progress_of(progress, store)(written) as on_tile:
-            add_levels(self.plan, self.pixels, obsolete=self._obsolete, on_tile=on_tile)
+            add_levels(self.plan, self.pixels, self.said, obsolete=self._obsolete, on_tile=on_tile)
         return Scaled(store, xr.open_datatree(store, engine="omezarr"), copied)
 
     def _obsolete(self, group: zarr.Group) -> list[str]:
@@ -632,6 +635,7 @@ def _plan_in_place(
     assert source.array is not None
     assert source.group is not None
     group = open_group(source.group)
+    said = spec.ome_part(group.attrs.asdict())
     # what the group says already counts more
     copied = {key: value for key, value in copied.items() if key not in group.attrs}
     name = options["name"] or image.name
@@ -661,7 +665,7 @@ def _plan_in_place(
             )
     _warn_of_disagreeing_labels(source, planned)
     _warn_of_disagreeing_image(source, planned)
-    return Scaling(source, planned, pixels, copied)
+    return Scaling(source, planned, pixels, copied, said)
 
 
 def _check_coordinates(group: zarr.Group, source: Source, planned: Plan) -> None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -43,6 +44,7 @@ from typing import TYPE_CHECKING, Any
 
 from zarr.storage import LocalStore
 
+from xomezarr.aside import step_aside, waiting
 from xomezarr.errors import StoreExistsError, StoreNotFoundError
 
 if TYPE_CHECKING:
@@ -113,17 +115,18 @@ GATE = f"{PIXELS}.gate"
 others who share it would come before him for ever."""
 
 
-class _Held(threading.local):
-    """The locks that a thread holds, by their folders and names; whether it shares them with others."""
+GATE_PATIENCE = 5.0
+"""Seconds for which a thread goes by who stands in the gate for a lock that another thread of its process shares: that
+one may wait for this one, and is waited for in the gate."""
 
-    def __init__(self) -> None:
-        self.shared: dict[tuple[tuple[int, int] | None, str], bool] = {}
+type _Lock = tuple[tuple[int, int] | None, str]
+"""A lock: by its folder, whatever that is called, and its name."""
 
-
-_HELD = _Held()
+_HELD: dict[tuple[_Lock, int], bool] = {}
+"""The locks that the threads of this process hold; whether they share them with others."""
 
 if hasattr(os, "register_at_fork"):  # who is forked meanwhile holds none of them
-    os.register_at_fork(after_in_child=lambda: _HELD.shared.clear())
+    os.register_at_fork(after_in_child=_HELD.clear)
 
 UNKNOWN = "unknown0"
 """The start of a process where the system does not tell it."""
@@ -354,7 +357,9 @@ def is_lock(name: str) -> bool:
 
 
 @contextmanager
-def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool = False) -> Iterator[None]:
+def locked(
+    folder: Path, *, make: bool = False, name: str = LOCK, shared: bool = False, patience: float | None = None
+) -> Iterator[None]:
     """Keep all other threads and processes that ask for the same lock of a folder out meanwhile.
 
     The lock goes with the process that holds it, however that ends, and where it is killed with those that it has
@@ -371,16 +376,20 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
         Of the lock.
     shared
         Whether others may hold it too who ask for it so; where the file system has no locks, nobody is kept out then.
+    patience
+        Seconds for which it is waited for; None for as long as it takes.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
+    TimeoutError
+        If it is held for longer.
     """
-    path, mine = folder / name, _HELD.shared
+    path, thread = folder / name, threading.get_ident()
     key = (identity(folder), name)
-    if key in mine:
-        if not (shared and mine[key]):
+    if (key, thread) in _HELD:
+        if not (shared and _HELD[key, thread]):
             raise StoreExistsError(
                 f"{str(folder)!r} is being written by this very call, which would wait for itself; write to it "
                 "afterwards"
@@ -388,15 +397,16 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
         yield
         return
     taken: tuple[int, bool] | None = None
+    in_another = shared and any(lock == key for lock, _ in [*_HELD])
     try:
-        with _gate(folder) if name == PIXELS else nullcontext():
-            taken = file, held = _taken(path, make=make, shared=shared)
+        with waiting(), _gate(folder, GATE_PATIENCE if in_another else None) if name == PIXELS else nullcontext():
+            taken = file, held = _taken(path, make=make, shared=shared, patience=patience)
     except BaseException:
         if taken is not None:
             os.close(taken[0])
         raise
     key = (identity(folder), name)
-    mine[key] = shared
+    _HELD[key, thread] = shared
     try:
         with _found_again(folder) as remove_in:
             try:
@@ -406,7 +416,7 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
                 if not (held and shared) or _is_last(file):
                     remove_in(os.unlink, name)
     finally:
-        mine.pop(key, None)
+        _HELD.pop((key, thread), None)
         # the work is done: what goes wrong here is none of its errors
         with suppress(OSError):
             if held:
@@ -416,18 +426,20 @@ def locked(folder: Path, *, make: bool = False, name: str = LOCK, shared: bool =
 
 
 @contextmanager
-def _gate(folder: Path) -> Iterator[None]:
-    """Go through the gate of a folder, where this user may make one."""
+def _gate(folder: Path, patience: float | None) -> Iterator[None]:
+    """Go through the gate of a folder, where this user may make one; by it, where somebody stands in it too long."""
     with ExitStack() as held:
         try:
-            held.enter_context(locked(folder, name=GATE))
+            held.enter_context(locked(folder, name=GATE, patience=patience))
+        except TimeoutError:
+            pass
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
         yield
 
 
-def _taken(path: Path, *, make: bool, shared: bool) -> tuple[int, bool]:
+def _taken(path: Path, *, make: bool, shared: bool, patience: float | None) -> tuple[int, bool]:
     """Open the file of a lock, and wait for the lock; return whether the file system has any."""
     while True:
         if make and not recover(path.parent):
@@ -439,7 +451,7 @@ def _taken(path: Path, *, make: bool, shared: bool) -> tuple[int, bool]:
                 raise
             continue
         try:
-            held = _lock(file, shared=shared)
+            held = _lock(file, shared=shared, patience=patience)
             # whoever had the lock before has removed the file: then another one of that name counts
             if os.fstat(file).st_ino == path.stat().st_ino:
                 return file, held
@@ -494,7 +506,7 @@ FOLLOWING_NONE = getattr(os, "O_NOFOLLOW", 0)
 """A link in the place of a lock would make a file wherever it leads."""
 
 
-def _lock(file: int, *, shared: bool) -> bool:
+def _lock(file: int, *, shared: bool, patience: float | None) -> bool:
     """Wait for a lock of a file; False where the file system has no locks. On Windows each is held by one alone."""
     try:
         import fcntl
@@ -505,13 +517,24 @@ def _lock(file: int, *, shared: bool) -> bool:
             with suppress(OSError):  # it gives up after ten seconds
                 msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]
                 return True
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    end = math.inf if patience is None else time.monotonic() + patience
     try:
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, how | fcntl.LOCK_NB)
+                return True
+            step_aside()
+            if patience is None:
+                fcntl.flock(file, how)
+                return True
+            if time.monotonic() > end:
+                raise TimeoutError
+            time.sleep(HELD_WAIT)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
         return False
-    return True
 
 
 def _is_last(file: int) -> bool:
@@ -566,24 +589,8 @@ def _held_by_name(folder: Path, name: str, remove_in: RemoveIn) -> Iterator[None
     make(own)
     (own / own.name).touch()
     try:
-        last, since = "", time.monotonic()
-        while not _put(own, place):
-            holder = next((path for path in _files(place)), None)
-            if holder is None:
-                with suppress(OSError):  # not every file system lets a folder take the name of an empty one
-                    place.rmdir()
-                time.sleep(HELD_WAIT)
-                continue
-            if holder.name != last:
-                last, since = holder.name, time.monotonic()
-            if (whose := _writer(holder)) == "ended":
-                with suppress(FileNotFoundError):
-                    holder.unlink()
-            elif whose == "elsewhere" and time.monotonic() - since > HELD_TOO_LONG:
-                told = "it is held by a process of another machine; if there is none that writes here, remove it"
-                raise OSError(errno.EBUSY, told, str(place))
-            else:
-                time.sleep(HELD_WAIT)
+        with waiting():
+            _take_name(own, place)
     except BaseException:
         remove(own)
         raise
@@ -592,6 +599,29 @@ def _held_by_name(folder: Path, name: str, remove_in: RemoveIn) -> Iterator[None
     finally:
         remove_in(os.unlink, f"{place.name}/{own.name}")
         remove_in(os.rmdir, place.name)
+
+
+def _take_name(own: Path, place: Path) -> None:
+    """Wait until a folder can have the name of a lock."""
+    last, since = "", time.monotonic()
+    while not _put(own, place):
+        holder = next((path for path in _files(place)), None)
+        if holder is None:
+            with suppress(OSError):  # not every file system lets a folder take the name of an empty one
+                place.rmdir()
+            time.sleep(HELD_WAIT)
+            continue
+        if holder.name != last:
+            last, since = holder.name, time.monotonic()
+        if (whose := _writer(holder)) == "ended":
+            with suppress(FileNotFoundError):
+                holder.unlink()
+        elif whose == "elsewhere" and time.monotonic() - since > HELD_TOO_LONG:
+            told = "it is held by a process of another machine; if there is none that writes here, remove it"
+            raise OSError(errno.EBUSY, told, str(place))
+        else:
+            step_aside()
+            time.sleep(HELD_WAIT)
 
 
 def _files(folder: Path) -> list[Path]:

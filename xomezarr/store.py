@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from xomezarr import archive, direct, documents, journal, links, spec
+from xomezarr.aside import waiting
 from xomezarr.direct import names_below, update_attributes, wait
 from xomezarr.errors import (
     FULL,
@@ -735,7 +736,7 @@ def publish(
     zarr_format: int,
     mode: str,
     storage_options: Mapping[str, Any] | None = None,
-    unfinished: Unfinished | None = None,
+    fits: Callable[[], None] | None = None,
 ) -> Iterator[zarr.Group]:
     """Create a group that becomes visible whole, or not at all where the place is a local folder or a single file.
 
@@ -760,19 +761,16 @@ def publish(
         2 or 3.
     mode
         ``"w-"``: an error if something is there; ``"w"``: an existing Zarr store is replaced.
-    unfinished
-        What can be gone on with; None where every write begins anew.
+    fits
+        As in `building`.
 
     Raises
     ------
     StoreExistsError
         As `check_free` does; and where another process has made the store meanwhile, or something else that is not
         to be replaced.
-    ResumeError
-        If an unfinished write is to be gone on with that still goes on.
     """
-    options = storage_options
-    with building(store, zarr_format=zarr_format, mode=mode, storage_options=options, unfinished=unfinished) as made:
+    with building(store, zarr_format=zarr_format, mode=mode, storage_options=storage_options, fits=fits) as made:
         yield made.group
         made.place()
 
@@ -810,15 +808,32 @@ def building(
     mode: str,
     storage_options: Mapping[str, Any] | None = None,
     unfinished: Unfinished | None = None,
+    fits: Callable[[], None] | None = None,
 ) -> Iterator[Building]:
-    """Create a group as `publish` does, of which the caller says when it is to be put in its place."""
+    """Create a group as `publish` does, of which the caller says when it is to be put in its place.
+
+    Parameters
+    ----------
+    store, zarr_format, mode, storage_options
+        As in `publish`.
+    unfinished
+        What can be gone on with; None where every write begins anew.
+    fits
+        Called when it is about to be put in its place in a local folder, and nobody changes what is around that; raises
+        where what it was planned for is not there any more. None where the caller looks.
+
+    Raises
+    ------
+    ResumeError
+        If an unfinished write is to be gone on with that still goes on.
+    """
     resume = unfinished is not None and unfinished.check is not None
     check_free(store, mode=mode, storage_options=storage_options, resume=resume)
     target = resolve(store)
     if isinstance(target, Path):
         single = archive.named(target) is not None
         place = target.resolve()
-        with _building_in_a_folder(place, zarr_format, mode, single=single, unfinished=unfinished) as made:
+        with _building_in_a_folder(place, zarr_format, mode, single=single, unfinished=unfinished, fits=fits) as made:
             yield made
         return
     if zarr_format == 2 and not isinstance(target, str) and direct.takes_zarr_alone(_store(target)):
@@ -932,6 +947,8 @@ class _InAFolder:
         Whether it is to be a single file.
     made
         What was made of it before.
+    fits
+        As in `building`.
     placed
         Holds where what it has replaced is now, None if that was nothing, once it is in its place.
     """
@@ -942,6 +959,7 @@ class _InAFolder:
     mode: str
     single: bool = False
     made: Made = NOTHING
+    fits: Callable[[], None] | None = None
     placed: list[Path | None] = field(default_factory=list)
 
     def place(self, *, alone: bool = False) -> None:
@@ -957,7 +975,8 @@ class _InAFolder:
                 with suppress(FileNotFoundError), stage.locked(self.target, name=name):
                     pass
         if self.mode == "w-":
-            with nullcontext() if alone else _locks([self.target]):
+            with nullcontext() if alone else _locks([self.target], lists=self.target, replaces=True):
+                self._check()
                 stage.create(self.folder, self.target)
             self.placed.append(None)
             return
@@ -965,7 +984,12 @@ class _InAFolder:
             with suppress(OSError):  # the old one goes next
                 journal.put_on_disk(self.folder)
         with nullcontext() if alone else _locks([self.target], lists=self.target, replaces=True):
+            self._check()
             self.placed.append(stage.replace(self.folder, self.target, _may_go))
+
+    def _check(self) -> None:
+        if self.fits is not None:
+            self.fits()
 
     def _place_file(self) -> None:
         """Pack it, and give the file its name."""
@@ -1052,7 +1076,13 @@ def _mend(folder: Path) -> None:
 
 @contextmanager
 def _building_in_a_folder(
-    target: Path, zarr_format: int, mode: str, *, single: bool, unfinished: Unfinished | None = None
+    target: Path,
+    zarr_format: int,
+    mode: str,
+    *,
+    single: bool,
+    unfinished: Unfinished | None = None,
+    fits: Callable[[], None] | None = None,
 ) -> Iterator[Building]:
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
@@ -1073,7 +1103,7 @@ def _building_in_a_folder(
             group = direct.created_group(folder, zarr_format, _mark())
         if group is None:
             group = zarr.create_group(folder, zarr_format=zarr_format, attributes=_mark())  # type: ignore[arg-type]
-        made = _InAFolder(group, folder.root, target, mode, single, made_before)
+        made = _InAFolder(group, folder.root, target, mode, single, made_before, fits)
         yield made
     except BaseException as error:
         folder.abandoned = True  # at once: threads write on
@@ -1844,13 +1874,14 @@ def _locks(
         own = {path: stage.identity(path) for path in pixels if needed or _is_zarr(path)}
         asked = {around: True for path in pixels for around in _groups_around(path)} | dict.fromkeys(own, shared)
         with ExitStack() as held:
-            for path in sorted(asked):
-                lock = stage.locked(path, name=stage.PIXELS, shared=asked[path])
-                _enter(held, lock, path, needed=needed and path in own)
-            for path in [] if lists is None else _groups_around(lists):
-                _enter(held, stage.locked(path), path)
-            if lists is not None and (lists in own or not replaces):
-                _enter(held, stage.locked(lists, make=make), lists, needed=not replaces)
+            with waiting():
+                for path in sorted(asked):
+                    lock = stage.locked(path, name=stage.PIXELS, shared=asked[path])
+                    _enter(held, lock, path, needed=needed and path in own)
+                for path in [] if lists is None else _groups_around(lists):
+                    _enter(held, stage.locked(path), path)
+                if lists is not None and (lists in own or not replaces):
+                    _enter(held, stage.locked(lists, make=make), lists, needed=not replaces)
             if all(stage.identity(path) in (own.get(path), None) or not _is_zarr(path) for path in pixels):
                 yield
                 return
@@ -1869,6 +1900,9 @@ def _enter(held: ExitStack, lock: AbstractContextManager[None], target: Path, *,
         if needed:
             raise _gone(target) from None
     except OSError as error:
+        if error.errno in FULL:
+            told = f"{error.strerror}: nothing is changed there; make room, and try again"
+            raise OSError(error.errno, told, str(target)) from None
         if error.errno not in READ_ONLY:
             raise
         if needed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ import xarray as xr
 
 from xomezarr import sidecar, spec
 from xomezarr.alignment import steps_between
+from xomezarr.aside import waited_for
 from xomezarr.chunks import Chunks, of_shape, reachable_elsewhere
 from xomezarr.coords import dequantify
 from xomezarr.downsample import METHODS, Method, MethodLike, Recipe, check_values, get_method, lazy_blocks, recipe
@@ -38,7 +40,6 @@ from xomezarr.errors import (
     raise_all,
     told_where_full,
 )
-from xomezarr.graph import stepping_aside
 from xomezarr.grid import Boundary, Grid, block_count, step_factor
 from xomezarr.journal import folder_of
 from xomezarr.labels import Labels
@@ -128,7 +129,6 @@ def write_region(
     def write_change() -> xr.DataTree:
         full = "the region is written in part; make room, and write it again"
         with (
-            stepping_aside(),
             change.held(planned) if lock else nullcontext(change) as now,
             told_where_full(store, full),
             shown(now.nbytes) as on_tile,
@@ -151,11 +151,12 @@ def looked_again[T](planned: Callable[[], T]) -> T:
     for _ in range(LOOKS - 1):
         with suppress(LevelError, MetadataError, *UNREADABLE_MEMBER):
             return planned()
+        time.sleep(LOOK_WAIT)
     return planned()
 
 
-LOOKS = 3
-"""What changes meanwhile does so once or twice: it is whole before and after."""
+LOOKS, LOOK_WAIT = 3, 0.05
+"""What changes meanwhile does so once or twice, in some milliseconds: it is whole before and after."""
 
 
 def options_of_region(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -325,7 +326,7 @@ class StoredImage:
         elif reachable_elsewhere(self.group.store):
             yield
         else:
-            with _IN_MEMORY:
+            with waited_for(_IN_MEMORY):
                 yield
 
     @contextmanager

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from xomezarr.errors import (
     told_where_full,
 )
 from xomezarr.hierarchy import Hierarchy, Node, inside, walk, with_files_of_arrays
-from xomezarr.holders import held_at
+from xomezarr.holders import check_held, held_at
 from xomezarr.lazy import zarr
 from xomezarr.planning import check_single_file
 from xomezarr.read import is_remote
@@ -138,7 +139,10 @@ def upgrade(
     if held is not None and spec.is_image(planned.attrs):
         held.check_image(spec.parse(planned.attrs))
     if not dry_run:
-        with publish(dst, zarr_format=planned.zarr_format, mode=mode, storage_options=storage_options) as group:
+        image = partial(spec.parse, planned.attrs) if spec.is_image(planned.attrs) else None
+        fits = partial(check_held, dst, version, image, listed=held is not None)
+        options: dict[str, Any] = {"mode": mode, "storage_options": storage_options, "fits": fits}
+        with publish(dst, zarr_format=planned.zarr_format, **options) as group:
             _copy(found, planned, group)
             if "" in planned.consolidated or not is_local(dst):
                 consolidate(group, planned.zarr_format)

@@ -34,6 +34,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.graph import active_client, can_be_shared, run_by_dask, run_on_cluster
+from xomezarr.holders import check_held
 from xomezarr.journal import NOTHING, RESUME, Begun, Journal, Ledger, Made, told_apart
 from xomezarr.labels import MOST_COLORS, colored
 from xomezarr.layout import FLAT
@@ -194,6 +195,7 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
     options: dict[str, Any] = {"mode": plan.mode, "storage_options": plan.storage_options}
     check = partial(check_the_same, plan, pixels) if plan.resume else None
     options["unfinished"] = Unfinished(check)
+    options["fits"] = partial(check_held, plan.store, plan.version, partial(image_of, plan), listed=plan.listed)
     with building(plan.store, zarr_format=plan.zarr_format, **options) as made:
         with told_of_sources(pixels):
             noted = journal.keeps_notes(made.group.store)
@@ -201,6 +203,11 @@ def execute(plan: Plan, pixels: Pixels, on_tile: OnTile | None = None) -> None:
             if gathers(plan.store, plan.layout):
                 consolidate(made.group, plan.zarr_format)
         made.place()
+
+
+def image_of(plan: Plan) -> Image:
+    """Return the image that a reader finds."""
+    return spec.parse(spec.dump(final_image(plan), plan.version))
 
 
 @contextmanager
@@ -316,7 +323,7 @@ def difference_of_ended(plan: Plan, group: zarr.Group) -> str:
 
 def difference_of_place(plan: Plan, group: zarr.Group) -> str:
     """Say in what an image that is whole lies elsewhere, or has other channels, than is planned."""
-    there, asked = spec.parse(group.attrs.asdict()), spec.parse(spec.dump(final_image(plan), plan.version))
+    there, asked = spec.parse(group.attrs.asdict()), image_of(plan)
 
     def told(image: Image) -> dict[str, Any]:
         channels = asked.channels and image.channels

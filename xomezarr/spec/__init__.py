@@ -302,9 +302,14 @@ def kinds(attrs: Mapping[str, Any]) -> frozenset[str]:
 
 
 def ome_part(attrs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what group attributes say by the specification, of any version; empty where that is nothing."""
+    """Return what group attributes say by the specification, of any version; empty where that is nothing.
+
+    >>> ome_part({"multiscales": [], "omero": {}, "mine": 1})
+    {'multiscales': [], 'omero': {}}
+    """
     where, metadata = _locate(attrs)
-    return metadata if where == "ome" else {key: attrs[key] for key in _held("", attrs)}
+    held = [*_held("", attrs), "omero"]
+    return metadata if where == "ome" else {key: attrs[key] for key in held if key in attrs}
 
 
 def place(attrs: Mapping[str, Any], key: str) -> str:
