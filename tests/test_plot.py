@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from xomezarr.coords import assign_grid
 from xomezarr.errors import AxisError, ChannelError, LevelError
 from xomezarr.model import Channel, Window
-from xomezarr.plot import composite, thumbnail
+from xomezarr.pictures import composite, thumbnail
 
 UNIT = Window(0.0, 1.0, 0.0, 1.0)
 BYTE = Window(0.0, 255.0, 0.0, 255.0)

@@ -15,6 +15,7 @@ from xomezarr.accessor import (
     OmeZarrArrayAccessor,
     OmeZarrDatasetAccessor,
     OmeZarrTreeAccessor,
+    plot,
     thumbnail,
     to_plate,
     to_zarr,
@@ -24,6 +25,7 @@ from xomezarr.collection import open_collection, write_collection
 from xomezarr.convert import convert
 from xomezarr.coords import assign_grid, to_units
 from xomezarr.errors import OmeZarrError, OmeZarrWarning
+from xomezarr.export import export
 from xomezarr.grid import Grid
 from xomezarr.labelling import delete_labels, to_labels
 from xomezarr.labels import Labels
@@ -70,6 +72,7 @@ __all__ = [
     "convert",
     "delete_labels",
     "errors",
+    "export",
     "isel",
     "labels",
     "level",
@@ -79,6 +82,7 @@ __all__ = [
     "open_scene",
     "overview",
     "plan",
+    "plot",
     "pyramid",
     "sel",
     "stack",

@@ -10,14 +10,26 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from xomezarr import channels as channels_module
-from xomezarr import coords, labelling, planning, plating, plot, spec, stacking, systems, tree
+from xomezarr import (
+    coords,
+    display,
+    figures,
+    labelling,
+    pictures,
+    planning,
+    plating,
+    spec,
+    stacking,
+    systems,
+    tree,
+)
 from xomezarr import pyramid as pyramid_module
 from xomezarr.appending import AppendDim, write
 from xomezarr.channels import Channels
 from xomezarr.collection import write_collection_tree
 from xomezarr.coords import Irregular
 from xomezarr.downsample import MethodLike
-from xomezarr.errors import LevelError, OmeZarrError, PlateWarning, warn
+from xomezarr.errors import LabelError, LevelError, OmeZarrError, PlateWarning, warn
 from xomezarr.grid import Boundary
 from xomezarr.labels import Labels, colors_of, properties_of
 from xomezarr.members import Whole
@@ -35,11 +47,14 @@ from xomezarr.write import write_tree
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 __all__ = [
     "OmeZarrArrayAccessor",
     "OmeZarrDatasetAccessor",
     "OmeZarrTreeAccessor",
+    "plot",
     "thumbnail",
     "to_plate",
     "to_zarr",
@@ -99,6 +114,24 @@ def thumbnail(image: xr.DataArray | xr.DataTree, *, max_size: int = 256) -> NDAr
     """
     picture: NDArray[np.uint8] = _checked(image).omezarr.thumbnail(max_size=max_size)
     return picture
+
+
+def plot(image: xr.DataArray | xr.DataTree, **options: Any) -> AxesImage:
+    """Draw an image in physical coordinates, with its labels and a scale bar.
+
+    Parameters
+    ----------
+    image
+        An array, or a tree of levels, of which the coarsest that suffices is read.
+    **options
+        Those of `plot` of `OmeZarrArrayAccessor`, or of `OmeZarrTreeAccessor`.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
+    drawn: AxesImage = _checked(image).omezarr.plot(**options)
+    return drawn
 
 
 def _checked(image: object, wanted: str = "DataTree") -> Any:
@@ -554,9 +587,59 @@ class OmeZarrArrayAccessor:
             **options,
         )
 
+    def plot(
+        self,
+        *,
+        ax: Axes | None = None,
+        labels: Mapping[str, xr.DataArray] | None = None,
+        scale_bar: bool = True,
+        legend: bool = True,
+    ) -> AxesImage:
+        """Draw the array: channels added up in their colours, in physical coordinates, with a scale bar.
+
+        Of a stack the middle plane is drawn, of a time series the first image; the title says where that is.
+
+        Parameters
+        ----------
+        ax
+            Axes of matplotlib; left out, the current ones.
+        labels
+            Label images on the same pixels, by name, drawn as outlines.
+        scale_bar
+            Whether a bar shows a round length, in real units.
+        legend
+            Whether channels that have names are named.
+
+        Returns
+        -------
+        matplotlib.image.AxesImage
+            Its ``axes`` are those that it is drawn in.
+
+        Raises
+        ------
+        MissingDependencyError
+            If matplotlib or matplotlib-scalebar is not installed.
+
+        Examples
+        --------
+        >>> da = xr.DataArray(np.eye(64), dims=("y", "x")).omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")
+        >>> da.omezarr.plot().axes.get_xlabel()
+        'x [um]'
+        """
+        outlined = {name: figures.Outlined([of], {}) for name, of in (labels or {}).items()}
+        return figures.draw([self._da], self.channels, outlined, ax=ax, scale_bar=scale_bar, legend=legend)
+
+    def __repr__(self) -> str:
+        """Say what the array would be as an image."""
+        return display.represented(lambda: display.described_array(self._da))
+
+    def _repr_html_(self) -> str:
+        """Say so in a notebook, with a picture where that is cheap (`display.glimpse`)."""
+        return display.page(lambda: display.described_array(self._da), lambda: ([self._da], self.channels), repr(self))
+
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture of the array, channels composited; shape (height, width, 3)."""
-        return plot.thumbnail([self._da], self.channels, max_size=max_size)
+        return pictures.thumbnail([self._da], self.channels, max_size=max_size)
 
     def _described(self) -> tuple[coords.Dimension, ...]:
         da = coords.dequantify(self._da)
@@ -879,6 +962,60 @@ class OmeZarrTreeAccessor:
             raise OmeZarrError("the tree does not know its store; call xomezarr.validate(store)")
         return validate(source, strict=strict, grids=grids, chunks=chunks)
 
+    def plot(
+        self,
+        *,
+        ax: Axes | None = None,
+        labels: bool | str | Sequence[str] = True,
+        scale_bar: bool = True,
+        legend: bool = True,
+    ) -> AxesImage:
+        """Draw the image: channels in their colours and windows, in physical coordinates, with a scale bar and labels.
+
+        The coarsest level is read that has a pixel for each of the screen's, so that this takes no longer for a large
+        image than for a small one. Of a stack the middle plane is drawn, of a time series the first image; the title
+        says where that is, and `sel` takes others: ``tree.omezarr.sel(z=[4.2], method="nearest").omezarr.plot()``.
+
+        Parameters
+        ----------
+        ax
+            Axes of matplotlib; left out, the current ones.
+        labels
+            Which labels are drawn as outlines: all, none, or those of some names.
+        scale_bar
+            Whether a bar shows a round length, in real units.
+        legend
+            Whether channels that have names are named.
+
+        Returns
+        -------
+        matplotlib.image.AxesImage
+            Its ``axes`` are those that it is drawn in.
+
+        Raises
+        ------
+        LabelError
+            If there are no labels of a name.
+        MissingDependencyError
+            If matplotlib or matplotlib-scalebar is not installed.
+        """
+        there = self.labels
+        names = list(there) if labels is True else [labels] if isinstance(labels, str) else list(labels or ())
+        if unknown := [name for name in names if name not in there]:
+            raise LabelError(f"the image has no labels {unknown[0]!r}, but {list(there)}; give labels=False for none")
+        outlined = {name: figures.Outlined(tree.levels(there[name]), there[name].omezarr.colors) for name in names}
+        return figures.draw(self.levels, self.channels, outlined, ax=ax, scale_bar=scale_bar, legend=legend)
+
+    def __repr__(self) -> str:
+        """Say what the tree holds: levels, axes, channels, labels; or the wells of a plate."""
+        return display.represented(lambda: display.described_tree(self._tree))
+
+    def _repr_html_(self) -> str:
+        """Say so in a notebook, with a picture where that is cheap (`display.glimpse`)."""
+        return display.page(
+            lambda: display.described_tree(self._tree), lambda: (self.levels, self.channels), repr(self)
+        )
+
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""
-        return plot.thumbnail(self.levels, self.channels, max_size=max_size)
+        return pictures.thumbnail(self.levels, self.channels, max_size=max_size)

@@ -1,4 +1,4 @@
-"""The command line: ``xomezarr convert``, ``scale``, ``plate``, ``upgrade``, ``info``, ``validate`` and ``demo``."""
+"""The command line, ``xomezarr``: one function for each command."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xomezarr import spec
 from xomezarr.convert import convert as convert_image
 from xomezarr.convert import plan_conversion
-from xomezarr.description import as_text, described, description_of
+from xomezarr.description import description_of
+from xomezarr.display import as_text, described
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -47,11 +49,14 @@ from xomezarr.errors import (
     UnitWarning,
     VersionError,
 )
+from xomezarr.export import export as export_image
 from xomezarr.folder import open_images, scan
 from xomezarr.model import Channel
-from xomezarr.plan import Plan
-from xomezarr.plot import composite
+from xomezarr.pictures import composite
+from xomezarr.plan import Plan, readable_bytes
+from xomezarr.plate import open_plate
 from xomezarr.scale import MAX_LAYER, plan_scaling
+from xomezarr.store import default_name, open_group
 from xomezarr.upgrade import VERSION
 from xomezarr.upgrade import upgrade as upgrade_store
 from xomezarr.validate import validate as validate_store
@@ -582,6 +587,74 @@ def validate(
     return DONE if report.valid else AT_FAULT
 
 
+def thumbnail(
+    src: str,
+    dst: Path | None = None,
+    /,
+    *,
+    size: Annotated[int, _count("size")] = 256,
+    overwrite: bool = False,
+) -> int:
+    """Draw a small picture of an image, or a plate as it is seen from above: channels in their colours.
+
+    Parameters
+    ----------
+    src
+        Path or URL of an image, labels or a plate.
+    dst
+        Picture to write, a PNG; left out, it is named after SRC, and comes into this folder.
+    size
+        Pixels of its longer side at most.
+    overwrite
+        Replace what is at DST.
+    """
+    target = Path(f"{default_name(src)}.png") if dst is None else dst
+    if target.suffix.lower() != ".png":
+        raise UsageError(f"DST {str(target)!r} is no name of a PNG; give one that ends in .png, or see xomezarr export")
+    if target.exists() and not overwrite:
+        raise StoreExistsError(f'{str(target)!r} exists already; give another path, or mode="w" to replace it')
+    with _opened(src) as tree:
+        seen: Any = tree.omezarr
+        is_plate = "plate" in spec.kinds({str(key): value for key, value in tree.attrs.items()})
+        picture = seen.overview(max_size=size) if is_plate else seen.thumbnail(max_size=size)
+    save_png(target, picture)
+    print(_plain(f"{target}: {picture.shape[1]} × {picture.shape[0]} pixels"))
+    return DONE
+
+
+def export(
+    src: str,
+    dst: Path,
+    /,
+    *,
+    level: Annotated[int, _count("level")] = 0,
+    overwrite: bool = False,
+) -> int:
+    """Write an image as other programs read it: .png, .tif for ImageJ, or .ome.tif with its levels; with pixel sizes.
+
+    Parameters
+    ----------
+    src
+        Path or URL of an image, or of labels.
+    dst
+        File to write; its name says what kind: cells.png, cells.tif or cells.ome.tif.
+    level
+        The finest level that is written; 0 is the finest that there is.
+    overwrite
+        Replace what is at DST.
+    """
+    with _opened(src) as tree:
+        file = export_image(tree, dst, level=level, mode="w" if overwrite else "w-", progress=True)
+    print(_plain(f"{file}: {readable_bytes(file.stat().st_size)}"))
+    return DONE
+
+
+def _opened(store: str) -> xr.DataTree:
+    """Open an image, or whatever holds some."""
+    kinds = spec.kinds(open_group(store).attrs.asdict())
+    return open_plate(store) if "plate" in kinds else xr.open_datatree(store, engine="omezarr")
+
+
 def demo(dst: Path = Path("cell.ome.zarr"), /, *, overwrite: bool = False) -> int:
     """Write a real image as a pyramid, say what was written, and draw it: a cell, seen by its optical thickness.
 
@@ -787,7 +860,7 @@ def build_app() -> App:
         version=installed_version("xomezarr"),
         default_parameter=Parameter(negative=""),
     )
-    for command in (convert, scale, plate, upgrade, info, validate, demo):
+    for command in (convert, scale, plate, upgrade, info, validate, thumbnail, export, demo):
         app.command(command, name=command.__name__)
     return app
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
-from xomezarr import plot, sidecar, spec
+from xomezarr import pictures, sidecar, spec
 from xomezarr.channels import ACTIVE, LABEL, channel_dim
 from xomezarr.errors import LevelError, OmeZarrError, PlateError, PlateWarning, collecting, raise_all, told, warn
 from xomezarr.model import Plate
@@ -149,19 +149,19 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
         raise PlateError(f"no well has a field {field!r}; give one of {told(list(map(repr, names)), 10)}")
     counts = (len(plate.rows), len(plate.columns))
     finest = levels(images[0].node)
-    side = _tile_side(plot.proportions(finest[0]), counts, max_size)
+    side = _tile_side(pictures.proportions(finest[0]), counts, max_size)
     _check_channels(images)
     dim = _channel_dim(images[0])
     orders = _channel_orders(images, dim)
 
     def shown(image: _PlateImage, order: Sequence[int] | None) -> xr.DataArray:
-        plane = plot.plane(plot.sufficient(levels(image.node), side)).load()
+        plane = pictures.plane(pictures.sufficient(levels(image.node), side)).load()
         return plane if order is None else plane.isel({dim: list(order)})
 
     with ThreadPoolExecutor(_threads(images[0].node)) as pool:
         planes = list(pool.map(shown, images, orders))
-    channels = plot.completed(planes, rendering(finest[0], stored_metadata(images[0].node)))
-    tiles = [plot.thumbnail([plane], channels, max_size=side) for plane in planes]
+    channels = pictures.completed(planes, rendering(finest[0], stored_metadata(images[0].node)))
+    tiles = [pictures.thumbnail([plane], channels, max_size=side) for plane in planes]
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     picture = np.full((*_extent((height, width), counts), 3), GAP, np.uint8)
     for row, column in np.ndindex(counts):

@@ -16,7 +16,7 @@ from xomezarr.errors import AxisError, ChannelError, LevelError
 from xomezarr.model import Channel
 from xomezarr.units import convert, ome_unit
 
-__all__ = ["completed", "composite", "plane", "proportions", "sufficient", "thumbnail"]
+__all__ = ["completed", "composite", "nearest", "plane", "proportions", "shown_dims", "sufficient", "thumbnail"]
 
 
 def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.uint8]:
@@ -104,8 +104,8 @@ def thumbnail(levels: Sequence[xr.DataArray], channels: Sequence[Channel], *, ma
     picture = composite(chosen, channels)
     height, width = proportions(chosen)
     side = min(max_size, max(picture.shape[:2])) / max(height, width)
-    rows = _nearest(picture.shape[0], max(round(height * side), 1))
-    columns = _nearest(picture.shape[1], max(round(width * side), 1))
+    rows = nearest(picture.shape[0], max(round(height * side), 1))
+    columns = nearest(picture.shape[1], max(round(width * side), 1))
     return picture[rows[:, np.newaxis], columns]
 
 
@@ -117,7 +117,7 @@ def sufficient(levels: Sequence[xr.DataArray], max_size: int) -> xr.DataArray:
 
 def plane(image: xr.DataArray) -> xr.DataArray:
     """Return what a picture shows of an image, unread: the middle of a stack, the first of a time series."""
-    rows, columns = _shown_dims(image)
+    rows, columns = shown_dims(image)
     channel = channel_dim(image)
     index = {
         dim: 0 if infer_axis_type(image, str(dim), {}) == "time" else image.sizes[dim] // 2
@@ -133,7 +133,7 @@ def _by_channel(image: xr.DataArray) -> NDArray[Any]:
     return values if values.ndim == 3 else values[np.newaxis]
 
 
-def _shown_dims(image: xr.DataArray) -> tuple[str, str]:
+def shown_dims(image: xr.DataArray) -> tuple[str, str]:
     """Return the dimensions of a picture's rows and columns: y and x, else the last two of space."""
     spatial = [str(dim) for dim in image.dims if infer_axis_type(image, str(dim), {}) == "space"]
     named = {dim.lower(): dim for dim in spatial}
@@ -148,13 +148,13 @@ def _shown_dims(image: xr.DataArray) -> tuple[str, str]:
 
 
 def _sizes(image: xr.DataArray) -> tuple[int, int]:
-    rows, columns = _shown_dims(image)
+    rows, columns = shown_dims(image)
     return image.sizes[rows], image.sizes[columns]
 
 
 def proportions(image: xr.DataArray) -> tuple[float, float]:
     """Return height and width in the unit of the columns; pixels count as square where units do not compare."""
-    (rows, columns), (height, width) = _shown_dims(image), _sizes(image)
+    (rows, columns), (height, width) = shown_dims(image), _sizes(image)
     units = [image.coords[dim].attrs.get("units") if dim in image.coords else None for dim in (rows, columns)]
     factor = 1.0
     if units[0] != units[1]:
@@ -192,10 +192,10 @@ def _rgb(channel: Channel) -> NDArray[np.float64]:
     return np.frombuffer(bytes.fromhex(channel.color or "FFFFFF"), np.uint8).astype(np.float64)
 
 
-def _nearest(size: int, new: int) -> NDArray[np.intp]:
+def nearest(size: int, new: int) -> NDArray[np.intp]:
     """Return the index of the pixel under the centre of each pixel of a row resampled to `new` pixels.
 
-    >>> _nearest(4, 2), _nearest(2, 4)
+    >>> nearest(4, 2), nearest(2, 4)
     (array([1, 3]), array([0, 0, 1, 1]))
     """
     return np.minimum(((np.arange(new) + 0.5) * size / new).astype(np.intp), size - 1)
