@@ -555,6 +555,8 @@ def glimpse(levels: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tupl
     """
     call = ".omezarr.thumbnail() draws one"
     cheap = [level for level in levels if _is_near(level) and _plane_bytes(level) <= CHEAP_BYTES]
+    if not all(level.size for level in levels):
+        return None, "no picture: there are no pixels"
     if not cheap:
         why = "what lies elsewhere, or is computed," if not any(map(_is_near, levels)) else "so much"
         return None, f"no picture: {why} is read only when asked for; {call}"

@@ -1,0 +1,214 @@
+"""What is exported is read by other programs as it was: pixels, sizes, channels; and is whole or not there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import tifffile
+import xarray as xr
+from PIL import Image
+
+import xomezarr
+from xomezarr import errors, pictures
+from xomezarr.cli import main
+from xomezarr.convert import open_image
+from xomezarr.downsample import lazy_blocks
+
+TIFFS = ["a.tif", "a.ome.tif"]
+
+
+def image(dims: str = "tczyx", dtype: str = "uint16", **sizes: int) -> xr.DataArray:
+    known = {"t": 3, "c": 2, "z": 5, "y": 70, "x": 90} | sizes
+    shape = [known[dim] for dim in dims]
+    values = np.random.default_rng(1).integers(0, 200, shape).astype(dtype)
+    da: Any = xr.DataArray(values, dims=[*dims], name="cells")
+    scale = {"t": 2.5, "z": 2.0, "y": 0.325, "x": 0.25}
+    units = {"t": "s", "z": "um", "y": "um", "x": "um"}
+    da = da.omezarr.assign_grid(
+        scale={dim: value for dim, value in scale.items() if dim in dims},
+        units={dim: unit for dim, unit in units.items() if dim in dims},
+    )
+    if "c" in dims:
+        da = da.omezarr.assign_channels([{"label": "DAPI", "color": "0080FF"}, {"label": "GFP", "color": "00FF00"}])
+    return da  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", TIFFS)
+@pytest.mark.parametrize("dims", ["yx", "xy", "zyx", "tyx", "cyx", "yxc", "tczyx", "zctyx"])
+def test_a_tiff_is_read_as_it_was_written(tmp_path: Path, name: str, dims: str) -> None:
+    da = image(dims)
+    found: Any = open_image(xomezarr.export(da, tmp_path / name))
+    seen: Any = da.omezarr
+    assert {*found.dims} >= {dim for dim in dims if da.sizes[dim] > 1}
+    np.testing.assert_array_equal(found.squeeze().transpose(*dims).values, da.values)
+    for dim in dims:
+        if dim != "c":
+            assert found.omezarr.scale[dim] == pytest.approx(seen.scale[dim], rel=1e-6)
+            assert found.omezarr.units[dim] is not None
+    told = [(channel.label, channel.color) for channel in found.omezarr.channels]
+    assert told == [(channel.label, channel.color) for channel in seen.channels]
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", "complex64", ">u2"]
+)
+def test_ome_tiff_keeps_every_dtype_that_it_has(tmp_path: Path, dtype: str) -> None:
+    da = image("zyx", dtype)
+    found = tifffile.imread(xomezarr.export(da, tmp_path / "a.ome.tif"))
+    assert found.dtype == da.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(found, da.values)
+
+
+def test_planar_levels_become_those_of_the_ome_tiff(tmp_path: Path) -> None:
+    tree: Any = image("cyx", y=1300, x=700).omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=3)
+    with tifffile.TiffFile(xomezarr.export(tree, tmp_path / "a.ome.tif")) as tiff:
+        levels = [level.asarray() for level in tiff.series[0].levels]
+        assert tiff.series[0].keyframe.is_tiled
+    assert len(levels) == 3
+    for found, expected in zip(levels, tree.omezarr.levels, strict=True):
+        np.testing.assert_array_equal(found, expected.values)
+    with tifffile.TiffFile(xomezarr.export(tree, tmp_path / "b.ome.tif", level=1)) as tiff:
+        assert [level.shape for level in tiff.series[0].levels] == [(2, 650, 350), (2, 325, 175)]
+        assert 'PhysicalSizeX="0.5"' in str(tiff.ome_metadata)
+
+
+def test_levels_with_fewer_planes_are_left_out(tmp_path: Path) -> None:
+    tree: Any = (
+        image("zyx", z=70, y=80, x=80).omezarr.assign_grid(scale={"z": 1, "y": 1, "x": 1}).omezarr.pyramid(levels=2)
+    )
+    with tifffile.TiffFile(xomezarr.export(tree, tmp_path / "a.ome.tif")) as tiff:
+        assert len(tiff.series) == len(tiff.series[0].levels) == 1
+        np.testing.assert_array_equal(tiff.series[0].asarray(), tree.omezarr.level(0).values)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "chunks"),
+    [
+        ("a.ome.tif", (300, 1024, 1024), (16, 1024, 1024)),
+        ("a.ome.tif", (1, 16384, 16384), (1, 512, 16384)),
+        ("a.tif", (300, 1024, 1024), (16, 1024, 1024)),
+    ],
+)
+def test_no_more_than_a_part_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shape: tuple[int, ...], chunks: tuple[int, ...]
+) -> None:
+    module = sys.modules["xomezarr.export"]
+    monkeypatch.setattr(module, "AT_ONCE", 2**25)
+    largest, read = 0, module._Stack._read
+
+    def watched(*arguments: Any) -> Any:
+        nonlocal largest
+        found = read(*arguments)
+        largest = max(largest, found.nbytes)
+        return found
+
+    monkeypatch.setattr(module._Stack, "_read", watched)
+    da: Any = xr.DataArray(dask.array.zeros(shape, dtype="u1", chunks=chunks), dims=("z", "y", "x"))
+    xomezarr.export(da, tmp_path / name)
+    assert 0 < largest <= 2**25
+
+
+def test_a_png_is_the_composite_with_its_pixel_size(tmp_path: Path) -> None:
+    da: Any = image("czyx")
+    with Image.open(xomezarr.export(da, tmp_path / "a.png")) as png:
+        np.testing.assert_array_equal(np.asarray(png), pictures.composite(da, da.omezarr.channels))
+        across, down = png.info["dpi"]
+    assert (0.0254 / across, 0.0254 / down) == pytest.approx((0.25e-6, 0.325e-6), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "told"),
+    [
+        ("a.jpg", {}, errors.OmeZarrError, "no kind of file that is known.*ome.tif"),
+        (".png", {}, errors.OmeZarrError, "no kind of file that is known"),
+        ("no/a.png", {}, errors.OmeZarrError, "there is no folder"),
+        ("a.png", {"level": 1}, errors.LevelError, "level=1 is none of 1 levels"),
+        ("a.png", {"mode": "a"}, errors.OmeZarrError, "mode 'a' is not known"),
+    ],
+)
+def test_a_wrong_call_is_told_and_writes_nothing(
+    tmp_path: Path, name: str, options: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        xomezarr.export(image("yx"), tmp_path / name, **options)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("a.tif", "int32"), ("a.tif", "bool"), ("a.ome.tif", "uint64"), ("a.ome.tif", "bool")]
+)
+def test_pixels_that_a_file_does_not_have_are_told(tmp_path: Path, name: str, dtype: str) -> None:
+    with pytest.raises(errors.DtypeError, match=rf"no pixels of dtype {dtype}, .*astype"):
+        xomezarr.export(image("yx", dtype), tmp_path / name)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_too_large_is_told(tmp_path: Path) -> None:
+    da: Any = xr.DataArray(dask.array.zeros((5, 2**15, 2**15), dtype="u1", chunks=2**12), dims=("z", "y", "x"))
+    for name in ("a.tif", "a.png"):
+        with pytest.raises(errors.LevelError, match=r"give a coarser level=.*image\.ome\.tif"):
+            xomezarr.export(da, tmp_path / name)
+
+
+def test_what_tiff_does_not_say_is_told(tmp_path: Path) -> None:
+    da: Any = image("tyx")
+    moved = da.omezarr.assign_grid(translation={"y": 20.0})
+    with pytest.warns(errors.OmeZarrWarning, match="the first pixel lies at y = 20, which TIFF does not say"):
+        xomezarr.export(moved, tmp_path / "a.ome.tif")
+    with pytest.warns(errors.OmeZarrWarning, match="the coordinates of 't' are not regular"):
+        xomezarr.export(da.assign_coords(t=[0.0, 1.0, 5.0]), tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("name", ["a.png", *TIFFS])
+def test_a_file_that_is_there_is_replaced_when_asked_for_and_whole(tmp_path: Path, name: str) -> None:
+    da = image("yx")
+    before = xomezarr.export(da, tmp_path / name).read_bytes()
+    with pytest.raises(errors.StoreExistsError, match='mode="w" to replace it'):
+        xomezarr.export(da, tmp_path / name)
+
+    class Broken:
+        shape, dtype, ndim = (70, 90), np.dtype("u2"), 2
+
+        def __getitem__(self, key: Any) -> Any:
+            raise OSError("the disk is gone")
+
+    broken = da.copy(data=lazy_blocks(Broken(), (70, 90)))
+    with pytest.raises(OSError, match="the disk is gone"):
+        xomezarr.export(broken, tmp_path / name, mode="w")
+    assert (tmp_path / name).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    xomezarr.export(da.isel(y=slice(None, None, 2)), tmp_path / name, mode="w")
+    assert (tmp_path / name).read_bytes() != before
+
+
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    da = image("cyx", y=300, x=200)
+    tree: Any = da.omezarr.to_zarr("cells.ome.zarr", levels=2)
+    xomezarr.write_plate({("A", 1): [da], ("B", 2): [da]}, "plate.ome.zarr")
+    assert main(["thumbnail", "cells.ome.zarr", "--size", "64"]) == 0
+    assert np.asarray(Image.open("cells.png")).shape == tree.omezarr.thumbnail(max_size=64).shape
+    assert main(["thumbnail", "plate.ome.zarr", "p.png"]) == 0
+    assert main(["export", "cells.ome.zarr", "cells.ome.tif", "--level", "1"]) == 0
+    np.testing.assert_array_equal(tifffile.imread("cells.ome.tif"), tree.omezarr.level(1).values)
+    said = capsys.readouterr()
+    assert "cells.png: " in said.out
+    for call, told in (
+        (["thumbnail", "cells.ome.zarr"], "--overwrite"),
+        (["thumbnail", "cells.ome.zarr", "cells.jpg"], "ends in .png"),
+        (["export", "cells.ome.zarr", "cells.jpg"], "ends in .ome.tif"),
+        (["export", "cells.ome.zarr", "cells.ome.tif"], "--overwrite"),
+        (["export", "cells.ome.zarr", "c.ome.tif", "--level", "2"], "level=2 is none of 2 levels"),
+        (["export", "plate.ome.zarr", "c.ome.tif"], "image"),
+        (["export", "nothing.ome.zarr", "c.ome.tif"], "nothing.ome.zarr"),
+    ):
+        assert main(call) in (1, 2)
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1
+    assert main(["thumbnail", "cells.ome.zarr", "--overwrite"]) == 0
