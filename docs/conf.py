@@ -9,6 +9,7 @@ from sphinx.errors import ExtensionError
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import appearance
 import gallery
 
 project = "xomezarr"
@@ -35,6 +36,7 @@ def draw_gallery(app: Sphinx) -> None:
     if missing := gallery.missing_sections(folder / "methods.md"):
         raise ExtensionError(f"docs/methods.md has no section for {', '.join(missing)}; add: ### `{missing[0]}`")
     gallery.make(folder / "_generated")
+    appearance.make(folder / "_generated")
 
 
 def setup(app: Sphinx) -> None:

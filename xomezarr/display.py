@@ -542,7 +542,8 @@ def glimpse(levels: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tupl
     Parameters
     ----------
     levels
-        Finest first. The coarsest is drawn, or the coarsest of which no more than `CHEAP_BYTES` have to be read.
+        Finest first. Of those of which no more than `CHEAP_BYTES` have to be read the coarsest is drawn that has
+        `PICTURE_SIZE` pixels; if none has, the finest.
     channels
         As in `pictures.composite`.
 
@@ -561,7 +562,7 @@ def glimpse(levels: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tupl
         why = "what lies elsewhere, or is computed," if not any(map(_is_near, levels)) else "so much"
         return None, f"no picture: {why} is read only when asked for; {call}"
     try:
-        return pictures.thumbnail(cheap[-1:], channels, max_size=PICTURE_SIZE), ""
+        return pictures.thumbnail(cheap, channels, max_size=PICTURE_SIZE), ""
     except (OmeZarrError, OSError) as error:
         return None, f"no picture: {error}"
 

@@ -85,7 +85,7 @@ def draw(
     for of_labels in labels.values():
         outlines = _outlines(_beside(of_labels.levels, levels, shown), of_labels.colors)
         axes.imshow(outlines, extent=frame.extent, origin="upper", interpolation="nearest")
-    axes.set(xlabel=frame.labels[1], ylabel=frame.labels[0], title=_told(levels[0]), aspect=frame.aspect)
+    axes.set(xlabel=frame.labels[1], ylabel=frame.labels[0], title=_told(shown, levels[0]), aspect=frame.aspect)
     if scale_bar and frame.metres is not None:
         axes.add_artist(_bar(frame.metres))
     if legend:
@@ -188,10 +188,10 @@ def _edges(image: xr.DataArray, dim: str) -> tuple[float, float]:
     return float(values[0] - step / 2), float(values[-1] + step / 2)
 
 
-def _told(image: xr.DataArray) -> str:
-    """Say where the plane lies that is shown of an image, along the dimensions that are not."""
-    shown = plane(image)
-    left_out = [str(dim) for dim in image.dims if dim not in shown.dims and image.sizes[dim] > 1]
+def _told(level: xr.DataArray, finest: xr.DataArray) -> str:
+    """Say where the plane lies that is shown of a level, along the dimensions of which there is more."""
+    shown = plane(level)
+    left_out = [str(dim) for dim in finest.dims if dim not in shown.dims and finest.sizes[dim] > 1]
     return ", ".join(f"{dim} = {_value(shown, dim)}" for dim in left_out)
 
 
