@@ -379,6 +379,34 @@ def test_an_unexpected_error_is_one_line_and_shows_its_place_on_request(
     assert "in broken" in capsys.readouterr().err
 
 
+def test_who_wants_to_be_told_little_is(image: Path, tmp_path: Path, capsys: Any) -> None:
+    place = tmp_path / "quiet.ome.zarr"
+    assert main(["convert", str(image), str(place), "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["info", str(place), "--quiet"]) == 0
+    assert "DAPI" in capsys.readouterr().out  # which is what was asked for
+    assert main(["scale", str(place), str(tmp_path / "b.ome.zarr"), "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "image"
+    assert main(["convert", str(image), str(place), "-q"]) == 1
+    assert one_line(capsys.readouterr().err)
+    assert main(["upgrade", str(place), "--dry-run", "-q"]) == 0
+    assert "nothing was written" in capsys.readouterr().out
+    assert main(["upgrade", str(place), "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_who_wants_to_be_told_more_is(store: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("on fire")
+
+    monkeypatch.setattr(cli, "description_of", broken)
+    monkeypatch.delenv(cli.TRACEBACK, raising=False)
+    assert main(["info", str(store), "-v"]) == 1
+    assert "in broken" in capsys.readouterr().err
+    assert main(["info", str(store)]) == 1
+    assert "in broken" not in capsys.readouterr().err
+
+
 def test_warnings_are_one_line_without_a_traceback(tmp_path: Path, capsys: Any) -> None:
     np.save(tmp_path / "a.npy", np.zeros((8, 8)))
     source, target = str(tmp_path / "a.npy"), str(tmp_path / "b.zarr")
@@ -406,7 +434,13 @@ def test_the_module_imports_without_cyclopts() -> None:
 
 def test_version_and_help(capsys: Any) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == version("xomezarr") == xomezarr.__version__
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"xomezarr {version('xomezarr')}" == f"xomezarr {xomezarr.__version__}"
+    assert f"zarr {zarr.__version__}" in lines
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for told in ("convert", "export", "--install-completion", "--quiet", "xomezarr info cells.ome.zarr"):
+        assert told in out
     assert main(["convert", "--help"]) == 0
     out = capsys.readouterr().out
     for option in (
@@ -496,7 +530,7 @@ def test_progress_in_a_log_is_plain_lines_now_and_then(monkeypatch: pytest.Monke
             thread.join()
     lines = log.getvalue().splitlines()
     assert len(lines) == 4
-    assert lines[-1] == "writing a.zarr: 100 %, 400 of 400 bytes"
+    assert re.fullmatch(r"writing a.zarr: 100 %, 400 B of 400 B, [\d.]+ [KMGT]?i?B/s, 0 s left", lines[-1])
     assert "\x1b" not in log.getvalue()
     assert "\r" not in log.getvalue()
 
@@ -524,7 +558,7 @@ def test_a_terminal_has_a_bar_and_a_dumb_one_lines(monkeypatch: pytest.MonkeyPat
     dumb = Terminal()
     with rich_progress(100, "writing", file=dumb) as on_tile:
         on_tile(50)
-    assert dumb.getvalue() == "writing: 50 %, 50 of 100 bytes\n"
+    assert dumb.getvalue().startswith("writing: 50 %, 50 B of 100 B, ")
 
 
 def test_without_rich_there_is_no_progress_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

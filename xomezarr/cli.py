@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import os
+import platform
 import re
 import shlex
 import sys
@@ -13,7 +14,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -115,6 +117,26 @@ The same option is at fault where it was given.
 
 TRACEBACK = "XOMEZARR_TRACEBACK"
 """Environment variable: if set, unexpected errors show where they arose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How much is said.
+
+    Parameters
+    ----------
+    quiet
+        Nothing but what is asked for, warnings and errors: no progress, and no word of what was written.
+    verbose
+        Where errors arose, too.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+
+
+_MANNER: ContextVar[Manner] = ContextVar("manner", default=Manner())  # noqa: B039 - it does not change
+"""Of the command that is running."""
 
 CELL_SPACING_UM = 0.107
 """Pixel spacing of scikit-image's ``cell``, from its documentation."""
@@ -268,8 +290,8 @@ def convert(
             _show_plan(plan, as_json=json)
         return DONE
     with _cluster(scheduler):
-        tree = convert_image(src, dst, labels=label_files, progress=True, **image, **options)
-    _show(described(dst, tree), as_json=json)
+        tree = convert_image(src, dst, labels=label_files, progress=not _MANNER.get().quiet, **image, **options)
+    _tell(described(dst, tree), as_json=json)
     return DONE
 
 
@@ -393,11 +415,11 @@ def scale(
         _show_plan(scaling.plan, as_json=json)
         return DONE
     with _cluster(scheduler):
-        written = scaling.write(progress=True)
+        written = scaling.write(progress=not _MANNER.get().quiet)
     description = described(written.store, written.tree)
     if copy_metadata:
         description["copied_attributes"] = list(written.copied)
-    _show(description, as_json=json)
+    _tell(description, as_json=json)
     return DONE
 
 
@@ -507,11 +529,12 @@ def plate(
         written = replace(folder, stacked={**folder.stacked, "channel": tuple(image["channels"])})
     if not dry_run:
         wells = open_images(folder, **image)
+        options |= {"name": name, "progress": not _MANNER.get().quiet, "resume": resume}
         with _cluster(scheduler):
-            import_module("xomezarr").write_plate(wells, dst, name=name, progress=True, resume=resume, **options)
+            import_module("xomezarr").write_plate(wells, dst, **options)
     if json:
         print(_json({"store": dst, **written.to_dict()}))
-    else:
+    elif dry_run or not _MANNER.get().quiet:
         print(_plain(f"{written}\n{'it would be written' if dry_run else 'written'} to {dst}"))
     return DONE
 
@@ -546,7 +569,10 @@ def upgrade(
     if overwrite and dst is None:
         raise UsageError("--overwrite replaces what is at DST, and there is none; leave it out, or give a DST")
     done = upgrade_store(src, dst, version=version, mode="w" if overwrite else "w-", dry_run=dry_run)
-    print(_json(done.to_dict()) if json else _plain(f"{done}\n{'nothing was written' if dry_run else 'done'}"))
+    if json:
+        print(_json(done.to_dict()))
+    elif dry_run or not _MANNER.get().quiet:
+        print(_plain(f"{done}\n{'nothing was written' if dry_run else 'done'}"))
     return DONE
 
 
@@ -618,7 +644,7 @@ def thumbnail(
         is_plate = "plate" in spec.kinds({str(key): value for key, value in tree.attrs.items()})
         picture = seen.overview(max_size=size) if is_plate else seen.thumbnail(max_size=size)
     save_png(target, picture)
-    print(_plain(f"{target}: {picture.shape[1]} × {picture.shape[0]} pixels"))
+    _say(f"{target}: {picture.shape[1]} × {picture.shape[0]} pixels")
     return DONE
 
 
@@ -644,8 +670,8 @@ def export(
         Replace what is at DST.
     """
     with _opened(src) as tree:
-        file = export_image(tree, dst, level=level, mode="w" if overwrite else "w-", progress=True)
-    print(_plain(f"{file}: {readable_bytes(file.stat().st_size)}"))
+        file = export_image(tree, dst, level=level, mode="w" if overwrite else "w-", progress=not _MANNER.get().quiet)
+    _say(f"{file}: {readable_bytes(file.stat().st_size)}")
     return DONE
 
 
@@ -734,6 +760,20 @@ def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
 
 
 # --- what is printed ---------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    """Say what was done, unless that is not wanted."""
+    if not _MANNER.get().quiet:
+        print(_plain(text))
+
+
+def _tell(description: Mapping[str, Any], *, as_json: bool) -> None:
+    """Say what was written: as JSON where that is asked for, else unless that is not wanted."""
+    if as_json:
+        _show(description, as_json=True)
+    else:
+        _say(as_text(description))
 
 
 def _show(description: Mapping[str, Any], *, as_json: bool) -> None:
@@ -857,12 +897,53 @@ def build_app() -> App:
     app = App(
         name="xomezarr",
         help="Between images and OME-Zarr: exact, lossless, with pixel sizes and channel names.",
-        version=installed_version("xomezarr"),
+        help_epilogue=EXAMPLES,
+        version=versions,
+        version_format="plaintext",
         default_parameter=Parameter(negative=""),
     )
+    app.register_install_completion_command(help="Complete commands and options in this shell from now on.")
     for command in (convert, scale, plate, upgrade, info, validate, thumbnail, export, demo):
         app.command(command, name=command.__name__)
     return app
+
+
+EXAMPLES = """Examples:
+
+    xomezarr convert cells.ome.tif cells.ome.zarr  # with pixel sizes
+    xomezarr info cells.ome.zarr                   # what is in it
+    xomezarr validate cells.ome.zarr --grids       # pixels are looked at too
+    xomezarr export cells.ome.zarr cells.png       # for other programs
+
+With all commands: -q, --quiet says nothing but what is asked for, warnings and errors; -v, --verbose says where errors
+arose, too.
+"""
+
+
+WITH = ("xarray", "dask", "zarr", "numpy", "scikit-image", "pint", "ome-zarr-models")
+"""Packages of which the version counts as well."""
+
+
+def versions() -> str:
+    """Return the versions of the program, of Python, and of what it rests on, a line each."""
+    found = {"xomezarr": installed_version("xomezarr"), "Python": platform.python_version()}
+    found |= {name: installed_version(name) for name in WITH}
+    return "\n".join(f"{name} {version}" for name, version in found.items())
+
+
+FLAGS: Mapping[str, str] = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
+"""Options of all commands."""
+
+
+def _parted(argv: Sequence[str]) -> tuple[list[str], Manner]:
+    """Part the words of a call into those of its command, and how much is to be said.
+
+    >>> _parted(["info", "a.zarr", "-q"])
+    (['info', 'a.zarr'], Manner(quiet=True, verbose=False))
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    asked = {FLAGS[word]: True for word in argv[:end] if word in FLAGS}
+    return [*(word for word in argv[:end] if word not in FLAGS), *argv[end:]], Manner(**asked)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -910,7 +991,9 @@ def _run(argv: list[str]) -> int:
     given: Mapping[str, Any] = {}
     known: Iterable[str] = ()
     try:
-        command, bound, _ = build_app().parse_args(argv, print_error=False, exit_on_error=False)
+        words, manner = _parted(argv)
+        _MANNER.set(manner)
+        command, bound, _ = build_app().parse_args(words, print_error=False, exit_on_error=False)
         given, known = bound.arguments, inspect.signature(command).parameters
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
@@ -923,7 +1006,7 @@ def _run(argv: list[str]) -> int:
         at_fault = any(isinstance(fault, CALL_ERRORS) for fault in faults) or any(option in given for option in options)
         return _fail(f"{error}{_hint(options)}", CALL_AT_FAULT if at_fault else AT_FAULT)
     except Exception as error:
-        if os.environ.get(TRACEBACK):
+        if os.environ.get(TRACEBACK) or _MANNER.get().verbose:
             traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error}; {TRACEBACK}=1 shows where it arose", AT_FAULT)
 

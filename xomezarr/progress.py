@@ -13,6 +13,7 @@ from typing import TextIO
 
 from xomezarr.engine import OnTile
 from xomezarr.errors import OmeZarrError
+from xomezarr.plan import readable_bytes
 from xomezarr.store import StoreArgument
 
 __all__ = ["OnTile", "progress_of", "rich_progress"]
@@ -90,6 +91,32 @@ def rich_progress(total_bytes: int, description: str, *, file: TextIO | None = N
         yield _lines(total_bytes, description, stream)
 
 
+def line(done: int, total: int, seconds: float) -> str:
+    """Say how far some work has come: bytes that are done, their rate, and how long the others will take.
+
+    >>> line(3 * 2**20, 12 * 2**20, 2.0), line(0, 100, 0.0)
+    ('25 %, 3.0 MiB of 12.0 MiB, 1.5 MiB/s, 6 s left', '0 %, 0 B of 100 B')
+    """
+    told = f"{100 * done // max(total, 1)} %, {readable_bytes(done)} of {readable_bytes(total)}"
+    if done <= 0 or seconds <= 0:
+        return told
+    left = seconds * max(total - done, 0) / done
+    return f"{told}, {readable_bytes(done / seconds)}/s, {readable_seconds(left)} left"
+
+
+def readable_seconds(seconds: float) -> str:
+    """Write a length of time for people.
+
+    >>> readable_seconds(6.4), readable_seconds(125), readable_seconds(7300)
+    ('6 s', '2 min 5 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 @contextmanager
 def _bar(total_bytes: int, description: str, stream: TextIO) -> Iterator[OnTile]:
     """Draw a bar with the bytes done, their rate, and the time that is left."""
@@ -111,7 +138,8 @@ def _bar(total_bytes: int, description: str, stream: TextIO) -> Iterator[OnTile]
 def _lines(total_bytes: int, description: str, stream: TextIO) -> OnTile:
     """Write a plain line each `SECONDS_BETWEEN_LINES`."""
     lock = threading.Lock()
-    done, last = 0, time.monotonic()
+    done, began = 0, time.monotonic()
+    last = began
 
     def on_tile(nbytes: int) -> None:
         nonlocal done, last
@@ -121,7 +149,7 @@ def _lines(total_bytes: int, description: str, stream: TextIO) -> OnTile:
             if now - last < SECONDS_BETWEEN_LINES:
                 return
             last = now
-            percent = 100 * done // max(total_bytes, 1)
-            print(f"{description}: {percent} %, {done} of {total_bytes} bytes", file=stream, flush=True)
+            told = line(done, total_bytes, now - began)
+            print(f"{description}: {told}", file=stream, flush=True)
 
     return on_tile
