@@ -1057,6 +1057,24 @@ def test_labels_are_replaced_and_deleted_when_what_is_written_of_them_is(tmp_pat
     assert xomezarr.validate(store).valid
 
 
+def test_labels_that_are_deleted_while_they_are_opened_are_not_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "a.zarr"
+    pixels().omezarr.to_zarr(store, labels={"cells": pixels(), "nuclei": pixels()})
+    read, found = importlib.import_module("xomezarr.read"), importlib.import_module("xomezarr.store").open_member
+
+    def deleted_then(group: Any, path: str, **options: Any) -> Any:
+        member = found(group, path, **options)
+        if path == "cells" and (store / "labels/cells").exists():
+            xomezarr.delete_labels(store, "cells")
+        return member
+
+    monkeypatch.setattr(read, "open_member", deleted_then)
+    tree = xr.open_datatree(store, engine="omezarr")
+    assert [*tree["labels"].children] == ["nuclei"]
+
+
 @pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
 def test_a_field_is_replaced_when_nobody_writes_into_it_and_nobody_waits_for_ever(tmp_path: Path) -> None:
     """Who adds labels to a field waits for the plate, and who replaces the field for its pixels."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from pathlib import Path
@@ -350,6 +350,13 @@ def _add_labels(
     dropped = left_out(drop_variables)
     growing = sidecar.growing(image.group.attrs.get(sidecar.KEY))
     grown = None if growing is None else {growing[0]: growing[1][0]}
+
+    def opened(path: str) -> xr.DataTree:
+        member = open_member(listing, path, alike=True)
+        found = _opened(member, wanted, image.completing_labels(), seen=grown).placed(place)
+        found = found.seen_with(image.image, coordinate_system)
+        return found.tree(drop_variables, source and f"{source}/labels/{path}", cache=cache)
+
     for path in dict.fromkeys(listed_labels(listing)):
         where = f"{listing.store_path!s}/{path}"
         if path.rpartition("/")[2] in dropped:
@@ -357,17 +364,39 @@ def _add_labels(
         try:
             if not leads_below(path):
                 raise MetadataError(f"the path {path!r} leaves the group and is not followed; mend the list")
-            member = open_member(listing, path, alike=True)
-            found = _opened(member, wanted, image.completing_labels(), seen=grown).placed(place)
-            found = found.seen_with(image.image, coordinate_system)
-            own = source and f"{source}/labels/{path}"
-            tree[f"labels/{path}"] = found.tree(drop_variables, own, cache=cache)
+            tree[f"labels/{path}"] = _looked_for(opened, path, image.group, again=folder is not None)
+        except _NotListedError:
+            continue
         except KeyError:
             told(where, f"there is no such group; take it from the list: xomezarr.delete_labels(store, {path!r})")
         except UNREADABLE as error:  # the image is there all the same
             told(where, error)
     if "labels" in tree.children:
         tree["labels"].attrs = listing.attrs.asdict()
+
+
+class _NotListedError(Exception):
+    """Labels that another process has deleted while they were opened."""
+
+
+def _looked_for(opened: Callable[[str], xr.DataTree], path: str, image: zarr.Group, *, again: bool) -> xr.DataTree:
+    """Open labels; once more, where that fails, as another process may have replaced or deleted them meanwhile.
+
+    Raises
+    ------
+    _NotListedError
+        If they are not listed any more.
+    """
+    try:
+        return opened(path)
+    except (KeyError, *UNREADABLE):
+        if not again:
+            raise
+    with suppress(*UNREADABLE):
+        listing = labels_of(image)
+        if listing is None or path not in listed_labels(listing):
+            raise _NotListedError
+    return opened(path)
 
 
 def listing_of(image: zarr.Group) -> zarr.Group | None:
