@@ -1061,13 +1061,13 @@ def test_labels_that_are_deleted_while_they_are_opened_are_not_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "a.zarr"
-    pixels().omezarr.to_zarr(store, labels={"cells": pixels(), "nuclei": pixels()})
+    pixels().omezarr.to_zarr(store, labels={"bright": pixels(), "nuclei": pixels()})
     read, found = importlib.import_module("xomezarr.read"), importlib.import_module("xomezarr.store").open_member
 
     def deleted_then(group: Any, path: str, **options: Any) -> Any:
         member = found(group, path, **options)
-        if path == "cells" and (store / "labels/cells").exists():
-            xomezarr.delete_labels(store, "cells")
+        if path == "bright" and (store / "labels/bright").exists():
+            xomezarr.delete_labels(store, "bright")
         return member
 
     monkeypatch.setattr(read, "open_member", deleted_then)
@@ -1169,6 +1169,27 @@ def test_what_lists_an_image_is_looked_at_when_it_is_put_there(tmp_path: Path, r
     assert (xr.open_datatree(plate / "A/1/0", engine="omezarr")["0"].image == pixels()).all()
     assert not xomezarr.validate(plate).errors
     assert not [path for path in (plate / "A/1").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("gone", ["well", "plate"])
+def test_a_field_whose_plate_is_another_meanwhile_is_told_of(tmp_path: Path, gone: str) -> None:
+    plate = tmp_path / "p.zarr"
+    pixels().omezarr.to_plate(plate, row="A", column=1)
+    later = pixels(3).omezarr.to_zarr(plate / "A/1/0", mode="w", compute=False)
+    shutil.rmtree(plate)
+    if gone == "well":
+        xomezarr.write_plate({("B", 2): pixels()}, plate)
+    told = "does not list it" if gone == "well" else "is gone, or lists it no more"
+    with pytest.warns(errors.OtherImagesWarning, match=told):
+        later.compute()
+    assert (xr.open_datatree(plate / "A/1/0", engine="omezarr")["0"].image == pixels(3)).all()
+
+
+def test_a_link_to_a_field_is_the_field(tmp_path: Path) -> None:
+    pixels().omezarr.to_plate(tmp_path / "p.zarr", row="A", column=1, version="0.4")
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "p.zarr/A/1/0")
+    with pytest.raises(errors.VersionError, match=r"of OME-Zarr 0\.4, which all in it is of"):
+        pixels(3).omezarr.to_zarr(tmp_path / "link.zarr", mode="w", version="0.5")
 
 
 def test_labels_that_are_deleted_while_they_are_written_again_are_told_of(tmp_path: Path) -> None:

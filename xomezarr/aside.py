@@ -22,7 +22,10 @@ _ASIDE = _Aside()
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Let a thread come back when the block ends, or the outermost of several, if it has stepped aside meanwhile."""
+    """Let a thread come back when the block ends, or the outermost of several, if it has stepped aside meanwhile.
+
+    It waits until another task ends, which may take long: locks are to be given back before.
+    """
     _ASIDE.blocks += 1
     try:
         yield
@@ -41,22 +44,25 @@ def step_aside() -> None:
     if _ASIDE.is_so or not _ASIDE.blocks or "distributed" not in sys.modules:
         return
     from distributed import secede
+    from distributed.threadpoolexecutor import thread_state
 
-    with suppress(ValueError, KeyError, AttributeError):  # this is none
+    if not getattr(thread_state, "proceed", False):  # this is none, or has left by itself
+        return
+    with suppress(ValueError, KeyError, AttributeError, RuntimeError):  # the cluster is none of this task's, or closes
         secede()  # type: ignore[no-untyped-call]
-        _ASIDE.is_so = True
+    _ASIDE.is_so = not thread_state.proceed
 
 
 @contextmanager
 def waited_for(lock: threading.Lock) -> Iterator[None]:
     """Hold a lock of this process, which another task may hold."""
-    taken = lock.acquire(blocking=False)
-    try:
-        if not taken:
-            with waiting():
+    with waiting():
+        taken = lock.acquire(blocking=False)
+        try:
+            if not taken:
                 step_aside()
                 taken = lock.acquire()
-        yield
-    finally:
-        if taken:
-            lock.release()
+            yield
+        finally:
+            if taken:
+                lock.release()

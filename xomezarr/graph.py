@@ -320,9 +320,9 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
         while len(tiles) < IN_FLIGHT * threads.count and (root := next(roots, None)) is not None:
             submit(_make_whole, root)
 
-    try:
-        with waiting():
-            step_aside()
+    with waiting():
+        step_aside()
+        try:
             fill()
             for future in done:
                 tile = tiles.pop(future.key)
@@ -339,12 +339,12 @@ def run_on_cluster(work: Work, sources: Sequence[Source], client: Any, on_tile: 
                         del arrived[parent]
                         submit(_joined, parent, [piece for piece, _ in pieces], [carry for _, carry in pieces])
                 fill()
-    except BaseException:
-        with suppress(Exception):  # of a cluster that is lost
-            client.cancel([future for pieces in arrived.values() for _, future in pieces])
-            client.cancel(list(done.futures))
-        _stop_on(client, watch)
-        raise
+        except BaseException:
+            with suppress(Exception):  # of a cluster that is lost
+                client.cancel([future for pieces in arrived.values() for _, future in pieces])
+                client.cancel(list(done.futures))
+            _stop_on(client, watch)
+            raise
 
 
 def _stop_on(client: Any, watch: Watch) -> None:

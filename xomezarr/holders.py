@@ -300,30 +300,36 @@ def check_held(store: StoreArgument, version: str, image: Callable[[], Image] | 
     image
         Returns it; None where it is no image.
     listed
-        Whether a group listed it when it was planned: then the user is told if none does any more.
+        Whether a group listed it when it was planned.
 
     Raises
     ------
     VersionError, LabelError, AxisError
         As `Held.check_version` and `Held.check_image`.
+
+    Warns
+    -----
+    OtherImagesWarning
+        If no group lists it any more.
     """
-    if (held := held_at(store, told=listed)) is not None:
+    target = resolve(store)
+    if not isinstance(target, Path):
+        return
+    # where it is being made there are folders already, which need be no groups
+    held, why = _looked_up(target.resolve(), past_folders=True)
+    if held is not None:
         held.check_version(version)
         if image is not None:
             held.check_image(image())
+    elif listed:
+        gone = f'what listed "{target}" when it was begun is gone, or lists it no more: its readers will not find it'
+        warn(why or gone, OtherImagesWarning)
 
 
-def held_at(store: StoreArgument, *, told: bool = True) -> Held | None:
+def held_at(store: StoreArgument) -> Held | None:
     """Return the group that lists an image at a place, if one does.
 
     Only folders are looked at: elsewhere each would be asked for.
-
-    Parameters
-    ----------
-    store
-        The place.
-    told
-        Whether the user is told of what is not listed.
 
     Raises
     ------
@@ -338,11 +344,29 @@ def held_at(store: StoreArgument, *, told: bool = True) -> Held | None:
     target = resolve(store)
     if not isinstance(target, Path):
         return None
+    held, why = _looked_up(target.resolve())
+    if why:
+        warn(why, OtherImagesWarning)
+    return held
+
+
+def _looked_up(target: Path, *, past_folders: bool = False) -> tuple[Held | None, str]:
+    """Return the group that lists an image, if one does; else why its readers will not find it, if that is so.
+
+    Parameters
+    ----------
+    target
+        Of the image.
+    past_folders
+        Whether folders between it and a group need be no groups.
+    """
     for folder in target.parents:
         if not folder.exists() or folder.name == "labels":  # a row that is to come, or what the group above tells of
             continue
         if (group := direct.opened_group(folder)) is None:
-            return None
+            if past_folders:
+                continue
+            return None, ""
         path = target.relative_to(folder).as_posix()
         _check_no_part(group, folder, path)
         kind = _kind(group)
@@ -356,16 +380,12 @@ def held_at(store: StoreArgument, *, told: bool = True) -> Held | None:
         if kind is None:
             continue
         if listed is None or path in listed:
-            return Held(target, group, folder, kind, path)
+            return Held(target, group, folder, kind, path), ""
         if any(path.startswith(f"{place}/") for place in listed):  # in one of them
-            return None
-        if not told:
-            return None
+            return None, ""
         call = _HOLDERS[kind].joining(folder, path)
-        warn(
+        return None, (
             f'"{target}" lies in {_HOLDERS[kind].called}, "{folder}", which does not list it: its readers will not '
-            f"find it; {'write it beside that' if call is None else f'write it so that they do: {call}'}",
-            OtherImagesWarning,
+            f"find it; {'write it beside that' if call is None else f'write it so that they do: {call}'}"
         )
-        return None
-    return None
+    return None, ""

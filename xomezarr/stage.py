@@ -36,6 +36,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
@@ -116,8 +117,12 @@ others who share it would come before him for ever."""
 
 
 GATE_PATIENCE = 5.0
-"""Seconds for which a thread goes by who stands in the gate for a lock that another thread of its process shares: that
-one may wait for this one, and is waited for in the gate."""
+"""Seconds after which a thread goes by who stands in the gate for a lock that another thread of its process shares:
+that one may wait for this one, and is waited for in the gate. Each time twice as many, as long as any thread of the
+process has the lock, so that nobody is passed by for ever."""
+
+type Patience = Callable[[], bool]
+"""Whether something is not waited for any longer."""
 
 type _Lock = tuple[tuple[int, int] | None, str]
 """A lock: by its folder, whatever that is called, and its name."""
@@ -125,8 +130,21 @@ type _Lock = tuple[tuple[int, int] | None, str]
 _HELD: dict[tuple[_Lock, int], bool] = {}
 """The locks that the threads of this process hold; whether they share them with others."""
 
+_PASSED: Counter[_Lock] = Counter()
+"""How often threads of this process went by who stands in the gate of a lock that they share."""
+
 if hasattr(os, "register_at_fork"):  # who is forked meanwhile holds none of them
     os.register_at_fork(after_in_child=_HELD.clear)
+
+
+class _TooLongError(Exception):
+    """A lock is held for longer than it is waited for."""
+
+
+def _is_shared_here(key: _Lock) -> bool:
+    """Whether a thread of this process shares a lock."""
+    return any(lock == key and shared for (lock, _), shared in [*_HELD.items()])
+
 
 UNKNOWN = "unknown0"
 """The start of a process where the system does not tell it."""
@@ -358,7 +376,7 @@ def is_lock(name: str) -> bool:
 
 @contextmanager
 def locked(
-    folder: Path, *, make: bool = False, name: str = LOCK, shared: bool = False, patience: float | None = None
+    folder: Path, *, make: bool = False, name: str = LOCK, shared: bool = False, within: Patience | None = None
 ) -> Iterator[None]:
     """Keep all other threads and processes that ask for the same lock of a folder out meanwhile.
 
@@ -376,16 +394,21 @@ def locked(
         Of the lock.
     shared
         Whether others may hold it too who ask for it so; where the file system has no locks, nobody is kept out then.
-    patience
-        Seconds for which it is waited for; None for as long as it takes.
+    within
+        Says, each time it is looked at, whether it is not waited for any longer; None for as long as it takes.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
-    TimeoutError
-        If it is held for longer.
     """
+    with waiting(), _locked(folder, make=make, name=name, shared=shared, within=within):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, *, make: bool, name: str, shared: bool, within: Patience | None) -> Iterator[None]:
+    """Hold a lock, as `locked` does, and come back to one's thread when it is given back."""
     path, thread = folder / name, threading.get_ident()
     key = (identity(folder), name)
     if (key, thread) in _HELD:
@@ -397,10 +420,9 @@ def locked(
         yield
         return
     taken: tuple[int, bool] | None = None
-    in_another = shared and any(lock == key for lock, _ in [*_HELD])
     try:
-        with waiting(), _gate(folder, GATE_PATIENCE if in_another else None) if name == PIXELS else nullcontext():
-            taken = file, held = _taken(path, make=make, shared=shared, patience=patience)
+        with _gate(folder, key if shared else None) if name == PIXELS else nullcontext():
+            taken = file, held = _taken(path, make=make, shared=shared, within=within)
     except BaseException:
         if taken is not None:
             os.close(taken[0])
@@ -417,6 +439,8 @@ def locked(
                     remove_in(os.unlink, name)
     finally:
         _HELD.pop((key, thread), None)
+        if shared and not _is_shared_here(key):
+            _PASSED.pop(key, None)
         # the work is done: what goes wrong here is none of its errors
         with suppress(OSError):
             if held:
@@ -426,20 +450,39 @@ def locked(
 
 
 @contextmanager
-def _gate(folder: Path, patience: float | None) -> Iterator[None]:
-    """Go through the gate of a folder, where this user may make one; by it, where somebody stands in it too long."""
+def _gate(folder: Path, shared: _Lock | None) -> Iterator[None]:
+    """Go through the gate of a folder, where this user may make one; by it, where somebody stands in it too long.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    shared
+        The lock that is asked for, if it is to be shared.
+    """
+    since = math.inf
+
+    def is_over() -> bool:
+        nonlocal since
+        if shared is None or not _is_shared_here(shared):
+            since = math.inf
+            return False
+        since = min(since, time.monotonic())
+        return time.monotonic() - since > GATE_PATIENCE * float(2 ** _PASSED[shared])
+
     with ExitStack() as held:
         try:
-            held.enter_context(locked(folder, name=GATE, patience=patience))
-        except TimeoutError:
-            pass
+            held.enter_context(locked(folder, name=GATE, within=None if shared is None else is_over))
+        except _TooLongError:
+            assert shared is not None
+            _PASSED[shared] += 1
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
         yield
 
 
-def _taken(path: Path, *, make: bool, shared: bool, patience: float | None) -> tuple[int, bool]:
+def _taken(path: Path, *, make: bool, shared: bool, within: Patience | None) -> tuple[int, bool]:
     """Open the file of a lock, and wait for the lock; return whether the file system has any."""
     while True:
         if make and not recover(path.parent):
@@ -451,7 +494,7 @@ def _taken(path: Path, *, make: bool, shared: bool, patience: float | None) -> t
                 raise
             continue
         try:
-            held = _lock(file, shared=shared, patience=patience)
+            held = _lock(file, shared=shared, within=within)
             # whoever had the lock before has removed the file: then another one of that name counts
             if os.fstat(file).st_ino == path.stat().st_ino:
                 return file, held
@@ -506,35 +549,43 @@ FOLLOWING_NONE = getattr(os, "O_NOFOLLOW", 0)
 """A link in the place of a lock would make a file wherever it leads."""
 
 
-def _lock(file: int, *, shared: bool, patience: float | None) -> bool:
+def _lock(file: int, *, shared: bool, within: Patience | None) -> bool:
     """Wait for a lock of a file; False where the file system has no locks. On Windows each is held by one alone."""
     try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        while True:
-            with suppress(OSError):  # it gives up after ten seconds
-                msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]
-                return True
-    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    end = math.inf if patience is None else time.monotonic() + patience
-    try:
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(file, how | fcntl.LOCK_NB)
-                return True
+        while not _try(file, shared=shared, wait=False):
             step_aside()
-            if patience is None:
-                fcntl.flock(file, how)
-                return True
-            if time.monotonic() > end:
-                raise TimeoutError
+            if within is None and _try(file, shared=shared, wait=True):
+                break
+            if within is not None and within():
+                raise _TooLongError
             time.sleep(HELD_WAIT)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
         return False
+    return True
+
+
+def _try(file: int, *, shared: bool, wait: bool) -> bool:
+    """Lock a file, if nobody else has it; where the system can wait for that, wait."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EDEADLK):
+                raise
+            return False
+        return True
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_last(file: int) -> bool:
@@ -589,8 +640,7 @@ def _held_by_name(folder: Path, name: str, remove_in: RemoveIn) -> Iterator[None
     make(own)
     (own / own.name).touch()
     try:
-        with waiting():
-            _take_name(own, place)
+        _take_name(own, place)
     except BaseException:
         remove(own)
         raise

@@ -819,7 +819,7 @@ def building(
     unfinished
         What can be gone on with; None where every write begins anew.
     fits
-        Called when it is about to be put in its place in a local folder, and nobody changes what is around that; raises
+        Called when it is about to be put in its place as a local folder, and nobody changes what is around that; raises
         where what it was planned for is not there any more. None where the caller looks.
 
     Raises
@@ -1113,7 +1113,8 @@ def _building_in_a_folder(
             error.add_note(_to_go_on(target, much))
         else:
             folder.abandon()
-        if isinstance(error, FileNotFoundError) and gone:
+        # the second is what workers of a cluster say of arrays that they do not find
+        if (isinstance(error, FileNotFoundError) or type(error) is OmeZarrError) and gone:
             raise StoreNotFoundError(
                 f"what was written of {str(target)!r} is gone: another process has replaced or removed it, or the "
                 "store that it belongs to; write it again"
@@ -1871,18 +1872,19 @@ def _locks(
     pixels = [path.resolve() for path in pixels]
     lists = None if lists is None else lists.resolve()
     while True:
+        around = [_groups_around(path) for path in (*pixels, *([lists] if lists else []))]
         own = {path: stage.identity(path) for path in pixels if needed or _is_zarr(path)}
         asked = {around: True for path in pixels for around in _groups_around(path)} | dict.fromkeys(own, shared)
-        with ExitStack() as held:
-            with waiting():
-                for path in sorted(asked):
-                    lock = stage.locked(path, name=stage.PIXELS, shared=asked[path])
-                    _enter(held, lock, path, needed=needed and path in own)
-                for path in [] if lists is None else _groups_around(lists):
-                    _enter(held, stage.locked(path), path)
-                if lists is not None and (lists in own or not replaces):
-                    _enter(held, stage.locked(lists, make=make), lists, needed=not replaces)
-            if all(stage.identity(path) in (own.get(path), None) or not _is_zarr(path) for path in pixels):
+        with waiting(), ExitStack() as held:
+            for path in sorted(asked):
+                lock = stage.locked(path, name=stage.PIXELS, shared=asked[path])
+                _enter(held, lock, path, needed=needed and path in own)
+            for path in [] if lists is None else _groups_around(lists):
+                _enter(held, stage.locked(path), path)
+            if lists is not None and (lists in own or not replaces):
+                _enter(held, stage.locked(lists, make=make), lists, needed=not replaces)
+            same = all(stage.identity(path) in (own.get(path), None) or not _is_zarr(path) for path in pixels)
+            if same and around == [_groups_around(path) for path in (*pixels, *([lists] if lists else []))]:
                 yield
                 return
 

@@ -28,13 +28,16 @@ from xomezarr.downsample import METHODS, Method, MethodLike, Recipe, check_value
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
     DtypeError,
+    IncompleteStoreError,
     LabelError,
     LevelError,
     MetadataError,
     MethodError,
+    MultipleErrors,
     OmeZarrError,
     RegionError,
     StoreExistsError,
+    StoreNotFoundError,
     VersionError,
     collecting,
     raise_all,
@@ -149,11 +152,17 @@ USUAL: Mapping[str, Any] = {"boundary": "pad", "mode": "w-", "compressors": COMP
 def looked_again[T](planned: Callable[[], T]) -> T:
     """Return what is planned of an image; anew, where others may have changed it between two looks at its parts."""
     for _ in range(LOOKS - 1):
-        with suppress(LevelError, MetadataError, *UNREADABLE_MEMBER):
+        try:
             return planned()
+        except UNREADABLE_MEMBER as error:
+            if isinstance(error, OmeZarrError) and not isinstance(error, MAY_PASS):
+                raise
         time.sleep(LOOK_WAIT)
     return planned()
 
+
+MAY_PASS = (LevelError, MetadataError, IncompleteStoreError, StoreNotFoundError, MultipleErrors)
+"""Errors that an image gives while others change it."""
 
 LOOKS, LOOK_WAIT = 3, 0.05
 """What changes meanwhile does so once or twice, in some milliseconds: it is whole before and after."""
