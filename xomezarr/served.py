@@ -11,6 +11,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,7 +28,7 @@ from xomezarr.lazy import zarr
 from xomezarr.links import check_inside
 from xomezarr.store import member_path
 
-__all__ = ["Documents", "GroupObjects", "Objects", "Server", "Span", "asked_span"]
+__all__ = ["Documents", "Events", "GroupObjects", "Objects", "Server", "Span", "asked_span"]
 
 LOOPBACK = "127.0.0.1"
 """Where the server listens: no other machine reaches it."""
@@ -37,6 +38,9 @@ NAMES = frozenset({LOOPBACK, "localhost", "[::1]"})
 
 IDLE_SECONDS = 30.0
 """A connection over which nothing is asked for so long is closed."""
+
+EVENT_SECONDS = 5.0
+"""How often is tried whether somebody still waits for events."""
 
 TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
@@ -101,6 +105,13 @@ class Documents:
             return None
         found = held.read_bytes() if isinstance(held, Path) else held
         return found if span is None else found[span.start : span.stop]
+
+
+@dataclass(frozen=True)
+class Events:
+    """A stream of one event that stays open: a page that waits for others does not call for them again and again."""
+
+    event: bytes
 
 
 @dataclass(frozen=True)
@@ -211,7 +222,7 @@ class Server:
     """
 
     def __init__(self, port: int = 0) -> None:
-        self.objects: dict[str, Objects] = {}
+        self.objects: dict[str, Objects | Events] = {}
         self._token = secrets.token_urlsafe(24)
         try:
             self._http = _Http((LOOPBACK, port), _handler(self._answer))
@@ -230,7 +241,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answer(self, path: str) -> tuple[Objects, str] | None:
+    def _answer(self, path: str) -> tuple[Objects | Events, str] | None:
         """Return what is asked for by a path, and its key; None where the token is not ours, or the path no key."""
         token, _, rest = path.removeprefix("/").partition("/")
         key = _key(f"/{rest}")
@@ -273,7 +284,7 @@ class _Http(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def _handler(answer: Callable[[str], tuple[Objects, str] | None]) -> type[BaseHTTPRequestHandler]:
+def _handler(answer: Callable[[str], tuple[Objects | Events, str] | None]) -> type[BaseHTTPRequestHandler]:
     """Make a class that answers requests by what a path asks for."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -308,6 +319,8 @@ def _handler(answer: Callable[[str], tuple[Objects, str] | None]) -> type[BaseHT
             if found is None:
                 return self._head(HTTPStatus.NOT_FOUND, 0)
             objects, key = found
+            if isinstance(objects, Events):
+                return self._stream(objects.event, body=body)
             headers = {"Content-Type": TYPES.get(Path(key).suffix, "application/octet-stream")}
             asked = self.headers.get("Range")
             try:
@@ -336,6 +349,19 @@ def _handler(answer: Callable[[str], tuple[Objects, str] | None]) -> type[BaseHT
                 return self._head(HTTPStatus.BAD_GATEWAY, 0)
             self._head(HTTPStatus.OK if span is None else HTTPStatus.PARTIAL_CONTENT, length, headers)
             return self._write(content)
+
+        def _stream(self, event: bytes, *, body: bool) -> None:
+            self.close_connection = True
+            self.send_response(HTTPStatus.OK)
+            for name, value in {**HEADERS, "Content-Type": "text/event-stream", "Connection": "close"}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with suppress(OSError):  # the page is closed, or the server
+                said = b"data: " + event + b"\n\n"
+                while body:
+                    self.wfile.write(said)
+                    time.sleep(EVENT_SECONDS)
+                    said = b":\n\n"
 
         def _head(self, status: HTTPStatus, length: int, headers: Mapping[str, str] | None = None) -> None:
             self.send_response(status)

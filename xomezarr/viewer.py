@@ -53,6 +53,9 @@ VIEWERS = ("neuroglancer", "napari")
 STORE = "store"
 """Under which name of the address the store lies."""
 
+PAGE = "image"
+"""What the page is called in its address."""
+
 HEIGHT = 600
 """Pixels of the frame in a notebook."""
 
@@ -556,18 +559,21 @@ def view(
     files = _client()
     group = _stored(image) if isinstance(image, xr.DataTree) else open_group(image, storage_options=storage_options)
     images = shown(open_tree(group.store_path, labels=labels), group)
-    from xomezarr.served import Documents, GroupObjects, Server  # which loads the web server of Python
+    from xomezarr.served import Documents, Events, GroupObjects, Server  # which loads the web server of Python
 
     server = Server(port)
     try:
         state = neuroglancer_state(images, f"{server.address}{STORE}/", group.metadata.zarr_format)
         server.objects[STORE] = GroupObjects(group, Documents(documents(images, group)))
-        server.objects[""] = Documents({**files, "state.json": json.dumps(state).encode()})
+        server.objects[""] = Documents({"state.json": json.dumps(state).encode()})
+        # where the client of the wheel looks for its page, and for the events of a program that drives it
+        server.objects["v"] = Documents({f"{PAGE}/{name}": file for name, file in files.items()})
+        server.objects["events"] = Events(json.dumps({"k": "c", "s": {}, "g": "0"}).encode())
     except BaseException:
         server.close()
         raise
     # the page by the address of its state: colours of many labels are more than an address may hold
-    made = View(f"{server.address}#!{server.address}state.json", state, server)
+    made = View(f"{server.address}v/{PAGE}/index.html#!{server.address}state.json", state, server)
     if not _in_a_notebook() if open_browser is None else open_browser:
         import webbrowser
 
