@@ -1,4 +1,4 @@
-"""The command line: ``xomezarr convert``, ``scale``, ``plate``, ``upgrade``, ``info``, ``validate`` and ``demo``."""
+"""The command line: ``xomezarr convert``, ``scale``, ``plate``, ``upgrade``, ``info``, ``validate``, ``view`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -55,6 +56,7 @@ from xomezarr.scale import MAX_LAYER, plan_scaling
 from xomezarr.upgrade import VERSION
 from xomezarr.upgrade import upgrade as upgrade_store
 from xomezarr.validate import validate as validate_store
+from xomezarr.viewer import view as view_image
 
 try:
     from cyclopts import App, CycloptsError, Parameter, Token
@@ -582,6 +584,47 @@ def validate(
     return DONE if report.valid else AT_FAULT
 
 
+def view(
+    store: str,
+    /,
+    *,
+    no_browser: Annotated[bool, _spelled("no_browser")] = False,
+    no_labels: Annotated[bool, _spelled("no_labels")] = False,
+    port: Annotated[int, _count("port")] = 0,
+    napari: bool = False,
+) -> int:
+    """Show an image in Neuroglancer, in the browser: it is served on this machine alone, until Ctrl-C.
+
+    Parameters
+    ----------
+    store
+        Path or URL of an image, or of labels.
+    no_browser
+        Print the address, and open no browser.
+    no_labels
+        Leave its labels out.
+    port
+        Port of this machine at which the page is served. Left out, one that is free.
+    napari
+        Show it in napari, in a window of its own.
+    """
+    viewer = "napari" if napari else "neuroglancer"
+    view_it = partial(view_image, store, labels=not no_labels, viewer=viewer)
+    if napari:
+        view_it()
+        import_module("napari").run()
+        return DONE
+    shown = view_it(open_browser=not no_browser, port=port)
+    try:
+        print(shown.url, flush=True)
+        shown.wait()
+    except KeyboardInterrupt:
+        pass  # as is meant
+    finally:
+        shown.close()
+    return DONE
+
+
 def demo(dst: Path = Path("cell.ome.zarr"), /, *, overwrite: bool = False) -> int:
     """Write a real image as a pyramid, say what was written, and draw it: a cell, seen by its optical thickness.
 
@@ -787,7 +830,7 @@ def build_app() -> App:
         version=installed_version("xomezarr"),
         default_parameter=Parameter(negative=""),
     )
-    for command in (convert, scale, plate, upgrade, info, validate, demo):
+    for command in (convert, scale, plate, upgrade, info, validate, view, demo):
         app.command(command, name=command.__name__)
     return app
 

@@ -31,7 +31,7 @@ from xomezarr.planning import rendering, stored_metadata
 from xomezarr.plot import completed
 from xomezarr.read import open_tree
 from xomezarr.source import opened_array
-from xomezarr.store import StoreArgument, default_name, open_array, open_group
+from xomezarr.store import StoreArgument, default_name, member_path, open_array, open_group
 from xomezarr.tree import label_metadata, labels, levels
 from xomezarr.units import axis_type, convert, ome_unit
 
@@ -198,7 +198,7 @@ def _documents_of(image: Shown, group: zarr.Group) -> Iterator[tuple[str, dict[s
         return
     for level in image.multiscale.levels:
         path = f"{level.path}/{'.zarray' if zarr_format == 2 else 'zarr.json'}"
-        found = get_document(group, f"{image.path}/{path}".lstrip("/"))
+        found = get_document(group.store, member_path(group, f"{image.path}/{path}".lstrip("/")))
         document = {} if found is None else json.loads(found)
         kind = np.dtype(taken)
         named = {"data_type": taken} if zarr_format == 3 else {"dtype": _in_order(kind, str(document.get("dtype")))}
