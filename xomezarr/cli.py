@@ -1,4 +1,4 @@
-"""The command line: ``xomezarr convert``, ``scale``, ``plate``, ``upgrade``, ``info``, ``validate``, ``view``, ``demo``."""
+"""The command line: ``convert``, ``scale``, ``plate``, ``upgrade``, ``info``, ``validate``, ``view`` and ``demo``."""
 
 from __future__ import annotations
 
