@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import spec
-from xomezarr.channels import RGB, channel_dim
+from xomezarr.channels import channel_dim
 from xomezarr.direct import get_document
 from xomezarr.errors import DtypeError, MissingDependencyError, OmeZarrError
 from xomezarr.labels import colors_of
@@ -77,13 +77,6 @@ void main() {
 """
 """Draws a channel as `plot.composite` does: from black to its full colour, to be added to what others draw."""
 
-RGB_SHADER = """void main() {
-  emitRGB(vec3(toNormalized(getDataValue(0)), toNormalized(getDataValue(1)), toNormalized(getDataValue(2))));
-}
-"""
-
-WINDOW_OF_COLOURS = (0.0, 255.0)
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -119,16 +112,6 @@ class Shown:
     def channel(self) -> str | None:
         """The name of the channel axis."""
         return next((axis.name for axis in self.multiscale.axes if axis.type == "channel"), None)
-
-    @property
-    def is_rgb(self) -> bool:
-        """Whether its channels are the red, green and blue of a photograph."""
-        return (
-            self.dtype == np.uint8
-            and tuple(((c.label or "").lower(), c.color) for c in self.channels) == RGB
-            and all(c.window and (c.window.start, c.window.end) == WINDOW_OF_COLOURS for c in self.channels)
-            and all(channel.active is not False for channel in self.channels)
-        )
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
@@ -216,26 +199,11 @@ def _in_order(dtype: np.dtype[Any], other: str) -> str:
 
 
 def _restated(image: Shown) -> Multiscale:
-    """Return axes and levels under the names that Neuroglancer takes: ``c^`` for what a shader sees at once."""
+    """Return axes and levels, with units that Neuroglancer knows."""
     multiscale = image.multiscale
-    colours = image.channel if image.is_rgb else None
-    names = {axis.name: f"{axis.name}^" if axis.name == colours else axis.name for axis in multiscale.axes}
-    axes = tuple(
-        Axis(names[axis.name], None if axis.name == colours else axis.type, _known_unit(axis))
-        for axis in multiscale.axes
-    )
-    # it counts such channels from 0, and the centre of a pixel is half a pixel from where its counting begins
-    begins = {colours: 0.5} if colours else {}
-    own_scale = {colours: 1.0} if colours else {}
-    made = tuple(
-        Level(
-            level.path,
-            {names[dim]: own_scale.get(dim, scale) for dim, scale in level.scale.items()},
-            {names[dim]: begins.get(dim, start) for dim, start in level.translation.items()},
-        )
-        for level in multiscale.levels
-    )
-    return Multiscale(multiscale.name, axes, made)
+    axes = tuple(Axis(axis.name, axis.type, _known_unit(axis)) for axis in multiscale.axes)
+    levels = tuple(Level(level.path, level.scale, level.translation) for level in multiscale.levels)
+    return Multiscale(multiscale.name, axes, levels)
 
 
 def _known_unit(axis: Axis) -> str | None:
@@ -333,9 +301,6 @@ def _layers(image: Shown, address: str, zarr_format: int) -> Iterator[dict[str, 
         yield {"type": "segmentation", "name": image.name, "source": source, "segmentColors": colors}
         return
     common = {"type": "image", "source": source, "opacity": 1, "blend": "additive"}
-    if image.is_rgb:
-        yield {**common, "name": image.name, "shader": RGB_SHADER}
-        return
     for index, channel in enumerate(image.channels):
         local = {"localDimensions": {f"{image.channel}'": [1, ""]}, "localPosition": [index]} if image.channel else {}
         yield {
