@@ -43,6 +43,7 @@ from xomezarr.tree import at, isel, labels, level, levels, sel
 from xomezarr.upgrade import upgrade
 from xomezarr.upgrading import Upgrade
 from xomezarr.validate import validate
+from xomezarr.viewer import view
 
 __version__ = _version("xomezarr")
 
@@ -93,6 +94,7 @@ __all__ = [
     "to_zarr",
     "upgrade",
     "validate",
+    "view",
     "write_collection",
     "write_plate",
     "write_scene",

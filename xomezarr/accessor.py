@@ -1019,3 +1019,35 @@ class OmeZarrTreeAccessor:
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""
         return pictures.thumbnail(self.levels, self.channels, max_size=max_size)
+
+    def view(
+        self,
+        *,
+        labels: bool = True,
+        viewer: str = "neuroglancer",
+        open_browser: bool | None = None,
+        port: int = 0,
+    ) -> Any:
+        """Show the image in Neuroglancer, in the browser or inside the cell of a notebook, or in napari.
+
+        It is shown as it is stored: all of it, whatever was cropped, computed or assigned since. See `viewer.view`.
+
+        Parameters
+        ----------
+        labels
+            Whether its labels are shown too.
+        viewer
+            ``"neuroglancer"`` or ``"napari"``.
+        open_browser
+            Whether a browser is opened; left out, it is, but in a notebook.
+        port
+            Of this machine, at which it is served; 0 for one that is free.
+
+        Returns
+        -------
+        viewer.View or napari.Viewer
+            The first serves until the process ends, or its `close` is called.
+        """
+        from xomezarr.viewer import view
+
+        return view(self._tree, labels=labels, viewer=viewer, open_browser=open_browser, port=port)

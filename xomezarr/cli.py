@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -62,6 +63,7 @@ from xomezarr.store import default_name, open_group
 from xomezarr.upgrade import VERSION
 from xomezarr.upgrade import upgrade as upgrade_store
 from xomezarr.validate import validate as validate_store
+from xomezarr.viewer import view as view_image
 
 try:
     from cyclopts import App, CycloptsError, Parameter, Token
@@ -681,6 +683,47 @@ def _opened(store: str) -> xr.DataTree:
     return open_plate(store) if "plate" in kinds else xr.open_datatree(store, engine="omezarr")
 
 
+def view(
+    store: str,
+    /,
+    *,
+    no_browser: Annotated[bool, _spelled("no_browser")] = False,
+    no_labels: Annotated[bool, _spelled("no_labels")] = False,
+    port: Annotated[int, _count("port")] = 0,
+    napari: bool = False,
+) -> int:
+    """Show an image in Neuroglancer, in the browser: it is served on this machine alone, until Ctrl-C.
+
+    Parameters
+    ----------
+    store
+        Path or URL of an image, or of labels.
+    no_browser
+        Print the address, and open no browser.
+    no_labels
+        Leave its labels out.
+    port
+        Port of this machine at which the page is served. Left out, one that is free.
+    napari
+        Show it in napari, in a window of its own.
+    """
+    viewer = "napari" if napari else "neuroglancer"
+    view_it = partial(view_image, store, labels=not no_labels, viewer=viewer)
+    if napari:
+        view_it()
+        import_module("napari").run()
+        return DONE
+    shown = view_it(open_browser=not no_browser, port=port)
+    try:
+        print(shown.url, flush=True)
+        shown.wait()
+    except KeyboardInterrupt:
+        pass  # as is meant
+    finally:
+        shown.close()
+    return DONE
+
+
 def demo(dst: Path = Path("cell.ome.zarr"), /, *, overwrite: bool = False) -> int:
     """Write a real image as a pyramid, say what was written, and draw it: a cell, seen by its optical thickness.
 
@@ -903,7 +946,7 @@ def build_app() -> App:
         default_parameter=Parameter(negative=""),
     )
     app.register_install_completion_command(help="Complete commands and options in this shell from now on.")
-    for command in (convert, scale, plate, upgrade, info, validate, thumbnail, export, demo):
+    for command in (convert, scale, plate, upgrade, info, validate, view, thumbnail, export, demo):
         app.command(command, name=command.__name__)
     return app
 

@@ -1,0 +1,309 @@
+"""Images in viewers: what is served and to whom, what Neuroglancer is told, and what it draws in Chromium."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import xarray as xr
+from browser import Browser, Picture, chromium
+
+from xomezarr.errors import MissingDependencyError, OmeZarrError
+from xomezarr.pictures import composite
+from xomezarr.served import Documents, Server
+from xomezarr.viewer import View, napari_layers, view
+
+REQUIRED = "XOMEZARR_CHROMIUM"
+"""Environment variable: ``required`` where a test that finds no Chromium is to fail."""
+
+GRID: dict[str, Any] = {"scale": {"y": 0.5, "x": 0.25}, "translation": {"y": 100, "x": -20}, "units": "micrometer"}
+WIDTH, HEIGHT = 1000, 700
+BLOB = 3
+
+
+def cells() -> xr.DataArray:
+    """Return three channels of which none looks like another, nor like itself mirrored."""
+    y, x = np.mgrid[:200, :300]
+    blob = 1000 * np.exp(-((x - 80) ** 2 + (y - 60) ** 2) / 800) + 500 * (x > 250)
+    other = 800 * np.exp(-((x - 180) ** 2 + (y - 140) ** 2) / 1500)
+    squares = 600 * ((x // 20 + y // 20) % 2)
+    pixels = np.stack([blob, other, squares]).astype("uint16")
+    image: Any = xr.DataArray(pixels, dims=("c", "y", "x"), name="cells")
+    looks = [("DAPI", "0000FF", (0, 1000)), ("GFP", "00FF00", (100, 700)), ("RFP", "FF0000", (0, 1200))]
+    channels = [{"label": label, "color": color, "window": window} for label, color, window in looks]
+    return image.omezarr.assign_grid(**GRID).omezarr.assign_channels(channels)
+
+
+def nuclei() -> xr.DataArray:
+    y, x = np.mgrid[:200, :300]
+    image: Any = xr.DataArray(((x - 150) ** 2 + (y - 100) ** 2 < 1600).astype("int64") * BLOB, dims=("y", "x"))
+    return image.omezarr.assign_grid(**GRID)
+
+
+def written(store: Path, *, labels: bool = False, **options: Any) -> xr.DataTree:
+    image: Any = cells()
+    tree: xr.DataTree = image.omezarr.to_zarr(store, **options)
+    if labels:
+        found: Any = nuclei()
+        found.omezarr.to_labels(store, "nuclei", colors={BLOB: "#FFFF00"})
+        tree = xr.open_datatree(store, engine="omezarr")
+    return tree
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[View]:
+    """Serve an image that has labels."""
+    written(tmp_path / "cells.ome.zarr", labels=True, version="0.5")
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "cells.ome.zarr" / "out").symlink_to(tmp_path / "secret")
+    with view(tmp_path / "cells.ome.zarr", open_browser=False) as shown:
+        yield shown
+
+
+def below(page: View) -> str:
+    """Return the path that all keys follow."""
+    return urlsplit(page.url).path.split("/v/")[0]
+
+
+def asked(page: View, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, http.client.HTTPResponse]:
+    host = urlsplit(page.url)
+    connection = http.client.HTTPConnection(str(host.hostname), int(host.port or 0), timeout=10)
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), answer
+    finally:
+        connection.close()
+
+
+def test_the_page_and_the_store_are_served(page: View, tmp_path: Path) -> None:
+    assert asked(page, urlsplit(page.url).path)[1].startswith(b"<!doctype html>")
+    state = json.loads(asked(page, f"{below(page)}/state.json")[1])
+    assert state == json.loads(json.dumps(page.state))
+    document = (tmp_path / "cells.ome.zarr" / "0" / "zarr.json").read_bytes()
+    status, content, answer = asked(page, f"{below(page)}/store/0/zarr.json")
+    assert (status, content, answer.headers["Content-Type"]) == (200, document, "application/json")
+
+
+def test_ranges_and_heads(page: View, tmp_path: Path) -> None:
+    path = f"{below(page)}/store/0/zarr.json"
+    document = (tmp_path / "cells.ome.zarr" / "0" / "zarr.json").read_bytes()
+    status, content, answer = asked(page, path, Range="bytes=2-5")
+    assert (status, content) == (206, document[2:6])
+    assert answer.headers["Content-Range"] == f"bytes 2-5/{len(document)}"
+    assert asked(page, path, Range="bytes=-4")[:2] == (206, document[-4:])
+    assert asked(page, path, Range=f"bytes={len(document)}-")[0] == 416
+    status, content, answer = asked(page, path, "HEAD")
+    assert (status, content, int(answer.headers["Content-Length"])) == (200, b"", len(document))
+    assert asked(page, path, "POST")[0] == 501
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/store/0/zarr.json", "/wrong/store/0/zarr.json"],
+    ids=["nothing", "no token", "wrong token"],
+)
+def test_nothing_without_the_token(page: View, path: str) -> None:
+    assert asked(page, path)[:2] == (404, b"")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["store/../../secret", "store/%2e%2e/secret", "store/..%2fsecret", "store//secret", "store/out", "store/no", "no"],
+)
+def test_nothing_but_the_store(page: View, key: str) -> None:
+    assert asked(page, f"{below(page)}/{key}")[:2] == (404, b"")
+
+
+def test_no_name_but_that_of_this_machine(page: View) -> None:
+    path = f"{below(page)}/state.json"
+    assert asked(page, path, Host="evil.example:80")[:2] == (403, b"")
+    assert asked(page, path, Host="localhost:1")[0] == 200
+    assert urlsplit(page.url).hostname == "127.0.0.1"
+
+
+def test_nothing_after_it_is_closed(page: View) -> None:
+    page.close()
+    page.close()
+    with pytest.raises(ConnectionError):
+        asked(page, f"{below(page)}/state.json")
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with Server() as server:
+        server.objects[""] = Documents({"a": b"a"})
+        with pytest.raises(OmeZarrError, match=r"port \d+: .*port=0"):
+            Server(int(urlsplit(server.address).port or 0))
+
+
+# --- what it is told -------------------------------------------------------------------------------------------------
+
+
+def test_the_state_says_channels_windows_and_units(page: View) -> None:
+    assert page.state["dimensions"] == {"x": [pytest.approx(2.5e-7), "m"], "y": [pytest.approx(5e-7), "m"]}
+    assert page.state["position"] == [-80 + 149.5, 200 + 99.5]
+    first, *_, last = page.state["layers"]
+    assert [layer["name"] for layer in page.state["layers"]] == ["DAPI", "GFP", "RFP", "nuclei"]
+    assert first["shaderControls"]["color"] == "#0000FF"
+    assert first["shaderControls"]["normalized"]["range"] == [0, 1000]
+    assert (last["type"], last["segmentColors"]) == ("segmentation", {str(BLOB): "#ffff00"})
+
+
+def test_labels_are_left_out_where_asked(tmp_path: Path) -> None:
+    tree: Any = written(tmp_path / "cells.ome.zarr", labels=True)
+    with tree.omezarr.view(labels=False, open_browser=False) as shown:
+        assert [layer["type"] for layer in shown.state["layers"]] == ["image"] * 3
+        assert shown.url in shown._repr_html_()
+
+
+def test_errors_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "cells.ome.zarr")
+    with pytest.raises(OmeZarrError, match="viewer='neuroglancer'"):
+        view(tmp_path / "cells.ome.zarr", viewer="fiji")
+    pyramid: Any = cells().omezarr.pyramid()
+    with pytest.raises(OmeZarrError, match=r"to_zarr\(…\)"):
+        pyramid.omezarr.view(open_browser=False)
+    monkeypatch.setattr("xomezarr.viewer.find_spec", lambda _: None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "xomezarr\[view\]"'):
+        view(tmp_path / "cells.ome.zarr")
+    with pytest.raises(MissingDependencyError, match="napari"):
+        view(tmp_path / "cells.ome.zarr", viewer="napari")
+
+
+def test_what_napari_is_given(tmp_path: Path) -> None:
+    image, labels = napari_layers(written(tmp_path / "cells.ome.zarr", labels=True))
+    data, options, kind = image
+    assert (kind, data[0].shape, options["channel_axis"]) == ("image", (3, 200, 300), 0)
+    assert options["name"] == ["DAPI", "GFP", "RFP"]
+    assert options["contrast_limits"][0] == [0, 1000]
+    assert (options["scale"], options["translate"]) == ([0.5, 0.25], [100, -20])
+    assert options["units"] == ["micrometer"] * 2
+    assert (labels[2], labels[1]["name"], labels[0][0].shape) == ("labels", "nuclei", (200, 300))
+
+
+# --- what it draws ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if chromium() is None:
+        if os.environ.get(REQUIRED) == "required":
+            pytest.fail(f"Chromium is not installed, and {REQUIRED}=required; apt-get install chromium")
+        pytest.skip("Chromium is not installed; apt-get install chromium")
+    with Browser(tmp_path_factory.mktemp("chromium"), width=WIDTH, height=HEIGHT) as found:
+        yield found
+
+
+def expected(shown: View, middle: tuple[float, float], picture: Picture) -> Picture:
+    """Return our own composite where the page is to show it, black around it."""
+    micrometres = shown.state["crossSectionScale"] * GRID["scale"]["x"]
+    rows, columns = np.arange(picture.shape[0]) + 0.5, np.arange(picture.shape[1]) + 0.5
+    # the image is 100 µm high and 75 µm wide, and its middle that of the panel
+    y = np.floor(((rows - middle[0]) * micrometres + 50) / GRID["scale"]["y"]).astype(int)
+    x = np.floor(((columns - middle[1]) * micrometres + 37.5) / GRID["scale"]["x"]).astype(int)
+    ours = composite(cells(), cells().omezarr.channels)
+    if any(layer["type"] == "segmentation" for layer in shown.state["layers"]):
+        is_blob = nuclei().values == BLOB
+        ours[is_blob] = ours[is_blob] * 0.5 + np.array([255, 255, 0]) * 0.5  # Neuroglancer's own opacity
+    found = np.zeros_like(picture)
+    inside = np.ix_((y >= 0) & (y < 200), (x >= 0) & (x < 300))
+    found[inside] = ours[np.ix_(y[(y >= 0) & (y < 200)], x[(x >= 0) & (x < 300)])]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cells.ome.zarr", {"version": "0.4"}),
+        ("cells.ome.zarr", {"version": "0.5"}),
+        # three levels that are equally large: Neuroglancer draws as far as the largest reaches
+        ("cells.ome.zarr", {"version": "0.5", "chunks": {"y": 100, "x": 100}, "shards": {"y": 200, "x": 200}}),
+        ("cells.ome.zarr", {"version": "0.6"}),
+        ("cells.ozx", {"version": "0.5"}),
+        ("cells.ome.zarr", {"version": "0.4", "labels": True}),
+        ("cells.ome.zarr", {"version": "0.5", "labels": True}),
+    ],
+    ids=["0.4", "0.5", "shards", "0.6", "ozx", "0.4 labels", "0.5 labels"],
+)
+def test_the_page_draws_our_composite(browser: Browser, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    tree: Any = written(tmp_path / name, **options)
+    with tree.omezarr.view(open_browser=False) as shown:
+        browser.open(shown.url)
+        assert_drawn(browser, shown)
+        ours = (shown.url.split("/v/")[0], "data:", "blob:")
+        asked_for = [url for url in browser.requested() if not url.endswith("/favicon.ico")]
+        assert asked_for
+        assert [url for url in asked_for if not url.startswith(ours)] == []
+
+
+def assert_drawn(browser: Browser, shown: View) -> None:
+    """Assert that the page becomes our composite, at its place and size."""
+    similar: list[float] = []
+
+    def is_drawn(picture: Picture) -> bool:
+        place = browser.evaluate(
+            "(() => { const p = document.querySelector('.neuroglancer-rendered-data-panel');"
+            " if (!p || !window.viewer) return null; viewer.showScaleBar.value = false;"
+            " viewer.showDefaultAnnotations.value = false;"
+            " const r = p.getBoundingClientRect(); return [r.left, r.top, r.width, r.height]; })()"
+        )
+        if place is None or picture.shape[:2] != (HEIGHT, WIDTH):
+            return False
+        left, top, width, height = place
+        ours = expected(shown, (top + height / 2, left + width / 2), picture)
+        # without what names the axes, and buttons, at its top
+        seen = (slice(int(top) + 35, HEIGHT - 5), slice(110, WIDTH - 60))
+        pairs = zip(ours[seen].reshape(-1, 3).T, picture[seen].reshape(-1, 3).T, strict=True)
+        similar[:] = [float(np.corrcoef(one, other)[0, 1]) for one, other in pairs]
+        bright = [np.argwhere(one[seen].max(axis=-1) > 40) for one in (ours, picture)]
+        if any(len(one) == 0 for one in bright):
+            return False
+        here, there = (np.concatenate([one.min(axis=0), one.max(axis=0)]) for one in bright)
+        return min(similar) > 0.95 and bool(np.abs(here - there).max() <= 2)
+
+    with np.errstate(invalid="ignore"):
+        picture = browser.drawn(lambda one: bool(one[60:].any()) and is_drawn(one), 30)
+        assert is_drawn(picture), (similar, browser.said())
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+    written(tmp_path / "cells.ome.zarr")
+    command = [sys.executable, "-m", "xomezarr", "view", str(tmp_path / "cells.ome.zarr"), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().strip()
+            with urllib.request.urlopen(url.partition("#")[0], timeout=10) as answer:
+                assert answer.read().startswith(b"<!doctype html>")
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=20) == ("", "")
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(url, timeout=5)
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from xomezarr.cli import main
+
+    assert main(["view", str(tmp_path / "no.ome.zarr"), "--no-browser"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
