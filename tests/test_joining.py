@@ -1178,7 +1178,7 @@ def test_a_field_whose_plate_is_another_meanwhile_is_told_of(tmp_path: Path, gon
     later = pixels(3).omezarr.to_zarr(plate / "A/1/0", mode="w", compute=False)
     shutil.rmtree(plate)
     if gone == "well":
-        xomezarr.write_plate({("B", 2): pixels()}, plate)
+        xomezarr.write_plate({("B", 2): [pixels()]}, plate)
     told = "does not list it" if gone == "well" else "is gone, or lists it no more"
     with pytest.warns(errors.OtherImagesWarning, match=told):
         later.compute()
