@@ -45,8 +45,11 @@ def step_aside() -> None:
         return
     from distributed import secede
     from distributed.threadpoolexecutor import thread_state
+    from distributed.worker import thread_state as worker_state  # type: ignore[attr-defined]
 
     if not getattr(thread_state, "proceed", False):  # this is none, or has left by itself
+        return
+    if getattr(worker_state, "actor", False):  # whose methods come one after the other
         return
     with suppress(ValueError, KeyError, AttributeError, RuntimeError):  # the cluster is none of this task's, or closes
         secede()  # type: ignore[no-untyped-call]

@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -995,6 +994,7 @@ class _InAFolder:
         """Pack it, and give the file its name."""
         from xomezarr import stage
 
+        self._check()
         file = stage.beside(self.target, "partial")
         archive.pack(self.folder, file, left_out=stage.is_lock)
         try:
@@ -1890,14 +1890,16 @@ def _locks(
 
 
 def _groups_around(target: Path) -> list[Path]:
-    """Return the groups around a folder, the outermost first."""
-    return [*takewhile(_is_zarr, target.parents)][::-1]
+    """Return the groups around a folder, the outermost first; folders in between need be none."""
+    return [folder for folder in target.parents if _is_zarr(folder)][::-1]
 
 
 def _enter(held: ExitStack, lock: AbstractContextManager[None], target: Path, *, needed: bool = False) -> None:
     """Take a lock of a group, which may be gone, or another user's, if it is not `needed`."""
     try:
         held.enter_context(lock)
+    except StoreNotFoundError:  # which says more
+        raise
     except FileNotFoundError:
         if needed:
             raise _gone(target) from None
