@@ -139,6 +139,11 @@ def test_anything_has_a_representation(image: Any) -> None:
     Page(image.omezarr._repr_html_())
 
 
+def test_a_colour_is_a_colour_and_no_style() -> None:
+    assert display._swatch("000;background-image:url(http://127.0.0.1/)") == ""
+    assert "#00ff0080" in display._swatch("#00ff0080")
+
+
 def refuse(*_: Any, **__: Any) -> Any:
     raise AssertionError("a picture was drawn")
 

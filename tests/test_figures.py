@@ -146,6 +146,19 @@ def test_labels_are_outlined_in_their_colours(tmp_path: Path) -> None:
         tree.omezarr.plot(labels=["cells"])
 
 
+def test_large_labels_side_by_side_are_two(tmp_path: Path) -> None:
+    """Of electron microscopy, whose numbers no float tells apart; and one that is to be seen through."""
+    labels = np.zeros((40, 60), "uint64")
+    labels[5:35, 5:30], labels[5:35, 30:55] = 2**62 + 1, 2**62 + 2
+    found = figures._outlines(labels, {2**62 + 1: "#ff000080"})
+    assert found[20, 29].tolist() == [255, 0, 0, 128]
+    assert found[20, 30, 3] == 255
+    assert found[20, 30].tolist() != figures._outlines(labels + np.uint64(1), {})[20, 30].tolist()
+    assert not found[20, [4, 15, 40, 55], 3].any()
+    whole = figures._outlines(np.repeat([[1, 2]], 4, 0).repeat(4, 1), {})
+    assert whole[:, [3, 4], 3].all()
+
+
 def test_channels_are_named_in_their_colours() -> None:
     legend = spots().omezarr.plot().axes.get_legend()
     named = [(one.get_text(), mpl.colors.to_hex(one.get_color())) for one in legend.get_texts()]

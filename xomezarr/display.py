@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from html import escape
@@ -701,7 +702,7 @@ def _swatch(color: str | None) -> str:
     >>> _swatch(None)
     ''
     """
-    if color is None:
+    if color is None or not re.fullmatch(r"#?[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?", color):
         return ""
-    digits = escape(color.removeprefix("#"))
+    digits = color.removeprefix("#")
     return f'<span class="xomezarr-swatch" style="background:#{digits}" title="{digits}"></span>'

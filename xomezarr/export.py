@@ -360,7 +360,7 @@ def _tell_of_origin(image: xr.DataArray) -> None:
     """Warn where the first pixel does not cover zero, of which TIFF says nothing that all readers understand."""
     away = {}
     for dim in [str(dim) for dim in image.dims if dim in image.coords]:
-        if infer_axis_type(image, dim, {}) == "space":
+        if infer_axis_type(image, dim, {}) == "space" and image.sizes[dim] and image.coords[dim].dtype.kind in "iuf":
             first, *others = image.coords[dim].values[:2].tolist()
             half = abs(others[0] - first) / 2 if others else float(image.coords[dim].attrs.get("scale", 1.0)) / 2
             if abs(first) > half:
@@ -413,7 +413,7 @@ def _ome_metadata(stack: _Stack, channels: Sequence[Channel]) -> dict[str, Any]:
             found |= {f"PhysicalSize{letter}": sizes[letter], f"PhysicalSize{letter}Unit": "µm"}
     if "T" in sizes:
         found |= {"TimeIncrement": sizes["T"], "TimeIncrementUnit": "s"}
-    if channels:
+    if channels and len(channels) == stack.shape[stack.axes.index("C")]:
         found["Channel"] = {"Name": [channel.label or f"channel {n}" for n, channel in enumerate(channels)]}
         if all(channel.color for channel in channels):
             found["Channel"]["Color"] = [_ome_color(str(channel.color)) for channel in channels]
@@ -461,6 +461,7 @@ def _write_tiff(path: Path, levels: Sequence[xr.DataArray], channels: Sequence[C
         shape=stack.shape,
         dtype=stack.dtype,
         imagej=True,
+        photometric="minisblack",
         metadata=metadata,
         **resolution,
     )

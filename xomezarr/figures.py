@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xomezarr.channels import channel_dim
 from xomezarr.errors import MissingDependencyError, UnitError
 from xomezarr.model import Channel
-from xomezarr.pictures import composite, nearest, plane, proportions, shown_dims, sufficient
+from xomezarr.pictures import composed, nearest, plane, proportions, shown_dims, sufficient
 from xomezarr.units import convert, ome_unit
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ __all__ = ["Outlined", "draw"]
 PLAIN_PIXELS = 1000
 """Pixels of the longer side where matplotlib does not tell how large its axes will be."""
 
-GOLDEN = 0.618033988749895
-"""Hues that are so far apart, around the circle of colours, are well apart however many follow each other."""
+GOLDEN = 0x9E3779B97F4A7C15
+"""Of 2**64, by the golden ratio: hues that are so far apart on their circle are well apart, however many follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ def draw(
     axes = plt.gca() if ax is None else ax
     shown = sufficient(levels, _pixels_across(axes, proportions(levels[0])))
     frame = _Frame.of(shown)
-    drawn = axes.imshow(composite(shown, channels), extent=frame.extent, origin="upper", interpolation="nearest")
+    picture, channels = composed(shown, channels)
+    drawn = axes.imshow(picture, extent=frame.extent, origin="upper", interpolation="nearest")
     for of_labels in labels.values():
         outlines = _outlines(_beside(of_labels.levels, levels, shown), of_labels.colors)
         axes.imshow(outlines, extent=frame.extent, origin="upper", interpolation="nearest")
@@ -185,6 +186,7 @@ def _edges(image: xr.DataArray, dim: str) -> tuple[float, float]:
         return -0.5, size - 0.5
     values = coordinate.values.astype(float)
     step = (values[-1] - values[0]) / (size - 1) if size > 1 else float(coordinate.attrs.get("scale", 1.0))
+    step = step or 1.0
     return float(values[0] - step / 2), float(values[-1] + step / 2)
 
 
@@ -248,12 +250,13 @@ def _outlines(labels: NDArray[Any], colors: Mapping[int, str]) -> NDArray[np.uin
     """Return a picture of the outer pixels of each object, shape (y, x, 4), clear elsewhere."""
     from skimage.segmentation import find_boundaries
 
-    labels = labels.astype(np.uint8) if labels.dtype.kind == "b" else labels
-    edges = find_boundaries(labels, mode="inner") & (labels != 0)  # type: ignore[no-untyped-call]
-    values, index = np.unique(labels[edges], return_inverse=True)
+    # by their order: values of 64 bits are none that a filter tells apart
+    values, order = np.unique(labels, return_inverse=True)
+    order = np.where(labels == 0, 0, order.reshape(labels.shape) + 1)
+    edges = find_boundaries(order, mode="inner") & (labels != 0)  # type: ignore[no-untyped-call]
     picture = np.zeros((*labels.shape, 4), np.uint8)
-    if values.size:
-        picture[edges] = np.array([*_colors(values.tolist(), colors)], np.uint8)[index]
+    if edges.any():
+        picture[edges] = np.array([*_colors(values.tolist(), colors)], np.uint8)[order[edges] - 1]
     return picture
 
 
@@ -263,6 +266,7 @@ def _colors(values: Iterable[int], colors: Mapping[int, str]) -> Iterator[tuple[
 
     for value in values:
         if (color := colors.get(value)) is not None:
-            yield (*bytes.fromhex(color.removeprefix("#")[:6]), 255)
+            yield tuple(bytes.fromhex(f"{color.removeprefix('#')}ff"[:8]))
         else:
-            yield (*(int(255 * part) for part in hsv_to_rgb((value * GOLDEN % 1, 0.7, 1.0))), 255)
+            hue = int(value) * GOLDEN % 2**64 / 2**64
+            yield (*(int(255 * part) for part in hsv_to_rgb((hue, 0.7, 1.0))), 255)

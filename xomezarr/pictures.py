@@ -16,7 +16,17 @@ from xomezarr.errors import AxisError, ChannelError, LevelError
 from xomezarr.model import Channel
 from xomezarr.units import convert, ome_unit
 
-__all__ = ["completed", "composite", "nearest", "plane", "proportions", "shown_dims", "sufficient", "thumbnail"]
+__all__ = [
+    "completed",
+    "composed",
+    "composite",
+    "nearest",
+    "plane",
+    "proportions",
+    "shown_dims",
+    "sufficient",
+    "thumbnail",
+]
 
 
 def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.uint8]:
@@ -45,13 +55,19 @@ def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.ui
     ChannelError
         If the number of channels is not that of the image.
     """
-    shown = completed([image], channels)
-    pixels = _by_channel(image).astype(np.float64)
+    return composed(image, channels)[0]
+
+
+def composed(image: xr.DataArray, channels: Sequence[Channel]) -> tuple[NDArray[np.uint8], tuple[Channel, ...]]:
+    """Return an image's `composite`, and the channels as they are shown in it, each with a colour and a window."""
+    read = _by_channel(image)
+    shown = _completed([read], channels)
+    pixels = read.astype(np.float64)
     picture = np.zeros((*pixels.shape[1:], 3))
     for channel, values in zip(shown, pixels, strict=True):
         if channel.active is not False:
             picture += _brightness(values, channel)[..., np.newaxis] * _rgb(channel)
-    return np.round(np.clip(picture, 0, 255)).astype(np.uint8)
+    return np.round(np.clip(picture, 0, 255)).astype(np.uint8), shown
 
 
 def completed(images: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tuple[Channel, ...]:
@@ -64,7 +80,11 @@ def completed(images: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tu
     channels
         See `composite`, which also says what is raised.
     """
-    planes = [_by_channel(image) for image in images]
+    return _completed([_by_channel(image) for image in images], channels)
+
+
+def _completed(planes: Sequence[NDArray[Any]], channels: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Complete channels by the pixels of planes, shape (channel, y, x)."""
     pixels = planes[0] if len(planes) == 1 else np.concatenate([one.reshape(len(one), -1) for one in planes], axis=1)
     channels = channels or [Channel()] * len(pixels)
     if len(channels) != len(pixels):

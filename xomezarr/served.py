@@ -321,7 +321,9 @@ def _handler(answer: Callable[[str], tuple[Objects | Events, str] | None]) -> ty
             objects, key = found
             if isinstance(objects, Events):
                 return self._stream(objects.event, body=body)
-            headers = {"Content-Type": TYPES.get(Path(key).suffix, "application/octet-stream")}
+            # what lies in a store is data, and no page or script, whatever it is called
+            known = TYPES if isinstance(objects, Documents) else {".json": TYPES[".json"]}
+            headers = {"Content-Type": known.get(Path(key).suffix, "application/octet-stream")}
             asked = self.headers.get("Range")
             try:
                 if asked is None and body:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 import numpy as np
 import xarray as xr
@@ -185,8 +186,9 @@ def _documents_of(image: Shown, group: zarr.Group) -> Iterator[tuple[str, dict[s
         document = {} if found is None else json.loads(found)
         kind = np.dtype(taken)
         named = {"data_type": taken} if zarr_format == 3 else {"dtype": _in_order(kind, str(document.get("dtype")))}
-        # one that is negative is none that labels have
-        yield path, {**document, **named, "fill_value": abs(int(document.get("fill_value") or 0))}
+        # the same bytes, as those of pixels
+        fill = int(document.get("fill_value") or 0) % 2 ** (8 * kind.itemsize)
+        yield path, {**document, **named, "fill_value": fill}
 
 
 def _in_order(dtype: np.dtype[Any], other: str) -> str:
@@ -294,7 +296,7 @@ def _layers(image: Shown, address: str, zarr_format: int) -> Iterator[dict[str, 
             f"Neuroglancer does not show pixels of {image.dtype}, which are those of {image.name!r}; show a copy of "
             'it: tree.omezarr.level(0).astype("float32").omezarr.to_zarr(…), or view(viewer="napari")'
         )
-    source = f"{address}{image.path}{'/' if image.path else ''}|zarr{zarr_format}:"
+    source = f"{address}{quote(image.path)}{'/' if image.path else ''}|zarr{zarr_format}:"
     if image.colors is not None:
         # the first six digits: how much shines through is a matter of the layer
         colors = {str(value): color[:7] for value, color in image.colors.items() if value}
