@@ -635,7 +635,7 @@ class OmeZarrArrayAccessor:
 
     def _repr_html_(self) -> str:
         """Say so in a notebook, with a picture where that is cheap (`display.glimpse`)."""
-        return display.page(lambda: display.described_array(self._da), lambda: ([self._da], self.channels), repr(self))
+        return display.page(lambda: display.described_array(self._da), lambda: ([self._da], self.channels))
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture of the array, channels composited; shape (height, width, 3)."""
@@ -1012,9 +1012,7 @@ class OmeZarrTreeAccessor:
 
     def _repr_html_(self) -> str:
         """Say so in a notebook, with a picture where that is cheap (`display.glimpse`)."""
-        return display.page(
-            lambda: display.described_tree(self._tree), lambda: (self.levels, self.channels), repr(self)
-        )
+        return display.page(lambda: display.described_tree(self._tree), lambda: (self.levels, self.channels))
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""

@@ -516,9 +516,8 @@ def represented(describe: Callable[[], Mapping[str, Any]]) -> str:
 def page(
     describe: Callable[[], Mapping[str, Any]],
     drawn: Callable[[], tuple[Sequence[xr.DataArray], Sequence[Channel]]],
-    text: str,
 ) -> str:
-    """Return what stands for an accessor in a notebook.
+    """Return what stands for an accessor in a notebook; of what cannot be described, why.
 
     Parameters
     ----------
@@ -526,15 +525,13 @@ def page(
         Describes it.
     drawn
         Returns levels and channels of what is drawn, if it is an image.
-    text
-        Stands for what cannot be described.
     """
     try:
         description = describe()
         picture, note = glimpse(*drawn()) if description["kind"] in ("image", "array") else (None, "")
         return as_html(description, picture, note)
     except (OmeZarrError, *UNREADABLE_MEMBER):
-        return f"<pre>{escape(text)}</pre>"
+        return f"<pre>{escape(represented(describe))}</pre>"
 
 
 def glimpse(levels: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tuple[NDArray[np.uint8] | None, str]:
@@ -612,9 +609,7 @@ _STYLE = (
 
 
 def _heading(description: Mapping[str, Any]) -> str:
-    of = {"array": "not written yet"}.get(description["kind"]) or (
-        "in memory" if description["version"] is None else f"OME-Zarr {description['version']}"
-    )
+    of = "not written yet" if description["kind"] == "array" else _of_version(description)
     name = description.get("name") or {"array": "image"}.get(description["kind"], description["kind"])
     place = f"<br><code>{escape(description['store'])}</code>" if description["store"] else ""
     return f"<b>{escape(str(name))}</b> · {escape(description['kind'])} · {escape(of)}{place}"

@@ -75,8 +75,8 @@ def export(
     ============================ =====================================================================
 
     Pixel sizes are written with all of them, names and colours of channels with TIFFs. What none has a place for is
-    told in a warning: where the first pixel lies, times that are not regular. OME-Zarr keeps all of it. Some tens of
-    MiB are read at once, whatever the size of a TIFF.
+    told in a warning: where the first pixel lies, times that are not regular. OME-Zarr keeps all of it. Of a TIFF
+    `AT_ONCE` bytes are read at once, or a plane of a hyperstack that is larger.
 
     Parameters
     ----------
@@ -179,17 +179,11 @@ def _write_png(path: Path, levels: Sequence[xr.DataArray], channels: Sequence[Ch
             f"a picture of {height} × {width} pixels is more than most programs show; give a coarser level=…, or "
             'write an OME-TIFF: "image.ome.tif"'
         )
-    size = {dim: _metres(finest, dim) for dim in shown_dims(finest)}
-    rows, columns = size.values()
+    rows, columns = (_spacing(finest, dim, "meter") for dim in shown_dims(finest))
     resolution = {"dpi": (METRES_PER_INCH / columns, METRES_PER_INCH / rows)} if rows and columns else {}
     with path.open("wb") as file:
         Image.fromarray(composite(finest, channels)).save(file, "PNG", **resolution)
     on_tile(finest.nbytes)
-
-
-def _metres(image: xr.DataArray, dim: str) -> float | None:
-    """Return how far pixel centres are apart along a dimension of space, in metres; None where that is not known."""
-    return _spacing(image, dim, "meter")
 
 
 def _spacing(image: xr.DataArray, dim: str, unit: str) -> float | None:
@@ -276,7 +270,7 @@ class _Stack:
 
     def planes(self, on_tile: OnTile) -> Iterator[NDArray[Any]]:
         """Yield one plane after the other."""
-        for block in self._blocks(slice(0, self.shape[-2])):
+        for block in self._blocks():
             for one in block:
                 yield np.ascontiguousarray(one)
                 on_tile(one.nbytes)
@@ -295,13 +289,13 @@ class _Stack:
                 yield from _tiles_of(rows)
                 on_tile(rows.nbytes)
 
-    def _blocks(self, rows: slice) -> Iterator[NDArray[Any]]:
+    def _blocks(self) -> Iterator[NDArray[Any]]:
         """Read as many planes at once as `AT_ONCE` allows, in their order, as chunks hold several."""
         *above, height, width = self.shape
         steps = at_once(above, AT_ONCE // max(height * width * self.dtype.itemsize, 1))
         for starts in itertools.product(*(range(0, n, step) for n, step in zip(above, steps, strict=True))):
             parts = zip(starts, steps, above, strict=True)
-            yield self._read([slice(start, min(start + step, n)) for start, step, n in parts], rows)
+            yield self._read([slice(start, min(start + step, n)) for start, step, n in parts], slice(0, height))
 
     def _read(self, place: Sequence[slice], rows: slice) -> NDArray[Any]:
         """Read a block of planes, shape (planes, rows, columns)."""

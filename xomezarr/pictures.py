@@ -61,7 +61,7 @@ def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.ui
 def composed(image: xr.DataArray, channels: Sequence[Channel]) -> tuple[NDArray[np.uint8], tuple[Channel, ...]]:
     """Return an image's `composite`, and the channels as they are shown in it, each with a colour and a window."""
     read = _by_channel(image)
-    shown = _completed([read], channels)
+    shown = _completed(read, channels)
     pixels = read.astype(np.float64)
     picture = np.zeros((*pixels.shape[1:], 3))
     for channel, values in zip(shown, pixels, strict=True):
@@ -76,16 +76,21 @@ def completed(images: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tu
     Parameters
     ----------
     images
-        At least one, all with as many channels. Windows that are missing span percentiles of the pixels of them all.
+        At least one, all with as many channels. Windows that are missing span percentiles of the pixels of them all,
+        which are read for that alone.
     channels
         See `composite`, which also says what is raised.
     """
-    return _completed([_by_channel(image) for image in images], channels)
+    if channels and all(channel.window is not None for channel in channels):
+        first = plane(images[0])
+        return _completed(np.empty((first.shape[0] if first.ndim == 3 else 1, 0), first.dtype), channels)
+    planes = [_by_channel(image) for image in images]
+    joined = planes[0] if len(planes) == 1 else np.concatenate([one.reshape(len(one), -1) for one in planes], axis=1)
+    return _completed(joined, channels)
 
 
-def _completed(planes: Sequence[NDArray[Any]], channels: Sequence[Channel]) -> tuple[Channel, ...]:
-    """Complete channels by the pixels of planes, shape (channel, y, x)."""
-    pixels = planes[0] if len(planes) == 1 else np.concatenate([one.reshape(len(one), -1) for one in planes], axis=1)
+def _completed(pixels: NDArray[Any], channels: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Complete channels by pixels, shape (channel, …); of those that have a window none are looked at."""
     channels = channels or [Channel()] * len(pixels)
     if len(channels) != len(pixels):
         raise ChannelError(

@@ -1871,20 +1871,21 @@ def _locks(
 
     pixels = [path.resolve() for path in pixels]
     lists = None if lists is None else lists.resolve()
+    places = [*pixels, *([] if lists is None else [lists])]
     while True:
-        around = [_groups_around(path) for path in (*pixels, *([lists] if lists else []))]
+        around = {path: _groups_around(path) for path in places}
         own = {path: stage.identity(path) for path in pixels if needed or _is_zarr(path)}
-        asked = {around: True for path in pixels for around in _groups_around(path)} | dict.fromkeys(own, shared)
+        asked = {group: True for path in pixels for group in around[path]} | dict.fromkeys(own, shared)
         with waiting(), ExitStack() as held:
             for path in sorted(asked):
                 lock = stage.locked(path, name=stage.PIXELS, shared=asked[path])
                 _enter(held, lock, path, needed=needed and path in own)
-            for path in [] if lists is None else _groups_around(lists):
+            for path in [] if lists is None else around[lists]:
                 _enter(held, stage.locked(path), path)
             if lists is not None and (lists in own or not replaces):
                 _enter(held, stage.locked(lists, make=make), lists, needed=not replaces)
             same = all(stage.identity(path) in (own.get(path), None) or not _is_zarr(path) for path in pixels)
-            if same and around == [_groups_around(path) for path in (*pixels, *([lists] if lists else []))]:
+            if same and around == {path: _groups_around(path) for path in places}:
                 yield
                 return
 
