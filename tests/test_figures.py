@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pint_xarray  # noqa: F401 - registers the accessor
 import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
@@ -144,6 +145,108 @@ def test_labels_are_outlined_in_their_colours(tmp_path: Path) -> None:
         assert len(bare.images) == 1
     with pytest.raises(errors.LabelError, match=r"no labels 'cells', but \['boxes'\]"):
         tree.omezarr.plot(labels=["cells"])
+
+
+def numbered(da: xr.DataArray) -> xr.DataArray:
+    """Return labels of 1 by 1 pixel, each by a number of its own."""
+    flat = da.isel(c=0, drop=True)
+    return flat.copy(data=np.arange(1, flat.size + 1, dtype="uint32").reshape(flat.shape))
+
+
+def under(shown: xr.DataArray, labels: xr.DataArray) -> np.ndarray[Any, Any]:
+    return figures._under(pictures.plane(shown), [labels])
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(10, 50), slice(None, None, -1), slice(3, 99, 4)])
+def test_labels_lie_under_the_pixels_by_their_coordinates(part: slice) -> None:
+    """Of a part, of a coarser picture, or of one that is turned round: each is the nearest pixel of xarray."""
+    labels, da = numbered(spots()), spots().isel(y=part, x=slice(5, 60))
+    expected = labels.sel(y=da.y, x=da.x, method="nearest")
+    np.testing.assert_array_equal(under(da, labels), expected)
+    np.testing.assert_array_equal(under(da, labels.isel(y=slice(None, None, -1))), expected)
+    nanometres: Any = labels
+    np.testing.assert_array_equal(under(da, nanometres.omezarr.to_units("nm")), expected)
+
+
+def test_where_labels_do_not_reach_there_are_none() -> None:
+    labels = numbered(spots()).isel(y=slice(100, 120), x=slice(30, None))
+    found = under(spots(), labels)
+    np.testing.assert_array_equal(found[100:120, 30:], labels)
+    assert not found[:100].any()
+    assert not found[120:].any()
+    assert not found[:, :30].any()
+    assert not under(spots().isel(y=slice(0, 50)), labels).any()
+    bare = labels.drop_vars(["y", "x"])
+    np.testing.assert_array_equal(under(spots().isel(y=slice(0, 20), x=slice(0, 98)), bare), labels)
+
+
+def test_labels_are_those_of_the_plane_and_the_time_that_are_shown() -> None:
+    da: Any = xr.DataArray(np.zeros((3, 7, 4, 4)), dims=("t", "z", "y", "x"))
+    da = da.omezarr.assign_grid(scale={"t": 1, "z": 2, "y": 1, "x": 1}, translation={"z": 10})
+    da = da.assign_coords(t=np.array(["2026-01-01", "2026-01-02", "2026-01-03"], "M8[ns]"))
+    labels = da.copy(
+        data=np.broadcast_to(10 * np.arange(3)[:, None] + np.arange(7), (4, 4, 3, 7)).transpose(2, 3, 0, 1)
+    )
+    for t, z in [(0, 0), (2, 3), (1, 6)]:
+        for shown in (da.isel(t=t, z=z), da.isel(t=[t], z=[z])):
+            assert np.unique(under(shown, labels.astype("u1"))).tolist() == [10 * t + z]
+            assert np.unique(under(shown, labels.astype("u1").isel(z=slice(z, z + 1)))).tolist() == [10 * t + z]
+    assert not under(da.isel(z=0), labels.isel(z=slice(4, None)).astype("u1")).any()
+
+
+def test_of_labels_no_more_is_read_than_lies_under_the_picture() -> None:
+    """Nor a finer level than the picture has pixels for."""
+    image: Any = spots()
+    levels = list(image.omezarr.pyramid(levels=3).omezarr.levels)
+    of_labels: Any = numbered(image)
+    coarse = list(of_labels.omezarr.pyramid(method="nearest", levels=4).omezarr.levels)
+
+    class Finer:
+        shape, dtype, ndim = coarse[0].shape, np.dtype("u4"), 2
+
+        def __getitem__(self, key: Any) -> Any:
+            raise AssertionError("a finer level was read")
+
+    coarse[0] = coarse[0].copy(data=lazy_blocks(Finer(), coarse[0].shape))
+    expected = coarse[2].sel(y=levels[2].y, x=levels[2].x, method="nearest")
+    np.testing.assert_array_equal(figures._under(pictures.plane(levels[2]), coarse), expected)
+
+    class Elsewhere(Finer):
+        def __getitem__(self, key: Any) -> Any:
+            assert (key[0].start, key[0].stop, key[1].start, key[1].stop) in ((16, 24, 0, 8), (24, 32, 0, 8))
+            return np.ones([len(range(*part.indices(n))) for part, n in zip(key, self.shape, strict=True)], "u4")
+
+    coarse[0] = coarse[0].copy(data=lazy_blocks(Elsewhere(), (8, 8)))
+    assert under(image.isel(y=slice(20, 30), x=slice(2, 7)), coarse[0]).all()
+
+
+def test_labels_along_other_dimensions_are_told() -> None:
+    labels = numbered(spots()).rename(y="row")
+    with pytest.raises(errors.LabelError, match=r"labels along row, x cannot be drawn on an image along y and x"):
+        spots().omezarr.plot(labels={"a": labels})
+
+
+def test_quantities_and_images_that_lie_apart_are_drawn() -> None:
+    da: Any = spots()
+    quantified = da.pint.quantify("count")
+    np.testing.assert_array_equal(quantified.omezarr.plot().get_array(), da.omezarr.plot().get_array())
+    np.testing.assert_array_equal(quantified.omezarr.thumbnail(), da.omezarr.thumbnail())
+    apart = xr.concat([da, da], dim="t").assign_coords(x=(("t", "x"), [da.x.values, da.x.values + 100]))
+    assert apart.omezarr.plot(ax=plt.figure().gca()).get_extent() == da.omezarr.plot().get_extent()
+
+
+@pytest.mark.parametrize(
+    ("da", "told"),
+    [
+        (spots().isel(y=slice(0)), r"no pixels along 'y'.*sel\("),
+        (spots().astype("complex64"), r"complex64 are neither dark nor bright; convert them: abs\(da\)"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(da: xr.DataArray, told: str) -> None:
+    for draw in (da.omezarr.plot, da.omezarr.thumbnail):
+        with pytest.raises(errors.OmeZarrError, match=told):
+            draw()
+    assert da.omezarr._repr_html_()
 
 
 def test_large_labels_side_by_side_are_two(tmp_path: Path) -> None:

@@ -604,7 +604,8 @@ class OmeZarrArrayAccessor:
         ax
             Axes of matplotlib; left out, the current ones.
         labels
-            Label images on the same pixels, by name, drawn as outlines.
+            Label images by name, drawn as outlines; each lies where its coordinates say, or on the pixels of the
+            array if it has none.
         scale_bar
             Whether a bar shows a round length, in real units.
         legend
@@ -627,7 +628,8 @@ class OmeZarrArrayAccessor:
         'x [um]'
         """
         outlined = {name: figures.Outlined([of], {}) for name, of in (labels or {}).items()}
-        return figures.draw([self._da], self.channels, outlined, ax=ax, scale_bar=scale_bar, legend=legend)
+        drawn = [coords.dequantify(self._da)]
+        return figures.draw(drawn, self.channels, outlined, ax=ax, scale_bar=scale_bar, legend=legend)
 
     def __repr__(self) -> str:
         """Say what the array would be as an image."""
@@ -635,11 +637,13 @@ class OmeZarrArrayAccessor:
 
     def _repr_html_(self) -> str:
         """Say so in a notebook, with a picture where that is cheap (`display.glimpse`)."""
-        return display.page(lambda: display.described_array(self._da), lambda: ([self._da], self.channels))
+        return display.page(
+            lambda: display.described_array(self._da), lambda: ([coords.dequantify(self._da)], self.channels)
+        )
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture of the array, channels composited; shape (height, width, 3)."""
-        return pictures.thumbnail([self._da], self.channels, max_size=max_size)
+        return pictures.thumbnail([coords.dequantify(self._da)], self.channels, max_size=max_size)
 
     def _described(self) -> tuple[coords.Dimension, ...]:
         da = coords.dequantify(self._da)

@@ -330,15 +330,17 @@ def coordinates(channels: Sequence[Channel], dim: str, existing: xr.DataArray | 
     return result
 
 
-def complete(channels: Sequence[Channel], coarsest: NDArray[Any], dtype: np.dtype[Any]) -> tuple[Channel, ...]:
+def complete(
+    channels: Sequence[Channel], coarsest: Sequence[NDArray[Any]] | NDArray[Any], dtype: np.dtype[Any]
+) -> tuple[Channel, ...]:
     """Fill in what the channels do not say: colours by their number, windows from the coarsest level.
 
     Parameters
     ----------
     channels
-        One for each index of the first dimension of `coarsest`.
+        One for each of `coarsest`.
     coarsest
-        Pixels of the coarsest level, channels first, shape ``(c, …)``.
+        Pixels of the coarsest level, channel by channel; those of a channel that has a window are not looked at.
     dtype
         Of the image. Integers may hold its whole range, floats what the coarsest level has.
     """

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xomezarr.channels import channel_dim
-from xomezarr.errors import MissingDependencyError, UnitError
+from xomezarr.coords import infer_axis_type
+from xomezarr.errors import LabelError, MissingDependencyError, UnitError
 from xomezarr.model import Channel
 from xomezarr.pictures import composed, nearest, plane, proportions, shown_dims, sufficient
 from xomezarr.units import convert, ome_unit
@@ -24,6 +24,9 @@ __all__ = ["Outlined", "draw"]
 
 PLAIN_PIXELS = 1000
 """Pixels of the longer side where matplotlib does not tell how large its axes will be."""
+
+NEARLY = 1e-6
+"""Of a pixel: coordinates that are computed differ by as much."""
 
 GOLDEN = 0x9E3779B97F4A7C15
 """Of 2**64, by the golden ratio: hues that are so far apart on their circle are well apart, however many follow."""
@@ -64,7 +67,7 @@ def draw(
     channels
         See `pictures.composite`.
     labels
-        By name, drawn as outlines.
+        By name, drawn as outlines where their coordinates say.
     ax
         Where to draw; left out, the current axes of matplotlib.
     scale_bar
@@ -80,11 +83,11 @@ def draw(
     plt = _pyplot()
     axes = plt.gca() if ax is None else ax
     shown = sufficient(levels, _pixels_across(axes, proportions(levels[0])))
-    frame = _Frame.of(shown)
+    frame = _Frame.of(plane(shown))
     picture, channels = composed(shown, channels)
     drawn = axes.imshow(picture, extent=frame.extent, origin="upper", interpolation="nearest")
     for of_labels in labels.values():
-        outlines = _outlines(_beside(of_labels.levels, levels, shown), of_labels.colors)
+        outlines = _outlines(_under(plane(shown), of_labels.levels), of_labels.colors)
         axes.imshow(outlines, extent=frame.extent, origin="upper", interpolation="nearest")
     axes.set(xlabel=frame.labels[1], ylabel=frame.labels[0], title=_told(shown, levels[0]), aspect=frame.aspect)
     if scale_bar and frame.metres is not None:
@@ -180,14 +183,20 @@ def _factor(unit: str | None, target: str | None) -> float | None:
 
 def _edges(image: xr.DataArray, dim: str) -> tuple[float, float]:
     """Return the outer edges of the first and the last pixel."""
-    size = image.sizes[dim]
-    coordinate = image.coords.get(dim)
-    if coordinate is None or coordinate.dtype.kind not in "iuf":
+    values, size = _numbers(image, dim), image.sizes[dim]
+    if values is None:
         return -0.5, size - 0.5
-    values = coordinate.values.astype(float)
-    step = (values[-1] - values[0]) / (size - 1) if size > 1 else float(coordinate.attrs.get("scale", 1.0))
-    step = step or 1.0
+    step = _step(image, dim)
     return float(values[0] - step / 2), float(values[-1] + step / 2)
+
+
+def _step(image: xr.DataArray, dim: str) -> float:
+    """Return how far neighbouring pixels are apart, in the mean; less than 0 where coordinates fall."""
+    values = _numbers(image, dim)
+    if values is None:
+        return 1.0
+    alone = float(image.coords[dim].attrs.get("scale", 1.0))
+    return float((values[-1] - values[0]) / (len(values) - 1) if len(values) > 1 else alone) or 1.0
 
 
 def _told(level: xr.DataArray, finest: xr.DataArray) -> str:
@@ -229,21 +238,80 @@ def _name_channels(axes: Axes, channels: Sequence[Channel]) -> None:
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
-def _beside(labels: Sequence[xr.DataArray], image: Sequence[xr.DataArray], shown: xr.DataArray) -> NDArray[Any]:
-    """Return the labels of the pixels that are shown of an image, shape (y, x)."""
+def _under(shown: xr.DataArray, labels: Sequence[xr.DataArray]) -> NDArray[Any]:
+    """Return the labels under the pixels of a plane, by their coordinates, shape (y, x); 0 where none lie.
+
+    Parameters
+    ----------
+    shown
+        What is seen of an image, with the coordinates of dimensions of which a single place is seen.
+    labels
+        Finest first. The coarsest is read that is as fine as what is shown.
+
+    Raises
+    ------
+    LabelError
+        If they do not lie along rows and columns of the image.
+    """
     rows, columns = shown_dims(shown)
-    sizes = shown.sizes[rows], shown.sizes[columns]
-    alike = [of for of in labels if (of.sizes.get(rows), of.sizes.get(columns)) == sizes]
-    chosen = alike[0] if alike else labels[0]
-    flat = plane(chosen)
-    if (dim := channel_dim(flat)) is not None:
-        flat = flat.isel({dim: 0})
-    values: NDArray[Any] = flat.transpose(rows, columns).values
-    if alike:
-        return values
-    picked = [nearest(old, new) for new, old in zip(sizes, values.shape, strict=True)]
-    seen: NDArray[Any] = values[picked[0][:, np.newaxis], picked[1]]
+    if not {rows, columns} <= {*labels[0].dims}:
+        raise LabelError(
+            f"labels along {', '.join(map(str, labels[0].dims))} cannot be drawn on an image along {rows} and "
+            f"{columns}; call their dimensions so: rename({{…: {rows!r}, …: {columns!r}}})"
+        )
+    chosen = next((level for level in reversed(labels) if _is_as_fine(level, shown)), labels[0])
+    dims = [*(str(dim) for dim in chosen.dims if dim not in (rows, columns)), rows, columns]
+    index = {dim: _places(shown, chosen, dim) for dim in dims}
+    seen = np.zeros([shown.sizes[rows], shown.sizes[columns]], chosen.dtype)
+    inside = {dim: np.flatnonzero(found >= 0) for dim, found in index.items()}
+    if not all(map(len, inside.values())):
+        return seen
+    picked = {dim: found[inside[dim]] for dim, found in index.items()}
+    # what lies around them is read, and no more
+    around = {dim: slice(int(found.min()), int(found.max()) + 1) for dim, found in picked.items()}
+    read = chosen.isel(around).transpose(*index).values
+    read = read[np.ix_(*(found - found.min() for found in picked.values()))]
+    seen[np.ix_(inside[rows], inside[columns])] = read.reshape(len(inside[rows]), len(inside[columns]))
     return seen
+
+
+def _is_as_fine(labels: xr.DataArray, shown: xr.DataArray) -> bool:
+    """Whether labels have a pixel for each that is shown of an image, of which they may show another part."""
+    return all(
+        abs(_step(labels, dim)) * _between(labels, shown, dim) <= abs(_step(shown, dim)) * (1 + NEARLY)
+        for dim in shown_dims(shown)
+    )
+
+
+def _between(labels: xr.DataArray, shown: xr.DataArray, dim: str) -> float:
+    """Return the units of an image in a unit of labels; those that do not compare are taken for the same."""
+    return _factor(_unit(labels, dim), _unit(shown, dim)) or 1.0
+
+
+def _places(shown: xr.DataArray, labels: xr.DataArray, dim: str) -> NDArray[np.intp]:
+    """Return the index of the labels' pixel under each place along a dimension that is seen; -1 where none is."""
+    size, along = labels.sizes[dim], shown.sizes.get(dim, 1)
+    if (there := _numbers(shown, dim)) is None or (own := _numbers(labels, dim)) is None or not size:
+        # pixels that do not say where they lie are those of the image
+        return nearest(size, along) if dim in shown.dims else np.array([size // 2])
+    if dim not in shown.dims and infer_axis_type(labels, dim, {}) == "channel":
+        return np.array([0])
+    # in the unit of the image, and rising
+    factor = _between(labels, shown, dim) * (-1.0 if size > 1 and own[-1] < own[0] else 1.0)
+    own, there = own * factor, there * np.sign(factor)
+    half = abs(_step(labels, dim) * factor) / 2 * (1 + NEARLY)
+    outside = (there < own[0] - half) | (there > own[-1] + half)
+    return np.where(outside, -1, np.searchsorted((own[1:] + own[:-1]) / 2, there))
+
+
+def _numbers(image: xr.DataArray, dim: str) -> NDArray[np.float64] | None:
+    """Return where an image lies along a dimension, also where it has a single place; None if it does not say."""
+    if dim not in image.coords or image.coords[dim].ndim > 1:
+        return None
+    values = np.atleast_1d(image.coords[dim].values)
+    if values.dtype.kind in "mM":
+        values = values.astype("m8[ns]" if values.dtype.kind == "m" else "M8[ns]").astype(np.int64)
+    return values.astype(float) if values.dtype.kind in "iuf" else None
 
 
 def _outlines(labels: NDArray[Any], colors: Mapping[int, str]) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xomezarr.channels import channel_dim, complete
 from xomezarr.coords import infer_axis_type
-from xomezarr.errors import AxisError, ChannelError, LevelError
+from xomezarr.errors import AxisError, ChannelError, DtypeError, LevelError
 from xomezarr.model import Channel
 from xomezarr.units import convert, ome_unit
 
@@ -27,6 +27,9 @@ __all__ = [
     "sufficient",
     "thumbnail",
 ]
+
+BAND_PIXELS = 2**20
+"""Of a picture: so many are added up at once, in float64."""
 
 
 def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.uint8]:
@@ -51,23 +54,37 @@ def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.ui
     Raises
     ------
     AxisError
-        If the image has fewer than two dimensions of space.
+        If the image has fewer than two dimensions of space, or no pixels.
     ChannelError
         If the number of channels is not that of the image.
+    DtypeError
+        If its pixels are no real numbers.
     """
     return composed(image, channels)[0]
 
 
 def composed(image: xr.DataArray, channels: Sequence[Channel]) -> tuple[NDArray[np.uint8], tuple[Channel, ...]]:
-    """Return an image's `composite`, and the channels as they are shown in it, each with a colour and a window."""
-    read = _by_channel(image)
-    shown = _completed(read, channels)
-    pixels = read.astype(np.float64)
-    picture = np.zeros((*pixels.shape[1:], 3))
-    for channel, values in zip(shown, pixels, strict=True):
-        if channel.active is not False:
-            picture += _brightness(values, channel)[..., np.newaxis] * _rgb(channel)
-    return np.round(np.clip(picture, 0, 255)).astype(np.uint8), shown
+    """Return an image's `composite`, and the channels that are seen in it, each with a colour and a window."""
+    shown = plane(image)
+    dim = channel_dim(shown)
+    given = _one_for_each(channels, 1 if dim is None else shown.sizes[dim])
+    seen = [index for index, channel in enumerate(given) if channel.active is not False]
+    if dim is not None and len(seen) < len(given):  # those that are not seen are not read
+        shown = shown.isel({dim: seen})
+    read = dict(zip(seen, _by_channel(shown), strict=True)) if seen else {}
+    nothing = np.empty(0, image.dtype)
+    every = _complete(given, [read.get(index, nothing) for index in range(len(given))], image.dtype)
+    drawn = [(every[index], values) for index, values in read.items()]
+    height, width = (shown.sizes[dim] for dim in shown_dims(image))
+    picture = np.empty((height, width, 3), np.uint8)
+    rows = max(BAND_PIXELS // max(width, 1), 1)
+    for top in range(0, height, rows):
+        band = picture[top : top + rows]
+        sums = np.zeros(band.shape)
+        for channel, values in drawn:
+            sums += _brightness(values[top : top + rows], channel)[..., np.newaxis] * _rgb(channel)
+        band[...] = np.round(np.clip(sums, 0, 255))
+    return picture, tuple(channel for channel, _ in drawn)
 
 
 def completed(images: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tuple[Channel, ...]:
@@ -81,24 +98,33 @@ def completed(images: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tu
     channels
         See `composite`, which also says what is raised.
     """
-    if channels and all(channel.window is not None for channel in channels):
-        first = plane(images[0])
-        return _completed(np.empty((first.shape[0] if first.ndim == 3 else 1, 0), first.dtype), channels)
-    planes = [_by_channel(image) for image in images]
+    first = images[0]
+    dim = channel_dim(first)
+    given = _one_for_each(channels, 1 if dim is None else first.sizes[dim])
+    if all(channel.window is not None for channel in given):
+        return _complete(given, [np.empty(0, first.dtype)] * len(given), first.dtype)
+    planes = [_by_channel(plane(image)) for image in images]
     joined = planes[0] if len(planes) == 1 else np.concatenate([one.reshape(len(one), -1) for one in planes], axis=1)
-    return _completed(joined, channels)
+    return _complete(given, joined, joined.dtype)
 
 
-def _completed(pixels: NDArray[Any], channels: Sequence[Channel]) -> tuple[Channel, ...]:
-    """Complete channels by pixels, shape (channel, …); of those that have a window none are looked at."""
-    channels = channels or [Channel()] * len(pixels)
-    if len(channels) != len(pixels):
+def _one_for_each(channels: Sequence[Channel], count: int) -> Sequence[Channel]:
+    """Return the channels that are given for an image of so many, or that nothing is known of them."""
+    given = channels or [Channel()] * count
+    if len(given) != count:
         raise ChannelError(
-            f"{len(channels)} channels are given for an image of {len(pixels)}; "
+            f"{len(given)} channels are given for an image of {count}; "
             "give one for each: composite(image, image.omezarr.channels)"
         )
+    return given
+
+
+def _complete(
+    channels: Sequence[Channel], pixels: Sequence[NDArray[Any]] | NDArray[Any], dtype: np.dtype[Any]
+) -> tuple[Channel, ...]:
+    """Complete channels by some pixels of each; of those that have a window none are looked at."""
     named = [dataclasses.replace(channel, label=channel.label or "") for channel in channels]
-    return tuple(complete(named, pixels, pixels.dtype))
+    return tuple(complete(named, pixels, dtype))
 
 
 def thumbnail(levels: Sequence[xr.DataArray], channels: Sequence[Channel], *, max_size: int = 256) -> NDArray[np.uint8]:
@@ -141,8 +167,16 @@ def sufficient(levels: Sequence[xr.DataArray], max_size: int) -> xr.DataArray:
 
 
 def plane(image: xr.DataArray) -> xr.DataArray:
-    """Return what a picture shows of an image, unread: the middle of a stack, the first of a time series."""
+    """Return what a picture shows of an image, unread: the middle of a stack, the first of a time series.
+
+    Raises
+    ------
+    AxisError
+        If there is nothing to be shown.
+    """
     rows, columns = shown_dims(image)
+    if none := [str(dim) for dim, size in image.sizes.items() if not size]:
+        raise AxisError(f"the image has no pixels along {none[0]!r}, and a picture shows some; select others: sel(…)")
     channel = channel_dim(image)
     index = {
         dim: 0 if infer_axis_type(image, str(dim), {}) == "time" else image.sizes[dim] // 2
@@ -152,9 +186,12 @@ def plane(image: xr.DataArray) -> xr.DataArray:
     return image.isel(index).transpose(*([channel] if channel else []), rows, columns)
 
 
-def _by_channel(image: xr.DataArray) -> NDArray[Any]:
-    """Load one plane of each channel, shape ``(channel, y, x)``."""
-    values: NDArray[Any] = plane(image).values
+def _by_channel(shown: xr.DataArray) -> NDArray[Any]:
+    """Load a `plane`, shape ``(channel, y, x)``."""
+    if shown.dtype.kind not in "biuf":
+        cure = "abs(da), or da.real" if shown.dtype.kind == "c" else "astype(…)"
+        raise DtypeError(f"pixels of dtype {shown.dtype} are neither dark nor bright; convert them: {cure}")
+    values: NDArray[Any] = shown.values
     return values if values.ndim == 3 else values[np.newaxis]
 
 
@@ -204,11 +241,11 @@ def _spacing(image: xr.DataArray, dim: str) -> float:
     return abs(float(values[-1]) - float(values[0])) / (coordinate.size - 1) or 1.0
 
 
-def _brightness(values: NDArray[np.float64], channel: Channel) -> NDArray[np.float64]:
+def _brightness(values: NDArray[Any], channel: Channel) -> NDArray[np.float64]:
     """Scale a channel's window to 0 … 1."""
     assert channel.window is not None
     start, end = channel.window.start, channel.window.end
-    scaled = np.clip((values - start) / (end - start or 1.0), 0.0, 1.0)
+    scaled = np.clip((values.astype(np.float64) - start) / (end - start or 1.0), 0.0, 1.0)
     return np.nan_to_num(scaled)
 
 
