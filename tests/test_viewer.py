@@ -10,14 +10,16 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import obstore.store
 import pytest
 import xarray as xr
+import zarr
 from browser import Browser, Picture, chromium
 
 from xomezarr.errors import MissingDependencyError, OmeZarrError
@@ -98,6 +100,20 @@ def test_the_page_and_the_store_are_served(page: View, tmp_path: Path) -> None:
     document = (tmp_path / "cells.ome.zarr" / "0" / "zarr.json").read_bytes()
     status, content, answer = asked(page, f"{below(page)}/store/0/zarr.json")
     assert (status, content, answer.headers["Content-Type"]) == (200, document, "application/json")
+
+
+@pytest.mark.parametrize("by", ["path", "fsspec", "obstore", "wrapper"])
+def test_no_link_leads_out_by_whatever_a_folder_is_reached(tmp_path: Path, page: View, by: str) -> None:
+    folder = tmp_path / "cells.ome.zarr"
+    stores: dict[str, Callable[[], Any]] = {
+        "path": lambda: folder,
+        "fsspec": lambda: zarr.storage.FsspecStore.from_url(folder.as_uri(), read_only=True),
+        "obstore": lambda: zarr.storage.ObjectStore(obstore.store.LocalStore(str(folder)), read_only=True),
+        "wrapper": lambda: zarr.storage.WrapperStore(zarr.storage.LocalStore(folder, read_only=True)),
+    }
+    with view(stores[by](), open_browser=False) as shown:
+        assert asked(shown, f"{below(shown)}/store/0/zarr.json")[0] == 200
+        assert asked(shown, f"{below(shown)}/store/out")[0] == 404
 
 
 def test_ranges_and_heads(page: View, tmp_path: Path) -> None:

@@ -150,10 +150,7 @@ def reopened(array: zarr.Array[Any]) -> zarr.Array[Any]:
     store may be relative to this process's folder.
     """
     store = array.store
-    if (
-        type(store) is zarr.storage.FsspecStore
-        and type(getattr(store.fs, "sync_fs", None)).__name__ == "LocalFileSystem"
-    ):
+    if type(store) is zarr.storage.FsspecStore and _is_local_by_fsspec(store):
         root = os.fspath(store.path)
     elif type(store) is zarr.storage.LocalStore and not store.root.is_absolute():
         root = os.fspath(store.root.absolute())
@@ -191,7 +188,7 @@ class Folder:
     @classmethod
     def of(cls, node: zarr.Array[Any] | zarr.Group) -> Folder | None:
         """Return the one in which an array or a group lies; None where there is none, or nothing tells it."""
-        root = _root(node.store)
+        root = root_of(node.store)
         return None if root is None else cls.at(root / node.path)
 
     def is_there(self) -> bool:
@@ -206,8 +203,8 @@ def _sent(path: Path, mark: tuple[int, ...], machine: str) -> Folder | None:
     return Folder(path, mark) if machine == _machine() else Folder.at(path)
 
 
-def _root(store: Any) -> Path | None:
-    """Return the folder that a store is; None if it is none."""
+def root_of(store: Any) -> Path | None:
+    """Return the folder of this machine that a store is, by whatever it is reached; None if it is none."""
     while isinstance(store, zarr.storage.WrapperStore):
         store = getattr(store, "_store", None)
     if isinstance(store, zarr.storage.LocalStore):
@@ -215,7 +212,14 @@ def _root(store: Any) -> Path | None:
     if isinstance(store, zarr.storage.ObjectStore) and type(store.store).__name__ == "LocalStore":
         prefix = getattr(store.store, "prefix", None)
         return None if prefix is None else Path(prefix).absolute()
-    return None
+    return Path(store.path).absolute() if _is_local_by_fsspec(store) else None
+
+
+def _is_local_by_fsspec(store: Any) -> bool:
+    """Whether a store is a folder of this machine that fsspec reads; zarr wraps what answers at once."""
+    if not isinstance(store, zarr.storage.FsspecStore):
+        return False
+    return type(getattr(store.fs, "sync_fs", store.fs)).__name__ == "LocalFileSystem"
 
 
 def _mark(path: Path) -> tuple[int, ...] | None:

@@ -26,6 +26,7 @@ from xomezarr.direct import wait
 from xomezarr.errors import UNREADABLE_MEMBER, OmeZarrError, StoreExistsError
 from xomezarr.lazy import zarr
 from xomezarr.links import check_inside
+from xomezarr.presence import root_of
 from xomezarr.store import member_path
 
 __all__ = ["Documents", "Events", "GroupObjects", "Objects", "Server", "Span", "asked_span"]
@@ -155,9 +156,10 @@ class GroupObjects:
 
     def _is_served(self, key: str) -> bool:
         """Whether what a key of a local folder names is a file, and no link leads out of the group to it."""
-        if not isinstance(self.group.store, zarr.storage.LocalStore):
+        folder = root_of(self.group.store)
+        if folder is None:
             return True
-        root = Path(self.group.store.root, self.group.path)
+        root = folder / self.group.path
         try:
             check_inside(root, key)
             return (root / key).is_file()
