@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import xarray as xr
+import zarr
 from PIL import Image
 
 import xomezarr
@@ -155,13 +156,63 @@ def test_what_is_too_large_is_told(tmp_path: Path) -> None:
             xomezarr.export(da, tmp_path / name)
 
 
-def test_what_tiff_does_not_say_is_told(tmp_path: Path) -> None:
-    da: Any = image("tyx")
-    moved = da.omezarr.assign_grid(translation={"y": 20.0})
-    with pytest.warns(errors.OmeZarrWarning, match="the first pixel lies at y = 20, which TIFF does not say"):
-        xomezarr.export(moved, tmp_path / "a.ome.tif")
-    with pytest.warns(errors.OmeZarrWarning, match="the coordinates of 't' are not regular"):
-        xomezarr.export(da.assign_coords(t=[0.0, 1.0, 5.0]), tmp_path / "b.tif")
+LOST: dict[str, tuple[Any, str]] = {
+    "origin": (
+        lambda da: da.omezarr.assign_grid(translation={"y": 20.0, "x": -3}),
+        r"where the first pixel lies \(y = 20\); where the first pixel lies \(x = -3\)",
+    ),
+    "start": (lambda da: da.assign_coords(t=da.t + 100), r"when it begins \(t = 100\)"),
+    "dates": (
+        lambda da: da.assign_coords(t=np.datetime64("2026-01-02T03:04:05", "ns") + 10**9 * np.arange(3)),
+        r"when it begins \(t = 2026-01-02T03:04:05",
+    ),
+    "irregular": (lambda da: da.assign_coords(t=[0.0, 1.0, 5.0]), "the coordinates of 't', which are not regular"),
+    "no unit": (lambda da: da.assign_coords(y=da.y.drop_attrs()), "the coordinates of 'y', which .* no unit"),
+    "attrs": (lambda da: da.assign_attrs(operator="Ada"), "the attributes 'operator'"),
+    "coordinates": (
+        lambda da: da.assign_coords(exposure=("t", [1.0, 2.0, 3.0]), stage="left"),
+        "the coordinates 'exposure', 'stage'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TIFFS)
+@pytest.mark.parametrize("lost", LOST)
+def test_what_a_tiff_does_not_say_is_told_once(tmp_path: Path, lost: str, name: str) -> None:
+    change, told = LOST[lost]
+    with pytest.warns(errors.OmeZarrWarning, match=rf"TIFF does not say {told}.*to_zarr\(") as warned:
+        xomezarr.export(change(image("tyx")), tmp_path / name)
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_what_is_in_the_store_beside_the_image_is_told(tmp_path: Path, version: str) -> None:
+    da: Any = image("cyx")
+    xomezarr.export(da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1, version=version), tmp_path / "b.ome.tif")
+    (da.isel(c=0, drop=True) > 9).astype("u1").omezarr.to_labels(tmp_path / "a.ome.zarr", "nuclei")
+    zarr.open_group(tmp_path / "a.ome.zarr", mode="r+").attrs["stain"] = "DAPI"
+    tree = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")
+    with pytest.warns(
+        errors.OmeZarrWarning, match=r"not say what the labels are \('nuclei'\); the attributes 'stain'\. OME"
+    ):
+        xomezarr.export(tree, tmp_path / "a.ome.tif")
+    xomezarr.export(tree, tmp_path / "a.png")
+
+
+def test_windows_go_along_to_imagej(tmp_path: Path) -> None:
+    da: Any = image("cyx")
+    da = da.omezarr.assign_channels([{"label": "a", "window": (5, 90)}, {"label": "b", "window": (0, 150.5)}])
+    with tifffile.TiffFile(xomezarr.export(da, tmp_path / "a.tif")) as tiff:
+        assert (tiff.imagej_metadata or {})["Ranges"] == (5.0, 90.0, 0.0, 150.5)
+
+
+def test_progress_comes_to_an_end(tmp_path: Path) -> None:
+    """Levels that are not written are not counted either."""
+    tree: Any = image("zyx", z=70, y=600, x=80).omezarr.pyramid(levels=2, factors=2)
+    for name in ("a.tif", "a.ome.tif", "a.png"):
+        told: list[int] = []
+        xomezarr.export(tree, tmp_path / name, progress=told.append)
+        assert sum(told) == tree.omezarr.level(0).nbytes
 
 
 @pytest.mark.parametrize("name", ["a.png", *TIFFS])

@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import accessor  # noqa: F401 - registers the accessor
+from xomezarr.channels import ACTIVE, COLOR, EXTRA, LABEL, WINDOW
 from xomezarr.coords import dequantify, describe, infer_axis_type
 from xomezarr.errors import (
     AxisError,
@@ -31,6 +32,7 @@ from xomezarr.errors import (
 from xomezarr.model import Channel
 from xomezarr.pictures import composite, shown_dims
 from xomezarr.progress import OnTile, progress_of
+from xomezarr.spec import others
 from xomezarr.units import convert
 
 __all__ = ["export"]
@@ -42,7 +44,7 @@ AT_ONCE = 128 * 2**20
 """Bytes of pixels that are read at once: some planes of a stack, whose chunks hold several, or some rows of tiles."""
 
 MOST_PIXELS = 2**27
-"""Of a picture: as many take about 6 GB to draw, and few programs show more."""
+"""Of a picture: few programs show more."""
 
 IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 IMAGEJ_BYTES = 2**32 - 2**20
@@ -53,6 +55,9 @@ OME_DTYPES = (
     *("float32", "float64", "complex64", "complex128"),
 )
 """Types of pixels in OME-XML."""
+
+OF_IMAGES = ("multiscales", "omero", "image-label")
+"""Attributes of a group that say what is written as pixel sizes and channels."""
 
 METRES_PER_INCH = 0.0254
 
@@ -74,9 +79,10 @@ def export(
                                  that have as many planes, which are all of an image without depth
     ============================ =====================================================================
 
-    Pixel sizes are written with all of them, names and colours of channels with TIFFs. What none has a place for is
-    told in a warning: where the first pixel lies, times that are not regular. OME-Zarr keeps all of it. Of a TIFF
-    `AT_ONCE` bytes are read at once, or a plane of a hyperstack that is larger.
+    Pixel sizes are written with all of them, names and colours of channels with TIFFs, windows with those of ImageJ.
+    What a TIFF has no place for is told in a warning: labels, where the first pixel lies and when, times that are not
+    regular, attributes and further coordinates. OME-Zarr keeps all of it. Of a TIFF `AT_ONCE` bytes are read at once,
+    or a plane of a hyperstack that is larger.
 
     Parameters
     ----------
@@ -117,7 +123,7 @@ def export(
     'eye.png'
     """
     target = Path(path)
-    write = _writer(target)
+    kind = _kind(target)
     if mode not in ("w-", "w"):
         raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a file or mode="w" to replace one')
     if target.is_dir() or (target.exists() and mode == "w-"):
@@ -125,13 +131,13 @@ def export(
         raise StoreExistsError(f"{str(target)!r} exists already; {cure}")
     if not target.absolute().parent.is_dir():
         raise OmeZarrError(f"there is no folder {str(target.absolute().parent)!r}; make it, or give another path")
-    levels, channels = _levels(image, level)
+    given = _given(image, level, kind)
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
     partial = stage.beside(target, "partial")
     try:
-        with progress_of(progress, target)(sum(one.nbytes for one in levels)) as on_tile:
-            write(partial, levels, channels, on_tile or (lambda nbytes: None))
+        with progress_of(progress, target)(sum(one.nbytes for one in given.levels)) as on_tile:
+            kind.write(partial, given, on_tile or (lambda nbytes: None))
         if mode == "w-":
             stage.create(partial, target)
         else:
@@ -142,37 +148,72 @@ def export(
     return target
 
 
-type _Write = Callable[[Path, Sequence[xr.DataArray], Sequence[Channel], OnTile], None]
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What is exported.
+
+    Parameters
+    ----------
+    levels
+        Those that are written, finest first.
+    channels
+        As far as they are known.
+    labels
+        Names of the labels that an image has.
+    attrs
+        Names of its attributes, and of those of its tree.
+    """
+
+    levels: Sequence[xr.DataArray]
+    channels: Sequence[Channel]
+    labels: Sequence[str]
+    attrs: Sequence[str]
 
 
-def _writer(path: Path) -> _Write:
-    """Return what writes a kind of file, by its name."""
+type _Write = Callable[[Path, _Given, OnTile], None]
+type _Levels = Callable[[Sequence[xr.DataArray]], Sequence[xr.DataArray]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of file: how it is written, and which of some levels go into it."""
+
+    write: _Write
+    levels: _Levels
+
+
+def _kind(path: Path) -> _Kind:
+    """Return what kind of file it is to be, by its name."""
     name = path.name.lower()
-    for suffix, write in _WRITERS.items():
+    for suffix, kind in _KINDS.items():
         if name.endswith(suffix) and name != suffix:
-            return write
+            return kind
     raise OmeZarrError(
-        f"{str(path)!r} says no kind of file that is known; give one that ends in {', '.join(_WRITERS)}, or write "
+        f"{str(path)!r} says no kind of file that is known; give one that ends in {', '.join(_KINDS)}, or write "
         "OME-Zarr: to_zarr(…)"
     )
 
 
-def _levels(image: xr.DataArray | xr.DataTree, level: int) -> tuple[list[xr.DataArray], Sequence[Channel]]:
-    """Return the levels to be written, finest first, and the channels."""
+def _given(image: xr.DataArray | xr.DataTree, level: int, kind: _Kind) -> _Given:
+    """Return what goes into a file, from some level on."""
     seen: Any = image.omezarr
-    found = [dequantify(image)] if isinstance(image, xr.DataArray) else list(seen.levels)
+    of_tree = isinstance(image, xr.DataTree)
+    found = list(seen.levels) if isinstance(image, xr.DataTree) else [dequantify(image)]
     if not -len(found) <= level < len(found):
         raise LevelError(f"level={level} is none of {len(found)} levels; give one from 0 to {len(found) - 1}")
-    return found[level:] if level >= 0 else found[len(found) + level :], seen.channels
+    taken = found[level:] if level >= 0 else found[len(found) + level :]
+    of_store = others({str(key): value for key, value in image.attrs.items()}, *OF_IMAGES) if of_tree else {}
+    attrs = dict.fromkeys(map(str, (*of_store, *taken[0].attrs)))
+    return _Given(kind.levels(taken), seen.channels, list(seen.labels) if of_tree else [], list(attrs))
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _write_png(path: Path, levels: Sequence[xr.DataArray], channels: Sequence[Channel], on_tile: OnTile) -> None:
+def _write_png(path: Path, given: _Given, on_tile: OnTile) -> None:
     from PIL import Image
 
-    finest = levels[0]
+    finest = given.levels[0]
     height, width = (finest.sizes[dim] for dim in shown_dims(finest))
     if height * width > MOST_PIXELS:
         raise LevelError(
@@ -182,7 +223,7 @@ def _write_png(path: Path, levels: Sequence[xr.DataArray], channels: Sequence[Ch
     rows, columns = (_spacing(finest, dim, "meter") for dim in shown_dims(finest))
     resolution = {"dpi": (METRES_PER_INCH / columns, METRES_PER_INCH / rows)} if rows and columns else {}
     with path.open("wb") as file:
-        Image.fromarray(composite(finest, channels)).save(file, "PNG", **resolution)
+        Image.fromarray(composite(finest, given.channels)).save(file, "PNG", **resolution)
     on_tile(finest.nbytes)
 
 
@@ -272,8 +313,9 @@ class _Stack:
         """Yield one plane after the other."""
         for block in self._blocks():
             for one in block:
-                yield np.ascontiguousarray(one)
+                # told before: who takes the last one asks for no other
                 on_tile(one.nbytes)
+                yield np.ascontiguousarray(one)
 
     def tiles(self, on_tile: OnTile) -> Iterator[NDArray[Any]]:
         """Yield the tiles of one plane after the other; those that the edge cuts are filled with zeros."""
@@ -286,8 +328,8 @@ class _Stack:
         for place in itertools.product(*(map(range, self.shape[:-2]))):
             for top in range(0, height, band):
                 (rows,) = self._read([slice(n, n + 1) for n in place], slice(top, min(top + band, height)))
-                yield from _tiles_of(rows)
                 on_tile(rows.nbytes)
+                yield from _tiles_of(rows)
 
     def _blocks(self) -> Iterator[NDArray[Any]]:
         """Read as many planes at once as `AT_ONCE` allows, in their order, as chunks hold several."""
@@ -331,37 +373,61 @@ def _tiles_of(band: NDArray[Any]) -> Iterator[NDArray[Any]]:
             yield tile
 
 
-def _described(stack: _Stack, units: Mapping[str, str]) -> dict[str, float]:
-    """Return how far pixels are apart, by tifffile's letters, in these units; tell of what TIFF has no place for."""
+SIZES: Mapping[str, str] = {"X": "um", "Y": "um", "Z": "um", "T": "s"}
+"""Units in which pixel sizes are written, by tifffile's letters."""
+
+
+def _sizes(stack: _Stack) -> dict[str, float]:
+    """Return how far pixels are apart, by tifffile's letters, where that is known."""
     found = {}
-    for letter, unit in units.items():
+    for letter, unit in SIZES.items():
         dim = stack.dims[letter]
-        if dim is None or stack.image.sizes[dim] < 1:
+        if dim is not None and stack.image.sizes[dim]:
+            found[letter] = _spacing(stack.image, dim, unit)
+    return {letter: size for letter, size in found.items() if size is not None}
+
+
+def _tell(kind: str, stack: _Stack, given: _Given) -> None:
+    """Warn of what a kind of file has no place for, but for how an image is shown."""
+    lost = [*_lost_places(stack), *_lost_besides(given)]
+    if lost:
+        warn(f"{kind} does not say {'; '.join(lost)}. OME-Zarr keeps all of it: to_zarr(…)", OmeZarrWarning)
+
+
+def _lost_places(stack: _Stack) -> Iterator[str]:
+    """Tell what is not written of where pixels lie, and when."""
+    image, known = stack.image, _sizes(stack)
+    for letter, dim in stack.dims.items():
+        if letter not in SIZES or dim is None or dim not in image.coords or not image.sizes[dim]:
             continue
-        spacing = _spacing(stack.image, dim, unit)
-        if spacing is not None:
-            found[letter] = spacing
-        elif dim in stack.image.coords:
-            warn(
-                f"the coordinates of {dim!r} are not regular, or have no unit that TIFF knows, and are left out; "
-                "OME-Zarr keeps them: to_zarr(…, irregular='keep')",
-                OmeZarrWarning,
-            )
-    return found
+        coordinate = image.coords[dim]
+        if letter not in known:
+            yield f"the coordinates of {dim!r}, which are not regular, or have no unit that it knows"
+        elif coordinate.dtype.kind in "mM":
+            yield f"when it begins ({dim} = {coordinate.values[0]})"
+        elif coordinate.dtype.kind in "iuf":
+            first, *others = coordinate.values[:2].tolist()
+            step = abs(others[0] - first) if others else float(coordinate.attrs.get("scale", 1.0))
+            # files differ on what point of the first pixel lies at 0
+            if abs(first) > step / 2:
+                what = "when it begins" if letter == "T" else "where the first pixel lies"
+                yield f"{what} ({dim} = {first:g})"
 
 
-def _tell_of_origin(image: xr.DataArray) -> None:
-    """Warn where the first pixel does not cover zero, of which TIFF says nothing that all readers understand."""
-    away = {}
-    for dim in [str(dim) for dim in image.dims if dim in image.coords]:
-        if infer_axis_type(image, dim, {}) == "space" and image.sizes[dim] and image.coords[dim].dtype.kind in "iuf":
-            first, *others = image.coords[dim].values[:2].tolist()
-            half = abs(others[0] - first) / 2 if others else float(image.coords[dim].attrs.get("scale", 1.0)) / 2
-            if abs(first) > half:
-                away[dim] = first
-    if away:
-        told = ", ".join(f"{dim} = {value:g}" for dim, value in away.items())
-        warn(f"the first pixel lies at {told}, which TIFF does not say; OME-Zarr does: to_zarr(…)", OmeZarrWarning)
+def _lost_besides(given: _Given) -> Iterator[str]:
+    """Tell what else is not written."""
+    image = given.levels[0]
+    if given.labels:
+        yield f"what the labels are ({_quoted(given.labels)})"
+    if given.attrs:
+        yield f"the attributes {_quoted(given.attrs)}"
+    of_channels = {LABEL, COLOR, ACTIVE, EXTRA, *WINDOW.values()}
+    if others := [str(name) for name in image.coords if name not in image.dims and name not in of_channels]:
+        yield f"the coordinates {_quoted(others)}"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _writes_tiff() -> Any:
@@ -372,21 +438,27 @@ def _writes_tiff() -> Any:
     return tifffile
 
 
-def _write_ome_tiff(path: Path, levels: Sequence[xr.DataArray], channels: Sequence[Channel], on_tile: OnTile) -> None:
-    """Write the levels that have as many planes as the finest, of which TIFF has smaller copies, plane by plane."""
+def _with_as_many_planes(levels: Sequence[xr.DataArray]) -> Sequence[xr.DataArray]:
+    """Return the levels that have as many planes as the finest, of which TIFF has smaller copies, plane by plane."""
+    planes = [_Stack.of(one, "TCZ").shape[:-2] for one in levels]
+    return [one for one, count in zip(levels, planes, strict=True) if count == planes[0]]
+
+
+def _write_ome_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
+    """Write levels of as many planes."""
     tifffile = _writes_tiff()
-    finest, *coarser = (_Stack.of(one, "TCZ") for one in levels)
-    stacks = [finest, *(stack for stack in coarser if stack.shape[:-2] == finest.shape[:-2])]
+    stacks = [_Stack.of(one, "TCZ") for one in given.levels]
+    finest = stacks[0]
     if finest.dtype.name not in OME_DTYPES:
         raise DtypeError(
             f"OME-TIFF has no pixels of dtype {finest.dtype}, but {', '.join(OME_DTYPES)}; convert them: astype(…)"
         )
-    _tell_of_origin(finest.image)
+    _tell("OME-TIFF", finest, given)
     options = {"tile": (TILE, TILE), "compression": "zlib", "photometric": "minisblack"}
     whole = math.prod(finest.shape) * finest.dtype.itemsize
     with tifffile.TiffWriter(path, ome=True, bigtiff=2 * whole > IMAGEJ_BYTES) as file:
         for number, stack in enumerate(stacks):
-            first = {"metadata": _ome_metadata(finest, channels), "subifds": len(stacks) - 1}
+            first = {"metadata": _ome_metadata(finest, given.channels), "subifds": len(stacks) - 1}
             file.write(
                 stack.tiles(on_tile),
                 shape=stack.shape,
@@ -398,7 +470,7 @@ def _write_ome_tiff(path: Path, levels: Sequence[xr.DataArray], channels: Sequen
 
 def _ome_metadata(stack: _Stack, channels: Sequence[Channel]) -> dict[str, Any]:
     """Return what tifffile writes as OME-XML."""
-    sizes = _described(stack, {"X": "um", "Y": "um", "Z": "um", "T": "s"})
+    sizes = _sizes(stack)
     found: dict[str, Any] = {"axes": stack.axes}
     if stack.image.name is not None:
         found["Name"] = str(stack.image.name)
@@ -423,10 +495,14 @@ def _ome_color(color: str) -> int:
     return int.from_bytes([*bytes.fromhex(color[:6]), 255], "big", signed=True)
 
 
-def _write_tiff(path: Path, levels: Sequence[xr.DataArray], channels: Sequence[Channel], on_tile: OnTile) -> None:
-    """Write the finest level as a hyperstack of ImageJ."""
+def _finest(levels: Sequence[xr.DataArray]) -> Sequence[xr.DataArray]:
+    return levels[:1]
+
+
+def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
+    """Write a level as a hyperstack of ImageJ."""
     tifffile = _writes_tiff()
-    stack = _Stack.of(levels[0], "TZC")
+    stack, channels = _Stack.of(given.levels[0], "TZC"), given.channels
     if stack.dtype.name not in IMAGEJ_DTYPES:
         raise DtypeError(
             f"ImageJ has no pixels of dtype {stack.dtype}, but {', '.join(IMAGEJ_DTYPES)}; convert them: astype(…), or "
@@ -437,8 +513,8 @@ def _write_tiff(path: Path, levels: Sequence[xr.DataArray], channels: Sequence[C
             f"ImageJ reads no TIFF of {nbytes} bytes, which is more than 4 GiB; give a coarser level=…, or write an "
             'OME-TIFF: "image.ome.tif"'
         )
-    _tell_of_origin(stack.image)
-    sizes = _described(stack, {"X": "um", "Y": "um", "Z": "um", "T": "s"})
+    _tell("ImageJ's TIFF", stack, given)
+    sizes = _sizes(stack)
     metadata: dict[str, Any] = {"axes": stack.axes}
     if sizes.keys() & set("XYZ"):
         metadata["unit"] = "um"
@@ -462,7 +538,7 @@ def _write_tiff(path: Path, levels: Sequence[xr.DataArray], channels: Sequence[C
 
 
 def _imagej_channels(channels: Sequence[Channel], stack: _Stack) -> dict[str, Any]:
-    """Return the names of channels as labels of slices, and their colours as lookup tables."""
+    """Return the names of channels as labels of slices, their colours as lookup tables, and their windows."""
     found: dict[str, Any] = {}
     if all(channel.label for channel in channels):
         others = math.prod(stack.shape[: stack.axes.index("C")])
@@ -471,14 +547,17 @@ def _imagej_channels(channels: Sequence[Channel], stack: _Stack) -> dict[str, An
         ramp = np.arange(256)
         tables = [[ramp * part // 255 for part in bytes.fromhex(str(channel.color))] for channel in channels]
         found |= {"LUTs": [np.array(table, np.uint8) for table in tables], "mode": "composite"}
+    windows = [channel.window for channel in channels if channel.window is not None]
+    if len(windows) == len(channels):
+        found["Ranges"] = tuple(end for window in windows for end in (window.start, window.end))
     return found
 
 
-_WRITERS: Mapping[str, _Write] = {
-    ".ome.tif": _write_ome_tiff,
-    ".ome.tiff": _write_ome_tiff,
-    ".tif": _write_tiff,
-    ".tiff": _write_tiff,
-    ".png": _write_png,
+_KINDS: Mapping[str, _Kind] = {
+    ".ome.tif": _Kind(_write_ome_tiff, _with_as_many_planes),
+    ".ome.tiff": _Kind(_write_ome_tiff, _with_as_many_planes),
+    ".tif": _Kind(_write_tiff, _finest),
+    ".tiff": _Kind(_write_tiff, _finest),
+    ".png": _Kind(_write_png, _finest),
 }
 """By how names end; the first that fits counts."""
