@@ -25,7 +25,7 @@ from browser import Browser, Picture, chromium
 from xomezarr.errors import MissingDependencyError, OmeZarrError
 from xomezarr.pictures import composite
 from xomezarr.served import Documents, Server
-from xomezarr.viewer import View, napari_layers, view
+from xomezarr.viewer import View, _controls, napari_layers, view
 
 REQUIRED = "XOMEZARR_CHROMIUM"
 """Environment variable: ``required`` where a test that finds no Chromium is to fail."""
@@ -62,6 +62,30 @@ def written(store: Path, *, labels: bool = False, **options: Any) -> xr.DataTree
         found.omezarr.to_labels(store, "nuclei", colors={BLOB: "#FFFF00"})
         tree = xr.open_datatree(store, engine="omezarr")
     return tree
+
+
+# --- what it is told -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "window", "shown", "whole"),
+    [
+        ("uint8", (5, 90), [5, 90], [0, 255]),
+        ("uint8", (-5, 400), [0, 255], [0, 255]),
+        ("int16", (-5, 90), [-5, 90], [-(2**15), 2**15 - 1]),
+        ("bool", (0, 1), [0, 1], [0, 1]),
+        ("int64", (-5, 90), ["0", "90"], ["0", str(2**63)]),
+        ("uint64", (0, 90), ["0", "90"], ["0", str(2**64 - 1)]),
+        ("uint16", (7, 7), [7, 8], [0, 2**16 - 1]),
+        ("float32", (-0.5, 0.25), [-0.5, 0.25], [-0.5, 0.25]),
+    ],
+)
+def test_windows_are_within_what_the_pixels_can_be(
+    dtype: str, window: tuple[float, float], shown: list[Any], whole: list[Any]
+) -> None:
+    da: Any = xr.DataArray(np.zeros((1, 4, 4), dtype), dims=("c", "y", "x"))
+    (channel,) = da.omezarr.assign_channels([{"label": "a", "window": window}]).omezarr.channels
+    assert _controls(channel, da.dtype)[1] == {"range": shown, "window": whole}
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -265,6 +289,53 @@ def test_the_page_draws_our_composite(browser: Browser, tmp_path: Path, name: st
         asked_for = [url for url in browser.requested() if not url.endswith("/favicon.ico")]
         assert asked_for
         assert [url for url in asked_for if not url.startswith(ours)] == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "window"),
+    [
+        ("uint8", (0, 50, 100, 200), (-100, 300)),
+        ("int16", (-50, 0, 50, 100), (-100, 100)),
+        ("int64", (0, 50, 100, 200), (-100, 300)),
+        ("uint64", (0, 50, 100, 200), (0, 200)),
+        ("bool", (0, 1, 1, 0), (0, 2)),
+        ("uint16", (7, 6, 7, 8), (7, 7)),
+        ("float32", (1e-7, 3e-7, 5e-7, 9e-7), (0, 1e-6)),
+    ],
+)
+def test_pixels_are_as_bright_as_in_our_composite(
+    browser: Browser, tmp_path: Path, dtype: str, values: tuple[float, ...], window: tuple[float, float]
+) -> None:
+    """Of a stack of three planes the middle one is shown."""
+    plane = np.repeat(np.repeat(np.array([values], dtype), 100, 0), 100, 1)
+    da: Any = xr.DataArray(np.stack([plane[:, ::-1], plane, plane[:, ::-1]])[np.newaxis], dims=("c", "z", "y", "x"))
+    da = da.omezarr.assign_grid(scale={"z": 1, "y": 1, "x": 1}, units="um")
+    da = da.omezarr.assign_channels([{"label": "a", "color": "white", "window": window}])
+    ours = composite(da, da.omezarr.channels)[50, 50::100, 0].tolist()
+    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1, version="0.5")
+
+    def seen(picture: Picture) -> list[int]:
+        """Return the brightness in the middle of the four parts, by the widest row of the panel at the top left."""
+        place = browser.evaluate(
+            "(() => { const p = document.querySelector('.neuroglancer-rendered-data-panel');"
+            " if (!p || !window.viewer) return null; viewer.showScaleBar.value = false;"
+            " viewer.showDefaultAnnotations.value = false; const r = p.getBoundingClientRect();"
+            " return [r.left, r.top, r.width, r.height]; })()"
+        )
+        if place is None:
+            return []
+        left, top, width, height = place
+        part = shown.state["crossSectionScale"]  # micrometres in a pixel of the screen
+        across = [round(left + width / 2 + offset / part) for offset in (-150, -50, 50, 150)]
+        return [int(picture[round(top + height / 2), column, 0]) for column in across]
+
+    def is_drawn(picture: Picture) -> bool:
+        return len(seen(picture)) == 4 and bool(np.allclose(seen(picture), ours, atol=3))
+
+    with tree.omezarr.view(open_browser=False) as shown:
+        browser.open(shown.url)
+        picture = browser.drawn(is_drawn, 30)
+        assert seen(picture) == pytest.approx(ours, abs=3), browser.said()
 
 
 def assert_drawn(browser: Browser, shown: View) -> None:

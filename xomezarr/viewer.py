@@ -72,9 +72,9 @@ DRAWN = frozenset({"uint8", "int8", "uint16", "int16", "uint32", "int32", "uint6
 
 CHANNEL_SHADER = """#uicontrol vec3 color color
 #uicontrol invlerp normalized
-void main() {
-  emitRGB(color * normalized());
-}
+void main() {{
+  emitRGB(color * {brightness});
+}}
 """
 """Draws a channel as `pictures.composite` does: from black to its full colour, to be added to what others draw."""
 
@@ -304,29 +304,42 @@ def _layers(image: Shown, address: str, zarr_format: int) -> Iterator[dict[str, 
         return
     common = {"type": "image", "source": source, "opacity": 1, "blend": "additive"}
     for index, channel in enumerate(image.channels):
+        brightness, control = _controls(channel, image.dtype)
         local = {"localDimensions": {f"{image.channel}'": [1, ""]}, "localPosition": [index]} if image.channel else {}
         yield {
             **common,
             **local,
             "name": channel.label or (f"channel {index}" if image.channel else image.name),
             "visible": channel.active is not False,
-            "shader": CHANNEL_SHADER,
-            "shaderControls": {"color": f"#{channel.color}", "normalized": _range(channel, image.dtype)},
+            "shader": CHANNEL_SHADER.format(brightness=brightness),
+            "shaderControls": {"color": f"#{channel.color}", "normalized": control},
         }
 
 
-def _range(channel: Channel, dtype: np.dtype[Any]) -> dict[str, list[Any]]:
-    """Return what is black and what is bright of a channel, and how far both may be moved; text for 64 bits."""
+def _controls(channel: Channel, dtype: np.dtype[Any]) -> tuple[str, dict[str, list[Any]]]:
+    """Return how bright a channel's pixels are, for its shader, and the control of it.
+
+    That holds what is black, what is bright, and how far both may be moved; text for 64 bits. Of what no pixel can be
+    it takes nothing: where a window reaches beyond, the least pixel is not black, or the largest not all bright.
+    """
     window = channel.window
     assert window is not None
-    kind: Any = float if dtype.kind == "f" else str if dtype.itemsize == 8 else int
+    # a window of one value is as wide as `pictures.composite` takes it
+    start, end = window.start, window.end if window.end != window.start else window.start + 1.0
+    low, high = min(window.min, start, end), max(window.max, start, end)
+    taken = np.dtype(TAKEN.get(dtype.name, dtype))
+    if taken.kind == "f":
+        return "normalized()", {"range": [start, end], "window": [low, high]}
+    held, kind = np.iinfo(taken), str if taken.itemsize == 8 else int
+    shown, whole = ([_within(value, held) for value in pair] for pair in ((start, end), (low, high)))
+    ends = [(value - start) / (end - start) for value in shown]
+    inside = held.min <= start and end <= held.max
+    brightness = "normalized()" if inside else "mix({:.6f}, {:.6f}, normalized())".format(*ends)
+    return brightness, {"range": [*map(kind, shown)], "window": [*map(kind, whole)]}
 
-    def number(value: float) -> Any:
-        return kind(value if dtype.kind == "f" else round(value))
 
-    shown = [number(window.start), number(window.end)]
-    low, high = min(window.min, window.start, window.end), max(window.max, window.start, window.end)
-    return {"range": shown, "window": [number(low), number(high)]}
+def _within(value: float, held: np.iinfo[Any]) -> int:
+    return min(max(round(value), int(held.min)), int(held.max))
 
 
 def _by_own_names(layers: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
