@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib_scalebar.scalebar import ScaleBar
+from PIL import Image
 
 import xomezarr
 from xomezarr import errors, figures, pictures
@@ -273,3 +274,42 @@ def test_the_function_is_the_method() -> None:
     np.testing.assert_array_equal(xomezarr.plot(spots()).get_array(), spots().omezarr.plot().get_array())
     with pytest.raises(errors.OmeZarrError, match="neither a DataArray nor a DataTree"):
         xomezarr.plot(np.eye(3))  # type: ignore[arg-type]
+
+
+def test_a_plate_is_drawn_with_the_names_of_its_wells(tmp_path: Path) -> None:
+    wells = {("A", 1): [spots()], ("C", 12): [spots() // 2]}
+    xomezarr.write_plate(wells, tmp_path / "plate.ome.zarr", columns=[1, 2, 12], rows=["A", "B", "C"])
+    tree: Any = xomezarr.open_plate(tmp_path / "plate.ome.zarr")
+    drawn = tree.omezarr.plot(ax=inches(600))
+    box = drawn.axes.get_window_extent()
+    np.testing.assert_array_equal(drawn.get_array(), tree.omezarr.overview(max_size=int(max(box.width, box.height))))
+    axes, picture = drawn.axes, drawn.get_array()
+    assert [one.get_text() for one in axes.get_yticklabels()] == ["A", "B", "C"]
+    assert [one.get_text() for one in axes.get_xticklabels()] == ["1", "2", "12"]
+    rows, columns = (axis.get_ticklocs() for axis in (axes.yaxis, axes.xaxis))
+    grey = [[bool((picture[round(y), round(x)] == 128).all()) for x in columns] for y in rows]
+    assert grey == [[False, True, True], [True, True, True], [True, True, False]]
+    height = (picture.shape[0] - 2) // 3
+    assert rows.tolist() == [(height - 1) / 2 + n * (height + 1) for n in range(3)]
+    assert [one.get_text() for one in axes.get_legend().get_texts()] == ["DAPI", "GFP"]
+    with pytest.raises(errors.PlateError, match="no well has a field 1"):
+        tree.omezarr.plot(field=1)
+
+
+def test_labels_by_themselves_are_drawn_in_their_colours(tmp_path: Path) -> None:
+    da = spots()
+    labels = xr.zeros_like(da.isel(c=0, drop=True)).astype("u2")
+    labels[20:40, 20:40], labels[100:110, 50:90], labels[200:220, 50:90] = 1, 700, 9
+    da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2)
+    labels.omezarr.to_labels(tmp_path / "a.ome.zarr", "boxes", colors={1: "red", 9: "#00ff0080"})
+    tree: Any = xr.open_datatree(tmp_path / "a.ome.zarr", engine="omezarr")
+    boxes = tree.omezarr.labels["boxes"]
+    picture = boxes.omezarr.plot(ax=inches(256)).get_array()
+    assert (picture[30, 30].tolist(), picture[210, 60].tolist()) == ([255, 0, 0], [0, 128, 0])
+    assert np.unique(picture[labels.values == 700], axis=0).shape == (1, 3)
+    assert picture[105, 60].max() == 255
+    assert not picture[labels.values == 0].any()
+    np.testing.assert_array_equal(boxes.omezarr.thumbnail(max_size=256), picture)
+    assert '<img alt="" src="data:image/png' in boxes.omezarr._repr_html_()
+    with Image.open(xomezarr.export(boxes, tmp_path / "a.png")) as png:
+        np.testing.assert_array_equal(np.asarray(png), picture)

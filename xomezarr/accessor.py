@@ -973,12 +973,14 @@ class OmeZarrTreeAccessor:
         labels: bool | str | Sequence[str] = True,
         scale_bar: bool = True,
         legend: bool = True,
+        field: int | str = 0,
     ) -> AxesImage:
         """Draw the image: channels in their colours and windows, in physical coordinates, with a scale bar and labels.
 
         The coarsest level is read that has a pixel for each of the screen's, so that this takes no longer for a large
         image than for a small one. Of a stack the middle plane is drawn, of a time series the first image; the title
         says where that is, and `sel` takes others: ``tree.omezarr.sel(z=[4.2], method="nearest").omezarr.plot()``.
+        A label image is drawn in the colours of its labels, a plate from above, as `overview` does.
 
         Parameters
         ----------
@@ -990,6 +992,8 @@ class OmeZarrTreeAccessor:
             Whether a bar shows a round length, in real units.
         legend
             Whether channels that have names are named.
+        field
+            Of a plate, which field of each well is drawn. Its labels are not drawn, nor a bar.
 
         Returns
         -------
@@ -1003,12 +1007,18 @@ class OmeZarrTreeAccessor:
         MissingDependencyError
             If matplotlib or matplotlib-scalebar is not installed.
         """
+        if stacking.is_plate(self._tree):
+            return figures.draw_plate(
+                lambda size: stacking.from_above(self._tree, field=field, max_size=size), ax=ax, legend=legend
+            )
         there = self.labels
         names = list(there) if labels is True else [labels] if isinstance(labels, str) else list(labels or ())
         if unknown := [name for name in names if name not in there]:
             raise LabelError(f"the image has no labels {unknown[0]!r}, but {list(there)}; give labels=False for none")
         outlined = {name: figures.Outlined(tree.levels(there[name]), there[name].omezarr.colors) for name in names}
-        return figures.draw(self.levels, self.channels, outlined, ax=ax, scale_bar=scale_bar, legend=legend)
+        return figures.draw(
+            self.levels, pictures.looks_of(self._tree), outlined, ax=ax, scale_bar=scale_bar, legend=legend
+        )
 
     def __repr__(self) -> str:
         """Say what the tree holds: levels, axes, channels, labels; or the wells of a plate."""
@@ -1016,11 +1026,13 @@ class OmeZarrTreeAccessor:
 
     def _repr_html_(self) -> str:
         """Say so in a notebook, with a picture where that is cheap (`display.glimpse`)."""
-        return display.page(lambda: display.described_tree(self._tree), lambda: (self.levels, self.channels))
+        return display.page(
+            lambda: display.described_tree(self._tree), lambda: (self.levels, pictures.looks_of(self._tree))
+        )
 
     def thumbnail(self, *, max_size: int = 256) -> NDArray[np.uint8]:
         """Return a small RGB picture from the coarsest level that suffices; shape (height, width, 3)."""
-        return pictures.thumbnail(self.levels, self.channels, max_size=max_size)
+        return pictures.thumbnail(self.levels, pictures.looks_of(self._tree), max_size=max_size)
 
     def view(
         self,

@@ -35,6 +35,9 @@ SHOWN = 3
 CHEAP_BYTES = 16 * 2**20
 """Decoded bytes of chunks that a picture in a representation may cost: on a disk about a tenth of a second."""
 
+PICTURED = ("image", "array", "labels")
+"""Kinds of what is described of which there is a picture."""
+
 PICTURE_SIZE = 160
 """Pixels of the longer side of such a picture."""
 
@@ -515,7 +518,7 @@ def represented(describe: Callable[[], Mapping[str, Any]]) -> str:
 
 def page(
     describe: Callable[[], Mapping[str, Any]],
-    drawn: Callable[[], tuple[Sequence[xr.DataArray], Sequence[Channel]]],
+    drawn: Callable[[], tuple[Sequence[xr.DataArray], pictures.Looks]],
 ) -> str:
     """Return what stands for an accessor in a notebook; of what cannot be described, why.
 
@@ -524,17 +527,17 @@ def page(
     describe
         Describes it.
     drawn
-        Returns levels and channels of what is drawn, if it is an image.
+        Returns levels of what is drawn, if it is an image or labels, and how they look.
     """
     try:
         description = describe()
-        picture, note = glimpse(*drawn()) if description["kind"] in ("image", "array") else (None, "")
+        picture, note = glimpse(*drawn()) if description["kind"] in PICTURED else (None, "")
         return as_html(description, picture, note)
     except (OmeZarrError, *UNREADABLE_MEMBER):
         return f"<pre>{escape(represented(describe))}</pre>"
 
 
-def glimpse(levels: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tuple[NDArray[np.uint8] | None, str]:
+def glimpse(levels: Sequence[xr.DataArray], looks: pictures.Looks) -> tuple[NDArray[np.uint8] | None, str]:
     """Draw a small picture of an image where that is cheap; nothing is asked of a server, and dask computes nothing.
 
     Parameters
@@ -542,8 +545,8 @@ def glimpse(levels: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tupl
     levels
         Finest first. Of those of which no more than `CHEAP_BYTES` have to be read the coarsest is drawn that has
         `PICTURE_SIZE` pixels; if none has, the finest.
-    channels
-        As in `pictures.composite`.
+    looks
+        As in `pictures.composed`.
 
     Returns
     -------
@@ -560,7 +563,7 @@ def glimpse(levels: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tupl
         why = "what lies elsewhere, or is computed," if not any(map(_is_near, levels)) else "so much"
         return None, f"no picture: {why} is read only when asked for; {call}"
     try:
-        return pictures.thumbnail(cheap, channels, max_size=PICTURE_SIZE), ""
+        return pictures.thumbnail(cheap, looks, max_size=PICTURE_SIZE), ""
     except (OmeZarrError, OSError) as error:
         return None, f"no picture: {error}"
 

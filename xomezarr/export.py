@@ -30,7 +30,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.model import Channel
-from xomezarr.pictures import composite, shown_dims
+from xomezarr.pictures import Looks, composed, looks_of, shown_dims
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.spec import others
 from xomezarr.units import convert
@@ -156,8 +156,8 @@ class _Given:
     ----------
     levels
         Those that are written, finest first.
-    channels
-        As far as they are known.
+    looks
+        As it is shown.
     labels
         Names of the labels that an image has.
     attrs
@@ -165,9 +165,14 @@ class _Given:
     """
 
     levels: Sequence[xr.DataArray]
-    channels: Sequence[Channel]
+    looks: Looks
     labels: Sequence[str]
     attrs: Sequence[str]
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """What is known of the channels; labels have none."""
+        return () if isinstance(self.looks, Mapping) else self.looks
 
 
 type _Write = Callable[[Path, _Given, OnTile], None]
@@ -204,7 +209,8 @@ def _given(image: xr.DataArray | xr.DataTree, level: int, kind: _Kind) -> _Given
     taken = found[level:] if level >= 0 else found[len(found) + level :]
     of_store = others({str(key): value for key, value in image.attrs.items()}, *OF_IMAGES) if of_tree else {}
     attrs = dict.fromkeys(map(str, (*of_store, *taken[0].attrs)))
-    return _Given(kind.levels(taken), seen.channels, list(seen.labels) if of_tree else [], list(attrs))
+    looks = looks_of(image) if isinstance(image, xr.DataTree) else seen.channels
+    return _Given(kind.levels(taken), looks, list(seen.labels) if of_tree else [], list(attrs))
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -223,7 +229,7 @@ def _write_png(path: Path, given: _Given, on_tile: OnTile) -> None:
     rows, columns = (_spacing(finest, dim, "meter") for dim in shown_dims(finest))
     resolution = {"dpi": (METRES_PER_INCH / columns, METRES_PER_INCH / rows)} if rows and columns else {}
     with path.open("wb") as file:
-        Image.fromarray(composite(finest, given.channels)).save(file, "PNG", **resolution)
+        Image.fromarray(composed(finest, given.looks)[0]).save(file, "PNG", **resolution)
     on_tile(finest.nbytes)
 
 

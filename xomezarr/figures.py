@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +13,33 @@ from numpy.typing import NDArray
 from xomezarr.coords import infer_axis_type
 from xomezarr.errors import LabelError, MissingDependencyError, UnitError
 from xomezarr.model import Channel
-from xomezarr.pictures import composed, nearest, plane, proportions, shown_dims, sufficient
+from xomezarr.pictures import (
+    FromAbove,
+    Looks,
+    composed,
+    label_colors,
+    nearest,
+    plane,
+    proportions,
+    shown_dims,
+    sufficient,
+)
 from xomezarr.units import convert, ome_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-__all__ = ["Outlined", "draw"]
+__all__ = ["Outlined", "draw", "draw_plate"]
 
 PLAIN_PIXELS = 1000
 """Pixels of the longer side where matplotlib does not tell how large its axes will be."""
 
+LEAST_PIXELS = 256
+"""Of a plate: its wells are told apart in small axes too."""
+
 NEARLY = 1e-6
 """Of a pixel: coordinates that are computed differ by as much."""
-
-GOLDEN = 0x9E3779B97F4A7C15
-"""Of 2**64, by the golden ratio: hues that are so far apart on their circle are well apart, however many follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,7 @@ class Outlined:
 
 def draw(
     levels: Sequence[xr.DataArray],
-    channels: Sequence[Channel],
+    looks: Looks,
     labels: Mapping[str, Outlined],
     *,
     ax: Axes | None = None,
@@ -64,8 +74,8 @@ def draw(
     levels
         Finest first. The coarsest is read that has a pixel for each of the screen's; of a stack the middle plane, of a
         time series the first image.
-    channels
-        See `pictures.composite`.
+    looks
+        See `pictures.composed`.
     labels
         By name, drawn as outlines where their coordinates say.
     ax
@@ -84,7 +94,7 @@ def draw(
     axes = plt.gca() if ax is None else ax
     shown = sufficient(levels, _pixels_across(axes, proportions(levels[0])))
     frame = _Frame.of(plane(shown))
-    picture, channels = composed(shown, channels)
+    picture, channels = composed(shown, looks)
     drawn = axes.imshow(picture, extent=frame.extent, origin="upper", interpolation="nearest")
     for of_labels in labels.values():
         outlines = _outlines(_under(plane(shown), of_labels.levels), of_labels.colors)
@@ -94,6 +104,34 @@ def draw(
         axes.add_artist(_bar(frame.metres))
     if legend:
         _name_channels(axes, channels)
+    return drawn
+
+
+def draw_plate(from_above: Callable[[int], FromAbove], *, ax: Axes | None = None, legend: bool = True) -> AxesImage:
+    """Draw a plate with the names of its rows and columns.
+
+    Parameters
+    ----------
+    from_above
+        Returns its picture, of so many pixels at most along the longer side: those that the axes have on the screen,
+        so that what stands between the wells is seen.
+    ax, legend
+        As in `draw`.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    axes = _pyplot().gca() if ax is None else ax
+    box = axes.get_window_extent()
+    plate = from_above(max(int(max(box.width, box.height)), LEAST_PIXELS))
+    drawn = axes.imshow(plate.picture, origin="upper", interpolation="auto", aspect="equal")
+    for axis, names in ((axes.yaxis, plate.rows), (axes.xaxis, plate.columns)):
+        axis.set_ticks([*names.values()], labels=[*names])
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    if legend:
+        _name_channels(axes, plate.channels)
     return drawn
 
 
@@ -324,17 +362,5 @@ def _outlines(labels: NDArray[Any], colors: Mapping[int, str]) -> NDArray[np.uin
     edges = find_boundaries(order, mode="inner") & (labels != 0)  # type: ignore[no-untyped-call]
     picture = np.zeros((*labels.shape, 4), np.uint8)
     if edges.any():
-        picture[edges] = np.array([*_colors(values.tolist(), colors)], np.uint8)[order[edges] - 1]
+        picture[edges] = np.array([*label_colors(values.tolist(), colors)], np.uint8)[order[edges] - 1]
     return picture
-
-
-def _colors(values: Iterable[int], colors: Mapping[int, str]) -> Iterator[tuple[int, ...]]:
-    """Yield red, green, blue and opacity of each label; who has no colour is given one."""
-    from matplotlib.colors import hsv_to_rgb
-
-    for value in values:
-        if (color := colors.get(value)) is not None:
-            yield tuple(bytes.fromhex(f"{color.removeprefix('#')}ff"[:8]))
-        else:
-            hue = int(value) * GOLDEN % 2**64 / 2**64
-            yield (*(int(255 * part) for part in hsv_to_rgb((hue, 0.7, 1.0))), 255)

@@ -1,9 +1,10 @@
-"""Small RGB pictures of images: channels added up in their colours."""
+"""RGB pictures of images: channels added up in their colours, labels each in its own."""
 
 from __future__ import annotations
 
+import colorsys
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,20 @@ from numpy.typing import NDArray
 from xomezarr.channels import channel_dim, complete
 from xomezarr.coords import infer_axis_type
 from xomezarr.errors import AxisError, ChannelError, DtypeError, LevelError
+from xomezarr.labels import colors_of
 from xomezarr.model import Channel
+from xomezarr.planning import rendering, stored_metadata
+from xomezarr.tree import label_metadata, levels
 from xomezarr.units import convert, ome_unit
 
 __all__ = [
+    "FromAbove",
+    "Looks",
     "completed",
     "composed",
     "composite",
+    "label_colors",
+    "looks_of",
     "nearest",
     "plane",
     "proportions",
@@ -27,6 +35,33 @@ __all__ = [
     "sufficient",
     "thumbnail",
 ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FromAbove:
+    """A plate as it is seen from above.
+
+    Parameters
+    ----------
+    picture
+        uint8, shape (height, width, 3).
+    rows, columns
+        Where the middle of each row and column of wells lies in it, in pixels from its first one, by name.
+    channels
+        That are seen, each with a colour and a window.
+    """
+
+    picture: NDArray[np.uint8]
+    rows: Mapping[str, float]
+    columns: Mapping[str, float]
+    channels: Sequence[Channel]
+
+
+type Looks = Sequence[Channel] | Mapping[int, str]
+"""How an image is shown: by its channels, or, if it holds labels, by colours ``"#rrggbbaa"`` by label value."""
+
+GOLDEN = 0x9E3779B97F4A7C15
+"""Of 2**64, by the golden ratio: hues that are so far apart on their circle are well apart, however many follow."""
 
 BAND_PIXELS = 2**20
 """Of a picture: so many are added up at once, in float64."""
@@ -63,9 +98,15 @@ def composite(image: xr.DataArray, channels: Sequence[Channel]) -> NDArray[np.ui
     return composed(image, channels)[0]
 
 
-def composed(image: xr.DataArray, channels: Sequence[Channel]) -> tuple[NDArray[np.uint8], tuple[Channel, ...]]:
-    """Return an image's `composite`, and the channels that are seen in it, each with a colour and a window."""
-    shown = plane(image)
+def composed(image: xr.DataArray, looks: Looks) -> tuple[NDArray[np.uint8], tuple[Channel, ...]]:
+    """Return a picture of an image, and the channels that are seen in it, each with a colour and a window.
+
+    Of an image it is the `composite`; of labels each has its color, or one by its value, and where there is none it is
+    black.
+    """
+    if isinstance(looks, Mapping):
+        return _colored(image, looks), ()
+    channels, shown = looks, plane(image)
     dim = channel_dim(shown)
     given = _one_for_each(channels, 1 if dim is None else shown.sizes[dim])
     seen = [index for index, channel in enumerate(given) if channel.active is not False]
@@ -85,6 +126,39 @@ def composed(image: xr.DataArray, channels: Sequence[Channel]) -> tuple[NDArray[
             sums += _brightness(values[top : top + rows], channel)[..., np.newaxis] * _rgb(channel)
         band[...] = np.round(np.clip(sums, 0, 255))
     return picture, tuple(channel for channel, _ in drawn)
+
+
+def looks_of(tree: xr.DataTree) -> Looks:
+    """Return how an image in a tree is shown: labels in their colours, others by what is known of their channels."""
+    image = stored_metadata(tree)
+    if image is not None and image.label is not None:
+        return colors_of(label_metadata(tree))
+    return rendering(levels(tree)[0], image)
+
+
+def _colored(labels: xr.DataArray, colors: Mapping[int, str]) -> NDArray[np.uint8]:
+    """Return a picture of labels, shape ``(y, x, 3)``."""
+    values, order = np.unique(_by_channel(plane(labels))[0], return_inverse=True)
+    table = np.array([*label_colors(values.tolist(), colors)], float).reshape(-1, 4)
+    if 0 not in colors:
+        table[values == 0] = 0
+    shades: NDArray[np.uint8] = np.round(table[:, :3] * (table[:, 3:] / 255)).astype(np.uint8)
+    height, width = (labels.sizes[dim] for dim in shown_dims(labels))
+    return shades[order.reshape(height, width)]
+
+
+def label_colors(values: Iterable[int], colors: Mapping[int, str]) -> Iterator[tuple[int, ...]]:
+    """Yield red, green, blue and opacity of each label; one that has no colour is given one by its value.
+
+    >>> [*label_colors([1, 2], {1: "#ff000080"})]
+    [(255, 0, 0, 128), (255, 188, 76, 255)]
+    """
+    for value in values:
+        if (color := colors.get(value)) is not None:
+            yield tuple(bytes.fromhex(f"{color.removeprefix('#')}ff"[:8]))
+        else:
+            hue = int(value) * GOLDEN % 2**64 / 2**64
+            yield (*(int(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 1.0)), 255)
 
 
 def completed(images: Sequence[xr.DataArray], channels: Sequence[Channel]) -> tuple[Channel, ...]:
@@ -127,15 +201,15 @@ def _complete(
     return tuple(complete(named, pixels, dtype))
 
 
-def thumbnail(levels: Sequence[xr.DataArray], channels: Sequence[Channel], *, max_size: int = 256) -> NDArray[np.uint8]:
+def thumbnail(pyramid: Sequence[xr.DataArray], looks: Looks, *, max_size: int = 256) -> NDArray[np.uint8]:
     """Draw a small picture of a pyramid, true to its physical proportions.
 
     Parameters
     ----------
-    levels
+    pyramid
         Finest first. The coarsest is read whose longer side has `max_size` pixels or more; if none has, the finest.
-    channels
-        See `composite`.
+    looks
+        See `composed`.
     max_size
         Pixels of the picture's longer side, unless the finest level has fewer.
 
@@ -149,10 +223,12 @@ def thumbnail(levels: Sequence[xr.DataArray], channels: Sequence[Channel], *, ma
     LevelError
         If there is no level, or `max_size` is less than 1.
     """
-    if not levels or max_size < 1:
-        raise LevelError(f"a thumbnail of {len(levels)} levels with max_size={max_size} cannot be drawn; give 256, say")
-    chosen = sufficient(levels, max_size)
-    picture = composite(chosen, channels)
+    if not pyramid or max_size < 1:
+        raise LevelError(
+            f"a thumbnail of {len(pyramid)} levels with max_size={max_size} cannot be drawn; give 256, say"
+        )
+    chosen = sufficient(pyramid, max_size)
+    picture, _ = composed(chosen, looks)
     height, width = proportions(chosen)
     side = min(max_size, max(picture.shape[:2])) / max(height, width)
     rows = nearest(picture.shape[0], max(round(height * side), 1))
@@ -160,10 +236,10 @@ def thumbnail(levels: Sequence[xr.DataArray], channels: Sequence[Channel], *, ma
     return picture[rows[:, np.newaxis], columns]
 
 
-def sufficient(levels: Sequence[xr.DataArray], max_size: int) -> xr.DataArray:
+def sufficient(pyramid: Sequence[xr.DataArray], max_size: int) -> xr.DataArray:
     """Return the coarsest level whose longer side has so many pixels or more; if none has, the finest."""
     # only dimensions that are shown decide
-    return next((level for level in reversed(levels) if max(_sizes(level)) >= max_size), levels[0])
+    return next((level for level in reversed(pyramid) if max(_sizes(level)) >= max_size), pyramid[0])
 
 
 def plane(image: xr.DataArray) -> xr.DataArray:

@@ -29,7 +29,7 @@ from xomezarr.tree import level as level_of
 from xomezarr.tree import levels
 from xomezarr.wells import NO_ACQUISITION, PLACES, is_number, located, run_of
 
-__all__ = ["overview", "stack"]
+__all__ = ["from_above", "is_plate", "overview", "stack"]
 
 ABSENT, GAP, GAP_WIDTH = 128, 255, 1
 """Grey of wells that are not there, and of what stands between wells; pixels of the latter."""
@@ -142,6 +142,11 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
     LevelError
         If the picture has not a pixel for each well, or `max_size` is no number.
     """
+    return from_above(tree, field=field, max_size=max_size).picture
+
+
+def from_above(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -> pictures.FromAbove:
+    """Draw a plate as `overview` does, and say where its wells lie in the picture."""
     plate, places = located(_plate_of(tree, "overview()"))
     images = [image for image in _images(tree, places) if image.field == str(field)]
     if not images:
@@ -170,7 +175,17 @@ def overview(tree: xr.DataTree, *, field: int | str = 0, max_size: int = 1024) -
         place = _tile(picture, *image.index, (height, width))
         place[...] = 0
         place[: tile.shape[0], : tile.shape[1]] = tile
-    return picture
+    rows, columns = (
+        {str(line.name): index * (side + GAP_WIDTH) + (side - 1) / 2 for index, line in enumerate(lines)}
+        for lines, side in ((plate.rows, height), (plate.columns, width))
+    )
+    seen = [channel for channel in channels if channel.active is not False]
+    return pictures.FromAbove(picture, rows, columns, seen)
+
+
+def is_plate(tree: object) -> bool:
+    """Whether a tree is that of a plate."""
+    return isinstance(tree, xr.DataTree) and "plate" in spec.kinds(group_attrs(tree))
 
 
 # -- the images of a tree ----------------------------------------------------------------------------------
