@@ -365,7 +365,7 @@ def test_c7_several_faults_stand_in_one_line(tmp_path: Path, capsys: Any) -> Non
 def test_an_unexpected_error_is_one_line_and_shows_its_place_on_request(
     store: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: Any) -> Any:
+    def broken(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("the disk\nis on fire")
 
     monkeypatch.setattr(cli, "description_of", broken)
@@ -396,7 +396,7 @@ def test_who_wants_to_be_told_little_is(image: Path, tmp_path: Path, capsys: Any
 
 
 def test_who_wants_to_be_told_more_is(store: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: Any) -> Any:
+    def broken(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("on fire")
 
     monkeypatch.setattr(cli, "description_of", broken)
@@ -487,7 +487,7 @@ def test_a_broken_pipe_is_quiet(store: Path) -> None:
 
 
 def test_ctrl_c_is_one_line_and_130(store: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*arguments: Any) -> Any:
+    def interrupt(*arguments: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "description_of", interrupt)
@@ -783,3 +783,43 @@ def test_info_of_a_group_of_which_nothing_opens_is_an_error(
     assert all(f"'{name}' of" in told.err for name in names)
     assert "xomezarr.validate(" in told.err or "xomezarr validate" in told.err
     assert "Traceback" not in told.err
+
+
+def test_info_describes_files_and_plain_zarr_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the image that `convert` makes of them."""
+    monkeypatch.chdir(tmp_path)
+    sizes = {"axes": "ZYX", "spacing": 2, "unit": "um"}
+    tifffile.imwrite("a.tif", np.zeros((3, 20, 30), "u2"), imagej=True, metadata=sizes, resolution=(4, 4))
+    np.save("b.npy", np.zeros((3, 4, 5)))
+    zarr.create_array("c.zarr", data=np.zeros((4, 5), "u1"))
+    xr.Dataset({"v": (("y", "x"), np.zeros((3, 4)))}).to_zarr("d.zarr", zarr_format=2)
+    for call in (["a.tif"], ["b.npy", "--dims", "tyx"], ["c.zarr"], ["d.zarr"]):
+        assert main(["info", *call, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert main(["convert", *call, f"{call[0]}.ome.zarr"]) == 0
+        capsys.readouterr()
+        assert main(["info", f"{call[0]}.ome.zarr", "--json"]) == 0
+        made = json.loads(capsys.readouterr().out)
+        assert (told["kind"], told["store"], told["version"]) == ("file", call[0], None)
+        assert told["axes"] == made["axes"]
+        for key in ("shape", "dtype", "scale", "translation"):
+            assert told["levels"][0][key] == made["levels"][0][key]
+    assert main(["info", "a.tif"]) == 0
+    assert "a.tif: a, not in OME-Zarr, 1 level" in capsys.readouterr().out
+    (tmp_path / "e.txt").write_text("no image")
+    (tmp_path / "f").mkdir()
+    for call, wrong in (
+        (["b.npy"], "--dims"),
+        (["e.txt"], "begins as no file that can be read"),
+        (["f"], "is not a Zarr group"),
+        (["a.tif", "--series", "3"], "series=3 is none of them"),
+    ):
+        assert main(["info", *call]) in (1, 2)
+        assert wrong in capsys.readouterr().err
+
+
+def test_a_command_that_there_is_not_is_told_with_the_one_that_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inof", "a.zarr"]) == 2
+    assert capsys.readouterr().err == 'xomezarr: Unknown command "inof". Did you mean "info"?; see xomezarr --help\n'

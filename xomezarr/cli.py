@@ -578,17 +578,21 @@ def upgrade(
     return DONE
 
 
-def info(store: str, /, *, json: bool = False) -> int:
-    """Describe an OME-Zarr image with its labels, a plate, or a collection of images.
+def info(store: str, /, *, dims: str | None = None, series: int | None = None, json: bool = False) -> int:
+    """Describe an OME-Zarr image with its labels, a plate, a collection of images, or an image file.
 
     Parameters
     ----------
     store
         Path or URL.
+    dims
+        Of a file that does not name its dimensions: zyx, or time,y,x.
+    series
+        Of a file that holds several images, which to describe, from 0.
     json
         Describe it as JSON.
     """
-    _show(description_of(store), as_json=json)
+    _show(description_of(store, dims=None if dims is None else _parse_dims(dims), series=series), as_json=json)
     return DONE
 
 
@@ -1040,7 +1044,8 @@ def _run(argv: list[str]) -> int:
         given, known = bound.arguments, inspect.signature(command).parameters
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
-        return _fail(f"{str(error).rstrip('.')}; see xomezarr --help", CALL_AT_FAULT)
+        told = str(error).partition(" Available commands: ")[0]  # it names some of them, and cuts them off
+        return _fail(f"{told.rstrip('.')}; see xomezarr --help", CALL_AT_FAULT)
     except BrokenPipeError:
         raise
     except (OmeZarrError, OSError) as error:

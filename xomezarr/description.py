@@ -1,26 +1,69 @@
-"""What is in a store, whatever that is: images, labels, plates, wells, collections, scenes."""
+"""What is in a store, whatever that is: images, labels, plates, wells, collections, scenes; or in an image file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
 from xomezarr.collection import is_collection, open_collection
-from xomezarr.display import described, described_collection, described_plate, described_scene
-from xomezarr.errors import UNREADABLE_MEMBER, MetadataError, OtherImagesWarning, warn
+from xomezarr.convert import open_image
+from xomezarr.display import described, described_array, described_collection, described_plate, described_scene
+from xomezarr.errors import (
+    UNREADABLE_MEMBER,
+    ArchiveError,
+    MetadataError,
+    NotOmeZarrError,
+    OtherImagesWarning,
+    StoreNotFoundError,
+    warn,
+)
 from xomezarr.plate import open_plate
 from xomezarr.scenes import open_scene
-from xomezarr.store import open_group, unfinished_beside
+from xomezarr.store import is_single_file, open_group, resolve, unfinished_beside
 
 __all__ = ["description_of"]
 
 
-def description_of(store: str) -> dict[str, Any]:
-    """Describe what is in a store, in numbers and strings, as ``--json`` prints it, and what is unfinished there."""
-    return {**_description_of(store), "unfinished": unfinished_beside(store) or None}
+def description_of(store: str, *, dims: str | Sequence[str] | None = None, series: int | None = None) -> dict[str, Any]:
+    """Describe what is in a store, in numbers and strings, as ``--json`` prints it, and what is unfinished there.
+
+    Parameters
+    ----------
+    store
+        Path or URL; of an image file too, or of plain Zarr, that `open_image` opens.
+    dims, series
+        Of an image file; see `open_image`.
+    """
+    if _is_file(store):
+        return _file(store, dims, series)
+    try:
+        return {**_description_of(store), "unfinished": unfinished_beside(store) or None}
+    except ArchiveError:
+        raise
+    except NotOmeZarrError as error:
+        try:
+            return _file(store, dims, series)
+        except (NotOmeZarrError, StoreNotFoundError):
+            raise error from None
+
+
+def _is_file(place: str) -> bool:
+    """Whether a file is there that is no store."""
+    path = resolve(place)
+    return isinstance(path, Path) and path.is_file() and not is_single_file(place)
+
+
+def _file(place: str, dims: str | Sequence[str] | None, series: int | None) -> dict[str, Any]:
+    """Describe an image that is not in OME-Zarr, as the one that it would become."""
+    image = open_image(place, dims=dims, series=series)
+    try:
+        return {**described_array(image), "kind": "file", "store": place}
+    finally:
+        image.close()
 
 
 def _description_of(store: str) -> dict[str, Any]:

@@ -422,7 +422,9 @@ def _placed(description: Mapping[str, Any]) -> str:
 
 
 def _of_version(description: Mapping[str, Any]) -> str:
-    return "in memory" if description["version"] is None else f"OME-Zarr {description['version']}"
+    if description["version"] is not None:
+        return f"OME-Zarr {description['version']}"
+    return "not in OME-Zarr" if description["kind"] == "file" else "in memory"
 
 
 def _sizes(sizes: Sequence[int] | None) -> str:
