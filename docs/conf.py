@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import appearance
 import gallery
+import screenshots
 
 project = "xomezarr"
 author = "the xomezarr developers"
@@ -37,6 +38,7 @@ def draw_gallery(app: Sphinx) -> None:
         raise ExtensionError(f"docs/methods.md has no section for {', '.join(missing)}; add: ### `{missing[0]}`")
     gallery.make(folder / "_generated")
     appearance.make(folder / "_generated")
+    screenshots.make(folder / "_generated")
 
 
 def setup(app: Sphinx) -> None:
