@@ -291,6 +291,23 @@ def test_the_page_draws_our_composite(browser: Browser, tmp_path: Path, name: st
         assert [url for url in asked_for if not url.startswith(ours)] == []
 
 
+def test_what_a_notebook_shows_is_the_page(browser: Browser, tmp_path: Path) -> None:
+    """As a frame in a page of another origin, which is what a cell of a notebook is."""
+    tree: Any = written(tmp_path / "cells.ome.zarr", version="0.5")
+    with tree.omezarr.view(open_browser=False) as shown, Server() as notebook:
+        cell = f"<!doctype html><title>notebook</title><body>{shown._repr_html_()}</body>"
+        notebook.objects[""] = Documents({"index.html": cell.encode()})
+        browser.open(f"{notebook.address}index.html")
+        ours = composite(cells(), cells().omezarr.channels).reshape(-1, 3).mean(axis=0)
+
+        def is_drawn(picture: Picture) -> bool:
+            """Whether the frame is in our colours where the image fills it from top to bottom."""
+            seen = picture[80:590, 300:700].reshape(-1, 3).mean(axis=0)
+            return bool((np.abs(seen - ours) < 0.15 * ours).all())
+
+        assert is_drawn(browser.drawn(is_drawn, 30)), browser.said()
+
+
 @pytest.mark.parametrize(
     ("dtype", "values", "window"),
     [
