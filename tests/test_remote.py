@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -646,3 +648,33 @@ def test_sessions_of_icechunk(tmp_path: Path) -> None:
     image().omezarr.to_zarr(session.store, mode="w", resume=True, **options)
     session.commit("cells again")
     assert committed().omezarr.level(0).equals(image())
+
+
+# --- seen ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["s3fs", "obstore", "http"])
+def test_a_remote_image_is_viewed_and_nothing_is_asked_to_represent_it(bucket: Bucket, by: str) -> None:
+    store = bucket.url("cells.ome.zarr")
+    reached: dict[str, Any] = {"storage_options": bucket.options(s3_additional_kwargs={"ACL": "public-read"})}
+    image().omezarr.to_zarr(store, chunks=CHUNKS, levels=2, version="0.5", labels={"nuclei": nuclei()}, **reached)
+    stored = bucket.objects("cells.ome.zarr")
+    if by == "http":
+        store, reached = f"{bucket.proxy.url}/{bucket.name}/cells.ome.zarr", {}
+    elif by == "obstore":
+        store, reached = bucket.place("cells.ome.zarr", by)
+    tree: Any = xr.open_datatree(store, engine="omezarr", **reached)
+    asked = len(bucket.proxy.log)
+    assert "64" in repr(tree.omezarr)
+    assert "no picture: what lies elsewhere" in tree.omezarr._repr_html_()
+    assert len(bucket.proxy.log) == asked
+    with xomezarr.view(store, open_browser=False, **reached) as shown:
+        served = f"{shown.url.partition('/v/')[0]}/store"
+        for key in ("0/zarr.json", "0/c/1/0/1", "labels/nuclei/1/c/0/0/0"):
+            with urllib.request.urlopen(f"{served}/{key}", timeout=20) as answer:
+                assert answer.read() == stored[key]
+            part = urllib.request.Request(f"{served}/{key}", headers={"Range": "bytes=3-9"})
+            with urllib.request.urlopen(part, timeout=20) as answer:
+                assert (answer.status, answer.read()) == (206, stored[key][3:10])
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{served}/0/c/9/9/9", timeout=20)
