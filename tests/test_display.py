@@ -167,6 +167,15 @@ def test_only_what_is_cheap_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "so much is read only when asked for" in Page(whole.omezarr._repr_html_()).shown
 
 
+def test_what_was_read_before_lies_here(tmp_path: Path) -> None:
+    tree: Any = cells().omezarr.to_zarr(tmp_path / "cells.ome.zarr", levels=2)
+    for level in tree.omezarr.levels:
+        assert level.values.size
+    picture, note = display.glimpse(tree.omezarr.levels, tree.omezarr.channels)
+    assert picture is not None
+    assert note == ""
+
+
 def test_a_damaged_chunk_is_told_in_the_place_of_the_picture(tmp_path: Path) -> None:
     tree: Any = cells(16).omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1)
     for chunk in (tmp_path / "a.ome.zarr/0").rglob("*"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,15 @@ def test_the_level_fits_the_axes(pixels: int, level: int) -> None:
         levels[finer] = levels[finer].copy(data=lazy_blocks(Finer(levels[finer]), levels[finer].shape))
     drawn = figures.draw(levels, tree.omezarr.channels, {}, ax=inches(pixels))
     assert drawn.get_array().shape[:2] == levels[level].shape[1:]
+
+
+def test_pixels_that_are_square_but_for_a_last_digit_have_a_bar_without_a_warning() -> None:
+    da: Any = xr.DataArray(np.eye(256, 200), dims=("y", "x"))
+    da = da.omezarr.assign_grid(scale={"y": 0.26, "x": 0.26}, units="um")
+    assert 0 < abs(da.omezarr.plot().axes.get_aspect() - 1) < 1e-12
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plt.gcf().canvas.draw()
 
 
 @pytest.mark.parametrize(("unit", "metres"), [("um", 1e-6), ("nm", 1e-9), ("angstrom", 1e-10), ("mm", 1e-3)])

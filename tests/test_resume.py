@@ -722,6 +722,30 @@ def test_what_is_written_is_put_on_the_disk_now_and_then(tmp_path: Path, monkeyp
     assert 0 < json.loads(safe.read_bytes())["time"] < journal.since_start()
 
 
+@pytest.mark.skipif(not journal.is_safe(), reason="this system cannot be asked to put files on the disk")
+def test_who_is_late_to_say_what_is_on_the_disk_neither_stops_a_write_nor_leaves_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    notes = journal.Journal.begin(group, {})
+    safe = journal._Safe.of(group)
+    assert safe is not None
+    removed, late = os.rmdir, iter([safe, safe])
+
+    def overtaken(path: Any, **options: Any) -> None:
+        # between the moment at which its folder is empty and that at which it is removed
+        if str(path).endswith(journal.RESUME) and (one := next(late, None)) is not None:
+            one._sync()
+        removed(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", overtaken)
+    notes.clear()
+    assert next(late, None) is None
+    assert sorted(path.name for path in (tmp_path / "a.zarr").iterdir()) == ["zarr.json"]
+    safe._sync()
+    assert sorted(path.name for path in (tmp_path / "a.zarr").iterdir()) == ["zarr.json"]
+
+
 # --- killed processes ----------------------------------------------------------------------------------------------
 
 CHILD = """

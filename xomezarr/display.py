@@ -572,7 +572,8 @@ def glimpse(levels: Sequence[xr.DataArray], looks: pictures.Looks) -> tuple[NDAr
 
 def _is_near(level: xr.DataArray) -> bool:
     """Whether pixels are in memory or in files of this machine, and are not computed."""
-    if isinstance(level.variable._data, np.ndarray):
+    # an array, or what was read lazily before and is kept
+    if level.variable._in_memory:
         return True
     arrays = arrays_behind(level.variable._data)
     near = bool(arrays) and not any(is_remote(array.store) for array in arrays)

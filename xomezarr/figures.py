@@ -151,7 +151,11 @@ def _bar(metres: float) -> Any:
             'the scale bar is drawn by matplotlib-scalebar; install it: pip install "xomezarr[view]", or leave it out: '
             "plot(scale_bar=False)"
         ) from None
-    return ScaleBar(metres, "m", location="lower right", color="white", box_color="black", box_alpha=0.4)
+    # along the columns' axis, whatever the aspect: square pixels too may be off by a last digit, of which it would warn
+    rotation = "horizontal-only"
+    return ScaleBar(
+        metres, "m", location="lower right", rotation=rotation, color="white", box_color="black", box_alpha=0.4
+    )
 
 
 def _pixels_across(axes: Axes, sides: tuple[float, float]) -> int:

@@ -20,6 +20,7 @@ that was written before it on the disk: of a machine that loses its power the la
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
@@ -76,6 +77,9 @@ SMALL_CARRY = 32
 SAFE_SECONDS = 10.0
 """How often what was written is put on the disk: as often as systems do by themselves, on which this relies where it
 cannot ask for it."""
+
+CLEARINGS = 10
+"""How often notes are deleted in which more appear meanwhile: of each process at most one more, in that moment."""
 
 
 def unit_level(tiling: Tiling, itemsize: int, carry: int) -> int | None:
@@ -271,7 +275,15 @@ class Journal:
 
     def clear(self) -> None:
         """Delete it: the image is whole."""
-        wait(self._group.store.delete_dir((self._group.store_path / RESUME).path))
+        for left in reversed(range(CLEARINGS)):
+            try:
+                wait(self._group.store.delete_dir((self._group.store_path / RESUME).path))
+            except OSError as error:
+                # what a process that nobody waits for has put there meanwhile: see `_Safe`
+                if error.errno != errno.ENOTEMPTY or not left:
+                    raise
+            else:
+                return
 
 
 class Ledger:
@@ -657,8 +669,13 @@ class _Safe:
         # the folder may be gone, and the store abandoned
         with suppress(OSError, ValueError):
             put_on_disk(self._folder)
-            # of one length each time: whoever reads it while it is written finds one or the other
-            put_document(self._group, f"{RESUME}/{SAFE}{boot()}", f'{{"time": {now:20.6f}}}'.encode())
+            # among the notes that are there: where the image is whole by now, they are not brought back
+            number = os.open(self._folder / RESUME / f"{SAFE}{boot()}", os.O_WRONLY | os.O_CREAT, 0o666)
+            try:
+                # of one length each time: whoever reads it while it is written finds one or the other
+                os.write(number, f'{{"time": {now:20.6f}}}'.encode())
+            finally:
+                os.close(number)
         with self._lock:
             self._last, self._busy = time.monotonic(), False
 
