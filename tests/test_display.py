@@ -18,6 +18,7 @@ from PIL import Image
 
 import xomezarr
 from xomezarr import display, pictures
+from xomezarr.convert import open_image
 
 VOID = {"img", "br", "hr", "meta"}
 
@@ -80,7 +81,7 @@ def test_a_tree_says_what_it_holds(tmp_path: Path) -> None:
 def test_an_array_says_what_it_would_be() -> None:
     da: Any = cells()
     assert "in memory, 1 level" in repr(da.omezarr)
-    assert "not written yet" in Page(da.omezarr._repr_html_()).shown
+    assert "in memory" in Page(da.omezarr._repr_html_()).shown
     pyramid: Any = da.omezarr.pyramid(levels=2)
     assert re.search(r"(?m)^1 +2 × 4 × 32 × 32 .* 0.65, 0.65", repr(pyramid.omezarr))
     assert Page(pyramid.omezarr._repr_html_()).images
@@ -184,3 +185,24 @@ def test_a_damaged_chunk_is_told_in_the_place_of_the_picture(tmp_path: Path) -> 
     page = Page(tree.omezarr._repr_html_())
     assert not page.images
     assert "no picture: " in page.shown
+
+
+def test_where_the_pixels_are_is_said(tmp_path: Path) -> None:
+    da: Any = xr.DataArray(np.zeros((64, 64), "u1"), dims=("y", "x"))
+    tree: Any = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", version="0.5", chunks=[8, 8], shards=[32, 32], levels=1)
+    np.save(tmp_path / "a.npy", da.values)
+    for seen, held in (
+        (da, "in memory"),
+        (da.chunk(), "computed when asked for"),
+        (da.chunk() + 1, "computed when asked for"),
+        (tree.omezarr.level(0), "opened lazily"),
+        (tree.omezarr.level(0)[:9].chunk(), "opened lazily"),
+        (tree.omezarr.level(0) + 1, "in memory"),
+        (open_image(tmp_path / "a.npy"), "opened lazily"),
+        (da.omezarr.pyramid(levels=2), "in memory"),
+        (da.chunk().omezarr.pyramid(levels=2), "computed when asked for"),
+    ):
+        assert f", {held}, " in repr(seen.omezarr)
+        assert f" · {held}" in seen.omezarr._repr_html_()
+    assert "32 × 32" in repr(tree.omezarr)
+    assert "<td>32 × 32</td>" in tree.omezarr._repr_html_()

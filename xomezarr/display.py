@@ -23,7 +23,7 @@ from xomezarr.planning import group_attrs
 from xomezarr.plate import node_at
 from xomezarr.presence import arrays_behind
 from xomezarr.read import is_remote
-from xomezarr.source import direct_source
+from xomezarr.source import direct_source, origins
 from xomezarr.systems import described_axes
 from xomezarr.tree import images as images_in
 
@@ -89,6 +89,7 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "store": store,
         "name": image.name,
         "version": image.version,
+        "held": _held(image.levels[0]),
         "method": None if known is None else known.multiscale.type,
         "axes": _axes(image.axes),
         "coordinate_systems": [
@@ -113,6 +114,7 @@ def described_array(da: xr.DataArray) -> dict[str, Any]:
         "store": "",
         "name": da.name,
         "version": None,
+        "held": _held(da),
         "method": None,
         "axes": _axes(axes),
         "coordinate_systems": [],
@@ -209,6 +211,12 @@ def _level(level: xr.DataArray, number: int, dims: Sequence[str], known: Multisc
         "translation": translation,
         "bytes": int(level.nbytes),
     }
+
+
+def _held(level: xr.DataArray) -> str:
+    """Say where pixels are: in memory, in a store or a file, or nowhere until they are computed."""
+    found = origins(level)
+    return "in memory" if not found else "computed when asked for" if None in found else "opened lazily"
 
 
 def _chunks(level: xr.DataArray, dims: Sequence[str]) -> tuple[list[int] | None, list[int] | None]:
@@ -378,18 +386,20 @@ def _image_text(description: Mapping[str, Any]) -> str:
     axes = [f"{axis['name']} ({axis['unit'] or axis['type'] or '?'})" for axis in description["axes"]]
     made_by = f", method {description['method']}" if description["method"] else ""
     total = readable_bytes(sum(level["bytes"] for level in levels))
+    sharded = any(level["shards"] for level in levels)
     blocks = [
         f"{_placed(description)}{description['name'] or 'image'}, {_of_version(description)}{made_by}, "
         f"{_counted(len(levels), 'level')}, {total} decoded",
         f"axes: {', '.join(axes)}",
         *_systems_text(description),
         _table(
-            ("level", "shape", "chunks", "dtype", "scale", "translation", "bytes"),
+            ("level", "shape", "chunks", *(("shards",) * sharded), "dtype", "scale", "translation", "bytes"),
             [
                 (
                     level["path"],
                     " × ".join(map(str, level["shape"])),
                     _sizes(level["chunks"]),
+                    *((_sizes(level["shards"]),) * sharded),
                     level["dtype"],
                     _numbers(level["scale"]),
                     _numbers(level["translation"]),
@@ -424,7 +434,7 @@ def _placed(description: Mapping[str, Any]) -> str:
 def _of_version(description: Mapping[str, Any]) -> str:
     if description["version"] is not None:
         return f"OME-Zarr {description['version']}"
-    return "not in OME-Zarr" if description["kind"] == "file" else "in memory"
+    return "not in OME-Zarr" if description["kind"] == "file" else str(description["held"])
 
 
 def _sizes(sizes: Sequence[int] | None) -> str:
@@ -615,16 +625,21 @@ _STYLE = (
 
 
 def _heading(description: Mapping[str, Any]) -> str:
-    of = "not written yet" if description["kind"] == "array" else _of_version(description)
     name = description.get("name") or {"array": "image"}.get(description["kind"], description["kind"])
     place = f"<br><code>{escape(description['store'])}</code>" if description["store"] else ""
-    return f"<b>{escape(str(name))}</b> · {escape(description['kind'])} · {escape(of)}{place}"
+    return f"<b>{escape(str(name))}</b> · {escape(description['kind'])} · {escape(_of_version(description))}{place}"
 
 
 def _image_page(description: Mapping[str, Any]) -> str:
     axes, levels = description["axes"], description["levels"]
     names = [f"{axis['name']} ({axis['unit']})" if axis["unit"] else axis["name"] for axis in axes]
-    head = ("level", "shape", "scale", *(("chunks",) if any(level["chunks"] for level in levels) else ()), "bytes")
+    head = (
+        "level",
+        "shape",
+        "scale",
+        *(key for key in ("chunks", "shards") if any(level[key] for level in levels)),
+        "bytes",
+    )
     parts = [
         f"<div>{escape(', '.join(names))} · {escape(levels[0]['dtype'])}</div>",
         _html_table(head, [_level_cells(level, head) for level in levels]),
@@ -651,6 +666,7 @@ def _level_cells(level: Mapping[str, Any], head: Sequence[str]) -> list[str]:
         "shape": _sizes(level["shape"]),
         "scale": _numbers(level["scale"]),
         "chunks": _sizes(level["chunks"]),
+        "shards": _sizes(level["shards"]),
         "bytes": readable_bytes(level["bytes"]),
     }
     return [escape(cells[name]) for name in head]
