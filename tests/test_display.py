@@ -197,7 +197,6 @@ def test_where_the_pixels_are_is_said(tmp_path: Path) -> None:
         (da.chunk() + 1, "computed when asked for"),
         (tree.omezarr.level(0), "opened lazily"),
         (tree.omezarr.level(0)[:9].chunk(), "opened lazily"),
-        (tree.omezarr.level(0) + 1, "in memory"),
         (open_image(tmp_path / "a.npy"), "opened lazily"),
         (da.omezarr.pyramid(levels=2), "in memory"),
         (da.chunk().omezarr.pyramid(levels=2), "computed when asked for"),
