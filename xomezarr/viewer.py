@@ -507,7 +507,7 @@ def _in_napari(image: Any, *, labels: bool, storage_options: Mapping[str, Any] |
 
     tree = image if isinstance(image, xr.DataTree) else open_tree(image, storage_options=storage_options)
     window = napari.Viewer()
-    one = given(tree, labels=labels, irregular="keep")
+    one = given(tree, labels=labels)
     # windows that the store does not say are those of our own pictures
     channels = () if one.label is not None else completed([one.levels[-1]], one.channels)
     for data, options, kind in layers_of(one, channels):

@@ -20,6 +20,7 @@ from xomezarr.interchange.parts import (
     Given,
     affines,
     check_names,
+    check_regular,
     given,
     image_tree,
     in_order,
@@ -74,9 +75,10 @@ def to_multiscale_spatial_image(image: xr.DataArray | xr.DataTree) -> xr.DataTre
     >>> list(tree), tree["scale0/cells"].x.attrs["units"]
     (['scale0'], 'micrometer')
     """
-    one = given(image, irregular="keep")
-    check_names(one, NAMES, LIBRARY, doing="the image cannot be given to multiscale-spatial-image")
-    _check_regular(one)
+    one = given(image)
+    doing = "the image cannot be given to multiscale-spatial-image"
+    check_names(one, NAMES, LIBRARY, doing=doing)
+    check_regular(one, LIBRARY, doing=doing, types=["space"])  # times may be so
     lost = []
     if one.labels:
         names = ", ".join(map(repr, one.labels))
@@ -96,13 +98,6 @@ def to_multiscale_spatial_image(image: xr.DataArray | xr.DataTree) -> xr.DataTre
         variable = "image"
     levels = {f"{NODE}{index}": _level(one, index).to_dataset(name=variable) for index in range(len(one.levels))}
     return xr.DataTree.from_dict(levels)
-
-
-def _check_regular(one: Given) -> None:
-    """Refuse irregular coordinates of space, where only those of time may be so."""
-    for name, dimension in one.dimensions[0].items():
-        if not dimension.regular and dimension.axis.type == "space" and dimension.coordinate is not None:
-            Grid.fit(dimension.coordinate.values, dim=name)
 
 
 def _level(one: Given, index: int) -> xr.DataArray:

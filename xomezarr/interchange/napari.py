@@ -103,7 +103,7 @@ def to_napari(
     >>> kind, options["name"], options["scale"], options["units"]
     ('image', 'cells', [0.5, 0.5], ['micrometer', 'micrometer'])
     """
-    one = given(image, labels=labels, irregular="keep")
+    one = given(image, labels=labels)
     return layers_of(one, one.channels, coordinate_system)
 
 

@@ -19,6 +19,7 @@ from xomezarr.interchange.parts import (
     affines,
     beside,
     check_names,
+    check_regular,
     given,
     image_tree,
     imported,
@@ -34,6 +35,8 @@ NAMES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 """The dimensions that its images have, in the order of the file."""
 
 LIBRARY = "ngff-zarr"
+
+DOING = "the image cannot be given to ngff-zarr"
 
 
 def to_ngff_zarr(image: xr.DataArray | xr.DataTree) -> Any:
@@ -66,7 +69,8 @@ def to_ngff_zarr(image: xr.DataArray | xr.DataTree) -> Any:
     """
     library = imported("ngff_zarr", "the image")
     one = given(image)
-    check_names(one, NAMES, LIBRARY, doing="the image cannot be given to ngff-zarr")
+    check_names(one, NAMES, LIBRARY, doing=DOING)
+    check_regular(one, LIBRARY, doing=DOING)
     whole = isinstance(image, xr.DataTree)
     tell_lost(LIBRARY, _lost(one, whole=whole), "to_zarr(…) keeps all of it in a store")
     images = [_image(library, one, index) for index in range(len(one.levels))]

@@ -6,7 +6,7 @@ is the same for all of them is here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from xomezarr import spec
 from xomezarr.channels import channel_coordinates
-from xomezarr.coords import Dimension, Irregular, assign_grid, dequantify
+from xomezarr.coords import Dimension, assign_grid, dequantify
 from xomezarr.errors import (
     AxisError,
     InterchangeError,
     InterchangeWarning,
+    IrregularCoordinateError,
     MissingDependencyError,
     OmeZarrError,
     raise_all,
@@ -46,6 +47,7 @@ __all__ = [
     "askew",
     "beside",
     "check_names",
+    "check_regular",
     "given",
     "image_tree",
     "imported",
@@ -129,8 +131,10 @@ class Given:
         return {name: one.grid for name, one in self.dimensions[level].items()}
 
 
-def given(image: Any, *, labels: bool = True, irregular: Irregular = "raise") -> Given:
+def given(image: Any, *, labels: bool = True) -> Given:
     """Return an array, or the tree of an image or of labels, as it is given to another library; nothing is read.
+
+    Irregular coordinates have their mean step; `check_regular` refuses them.
 
     Parameters
     ----------
@@ -138,8 +142,6 @@ def given(image: Any, *, labels: bool = True, irregular: Irregular = "raise") ->
         DataArray or DataTree.
     labels
         Whether the labels of a tree are given too.
-    irregular
-        As in `coords.describe`.
 
     Raises
     ------
@@ -149,7 +151,7 @@ def given(image: Any, *, labels: bool = True, irregular: Irregular = "raise") ->
     if isinstance(image, xr.DataArray):
         da = dequantify(image)
         label = LabelImage() if da.encoding.get(LABELED) else None
-        dimensions = describe_levels([da], None, None, None, irregular, [], DOING)
+        dimensions = describe_levels([da], None, None, None, "keep", [], DOING)
         return _given([da], dimensions, () if label else rendering(da, None), label, {})
     if not isinstance(image, xr.DataTree):
         raise OmeZarrError(
@@ -160,12 +162,10 @@ def given(image: Any, *, labels: bool = True, irregular: Irregular = "raise") ->
     known = stored_metadata(image)
     multiscale = known.multiscale if known is not None else None
     method = multiscale.type if multiscale is not None else image.encoding.get("method")
-    dimensions = describe_levels(levels, multiscale, method, None, irregular, [], DOING)
+    dimensions = describe_levels(levels, multiscale, method, None, "keep", [], DOING)
     if known is not None and known.label is not None:
         return _given(levels, dimensions, (), known.label, {})
-    own = {
-        name: _as_label(given(node, irregular=irregular)) for name, node in (labels_of(image) if labels else {}).items()
-    }
+    own = {name: _as_label(given(node)) for name, node in (labels_of(image) if labels else {}).items()}
     return _given(levels, dimensions, rendering(levels[0], known), None, own)
 
 
@@ -203,24 +203,53 @@ def check_names(one: Given, allowed: Mapping[str, str], library: str, *, doing: 
     AxisError
         If there are such dimensions; the message names the call that mends it.
     """
-    free = [name for name in allowed if name not in one.dimensions[0]]
+    unfit = {name: one.axis.type for name, one in one.dimensions[0].items() if allowed.get(name) != one.axis.type}
+    fitting: dict[str, str] = {}
+    for kind in {*unfit.values()}:
+        names = [name for name, own in unfit.items() if own == kind]
+        free = [name for name, own in allowed.items() if own == kind and name not in one.dimensions[0]]
+        # of z, y and x, two are y and x
+        fitting |= dict(zip(names, free[-len(names) :], strict=False))
     faults: list[OmeZarrError] = []
-    for name, dimension in one.dimensions[0].items():
-        kind = dimension.axis.type
-        if allowed.get(name) == kind:
-            continue
-        fitting = next((other for other in free if allowed[other] == kind), None)
-        if fitting is not None:
-            free.remove(fitting)
-            cure = f"rename it: rename({{{name!r}: {fitting!r}}})"
-        else:
-            cure = f"take one: isel({name}=0)"
+    for name, kind in unfit.items():
+        cure = f"rename it: rename({{{name!r}: {fitting[name]!r}}})" if name in fitting else f"take one: isel({name}=0)"
         faults.append(
             AxisError(
                 f"{library} has no place for dimension {name!r}, of {kind}; its dimensions are "
                 f"{', '.join(allowed)}: {cure}"
             )
         )
+    raise_all(faults, doing)
+
+
+def check_regular(one: Given, library: str, *, doing: str, types: Collection[str] = ("space", "time")) -> None:
+    """Refuse irregular coordinates, where another library places pixels by a scale and a translation.
+
+    Parameters
+    ----------
+    one
+        The image.
+    library
+        What the other one is called.
+    doing
+        What could not be done, for the first line of the message.
+    types
+        Of the axes that it places so.
+
+    Raises
+    ------
+    IrregularCoordinateError
+        If there are some.
+    """
+    faults: list[OmeZarrError] = [
+        IrregularCoordinateError(
+            f"the coordinate {name!r} is irregular, and {library} places pixels by a scale and a translation; give it "
+            f"a regular grid, such as that of its mean step: assign_grid(scale={{{name!r}: "
+            f"{dimension.grid.scale:.6g}}})"
+        )
+        for name, dimension in one.dimensions[0].items()
+        if not dimension.regular and dimension.axis.type in types
+    ]
     raise_all(faults, doing)
 
 

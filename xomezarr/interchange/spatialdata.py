@@ -26,6 +26,7 @@ from xomezarr.interchange.parts import (
     as_labels,
     askew,
     check_names,
+    check_regular,
     given,
     image_tree,
     imported,
@@ -107,6 +108,7 @@ def to_spatialdata(
     doing = "the image cannot be given to spatialdata"
     for part in (one, *one.labels.values()):
         check_names(part, NAMES, LIBRARY, doing=doing)
+        check_regular(part, LIBRARY, doing=doing)
         _check_attrs(part)
     lost = dict.fromkeys(what for part in (one, *one.labels.values()) for what in _lost(part))
     tell_lost(LIBRARY, [*lost], "to_zarr(…) keeps all of it in a store, from_spatialdata(…) what stayed in the object")
