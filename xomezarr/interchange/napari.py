@@ -435,7 +435,7 @@ class _Layer:
                     for n, dim in enumerate(self.bare)
                 }
                 return both, None
-            return plain, further
+            return self._moved_in_time(plain, further)
         # turned about where the data begin, and moved afterwards
         linear = np.diag(np.sign(scale)) if turning is None else turning @ np.diag(np.sign(scale))
         matrix = np.column_stack([linear, translate])
@@ -445,7 +445,19 @@ class _Layer:
             )
         if is_straight(matrix[:, :-1]):
             return {dim: (abs(scale[n]) * matrix[n, n], float(matrix[n, -1])) for n, dim in enumerate(self.bare)}, None
-        return {dim: (abs(scale[n]), 0.0) for n, dim in enumerate(self.bare)}, matrix
+        return self._moved_in_time({dim: (abs(scale[n]), 0.0) for n, dim in enumerate(self.bare)}, matrix)
+
+    def _moved_in_time(
+        self, place: dict[str, tuple[float, float]], matrix: Affine
+    ) -> tuple[dict[str, tuple[float, float]], Affine]:
+        """Return the same, with what a matrix adds to time said by the grid."""
+        matrix = matrix.copy()
+        for number, dim in enumerate(self.bare):
+            if dim in TIMES:
+                scale, translation = place[dim]
+                place = {**place, dim: (scale, translation + float(matrix[number, -1]))}
+                matrix[number, -1] = 0.0
+        return place, matrix
 
     def _vector(self, option: str, default: float) -> NDArray[np.float64]:
         """Return what is said by dimension; napari takes what is missing to be of the first dimensions."""

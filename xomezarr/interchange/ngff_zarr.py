@@ -27,7 +27,7 @@ from xomezarr.interchange.parts import (
     placed,
     tell_lost,
 )
-from xomezarr.model import Channel, Window
+from xomezarr.model import Axis, Channel, Window
 
 __all__ = ["from_ngff_zarr", "to_ngff_zarr"]
 
@@ -200,7 +200,7 @@ def from_ngff_zarr(multiscales: Any) -> xr.DataArray | xr.DataTree:
         Of coordinate systems of OME-Zarr 0.6 beside that of the levels, which are left out.
     """
     if hasattr(multiscales, "data") and hasattr(multiscales, "dims"):
-        return _taken(multiscales, multiscales.name, _channels(multiscales, None), {}, {})
+        return _taken(multiscales, multiscales.name, _channels(multiscales, None), _axes(multiscales, None), {}, {})
     images, metadata = getattr(multiscales, "images", None), getattr(multiscales, "metadata", None)
     if not images or metadata is None:
         raise InterchangeError(
@@ -210,7 +210,29 @@ def from_ngff_zarr(multiscales: Any) -> xr.DataArray | xr.DataTree:
     scale, translation = _common(metadata, images[0].dims)
     channels = _channels(images[0], metadata)
     name = getattr(metadata, "name", None) or images[0].name
-    return image_tree([_taken(image, name, channels, scale, translation) for image in images])
+    axes = _axes(images[0], metadata)
+    return image_tree([_taken(image, name, channels, axes, scale, translation) for image in images])
+
+
+def _axes(image: Any, metadata: Any) -> dict[str, Axis]:
+    """Return the axes: units and orientations that the image says, else those of the metadata.
+
+    Of the images of a multiscales only the first need say them.
+    """
+    systems = getattr(metadata, "coordinateSystems", None) or [None]
+    said = {axis.name: axis for axis in getattr(metadata, "axes", None) or getattr(systems[0], "axes", [])}
+    units, types = image.axes_units or {}, getattr(image, "axes_types", None) or {}
+    orientations = getattr(image, "axes_orientations", None) or {}
+    axes = {}
+    for dim in map(str, image.dims):
+        orientation = orientations.get(dim) or getattr(said.get(dim), "orientation", None)
+        axes[dim] = Axis(
+            dim,
+            str(types.get(dim) or getattr(said.get(dim), "type", None) or NAMES.get(dim) or "space"),
+            units.get(dim) or getattr(said.get(dim), "unit", None),
+            None if orientation is None else str(getattr(orientation, "value", orientation)),
+        )
+    return axes
 
 
 def _common(metadata: Any, dims: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
@@ -269,25 +291,25 @@ def _taken(
     image: Any,
     name: str,
     channels: Sequence[Channel],
+    axes: Mapping[str, Axis],
     scale: Mapping[str, float],
     translation: Mapping[str, float],
 ) -> xr.DataArray:
     """Return one level, scaled and moved by what all have in common."""
     dims = tuple(map(str, image.dims))
-    types = getattr(image, "axes_types", None) or {}
     sizes = dict(zip(dims, image.data.shape, strict=True))
     grids = {
         dim: Grid(float(image.scale.get(dim, 1.0)), float(image.translation.get(dim, 0.0)), sizes[dim]).compose(
             scale.get(dim, 1.0), translation.get(dim, 0.0)
         )
         for dim in dims
-        if NAMES.get(dim) != "channel" and types.get(dim) != "channel"
+        if axes[dim].type != "channel"
     }
-    units = {dim: unit for dim, unit in (image.axes_units or {}).items() if unit}
+    units = {dim: axis.unit for dim, axis in axes.items() if axis.unit}
     level = placed(image.data, dims, grids, units=units, name=name)
-    for dim, orientation in (getattr(image, "axes_orientations", None) or {}).items():
-        if dim in level.coords:
-            level.coords[dim].attrs["orientation"] = str(getattr(orientation, "value", orientation))
+    for dim in grids:
+        if axes[dim].orientation is not None:
+            level.coords[dim].attrs["orientation"] = axes[dim].orientation
     if channels and "c" in dims and len(channels) == sizes["c"]:
         level = assign_channels(level, channels)
     return level

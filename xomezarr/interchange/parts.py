@@ -43,6 +43,7 @@ __all__ = [
     "Affine",
     "Given",
     "affines",
+    "aligned",
     "as_labels",
     "askew",
     "beside",
@@ -67,6 +68,9 @@ type Affine = NDArray[np.float64]
 
 NEAR = 1e-9
 """Parts of a pixel, and of what a matrix has off its diagonal, that are but the rounding of a product."""
+
+ROUNDING = 4
+"""Units in the last place by which sums of three numbers may be off."""
 
 DOING = "the image cannot be given to another library"
 
@@ -370,14 +374,26 @@ def tell_lost(library: str, lost: Sequence[str], cure: str) -> None:
 
 
 def on_grid(scale: float, translation: float, size: int) -> Grid:
-    """Return the grid that is meant by products of other numbers: the one of the fewest decimals within their rounding.
+    """Return the grid that is meant where a translation is the sum of others: that of the fewest digits nearby.
 
-    >>> on_grid(0.1 * 3, 0.25 + 0.1 * 3 / 2, 4)
-    Grid(scale=0.3, translation=0.4, size=4)
+    >>> on_grid(0.325, (-20 - 0.325 / 2) + 0.325 / 2, 4)
+    Grid(scale=0.325, translation=-20.0, size=4)
     """
-    if size > 1:
-        return Grid.fit(Grid(scale, translation, size).coordinates)
-    return Grid(float(f"{scale:.15g}"), float(f"{translation:.15g}"), size)
+    noise = ROUNDING * float(np.spacing(max(abs(translation), scale)))
+    shorter = (float(f"{translation:.{digits}g}") for digits in range(1, 17))
+    return Grid(scale, next((value for value in shorter if abs(value - translation) <= noise), translation), size)
+
+
+def aligned(grid: Grid, base: Grid) -> Grid:
+    """Return the grid of a level to the last bit as pyramids have it, where it is one of whole blocks of another.
+
+    >>> aligned(Grid(0.65, -19.837499999999999, 2), Grid(0.325, -20.0, 4))
+    Grid(scale=0.65, translation=-19.8375, size=2)
+    """
+    factor, first = _near(grid.scale / base.scale), _near(base.index(grid.translation))
+    if (2 * factor) % 1 or (2 * first) % 1:
+        return grid
+    return Grid(base.scale * factor, base.position(first) if first else base.translation, grid.size)
 
 
 def placed(

@@ -18,11 +18,13 @@ from xomezarr import spec
 from xomezarr.channels import LABEL
 from xomezarr.coords import assign_grid
 from xomezarr.errors import CoordinateSystemError, InterchangeError, InterchangeWarning, warn
+from xomezarr.grid import Grid
 from xomezarr.indexes import kept_of, without
 from xomezarr.interchange.parts import (
     Affine,
     Given,
     affines,
+    aligned,
     as_labels,
     askew,
     check_names,
@@ -251,19 +253,15 @@ def _lost(one: Given) -> Iterator[str]:
         yield f"the coordinates {', '.join(map(repr, others))}"
     if systems := affines(one)[1]:
         yield f"the coordinate systems {', '.join(map(repr, systems))}, whose axes are no dimensions of the image"
-    for index in range(1, len(one.levels)):
-        off = _off_by_ratio(one, index)
-        if off > OFF:
-            cut = {dim: _whole(one, dim) for dim in one.spatial}
-            crop = ", ".join(
-                f"{dim}=slice({size})" for dim, size in cut.items() if size and size != one.base.sizes[dim]
-            )
-            cure = f", unless it is cropped first: isel({crop})" if crop else ""
-            yield (
-                f"where level {index} lies, which write and queries put up to {off:.2g} of its pixels off, as they go "
-                f"by the ratio of shapes{cure}"
-            )
-            return
+    off = {index: _off_by_ratio(one, index) for index in range(1, len(one.levels))}
+    worst = max(off, key=lambda index: off[index], default=0)
+    if worst and off[worst] > OFF:
+        whole = {dim: _whole(one, dim) for dim in one.spatial}
+        cut = [f"{dim}=slice({size})" for dim, size in whole.items() if size and size != one.base.sizes[dim]]
+        yield (
+            f"where level {worst} lies, which write and queries put up to {off[worst]:.2g} of its pixels off, as they "
+            f"go by the ratio of shapes{f', unless it is cropped first: isel({", ".join(cut)})' if cut else ''}"
+        )
 
 
 def _off_by_ratio(one: Given, index: int) -> float:
@@ -448,12 +446,16 @@ def _levels(element: Any, system: str | None, units: Any, *, name: str | None = 
     said = dict.fromkeys(dims, said) if isinstance(said, str) else {dim: said[dim] for dim in dims if dim in said}
     straight = is_straight(wanted[:, :-1])
     beside = _beside(matrices[0], chosen if straight else None)
-    made = []
+    made: list[xr.DataArray] = []
+    base: dict[str, Grid] = {}
     for array, known in zip(arrays, matrices, strict=True):
         # of a level, to where the levels lie: the system itself, or the intrinsic coordinates of level 0
         place = known[chosen] if straight else _compose(_inverse(wanted), known[chosen])
         assert place is not None
-        level = _placed(array, place, dims, said if straight else {}, str(own.get("name", name or "")) or None)
+        grids = _grids(array, place, dims)
+        base = base or grids
+        grids = {dim: aligned(grid, base[dim]) for dim, grid in grids.items()}
+        level = _placed(array, grids, said if straight else {}, str(own.get("name", name or "")) or None)
         for other, to_other in beside.items():
             leading = _compose(to_other, _inverse(wanted)) if straight else to_other
             level = askew(level, leading, other, dims, said if other == chosen else None)
@@ -509,25 +511,28 @@ def _compose(later: Affine | None, first: Affine | None) -> Affine:
     return np.column_stack([later[:, :-1] @ first[:, :-1], later[:, :-1] @ first[:, -1] + later[:, -1]])
 
 
-def _placed(
-    array: xr.DataArray, matrix: Affine, dims: Sequence[str], units: Mapping[str, str], name: str | None
-) -> xr.DataArray:
-    """Return a level whose pixel *i* lies where a matrix puts *i + 0.5*."""
+def _grids(array: xr.DataArray, matrix: Affine, dims: Sequence[str]) -> dict[str, Grid]:
+    """Return where pixels lie whose *i + 0.5* a matrix leads on."""
     if not is_straight(matrix[:, :-1]):
         raise CoordinateSystemError(
             "the scales of the element do not lie straight to each other, so that they are no levels of one image; "
             "take one: from_spatialdata(tree['scale0/image'])"
         )
-    grids = {
-        dim: on_grid(float(row[number]), float(row[-1] + row[number] / 2), array.sizes[dim])
-        for number, (dim, row) in enumerate(zip(dims, matrix, strict=True))
-    }
+    scales = dict(zip(dims, np.diag(matrix).tolist(), strict=True))
+    edges = dict(zip(dims, matrix[:, -1].tolist(), strict=True))
+    return {dim: on_grid(scales[dim], edges[dim] + scales[dim] / 2, array.sizes[dim]) for dim in dims}
+
+
+def _placed(array: xr.DataArray, grids: Mapping[str, Grid], units: Mapping[str, str], name: str | None) -> xr.DataArray:
+    """Return a level with the coordinates of its grids."""
     # a copy, whose attributes are not those of the element
-    bare = array.drop_vars([dim for dim in dims if dim in array.coords]).copy(deep=False)
+    bare = array.drop_vars([dim for dim in grids if dim in array.coords]).copy(deep=False)
     bare.attrs = {key: value for key, value in array.attrs.items() if key not in (TRANSFORM, OWN)}
-    scale = {dim: grid.scale for dim, grid in grids.items()}
     made = assign_grid(
-        bare, scale=scale, translation={dim: grid.translation for dim, grid in grids.items()}, units=dict(units)
+        bare,
+        scale={dim: grid.scale for dim, grid in grids.items()},
+        translation={dim: grid.translation for dim, grid in grids.items()},
+        units=dict(units),
     )
     made = made.rename(name)
     if "c" not in array.dims:
