@@ -30,6 +30,7 @@ from xomezarr.errors import (
     MissingDependencyError,
     MultipleErrors,
     OmeZarrError,
+    PlacementWarning,
     TransformError,
 )
 
@@ -251,11 +252,17 @@ def test_systems_in_which_an_image_lies_askew_go_along() -> None:
 
 
 def test_sizes_tell_the_factors_of_levels_that_are_not_ours() -> None:
-    levels = [np.zeros((203, 100)), np.zeros((102, 50)), np.zeros((50, 25))]
+    levels = [np.zeros((203, 100)), np.zeros((102, 50)), np.zeros((51, 25))]
     tree: Any = xomezarr.from_napari((levels, {"scale": [0.5, 0.25], "translate": [10, 0]}, "image"))
     one, two = tree.omezarr.levels[1:]
     assert (one.omezarr.scale["y"], one.omezarr.translation["y"]) == (1.0, 10.25)
     assert (two.omezarr.scale["y"], two.omezarr.translation["y"]) == (2.0, 10.75)
+
+
+def test_where_sizes_do_not_tell_that_is_told() -> None:
+    levels = [np.zeros((5, 100)), np.zeros((2, 30))]
+    with pytest.warns(PlacementWarning, match="by no whole factor"):
+        xomezarr.from_napari((levels, {}, "image"))
 
 
 def test_colours_of_photographs_are_channels() -> None:

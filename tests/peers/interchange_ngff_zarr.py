@@ -14,7 +14,19 @@ import ngff_zarr
 import numpy as np
 import pytest
 import xarray as xr
-from interchanging import CHANNELS, SCALE, TRANSLATION, UNIT, assert_same, image, position, told, written
+from interchanging import (
+    CHANNELS,
+    SCALE,
+    TRANSLATION,
+    UNIT,
+    assert_same,
+    assert_unread,
+    image,
+    never,
+    position,
+    told,
+    written,
+)
 
 import xomezarr
 
@@ -108,6 +120,11 @@ def test_what_leads_from_all_levels_is_in_the_coordinates():
     for level in (0, 1):
         assert tree.omezarr.level(level).y[3] == pytest.approx(2 * position("y", 3, level) + 5)
         assert tree.omezarr.level(level).x[3] == pytest.approx(4 * position("x", 3, level) + 7)
+
+
+def test_nothing_is_read():
+    found = xomezarr.from_ngff_zarr(never().omezarr.pyramid(levels=3).omezarr.to_ngff_zarr())
+    assert_unread(*found.omezarr.levels)
 
 
 def test_orientations_go_along():

@@ -12,7 +12,19 @@ import numpy as np
 import pytest
 import spatialdata
 import xarray as xr
-from interchanging import BOXES, SCALE, SIZES, assert_same, image, labels, position, told, written
+from interchanging import (
+    BOXES,
+    SCALE,
+    SIZES,
+    assert_same,
+    assert_unread,
+    image,
+    labels,
+    never,
+    position,
+    told,
+    written,
+)
 from spatialdata.models import Image2DModel, Image3DModel, Labels2DModel
 from spatialdata.transformations import Affine, Scale, Sequence, Translation, get_transformation, set_transformation
 
@@ -252,6 +264,23 @@ def test_several_images_are_chosen_from(even):
     with pytest.raises(xomezarr.errors.InterchangeError, match="image='a_b'"):
         xomezarr.from_spatialdata(sdata)
     assert xomezarr.from_spatialdata(sdata, image="other").omezarr.level(0).shape == (1, 20, 30)
+
+
+def test_nothing_is_read():
+    with told("units"):
+        sdata = never().omezarr.pyramid(levels=3).omezarr.to_spatialdata()
+    assert_unread(*xomezarr.from_spatialdata(sdata).omezarr.levels)
+    assert_unread(xomezarr.from_spatialdata(element(never())))
+
+
+def test_labels_alone(tree):
+    with told("colours of labels"):
+        sdata = tree["labels/nuclei"].omezarr.to_spatialdata()
+    assert (list(sdata.images), list(sdata.labels)) == ([], ["nuclei"])
+    for found in (sdata, sdata["nuclei"]):
+        back = xomezarr.from_spatialdata(found)
+        assert_same(tree["labels/nuclei"], back)
+        assert back.omezarr.colors == tree["labels/nuclei"].omezarr.colors
 
 
 def test_time_is_no_dimension_there():

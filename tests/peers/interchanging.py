@@ -6,6 +6,7 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+import dask.array
 import numpy as np
 import pytest
 import xarray as xr
@@ -43,6 +44,25 @@ def labels():
     da = xr.DataArray(pixels, dims=("y", "x"), name="nuclei")
     own = [{dim: of[dim] for dim in "yx"} for of in (SCALE, TRANSLATION)]
     return da.omezarr.assign_grid(scale=own[0], translation=own[1], units=UNIT)
+
+
+def never():
+    """Return an image whose pixels nobody can read."""
+
+    def read(block):
+        raise AssertionError("pixels are read")
+
+    bare = image()
+    lazy = dask.array.zeros(bare.shape, chunks=(1, 64, 64), dtype=bare.dtype)
+    unread = dask.array.map_blocks(read, lazy, dtype=bare.dtype, meta=np.empty((0, 0, 0), bare.dtype))
+    return bare.copy(data=unread)
+
+
+def assert_unread(*levels):
+    """Assert that levels are lazy still, and that who reads them fails."""
+    assert all(level.chunks is not None for level in levels)
+    with pytest.raises(AssertionError, match="pixels are read"):
+        levels[0].load()
 
 
 BOXES = {1: (slice(4, 8), slice(8, 20)), 7: (slice(100, 140), slice(60, 64))}

@@ -71,7 +71,8 @@ def to_multiscale_spatial_image(image: xr.DataArray | xr.DataTree) -> xr.DataTre
     Examples
     --------
     >>> da = xr.DataArray(np.zeros((64, 64)), dims=("y", "x"), name="cells")
-    >>> tree = to_multiscale_spatial_image(assign_grid(da, scale={"y": 0.5, "x": 0.5}, units="um").omezarr.pyramid())
+    >>> da = da.omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")
+    >>> tree = to_multiscale_spatial_image(da.omezarr.pyramid())
     >>> list(tree), tree["scale0/cells"].x.attrs["units"]
     (['scale0'], 'micrometer')
     """

@@ -20,9 +20,11 @@ from xomezarr.errors import (
     InterchangeError,
     InterchangeWarning,
     OmeZarrError,
+    PlacementWarning,
     TransformError,
     warn,
 )
+from xomezarr.extents import place
 from xomezarr.grid import Grid
 from xomezarr.interchange.parts import (
     Affine,
@@ -41,7 +43,7 @@ from xomezarr.interchange.parts import (
     tell_lost,
 )
 from xomezarr.labels import colors_of
-from xomezarr.model import Channel, Window
+from xomezarr.model import Axis, Channel, Image, Level, Multiscale, Window
 from xomezarr.units import axis_type, same_unit
 
 __all__ = ["from_napari", "layers_of", "to_napari"]
@@ -67,8 +69,7 @@ def to_napari(
 ) -> list[LayerTuple]:
     """Return what napari shows of an image: layer data tuples, as its plugins give them. napari is not needed.
 
-    ``for layer in to_napari(tree): viewer.add_layer(*napari.layers.Layer.create(…))``, or, shorter,
-    ``getattr(viewer, f"add_{kind}")(data, **options)`` for each.
+    Each is added to a viewer by ``getattr(viewer, f"add_{kind}")(data, **options)``.
 
     Parameters
     ----------
@@ -250,13 +251,14 @@ def from_napari(layers: Any, *, dims: Sequence[str] | None = None) -> xr.DataArr
     -----
     InterchangeWarning
         Of colormaps that are no single colour.
+    PlacementWarning
+        Of levels that were not made here, where their sizes do not tell for sure where they lie.
 
     Notes
     -----
     Where a layer is rotated, sheared, mirrored or has an affine, its levels lie where its scale puts them, and have
     what napari calls the world as coordinates beside these (`assign_affine`). Levels lie where the tuple says that was
-    made here; of others where blocks of whole pixels do if that explains their sizes, else by the ratio of shapes, as
-    napari has it.
+    made here; of others where blocks do whose factors their sizes tell.
 
     Examples
     --------
@@ -386,10 +388,11 @@ class _Layer:
     def levels(self) -> list[xr.DataArray]:
         """Return its levels with their coordinates."""
         grids, leading = self._place()
+        relative = [dict.fromkeys(self.bare, (1.0, 0.0)), *(self._of_levels() if len(self.data) > 1 else ())]
         units = {dim: unit for dim, unit in zip(self.bare, self._units(), strict=True) if unit}
         made = []
         for index, data in enumerate(self.data):
-            own = self._grids(index, grids, dict(zip(self.dims, data.shape, strict=True)))
+            own = _grids(relative[index], grids, dict(zip(self.dims, data.shape, strict=True)))
             level = placed(data, self.dims, own, units=units, name=self.own.get("name") or self.name)
             level.attrs = dict(self.own.get("attrs", {}))
             if leading is not None:
@@ -466,20 +469,27 @@ class _Layer:
         count = len(self.bare)
         return np.array([*[default] * (count - len(said)), *said][-count:])
 
-    def _grids(self, index: int, base: Mapping[str, tuple[float, float]], sizes: Mapping[str, int]) -> dict[str, Grid]:
-        """Return where the pixels of a level lie."""
+    def _of_levels(self) -> list[dict[str, tuple[float, float]]]:
+        """Return the spacing of each coarser level and the place of its pixel 0, in pixels of level 0."""
         known = self.own.get("levels", [])
-        whole = dict(zip(self.dims, self.data[0].shape, strict=True))
-        made = {}
-        for number, (dim, (scale, translation)) in enumerate(base.items()):
-            grid = Grid(float(scale), float(translation), sizes[dim])
-            if index and len(known) == len(self.data) - 1 and len(known[index - 1]["factors"]) == len(base):
-                factor, first = known[index - 1]["factors"][number], known[index - 1]["firsts"][number]
-            else:
-                factor = _factor(whole[dim], sizes[dim])
-                first = (factor - 1) / 2
-            made[dim] = Grid(grid.scale * factor, grid.position(first) if first else grid.translation, sizes[dim])
-        return made
+        if len(known) == len(self.data) - 1 and all(len(one["factors"]) == len(self.bare) for one in known):
+            return [dict(zip(self.bare, zip(one["factors"], one["firsts"], strict=True), strict=True)) for one in known]
+        counted = Level("", dict.fromkeys(self.bare, 1.0), dict.fromkeys(self.bare, 0.0))
+        axes = tuple(Axis(dim) for dim in self.bare)
+        unplaced = Multiscale(self.name, axes, (counted,) * len(self.data), placed=False)
+        sizes = [dict(zip(self.dims, data.shape, strict=True)) for data in self.data]
+        image, doubts = place(Image((unplaced,)), [{dim: of[dim] for dim in self.bare} for of in sizes])
+        if doubts:
+            warn(
+                f"the layer {self.name!r} does not say where its coarser levels lie, and not all of their sizes tell "
+                f"it: {'; '.join(doubts)}. Level 0 is not in question: write it anew to have levels that are not "
+                "either: tree.omezarr.level(0).omezarr.to_zarr(…)",
+                PlacementWarning,
+            )
+        return [
+            {dim: (level.scale[dim], level.translation[dim]) for dim in self.bare}
+            for level in image.multiscale.levels[1:]
+        ]
 
     def colors(self) -> dict[int, Any]:
         """Return the colours of labels that are said one by one."""
@@ -492,6 +502,17 @@ class _Layer:
             if value is not None and int(value) != 0:
                 found[int(value)] = color if isinstance(color, str) else tuple(float(part) for part in color)
         return found
+
+
+def _grids(
+    relative: Mapping[str, tuple[float, float]], base: Mapping[str, tuple[float, float]], sizes: Mapping[str, int]
+) -> dict[str, Grid]:
+    """Return where the pixels of a level lie: by its spacing and the place of its pixel 0 in pixels of level 0."""
+    made = {}
+    for dim, (scale, translation) in base.items():
+        (factor, first), grid = relative[dim], Grid(float(scale), float(translation), sizes[dim])
+        made[dim] = Grid(grid.scale * factor, grid.position(first) if first else grid.translation, grid.size)
+    return made
 
 
 def _own(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -520,16 +541,6 @@ def _channel_place(own: Mapping[str, Any], bare: Sequence[str]) -> tuple[str, in
     if len(others) == 1 and len(known) == len(bare) + 1:
         return others[0], known.index(others[0])
     return "c", 1 if bare[0] in TIMES else 0
-
-
-def _factor(whole: int, size: int) -> float:
-    """Return how many pixels of level 0 make one of a level: a whole number if that explains the sizes.
-
-    >>> _factor(203, 102), _factor(203, 101), _factor(203, 60)
-    (2.0, 2.0, 3.3833333333333333)
-    """
-    near = round(whole / size)
-    return float(near) if near and size in (-(-whole // near), whole // near) else whole / size
 
 
 def _turning(options: Mapping[str, Any], count: int) -> NDArray[np.float64] | None:

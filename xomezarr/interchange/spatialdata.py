@@ -323,7 +323,8 @@ def from_spatialdata(
     coordinate_system
         Left out, the only one, else ``"global"``.
     image
-        Which image of a SpatialData; left out, the only one. Its labels are those on the same pixels.
+        Which image of a SpatialData; left out, the only one. Its labels are those on the same pixels. Of one that has
+        no images, the only labels are taken.
     units
         Of the system: by axis, or one for all; left out, those that `to_spatialdata` kept in the element.
 
@@ -366,6 +367,9 @@ def _from_whole(sdata: Any, system: str | None, image: str | None, units: Any) -
             f"the SpatialData has no image {image!r}; it has {', '.join(map(repr, images)) or 'none'}: "
             + (f"from_spatialdata(sdata, image={next(iter(images))!r})" if images else "take its labels: sdata['…']")
         )
+    if not images and len(labels) == 1:
+        ((name, element),) = labels.items()
+        return label_tree(_levels(element, system, units, name=name), name, _colors(element))
     chosen = image or only([*images], "image", "the SpatialData", "image")
     levels = _levels(images[chosen], system, units, name=chosen)
     own, left_out = {}, []
