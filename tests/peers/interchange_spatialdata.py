@@ -7,6 +7,8 @@
 # ///
 """spatialdata: where its elements have the pixels, before and after it has written them, and what comes back."""
 
+import warnings
+
 import interchanging
 import numpy as np
 import pytest
@@ -161,6 +163,18 @@ def test_an_array_is_an_element(dims):
     xr.testing.assert_identical(xomezarr.from_spatialdata(found).load(), da)
 
 
+def test_channels_have_names_there_and_what_they_had_here():
+    bare = image().drop_vars([name for name, coord in image().coords.items() if "c" in coord.dims])
+    waves = bare.assign_coords(c=("c", [488, 561], {"units": "nm"}))
+    named = waves.omezarr.assign_channels(["DAPI", "GFP"])
+    for da, names in ((bare, [0, 1]), (waves, [488, 561]), (named, ["DAPI", "GFP"])):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = da.omezarr.to_spatialdata()
+        assert found.c.values.tolist() == names
+        xr.testing.assert_identical(xomezarr.from_spatialdata(found).load(), da)
+
+
 def test_arrays_of_labels_are_labels():
     found = element(labels(), as_labels=True)
     Labels2DModel.validate(found)
@@ -235,6 +249,16 @@ def test_what_is_turned_lies_askew(scales):
             there = mapped(array, (4, 9), "stage")
             assert pixel.stage_y.item() == pytest.approx(there["y"])
             assert pixel.stage_x.item() == pytest.approx(there["x"])
+
+
+def test_what_lies_flat_in_space_is_told():
+    theirs = Image2DModel.parse(np.zeros((1, 20, 30)))
+    section = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 5], [0, 0, 1.0]])
+    set_transformation(theirs, Affine(section, input_axes=("y", "x"), output_axes=("y", "x", "z")), "brain")
+    with told("'brain'"):
+        xomezarr.from_spatialdata(theirs)
+    with pytest.raises(xomezarr.errors.CoordinateSystemError, match="is no matrix of y, x"):
+        xomezarr.from_spatialdata(theirs, coordinate_system="brain")
 
 
 def test_systems_in_which_an_image_lies_askew_go_along():

@@ -53,6 +53,9 @@ TRANSFORM = "transform"
 OWN = "xomezarr"
 """Attribute under which an element holds what spatialdata has no place for."""
 
+BEFORE = "c_before"
+"""Coordinate along channels that holds what their own was, where that is names there."""
+
 GLOBAL = "global"
 """The coordinate system that spatialdata takes where none is named."""
 
@@ -165,6 +168,8 @@ class _Library:
         own: dict[str, Any] = {"dims": [str(dim) for dim in level.dims], "units": one.spelled}
         if one.name is not None:
             own["name"] = one.name
+        if one.channel is not None and one.channel not in level.coords:
+            own["numbered"] = True
         if one.label is not None and (colors := colors_of(one.label)):
             own["colors"] = colors
         level = without(level, [*kept_of(level)])
@@ -186,14 +191,15 @@ class _Library:
         return level.rename("image")
 
     def _channels(self, one: Given, level: xr.DataArray, *, is_label: bool) -> dict[str, Any]:
-        """Return the names of channels, which are the coordinate there."""
+        """Return the names of channels, which are the coordinate there, and what it was before."""
         if is_label or (dim := one.channel) is None:
             return {}
         names = [channel.label for channel in one.channels]
-        if LABEL in level.coords or dim not in level.coords:
-            said = all(names) and len(set(names)) == len(names)
-            return {dim: names if said else np.arange(level.sizes[dim])}
-        return {}
+        if dim in level.coords and LABEL not in level.coords:
+            return {}
+        said = all(names) and len(set(names)) == len(names)
+        before = {BEFORE: (dim, level.coords[dim].values, level.coords[dim].attrs)} if dim in level.coords else {}
+        return {dim: names, **before} if said else {dim: level.coords[dim] if before else np.arange(level.sizes[dim])}
 
     def _transformations(self, one: Given, index: int, system: str) -> dict[str, Any]:
         """Return what leads from the intrinsic coordinates of a level to each system, by name."""
@@ -437,7 +443,7 @@ def _levels(element: Any, system: str | None, units: Any, *, name: str | None = 
             "spatialdata; make one: Image2DModel.parse(…)"
         )
     chosen = _chosen(arrays[0].attrs[TRANSFORM], system)
-    matrices = [{name: _matrix(one, dims, name) for name, one in array.attrs[TRANSFORM].items()} for array in arrays]
+    matrices = [{name: _matrix(one, dims) for name, one in array.attrs[TRANSFORM].items()} for array in arrays]
     wanted = matrices[0][chosen]
     if wanted is None:
         raise CoordinateSystemError(
@@ -494,14 +500,18 @@ def _chosen(transformations: Mapping[str, Any], system: str | None) -> str:
     return system
 
 
-def _matrix(transformation: Any, dims: Sequence[str], name: str) -> Affine | None:
+def _matrix(transformation: Any, dims: Sequence[str]) -> Affine | None:
     """Return what leads from the intrinsic coordinates to a system, along its dimensions; None where none does."""
+    # what is flat may lie in space, which a matrix of its own axes does not say
+    axes = ("z", *dims) if "z" not in dims else tuple(dims)
     try:
-        whole = np.asarray(transformation.to_affine_matrix(input_axes=tuple(dims), output_axes=tuple(dims)), float)
+        whole = np.asarray(transformation.to_affine_matrix(input_axes=tuple(dims), output_axes=axes), dtype=float)
     except (ValueError, AssertionError, AttributeError, IndexError):
         return None
-    usable = whole.shape == (len(dims) + 1, len(dims) + 1) and np.isfinite(whole).all()
-    return whole[:-1] if usable and np.linalg.matrix_rank(whole[:-1, :-1]) == len(dims) else None
+    if whole.shape != (len(axes) + 1, len(dims) + 1) or not np.isfinite(whole).all():
+        return None
+    beyond, own = whole[: len(axes) - len(dims)], whole[len(axes) - len(dims) : -1]
+    return own if not beyond.any() and np.linalg.matrix_rank(own[:, :-1]) == len(dims) else None
 
 
 def _inverse(matrix: Affine) -> Affine:
@@ -547,6 +557,11 @@ def _placed(array: xr.DataArray, grids: Mapping[str, Grid], units: Mapping[str, 
 
 def _as_it_was(level: xr.DataArray, own: Mapping[str, Any]) -> xr.DataArray:
     """Return a level with the dimensions that it had before it was an element."""
+    if BEFORE in level.coords:
+        held = level.coords[BEFORE].variable
+        level = level.drop_vars([BEFORE, "c"]).assign_coords(c=xr.Variable("c", held.values, held.attrs))
+    if own.get("numbered") and "c" in level.coords and level.c.dtype.kind in "iu":
+        level = level.drop_vars("c")
     dims = own.get("dims")
     if not dims:
         return level
