@@ -247,8 +247,17 @@ def test_systems_in_which_an_image_lies_askew_go_along() -> None:
     ((_, options, _),) = da.omezarr.to_napari(coordinate_system="stage")
     np.testing.assert_array_equal(options["affine"], [[0, 1, 5], [-1, 0, 7], [0, 0, 1]])
     xr.testing.assert_identical(xomezarr.from_napari(da.omezarr.to_napari(coordinate_system="stage")).load(), da)
-    with pytest.raises(CoordinateSystemError, match="'stage'; leave coordinate_system out"):
+    with pytest.raises(CoordinateSystemError, match=r"'stage'; see it there first, tree.*in_system\('world'\)"):
         da.omezarr.to_napari(coordinate_system="world")
+
+
+def test_labels_lie_askew_as_their_image_does(stored: Any) -> None:
+    turned = [level.omezarr.assign_affine([[0, 1, 5], [-1, 0, 7]], system="stage") for level in stored.omezarr.levels]
+    tree = stored.copy()
+    for number, level in enumerate(turned):
+        tree[str(number)] = xr.DataTree(level.to_dataset(name="image"))
+    (_, options, _), (_, of_labels, _) = tree.omezarr.to_napari(coordinate_system="stage")
+    np.testing.assert_array_equal(options["affine"], of_labels["affine"])
 
 
 def test_sizes_tell_the_factors_of_levels_that_are_not_ours() -> None:

@@ -23,7 +23,7 @@ from browser import Browser, Picture, chromium
 
 from xomezarr.channels import PERCENTILES
 from xomezarr.errors import MissingDependencyError, OmeZarrError
-from xomezarr.interchange.napari import layers_of
+from xomezarr.interchange.napari import layers_of, uneven
 from xomezarr.interchange.parts import given
 from xomezarr.pictures import completed, composite
 from xomezarr.served import Documents, Server
@@ -211,6 +211,14 @@ def test_what_napari_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (options["scale"], options["translate"]) == ([0.5, 0.25], [100, -20])
     assert options["units"] == ["micrometer"] * 2
     assert (of_labels, said["name"], pixels.shape) == ("add_labels", "nuclei", (200, 300))
+
+
+def test_view_shows_irregular_images_by_their_mean_step(tmp_path: Path) -> None:
+    image: Any = cells().isel(c=0, drop=True).expand_dims(t=[0.0, 1.0, 5.0])
+    one = given(image)
+    assert uneven(one) == ["the irregular coordinate 't', and places pixels by its mean step, 2.5"]
+    ((_, options, _),) = layers_of(one, ())
+    assert options["scale"][0] == 2.5
 
 
 def test_windows_of_napari_are_those_of_our_pictures(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ import xarray as xr
 from xomezarr import spec
 from xomezarr.direct import get_document
 from xomezarr.errors import DtypeError, MissingDependencyError, OmeZarrError
-from xomezarr.interchange.napari import layers_of
-from xomezarr.interchange.parts import given
+from xomezarr.interchange.napari import layers_of, uneven
+from xomezarr.interchange.parts import given, tell_lost
 from xomezarr.labels import colors_of
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale
@@ -510,6 +510,7 @@ def _in_napari(image: Any, *, labels: bool, storage_options: Mapping[str, Any] |
     one = given(tree, labels=labels)
     # windows that the store does not say are those of our own pictures
     channels = () if one.label is not None else completed([one.levels[-1]], one.channels)
+    tell_lost("napari", uneven(one), "the image itself still has it")
     for data, options, kind in layers_of(one, channels):
         getattr(window, f"add_{kind}")(data, **options)
     return window

@@ -46,7 +46,7 @@ from xomezarr.labels import colors_of
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale, Window
 from xomezarr.units import axis_type, same_unit
 
-__all__ = ["from_napari", "layers_of", "to_napari"]
+__all__ = ["from_napari", "layers_of", "to_napari", "uneven"]
 
 type LayerTuple = tuple[Any, dict[str, Any], str]
 """Data, options of `Viewer.add_image` or `add_labels`, and ``"image"`` or ``"labels"``."""
@@ -105,6 +105,7 @@ def to_napari(
     ('image', 'cells', [0.5, 0.5], ['micrometer', 'micrometer'])
     """
     one = given(image, labels=labels)
+    tell_lost("napari", [*beside(one), *uneven(one)], "the image itself still has it")
     return layers_of(one, one.channels, coordinate_system)
 
 
@@ -120,15 +121,15 @@ def layers_of(one: Given, channels: Sequence[Channel], coordinate_system: str | 
     coordinate_system
         As in `to_napari`.
     """
-    tell_lost("napari", _lost(one), "the image itself still has it")
     if one.label is not None:
-        return [_label_layer(one, one.name or "labels", coordinate_system)]
-    of_labels = [_label_layer(part, name, coordinate_system) for name, part in one.labels.items()]
+        return [_label_layer(one, one.name or "labels", one, coordinate_system)]
+    of_labels = [_label_layer(part, name, one, coordinate_system) for name, part in one.labels.items()]
     return [_image_layer(one, channels, coordinate_system), *of_labels]
 
 
-def _lost(one: Given) -> list[str]:
-    lost = [*beside(one)]
+def uneven(one: Given) -> list[str]:
+    """Return what of an image's coordinates napari has no place for, as it knows but a scale and a translation."""
+    lost = []
     for name, dimension in one.dimensions[0].items():
         if not dimension.regular:
             step = f"{dimension.grid.scale:.6g}"
@@ -154,11 +155,11 @@ def _image_layer(one: Given, channels: Sequence[Channel], system: str | None) ->
         of_each["name"] = shown[0].label or one.name or "image"
     else:
         of_each["channel_axis"] = one.base.dims.index(one.channel)
-    return _data(one), {**_placed(one, system), **of_each}, "image"
+    return _data(one), {**_placed(one, one, system), **of_each}, "image"
 
 
-def _label_layer(one: Given, name: str, system: str | None) -> LayerTuple:
-    options = {**_placed(one, system), "name": name}
+def _label_layer(one: Given, name: str, image: Given, system: str | None) -> LayerTuple:
+    options = {**_placed(one, image, system), "name": name}
     if one.label is not None and (colors := colors_of(one.label)):
         # of None are all others
         options["colormap"] = {0: "transparent", **colors, None: "gray"}
@@ -170,8 +171,11 @@ def _data(one: Given) -> Any:
     return pixels if len(pixels) > 1 else pixels[0]
 
 
-def _placed(one: Given, system: str | None) -> dict[str, Any]:
-    """Return where the pixels of level 0 lie, as napari takes it: by dimension, without that of the channels."""
+def _placed(one: Given, image: Given, system: str | None) -> dict[str, Any]:
+    """Return where the pixels of level 0 lie, as napari takes it: by dimension, without that of the channels.
+
+    In a system in which labels are not said to lie themselves they lie as their image does.
+    """
     dims = [str(dim) for dim in one.base.dims if dim != one.channel]
     grids = one.grids()
     levels = []
@@ -188,7 +192,7 @@ def _placed(one: Given, system: str | None) -> dict[str, Any]:
     leading = {}
     if system is not None:
         own["system"] = system
-        leading["affine"] = _leading(one, system, dims)
+        leading["affine"] = _leading(one if system in affines(one)[0] else image, system, dims)
     return {
         "scale": [grids[dim].scale for dim in dims],
         "translate": [grids[dim].translation for dim in dims],
@@ -212,8 +216,8 @@ def _leading(one: Given, system: str, dims: Sequence[str]) -> NDArray[np.float64
         where = ", ".join(map(repr, found)) or "none"
         why = "has other axes than the image" if system in others else "is none in which the image lies askew"
         raise CoordinateSystemError(
-            f"the coordinate system {system!r} {why}, and napari shows it in those that have its axes: {where}; leave "
-            "coordinate_system out"
+            f"the coordinate system {system!r} {why}, and napari shows it in those that have its axes: {where}; see it "
+            f"there first, tree.omezarr.in_system({system!r}), or leave coordinate_system out"
         )
     matrix = np.eye(len(dims) + 1)
     places = [dims.index(dim) for dim in one.spatial]

@@ -120,7 +120,14 @@ def to_spatialdata(
     if isinstance(image, xr.DataArray):
         is_label = one.label is not None if as_labels is None else as_labels
         return library.element(one, coordinate_system, is_label=is_label)
-    elements = {_named(own, own): part for own, part in one.labels.items()}
+    elements: dict[str, Given] = {}
+    for own, part in one.labels.items():
+        if (called := _named(own, "labels")) in elements:
+            raise InterchangeError(
+                f"the labels {own!r} would be called {called!r} in spatialdata, and so would others; leave them out, "
+                f"and add them under another name: to_spatialdata(labels=False)"
+            )
+        elements[called] = part
     key = _named(name or one.name, "labels" if one.label is not None else "image")
     if one.label is not None:
         elements[key] = one
