@@ -53,6 +53,25 @@ def uv() -> str:
     return found
 
 
+def run_script(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in the environment that it asks for; skip the test where that cannot be had."""
+    command = [uv(), "run", "--no-project", "--python", sys.executable, "--script", str(script), *arguments]
+    # settings for the environment that runs the tests must not reach the one that uv makes here
+    environment = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH", "UV_RESOLUTION"}}
+    answer = subprocess.run(
+        command, capture_output=True, text=True, timeout=TIME_LIMIT, env=environment, stdin=subprocess.DEVNULL
+    )
+    if answer.returncode == OUT_OF_REACH:
+        pytest.skip(answer.stderr.strip())
+    return answer
+
+
+def failure(script: str, answer: subprocess.CompletedProcess[str]) -> str:
+    """Say how a script ended."""
+    end = (answer.stdout + answer.stderr)[-6000:]
+    return f"{script} ended with {answer.returncode}; what it said ends:\n{end}"
+
+
 class Peers:
     """What each library tells of all that is written; asked once, when it is first wanted."""
 
@@ -74,22 +93,12 @@ class Peers:
 
     def ask(self, library: str) -> dict[str, dict[str, Any]]:
         """Run the library's script on all stores."""
-        script = SCRIPTS / f"read_{library}.py"
-        python = ["--python", sys.executable]
         stores = [
             f"{what}={path}" for (what, _, version), path in self.stores.items() if version in read_by(library, what)
         ]
-        command = [uv(), "run", "--no-project", *python, "--script", str(script), *stores]
-        # settings for the environment that runs the tests must not reach the one that uv makes here
-        environment = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH", "UV_RESOLUTION"}}
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIME_LIMIT, env=environment, stdin=subprocess.DEVNULL
-        )
-        if answer.returncode == OUT_OF_REACH:
-            pytest.skip(answer.stderr.strip())
+        answer = run_script(SCRIPTS / f"read_{library}.py", *stores)
         if answer.returncode:
-            end = answer.stderr[-6000:]
-            pytest.fail(f"{script.name} ended with {answer.returncode}; its standard error ends:\n{end}")
+            pytest.fail(failure(f"read_{library}.py", answer))
         return {told["store"]: told for told in map(json.loads, answer.stdout.splitlines())}
 
 

@@ -23,12 +23,17 @@ NAMES = {
     "coordinate-systems.md": {"xr": xr, "da": PIXELS},
     "layouts.md": {"xr": xr, "da": PIXELS},
     "upgrade.md": {"xomezarr": xomezarr, "da": PIXELS},
+    "interchange.md": {"xr": xr, "xomezarr": xomezarr},
     "labels.md": {"xr": xr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "single-file.md": {"xr": xr, "xomezarr": xomezarr, "da": PIXELS, "nuclei": PIXELS // 1000 % 7},
     "regions.md": {"da": PIXELS.omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")},
     "plates.md": {"xr": xr, "xomezarr": xomezarr, "field0": PIXELS[:90, :80], "field1": PIXELS[-90:, -80:]},
 }
 """What pages take for given."""
+
+
+OPENED = {"interchange.md": "cells.ome.zarr"}
+"""Stores that pages take for given."""
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -44,6 +49,7 @@ def blocks(page: str, language: str) -> list[str]:
         ("collections.md", ["embryo.ome.zarr", "two-views.ome.zarr"]),
         ("migration.md", ["cells.ome.zarr", "levels.ome.zarr"]),
         ("layouts.md", ["cells.ome.zarr"]),
+        ("interchange.md", ["cells.ome.zarr", "copy.ome.zarr"]),
         ("labels.md", ["both.ome.zarr", "cells.ome.zarr", "copy.ome.zarr"]),
         ("regions.md", ["known.ome.zarr", "movie.ome.zarr", "slide.ome.zarr"]),
         ("plates.md", ["part.ome.zarr", "screen.ome.zarr"]),
@@ -56,6 +62,8 @@ def blocks(page: str, language: str) -> list[str]:
 def test_the_pages_run(page: str, stores: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = dict(NAMES.get(page, {}))
+    if page in OPENED:
+        PIXELS.omezarr.to_zarr(OPENED[page])
     for block in blocks(page, "python"):
         exec(block, names)
     assert sorted(path.name for path in tmp_path.iterdir()) == stores

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,10 +23,13 @@ import xarray as xr
 import zarr
 from browser import Browser, Picture, chromium
 
+from xomezarr.channels import PERCENTILES
 from xomezarr.errors import MissingDependencyError, OmeZarrError
-from xomezarr.pictures import composite
+from xomezarr.interchange.napari import layers_of, uneven
+from xomezarr.interchange.parts import given
+from xomezarr.pictures import completed, composite
 from xomezarr.served import Documents, Server
-from xomezarr.viewer import View, _controls, napari_layers, view
+from xomezarr.viewer import View, _controls, view
 
 REQUIRED = "XOMEZARR_CHROMIUM"
 """Environment variable: ``required`` where a test that finds no Chromium is to fail."""
@@ -225,15 +229,46 @@ def test_errors_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         view(tmp_path / "cells.ome.zarr", viewer="napari")
 
 
-def test_what_napari_is_given(tmp_path: Path) -> None:
-    image, labels = napari_layers(written(tmp_path / "cells.ome.zarr", labels=True))
-    data, options, kind = image
-    assert (kind, data[0].shape, options["channel_axis"]) == ("image", (3, 200, 300), 0)
+def test_what_napari_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = written(tmp_path / "cells.ome.zarr", labels=True)
+    added: list[tuple[str, Any, dict[str, Any]]] = []
+
+    class Viewer:
+        """Stands for napari's window, which no machine without a screen opens."""
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda data, **options: added.append((name, data, options))
+
+    napari = ModuleType("napari")
+    napari.Viewer = Viewer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "napari", napari)
+    monkeypatch.setattr("xomezarr.viewer.find_spec", lambda _: True)
+    view(tree, viewer="napari")
+    (kind, data, options), (of_labels, pixels, said) = added
+    assert (kind, data.shape, options["channel_axis"]) == ("add_image", (3, 200, 300), 0)
     assert options["name"] == ["DAPI", "GFP", "RFP"]
     assert options["contrast_limits"][0] == [0, 1000]
     assert (options["scale"], options["translate"]) == ([0.5, 0.25], [100, -20])
     assert options["units"] == ["micrometer"] * 2
-    assert (labels[2], labels[1]["name"], labels[0][0].shape) == ("labels", "nuclei", (200, 300))
+    assert (of_labels, said["name"], pixels.shape) == ("add_labels", "nuclei", (200, 300))
+
+
+def test_view_shows_irregular_images_by_their_mean_step(tmp_path: Path) -> None:
+    image: Any = cells().isel(c=0, drop=True).expand_dims(t=[0.0, 1.0, 5.0])
+    one = given(image)
+    assert uneven(one) == ["the irregular coordinate 't', and places pixels by its mean step, 2.5"]
+    ((_, options, _),) = layers_of(one, ())
+    assert options["scale"][0] == 2.5
+
+
+def test_windows_of_napari_are_those_of_our_pictures(tmp_path: Path) -> None:
+    """Where the store says none, they are chosen by the coarsest level."""
+    image: Any = cells().drop_vars([name for name in cells().coords if str(name).startswith("channel_window")])
+    tree: Any = image.omezarr.pyramid(levels=2)
+    one = given(tree)
+    ((_, options, _),) = layers_of(one, completed([one.levels[-1]], one.channels))
+    low, high = np.percentile(tree.omezarr.level(1).isel(c=0), PERCENTILES)
+    assert options["contrast_limits"][0] == pytest.approx([low, high])
 
 
 # --- what it draws ---------------------------------------------------------------------------------------------------

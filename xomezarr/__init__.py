@@ -27,6 +27,16 @@ from xomezarr.coords import assign_grid, to_units
 from xomezarr.errors import OmeZarrError, OmeZarrWarning
 from xomezarr.export import export
 from xomezarr.grid import Grid
+from xomezarr.interchange import (
+    from_multiscale_spatial_image,
+    from_napari,
+    from_ngff_zarr,
+    from_spatialdata,
+    to_multiscale_spatial_image,
+    to_napari,
+    to_ngff_zarr,
+    to_spatialdata,
+)
 from xomezarr.labelling import delete_labels, to_labels
 from xomezarr.labels import Labels
 from xomezarr.model import Acquisition, Axis, Channel, Image, Level, Multiscale, Window
@@ -74,6 +84,10 @@ __all__ = [
     "delete_labels",
     "errors",
     "export",
+    "from_multiscale_spatial_image",
+    "from_napari",
+    "from_ngff_zarr",
+    "from_spatialdata",
     "isel",
     "labels",
     "level",
@@ -89,7 +103,11 @@ __all__ = [
     "stack",
     "thumbnail",
     "to_labels",
+    "to_multiscale_spatial_image",
+    "to_napari",
+    "to_ngff_zarr",
     "to_plate",
+    "to_spatialdata",
     "to_units",
     "to_zarr",
     "upgrade",

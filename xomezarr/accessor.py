@@ -14,6 +14,7 @@ from xomezarr import (
     coords,
     display,
     figures,
+    interchange,
     labelling,
     pictures,
     planning,
@@ -631,6 +632,27 @@ class OmeZarrArrayAccessor:
         drawn = [coords.dequantify(self._da)]
         return figures.draw(drawn, self.channels, outlined, ax=ax, scale_bar=scale_bar, legend=legend)
 
+    def to_spatialdata(
+        self,
+        *,
+        coordinate_system: str = "global",
+        as_labels: bool | None = None,
+    ) -> Any:
+        """Return an element of spatialdata; see `interchange.spatialdata.to_spatialdata`."""
+        return interchange.to_spatialdata(self._da, coordinate_system=coordinate_system, as_labels=as_labels)
+
+    def to_multiscale_spatial_image(self) -> xr.DataTree:
+        """Return a tree of multiscale-spatial-image; see `interchange.to_multiscale_spatial_image`."""
+        return interchange.to_multiscale_spatial_image(self._da)
+
+    def to_ngff_zarr(self) -> Any:
+        """Return an NgffImage of ngff-zarr; see `interchange.to_ngff_zarr`."""
+        return interchange.to_ngff_zarr(self._da)
+
+    def to_napari(self, *, coordinate_system: str | None = None) -> list[tuple[Any, dict[str, Any], str]]:
+        """Return layers of napari as data, options and kind; see `interchange.to_napari`."""
+        return interchange.to_napari(self._da, coordinate_system=coordinate_system)
+
     def __repr__(self) -> str:
         """Say what the array would be as an image."""
         return display.represented(lambda: display.described_array(self._da))
@@ -956,6 +978,30 @@ class OmeZarrTreeAccessor:
         if image.unread:
             warn(image.unread, PlateWarning)
         return write_tree(image.tree, image.levels, store, labels=image.labels, name=name, resume=resume, **options)
+
+    def to_spatialdata(
+        self,
+        *,
+        coordinate_system: str = "global",
+        name: str | None = None,
+        labels: bool = True,
+    ) -> Any:
+        """Return a SpatialData that holds the image and its labels; see `interchange.spatialdata.to_spatialdata`."""
+        return interchange.to_spatialdata(self._tree, coordinate_system=coordinate_system, name=name, labels=labels)
+
+    def to_multiscale_spatial_image(self) -> xr.DataTree:
+        """Return a tree of multiscale-spatial-image; see `interchange.to_multiscale_spatial_image`."""
+        return interchange.to_multiscale_spatial_image(self._tree)
+
+    def to_ngff_zarr(self) -> Any:
+        """Return Multiscales of ngff-zarr; see `interchange.to_ngff_zarr`."""
+        return interchange.to_ngff_zarr(self._tree)
+
+    def to_napari(
+        self, *, labels: bool = True, coordinate_system: str | None = None
+    ) -> list[tuple[Any, dict[str, Any], str]]:
+        """Return layers of napari as data, options and kind; see `interchange.to_napari`."""
+        return interchange.to_napari(self._tree, labels=labels, coordinate_system=coordinate_system)
 
     def validate(self, *, strict: bool = False, grids: bool = False, chunks: bool = False) -> Report:
         """Validate the store that the tree was opened from; see `validate.validate`."""

@@ -42,6 +42,7 @@ __all__ = [
     "hex_color",
     "rgb_channels",
     "rgba",
+    "with_colors",
 ]
 
 LABEL = "channel_label"
@@ -344,19 +345,27 @@ def complete(
     dtype
         Of the image. Integers may hold its whole range, floats what the coarsest level has.
     """
-    rgb = len(channels) == 3 and tuple((c.label or "").lower() for c in channels) == tuple(name for name, _ in RGB)
-    palette = tuple(color for _, color in RGB) if rgb else PALETTES.get(len(channels), PALETTE)
-    colors = _distinct([channel.color for channel in channels], palette)
     return tuple(
         dataclasses.replace(
             channel,
             label=channel.label if channel.label is not None else f"channel {index}",
-            color=colors[index],
             window=channel.window or default_window(coarsest[index], dtype),
             active=channel.active is not False,
         )
-        for index, channel in enumerate(channels)
+        for index, channel in enumerate(with_colors(channels))
     )
+
+
+def with_colors(channels: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Fill in the colours that the channels do not say, by their number.
+
+    >>> [channel.color for channel in with_colors([Channel("DAPI"), Channel("GFP", "00FF00")])]
+    ['FF00FF', '00FF00']
+    """
+    rgb = len(channels) == 3 and tuple((c.label or "").lower() for c in channels) == tuple(name for name, _ in RGB)
+    palette = tuple(color for _, color in RGB) if rgb else PALETTES.get(len(channels), PALETTE)
+    colors = _distinct([channel.color for channel in channels], palette)
+    return tuple(dataclasses.replace(channel, color=color) for channel, color in zip(channels, colors, strict=True))
 
 
 def _distinct(given: Sequence[str | None], palette: Sequence[str]) -> list[str]:

@@ -35,6 +35,8 @@ __all__ = [
     "FactorError",
     "FactorWarning",
     "IncompleteStoreError",
+    "InterchangeError",
+    "InterchangeWarning",
     "IrregularCoordinateError",
     "LabelError",
     "LabelWarning",
@@ -153,6 +155,10 @@ class ColorError(OmeZarrError):
 
 class CodecError(OmeZarrError):
     """Compressors that the format does not have."""
+
+
+class InterchangeError(OmeZarrError):
+    """What another library holds, or is to hold, cannot be said in the terms of both."""
 
 
 class CollectionError(OmeZarrError):
@@ -309,6 +315,10 @@ class CollectionWarning(OmeZarrWarning):
 
 class PlateWarning(OmeZarrWarning):
     """A plate is not all that it should be: wells or images are left out."""
+
+
+class InterchangeWarning(OmeZarrWarning):
+    """Something of an image has no place in what it is given as to, or taken from, another library."""
 
 
 class UnfinishedWarning(OmeZarrWarning):

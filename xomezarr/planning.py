@@ -71,6 +71,7 @@ __all__ = [
     "Target",
     "beside",
     "chosen_version",
+    "describe_levels",
     "group_attrs",
     "known_options",
     "plan",
@@ -554,7 +555,7 @@ def _plan_tree(
             check_label_dtype(base.dtype, name or str(base.name or ""))
     first = known.multiscale if known else None
     remembered: str | None = tree.encoding.get("method")
-    described = _describe_tree(levels, first, first.type if first else remembered, axes, irregular, faults)
+    described = describe_levels(levels, first, first.type if first else remembered, axes, irregular, faults)
     faults += _tree_faults(levels, described)
     raise_all(faults, "the tree cannot be written as OME-Zarr")
     dims = tuple(dimension.name for dimension in described[0])
@@ -1053,15 +1054,32 @@ def _named(da: xr.DataArray, name: str | None, faults: list[OmeZarrError]) -> xr
     return da.rename(name)
 
 
-def _describe_tree(
+def describe_levels(
     levels: Sequence[xr.DataArray],
     known: Multiscale | None,
     method: str | None,
     axes: Mapping[str, str] | None,
     irregular: Irregular,
     faults: list[OmeZarrError],
+    doing: str = "the tree cannot be written as OME-Zarr",
 ) -> list[tuple[Dimension, ...]]:
-    """Describe all levels, the coarser ones by what level 0 is; `known` is what their store said of them."""
+    """Describe all levels, the coarser ones by what level 0 is.
+
+    Parameters
+    ----------
+    levels
+        Finest first.
+    known
+        What their store said of them.
+    method
+        By which they were made.
+    axes, irregular
+        As in `coords.describe`.
+    faults
+        What has been found at fault already; all is raised together.
+    doing
+        What could not be done, for the first line of the message.
+    """
     described: list[tuple[Dimension, ...]] = []
     of_level: list[OmeZarrError]
     for index, level in enumerate(levels):
@@ -1086,7 +1104,7 @@ def _describe_tree(
                     describe_coarser(level, described[0], sampled=is_sampled(method), hints=hints, irregular=irregular)
                 )
         faults.extend(type(fault)(f"level {index}: {fault}") for fault in of_level)
-    raise_all(faults, "the tree cannot be written as OME-Zarr")
+    raise_all(faults, doing)
     return described
 
 

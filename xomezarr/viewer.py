@@ -22,9 +22,10 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import spec
-from xomezarr.channels import channel_dim
 from xomezarr.direct import get_document
 from xomezarr.errors import DtypeError, MissingDependencyError, OmeZarrError
+from xomezarr.interchange.napari import layers_of, uneven
+from xomezarr.interchange.parts import given, tell_lost
 from xomezarr.labels import colors_of
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale
@@ -43,7 +44,6 @@ __all__ = [
     "Shown",
     "View",
     "documents",
-    "napari_layers",
     "neuroglancer_state",
     "shown",
     "view",
@@ -374,79 +374,6 @@ def _client() -> dict[str, bytes | Path]:
     )
 
 
-# --- napari ----------------------------------------------------------------------------------------------------------
-
-
-def napari_layers(tree: xr.DataTree, *, labels: bool = True) -> list[tuple[Any, dict[str, Any], str]]:
-    """Return what napari shows of an image: layer data tuples, as its plugins give them.
-
-    Parameters
-    ----------
-    tree
-        The image.
-    labels
-        Whether its labels are shown too.
-
-    Returns
-    -------
-    list
-        Of ``(levels, options, kind)``: dask arrays, finest first; options of ``Viewer.add_image`` or ``add_labels``;
-        ``"image"`` or ``"labels"``. Pixels are not read, but for windows that the store does not say.
-    """
-    found = levels(tree)
-    image = stored_metadata(tree)
-    if image is not None and image.label is not None:
-        return [_napari_labels(tree, str(found[0].name or "labels"))]
-    channel = channel_dim(found[0])
-    channels = completed([found[-1]], rendering(found[0], image))
-    of_each: dict[str, Any] = {
-        "name": [one.label or f"channel {index}" for index, one in enumerate(channels)],
-        "colormap": [f"#{one.color}" for one in channels],
-        "contrast_limits": [[one.window.start, one.window.end] for one in channels if one.window],
-        "visible": [one.active is not False for one in channels],
-        "blending": "additive",
-    }
-    if channel is None:
-        of_each = {key: value if isinstance(value, str) else value[0] for key, value in of_each.items()}
-        of_each["name"] = channels[0].label or str(found[0].name or "image")
-    else:
-        of_each["channel_axis"] = found[0].dims.index(channel)
-    shown = [([_lazy(level) for level in found], {**_placed(found[0], channel), **of_each}, "image")]
-    if labels:
-        shown += [_napari_labels(node, name) for name, node in _labels(tree).items()]
-    return shown
-
-
-_labels = labels
-"""The function, where a parameter has its name."""
-
-
-def _napari_labels(tree: xr.DataTree, name: str) -> tuple[Any, dict[str, Any], str]:
-    found = levels(tree)
-    options = {**_placed(found[0], None), "name": name}
-    if colors := colors_of(label_metadata(tree)):
-        # of None are all others
-        options["colormap"] = {0: "transparent", **colors, None: "gray"}
-    return [_lazy(level) for level in found], options, "labels"
-
-
-def _lazy(level: xr.DataArray) -> Any:
-    return level.chunk().data if level.chunks is None else level.data
-
-
-def _placed(base: xr.DataArray, channel: str | None) -> dict[str, Any]:
-    """Return where the pixels of level 0 lie, as napari takes it: by dimension, without that of the channels."""
-    array: Any = base
-    dims = [str(dim) for dim in base.dims if dim != channel]
-    return {
-        "scale": [array.omezarr.scale[dim] for dim in dims],
-        "translate": [array.omezarr.translation[dim] for dim in dims],
-        "units": [array.omezarr.units[dim] or "pixel" for dim in dims],
-        "axis_labels": dims,
-        "multiscale": True,
-    }
-
-
 # --- the view --------------------------------------------------------------------------------------------------------
 
 
@@ -593,6 +520,10 @@ def _in_napari(image: Any, *, labels: bool, storage_options: Mapping[str, Any] |
 
     tree = image if isinstance(image, xr.DataTree) else open_tree(image, storage_options=storage_options)
     window = napari.Viewer()
-    for data, options, kind in napari_layers(tree, labels=labels):
+    one = given(tree, labels=labels)
+    # windows that the store does not say are those of our own pictures
+    channels = () if one.label is not None else completed([one.levels[-1]], one.channels)
+    tell_lost("napari", uneven(one), "the image itself still has it")
+    for data, options, kind in layers_of(one, channels):
         getattr(window, f"add_{kind}")(data, **options)
     return window

@@ -1,0 +1,22 @@
+"""Images to and from the objects of other libraries: each says where pixels lie in its own way, and none moves them.
+
+What has several levels becomes a tree, as `open_datatree` gives it, and what has one an array; so that whatever there
+is for these, `to_zarr` first of all, is there for what comes from another library. Nothing is read on the way. The
+packages are no dependencies: they are imported where their objects are made, and there alone.
+"""
+
+from xomezarr.interchange.multiscale_spatial_image import from_multiscale_spatial_image, to_multiscale_spatial_image
+from xomezarr.interchange.napari import from_napari, to_napari
+from xomezarr.interchange.ngff_zarr import from_ngff_zarr, to_ngff_zarr
+from xomezarr.interchange.spatialdata import from_spatialdata, to_spatialdata
+
+__all__ = [
+    "from_multiscale_spatial_image",
+    "from_napari",
+    "from_ngff_zarr",
+    "from_spatialdata",
+    "to_multiscale_spatial_image",
+    "to_napari",
+    "to_ngff_zarr",
+    "to_spatialdata",
+]
