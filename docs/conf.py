@@ -28,7 +28,8 @@ extensions = [
     "sphinx_autosummary_accessors",
 ]
 templates_path = ["_templates", accessor_templates]
-source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+# the first is that of what autosummary writes
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 # parts that pages include are none themselves
 exclude_patterns = ["_build", "_templates", "_generated/*.md", "**/.ipynb_checkpoints"]
 
@@ -49,7 +50,6 @@ autosummary_generate = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_typehints_format = "short"
-autodoc_type_aliases = reference.TYPE_ALIASES
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
 napoleon_use_rtype = False

@@ -16,17 +16,6 @@ from xomezarr.cli import build_app
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TYPE_ALIASES: Mapping[str, str] = {
-    "StoreArgument": "StoreArgument",
-    "MethodLike": "MethodLike",
-    "Factors": "Factors",
-    "Channels": "Channels",
-    "Shards": "Shards",
-    "Region": "Region",
-    "OnTile": "OnTile",
-}
-"""Names of types that signatures keep: what stands for them is long, and said by the docstrings."""
-
 
 def commands() -> str:
     """Return the help of all commands, as Markdown."""
