@@ -60,13 +60,14 @@ class Row:
 
     @property
     def json(self) -> Any:
+        """What is looked for in the store."""
         return self.value if self.stored is None else self.stored
 
 
 IMAGE = (
     Row("name of the image", "da.name", "embryo"),
     Row("name of an axis", "da.dims[-1]", "x"),
-    Row("its type", 'tree.omezarr.axes[-3].type', "space"),
+    Row("its type", "tree.omezarr.axes[-3].type", "space"),
     Row("its unit", 'da.z.attrs["units"]', "um", "micrometer"),
     Row("which way it runs through a body", 'da.z.attrs["orientation"]', "inferior-to-superior"),
     Row("distance of pixels", 'da.omezarr.scale["x"]', 0.32),
@@ -92,7 +93,9 @@ CHANNELS = (
 
 LABELS = (
     Row("names of labels", "list(tree.omezarr.labels)", ["nuclei"], node="labels"),
-    Row("colour of a label", 'tree["labels/nuclei"].omezarr.colors[1]', "#ff8800ff", [255, 136, 0, 255], "labels/nuclei"),
+    Row(
+        "colour of a label", 'tree["labels/nuclei"].omezarr.colors[1]', "#ff8800ff", [255, 136, 0, 255], "labels/nuclei"
+    ),
     Row("property of a label", 'tree["labels/nuclei"].omezarr.properties.area[1]', 77, node="labels/nuclei"),
     Row(
         "the image that they belong to",
@@ -122,8 +125,8 @@ OWN = (
 
 PLATE = (
     Row("name of the plate", 'ome["plate"]["name"]', "screen"),
-    Row("row of a well", 'field.row', "B"),
-    Row("its column", 'field.column', "7"),
+    Row("row of a well", "field.row", "B"),
+    Row("its column", "field.column", "7"),
     Row("path of a well", 'plate["B/7"].path', "/B/7", "B/7"),
     Row("fields of a well", 'list(plate["B/7"])', ["3"], "3", "B/7"),
     Row("run of an image", "field.acquisition", 19, node="B/7"),
@@ -137,7 +140,7 @@ COLLECTION = (
 )
 
 SYSTEMS = (
-    Row("names of coordinate systems", 'list(tree.omezarr.coordinate_systems)[-1]', "stage", since="0.6"),
+    Row("names of coordinate systems", "list(tree.omezarr.coordinate_systems)[-1]", "stage", since="0.6"),
     Row("axes of a system", 'tree.omezarr.coordinate_systems["stage"].axes[0].name', "v", since="0.6"),
     Row("what leads to it", 'tree.omezarr.transform("stage").matrix(2)[0][-1]', 71.5, since="0.6"),
 )
@@ -260,10 +263,10 @@ def tables(folder: Path) -> Mapping[str, str]:
                 places[name, row.what, version] = found(row, store, names, own=name == "own")
     made = {}
     for name, of_table in rows.items():
-        lines = [
-            f"| {row.what} | `{row.here}` | {cell({v: p for v in VERSIONS if (p := places.get((name, row.what, v)))}, row)} |"
-            for row in of_table
-        ]
+        lines = []
+        for row in of_table:
+            of_versions = {version: places[key] for version in VERSIONS if (key := (name, row.what, version)) in places}
+            lines.append(f"| {row.what} | `{row.here}` | {cell(of_versions, row)} |")
         made[name] = "\n".join(["| what | in xarray | in the store |", "| --- | --- | --- |", *lines, ""])
     return made
 

@@ -64,7 +64,9 @@ def proofs() -> Mapping[str, str]:
 def folded(contract: str, of_files: Mapping[str, list[str]]) -> str:
     """Return the tests of a contract as a list that is shown when it is asked for."""
     count = sum(map(len, of_files.values()))
-    lines = "\n".join(f"<dt><code>tests/{file}</code></dt><dd>{'; '.join(names)}</dd>" for file, names in of_files.items())
+    lines = "\n".join(
+        f"<dt><code>tests/{file}</code></dt><dd>{'; '.join(names)}</dd>" for file, names in of_files.items()
+    )
     return (
         f"<details><summary>All {count} tests of {contract}, in {len(of_files)} files</summary>\n"
         f"<dl>\n{lines}\n</dl>\n</details>\n"
