@@ -33,7 +33,7 @@ source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-n
 # parts that pages include are none themselves
 exclude_patterns = ["_build", "_templates", "_generated/*.md", "**/.ipynb_checkpoints"]
 
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["attrs_block", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 # pages with code cells are run, each in a new folder; notebooks show what is stored in them: CI runs these by itself

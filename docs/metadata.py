@@ -267,7 +267,7 @@ def tables(folder: Path) -> Mapping[str, str]:
         for row in of_table:
             of_versions = {version: places[key] for version in VERSIONS if (key := (name, row.what, version)) in places}
             lines.append(f"| {row.what} | `{row.here}` | {cell(of_versions, row)} |")
-        made[name] = "\n".join(["| what | in xarray | in the store |", "| --- | --- | --- |", *lines, ""])
+        made[name] = "\n".join(["{.paths}", "| what | in xarray | in the store |", "| --- | --- | --- |", *lines, ""])
     return made
 
 
