@@ -52,9 +52,11 @@ NAMES = (
     "multiscale-spatial-image",
     "ome-zarr-pyramid",
     "bioio-ome-zarr",
+    "spatialdata",
+    "iohub",
 )
 """Environments, and the writers of these names."""
-SAME = frozenset({"xomezarr", "multiscale-spatial-image", "bioio-ome-zarr"})
+SAME = frozenset({"xomezarr", "multiscale-spatial-image", "bioio-ome-zarr", "spatialdata", "iohub"})
 """Those that do the same in both modes: what they do by themselves is the mean, or they have nothing else."""
 MODES = {"default": "default", "mean": "mean of blocks"}
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -115,7 +117,9 @@ def write(name: str, mode: str, folder: Path) -> None:
 
 def levels(path: Path) -> list[tuple[Pixels, list[float], list[float]]]:
     """Return the pixels, scale and translation of each level, by the metadata as they stand."""
-    group = zarr.open_group(path, mode="r")
+    # spatialdata keeps images beside other elements
+    place = path / "images" / "image" if (path / "images").is_dir() else path
+    group = zarr.open_group(place, mode="r")
     attributes: Any = group.attrs.asdict()
     image = attributes.get("ome", attributes)["multiscales"][0]
     found = []
