@@ -27,6 +27,8 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     "multiscale-spatial-image": ("multiscale-spatial-image[itk]",),
     "ome-zarr-pyramid": ("ome-zarr-pyramid",),
     "bioio-ome-zarr": ("bioio-ome-zarr",),
+    "spatialdata": ("spatialdata",),
+    "iohub": ("iohub",),
     "tensorstore": ("tensorstore", "numpy"),
     "bound": ("numpy", "numcodecs", "numba"),
 }

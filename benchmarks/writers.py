@@ -161,6 +161,26 @@ def bioio_ome_zarr(image: Image, store: Path, workload: Workload, same: bool) ->
     writer.write_full_volume(as_dask(image) if isinstance(image, Path) else image)
 
 
+def spatialdata(image: Image, store: Path, workload: Workload, same: bool) -> None:
+    """Images of two dimensions, and a channel that it asks for; its factors are those from level to level."""
+    from spatialdata import SpatialData
+    from spatialdata.models import Image2DModel
+
+    factors = [workload.step[-1]] * (workload.levels - 1)
+    model = Image2DModel.parse(as_dask(image)[None], dims=("c", "y", "x"), scale_factors=factors)
+    SpatialData(images={"image": model}).write(store)
+
+
+def iohub(image: Image, store: Path, workload: Workload, same: bool) -> None:
+    """Images have the five dimensions; level 0 is stored in the chunks of the source, and the others are made of it."""
+    from iohub import open_ome_zarr
+
+    data = as_dask(image)[None, None, None]
+    with open_ome_zarr(str(store), layout="fov", mode="w", channel_names=["image"]) as position:
+        position.create_image("0", data.compute(), chunks=data.chunksize)
+        position.compute_pyramid(workload.levels, dims=set(workload.space))
+
+
 def tensorstore(image: Image, store: Path, workload: Workload, same: bool) -> None:
     """Its own arrays and means, level by level; it writes no OME metadata."""
     import tensorstore as ts

@@ -1,10 +1,17 @@
-"""The code of the pages on methods and migration, run as it stands in an empty folder; and what they must speak of."""
+"""The pages: their code, run as it stands in an empty folder; what they must speak of; what they name is there."""
 
 from __future__ import annotations
 
+import ast
+import importlib
+import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -15,11 +22,14 @@ import xomezarr
 from xomezarr.cli import main
 from xomezarr.downsample import METHODS
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 
 
 PIXELS = xr.DataArray(np.arange(2000 * 1500).reshape(2000, 1500).astype("uint16"), dims=("y", "x"), name="cells")
 NAMES = {
+    "pictures.md": {"xr": xr, "da": PIXELS.expand_dims("t").expand_dims("z", 1)},
     "coordinate-systems.md": {"xr": xr, "da": PIXELS},
     "layouts.md": {"xr": xr, "da": PIXELS},
     "upgrade.md": {"xomezarr": xomezarr, "da": PIXELS},
@@ -35,16 +45,34 @@ NAMES = {
 OPENED = {"interchange.md": "cells.ome.zarr"}
 """Stores that pages take for given."""
 
+SHOWN = {
+    "interchange.md": "needs the other libraries: tests/peers/interchange_*.py make such calls",
+    "index.md": "what it looks like: the tour has all of it",
+    "migration.md": "calls of ome-zarr-py, as they were before",
+    "remote.md": "servers and credentials of others: tests/test_remote.py makes such calls",
+    "view.md": "opens a browser: tests/test_viewer.py makes such calls",
+}
+"""Pages with code that is shown alone, in blocks of ``py`` instead of ``python``, and why."""
+
+RUN_ELSEWHERE = {
+    "howto.md": "below, with its commands",
+    "pictures.md": "below, with figures",
+    "tour.md": "below, and when the site is built",
+    "contracts.md": "below, and when the site is built",
+}
+
 
 def blocks(page: str, language: str) -> list[str]:
-    """Return the blocks of code of a page."""
+    """Return the blocks of code of a page; the cells of one that is run when the site is built are blocks too."""
     text = (DOCS / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    begins = rf"^```(?:{language}|\{{code-cell\}} {language})\n(?::[^\n]*\n)*"
+    return re.findall(rf"{begins}(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize(
+RUN = pytest.mark.parametrize(
     ("page", "stores"),
-    [
+    PAGES_RUN := [
+        ("errors.md", []),
         ("methods.md", ["cells.ome.zarr", "photons.ome.zarr", "spread.ome.zarr"]),
         ("collections.md", ["embryo.ome.zarr", "two-views.ome.zarr"]),
         ("migration.md", ["cells.ome.zarr", "levels.ome.zarr"]),
@@ -59,6 +87,9 @@ def blocks(page: str, language: str) -> list[str]:
         ("scenes.md", ["atlas.ome.zarr", "pair.ome.zarr", "tiles.ome.zarr"]),
     ],
 )
+
+
+@RUN
 def test_the_pages_run(page: str, stores: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = dict(NAMES.get(page, {}))
@@ -92,3 +123,238 @@ def test_each_method_has_a_line_and_a_section() -> None:
     for name in METHODS:
         assert f"`{name}`" in choice
         assert f"_generated/{name}.md" in sections
+
+
+# --- all pages -------------------------------------------------------------------------------------------------------
+
+
+def test_all_code_is_run_or_says_why_not() -> None:
+    run = {page for page, _ in PAGES_RUN} | set(RUN_ELSEWHERE)
+    assert {page for page in PAGES if blocks(page, "python")} == run
+    assert {page for page in PAGES if blocks(page, "py")} == set(SHOWN)
+
+
+@pytest.mark.parametrize("page", ["tour.md", "contracts.md"])
+def test_the_pages_that_are_run_when_the_site_is_built_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with xr.set_options():  # what a page sets ends with it
+        for block in blocks(page, "python"):
+            exec(compile(block, page, "exec"), names)
+    plt.close("all")
+    written = list(tmp_path.glob("*.ome.zarr"))
+    assert len(written) >= 3
+    assert all(xomezarr.validate(store, grids=True).valid for store in written)
+    if page == "tour.md":
+        for block in blocks(page, "sh"):
+            assert [main(shlex.split(line)[1:]) for line in block.splitlines()] == [0, 0]
+        assert xr.open_dataarray("from-shell.ome.zarr", engine="omezarr").omezarr.scale["x"] == 8.5
+
+
+def test_the_page_on_pictures_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    monkeypatch.chdir(tmp_path)
+    image = xr.DataArray(PIXELS.values.reshape(10, 200, 1500), dims=("z", "y", "x")).omezarr.assign_grid(units="um")
+    image.omezarr.to_zarr("nuclei.ome.zarr", labels={"objects": image // 20_000})
+    xomezarr.write_plate({("A", 1): [image, image], ("B", 2): [image, image]}, "screen.ome.zarr")
+    names = {"xr": xr, "xomezarr": xomezarr, "da": image.expand_dims(t=[0.0]), "axes": plt.subplots(1, 2)[1]}
+    for block in blocks("pictures.md", "python"):
+        exec(block, names)
+    assert names["axes"][1].images
+    plt.close("all")
+
+
+def test_every_task_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_url: str) -> None:
+    from s3 import KEY, SECRET, make_bucket
+
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    make_bucket(s3_url, "bucket")
+    for name, value in {"ACCESS_KEY_ID": KEY, "SECRET_ACCESS_KEY": SECRET, "ENDPOINT_URL": s3_url}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    da = xr.DataArray(PIXELS.values[:160, :160].reshape(2, 80, 160) % 50, dims=("c", "y", "x"), name="cells")
+    da = da.omezarr.assign_grid(scale={"y": 0.325, "x": 0.325}, units="um").omezarr.assign_channels(["DAPI", "GFP"])
+    da.omezarr.to_zarr("cells.ome.zarr")
+    xomezarr.export(da, "stack.tif")
+    for channel in ("DAPI", "GFP"):
+        for name in ("A1_s0", "B12_s3"):
+            xomezarr.export(da.sel(c=channel, drop=True), f"images/{name}_{channel}.tif")
+
+    text = (DOCS / "howto.md").read_text(encoding="utf-8")
+    tasks = re.findall(r"^```(python|sh)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    assert len(tasks) > 35
+    names: dict[str, Any] = {"da": da}
+    for language, block in tasks:
+        if language == "sh":
+            assert main(shlex.split(block)[1:]) == 0, block
+        else:
+            exec(block, names)
+    plt.close("all")
+
+    opened = xr.open_datatree("screen.ome.zarr", engine="omezarr")
+    assert [well for row in opened.children.values() for well in row.children] == ["1", "12"]
+    assert names["movie"].sizes["t"] == xr.open_dataarray("movie.ome.zarr", engine="omezarr").sizes["t"] == 3
+    assert xr.open_dataarray("growing.ome.zarr", engine="omezarr").t.values.tolist() == [0.0, 5.0]
+    assert names["part"].x.values.min() >= 5
+    np.testing.assert_array_equal(names["away"], da)
+    assert xr.open_datatree("cells.ome.zarr", engine="omezarr").omezarr.version == "0.5"
+    for store in sorted(tmp_path.glob("*.o*z*")):
+        assert xomezarr.validate(store).valid, store
+
+
+# --- what pages name is there ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reference(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the module that makes the reference."""
+    pytest.importorskip("cyclopts")
+    monkeypatch.syspath_prepend(DOCS)
+    return importlib.import_module("reference")
+
+
+def test_all_that_is_public_is_in_the_reference() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    listed = {line.strip() for line in text.splitlines() if line.startswith("   ") and ":" not in line}
+    accessors = {
+        "DataArray": xomezarr.OmeZarrArrayAccessor,
+        "Dataset": xomezarr.OmeZarrDatasetAccessor,
+        "DataTree": xomezarr.OmeZarrTreeAccessor,
+    }
+    public = set(xomezarr.__all__) - {kind.__name__ for kind in accessors.values()}
+    public -= {"errors", "OmeZarrError", "OmeZarrWarning"}  # on a page of their own
+    public |= {
+        f"{kind}.omezarr.{name}" for kind, accessor in accessors.items() for name in vars(accessor) if name[0] != "_"
+    }
+    modules = {"transforms", "downsample", "testing", "backend.OmeZarrBackendEntrypoint"}
+    assert listed == public | modules
+
+
+def test_all_errors_are_in_the_reference(reference: ModuleType) -> None:
+    def below(kind: type) -> Iterator[type]:
+        yield kind
+        for derived in kind.__subclasses__():
+            yield from below(derived)
+
+    ours = {*below(xomezarr.errors.OmeZarrError), *below(xomezarr.errors.OmeZarrWarning)}
+    named = re.findall(r"autoexception:: (\w+)", reference.of_errors())
+    assert {kind.__name__ for kind in ours if kind.__module__ == "xomezarr.errors"} <= set(named)
+    assert len(named) == len(set(named))
+
+
+def test_all_commands_are_in_the_reference(reference: ModuleType) -> None:
+    text = reference.commands()
+    commands = re.findall(r"^## xomezarr (\w+)$", text, flags=re.MULTILINE)
+    known = [name for name in ast.literal_eval(json.dumps(list(reference.build_app()))) if not name.startswith("-")]
+    assert sorted(commands) == sorted(known)
+    assert "--resume" in text
+
+
+def test_a_notebook_that_shows_nothing_is_noticed(
+    reference: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notebooks").mkdir()
+    cells = [{"cell_type": "code", "source": ["1 + 1"], "outputs": []}]
+    (tmp_path / "notebooks" / "empty.ipynb").write_text(json.dumps({"cells": cells}))
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match=r"empty\.ipynb has no outputs"):
+        reference.bring_notebooks(tmp_path / "brought")
+
+
+def test_a_piece_of_metadata_that_is_not_where_the_page_says_is_noticed(reference: ModuleType, tmp_path: Path) -> None:
+    metadata = reference.metadata
+    metadata.image().omezarr.to_zarr(tmp_path / "embryo.ome.zarr", version="0.5")
+    names = metadata.names_of(tmp_path / "embryo.ome.zarr")
+    row = metadata.Row("a colour", "da.channel_color[0]", "0033FF")
+    place = metadata.found(row, tmp_path / "embryo.ome.zarr", names, own=False)
+    assert place == "ome.omero.channels[0].color"
+    for wrong, said in (
+        (metadata.Row("a colour", "da.channel_color[0]", "00FF00"), "was to be"),
+        (metadata.Row("a colour", "da.channel_color[0]", "0033FF", "0033FE"), "is nowhere"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            metadata.found(wrong, tmp_path / "embryo.ome.zarr", names, own=False)
+
+
+def test_the_proofs_of_the_contracts_are_there(reference: ModuleType) -> None:
+    text = (DOCS / "contracts.md").read_text(encoding="utf-8")
+    known = {(f"tests/{file.name}", name) for file, name in reference.tests()}
+    sections = re.split(r"^## (C\d) ", text, flags=re.MULTILINE)[1:]
+    of_contracts = dict(zip(sections[::2], sections[1::2], strict=True))
+    assert list(of_contracts) == [f"C{number}" for number in range(1, 10)]
+    assert set(reference.proofs()) == set(of_contracts)
+    for contract, section in of_contracts.items():
+        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", section)
+        assert len(named) >= 3, contract
+        assert set(named) <= known, contract
+        assert f"_generated/proofs-{contract.lower()}.md" in section
+        assert "{code-cell}" in section
+
+
+def test_the_comparison_tells_what_the_tests_know_of_others() -> None:
+    silences = importlib.import_module("test_peers").SILENCES
+    text = (DOCS / "comparison.md").read_text(encoding="utf-8")
+    for library, of_library in silences.items():
+        assert library.replace("_", "-").replace("-js", ".js") in text
+        for _, _, why in of_library:
+            assert why in text, (library, why)
+
+
+def test_the_comparison_says_what_the_tables_say() -> None:
+    text = (DOCS / "performance-tables.inc").read_text(encoding="utf-8")
+    sections = re.split(r"^## (.*)$", text, flags=re.MULTILINE)[1:]
+    tables = {
+        title: {row[1].strip(): row[2:-1] for row in (line.split("|") for line in body.splitlines()) if len(row) > 3}
+        for title, body in zip(sections[::2], sections[1::2], strict=True)
+    }
+    others = ("ome-zarr-py", "ngff-zarr", "multiscale-spatial-image", "ome-zarr-pyramid", "bioio-ome-zarr")
+    told = (DOCS / "comparison.md").read_text(encoding="utf-8")
+    for title, rows in tables.items():
+        if re.match(r"W\d", title) and "growth" not in title:
+            seconds = {name: float(rows[name][0]) for name in ("xomezarr", *others) if name in rows}
+            assert len(seconds) >= 4, title
+            if title.startswith("W5") or "defaults" in title:
+                assert f"{rows['ome-zarr-pyramid'][0].strip()} s against {rows['xomezarr'][0].strip()} s" in told
+                assert min(seconds, key=lambda name: seconds[name]) == "ome-zarr-pyramid", title
+            else:
+                assert min(seconds, key=lambda name: seconds[name]) == "xomezarr", title
+    opening = tables["Opening an image of five levels"]
+    for row in ("ngff-zarr: `from_ngff_zarr`", "zarr-python: group and arrays", "xomezarr: `xr.open_datatree`"):
+        assert f"{opening[row][0].strip()} ms" in told
+
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+NAMED = re.compile(r"`((?:benchmarks|tests|notebooks|docs)/[\w./-]+\.\w+)(?:::\w+)?`")
+TEXTS = ["README.md", *(f"docs/{page}" for page in PAGES)]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_links_lead_somewhere(text: str) -> None:
+    """Sphinx looks after sections and pages of the site; here are the files, and the form of what is elsewhere."""
+    written = (ROOT / text).read_text(encoding="utf-8")
+    for target in LINK.findall(written):
+        place = urlsplit(target)
+        if place.scheme:
+            assert place.scheme == "https", target
+            assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", place.netloc), target
+        elif place.path and not place.path.startswith("_generated/"):
+            assert (ROOT / text).parent.joinpath(place.path).exists(), target
+    for named in NAMED.findall(written):
+        assert (ROOT / named).exists(), named
+
+
+def test_sections_that_the_readme_links_to_are_there() -> None:
+    written = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in LINK.findall(written):
+        path, _, section = target.partition("#")
+        if section and not urlsplit(target).scheme:
+            titles = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert section in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, target
