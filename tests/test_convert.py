@@ -25,7 +25,7 @@ import zarr
 from numpy.typing import NDArray
 
 import xomezarr
-from xomezarr.convert import FileArray, convert, open_image
+from xomezarr.convert import convert, open_image
 from xomezarr.errors import (
     AxisError,
     LabelError,
@@ -40,6 +40,7 @@ from xomezarr.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
+from xomezarr.filearray import FileArray
 
 SKIMAGE = Path(skimage.data.__file__).parent
 
