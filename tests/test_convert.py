@@ -486,8 +486,9 @@ def test_c7_channels_of_rgb_planes_name_the_call_that_selects_one(tmp_path: Path
 def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError, match="nothing is at"):
         open_image(tmp_path / "absent.tif")
-    with pytest.raises(OmeZarrError, match=r"NumPy \(.npy\), TIFF and OME-TIFF .*, Zarr and OME-Zarr"):
-        open_image(SKIMAGE / "cell.png")
+    (tmp_path / "a.bin").write_bytes(b"no image")
+    with pytest.raises(OmeZarrError, match=r"NumPy \(.npy\), TIFF and OME-TIFF .*, Zarr and OME-Zarr .*BioIO reads"):
+        open_image(tmp_path / "a.bin")
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreNotFoundError, match="holds no Zarr array or group"):
         open_image(tmp_path / "folder")

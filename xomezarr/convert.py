@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -17,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import archive, holders, spec
+from xomezarr.bioio import open_by_bioio
 from xomezarr.channels import Channels, assign_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
@@ -34,13 +36,26 @@ from xomezarr.errors import (
     raise_all,
     warn,
 )
-from xomezarr.filearray import FileArray, chunks_in_memory_order, dimensions, lazy_image, nothing_to_close
+from xomezarr.filearray import (
+    PLACED,
+    REVERSED,
+    FileArray,
+    chunks_in_memory_order,
+    dimensions,
+    lazy_image,
+    nothing_to_close,
+)
+from xomezarr.indexes import Skew, skews_of
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
 from xomezarr.model import LabelImage
+from xomezarr.mrc import open_mrc
+from xomezarr.nifti import open_nifti
+from xomezarr.photos import open_photo
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
 from xomezarr.planning import Target, chosen_version, known_options, plan_array, plan_label_image, stored_metadata
+from xomezarr.raw import GZIP, opened_bytes
 from xomezarr.read import open_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import arrays_in, check_array, open_group, opened_store, overlap, resolve
@@ -51,7 +66,11 @@ from xomezarr.write import write_plan
 
 __all__ = ["convert", "open_image"]
 
-KNOWN_FILES = "NumPy (.npy), TIFF and OME-TIFF (.tif, .tiff), Zarr and OME-Zarr (.zarr, folder or URL)"
+KNOWN_FILES = (
+    "NumPy (.npy), TIFF and OME-TIFF (.tif, .tiff), NIfTI and Analyze (.nii, .nii.gz, .hdr and .img), MRC (.mrc, "
+    ".mrc.gz), PNG, JPEG, GIF, WebP and BMP, Zarr and OME-Zarr (.zarr, folder or URL)"
+)
+"""What is read without BioIO."""
 
 # --- opening -----------------------------------------------------------------
 
@@ -168,15 +187,8 @@ def open_source(
         raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
     if local.is_dir():
         return _open_zarr(str(local), dims, storage_options, labels=labels)
-    with local.open("rb") as file:
-        head = file.read(8)
-    for magic, opener in _OPENERS.items():
-        if head.startswith(magic):
-            return Opened(opener(str(local), dims, series))
-    raise OmeZarrError(
-        f'"{local}" begins as no file that can be read: these are {KNOWN_FILES}; copy it again if it is damaged, or '
-        "read it with another library and write the array: xr.DataArray(pixels, dims=…).omezarr.to_zarr(…)"
-    )
+    opener = _opener(str(local)) or partial(open_by_bioio, known=KNOWN_FILES)
+    return Opened(opener(str(local), dims, series))
 
 
 def convert(
@@ -293,7 +305,7 @@ def plan_conversion(
                     _refuse_same_place(given, dst)
                     file = _open_label(given, image)
                     opened.enter_context(closing(file))
-                    along[label] = _on_pixels_of(image, file, given, label)
+                    along[label] = _on_pixels_of(image, source.image, file, given, label)
             yield plan_array(image, dst, name=name, labels=along, **resume, **options)
             return
         if labels:
@@ -306,7 +318,13 @@ def plan_conversion(
 
 
 def _warn_of_systems(source: Opened, src: str | os.PathLike[str], brought: Collection[str]) -> None:
-    """Say that coordinate systems of an OME-Zarr image stay behind, but for those that it brings along."""
+    """Say that coordinate systems of an image stay behind, but for those that it brings along."""
+    if source.tree is None and (left := [skew.system.name for skew in skews_of(source.image)]) and not brought:
+        warn(
+            f'"{os.fspath(src)}" lies askew in the coordinate system {", ".join(map(repr, left))}, which OME-Zarr has '
+            'from 0.6 on; where it lies there is left out: give version="0.6" to keep it',
+            OmeZarrWarning,
+        )
     known = None if source.tree is None else stored_metadata(source.tree)
     if known is not None and (others := [name for name in known.multiscale.other_systems if name not in brought]):
         warn(
@@ -350,16 +368,35 @@ def _open_label(path: str | os.PathLike[str], image: xr.DataArray) -> Opened:
         return _open_as(path, image, error)
 
 
-def _on_pixels_of(image: xr.DataArray, opened: Opened, path: str | os.PathLike[str], name: str) -> Any:
-    """Return a label image on the pixels of its image: as its store says, where that says so, else on all of them."""
+def _on_pixels_of(
+    image: xr.DataArray, file: xr.DataArray, opened: Opened, path: str | os.PathLike[str], name: str
+) -> Any:
+    """Return a label image on the pixels of its image: as its store says, where that says so, else on all of them.
+
+    Parameters
+    ----------
+    image, file
+        The image as it is written, and as it was opened.
+    opened, path, name
+        The labels, of whose dimensions the image has all.
+    """
     if opened.label is not None:
         return _with_metadata(opened.tree)
     found = opened.image
+    if REVERSED in file.encoding or REVERSED in found.encoding:
+        found = _in_order_of(file, found)
+    if _elsewhere(file, opened.image):
+        warn(
+            f'"{os.fspath(path)}" says that it lies elsewhere than the image; the labels {name!r} are taken to lie on '
+            "its pixels all the same",
+            LabelWarning,
+        )
+        return _without_place(found)
     told = {dim: found[dim].values for dim in found.dims if dim in found.coords and dim in image.coords}
     others = [
         dim
         for dim, values in told.items()
-        if values.dtype.kind in "iuf" and values.shape == image[dim].shape and not np.allclose(values, image[dim])
+        if values.dtype.kind in "iuf" and values.shape == image[dim].shape and not _alike(values, image[dim].values)
     ]
     if others:
         warn(
@@ -367,7 +404,52 @@ def _on_pixels_of(image: xr.DataArray, opened: Opened, path: str | os.PathLike[s
             f"{name!r} are taken to lie on its pixels all the same",
             LabelWarning,
         )
-    return found.drop_vars([dim for dim in found.dims if dim in found.coords])
+    return _without_place(found)
+
+
+def _without_place(labels: xr.DataArray) -> xr.DataArray:
+    return held_by("0.5", labels)[0].drop_vars([dim for dim in labels.dims if dim in labels.coords])
+
+
+def _alike(values: NDArray[Any], others: NDArray[Any]) -> bool:
+    """Whether pixels are as far from each other, wherever the first lies."""
+    return bool(np.allclose(values - values[:1], others - others[:1]))
+
+
+def _elsewhere(image: xr.DataArray, labels: xr.DataArray) -> bool:
+    """Whether the files of an image and of labels say that they lie at different places, where both say it."""
+    if not (image.encoding.get(PLACED) and labels.encoding.get(PLACED)):
+        return False
+    own, theirs = skews_of(labels), skews_of(image)
+    if own or theirs:
+        return len(own) != len(theirs) or not all(map(Skew.same, own, theirs))
+    shared = [dim for dim in labels.dims if dim in labels.coords and dim in image.coords]
+    return any(
+        labels[dim].shape == image[dim].shape
+        and labels[dim].dtype.kind in "iuf"
+        and not np.allclose(labels[dim].values, image[dim].values)
+        for dim in shared
+    )
+
+
+def _in_order_of(image: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
+    """Return labels with their pixels in the order of an image, one of which was put in order by where it lies.
+
+    Where both say where they lie, both were; else their files are taken to have pixels in one order.
+    """
+    if REVERSED in image.encoding and REVERSED in labels.encoding:
+        return labels
+    own, theirs = (
+        [str(dim) for dim in one.dims if infer_axis_type(one, str(dim), {}) == "space"] for one in (labels, image)
+    )
+    if len(own) == len(theirs):
+        labels = labels.drop_vars([dim for dim in own if dim in labels.coords]) if own != theirs else labels
+        reverse = [theirs[own.index(dim)] for dim in labels.encoding.get(REVERSED, ())]
+        labels = labels.rename({old: new for old, new in zip(own, theirs, strict=True) if old != new})
+    else:
+        reverse = [*labels.encoding.get(REVERSED, ())]
+    turned = {*reverse} ^ {*image.encoding.get(REVERSED, ())}
+    return labels.isel({dim: slice(None, None, -1) for dim in turned if dim in labels.dims})
 
 
 def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> Opened:
@@ -558,8 +640,69 @@ def _renamed(image: xr.DataArray, dims: str | Sequence[str] | None, path: str) -
     return image.rename({old: name for old, name in zip(image.dims, new, strict=True) if old != name})
 
 
-_OPENERS: Mapping[bytes, Callable[[str, str | Sequence[str] | None, int | None], xr.DataArray]] = {
-    b"\x93NUMPY": _open_npy,
-    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), open_tiff),
+# --- kinds of files ----------------------------------------------------------
+
+Opener = Callable[[str, str | Sequence[str] | None, int | None], xr.DataArray]
+"""Takes a path, names of dimensions and the number of an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Files that begin alike.
+
+    Parameters
+    ----------
+    offset, magic
+        Which bytes say it.
+    opener
+        What opens them.
+    packed
+        Whether it opens what gzip has packed too.
+    """
+
+    offset: int
+    magic: bytes
+    opener: Opener
+    packed: bool = False
+
+
+KINDS = (
+    Kind(0, b"\x93NUMPY", _open_npy),
+    # little- or big-endian, with 32- or 64-bit offsets
+    *(Kind(0, magic, open_tiff) for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    *(Kind(0, magic, open_photo) for magic in (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")),
+    Kind(8, b"WEBP", open_photo),
+    *(Kind(344, magic, open_nifti, packed=True) for magic in (b"n+1\0", b"ni1\0")),
+    *(Kind(4, magic, open_nifti, packed=True) for magic in (b"n+2\0", b"ni2\0")),
+    *(Kind(208, magic, open_mrc, packed=True) for magic in (b"MAP ", b"MAP\0")),
+)
+"""What files are, by their bytes."""
+
+BY_SUFFIX: Mapping[str, Opener] = {
+    **dict.fromkeys((".img", ".hdr"), open_nifti),  # the pixels of NIfTI and Analyze, and the headers of the latter
+    **dict.fromkeys((".mrc", ".mrcs", ".map", ".st", ".rec", ".ali"), open_mrc),  # from before 2000
+    ".bmp": open_photo,
 }
-"""Openers by the first bytes of a file: TIFF is little- or big-endian, with 32- or 64-bit offsets."""
+"""What files are whose bytes do not say it."""
+
+HEAD = 352
+"""Bytes by which files are told apart: as many as the header of NIfTI-1 has."""
+
+
+def _opener(path: str) -> Opener | None:
+    """Return what opens a file; None if nothing here does."""
+    with Path(path).open("rb") as file:
+        head = file.read(HEAD)
+    packed = head.startswith(GZIP)
+    if packed:
+        try:
+            with opened_bytes(path) as contents:
+                head = contents.read(HEAD)
+        except (EOFError, OSError, zlib.error) as error:
+            raise OmeZarrError(f'"{path}" is cut off, or damaged ({error}); copy the file again') from error
+    for kind in KINDS:
+        if head.startswith(kind.magic, kind.offset):
+            if packed and not kind.packed:
+                raise OmeZarrError(f'"{path}" is packed by gzip, and only NIfTI and MRC are read so; unpack it: gunzip')
+            return kind.opener
+    return BY_SUFFIX.get(Path(path.removesuffix(".gz")).suffix.lower())

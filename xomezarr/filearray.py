@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,16 @@ from xarray.core import indexing
 from xomezarr import source
 from xomezarr.errors import AxisError
 
-__all__ = ["FileArray", "chunks_in_memory_order", "dimensions", "lazy_image", "nothing_to_close"]
+__all__ = ["PLACED", "REVERSED", "FileArray", "chunks_in_memory_order", "dimensions", "lazy_image", "nothing_to_close"]
 
 PREFERRED_BYTES = 4 * 2**20
 """Strips of a TIFF are joined to about this many bytes where a reader asks for chunks: most hold a few rows."""
+
+PLACED = "placed"
+"""Key of the encoding of images whose file says where their pixels lie, and not only how large they are."""
+
+REVERSED = "reversed"
+"""Key of the encoding of images: the dimensions along which the file has the pixels in reverse."""
 
 MOST_OPEN = 128
 """Files that stay open for their next reading; a process may hold some hundreds, and a plate has thousands."""
@@ -39,6 +46,8 @@ class FileArray(BackendArray):
         Of the array, `dtype` in native byte order.
     origin
         Path or URL of the file.
+    dear
+        Whether opening takes long, so that it stays open however many others are.
     """
 
     def __init__(
@@ -47,9 +56,12 @@ class FileArray(BackendArray):
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         origin: str,
+        *,
+        dear: bool = False,
     ):
         self.opener = opener
         self.origin = origin
+        self.dear = dear
         self.shape = shape
         self.dtype = dtype.newbyteorder("=")
         self._lock = threading.Lock()
@@ -71,7 +83,7 @@ class FileArray(BackendArray):
     def _held(self) -> Iterator[Any]:
         """Yield what can be indexed: open from then on, or, where many others are, for this once."""
         with self._lock:
-            if self._opened is None and len(OPEN) < MOST_OPEN:
+            if self._opened is None and (self.dear or len(OPEN) < MOST_OPEN):
                 self._opened, close = self.opener()
                 weakref.finalize(self, close)
                 OPEN.add(self)
@@ -86,7 +98,7 @@ class FileArray(BackendArray):
             close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.opener, self.shape, self.dtype, self.origin)
+        return partial(type(self), dear=self.dear), (self.opener, self.shape, self.dtype, self.origin)
 
 
 OPEN: weakref.WeakSet[FileArray] = weakref.WeakSet()
