@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from xomezarr.channels import assign_channels, rgb_channels
@@ -86,12 +90,17 @@ def _opened(path: str, known: str) -> Any:
                 "readers that are installed for it does: pip install bioio-bioformats reads most, or read it with "
                 "another library and write the array: xr.DataArray(pixels, dims=…).omezarr.to_zarr(…)"
             ) from error
-        raise MissingDependencyError(
-            f'"{path}" is read by BioIO with {reader}, which is not installed, or does not know the file; '
-            f"install it: pip install {reader}"
-        ) from error
+        if find_spec(reader.replace("-", "_")) is None:
+            raise MissingDependencyError(
+                f'"{path}" is read by BioIO with {reader}, which is not installed; install it: pip install {reader}'
+            ) from error
+        raise _unreadable(path, f"{reader} is installed, and cannot open it") from error
     except Exception as error:  # whatever its readers raise
-        raise OmeZarrError(f'"{path}" cannot be read by BioIO ({error}); copy it again if it is damaged') from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: object) -> OmeZarrError:
+    return OmeZarrError(f'"{path}" cannot be read by BioIO ({error}); copy it again if it is damaged')
 
 
 def _scene(image: Any, series: int | None, path: str) -> str:
@@ -113,40 +122,39 @@ def _scene(image: Any, series: int | None, path: str) -> str:
 
 
 def _data(image: Any, dims: str | Sequence[str] | None, path: str) -> tuple[Any, str]:
-    """Return the pixels, for dask, and BioIO's letters of their dimensions, without those that the file does not have.
+    """Return the pixels, for dask, and BioIO's letters of their dimensions, as the file has them.
 
     Raises
     ------
     AxisError
         If the file has dimensions of other kinds, such as phases or angles, and nobody names them.
     """
-    own = image.reader.dims
-    # of a mosaic that BioIO has put together, tiles are no dimension any more
-    joined = "M" in own.order and (own.Y, own.X) != (image.dims.Y, image.dims.X)
-    others = [letter for letter in own.order if letter not in LETTERS and own[letter][0] > 1]
-    if others == ["M"] and joined:
-        others = []
-    if others:
-        if dims is None:
-            raise AxisError(
-                f'"{path}" has dimensions of which OME-Zarr has no kind ({", ".join(others)}; all are '
-                f"{own.order}, of shape {tuple(own.shape)}); name them, and select one of each: "
-                f"open_image(path, dims={own.order.lower()!r}).isel({others[0].lower()}=0)"
-            )
-        return image.reader.dask_data, own.order
-    data = image.xarray_dask_data
-    # BioIO adds dimensions of one pixel that the file does not have
-    added = [letter for letter in data.dims if letter not in own.order and data.sizes[letter] == 1]
-    if "S" in data.dims and data.sizes["C"] == 1:
-        added.append("C")
-    data = data.isel(dict.fromkeys({*added}, 0), drop=True)
-    if dims is None and {"C", "S"} <= {*data.dims}:
-        letters = "".join(data.dims)
+    reader = image.reader
+    data, letters = reader.dask_data, str(reader.dims.order)
+    if "M" in letters:
+        with suppress(NotImplementedError):  # by readers that cannot put tiles together
+            data, letters = reader.mosaic_dask_data, "".join(map(str, reader.mosaic_xarray_dask_data.dims))
+    sizes = dict(zip(letters, data.shape, strict=True))
+    # dimensions of one pixel of which nothing is said are there for the format's sake
+    dropped = [
+        letter
+        for letter, size in sizes.items()
+        if size == 1 and letter not in "CYXS" and (letter not in "TZ" or _size(image, letter) is None)
+    ]
+    if "S" in sizes and sizes.get("C") == 1:
+        dropped.append("C")
+    data = data[tuple(0 if letter in dropped else slice(None) for letter in letters)]
+    left = "".join(letter for letter in letters if letter not in dropped)
+    others = [letter for letter in left if letter not in LETTERS]
+    if "C" in left and "S" in left:
+        others.append("S")
+    if others and dims is None:
         raise AxisError(
-            f'"{path}" has channels and, in each, red, green and blue samples, of shape {data.shape} ({letters}), and '
-            f"an image has one dimension of channels; select one: open_image(path, dims={letters.lower()!r}).isel(s=0)"
+            f'"{path}" has the dimensions {left}, of shape {data.shape}, of which OME-Zarr has no place for '
+            f"{', '.join(others)}; name them, and select one of each: "
+            f"open_image(path, dims={left.lower()!r}).isel({', '.join(f'{other.lower()}=0' for other in others)})"
         )
-    return data.data, "".join(data.dims)
+    return data, left
 
 
 def _calibrated(array: xr.DataArray, image: Any, named: Mapping[str, str]) -> xr.DataArray:
@@ -169,7 +177,11 @@ def _size(image: Any, letter: str) -> float | None:
     found = getattr(image, "time_interval", None) if letter == "T" else getattr(image.physical_pixel_sizes, letter)
     if isinstance(found, timedelta):
         found = found.total_seconds()
-    return float(found) if found is not None and 0 < found < float("inf") else None
+    if found is None or not 0 < found < math.inf:
+        return None
+    # numbers of single precision, as DeltaVision has them, stand for those with the fewest digits
+    short = np.float32(found)
+    return float(str(short)) if float(short) == found else float(found)
 
 
 def _unit(image: Any, letter: str) -> str | None:

@@ -448,8 +448,10 @@ def _in_order_of(image: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
         labels = labels.rename({old: new for old, new in zip(own, theirs, strict=True) if old != new})
     else:
         reverse = [*labels.encoding.get(REVERSED, ())]
-    turned = {*reverse} ^ {*image.encoding.get(REVERSED, ())}
-    return labels.isel({dim: slice(None, None, -1) for dim in turned if dim in labels.dims})
+    turned = ({*reverse} ^ {*image.encoding.get(REVERSED, ())}) & {*labels.dims}
+    # the pixels, whose coordinates say how large they are
+    sizes = {dim: labels[dim] for dim in turned if dim in labels.coords}
+    return labels.isel({dim: slice(None, None, -1) for dim in turned}).assign_coords(sizes)
 
 
 def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> Opened:

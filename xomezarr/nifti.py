@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,17 @@ TIME_UNITS: Mapping[int, str] = {8: "s", 16: "ms", 24: "us"}
 SPECTRAL_UNITS: Mapping[int, str] = {32: "Hz", 40: "ppm", 48: "rad/s"}
 """Units of the fourth dimension that make it one of channels, not of time."""
 
+LONG: Mapping[int, str] = {1536: "float128", 2048: "complex256"}
+"""Codes of dtypes that neither Zarr nor every machine has."""
+
 HEADER_SIZE = 348
 """That of NIfTI-1 and Analyze, which is how the latter begins."""
 
 HEADERS: Mapping[bytes, str] = {
-    b"n+1\0": "Nifti1Header",
-    b"ni1\0": "Nifti1PairHeader",
-    b"n+2\0": "Nifti2Header",
-    b"ni2\0": "Nifti2PairHeader",
+    b"n+1\0": "nifti1.Nifti1Header",
+    b"ni1\0": "nifti1.Nifti1PairHeader",
+    b"n+2\0": "nifti2.Nifti2Header",
+    b"ni2\0": "nifti2.Nifti2PairHeader",
 }
 """nibabel's classes by the magic; those of Analyze have none."""
 
@@ -129,7 +133,7 @@ def _header(path: str) -> Any:
         if named is None and not {int.from_bytes(head[:4], order) for order in ("little", "big")} & {HEADER_SIZE}:
             raise OmeZarrError(f'"{path}" begins as no header of NIfTI or Analyze; give the path of one that is')
         try:
-            header = getattr(nibabel, named or "Spm2AnalyzeHeader").from_fileobj(file, check=False)
+            header = attrgetter(named or "spm2analyze.Spm2AnalyzeHeader")(nibabel).from_fileobj(file, check=False)
             header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
         except Exception as error:  # nibabel raises many kinds
             raise OmeZarrError(f'"{path}" has a header that nibabel cannot read ({error}); write it again') from error
@@ -139,9 +143,9 @@ def _header(path: str) -> Any:
 def _raw(header: Any, path: str) -> Raw:
     """Return where the pixels lie: as NIfTI has them, the first axis fastest, and the samples of a colour last."""
     dtype = header.get_data_dtype()
-    if dtype.kind in "fc" and dtype.itemsize > (16 if dtype.kind == "c" else 8):
+    if (name := LONG.get(int(header["datatype"]))) is not None:
         raise DtypeError(
-            f'"{path}" holds {dtype.name}, which OME-Zarr cannot hold; write it as float64 or complex128: '
+            f'"{path}" holds {name}, which OME-Zarr cannot hold; write it as float64 or complex128: '
             "img = nibabel.load(path); img.set_data_dtype(float); nibabel.save(img, …)"
         )
     shape = tuple(int(size) for size in header.get_data_shape()[::-1])
@@ -264,10 +268,20 @@ def _sform(header: Any) -> NDArray[np.float64]:
 
 
 def _qform(header: Any) -> NDArray[np.float64]:
-    turned = header.get_qform()[:3, :3]
-    turned = turned / np.linalg.norm(turned, axis=0) * [_pixdim(header, axis) or 1.0 for axis in range(3)]
+    from nibabel.quaternions import quat2mat
+
+    vector = np.array([float(header[f"quatern_{name}"]) for name in "bcd"])
+    square = float(vector @ vector)
+    # as in the standard's own code: a turn by half a circle is one, however its numbers were rounded
+    rest = np.sqrt(1 - square) if 1 - square >= 1e-7 else 0.0
+    turned: NDArray[np.float64] = quat2mat([rest, *(vector if rest else vector / np.sqrt(square))])  # type: ignore[no-untyped-call]
+    nearest = np.round(turned)
+    if np.abs(turned - nearest).max() < 1e-6:
+        turned = nearest
+    if header["pixdim"][0] < 0:
+        turned = turned * [1, 1, -1]
     offset = [[_shortest(header[f"qoffset_{axis}"][()])] for axis in WORLD]
-    return np.hstack([turned, offset])
+    return np.hstack([turned * [_pixdim(header, axis) or 1.0 for axis in range(3)], offset])
 
 
 def _shortest(value: Any) -> float:
