@@ -163,6 +163,10 @@ class _Frames:
 
     def _frame(self, index: int) -> NDArray[Any]:
         with self._lock:
+            if index < self._picture.tell():
+                # Pillow does not find its way back in every file
+                self._picture.close()
+                self._picture = _opened(self._decoded.path)
             self._picture.seek(index)
             return self._decoded.pixels(self._picture)
 
