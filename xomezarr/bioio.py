@@ -44,6 +44,13 @@ READERS: Mapping[str, str] = {
 }
 """Which package reads a file for BioIO, by its suffix; Bio-Formats reads most others, and needs Java."""
 
+READ_WHOLE: Mapping[str, str] = {"bioio_czi": "S", "bioio_dv": "X"}
+"""By the reader, a dimension of images that are read as a whole, as its lazy arrays cannot be.
+
+That of CZI (3.0.1) has one sample of a colour three times, that of DeltaVision (1.2.0) a file that is closed. Colours
+of CZI are blue, green and red, in this order.
+"""
+
 LETTERS: Mapping[str, str] = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x", "S": "c"}
 """Dimensions by BioIO's letters; the samples of a colour (S) are channels."""
 
@@ -58,7 +65,7 @@ def open_by_bioio(path: str, dims: str | Sequence[str] | None, series: int | Non
     """
     image = _opened(path, known)
     scene = _scene(image, series, path)
-    data, letters = _data(image, dims, path)
+    data, letters = _data(image, 0 if series is None else series, dims, path)
     named = dimensions(dims, data.shape, path, tuple(LETTERS.get(letter, letter.lower()) for letter in letters))
     array = xr.DataArray(data, dims=named, name=Path(path).stem if len(image.scenes) == 1 else scene)
     return _calibrated(array, image, dict(zip(letters, named, strict=True)))
@@ -121,7 +128,36 @@ def _scene(image: Any, series: int | None, path: str) -> str:
     return scenes[index]
 
 
-def _data(image: Any, dims: str | Sequence[str] | None, path: str) -> tuple[Any, str]:
+def _whole(path: str, series: int) -> Any:
+    """Return all pixels of a scene."""
+    from bioio import BioImage
+
+    image = BioImage(path)
+    image.set_scene(series)
+    pixels = image.reader.data
+    return pixels[..., ::-1] if _package(image.reader) == "bioio_czi" and image.reader.dims.order[-1] == "S" else pixels
+
+
+def _package(reader: Any) -> str:
+    return type(reader).__module__.partition(".")[0]
+
+
+def _pixels(image: Any, series: int, path: str) -> tuple[Any, str]:
+    """Return the pixels of a scene, for dask, and BioIO's letters of their dimensions."""
+    reader = image.reader
+    letters = str(reader.dims.order)
+    if READ_WHOLE.get(_package(reader), "-") in letters:
+        import dask.array
+        from dask.delayed import delayed
+
+        return dask.array.from_delayed(delayed(_whole)(path, series), tuple(reader.dims.shape), reader.dtype), letters
+    if "M" in letters:
+        with suppress(NotImplementedError):  # by readers that cannot put tiles together
+            return reader.mosaic_dask_data, "".join(map(str, reader.mosaic_xarray_dask_data.dims))
+    return reader.dask_data, letters
+
+
+def _data(image: Any, series: int, dims: str | Sequence[str] | None, path: str) -> tuple[Any, str]:
     """Return the pixels, for dask, and BioIO's letters of their dimensions, as the file has them.
 
     Raises
@@ -129,11 +165,7 @@ def _data(image: Any, dims: str | Sequence[str] | None, path: str) -> tuple[Any,
     AxisError
         If the file has dimensions of other kinds, such as phases or angles, and nobody names them.
     """
-    reader = image.reader
-    data, letters = reader.dask_data, str(reader.dims.order)
-    if "M" in letters:
-        with suppress(NotImplementedError):  # by readers that cannot put tiles together
-            data, letters = reader.mosaic_dask_data, "".join(map(str, reader.mosaic_xarray_dask_data.dims))
+    data, letters = _pixels(image, series, path)
     sizes = dict(zip(letters, data.shape, strict=True))
     # dimensions of one pixel of which nothing is said are there for the format's sake
     dropped = [
