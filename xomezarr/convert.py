@@ -132,31 +132,40 @@ def open_image(
 
         - ``.npy``, memory-mapped;
         - Zarr: an array, a group with one array, one variable that xarray has written, or level 0 of an OME-Zarr image;
-        - TIFF, OME-TIFF and ImageJ's TIFF, whose chunks are read one by one; of a pyramid, the finest level.
+        - TIFF, OME-TIFF and ImageJ's TIFF, whose chunks are read one by one; of a pyramid, the finest level;
+        - NIfTI and Analyze, by nibabel, memory-mapped; those that gzip has packed are unpacked into a temporary file
+          when they are first read;
+        - MRC and CCP4 maps, in the same way;
+        - PNG, JPEG, GIF, WebP and BMP, decoded as a whole, or frame by frame;
+        - anything else that `BioIO <https://bioio-devs.github.io>`_ reads, where it is installed.
     dims
-        Names of the dimensions in the file's order, such as ``"zyx"`` or ``["time", "y", "x"]``. Needed where the file
-        does not name them and has other than two.
+        Names of the dimensions in the order of the array, the slowest first: ``"zyx"`` or ``["time", "y", "x"]``.
+        Needed where the file does not name them and has other than two.
     series
-        Index of the image in a TIFF that holds several.
+        Index of the image in a TIFF that holds several, or of the scene that BioIO reads.
     storage_options
         For fsspec, where `path` is a URL.
 
     Returns
     -------
     xarray.DataArray
-        Of the file's dtype, in native byte order; it can be pickled, and read from several threads. Pixel sizes become
-        coordinates of pixel centres that start at 0, with the unit as the file spells it; stage positions are left out,
-        as files differ on what point of a plane they mean. Channel names become the coordinate of the channel
-        dimension, colours the coordinate ``channel_color`` along it.
+        Of the file's dtype, in native byte order; it can be pickled, and read from several threads. Values that NIfTI
+        scales are float64, as in nibabel. Pixel sizes become coordinates of pixel centres that start at 0, with the
+        unit as the file spells it; stage positions are left out, as files differ on what point of a plane they mean.
+        Of NIfTI and MRC they lie where the file says: along axes of the world, ascending, where those of the array
+        run along them either way, else beside their sizes in a coordinate system; see `assign_affine`. Channel names
+        become the coordinate of the channel dimension, colours the coordinate ``channel_color`` along it.
 
     Raises
     ------
     StoreNotFoundError
         If nothing is at `path`.
     MissingDependencyError
-        If it is a TIFF, and tifffile or the codec for its compression is not installed.
+        If what reads the file is not installed: tifffile or a codec, nibabel, BioIO or its reader.
     AxisError
         If the file does not say what its dimensions are.
+    DtypeError
+        If its pixels are none of an image that can be written.
     OmeZarrError
         If the file is of no known type, or damaged.
     """
@@ -221,10 +230,11 @@ def convert(
     channels
         Names and colours that are to count instead of the file's; see `assign_channels`.
     rgb
-        The three channels are red, green and blue, whatever the file says. TIFFs of colour images say so themselves.
+        The three channels are red, green and blue, whatever the file says. Files of colour images say so themselves.
     labels
         Label images by name: files, whose pixels are those of the image whatever they say of their own place, or what
-        `to_zarr` takes. Those of an OME-Zarr image go along with it.
+        `to_zarr` takes. Those of NIfTI are in the order of the image's voxels, wherever axes run backward. Those of an
+        OME-Zarr image go along with it.
     src_storage_options
         For a source that is a URL, as fsspec takes them; `storage_options` are those of `dst`.
     progress

@@ -29,11 +29,11 @@ from xomezarr.filearray import (
     chunks_in_memory_order,
     dimensions,
     lazy_image,
-    nothing_to_close,
 )
 from xomezarr.lazy import zarr
 from xomezarr.model import Channel
 from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
+from xomezarr.raw import Raw
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -62,8 +62,13 @@ def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -
         named = dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
         calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)))
         chunks, mapped = _tiff_chunks(image), _mapped(image)
-        dtype = np.dtype(image.dtype)
-    array = FileArray(partial(_open_tiff_pixels, path, series), shape, dtype, path)
+        dtype = np.dtype(image.dtype).newbyteorder(tiff.byteorder)
+        offset = image.dataoffset
+    opener: Any = partial(_open_tiff_pixels, path, series)
+    if mapped:
+        opener = Raw(path, dtype, offset or 0, shape)
+        opener.check()
+    array = FileArray(opener, shape, dtype, path)
     stem = re.sub(r"(\.ome)?\.tiff?$", "", Path(path).name, flags=re.IGNORECASE)
     lazy = lazy_image(array, named, name=calibration.name or stem, chunks=chunks, mapped=mapped)
     return _calibrated(lazy, calibration)
@@ -180,18 +185,7 @@ def _open_tiff_pixels(path: str, series: int) -> tuple[Any, Callable[[], None]]:
     from tifffile import TiffFile
 
     tiff = TiffFile(path)
-    image = _tiff_series(tiff, series, path)
-    if not _mapped(image):
-        return zarr.open_array(image.aszarr(level=0), mode="r"), tiff.close
-    dtype = np.dtype(image.dtype).newbyteorder(tiff.byteorder)
-    offset, shape = image.dataoffset or 0, tuple(image.shape)
-    tiff.close()
-    try:
-        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape), nothing_to_close
-    except ValueError as error:
-        raise OmeZarrError(
-            f'"{path}" is cut off: it ends before the pixels of shape {shape} do ({error}); copy the file again'
-        ) from error
+    return zarr.open_array(_tiff_series(tiff, series, path).aszarr(level=0), mode="r"), tiff.close
 
 
 # --- what TIFF files say of their pixels -------------------------------------
