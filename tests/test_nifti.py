@@ -514,6 +514,11 @@ def test_c7_damaged_headers(tmp_path: Path) -> None:
         open_image(tmp_path / "d.tif.gz")
 
 
+def test_c7_cifti_is_no_image() -> None:
+    with pytest.raises(OmeZarrError, match=r"is CIFTI, whose rows are points of surfaces .*-cifti-separate"):
+        open_image(DATA / "row_major.dconn.nii")
+
+
 def test_c7_without_nibabel_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     original = builtins.__import__
 

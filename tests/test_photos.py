@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from xomezarr.cli import main
 from xomezarr.convert import convert, open_image
-from xomezarr.errors import MissingDependencyError, OmeZarrError
+from xomezarr.errors import LabelError, MissingDependencyError, OmeZarrError
 
 SKIMAGE = Path(skimage.data.__file__).parent
 
@@ -142,6 +142,33 @@ def test_labels_in_a_picture(tmp_path: Path) -> None:
     tree: Any = convert(SKIMAGE / "astronaut.png", tmp_path / "a.ome.zarr", labels={"mask": tmp_path / "mask.png"})
     mask = tree.omezarr.labels["mask"].omezarr.level(0)
     np.testing.assert_array_equal(mask.values, skimage.data.astronaut()[..., 0] > 100)
+
+
+def test_c7_colours_are_no_labels(tmp_path: Path) -> None:
+    numbers = PIL.Image.fromarray(colours(12, 9) % 5).convert("P")
+    numbers.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
+    numbers.save(tmp_path / "mask.png")
+    save(tmp_path / "a.png", colours(12, 9, 3))
+    with pytest.raises(LabelError, match=r"holds colours, .*of a palette, give the numbers: labels=\{'mask': "):
+        convert(tmp_path / "a.png", tmp_path / "a.ome.zarr", labels={"mask": tmp_path / "mask.png"})
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+def test_grey_frames_stay_grey(tmp_path: Path) -> None:
+    ramp = np.arange(512, dtype="uint16").astype("uint8").reshape(16, 32)  # all 256, so that GIF needs no palette
+    grey = [PIL.Image.fromarray(np.roll(ramp, index)) for index in range(3)]
+    grey[0].save(tmp_path / "a.gif", save_all=True, append_images=grey[1:])
+    image = open_image(tmp_path / "a.gif")
+    assert image.dims == ("t", "y", "x")
+    np.testing.assert_array_equal(image.values, np.stack([np.asarray(frame) for frame in grey]))
+
+
+def test_a_photo_with_a_preview_is_one_picture(tmp_path: Path) -> None:
+    photo, preview = (PIL.Image.fromarray(colours(*size, 3)) for size in ((40, 50), (8, 10)))
+    photo.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview])
+    image = open_image(tmp_path / "a.jpg")
+    assert image.sizes == {"y": 40, "x": 50, "c": 3}
+    np.testing.assert_array_equal(image.values, np.asarray(PIL.Image.open(tmp_path / "a.jpg")))
 
 
 def test_dims_are_those_of_the_user(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xomezarr import archive, holders, spec
 from xomezarr.bioio import open_by_bioio
-from xomezarr.channels import Channels, assign_channels
+from xomezarr.channels import RGB, Channels, assign_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
@@ -393,6 +393,12 @@ def _on_pixels_of(
     if opened.label is not None:
         return _with_metadata(opened.tree)
     found = opened.image
+    if "c" in found.coords and found["c"].values.tolist()[:3] == [label for label, _ in RGB]:
+        numbers = f"xr.DataArray(np.asarray(PIL.Image.open({os.fspath(path)!r})), dims=('y', 'x'))"
+        raise LabelError(
+            f'"{os.fspath(path)}" holds colours, and labels are one number for each pixel; of a palette, give the '
+            f"numbers: labels={{{name!r}: {numbers}}}"
+        )
     if REVERSED in file.encoding or REVERSED in found.encoding:
         found = _in_order_of(file, found)
     if _elsewhere(file, opened.image):

@@ -49,6 +49,9 @@ TIME_UNITS: Mapping[int, str] = {8: "s", 16: "ms", 24: "us"}
 SPECTRAL_UNITS: Mapping[int, str] = {32: "Hz", 40: "ppm", 48: "rad/s"}
 """Units of the fourth dimension that make it one of channels, not of time."""
 
+CIFTI = range(3000, 3100)
+"""Codes of intents of files that only begin as NIfTI does."""
+
 LONG: Mapping[int, str] = {1536: "float128", 2048: "complex256"}
 """Codes of dtypes that neither Zarr nor every machine has."""
 
@@ -68,6 +71,11 @@ def open_nifti(path: str, dims: str | Sequence[str] | None, series: int | None) 
     """Open a NIfTI or an Analyze image; see `convert.open_image`."""
     header_path, pixels_path = _files(path)
     header = _header(header_path)
+    if "intent_code" in header and int(header["intent_code"]) in CIFTI:
+        raise OmeZarrError(
+            f'"{path}" is CIFTI, whose rows are points of surfaces and voxels, and no image; take the voxels out of '
+            "it: wb_command -cifti-separate"
+        )
     raw = _raw(header, pixels_path)
     raw.check()
     samples: tuple[str, ...] = header.get_data_dtype().names or ()

@@ -74,7 +74,7 @@ DEEP: Mapping[int, tuple[str, ...]] = {2: RED_GREEN_BLUE, 4: GREY + ALPHA, 6: RE
 def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
     """Open a picture; see `convert.open_image`."""
     with _opened(path) as picture:
-        mode, frames = _mode(picture, path), int(getattr(picture, "n_frames", 1))
+        mode, frames = _mode(picture, path), _frames(picture)
         width, height = picture.size
     opener: Any = _Decoded(path, mode.decoded)
     if (deep := _deep(path)) is not None:
@@ -106,6 +106,11 @@ def _opened(path: str) -> Image:
         raise OmeZarrError(f'"{path}" cannot be read by Pillow ({error}); copy it again if it is damaged') from error
 
 
+def _frames(picture: Image) -> int:
+    """Return the number of frames; in a photo of several pictures (MPO), the others are previews of the first."""
+    return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
+
+
 def _mode(picture: Image, path: str) -> Mode:
     mode = MODES.get(picture.mode)
     if mode is None:
@@ -134,7 +139,7 @@ class _Decoded:
 
     def __call__(self) -> tuple[Any, Callable[[], None]]:
         picture = _opened(self.path)
-        if getattr(picture, "n_frames", 1) > 1:
+        if _frames(picture) > 1:
             frames = _Frames(picture, self)
             return frames, frames.close
         with picture:
@@ -142,6 +147,7 @@ class _Decoded:
 
     def pixels(self, picture: Image) -> NDArray[Any]:
         try:
+            picture.load()  # which may change the mode
             return np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
         except (OSError, SyntaxError, EOFError) as error:  # what Pillow raises where a file ends too soon
             raise OmeZarrError(f'"{self.path}" is cut off, or damaged ({error}); copy the file again') from error
@@ -157,8 +163,7 @@ class _Frames:
         first, rest = key[0], key[1:]
         if not isinstance(first, slice):
             return self._frame(int(first))[rest]
-        count = int(getattr(self._picture, "n_frames", 1))
-        frames = [self._frame(index)[rest] for index in range(*first.indices(count))]
+        frames = [self._frame(index)[rest] for index in range(*first.indices(_frames(self._picture)))]
         return np.stack(frames) if frames else self._frame(0)[rest][np.newaxis][:0]
 
     def _frame(self, index: int) -> NDArray[Any]:

@@ -53,15 +53,15 @@ class Raw:
         Bytes before the first pixel, of what gzip has packed if it has.
     shape
         In C order.
-    copied
-        Whether it has come from another process, or was copied in this one.
+    process
+        In which it was made first.
     """
 
     path: str
     dtype: np.dtype[Any]
     offset: int
     shape: tuple[int, ...]
-    copied: bool = field(default=False, compare=False)
+    process: int = field(default_factory=os.getpid, compare=False)
 
     @property
     def end(self) -> int:
@@ -95,13 +95,13 @@ class Raw:
 
     def __call__(self) -> tuple[NDArray[Any], Callable[[], None]]:  # noqa: D102 - the class says it
         if self.packed:
-            contents = _unpacked(self.path, self.end, keep=self.copied)
+            contents = _unpacked(self.path, self.end, keep=self.process != os.getpid())
             return contents[self.offset : self.end].view(self.dtype).reshape(self.shape), nothing_to_close
         self.check()
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape), nothing_to_close
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Raw, (self.path, self.dtype, self.offset, self.shape, True)
+        return Raw, (self.path, self.dtype, self.offset, self.shape, self.process)
 
 
 def _cut_off(path: str, why: object) -> OmeZarrError:
@@ -115,7 +115,7 @@ _UNPACKED: WeakValueDictionary[tuple[str, int, int], NDArray[np.uint8]] = WeakVa
 """What has been unpacked, by path, time and length of the file, as long as an array needs it."""
 
 _KEPT: list[NDArray[np.uint8]] = []
-"""What a copy has unpacked last: tasks that a cluster is given come and go, and are of one file in the main."""
+"""What another process has unpacked last: tasks that it is given come and go, and are of one file in the main."""
 
 _LOCK = threading.Lock()
 
