@@ -88,6 +88,7 @@ def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) 
         dimensions(dims, shape, path, named),
         name=Path(path).stem,
         chunks=tuple(1 if dim == "t" else sizes[dim] for dim in named),
+        mapped=frames == 1,  # decoded once, it stays in memory
     )
     return image if named[-1] != "c" else assign_channels(image, _channels(mode), dim=str(image.dims[-1]))
 
