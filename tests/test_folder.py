@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import resource
-import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from itertools import product
@@ -19,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xomezarr
-from xomezarr import cli
+from xomezarr import cli, filearray
 from xomezarr.cli import main
 from xomezarr.errors import (
     ChannelError,
@@ -106,7 +105,7 @@ def test_more_files_are_read_than_may_be_open(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wells = open_images(scan(tmp_path, "{well}.tif"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["xomezarr.convert"], "MOST_OPEN", len(sys.modules["xomezarr.convert"].OPEN) + 8)
+        patch.setattr(filearray, "MOST_OPEN", len(filearray.OPEN) + 8)
         resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/dev/fd").iterdir()]) + 20, hard))
         try:
             for _ in range(2):

@@ -206,7 +206,9 @@ def convert(
     dry_run: Annotated[bool, _spelled("dry_run")] = False,
     json: bool = False,
 ) -> int:
-    """Convert an image to OME-Zarr: .npy, TIFF, OME-TIFF or Zarr, with its pixel sizes and channel names.
+    """Convert an image to OME-Zarr, with its pixel sizes and channel names.
+
+    NumPy, TIFF, OME-TIFF, ImageJ, NIfTI (.nii.gz too), MRC, PNG, JPEG and Zarr; anything else by BioIO, if installed.
 
     Parameters
     ----------
@@ -239,16 +241,16 @@ def convert(
     units
         Unit of all pixel sizes, um, or by dimension: z=um,t=s.
     dims
-        Names of the file's dimensions in its order: zyx, or time,y,x.
+        Names of the file's dimensions in its order, the slowest first: zyx, or time,y,x.
     channels
         Channel names: "DAPI,GFP".
     rgb
-        The three channels are red, green and blue; TIFFs of colour images say so themselves.
+        The three channels are red, green and blue; files of colour images say so themselves.
     labels
         File of a label image, nuclei.tif, or with another name than the file's, nuclei=segmented.tif. One each time:
         --labels nuclei.tif --labels cells.tif.
     series
-        Index of the image in a TIFF that holds several.
+        Index of the image in a file that holds several.
     shards
         From version 0.5 on: auto, for files of several chunks, or pixels of a file as for --chunks. Left out, auto for
         a single file.

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-import threading
-import weakref
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
-from xomezarr import archive, holders, omexml, source, spec
-from xomezarr.channels import RGB, Channels, assign_channels, rgb_channels
+from xomezarr import archive, holders, spec
+from xomezarr.bioio import open_by_bioio
+from xomezarr.channels import RGB, Channels, assign_channels
 from xomezarr.coords import assign_grid, infer_axis_type
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
@@ -31,53 +28,49 @@ from xomezarr.errors import (
     LabelError,
     LabelWarning,
     MetadataError,
-    MissingDependencyError,
     NotOmeZarrError,
     OmeZarrError,
     OmeZarrWarning,
-    OtherImagesWarning,
     StoreExistsError,
     StoreNotFoundError,
     raise_all,
     warn,
 )
+from xomezarr.filearray import (
+    PLACED,
+    REVERSED,
+    FileArray,
+    chunks_in_memory_order,
+    dimensions,
+    lazy_image,
+    nothing_to_close,
+)
+from xomezarr.indexes import Skew, skews_of
 from xomezarr.labels import Labels
 from xomezarr.lazy import zarr
-from xomezarr.model import Channel, LabelImage
-from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
+from xomezarr.model import LabelImage
+from xomezarr.mrc import open_mrc
+from xomezarr.nifti import open_nifti
+from xomezarr.photos import open_photo
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
 from xomezarr.planning import Target, chosen_version, known_options, plan_array, plan_label_image, stored_metadata
+from xomezarr.raw import GZIP, opened_bytes
 from xomezarr.read import open_tree
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import arrays_in, check_array, open_group, opened_store, overlap, resolve
 from xomezarr.systems import held_by
+from xomezarr.tiff import open_tiff
 from xomezarr.tree import levels
 from xomezarr.write import write_plan
 
-if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPageSeries
-
 __all__ = ["convert", "open_image"]
 
-KNOWN_FILES = "NumPy (.npy), TIFF and OME-TIFF (.tif, .tiff), Zarr and OME-Zarr (.zarr, folder or URL)"
-
-PREFERRED_BYTES = 4 * 2**20
-"""Strips of a TIFF are joined to about this many bytes where a reader asks for chunks: most hold a few rows."""
-
-COARSEST_PIXEL_UM = 20.0
-"""A resolution tag in inches or centimetres counts as a pixel size below this many micrometres.
-
-Software that knows no pixel size writes a resolution for print: 72 to 1200 dots per inch, which is 353 to 21 µm.
-"""
-
-TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
-"""Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
-
-
-MOST_OPEN = 128
-"""Files that stay open for their next reading; a process may hold some hundreds, and a plate has thousands."""
-
+KNOWN_FILES = (
+    "NumPy (.npy), TIFF and OME-TIFF (.tif, .tiff), NIfTI and Analyze (.nii, .nii.gz, .hdr and .img), MRC (.mrc, "
+    ".mrc.gz), PNG, JPEG, GIF, WebP and BMP, Zarr and OME-Zarr (.zarr, folder or URL)"
+)
+"""What is read without BioIO."""
 
 # --- opening -----------------------------------------------------------------
 
@@ -139,31 +132,40 @@ def open_image(
 
         - ``.npy``, memory-mapped;
         - Zarr: an array, a group with one array, one variable that xarray has written, or level 0 of an OME-Zarr image;
-        - TIFF, OME-TIFF and ImageJ's TIFF, whose chunks are read one by one; of a pyramid, the finest level.
+        - TIFF, OME-TIFF and ImageJ's TIFF, whose chunks are read one by one; of a pyramid, the finest level;
+        - NIfTI and Analyze, by nibabel, memory-mapped; those that gzip has packed are unpacked into a temporary file
+          when they are first read;
+        - MRC and CCP4 maps, in the same way;
+        - PNG, JPEG, GIF, WebP and BMP, decoded as a whole, or frame by frame;
+        - anything else that `BioIO <https://bioio-devs.github.io>`_ reads, where it is installed.
     dims
-        Names of the dimensions in the file's order, such as ``"zyx"`` or ``["time", "y", "x"]``. Needed where the file
-        does not name them and has other than two.
+        Names of the dimensions in the order of the array, the slowest first: ``"zyx"`` or ``["time", "y", "x"]``.
+        Needed where the file does not name them and has other than two.
     series
-        Index of the image in a TIFF that holds several.
+        Index of the image in a TIFF that holds several, or of the scene that BioIO reads.
     storage_options
         For fsspec, where `path` is a URL.
 
     Returns
     -------
     xarray.DataArray
-        Of the file's dtype, in native byte order; it can be pickled, and read from several threads. Pixel sizes become
-        coordinates of pixel centres that start at 0, with the unit as the file spells it; stage positions are left out,
-        as files differ on what point of a plane they mean. Channel names become the coordinate of the channel
-        dimension, colours the coordinate ``channel_color`` along it.
+        Of the file's dtype, in native byte order; it can be pickled, and read from several threads. Values that NIfTI
+        scales are float64, as in nibabel. Pixel sizes become coordinates of pixel centres that start at 0, with the
+        unit as the file spells it; stage positions are left out, as files differ on what point of a plane they mean.
+        Of NIfTI and MRC they lie where the file says: along axes of the world, ascending, where those of the array
+        run along them either way, else beside their sizes in a coordinate system; see `assign_affine`. Channel names
+        become the coordinate of the channel dimension, colours the coordinate ``channel_color`` along it.
 
     Raises
     ------
     StoreNotFoundError
         If nothing is at `path`.
     MissingDependencyError
-        If it is a TIFF, and tifffile or the codec for its compression is not installed.
+        If what reads the file is not installed: tifffile or a codec, nibabel, BioIO or its reader.
     AxisError
         If the file does not say what its dimensions are.
+    DtypeError
+        If its pixels are none of an image that can be written.
     OmeZarrError
         If the file is of no known type, or damaged.
     """
@@ -194,15 +196,8 @@ def open_source(
         raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
     if local.is_dir():
         return _open_zarr(str(local), dims, storage_options, labels=labels)
-    with local.open("rb") as file:
-        head = file.read(8)
-    for magic, opener in _OPENERS.items():
-        if head.startswith(magic):
-            return Opened(opener(str(local), dims, series))
-    raise OmeZarrError(
-        f'"{local}" begins as no file that can be read: these are {KNOWN_FILES}; copy it again if it is damaged, or '
-        "read it with another library and write the array: xr.DataArray(pixels, dims=…).omezarr.to_zarr(…)"
-    )
+    opener = _opener(str(local)) or partial(open_by_bioio, known=KNOWN_FILES)
+    return Opened(opener(str(local), dims, series))
 
 
 def convert(
@@ -235,10 +230,11 @@ def convert(
     channels
         Names and colours that are to count instead of the file's; see `assign_channels`.
     rgb
-        The three channels are red, green and blue, whatever the file says. TIFFs of colour images say so themselves.
+        The three channels are red, green and blue, whatever the file says. Files of colour images say so themselves.
     labels
         Label images by name: files, whose pixels are those of the image whatever they say of their own place, or what
-        `to_zarr` takes. Those of an OME-Zarr image go along with it.
+        `to_zarr` takes. Those of NIfTI are in the order of the image's voxels, wherever axes run backward. Those of an
+        OME-Zarr image go along with it.
     src_storage_options
         For a source that is a URL, as fsspec takes them; `storage_options` are those of `dst`.
     progress
@@ -319,7 +315,7 @@ def plan_conversion(
                     _refuse_same_place(given, dst)
                     file = _open_label(given, image)
                     opened.enter_context(closing(file))
-                    along[label] = _on_pixels_of(image, file, given, label)
+                    along[label] = _on_pixels_of(image, source.image, file, given, label)
             yield plan_array(image, dst, name=name, labels=along, **resume, **options)
             return
         if labels:
@@ -332,7 +328,13 @@ def plan_conversion(
 
 
 def _warn_of_systems(source: Opened, src: str | os.PathLike[str], brought: Collection[str]) -> None:
-    """Say that coordinate systems of an OME-Zarr image stay behind, but for those that it brings along."""
+    """Say that coordinate systems of an image stay behind, but for those that it brings along."""
+    if source.tree is None and (left := [skew.system.name for skew in skews_of(source.image)]) and not brought:
+        warn(
+            f'"{os.fspath(src)}" lies askew in the coordinate system {", ".join(map(repr, left))}, which OME-Zarr has '
+            'from 0.6 on; where it lies there is left out: give version="0.6" to keep it',
+            OmeZarrWarning,
+        )
     known = None if source.tree is None else stored_metadata(source.tree)
     if known is not None and (others := [name for name in known.multiscale.other_systems if name not in brought]):
         warn(
@@ -376,16 +378,41 @@ def _open_label(path: str | os.PathLike[str], image: xr.DataArray) -> Opened:
         return _open_as(path, image, error)
 
 
-def _on_pixels_of(image: xr.DataArray, opened: Opened, path: str | os.PathLike[str], name: str) -> Any:
-    """Return a label image on the pixels of its image: as its store says, where that says so, else on all of them."""
+def _on_pixels_of(
+    image: xr.DataArray, file: xr.DataArray, opened: Opened, path: str | os.PathLike[str], name: str
+) -> Any:
+    """Return a label image on the pixels of its image: as its store says, where that says so, else on all of them.
+
+    Parameters
+    ----------
+    image, file
+        The image as it is written, and as it was opened.
+    opened, path, name
+        The labels, of whose dimensions the image has all.
+    """
     if opened.label is not None:
         return _with_metadata(opened.tree)
     found = opened.image
+    if "c" in found.coords and found["c"].values.tolist()[:3] == [label for label, _ in RGB]:
+        numbers = f"xr.DataArray(np.asarray(PIL.Image.open({os.fspath(path)!r})), dims=('y', 'x'))"
+        raise LabelError(
+            f'"{os.fspath(path)}" holds colours, and labels are one number for each pixel; of a palette, give the '
+            f"numbers: labels={{{name!r}: {numbers}}}"
+        )
+    if REVERSED in file.encoding or REVERSED in found.encoding:
+        found = _in_order_of(file, found)
+    if _elsewhere(file, opened.image):
+        warn(
+            f'"{os.fspath(path)}" says that it lies elsewhere than the image; the labels {name!r} are taken to lie on '
+            "its pixels all the same",
+            LabelWarning,
+        )
+        return _without_place(found)
     told = {dim: found[dim].values for dim in found.dims if dim in found.coords and dim in image.coords}
     others = [
         dim
         for dim, values in told.items()
-        if values.dtype.kind in "iuf" and values.shape == image[dim].shape and not np.allclose(values, image[dim])
+        if values.dtype.kind in "iuf" and values.shape == image[dim].shape and not _alike(values, image[dim].values)
     ]
     if others:
         warn(
@@ -393,7 +420,54 @@ def _on_pixels_of(image: xr.DataArray, opened: Opened, path: str | os.PathLike[s
             f"{name!r} are taken to lie on its pixels all the same",
             LabelWarning,
         )
-    return found.drop_vars([dim for dim in found.dims if dim in found.coords])
+    return _without_place(found)
+
+
+def _without_place(labels: xr.DataArray) -> xr.DataArray:
+    return held_by("0.5", labels)[0].drop_vars([dim for dim in labels.dims if dim in labels.coords])
+
+
+def _alike(values: NDArray[Any], others: NDArray[Any]) -> bool:
+    """Whether pixels are as far from each other, wherever the first lies."""
+    return bool(np.allclose(values - values[:1], others - others[:1]))
+
+
+def _elsewhere(image: xr.DataArray, labels: xr.DataArray) -> bool:
+    """Whether the files of an image and of labels say that they lie at different places, where both say it."""
+    if not (image.encoding.get(PLACED) and labels.encoding.get(PLACED)):
+        return False
+    own, theirs = skews_of(labels), skews_of(image)
+    if own or theirs:
+        return len(own) != len(theirs) or not all(map(Skew.same, own, theirs))
+    shared = [dim for dim in labels.dims if dim in labels.coords and dim in image.coords]
+    return any(
+        labels[dim].shape == image[dim].shape
+        and labels[dim].dtype.kind in "iuf"
+        and not np.allclose(labels[dim].values, image[dim].values)
+        for dim in shared
+    )
+
+
+def _in_order_of(image: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
+    """Return labels with their pixels in the order of an image, one of which was put in order by where it lies.
+
+    Where both say where they lie, both were; else their files are taken to have pixels in one order.
+    """
+    if REVERSED in image.encoding and REVERSED in labels.encoding:
+        return labels
+    own, theirs = (
+        [str(dim) for dim in one.dims if infer_axis_type(one, str(dim), {}) == "space"] for one in (labels, image)
+    )
+    if len(own) == len(theirs):
+        labels = labels.drop_vars([dim for dim in own if dim in labels.coords]) if own != theirs else labels
+        reverse = [theirs[own.index(dim)] for dim in labels.encoding.get(REVERSED, ())]
+        labels = labels.rename({old: new for old, new in zip(own, theirs, strict=True) if old != new})
+    else:
+        reverse = [*labels.encoding.get(REVERSED, ())]
+    turned = ({*reverse} ^ {*image.encoding.get(REVERSED, ())}) & {*labels.dims}
+    # the pixels, whose coordinates say how large they are
+    sizes = {dim: labels[dim] for dim in turned if dim in labels.coords}
+    return labels.isel({dim: slice(None, None, -1) for dim in turned}).assign_coords(sizes)
 
 
 def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError) -> Opened:
@@ -431,148 +505,24 @@ def _refuse_same_place(src: str | os.PathLike[str], dst: Any) -> None:
         )
 
 
-# --- arrays in files ---------------------------------------------------------
-
-
-class FileArray(BackendArray):
-    """An array in a file: opened when first read, opened anew by every copy.
-
-    Parameters
-    ----------
-    opener
-        Returns what can be indexed by integers and slices, and what is to be called when it is no longer needed.
-        It is pickled in place of the open file.
-    shape, dtype
-        Of the array, `dtype` in native byte order.
-    origin
-        Path or URL of the file.
-    """
-
-    def __init__(
-        self,
-        opener: Callable[[], tuple[Any, Callable[[], None]]],
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        origin: str,
-    ):
-        self.opener = opener
-        self.origin = origin
-        self.shape = shape
-        self.dtype = dtype.newbyteorder("=")
-        self._lock = threading.Lock()
-        self._opened: Any = None
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
-
-    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
-        """Read in a thread, as xarray's ``load_async`` asks."""
-        return await asyncio.to_thread(self.__getitem__, key)
-
-    def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
-        with self._held() as array:
-            # a copy: what is loaded must not change when the file does
-            return np.array(array[key], dtype=self.dtype)
-
-    @contextmanager
-    def _held(self) -> Iterator[Any]:
-        """Yield what can be indexed: open from then on, or, where many others are, for this once."""
-        with self._lock:
-            if self._opened is None and len(OPEN) < MOST_OPEN:
-                self._opened, close = self.opener()
-                weakref.finalize(self, close)
-                OPEN.add(self)
-            opened = self._opened
-        if opened is not None:
-            yield opened
-            return
-        opened, close = self.opener()
-        try:
-            yield opened
-        finally:
-            close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.opener, self.shape, self.dtype, self.origin)
-
-
-OPEN: weakref.WeakSet[FileArray] = weakref.WeakSet()
-"""The arrays whose files are open."""
-
-
-def _lazy(
-    array: FileArray,
-    dims: Sequence[str],
-    *,
-    name: str | None,
-    chunks: Sequence[int] | None = None,
-    attrs: Mapping[str, Any] | None = None,
-    mapped: bool = False,
-) -> xr.DataArray:
-    encoding: dict[str, Any] = {source.MAPPED: True} if mapped else {}
-    if chunks is not None:
-        encoding["preferred_chunks"] = dict(zip(dims, map(int, chunks), strict=True))
-    lazy: Any = indexing.LazilyIndexedArray(array)
-    variable = xr.Variable(tuple(dims), indexing.CopyOnWriteArray(lazy), attrs, encoding)
-    return xr.Dataset({"image": variable})["image"].rename(name)
-
-
-def _dimensions(
-    dims: str | Sequence[str] | None, shape: tuple[int, ...], path: str, named: Sequence[str] | None
-) -> tuple[str, ...]:
-    """Return the dimensions that the user names, or else the file; two without names are y and x."""
-    if dims is not None:
-        asked = tuple(dims)
-        if len(asked) != len(shape) or len(set(asked)) != len(asked):
-            raise AxisError(
-                f'dims={dims!r} does not name the {len(shape)} dimensions of "{path}", whose shape is {shape}; '
-                f"give {len(shape)} different names: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
-            )
-        return asked
-    if named is not None:
-        return tuple(named)
-    if len(shape) == 2:
-        return ("y", "x")
-    raise AxisError(
-        f'"{path}" does not say what its {len(shape)} dimensions are, of shape {shape}; '
-        f"name them in the file's order: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
-    )
-
-
-# --- NumPy -------------------------------------------------------------------
+# --- NumPy --------------------------------------------------------------------
 
 
 def _open_npy(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
     opener = partial(_map_npy, path)
     pixels, _ = opener()
     array = FileArray(opener, pixels.shape, pixels.dtype, path)
-    chunks = _chunks_in_memory_order(pixels)
-    return _lazy(array, _dimensions(dims, pixels.shape, path, None), name=Path(path).stem, chunks=chunks, mapped=True)
+    chunks = chunks_in_memory_order(pixels)
+    return lazy_image(
+        array, dimensions(dims, pixels.shape, path, None), name=Path(path).stem, chunks=chunks, mapped=True
+    )
 
 
 def _map_npy(path: str) -> tuple[NDArray[Any], Callable[[], None]]:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False), _nothing_to_close
+        return np.load(path, mmap_mode="r", allow_pickle=False), nothing_to_close
     except ValueError as error:
         raise OmeZarrError(f'"{path}" cannot be memory-mapped ({error}); write it again with numpy.save') from error
-
-
-def _chunks_in_memory_order(pixels: NDArray[Any]) -> tuple[int, ...]:
-    """Return about `PREFERRED_BYTES` that lie together in the file, or in memory.
-
-    >>> _chunks_in_memory_order(np.broadcast_to(np.uint16(0), (8, 4096, 4096)))
-    (1, 512, 4096)
-    """
-    pixels_left = PREFERRED_BYTES // max(pixels.dtype.itemsize, 1)
-    chunks = [1] * pixels.ndim
-    for axis in sorted(range(pixels.ndim), key=lambda axis: (abs(pixels.strides[axis]), -axis)):
-        chunks[axis] = max(min(pixels.shape[axis], pixels_left), 1)
-        pixels_left //= chunks[axis]
-    return tuple(chunks)
-
-
-def _nothing_to_close() -> None:
-    """Memory maps are closed with the last array that needs them."""
 
 
 # --- Zarr --------------------------------------------------------------------
@@ -633,9 +583,9 @@ def _open_zarr_array(
     path: str, name: str, array: zarr.Array[Any], dims: str | Sequence[str] | None, options: dict[str, Any] | None
 ) -> xr.DataArray:
     attrs = {key: value for key, value in array.attrs.items() if key != "_ARRAY_DIMENSIONS"}
-    return _lazy(
+    return lazy_image(
         FileArray(partial(_open_zarr_pixels, path, name, options), array.shape, array.dtype, path),
-        _dimensions(dims, array.shape, path, _zarr_dimensions(array)),
+        dimensions(dims, array.shape, path, _zarr_dimensions(array)),
         name=name or re.sub(r"(\.ome)?\.zarr$", "", path.rstrip("/").rpartition("/")[2]),
         chunks=array.shards or array.chunks,
         attrs=attrs,
@@ -645,7 +595,7 @@ def _open_zarr_array(
 def _open_zarr_pixels(
     path: str, name: str, options: dict[str, Any] | None
 ) -> tuple[zarr.Array[Any], Callable[[], None]]:
-    return zarr.open_array(_zarr_store(path, options), path=name, mode="r"), _nothing_to_close
+    return zarr.open_array(_zarr_store(path, options), path=name, mode="r"), nothing_to_close
 
 
 def _zarr_store(path: str, options: dict[str, Any] | None) -> Any:
@@ -704,290 +654,73 @@ def _zero_is_only_fill(array: zarr.Array[Any]) -> bool:
 def _renamed(image: xr.DataArray, dims: str | Sequence[str] | None, path: str) -> xr.DataArray:
     if dims is None:
         return image
-    new = _dimensions(dims, image.shape, path, None)
+    new = dimensions(dims, image.shape, path, None)
     return image.rename({old: name for old, name in zip(image.dims, new, strict=True) if old != name})
 
 
-# --- TIFF --------------------------------------------------------------------
+# --- kinds of files ----------------------------------------------------------
+
+Opener = Callable[[str, str | Sequence[str] | None, int | None], xr.DataArray]
+"""Takes a path, names of dimensions and the number of an image."""
 
 
-def _open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
-    with _tiff_file(path) as tiff:
-        series = _first_series(tiff, path) if series is None else series
-        image = _tiff_series(tiff, series, path)
-        _check_codec(image, path)
-        _warn_of_missing_planes(image, path)
-        letters = image.axes
-        shape = tuple(map(int, image.shape))
-        named = _dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
-        calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)))
-        chunks, mapped = _tiff_chunks(image), _mapped(image)
-        dtype = np.dtype(image.dtype)
-    array = FileArray(partial(_open_tiff_pixels, path, series), shape, dtype, path)
-    stem = re.sub(r"(\.ome)?\.tiff?$", "", Path(path).name, flags=re.IGNORECASE)
-    lazy = _lazy(array, named, name=calibration.name or stem, chunks=chunks, mapped=mapped)
-    return _calibrated(lazy, calibration)
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Files that begin alike.
 
-
-@contextmanager
-def _tiff_file(path: str) -> Iterator[TiffFile]:
-    """Open a TIFF; what tifffile cannot read is an error that names the file."""
-    try:
-        import tifffile
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'"{path}" is a TIFF, and tifffile, which reads them, is not installed; '
-            'install it: pip install "xomezarr[cli]"'
-        ) from error
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            yield tiff
-    except tifffile.TiffFileError as error:
-        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({error}); write the file again') from error
-
-
-def _first_series(tiff: TiffFile, path: str) -> int:
-    """Return 0, and say so where there are more."""
-    count = len(tiff.series)
-    if count > 1:
-        warn(
-            f'"{path}" holds {count} images, of which the first is read; choose one by its number: series=1',
-            OtherImagesWarning,
-        )
-    return 0
-
-
-def _tiff_series(tiff: TiffFile, series: int, path: str) -> TiffPageSeries:
-    count = len(tiff.series)
-    if not 0 <= series < count:
-        raise OmeZarrError(
-            f'"{path}" holds {count} images, and series={series} is none of them; '
-            f"give series=0{f' to {count - 1}' if count > 1 else ''}"
-        )
-    return tiff.series[series]
-
-
-def _check_codec(image: TiffPageSeries, path: str) -> None:
-    """Find out before the first pixel is read whether the compression can be undone."""
-    from tifffile import TIFF
-
-    page = image.keyframe
-    for table, needed in ((TIFF.DECOMPRESSORS, page.compression), (TIFF.UNPREDICTORS, page.predictor)):
-        if needed not in table:
-            raise MissingDependencyError(
-                f'"{path}" is compressed with {getattr(needed, "name", needed)}, which needs the package imagecodecs; '
-                'install it: pip install "xomezarr[io]"'
-            )
-
-
-def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
-    """OME-TIFF may name planes that no file holds; they read as zeros."""
-    if image.kind == "ome":
-        missing = sum(page is None for page in image.pages)
-        if missing:
-            warn(
-                f'{missing} of {len(image.pages)} planes of "{path}" are missing, and read as 0; '
-                "put the files that belong to it beside it, or select the planes that exist with isel",
-                OmeZarrWarning,
-            )
-
-
-def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[str, ...]:
-    """Name the dimensions of tifffile's letters; samples of a pixel (S: RGB) are channels."""
-    if "C" in letters and "S" in letters:
-        names = letters.lower()
-        raise AxisError(
-            f'"{path}" has channels and, in each, red, green and blue samples, of shape {shape} ({letters}), and an '
-            f"image has one dimension of channels; select one: open_image(path, dims={names!r}).isel(s=0)"
-        )
-    table = TIFF_DIMENSIONS | {"S": "c"}
-    unknown = [letter for letter in letters if letter not in table]
-    if unknown:
-        guess = "".join(table.get(letter, "?") for letter in letters)
-        spare = [dim for dim in "ztc" if dim not in guess]
-        for dim in spare[: len(unknown)]:
-            guess = guess.replace("?", dim, 1)
-        raise AxisError(
-            f'"{path}" does not say what dimension {letters.index(unknown[0])} of {len(letters)} is, '
-            f"of size {shape[letters.index(unknown[0])]} in {shape} (tifffile's axes are {letters!r}); "
-            f"name all of them in the file's order: open_image(path, dims={guess!r})"
-        )
-    return tuple(table[letter] for letter in letters)
-
-
-def _tiff_chunks(image: TiffPageSeries) -> tuple[int, ...]:
-    """Return the chunks to read at once: tiles, or whole strips up to `PREFERRED_BYTES`."""
-    if _mapped(image):
-        return _chunks_in_memory_order(np.broadcast_to(np.zeros((), image.dtype), image.shape))
-    store = image.aszarr(level=0)
-    try:
-        chunks = list(zarr.open_array(store, mode="r").chunks)
-    finally:
-        store.close()
-    row = image.axes.find("Y")
-    if row >= 0 and not image.keyframe.is_tiled:
-        nbytes = int(np.prod(chunks)) * image.dtype.itemsize
-        chunks[row] = min(chunks[row] * max(PREFERRED_BYTES // max(nbytes, 1), 1), int(image.shape[row]))
-    return tuple(chunks)
-
-
-def _mapped(image: TiffPageSeries) -> bool:
-    """Whether the pixels lie in the file as they do in memory, one plane after the other."""
-    return image.dataoffset is not None and image.keyframe.parent.filehandle.is_file and not image.is_multifile
-
-
-def _open_tiff_pixels(path: str, series: int) -> tuple[Any, Callable[[], None]]:
-    from tifffile import TiffFile
-
-    tiff = TiffFile(path)
-    image = _tiff_series(tiff, series, path)
-    if not _mapped(image):
-        return zarr.open_array(image.aszarr(level=0), mode="r"), tiff.close
-    dtype = np.dtype(image.dtype).newbyteorder(tiff.byteorder)
-    offset, shape = image.dataoffset or 0, tuple(image.shape)
-    tiff.close()
-    try:
-        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape), _nothing_to_close
-    except ValueError as error:
-        raise OmeZarrError(
-            f'"{path}" is cut off: it ends before the pixels of shape {shape} do ({error}); copy the file again'
-        ) from error
-
-
-# --- what TIFF files say of their pixels -------------------------------------
-
-
-def _calibrated(image: xr.DataArray, calibration: Calibration) -> xr.DataArray:
-    """Put scale, units and channels where xomezarr looks for them: on the coordinates."""
-    image = assign_grid(image, scale=calibration.scale, units=calibration.units)
-    if len(calibration.channels) != image.sizes.get("c"):
-        return image
-    return assign_channels(image, calibration.channels)
-
-
-def _tiff_calibration(tiff: TiffFile, image: TiffPageSeries, series: int, letters: Mapping[str, str]) -> Calibration:
-    """Ask the richest metadata first; only dimensions that the image has are answered for."""
-    samples = "S" in image.axes and letters.get("c") == "S"
-    found = Calibration()
-    if image.kind == "ome" and tiff.ome_metadata:
-        found = _ome_calibration(tiff, image, series)
-    elif image.kind == "imagej" and tiff.imagej_metadata:
-        found = _imagej_calibration(image, tiff.imagej_metadata)
-    if not {"x", "y"} & found.scale.keys():
-        plain = _resolution_calibration(image)
-        found = Calibration({**found.scale, **plain.scale}, {**found.units, **plain.units}, found.channels, found.name)
-    channels = _sample_channels(image) if samples else found.channels
-    return Calibration(
-        {dim: value for dim, value in found.scale.items() if dim in letters and np.isfinite(value) and value > 0},
-        {dim: unit for dim, unit in found.units.items() if dim in letters and dim in found.scale},
-        channels,
-        found.name,
-    )
-
-
-def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
-    """Red, green and blue, where the samples of a pixel are these."""
-    size = int(image.shape[image.axes.index("S")])
-    photometric = getattr(image.keyframe.photometric, "name", "")
-    if size != len(RGB) or photometric not in ("RGB", "YCBCR"):
-        return ()
-    return rgb_channels(np.dtype(image.dtype))
-
-
-def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
-    """Read the OME-XML of a series: by its place, or, where files for some images are missing, by its name."""
-    described = omexml.parse(tiff.ome_metadata or "")
-    if len(described) == len(tiff.series):
-        return described[series].said
-    named = [one.said for one in described if one.said.name == image.name]
-    return named[0] if len(named) == 1 else Calibration()
-
-
-def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> Calibration:
-    """Read ImageJ's unit, spacing and frame interval; its resolution tags count pixels per unit."""
-    unit = _imagej_unit(metadata.get("unit"))
-    by_dim = {
-        "x": unit,
-        "y": _imagej_unit(metadata.get("yunit")) or unit,
-        "z": _imagej_unit(metadata.get("zunit")) or unit,
-        "t": _imagej_unit(metadata.get("tunit")) or "s",
-    }
-    scale: dict[str, float] = {}
-    if unit is not None:
-        x, y = _resolution(image)
-        scale = {dim: 1 / value for dim, value in (("x", x), ("y", y)) if value}
-    for dim, key in (("z", "spacing"), ("t", "finterval")):
-        step = number(metadata.get(key))
-        # ImageJ writes a negative spacing for stacks taken downwards; the order of the planes is unchanged
-        if step:
-            scale[dim] = abs(step)
-    if "z" in scale and by_dim["z"] is None and scale["z"] == 1:
-        del scale["z"]
-    units = {dim: found for dim, found in by_dim.items() if found is not None and dim in scale}
-    return Calibration(scale, units, _imagej_channels(image, metadata))
-
-
-def _imagej_unit(unit: object) -> str | None:
-    r"""Undo ImageJ's escapes; None for no unit.
-
-    >>> _imagej_unit("\\u00B5m"), _imagej_unit("pixel")
-    ('µm', None)
+    Parameters
+    ----------
+    offset, magic
+        Which bytes say it.
+    opener
+        What opens them.
+    packed
+        Whether it opens what gzip has packed too.
     """
-    if not isinstance(unit, str):
-        return None
-    text = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), unit).strip()
-    return None if text.lower() in NOT_PHYSICAL else text
+
+    offset: int
+    magic: bytes
+    opener: Opener
+    packed: bool = False
 
 
-def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tuple[Channel, ...]:
-    """Read channel names from slice labels, where they name channels, and colours from lookup tables.
+KINDS = (
+    Kind(0, b"\x93NUMPY", _open_npy),
+    # little- or big-endian, with 32- or 64-bit offsets
+    *(Kind(0, magic, open_tiff) for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    *(Kind(0, magic, open_photo) for magic in (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")),
+    Kind(8, b"WEBP", open_photo),
+    *(Kind(344, magic, open_nifti, packed=True) for magic in (b"n+1\0", b"ni1\0")),
+    *(Kind(4, magic, open_nifti, packed=True) for magic in (b"n+2\0", b"ni2\0")),
+    *(Kind(208, magic, open_mrc, packed=True) for magic in (b"MAP ", b"MAP\0")),
+)
+"""What files are, by their bytes."""
 
-    Labels come plane by plane, channels fastest. They name channels if all planes of a channel have the same, and
-    no other channel has it.
-    """
-    if "C" not in image.axes:
-        return ()
-    count = int(image.shape[image.axes.index("C")])
-    labels = [str(label).strip() for label in metadata.get("Labels") or ()]
-    first = labels[:count]
-    names: Sequence[str | None] = [None] * count
-    if len(set(first)) == count and all(first) and all(label == first[i % count] for i, label in enumerate(labels)):
-        names = first
-    tables = metadata.get("LUTs") or ()
-    colors: Sequence[str | None] = [None] * count
-    if len(tables) == count and metadata.get("mode") in ("composite", "color"):
-        colors = ["{:02X}{:02X}{:02X}".format(*(int(v) for v in np.asarray(table)[:, -1])) for table in tables]
-    if names[0] is None and colors[0] is None:
-        return ()
-    return tuple(Channel(name, color) for name, color in zip(names, colors, strict=True))
-
-
-def _resolution_calibration(image: TiffPageSeries) -> Calibration:
-    """Read plain resolution tags in inches or centimetres, where they can be pixel sizes rather than print sizes."""
-    tag = image.keyframe.tags.get("ResolutionUnit")
-    unit = getattr(tag.value, "name", "") if tag is not None else ""
-    micrometers = {"INCH": 25400.0, "CENTIMETER": 10000.0}.get(unit)
-    x, y = _resolution(image)
-    if micrometers is None or not x or not y:
-        return Calibration()
-    scale = {"x": micrometers / x, "y": micrometers / y}
-    if max(scale.values()) > COARSEST_PIXEL_UM:
-        return Calibration()
-    return Calibration(scale, {"x": "µm", "y": "µm"})
-
-
-def _resolution(image: TiffPageSeries) -> tuple[float | None, float | None]:
-    """Return the pixels per unit along x and y; None where the tag is missing or no positive number."""
-    found: list[float | None] = []
-    for name in ("XResolution", "YResolution"):
-        tag = image.keyframe.tags.get(name)
-        numerator, denominator = tag.value if tag is not None else (0, 1)
-        found.append(numerator / denominator if numerator and denominator else None)
-    return found[0], found[1]
-
-
-_OPENERS: Mapping[bytes, Callable[[str, str | Sequence[str] | None, int | None], xr.DataArray]] = {
-    b"\x93NUMPY": _open_npy,
-    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _open_tiff),
+BY_SUFFIX: Mapping[str, Opener] = {
+    **dict.fromkeys((".img", ".hdr"), open_nifti),  # the pixels of NIfTI and Analyze, and the headers of the latter
+    **dict.fromkeys((".mrc", ".mrcs", ".map", ".st", ".rec", ".ali"), open_mrc),  # from before 2000
+    ".bmp": open_photo,
 }
-"""Openers by the first bytes of a file: TIFF is little- or big-endian, with 32- or 64-bit offsets."""
+"""What files are whose bytes do not say it."""
+
+HEAD = 352
+"""Bytes by which files are told apart: as many as the header of NIfTI-1 has."""
+
+
+def _opener(path: str) -> Opener | None:
+    """Return what opens a file; None if nothing here does."""
+    with Path(path).open("rb") as file:
+        head = file.read(HEAD)
+    packed = head.startswith(GZIP)
+    if packed:
+        try:
+            with opened_bytes(path) as contents:
+                head = contents.read(HEAD)
+        except (EOFError, OSError, zlib.error) as error:
+            raise OmeZarrError(f'"{path}" is cut off, or damaged ({error}); copy the file again') from error
+    for kind in KINDS:
+        if head.startswith(kind.magic, kind.offset):
+            if packed and not kind.packed:
+                raise OmeZarrError(f'"{path}" is packed by gzip, and only NIfTI and MRC are read so; unpack it: gunzip')
+            return kind.opener
+    return BY_SUFFIX.get(Path(path.removesuffix(".gz")).suffix.lower())

@@ -1,0 +1,192 @@
+"""PNG, JPEG, GIF and their like: pixels as Pillow and imagecodecs decode them."""
+
+from __future__ import annotations
+
+import builtins
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import skimage.data
+import xarray as xr
+from numpy.typing import NDArray
+
+from xomezarr.cli import main
+from xomezarr.convert import convert, open_image
+from xomezarr.errors import LabelError, MissingDependencyError, OmeZarrError
+
+SKIMAGE = Path(skimage.data.__file__).parent
+
+
+def colours(*shape: int, dtype: str = "uint8") -> NDArray[Any]:
+    highest = np.iinfo(dtype).max
+    made: NDArray[Any] = np.random.default_rng(0).integers(0, highest, shape, dtype, endpoint=True)
+    return made
+
+
+def save(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
+    PIL.Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_real_pictures_that_scikit_image_ships() -> None:
+    cell = open_image(SKIMAGE / "cell.png")
+    assert (cell.dims, cell.name) == (("y", "x"), "cell")
+    np.testing.assert_array_equal(cell.values, np.asarray(PIL.Image.open(SKIMAGE / "cell.png")))
+    astronaut = open_image(SKIMAGE / "astronaut.png")
+    assert astronaut.dims == ("y", "x", "c")
+    assert astronaut.c.values.tolist() == ["red", "green", "blue"]
+    np.testing.assert_array_equal(astronaut.values, skimage.data.astronaut())
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "gif", "jpg"])
+@pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3)])
+def test_c3_each_format_decodes_as_pillow_does(tmp_path: Path, suffix: str, shape: tuple[int, ...]) -> None:
+    path = save(tmp_path / f"a.{suffix}", colours(*shape))
+    judge = PIL.Image.open(path)
+    judge = judge if judge.mode in ("L", "RGB") else judge.convert("RGB")
+    image = open_image(path)
+    assert image.dims == ("y", "x", "c")[: np.asarray(judge).ndim]
+    np.testing.assert_array_equal(image.values, np.asarray(judge))
+
+
+@pytest.mark.parametrize(
+    ("mode", "dtype", "names"),
+    [
+        ("1", "bool", None),
+        ("I;16", "uint16", None),
+        ("LA", "uint8", ["grey", "alpha"]),
+        ("RGBA", "uint8", ["red", "green", "blue", "alpha"]),
+        ("P", "uint8", ["red", "green", "blue"]),
+    ],
+)
+def test_modes_of_pixels(tmp_path: Path, mode: str, dtype: str, names: list[str] | None) -> None:
+    picture = (
+        PIL.Image.fromarray(colours(12, 9, dtype="uint16"))
+        if mode == "I;16"
+        else PIL.Image.fromarray(colours(12, 9, 3))
+    )
+    picture = picture if picture.mode == mode else picture.convert(mode)
+    picture.save(tmp_path / "a.png")
+    image = open_image(tmp_path / "a.png")
+    assert image.dtype == np.dtype(dtype)
+    assert (image.c.values.tolist() if names else None) == names
+    np.testing.assert_array_equal(image.values, np.asarray(picture.convert("RGB") if mode == "P" else picture))
+
+
+def test_a_palette_with_transparency(tmp_path: Path) -> None:
+    picture = PIL.Image.fromarray(colours(12, 9, 3)).convert("P")
+    picture.save(tmp_path / "a.png", transparency=3)
+    image = open_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(image.values, np.asarray(PIL.Image.open(tmp_path / "a.png").convert("RGBA")))
+
+
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_c3_colours_of_16_bits_are_not_cut_to_8(tmp_path: Path, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    pixels = colours(12, 9, samples, dtype="uint16")
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    image = open_image(tmp_path / "a.png")
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image.values, pixels)
+    original = builtins.__import__
+
+    def without(name: str, *rest: Any, **options: Any) -> Any:
+        if name == "imagecodecs":
+            raise ImportError("No module named 'imagecodecs'")
+        return original(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingDependencyError, match=r'colours of 16 bits.*pip install "xomezarr\[io\]"'):
+        open_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_moving_pictures_are_read_frame_by_frame_in_any_order(tmp_path: Path, suffix: str) -> None:
+    frames = [PIL.Image.fromarray(colours(20, 30, 3) // (index + 1)) for index in range(5)]
+    path = tmp_path / f"a.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == "webp" else {}))
+    judge, expected = PIL.Image.open(path), []
+    for index in range(5):
+        judge.seek(index)
+        expected.append(np.asarray(judge.convert("RGB")))
+    image = open_image(path)
+    assert image.dims == ("t", "y", "x", "c")
+    np.testing.assert_array_equal(image[3].values, expected[3])
+    np.testing.assert_array_equal(image[1, ::2, 5].values, expected[1][::2, 5])
+    np.testing.assert_array_equal(image[::-2].values, np.stack(expected[::-2]))
+    assert image[2:2].values.shape == (0, 20, 30, 3)
+    again = pickle.loads(pickle.dumps(image))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(np.asarray, [again[index % 5] for index in range(20)]))
+    for index, frame in enumerate(found):
+        np.testing.assert_array_equal(frame, expected[index % 5])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_convert_a_photo(tmp_path: Path, version: str) -> None:
+    store = tmp_path / "a.ome.zarr"
+    assert main(["convert", str(SKIMAGE / "astronaut.png"), str(store), "--version", version]) == 0
+    tree: Any = xr.open_datatree(store, engine="omezarr")
+    assert tree.omezarr.validate().valid
+    assert [channel.color for channel in tree.omezarr.channels] == ["FF0000", "00FF00", "0000FF"]
+    np.testing.assert_array_equal(tree.omezarr.level(0).values, skimage.data.astronaut())
+
+
+def test_labels_in_a_picture(tmp_path: Path) -> None:
+    save(tmp_path / "mask.png", (skimage.data.astronaut()[..., 0] > 100).astype("uint8"))
+    tree: Any = convert(SKIMAGE / "astronaut.png", tmp_path / "a.ome.zarr", labels={"mask": tmp_path / "mask.png"})
+    mask = tree.omezarr.labels["mask"].omezarr.level(0)
+    np.testing.assert_array_equal(mask.values, skimage.data.astronaut()[..., 0] > 100)
+
+
+def test_c7_colours_are_no_labels(tmp_path: Path) -> None:
+    numbers = PIL.Image.fromarray(colours(12, 9) % 5).convert("P")
+    numbers.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
+    numbers.save(tmp_path / "mask.png")
+    save(tmp_path / "a.png", colours(12, 9, 3))
+    with pytest.raises(LabelError, match=r"holds colours, .*of a palette, give the numbers: labels=\{'mask': "):
+        convert(tmp_path / "a.png", tmp_path / "a.ome.zarr", labels={"mask": tmp_path / "mask.png"})
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+def test_grey_frames_stay_grey(tmp_path: Path) -> None:
+    ramp = np.arange(512, dtype="uint16").astype("uint8").reshape(16, 32)  # all 256, so that GIF needs no palette
+    grey = [PIL.Image.fromarray(np.roll(ramp, index)) for index in range(3)]
+    grey[0].save(tmp_path / "a.gif", save_all=True, append_images=grey[1:])
+    image = open_image(tmp_path / "a.gif")
+    assert image.dims == ("t", "y", "x")
+    np.testing.assert_array_equal(image.values, np.stack([np.asarray(frame) for frame in grey]))
+
+
+def test_a_photo_with_a_preview_is_one_picture(tmp_path: Path) -> None:
+    photo, preview = (PIL.Image.fromarray(colours(*size, 3)) for size in ((40, 50), (8, 10)))
+    photo.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview])
+    image = open_image(tmp_path / "a.jpg")
+    assert image.sizes == {"y": 40, "x": 50, "c": 3}
+    np.testing.assert_array_equal(image.values, np.asarray(PIL.Image.open(tmp_path / "a.jpg")))
+
+
+def test_dims_are_those_of_the_user(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", colours(4, 5, 3))
+    assert open_image(path, dims=("row", "column", "sample")).dims == ("row", "column", "sample")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_c7_damaged_pictures_are_named(tmp_path: Path, suffix: str) -> None:
+    whole = save(tmp_path / f"a.{suffix}", colours(400, 300, 3)).read_bytes()
+    for length in (12, len(whole) // 2):
+        (tmp_path / f"b.{suffix}").write_bytes(whole[:length])
+        with pytest.raises(OmeZarrError, match=rf"b\.{suffix}"):
+            open_image(tmp_path / f"b.{suffix}").load()
+
+
+def test_c7_pictures_that_pillow_takes_for_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png", colours(40, 30))
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(OmeZarrError, match=r"larger than what Pillow takes .*PIL\.Image\.MAX_IMAGE_PIXELS = None"):
+        open_image(path)

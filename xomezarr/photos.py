@@ -1,0 +1,214 @@
+"""PNG, JPEG, GIF, BMP and WebP by Pillow: pixels are decoded all at once, of moving ones frame by frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xomezarr.channels import assign_channels, rgb_channels
+from xomezarr.errors import MissingDependencyError, OmeZarrError
+from xomezarr.filearray import FileArray, dimensions, lazy_image, nothing_to_close
+from xomezarr.model import Channel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["open_photo"]
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+GREY, RED_GREEN_BLUE = ("grey",), ("red", "green", "blue")
+ALPHA = ("alpha",)
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What the pixels of one of Pillow's modes become.
+
+    Parameters
+    ----------
+    decoded
+        The mode that they are converted to.
+    dtype
+        Of the pixels then.
+    samples
+        What a pixel holds; one sample needs no name.
+    """
+
+    decoded: str
+    dtype: str
+    samples: tuple[str, ...] = GREY
+
+
+COLORS = Mode("RGB", "uint8", RED_GREEN_BLUE)
+COLORS_ALPHA = Mode("RGBA", "uint8", RED_GREEN_BLUE + ALPHA)
+
+MODES: Mapping[str, Mode] = {
+    "1": Mode("1", "bool"),
+    "L": Mode("L", "uint8"),
+    "I;16": Mode("I;16", "uint16"),
+    "I;16B": Mode("I;16", "uint16"),
+    "I": Mode("I", "int32"),
+    "F": Mode("F", "float32"),
+    "LA": Mode("LA", "uint8", GREY + ALPHA),
+    "PA": COLORS_ALPHA,
+    "P": COLORS,
+    "RGB": COLORS,
+    "RGBA": COLORS_ALPHA,
+    "CMYK": COLORS,
+    "YCbCr": COLORS,
+}
+"""By Pillow's name; palettes become the colours that they stand for."""
+
+DEEP: Mapping[int, tuple[str, ...]] = {2: RED_GREEN_BLUE, 4: GREY + ALPHA, 6: RED_GREEN_BLUE + ALPHA}
+"""By the type of a PNG, colours that may have 16 bits, of which Pillow would drop 8."""
+
+
+def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
+    """Open a picture; see `convert.open_image`."""
+    with _opened(path) as picture:
+        mode, frames = _mode(picture, path), _frames(picture)
+        width, height = picture.size
+    opener: Any = _Decoded(path, mode.decoded)
+    if (deep := _deep(path)) is not None:
+        _check_deep(path)
+        mode, frames, opener = deep, 1, _Deep(path)
+    sizes = {"t": frames, "y": height, "x": width, "c": len(mode.samples)}
+    named = tuple(dim for dim, size in sizes.items() if dim in "yx" or size > 1)
+    shape = tuple(sizes[dim] for dim in named)
+    image = lazy_image(
+        FileArray(opener, shape, np.dtype(mode.dtype), path),
+        dimensions(dims, shape, path, named),
+        name=Path(path).stem,
+        chunks=tuple(1 if dim == "t" else sizes[dim] for dim in named),
+        mapped=frames == 1,  # decoded once, it stays in memory
+    )
+    return image if named[-1] != "c" else assign_channels(image, _channels(mode), dim=str(image.dims[-1]))
+
+
+def _opened(path: str) -> Image:
+    from PIL import Image
+
+    try:
+        return Image.open(path)
+    except Image.DecompressionBombError as error:
+        raise OmeZarrError(
+            f'"{path}" is larger than what Pillow takes for harmless ({error}); if you trust it, say so before: '
+            "PIL.Image.MAX_IMAGE_PIXELS = None"
+        ) from error
+    except OSError as error:
+        raise OmeZarrError(f'"{path}" cannot be read by Pillow ({error}); copy it again if it is damaged') from error
+
+
+def _frames(picture: Image) -> int:
+    """Return the number of frames; in a photo of several pictures (MPO), the others are previews of the first."""
+    return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
+
+
+def _mode(picture: Image, path: str) -> Mode:
+    mode = MODES.get(picture.mode)
+    if mode is None:
+        raise OmeZarrError(
+            f'"{path}" has pixels of the mode {picture.mode}; convert them: '
+            f'PIL.Image.open({path!r}).convert("RGB").save("converted.png")'
+        )
+    return COLORS_ALPHA if picture.mode == "P" and "transparency" in picture.info else mode
+
+
+def _channels(mode: Mode) -> tuple[Channel, ...]:
+    if mode.samples[:3] != RED_GREEN_BLUE:
+        return tuple(Channel(sample, None) for sample in mode.samples)
+    return (*rgb_channels(np.dtype(mode.dtype)), *(Channel(sample, None) for sample in mode.samples[3:]))
+
+
+# --- pixels ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Opener of a picture whose pixels become those of a mode."""
+
+    path: str
+    mode: str
+
+    def __call__(self) -> tuple[Any, Callable[[], None]]:
+        picture = _opened(self.path)
+        if _frames(picture) > 1:
+            frames = _Frames(picture, self)
+            return frames, frames.close
+        with picture:
+            return self.pixels(picture), nothing_to_close
+
+    def pixels(self, picture: Image) -> NDArray[Any]:
+        try:
+            picture.load()  # which may change the mode
+            return np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
+        except (OSError, SyntaxError, EOFError) as error:  # what Pillow raises where a file ends too soon
+            raise OmeZarrError(f'"{self.path}" is cut off, or damaged ({error}); copy the file again') from error
+
+
+class _Frames:
+    """The frames of a moving picture, one decoded at a time: each may be made of the one before."""
+
+    def __init__(self, picture: Image, decoded: _Decoded) -> None:
+        self._picture, self._decoded, self._lock = picture, decoded, threading.Lock()
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        first, rest = key[0], key[1:]
+        if not isinstance(first, slice):
+            return self._frame(int(first))[rest]
+        frames = [self._frame(index)[rest] for index in range(*first.indices(_frames(self._picture)))]
+        return np.stack(frames) if frames else self._frame(0)[rest][np.newaxis][:0]
+
+    def _frame(self, index: int) -> NDArray[Any]:
+        with self._lock:
+            if index < self._picture.tell():
+                # Pillow does not find its way back in every file
+                self._picture.close()
+                self._picture = _opened(self._decoded.path)
+            self._picture.seek(index)
+            return self._decoded.pixels(self._picture)
+
+    def close(self) -> None:
+        self._picture.close()
+
+
+def _deep(path: str) -> Mode | None:
+    """Return what the pixels are of a PNG of several samples with 16 bits; None of any other picture."""
+    with Path(path).open("rb") as file:
+        head = file.read(26)
+    if not head.startswith(PNG) or head[24] != 16 or head[25] not in DEEP:
+        return None
+    return Mode("", "uint16", DEEP[head[25]])
+
+
+def _check_deep(path: str) -> None:
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'"{path}" has colours of 16 bits, of which Pillow would keep 8, and imagecodecs, which reads them, is not '
+            'installed; install it: pip install "xomezarr[io]"'
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Deep:
+    """Opener of a PNG with colours of 16 bits."""
+
+    path: str
+
+    def __call__(self) -> tuple[NDArray[Any], Callable[[], None]]:
+        from imagecodecs import PngError, png_decode
+
+        try:
+            return png_decode(Path(self.path).read_bytes()), nothing_to_close
+        except PngError as error:
+            raise OmeZarrError(f'"{self.path}" is cut off, or damaged ({error}); copy the file again') from error

@@ -1,0 +1,320 @@
+"""TIFF, OME-TIFF and ImageJ's TIFF: pixels chunk by chunk, pixel sizes, units and channels by tifffile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from xomezarr import omexml
+from xomezarr.channels import RGB, assign_channels, rgb_channels
+from xomezarr.coords import assign_grid
+from xomezarr.errors import (
+    AxisError,
+    MissingDependencyError,
+    OmeZarrError,
+    OmeZarrWarning,
+    OtherImagesWarning,
+    warn,
+)
+from xomezarr.filearray import (
+    PREFERRED_BYTES,
+    FileArray,
+    chunks_in_memory_order,
+    dimensions,
+    lazy_image,
+)
+from xomezarr.lazy import zarr
+from xomezarr.model import Channel
+from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
+from xomezarr.raw import Raw
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
+
+__all__ = ["open_tiff"]
+
+COARSEST_PIXEL_UM = 20.0
+"""A resolution tag in inches or centimetres counts as a pixel size below this many micrometres.
+
+Software that knows no pixel size writes a resolution for print: 72 to 1200 dots per inch, which is 353 to 21 µm.
+"""
+
+TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
+"""Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
+
+
+def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
+    """Open a series of a TIFF; see `convert.open_image`."""
+    with _tiff_file(path) as tiff:
+        series = _first_series(tiff, path) if series is None else series
+        image = _tiff_series(tiff, series, path)
+        _check_codec(image, path)
+        _warn_of_missing_planes(image, path)
+        letters = image.axes
+        shape = tuple(map(int, image.shape))
+        named = dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
+        calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)))
+        chunks, mapped = _tiff_chunks(image), _mapped(image)
+        dtype = np.dtype(image.dtype).newbyteorder(tiff.byteorder)
+        offset = image.dataoffset
+    opener: Any = partial(_open_tiff_pixels, path, series)
+    if mapped:
+        opener = Raw(path, dtype, offset or 0, shape)
+        opener.check()
+    array = FileArray(opener, shape, dtype, path)
+    stem = re.sub(r"(\.ome)?\.tiff?$", "", Path(path).name, flags=re.IGNORECASE)
+    lazy = lazy_image(array, named, name=calibration.name or stem, chunks=chunks, mapped=mapped)
+    return _calibrated(lazy, calibration)
+
+
+@contextmanager
+def _tiff_file(path: str) -> Iterator[TiffFile]:
+    """Open a TIFF; what tifffile cannot read is an error that names the file."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'"{path}" is a TIFF, and tifffile, which reads them, is not installed; '
+            'install it: pip install "xomezarr[cli]"'
+        ) from error
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            yield tiff
+    except tifffile.TiffFileError as error:
+        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({error}); write the file again') from error
+
+
+def _first_series(tiff: TiffFile, path: str) -> int:
+    """Return 0, and say so where there are more."""
+    count = len(tiff.series)
+    if count > 1:
+        warn(
+            f'"{path}" holds {count} images, of which the first is read; choose one by its number: series=1',
+            OtherImagesWarning,
+        )
+    return 0
+
+
+def _tiff_series(tiff: TiffFile, series: int, path: str) -> TiffPageSeries:
+    count = len(tiff.series)
+    if not 0 <= series < count:
+        raise OmeZarrError(
+            f'"{path}" holds {count} images, and series={series} is none of them; '
+            f"give series=0{f' to {count - 1}' if count > 1 else ''}"
+        )
+    return tiff.series[series]
+
+
+def _check_codec(image: TiffPageSeries, path: str) -> None:
+    """Find out before the first pixel is read whether the compression can be undone."""
+    from tifffile import TIFF
+
+    page = image.keyframe
+    for table, needed in ((TIFF.DECOMPRESSORS, page.compression), (TIFF.UNPREDICTORS, page.predictor)):
+        if needed not in table:
+            raise MissingDependencyError(
+                f'"{path}" is compressed with {getattr(needed, "name", needed)}, which needs the package imagecodecs; '
+                'install it: pip install "xomezarr[io]"'
+            )
+
+
+def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
+    """OME-TIFF may name planes that no file holds; they read as zeros."""
+    if image.kind == "ome":
+        missing = sum(page is None for page in image.pages)
+        if missing:
+            warn(
+                f'{missing} of {len(image.pages)} planes of "{path}" are missing, and read as 0; '
+                "put the files that belong to it beside it, or select the planes that exist with isel",
+                OmeZarrWarning,
+            )
+
+
+def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[str, ...]:
+    """Name the dimensions of tifffile's letters; samples of a pixel (S: RGB) are channels."""
+    if "C" in letters and "S" in letters:
+        names = letters.lower()
+        raise AxisError(
+            f'"{path}" has channels and, in each, red, green and blue samples, of shape {shape} ({letters}), and an '
+            f"image has one dimension of channels; select one: open_image(path, dims={names!r}).isel(s=0)"
+        )
+    table = TIFF_DIMENSIONS | {"S": "c"}
+    unknown = [letter for letter in letters if letter not in table]
+    if unknown:
+        guess = "".join(table.get(letter, "?") for letter in letters)
+        spare = [dim for dim in "ztc" if dim not in guess]
+        for dim in spare[: len(unknown)]:
+            guess = guess.replace("?", dim, 1)
+        raise AxisError(
+            f'"{path}" does not say what dimension {letters.index(unknown[0])} of {len(letters)} is, '
+            f"of size {shape[letters.index(unknown[0])]} in {shape} (tifffile's axes are {letters!r}); "
+            f"name all of them in the file's order: open_image(path, dims={guess!r})"
+        )
+    return tuple(table[letter] for letter in letters)
+
+
+def _tiff_chunks(image: TiffPageSeries) -> tuple[int, ...]:
+    """Return the chunks to read at once: tiles, or whole strips up to `PREFERRED_BYTES`."""
+    if _mapped(image):
+        return chunks_in_memory_order(np.broadcast_to(np.zeros((), image.dtype), image.shape))
+    store = image.aszarr(level=0)
+    try:
+        chunks = list(zarr.open_array(store, mode="r").chunks)
+    finally:
+        store.close()
+    row = image.axes.find("Y")
+    if row >= 0 and not image.keyframe.is_tiled:
+        nbytes = int(np.prod(chunks)) * image.dtype.itemsize
+        chunks[row] = min(chunks[row] * max(PREFERRED_BYTES // max(nbytes, 1), 1), int(image.shape[row]))
+    return tuple(chunks)
+
+
+def _mapped(image: TiffPageSeries) -> bool:
+    """Whether the pixels lie in the file as they do in memory, one plane after the other."""
+    return image.dataoffset is not None and image.keyframe.parent.filehandle.is_file and not image.is_multifile
+
+
+def _open_tiff_pixels(path: str, series: int) -> tuple[Any, Callable[[], None]]:
+    from tifffile import TiffFile
+
+    tiff = TiffFile(path)
+    return zarr.open_array(_tiff_series(tiff, series, path).aszarr(level=0), mode="r"), tiff.close
+
+
+# --- what TIFF files say of their pixels -------------------------------------
+
+
+def _calibrated(image: xr.DataArray, calibration: Calibration) -> xr.DataArray:
+    """Put scale, units and channels where xomezarr looks for them: on the coordinates."""
+    image = assign_grid(image, scale=calibration.scale, units=calibration.units)
+    if len(calibration.channels) != image.sizes.get("c"):
+        return image
+    return assign_channels(image, calibration.channels)
+
+
+def _tiff_calibration(tiff: TiffFile, image: TiffPageSeries, series: int, letters: Mapping[str, str]) -> Calibration:
+    """Ask the richest metadata first; only dimensions that the image has are answered for."""
+    samples = "S" in image.axes and letters.get("c") == "S"
+    found = Calibration()
+    if image.kind == "ome" and tiff.ome_metadata:
+        found = _ome_calibration(tiff, image, series)
+    elif image.kind == "imagej" and tiff.imagej_metadata:
+        found = _imagej_calibration(image, tiff.imagej_metadata)
+    if not {"x", "y"} & found.scale.keys():
+        plain = _resolution_calibration(image)
+        found = Calibration({**found.scale, **plain.scale}, {**found.units, **plain.units}, found.channels, found.name)
+    channels = _sample_channels(image) if samples else found.channels
+    return Calibration(
+        {dim: value for dim, value in found.scale.items() if dim in letters and np.isfinite(value) and value > 0},
+        {dim: unit for dim, unit in found.units.items() if dim in letters and dim in found.scale},
+        channels,
+        found.name,
+    )
+
+
+def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
+    """Red, green and blue, where the samples of a pixel are these."""
+    size = int(image.shape[image.axes.index("S")])
+    photometric = getattr(image.keyframe.photometric, "name", "")
+    if size != len(RGB) or photometric not in ("RGB", "YCBCR"):
+        return ()
+    return rgb_channels(np.dtype(image.dtype))
+
+
+def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
+    """Read the OME-XML of a series: by its place, or, where files for some images are missing, by its name."""
+    described = omexml.parse(tiff.ome_metadata or "")
+    if len(described) == len(tiff.series):
+        return described[series].said
+    named = [one.said for one in described if one.said.name == image.name]
+    return named[0] if len(named) == 1 else Calibration()
+
+
+def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> Calibration:
+    """Read ImageJ's unit, spacing and frame interval; its resolution tags count pixels per unit."""
+    unit = _imagej_unit(metadata.get("unit"))
+    by_dim = {
+        "x": unit,
+        "y": _imagej_unit(metadata.get("yunit")) or unit,
+        "z": _imagej_unit(metadata.get("zunit")) or unit,
+        "t": _imagej_unit(metadata.get("tunit")) or "s",
+    }
+    scale: dict[str, float] = {}
+    if unit is not None:
+        x, y = _resolution(image)
+        scale = {dim: 1 / value for dim, value in (("x", x), ("y", y)) if value}
+    for dim, key in (("z", "spacing"), ("t", "finterval")):
+        step = number(metadata.get(key))
+        # ImageJ writes a negative spacing for stacks taken downwards; the order of the planes is unchanged
+        if step:
+            scale[dim] = abs(step)
+    if "z" in scale and by_dim["z"] is None and scale["z"] == 1:
+        del scale["z"]
+    units = {dim: found for dim, found in by_dim.items() if found is not None and dim in scale}
+    return Calibration(scale, units, _imagej_channels(image, metadata))
+
+
+def _imagej_unit(unit: object) -> str | None:
+    r"""Undo ImageJ's escapes; None for no unit.
+
+    >>> _imagej_unit("\\u00B5m"), _imagej_unit("pixel")
+    ('µm', None)
+    """
+    if not isinstance(unit, str):
+        return None
+    text = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), unit).strip()
+    return None if text.lower() in NOT_PHYSICAL else text
+
+
+def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tuple[Channel, ...]:
+    """Read channel names from slice labels, where they name channels, and colours from lookup tables.
+
+    Labels come plane by plane, channels fastest. They name channels if all planes of a channel have the same, and
+    no other channel has it.
+    """
+    if "C" not in image.axes:
+        return ()
+    count = int(image.shape[image.axes.index("C")])
+    labels = [str(label).strip() for label in metadata.get("Labels") or ()]
+    first = labels[:count]
+    names: Sequence[str | None] = [None] * count
+    if len(set(first)) == count and all(first) and all(label == first[i % count] for i, label in enumerate(labels)):
+        names = first
+    tables = metadata.get("LUTs") or ()
+    colors: Sequence[str | None] = [None] * count
+    if len(tables) == count and metadata.get("mode") in ("composite", "color"):
+        colors = ["{:02X}{:02X}{:02X}".format(*(int(v) for v in np.asarray(table)[:, -1])) for table in tables]
+    if names[0] is None and colors[0] is None:
+        return ()
+    return tuple(Channel(name, color) for name, color in zip(names, colors, strict=True))
+
+
+def _resolution_calibration(image: TiffPageSeries) -> Calibration:
+    """Read plain resolution tags in inches or centimetres, where they can be pixel sizes rather than print sizes."""
+    tag = image.keyframe.tags.get("ResolutionUnit")
+    unit = getattr(tag.value, "name", "") if tag is not None else ""
+    micrometers = {"INCH": 25400.0, "CENTIMETER": 10000.0}.get(unit)
+    x, y = _resolution(image)
+    if micrometers is None or not x or not y:
+        return Calibration()
+    scale = {"x": micrometers / x, "y": micrometers / y}
+    if max(scale.values()) > COARSEST_PIXEL_UM:
+        return Calibration()
+    return Calibration(scale, {"x": "µm", "y": "µm"})
+
+
+def _resolution(image: TiffPageSeries) -> tuple[float | None, float | None]:
+    """Return the pixels per unit along x and y; None where the tag is missing or no positive number."""
+    found: list[float | None] = []
+    for name in ("XResolution", "YResolution"):
+        tag = image.keyframe.tags.get(name)
+        numerator, denominator = tag.value if tag is not None else (0, 1)
+        found.append(numerator / denominator if numerator and denominator else None)
+    return found[0], found[1]
