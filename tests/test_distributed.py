@@ -6,14 +6,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dask.array
+import nibabel
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
 import zarr
 from stores import files
@@ -21,6 +23,7 @@ from stores import files
 import xomezarr
 from xomezarr import errors, graph, journal, tiling
 from xomezarr.chunks import Chunks
+from xomezarr.convert import open_image
 from xomezarr.engine import Work
 
 distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")
@@ -96,6 +99,31 @@ def test_c4_the_workers_of_a_cluster_read_and_write_by_themselves(
         assert not killed or first not in [worker.pid for worker in client.cluster.workers.values()]
     assert files(tmp_path / "there.ome.zarr") == files(tmp_path / "here.ome.zarr")
     assert sum(told) == stored.omezarr.plan(tmp_path / "x", **OPTIONS).nbytes
+
+
+@pytest.mark.parametrize("kind", ["npy", "tif", "nii.gz", "zarr"])
+def test_c4_the_workers_of_a_cluster_read_files_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Any, kind: str
+) -> None:
+    monkeypatch.setattr(tiling, "LEAF_BYTES", 4096)
+    pixels = np.random.default_rng(0).poisson(50, (40, 90, 70)).astype("u2")
+    path = tmp_path / f"raw.{kind}"
+    write: dict[str, Callable[[], Any]] = {
+        "npy": lambda: np.save(path, pixels),
+        "tif": lambda: tifffile.imwrite(path, pixels, compression="zlib"),
+        "nii.gz": lambda: nibabel.save(nibabel.Nifti1Image(pixels.T, np.eye(4)), path),
+        "zarr": lambda: zarr.create_array(path, data=pixels, chunks=(8, 16, 16)),
+    }
+    write[kind]()
+    image = open_image(path, dims="zyx")
+    with dask.config.set(scheduler="threads"):
+        image.omezarr.to_zarr(tmp_path / "here.ome.zarr", **OPTIONS)
+    with monkeypatch.context() as here:
+        here.setattr(Chunks, "write", not_here)
+        here.setattr(Work, "read", not_here)
+        image.omezarr.to_zarr(tmp_path / "there.ome.zarr", **OPTIONS)
+    assert files(tmp_path / "there.ome.zarr") == files(tmp_path / "here.ome.zarr")
+    np.testing.assert_array_equal(xr.open_dataarray(tmp_path / "there.ome.zarr", engine="omezarr"), image)
 
 
 @pytest.mark.parametrize("again", ["cluster", "threads", "dask"])

@@ -17,7 +17,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import source
-from xomezarr.errors import AxisError
+from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OmeZarrError
 
 __all__ = ["PLACED", "REVERSED", "FileArray", "chunks_in_memory_order", "dimensions", "lazy_image", "nothing_to_close"]
 
@@ -73,6 +73,22 @@ class FileArray(BackendArray):
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
         """Read in a thread, as xarray's ``load_async`` asks."""
         return await asyncio.to_thread(self.__getitem__, key)
+
+    def check(self) -> None:
+        """Make sure that the file is there, in whatever process this is.
+
+        Raises
+        ------
+        OmeZarrError
+            If it cannot be opened.
+        """
+        try:
+            with self._held():
+                pass
+        except OmeZarrError:
+            raise
+        except UNREADABLE_MEMBER as error:
+            raise OmeZarrError(f"{self.origin!r} cannot be opened ({error}); make sure that it is there") from error
 
     def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
         with self._held() as array:

@@ -111,15 +111,26 @@ def origins(da: xr.DataArray) -> tuple[Any, ...]:
         return ()
     if hasattr(data, "dask"):
         data = _loading(data)
-    # other classes may have an array under that name that is not what they read
-    while type(data) not in _HELD and _is_known(data) and hasattr(data, "array"):
-        data = data.array
+    data = _behind(data)
     found = getattr(data, _HELD[type(data)]) if type(data) in _HELD else data
     if isinstance(found, np.ndarray):
         return () if type(data) in _HELD else (None,)
     if isinstance(found, zarr.Array):
         return (found.store_path,)
     return (getattr(found, "origin", None) if type(found).__module__.startswith("xomezarr.") else None,)
+
+
+def _behind(data: Any) -> Any:
+    """Return what wrappers of xarray, and ours, have; other classes may have an array that is not what they read."""
+    while type(data) not in _HELD and _is_known(data) and hasattr(data, "array"):
+        data = data.array
+    return data
+
+
+def _file_behind(data: Any) -> Any:
+    """Return the array in a file, of ours, that is read; None where it is of others."""
+    found = _behind(data)
+    return found if type(found).__module__.startswith("xomezarr.") and hasattr(found, "origin") else None
 
 
 def _is_known(data: Any) -> bool:
@@ -407,12 +418,14 @@ class _Stored:
         self._chunks.check()
 
 
-class _Lazy(_Unshared):
-    """An array that another engine of xarray has opened."""
+class _Lazy:
+    """An array that another engine of xarray has opened, or one in a file, which other processes open anew."""
 
     def __init__(self, da: xr.DataArray) -> None:
         self._variable = da.variable
-        self.shape, self.dtype, self.shared = da.shape, np.dtype(da.dtype), False
+        self._file = _file_behind(da.variable._data)
+        self.shape, self.dtype = da.shape, np.dtype(da.dtype)
+        self.shared = self._file is not None and reachable_elsewhere(self._file.origin)
         preferred = {} if da.encoding.get(MAPPED) else da.encoding.get("preferred_chunks", {})
         # one number, or one for each chunk
         largest = {dim: int(np.max(sizes, initial=1)) for dim, sizes in preferred.items()}
@@ -420,6 +433,10 @@ class _Lazy(_Unshared):
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         return np.asarray(self._variable[box].values)
+
+    def check(self) -> None:
+        if self._file is not None:
+            self._file.check()
 
 
 class _Transposed:
