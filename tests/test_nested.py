@@ -554,6 +554,29 @@ def test_c6_coordinates_that_another_tool_keeps_beside_the_pixels_are_not_lost(
     xr.testing.assert_identical(xr.open_datatree(store, engine="omezarr").omezarr.level(0), level)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_pixels_of_which_the_dimensions_are_not_named_have_no_coordinates_beside_them(
+    tmp_path: Path, version: str
+) -> None:
+    """As some tools write 0.4, which does not ask for names; nothing is told, as nothing is lost."""
+    da = cells()[0, 0].reset_coords(drop=True)
+    da.omezarr.to_zarr(tmp_path / "a.zarr", levels=2, version=version, layout="xarray")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r+")
+    del group.attrs["xomezarr"]
+    for level in map(str, range(2)):
+        nested = group[level]
+        pixels = next(name for name in nested if nested[name].ndim == 2)
+        for name in [name for name in nested if name != pixels]:
+            del nested[name]
+        if version == "0.4":
+            del nested[pixels].attrs["_ARRAY_DIMENSIONS"]
+    for place in (tmp_path / "a.zarr").rglob(".zmetadata"):
+        place.unlink()
+    found = xr.open_dataarray(tmp_path / "a.zarr", engine="omezarr")
+    np.testing.assert_array_equal(found, da)
+    assert found.omezarr.scale["y"] == 0.5
+
+
 def test_coordinates_that_contradict_the_metadata_are_told(tmp_path: Path) -> None:
     scales(store := tmp_path / "a.zarr", 3)
     zarr.open_array(store / "scale0/x", mode="r+")[3] = 77

@@ -51,6 +51,9 @@ def coordinates_beside(group: zarr.Group, path: str) -> dict[str, xr.Variable]:
     """
     where = level_group(path)
     try:
+        if not _others(group, where, path.rpartition("/")[2]):
+            # pixels alone, of which writers of Zarr v2 need not name the dimensions
+            return {}
         _check_beside(group, where, max(open_array(group, path).shape, default=0))
         held: Any = group.store
         with unheard():
@@ -63,6 +66,11 @@ def coordinates_beside(group: zarr.Group, path: str) -> dict[str, xr.Variable]:
             "them, or remove them"
         ) from error
     return {str(name): coord.variable for name, coord in ds.coords.items()}
+
+
+def _others(group: zarr.Group, where: str, pixels: str) -> list[str]:
+    """Return the names of what lies beside the pixels of a level."""
+    return [name for name in names_in(group, where) if name not in (*ALL_DOCUMENTS, pixels)]
 
 
 def _check_beside(group: zarr.Group, where: str, longest: int) -> None:

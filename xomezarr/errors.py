@@ -27,6 +27,7 @@ __all__ = [
     "ColorError",
     "CoordinateError",
     "CoordinateNaNError",
+    "CoordinateSystemError",
     "DamagedChunkError",
     "DescendingCoordinateError",
     "DtypeError",
