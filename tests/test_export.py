@@ -204,6 +204,8 @@ def test_windows_go_along_to_imagej(tmp_path: Path) -> None:
     da = da.omezarr.assign_channels([{"label": "a", "window": (5, 90)}, {"label": "b", "window": (0, 150.5)}])
     with tifffile.TiffFile(xomezarr.export(da, tmp_path / "a.tif")) as tiff:
         assert (tiff.imagej_metadata or {})["Ranges"] == (5.0, 90.0, 0.0, 150.5)
+    back: Any = open_image(tmp_path / "a.tif")
+    assert [channel.window for channel in back.omezarr.channels] == [one.window for one in da.omezarr.channels]
 
 
 def test_progress_comes_to_an_end(tmp_path: Path) -> None:

@@ -557,6 +557,16 @@ def _window(bounds: Mapping[str, Any], dtype: np.dtype[Any]) -> Window | None:
     )
 
 
+def window_between(start: float, end: float, dtype: np.dtype[Any]) -> Window:
+    """Return a window of which only the ends are known: integers may be all that their dtype holds.
+
+    >>> window_between(5, 90, np.dtype("uint8"))
+    Window(min=0.0, max=255.0, start=5, end=90)
+    """
+    low, high = _whole_range(dtype) or (start, end)
+    return Window(min(low, start), max(high, end), start, end)
+
+
 def _whole_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
     """Return the lowest and the highest value of a dtype; None where windows cannot span them, as with floats."""
     if dtype.kind == "b":

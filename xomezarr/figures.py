@@ -270,7 +270,7 @@ def _name_channels(axes: Axes, channels: Sequence[Channel]) -> None:
         labelcolor=colors,
         loc="upper right",
         facecolor="black",
-        framealpha=0.4,
+        framealpha=0.7,
         handlelength=0,
         handletextpad=0,
         edgecolor="none",

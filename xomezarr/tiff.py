@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import omexml
-from xomezarr.channels import RGB, assign_channels, rgb_channels
+from xomezarr.channels import RGB, assign_channels, rgb_channels, window_between
 from xomezarr.coords import assign_grid
 from xomezarr.errors import (
     AxisError,
@@ -31,7 +31,7 @@ from xomezarr.filearray import (
     lazy_image,
 )
 from xomezarr.lazy import zarr
-from xomezarr.model import Channel
+from xomezarr.model import Channel, Window
 from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
 from xomezarr.raw import Raw
 
@@ -274,7 +274,7 @@ def _imagej_unit(unit: object) -> str | None:
 
 
 def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tuple[Channel, ...]:
-    """Read channel names from slice labels, where they name channels, and colours from lookup tables.
+    """Read channel names from slice labels, where they name channels, colours from lookup tables, display ranges.
 
     Labels come plane by plane, channels fastest. They name channels if all planes of a channel have the same, and
     no other channel has it.
@@ -291,9 +291,19 @@ def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tupl
     colors: Sequence[str | None] = [None] * count
     if len(tables) == count and metadata.get("mode") in ("composite", "color"):
         colors = ["{:02X}{:02X}{:02X}".format(*(int(v) for v in np.asarray(table)[:, -1])) for table in tables]
-    if names[0] is None and colors[0] is None:
+    windows = _imagej_windows(metadata.get("Ranges") or (), count, np.dtype(image.dtype))
+    if names[0] is None and colors[0] is None and windows[0] is None:
         return ()
-    return tuple(Channel(name, color) for name, color in zip(names, colors, strict=True))
+    return tuple(map(Channel, names, colors, windows))
+
+
+def _imagej_windows(ranges: Sequence[float], count: int, dtype: np.dtype[Any]) -> Sequence[Window | None]:
+    """Read how bright ImageJ shows each channel; None where it does not say."""
+    ends = [float(end) for end in ranges]
+    if len(ends) != 2 * count or not np.isfinite(ends).all():
+        return [None] * count
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    return [window_between(start, end, dtype) if start < end else None for start, end in pairs]
 
 
 def _resolution_calibration(image: TiffPageSeries) -> Calibration:
