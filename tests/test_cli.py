@@ -823,3 +823,18 @@ def test_info_describes_files_and_plain_zarr_too(
 def test_a_command_that_there_is_not_is_told_with_the_one_that_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inof", "a.zarr"]) == 2
     assert capsys.readouterr().err == 'xomezarr: Unknown command "inof". Did you mean "info"?; see xomezarr --help\n'
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_process_without_its_streams_does_its_work(tmp_path: Path, closed: str) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((9, 9), "u1"))
+    python = f"{sys.executable} -m xomezarr"
+    command = f"{python} convert a.npy a.ome.zarr {closed} && {python} info a.ome.zarr {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert xr.open_dataarray(tmp_path / "a.ome.zarr", engine="omezarr").shape == (9, 9)
+
+
+def test_a_port_that_is_none_is_told(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["view", str(store), "--port", "80000"]) == 2
+    assert "--port 80000 is none; give one from 0" in capsys.readouterr().err

@@ -205,3 +205,12 @@ def test_where_the_pixels_are_is_said(tmp_path: Path) -> None:
         assert f" · {held}" in seen.omezarr._repr_html_()
     assert "32 × 32" in repr(tree.omezarr)
     assert "<td>32 × 32</td>" in tree.omezarr._repr_html_()
+
+
+def test_a_name_makes_no_lines_of_its_own_and_no_terminal_obeys_it() -> None:
+    da: Any = xr.DataArray(np.zeros((8, 8), "u1"), dims=("y", "x"), name="x\x1b[2J\nfake: line")
+    da.coords["x"] = ("x", np.arange(8.0), {"units": "um\nfake"})
+    said = repr(da.omezarr)
+    assert "\x1b" not in said
+    assert "\nfake" not in said
+    assert "fake: line" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,66 @@ def test_windows_go_along_to_imagej(tmp_path: Path) -> None:
     assert [channel.window for channel in back.omezarr.channels] == [one.window for one in da.omezarr.channels]
 
 
+def test_imagej_is_told_no_sizes_that_nobody_knows(tmp_path: Path) -> None:
+    """It has one unit for x, y and z: those that are not said would count in it as 1."""
+    da: Any = image("zyx")
+    bare = da.drop_vars(["y", "x"])
+    with pytest.warns(errors.OmeZarrWarning, match="how far pixels are apart along 'z', as rows and columns"):
+        found: Any = open_image(xomezarr.export(bare, tmp_path / "a.tif"))
+    assert set(found.omezarr.units.values()) == {None}
+    assert open_image(xomezarr.export(bare, tmp_path / "a.ome.tif")).omezarr.scale["z"] == 2.0
+
+
+@pytest.mark.parametrize("name", TIFFS)
+def test_what_runs_backward_keeps_its_pixel_size(tmp_path: Path, name: str) -> None:
+    da: Any = image("zyx").isel(y=slice(None, None, -1))
+    with pytest.warns(errors.OmeZarrWarning, match=r"TIFF does not say that 'y' runs backward \(22\.425 to 0\)\. OME"):
+        found: Any = open_image(xomezarr.export(da, tmp_path / name))
+    np.testing.assert_array_equal(found.values, da.values)
+    assert found.omezarr.scale["y"] == pytest.approx(0.325, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", TIFFS)
+def test_colours_and_names_that_some_channels_have_are_kept(tmp_path: Path, name: str) -> None:
+    da: Any = image("cyx").drop_vars("channel_color")
+    da = da.omezarr.assign_channels(["DAPI", {"label": "GFP", "color": "00FF00"}])
+    found: Any = open_image(xomezarr.export(da, tmp_path / name))
+    assert [(one.label, one.color) for one in found.omezarr.channels] == [("DAPI", "FF00FF"), ("GFP", "00FF00")]
+
+
+def test_pixels_smaller_than_png_knows_are_told(tmp_path: Path) -> None:
+    da: Any = image("yx")
+    small = da.omezarr.assign_grid(scale={"y": 0.1, "x": 0.1}, units="nm")
+    with pytest.warns(errors.OmeZarrWarning, match="PNG has no place for pixels smaller than 1e-09 m"):
+        xomezarr.export(small, tmp_path / "a.png")
+    assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("name", ["a.png", *TIFFS])
+def test_no_pixels_are_told_and_links_are_not_written_through(tmp_path: Path, name: str) -> None:
+    with pytest.raises(errors.EmptyDimensionError, match=r"'y' has no pixels.*sel\("):
+        xomezarr.export(image("yx").isel(y=slice(0)), tmp_path / name)
+    assert not [*tmp_path.iterdir()]
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(errors.StoreExistsError):
+        xomezarr.export(image("yx"), tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of files is not limited there")
+@pytest.mark.parametrize("name", ["a.png", *TIFFS])
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 2**16, (300, 400)).astype("u2")
+    np.save(tmp_path / "noise.npy", noise)
+    command = f"ulimit -f 64; exec {sys.executable} -m xomezarr export noise.npy {name}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done
+    assert "the disk is full, or files may not be so large; nothing is left of it: make room" in done.stderr
+    assert name in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["noise.npy"]
+
+
 def test_progress_comes_to_an_end(tmp_path: Path) -> None:
     """Levels that are not written are not counted either."""
     tree: Any = image("zyx", z=70, y=600, x=80).omezarr.pyramid(levels=2, factors=2)
@@ -265,3 +326,8 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
         assert told in error
         assert error.count("\n") == 1
     assert main(["thumbnail", "cells.ome.zarr", "--overwrite"]) == 0
+    assert main(["export", "cells.ome.zarr", "cells.jpg"]) == 2
+    # of files that are no stores too
+    assert main(["thumbnail", "cells.ome.tif", "from-tiff.png"]) == 0
+    assert main(["export", "cells.ome.tif", "from-tiff.tif"]) == 0
+    np.testing.assert_array_equal(tifffile.imread("from-tiff.tif"), tifffile.imread("cells.ome.tif"))

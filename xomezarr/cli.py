@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
@@ -28,8 +29,8 @@ from numpy.typing import NDArray
 
 from xomezarr import spec
 from xomezarr.convert import convert as convert_image
-from xomezarr.convert import plan_conversion
-from xomezarr.description import description_of
+from xomezarr.convert import open_image, plan_conversion
+from xomezarr.description import description_of, is_file
 from xomezarr.display import as_text, described
 from xomezarr.errors import (
     AxisError,
@@ -52,6 +53,7 @@ from xomezarr.errors import (
     UnitWarning,
     VersionError,
 )
+from xomezarr.export import check_place, kind_of, put
 from xomezarr.export import export as export_image
 from xomezarr.folder import open_images, scan
 from xomezarr.model import Channel
@@ -59,6 +61,7 @@ from xomezarr.pictures import composite
 from xomezarr.plan import Plan, readable_bytes
 from xomezarr.plate import open_plate
 from xomezarr.scale import MAX_LAYER, plan_scaling
+from xomezarr.stacking import is_plate
 from xomezarr.store import default_name, open_group
 from xomezarr.upgrade import VERSION
 from xomezarr.upgrade import upgrade as upgrade_store
@@ -634,7 +637,7 @@ def thumbnail(
     Parameters
     ----------
     src
-        Path or URL of an image, labels or a plate.
+        Path or URL of an image, labels or a plate; or an image file.
     dst
         Picture to write, a PNG; left out, it is named after SRC, and comes into this folder.
     size
@@ -645,13 +648,13 @@ def thumbnail(
     target = Path(f"{default_name(src)}.png") if dst is None else dst
     if target.suffix.lower() != ".png":
         raise UsageError(f"DST {str(target)!r} is no name of a PNG; give one that ends in .png, or see xomezarr export")
-    if target.exists() and not overwrite:
-        raise StoreExistsError(f'{str(target)!r} exists already; give another path, or mode="w" to replace it')
-    with _opened(src) as tree:
-        seen: Any = tree.omezarr
-        is_plate = "plate" in spec.kinds({str(key): value for key, value in tree.attrs.items()})
-        picture = seen.overview(max_size=size) if is_plate else seen.thumbnail(max_size=size)
-    save_png(target, picture)
+    mode = "w" if overwrite else "w-"
+    check_place(target, mode)
+    with _opened(src) as image:
+        seen: Any = image.omezarr
+        picture = seen.overview(max_size=size) if is_plate(image) else seen.thumbnail(max_size=size)
+    with put(target, mode) as partial:
+        save_png(partial, picture)
     _say(f"{target}: {picture.shape[1]} × {picture.shape[0]} pixels")
     return DONE
 
@@ -669,7 +672,7 @@ def export(
     Parameters
     ----------
     src
-        Path or URL of an image, or of labels.
+        Path or URL of an image, or of labels; or an image file.
     dst
         File to write; its name says what kind: cells.png, cells.tif or cells.ome.tif.
     level
@@ -677,16 +680,37 @@ def export(
     overwrite
         Replace what is at DST.
     """
-    with _opened(src) as tree:
-        file = export_image(tree, dst, level=level, mode="w" if overwrite else "w-", progress=not _MANNER.get().quiet)
+    try:
+        kind_of(dst)
+    except OmeZarrError as error:
+        raise UsageError(str(error)) from None
+    with _opened(src) as image:
+        if is_plate(image):
+            raise LevelError(
+                f"{src!r} is a plate, and a file holds one image; give the path of one: {src.rstrip('/')}/A/1/0, say, "
+                "as xomezarr info tells, or see xomezarr thumbnail"
+            )
+        file = export_image(image, dst, level=level, mode="w" if overwrite else "w-", progress=not _MANNER.get().quiet)
     _say(f"{file}: {readable_bytes(file.stat().st_size)}")
     return DONE
 
 
-def _opened(store: str) -> xr.DataTree:
-    """Open an image, or whatever holds some."""
-    kinds = spec.kinds(open_group(store).attrs.asdict())
-    return open_plate(store) if "plate" in kinds else xr.open_datatree(store, engine="omezarr")
+@contextmanager
+def _opened(place: str) -> Iterator[xr.DataTree | xr.DataArray]:
+    """Open an image, or whatever holds some; a file that is no store too."""
+    opened: xr.DataTree | xr.DataArray
+    if is_file(place):
+        opened = open_image(place)
+    else:
+        kinds = spec.kinds(open_group(place).attrs.asdict())
+        opened = open_plate(place) if "plate" in kinds else xr.open_datatree(place, engine="omezarr")
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+MOST_PORT = 2**16 - 1
 
 
 def view(
@@ -713,6 +737,8 @@ def view(
     napari
         Show it in napari, in a window of its own.
     """
+    if port > MOST_PORT:
+        raise UsageError(f"--port {port} is none; give one from 0, for any that is free, to {MOST_PORT}")
     viewer = "napari" if napari else "neuroglancer"
     view_it = partial(view_image, store, labels=not no_labels, viewer=viewer)
     if napari:
@@ -805,7 +831,8 @@ def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Save an RGB picture."""
     import imageio.v3
 
-    imageio.v3.imwrite(path, picture)
+    # named by its kind: until it has its place its path says none
+    imageio.v3.imwrite(path, picture, extension=".png")
 
 
 # --- what is printed ---------------------------------------------------------
@@ -972,11 +999,20 @@ arose, too.
 WITH = ("xarray", "dask", "zarr", "numpy", "scikit-image", "pint", "ome-zarr-models")
 """Packages of which the version counts as well."""
 
+BESIDES = (
+    *("pillow", "cyclopts", "rich", "imageio", "tifffile", "imagecodecs", "nibabel", "ome-types", "distributed"),
+    *("fsspec", "s3fs", "obstore", "matplotlib", "matplotlib-scalebar", "neuroglancer"),
+)
+"""Packages of the extras, which may be there."""
+
 
 def versions() -> str:
     """Return the versions of the program, of Python, and of what it rests on, a line each."""
     found = {"xomezarr": installed_version("xomezarr"), "Python": platform.python_version()}
     found |= {name: installed_version(name) for name in WITH}
+    for name in BESIDES:
+        with suppress(PackageNotFoundError):
+            found[name] = installed_version(name)
     return "\n".join(f"{name} {version}" for name, version in found.items())
 
 
@@ -1010,6 +1046,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if App is None:
         return _fail('the command line needs more packages; install them: pip install "xomezarr[cli]"', AT_FAULT)
+    # a process that is started without one of them has none
+    sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # µ on a terminal that has none
@@ -1033,6 +1071,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             _discard(sys.stdout)
             return DONE
     return code
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - as long as the process
 
 
 def _run(argv: list[str]) -> int:

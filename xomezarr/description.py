@@ -25,7 +25,7 @@ from xomezarr.plate import open_plate
 from xomezarr.scenes import open_scene
 from xomezarr.store import is_single_file, open_group, resolve, unfinished_beside
 
-__all__ = ["description_of"]
+__all__ = ["description_of", "is_file"]
 
 
 def description_of(store: str, *, dims: str | Sequence[str] | None = None, series: int | None = None) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def description_of(store: str, *, dims: str | Sequence[str] | None = None, serie
     dims, series
         Of an image file; see `open_image`.
     """
-    if _is_file(store):
+    if is_file(store):
         return _file(store, dims, series)
     try:
         return {**_description_of(store), "unfinished": unfinished_beside(store) or None}
@@ -51,7 +51,7 @@ def description_of(store: str, *, dims: str | Sequence[str] | None = None, serie
             raise error from None
 
 
-def _is_file(place: str) -> bool:
+def is_file(place: str) -> bool:
     """Whether a file is there that is no store."""
     path = resolve(place)
     return isinstance(path, Path) and path.is_file() and not is_single_file(place)

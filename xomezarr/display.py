@@ -246,10 +246,28 @@ def _grid(
 
 
 def as_text(description: Mapping[str, Any]) -> str:
-    """Lay out a description as lines and tables."""
+    """Lay out a description as lines and tables; what a store says makes no lines of its own."""
+    description = _in_lines(description)
     text = _LAYOUTS.get(description["kind"], _image_text)(description)
     unfinished = description.get("unfinished")
     return f"{text}\n{unfinished}" if unfinished else text
+
+
+def _in_lines(said: Any) -> Any:
+    """Return what is said with control characters as they are written, so that each text is a part of one line.
+
+    >>> len(_in_lines({"name": "a" + chr(10) + "b", "sizes": [1]})["name"])
+    4
+    """
+    if isinstance(said, str):
+        return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), said)
+    if isinstance(said, Mapping):
+        return {_in_lines(key): _in_lines(value) for key, value in said.items()}
+    return [_in_lines(one) for one in said] if isinstance(said, list | tuple) else said
+
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""What ends lines, or is obeyed by terminals."""
 
 
 def _counted(count: int, what: str) -> str:

@@ -415,7 +415,7 @@ def alike_of_each(faults: Iterable[tuple[str, OmeZarrError]], what: str = "image
         yield kind(f"{first}{others}: {text}")
 
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What systems say where a disk, or what a user may have of it, is full."""
 
 

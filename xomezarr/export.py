@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import accessor  # noqa: F401 - registers the accessor
-from xomezarr.channels import ACTIVE, COLOR, EXTRA, LABEL, WINDOW
+from xomezarr.channels import ACTIVE, COLOR, EXTRA, LABEL, WINDOW, with_colors
 from xomezarr.coords import dequantify, describe, infer_axis_type
 from xomezarr.errors import (
+    FULL,
     AxisError,
     DtypeError,
+    EmptyDimensionError,
     LevelError,
     MissingDependencyError,
     OmeZarrError,
@@ -35,7 +39,7 @@ from xomezarr.progress import OnTile, progress_of
 from xomezarr.spec import others
 from xomezarr.units import convert
 
-__all__ = ["export"]
+__all__ = ["check_place", "export", "kind_of", "put"]
 
 TILE = 512
 """Pixels along the sides of the tiles of an OME-TIFF: what viewers of whole slides ask for at once."""
@@ -60,6 +64,9 @@ OF_IMAGES = ("multiscales", "omero", "image-label")
 """Attributes of a group that say what is written as pixel sizes and channels."""
 
 METRES_PER_INCH = 0.0254
+
+PNG_METRES = 1e-9
+"""A PNG counts pixels along a metre, in 31 bits."""
 
 
 def export(
@@ -123,29 +130,68 @@ def export(
     'eye.png'
     """
     target = Path(path)
-    kind = _kind(target)
+    kind = kind_of(target)
+    check_place(target, mode)
+    given = _given(image, level, kind)
+    with (
+        progress_of(progress, target)(sum(one.nbytes for one in given.levels)) as on_tile,
+        put(target, mode) as partial,
+    ):
+        kind.write(partial, given, on_tile or (lambda nbytes: None))
+    return target
+
+
+def check_place(target: Path, mode: str) -> None:
+    """Make sure that a file may be written at a path.
+
+    Raises
+    ------
+    StoreExistsError
+        If something is there, and `mode` is not ``"w"``.
+    OmeZarrError
+        If there is no folder for it, or the mode is not known.
+    """
     if mode not in ("w-", "w"):
         raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a file or mode="w" to replace one')
-    if target.is_dir() or (target.exists() and mode == "w-"):
-        cure = "give another path" if target.is_dir() else 'give another path, or mode="w" to replace it'
-        raise StoreExistsError(f"{str(target)!r} exists already; {cure}")
+    if target.is_dir():
+        raise StoreExistsError(f"{str(target)!r} is a folder; give the path of a file")
+    if mode == "w-" and (target.exists() or target.is_symlink()):
+        raise StoreExistsError(f'{str(target)!r} exists already; give another path, or mode="w" to replace it')
     if not target.absolute().parent.is_dir():
         raise OmeZarrError(f"there is no folder {str(target.absolute().parent)!r}; make it, or give another path")
-    given = _given(image, level, kind)
+
+
+@contextmanager
+def put(target: Path, mode: str) -> Iterator[Path]:
+    """Yield where a file is to be written, and put it in its place when it is whole; of a failure nothing is left.
+
+    Raises
+    ------
+    StoreExistsError
+        If something has come there meanwhile, and `mode` is not ``"w"``.
+    OSError
+        If the disk is full.
+    """
     from xomezarr import stage  # it derives a class from one of zarr's, which is loaded late
 
     partial = stage.beside(target, "partial")
     try:
-        with progress_of(progress, target)(sum(one.nbytes for one in given.levels)) as on_tile:
-            kind.write(partial, given, on_tile or (lambda nbytes: None))
+        yield partial
         if mode == "w-":
             stage.create(partial, target)
         else:
             partial.replace(target)
+    except OSError as error:
+        # tifffile says how much was written, and not why that is all
+        if error.errno in FULL or re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+            told = (
+                "the disk is full, or files may not be so large; nothing is left of it: make room, or write elsewhere"
+            )
+            raise OSError(error.errno or errno.ENOSPC, told, str(target)) from error
+        raise
     finally:
         with suppress(OSError):
             partial.unlink()
-    return target
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +233,14 @@ class _Kind:
     levels: _Levels
 
 
-def _kind(path: Path) -> _Kind:
-    """Return what kind of file it is to be, by its name."""
+def kind_of(path: Path) -> _Kind:
+    """Return what kind of file it is to be, by its name.
+
+    Raises
+    ------
+    OmeZarrError
+        If that says none that is known.
+    """
     name = path.name.lower()
     for suffix, kind in _KINDS.items():
         if name.endswith(suffix) and name != suffix:
@@ -206,6 +258,8 @@ def _given(image: xr.DataArray | xr.DataTree, level: int, kind: _Kind) -> _Given
     found = list(seen.levels) if isinstance(image, xr.DataTree) else [dequantify(image)]
     if not -len(found) <= level < len(found):
         raise LevelError(f"level={level} is none of {len(found)} levels; give one from 0 to {len(found) - 1}")
+    if none := [str(dim) for dim, size in found[0].sizes.items() if not size]:
+        raise EmptyDimensionError(f"dimension {none[0]!r} has no pixels, and files have some; select others: sel(…)")
     taken = found[level:] if level >= 0 else found[len(found) + level :]
     of_store = others({str(key): value for key, value in image.attrs.items()}, *OF_IMAGES) if of_tree else {}
     attrs = dict.fromkeys(map(str, (*of_store, *taken[0].attrs)))
@@ -227,7 +281,14 @@ def _write_png(path: Path, given: _Given, on_tile: OnTile) -> None:
             'write an OME-TIFF: "image.ome.tif"'
         )
     rows, columns = (_spacing(finest, dim, "meter") for dim in shown_dims(finest))
-    resolution = {"dpi": (METRES_PER_INCH / columns, METRES_PER_INCH / rows)} if rows and columns else {}
+    resolution = {}
+    if rows and columns and min(rows, columns) < PNG_METRES:
+        warn(
+            f"PNG has no place for pixels smaller than {PNG_METRES:g} m; a TIFF has, and OME-Zarr: to_zarr(…)",
+            OmeZarrWarning,
+        )
+    elif rows and columns:
+        resolution = {"dpi": (METRES_PER_INCH / columns, METRES_PER_INCH / rows)}
     with path.open("wb") as file:
         Image.fromarray(composed(finest, given.looks)[0]).save(file, "PNG", **resolution)
     on_tile(finest.nbytes)
@@ -249,7 +310,13 @@ def _alone(image: xr.DataArray, dim: str) -> xr.DataArray:
     rows, columns = shown_dims(image)
     kept = {dim, rows, columns}
     flat = image.isel({other: 0 for other in image.dims if other not in kept}, drop=True)
-    return flat.drop_vars([other for other in kept - {dim} if other in flat.coords])
+    flat = flat.drop_vars([other for other in kept - {dim} if other in flat.coords])
+    return flat.isel({dim: slice(None, None, -1)}) if _runs_backward(flat.coords[dim]) else flat
+
+
+def _runs_backward(coordinate: xr.DataArray) -> bool:
+    """Whether a coordinate falls."""
+    return coordinate.ndim == 1 and coordinate.size > 1 and bool(coordinate.values[-1] < coordinate.values[0])
 
 
 # --- TIFF ------------------------------------------------------------------------------------------------------------
@@ -384,23 +451,29 @@ SIZES: Mapping[str, str] = {"X": "um", "Y": "um", "Z": "um", "T": "s"}
 
 
 def _sizes(stack: _Stack) -> dict[str, float]:
-    """Return how far pixels are apart, by tifffile's letters, where that is known."""
+    """Return how far pixels are apart, by tifffile's letters, where that is known and not 0."""
     found = {}
     for letter, unit in SIZES.items():
         dim = stack.dims[letter]
         if dim is not None and stack.image.sizes[dim]:
             found[letter] = _spacing(stack.image, dim, unit)
-    return {letter: size for letter, size in found.items() if size is not None}
+    return {letter: size for letter, size in found.items() if size}
 
 
-def _tell(kind: str, stack: _Stack, given: _Given) -> None:
+def _sizes_of_imagej(stack: _Stack) -> dict[str, float]:
+    """Return them as ImageJ has them: one unit for x, y and z, and none for some of them alone."""
+    found = _sizes(stack)
+    return found if found.keys() >= {"X", "Y"} else {letter: size for letter, size in found.items() if letter == "T"}
+
+
+def _tell(kind: str, stack: _Stack, given: _Given, sizes: Mapping[str, float]) -> None:
     """Warn of what a kind of file has no place for, but for how an image is shown."""
-    lost = [*_lost_places(stack), *_lost_besides(given)]
+    lost = [*_lost_places(stack, sizes), *_lost_besides(given)]
     if lost:
         warn(f"{kind} does not say {'; '.join(lost)}. OME-Zarr keeps all of it: to_zarr(…)", OmeZarrWarning)
 
 
-def _lost_places(stack: _Stack) -> Iterator[str]:
+def _lost_places(stack: _Stack, sizes: Mapping[str, float]) -> Iterator[str]:
     """Tell what is not written of where pixels lie, and when."""
     image, known = stack.image, _sizes(stack)
     for letter, dim in stack.dims.items():
@@ -409,15 +482,23 @@ def _lost_places(stack: _Stack) -> Iterator[str]:
         coordinate = image.coords[dim]
         if letter not in known:
             yield f"the coordinates of {dim!r}, which are not regular, or have no unit that it knows"
+        elif letter not in sizes:
+            yield f"how far pixels are apart along {dim!r}, as rows and columns do not both say so"
         elif coordinate.dtype.kind in "mM":
             yield f"when it begins ({dim} = {coordinate.values[0]})"
         elif coordinate.dtype.kind in "iuf":
-            first, *others = coordinate.values[:2].tolist()
-            step = abs(others[0] - first) if others else float(coordinate.attrs.get("scale", 1.0))
+            first, last = (float(value) for value in coordinate.values[[0, -1]])
+            if last < first:
+                yield f"that {dim!r} runs backward ({first:g} to {last:g})"
             # files differ on what point of the first pixel lies at 0
-            if abs(first) > step / 2:
+            elif abs(first) > _half_a_pixel(coordinate):
                 what = "when it begins" if letter == "T" else "where the first pixel lies"
                 yield f"{what} ({dim} = {first:g})"
+
+
+def _half_a_pixel(coordinate: xr.DataArray) -> float:
+    values = coordinate.values[:2].astype(float)
+    return float(abs(values[1] - values[0]) if values.size > 1 else coordinate.attrs.get("scale", 1.0)) / 2
 
 
 def _lost_besides(given: _Given) -> Iterator[str]:
@@ -459,7 +540,7 @@ def _write_ome_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
         raise DtypeError(
             f"OME-TIFF has no pixels of dtype {finest.dtype}, but {', '.join(OME_DTYPES)}; convert them: astype(…)"
         )
-    _tell("OME-TIFF", finest, given)
+    _tell("OME-TIFF", finest, given, _sizes(finest))
     options = {"tile": (TILE, TILE), "compression": "zlib", "photometric": "minisblack"}
     whole = math.prod(finest.shape) * finest.dtype.itemsize
     with tifffile.TiffWriter(path, ome=True, bigtiff=2 * whole > IMAGEJ_BYTES) as file:
@@ -487,8 +568,8 @@ def _ome_metadata(stack: _Stack, channels: Sequence[Channel]) -> dict[str, Any]:
         found |= {"TimeIncrement": sizes["T"], "TimeIncrementUnit": "s"}
     if channels and len(channels) == stack.shape[stack.axes.index("C")]:
         found["Channel"] = {"Name": [channel.label or f"channel {n}" for n, channel in enumerate(channels)]}
-        if all(channel.color for channel in channels):
-            found["Channel"]["Color"] = [_ome_color(str(channel.color)) for channel in channels]
+        if any(channel.color for channel in channels):
+            found["Channel"]["Color"] = [_ome_color(str(channel.color)) for channel in with_colors(channels)]
     return found
 
 
@@ -519,8 +600,8 @@ def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
             f"ImageJ reads no TIFF of {nbytes} bytes, which is more than 4 GiB; give a coarser level=…, or write an "
             'OME-TIFF: "image.ome.tif"'
         )
-    _tell("ImageJ's TIFF", stack, given)
-    sizes = _sizes(stack)
+    sizes = _sizes_of_imagej(stack)
+    _tell("ImageJ's TIFF", stack, given, sizes)
     metadata: dict[str, Any] = {"axes": stack.axes}
     if sizes.keys() & set("XYZ"):
         metadata["unit"] = "um"
@@ -544,14 +625,18 @@ def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
 
 
 def _imagej_channels(channels: Sequence[Channel], stack: _Stack) -> dict[str, Any]:
-    """Return the names of channels as labels of slices, their colours as lookup tables, and their windows."""
+    """Return the names of channels as labels of slices, their colours as lookup tables, and their windows.
+
+    Where some have a name or a colour, the others are given one, as in OME-Zarr.
+    """
     found: dict[str, Any] = {}
-    if all(channel.label for channel in channels):
+    if any(channel.label for channel in channels):
         others = math.prod(stack.shape[: stack.axes.index("C")])
-        found["Labels"] = [str(channel.label) for channel in channels] * others
-    if all(channel.color for channel in channels):
+        found["Labels"] = [channel.label or f"channel {n}" for n, channel in enumerate(channels)] * others
+    if any(channel.color for channel in channels):
         ramp = np.arange(256)
-        tables = [[ramp * part // 255 for part in bytes.fromhex(str(channel.color))] for channel in channels]
+        colors = [str(channel.color) for channel in with_colors(channels)]
+        tables = [[ramp * part // 255 for part in bytes.fromhex(color)] for color in colors]
         found |= {"LUTs": [np.array(table, np.uint8) for table in tables], "mode": "composite"}
     windows = [channel.window for channel in channels if channel.window is not None]
     if len(windows) == len(channels):

@@ -353,7 +353,7 @@ def _numbers(image: xr.DataArray, dim: str) -> NDArray[np.float64] | None:
     values = np.atleast_1d(image.coords[dim].values)
     if values.dtype.kind in "mM":
         values = values.astype("m8[ns]" if values.dtype.kind == "m" else "M8[ns]").astype(np.int64)
-    return values.astype(float) if values.dtype.kind in "iuf" else None
+    return values.astype(float) if values.dtype.kind in "iuf" and np.isfinite(values).all() else None
 
 
 def _outlines(labels: NDArray[Any], colors: Mapping[int, str]) -> NDArray[np.uint8]:

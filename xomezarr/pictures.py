@@ -151,7 +151,7 @@ def label_colors(values: Iterable[int], colors: Mapping[int, str]) -> Iterator[t
     """Yield red, green, blue and opacity of each label; one that has no colour is given one by its value.
 
     >>> [*label_colors([1, 2], {1: "#ff000080"})]
-    [(255, 0, 0, 128), (255, 188, 76, 255)]
+    [(255, 0, 0, 128), (180, 255, 76, 255)]
     """
     for value in values:
         if (color := colors.get(value)) is not None:
@@ -314,7 +314,8 @@ def _spacing(image: xr.DataArray, dim: str) -> float:
     if coordinate.size < 2:
         return float(coordinate.attrs.get("scale", 1.0))
     values = coordinate.values
-    return abs(float(values[-1]) - float(values[0])) / (coordinate.size - 1) or 1.0
+    spacing = abs(float(values[-1]) - float(values[0])) / (coordinate.size - 1)
+    return spacing if np.isfinite(spacing) and spacing else 1.0
 
 
 def _brightness(values: NDArray[Any], channel: Channel) -> NDArray[np.float64]:

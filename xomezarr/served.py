@@ -162,9 +162,12 @@ class GroupObjects:
         root = folder / self.group.path
         try:
             check_inside(root, key)
-            return (root / key).is_file()
+            found = (root / key).is_file()
         except (StoreExistsError, OSError, ValueError):
             return False
+        if not found and not root.is_dir():
+            raise FileNotFoundError(f"{str(root)!r} is gone")
+        return found
 
 
 def asked_span(header: str, size: int) -> Span | None:
@@ -182,7 +185,7 @@ def asked_span(header: str, size: int) -> Span | None:
     >>> asked_span("bytes=2-5", 10), asked_span("bytes=-3", 10), asked_span("bytes=8-99", 10)
     (Span(start=2, stop=6), Span(start=7, stop=10), Span(start=8, stop=10))
     """
-    found = re.fullmatch(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", header)
+    found = re.fullmatch(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", header)
     if found is None or not (found[1] or found[2]):
         return None
     if not found[1]:
