@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -838,3 +839,49 @@ def test_a_process_without_its_streams_does_its_work(tmp_path: Path, closed: str
 def test_a_port_that_is_none_is_told(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["view", str(store), "--port", "80000"]) == 2
     assert "--port 80000 is none; give one from 0" in capsys.readouterr().err
+
+
+CALLS = [call for command, calls in cli.EXAMPLES.items() if command for call in calls]
+
+
+def test_every_command_teaches_by_example(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for command, calls in cli.EXAMPLES.items():
+        assert main([command, "--help"] if command else ["--help"]) == 0
+        said = capsys.readouterr().out
+        assert [call for call in calls if call not in said] == []
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_examples_of_help_run(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    da: Any = xr.DataArray(
+        np.arange(2 * 6 * 80 * 80).reshape(2, 6, 80, 80).astype("u2") % 99, dims=("c", "z", "y", "x")
+    )
+    da = da.omezarr.assign_grid(scale={"z": 2, "y": 0.5, "x": 0.5}, units="um").omezarr.assign_channels(["DAPI", "GFP"])
+    plane = da.isel(c=0, drop=True)
+    words = shlex.split(call)
+    if words[1] in ("convert", "info"):
+        xomezarr.export(da, "cells.ome.tif")
+    tifffile.imwrite("nuclei.tif", (plane.values > 50).astype("u1"), metadata={"axes": "ZYX"})
+    np.save("stack.npy", plane.values)
+    for name in ("raw", "labels"):
+        zarr.create_array(f"{name}.zarr", data=plane.values)
+    Path("images").mkdir()
+    for well in ("A1", "B2"):
+        for channel in ("DAPI", "GFP"):
+            tifffile.imwrite(f"images/{well}_s0_{channel}.tif", plane.values[0])
+    if words[1] not in ("convert", "demo"):
+        da.omezarr.to_zarr("cells.ome.zarr", levels=2)
+    if words[1] == "thumbnail":
+        xomezarr.write_plate({("A", 1): [da]}, "screen.ome.zarr")
+    if words[1] == "view":
+        monkeypatch.setattr(cli.view_image.__globals__["View"], "wait", lambda view: view.close())
+        monkeypatch.setattr("webbrowser.open", lambda url: True)
+    before = {path.name for path in Path().iterdir()}
+    assert main(words[1:]) == 0, capsys.readouterr().err
+    made = {path.name for path in Path().iterdir()} - before
+    named = {word for word in words[2:] if re.search(r"\.(zarr|tif|png)$", word)}
+    assert made <= named | {"cells.png", "cell.png", "cell.ome.zarr", "other.png"}

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import gc
 import pickle
 import shutil
 import subprocess
 import sys
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import numpy as np
+import PIL.Image
 import pytest
 import skimage.data
 import tifffile
@@ -25,6 +29,7 @@ import zarr
 from numpy.typing import NDArray
 
 import xomezarr
+from xomezarr import filearray
 from xomezarr.convert import convert, open_image
 from xomezarr.errors import (
     AxisError,
@@ -488,7 +493,175 @@ def test_c9_tiff_closes_its_file_with_the_last_array(tmp_path: Path) -> None:
     assert closed == [True]
 
 
+def open_files(folder: Path) -> list[str]:
+    """Return the files below a folder that this process has open."""
+    links = (str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return sorted(link for link in links if link.startswith(str(folder)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system does not tell which files are open")
+def test_c9_a_file_is_closed_when_that_is_asked_for_and_opened_again(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", ramp(64, 64), compression="zlib")
+    with open_image(tmp_path / "a.tif") as image:
+        assert not open_files(tmp_path)
+        np.testing.assert_array_equal(image.isel(y=3), ramp(64, 64)[3])
+        assert open_files(tmp_path)
+    assert not open_files(tmp_path)
+    np.testing.assert_array_equal(image.isel(y=3), ramp(64, 64)[3])
+    assert open_files(tmp_path)
+    del image
+    gc.collect()
+    assert not open_files(tmp_path)
+
+
+def test_what_was_not_read_for_the_longest_time_is_closed_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[str] = []
+
+    def opener(name: str) -> Any:
+        def close() -> None:
+            held.remove(name)
+
+        held.append(name)
+        return np.zeros((2, 2)), close
+
+    def array(name: str, nbytes: int = 0) -> FileArray:
+        return FileArray(partial(opener, name), (2, 2), np.dtype(float), name, held_bytes=nbytes)
+
+    for one in [*filearray.OPEN._alive().values()]:
+        one.close()
+    monkeypatch.setattr(filearray, "MOST_OPEN", 3)
+    monkeypatch.setattr(filearray, "MOST_BYTES", 100)
+    arrays = {name: array(name) for name in "abcd"}
+    for name in "abcad":
+        arrays[name].get_duck_array()
+    assert sorted(held) == ["a", "c", "d"]
+    large = {name: array(name, 60) for name in "xy"}
+    large["x"].get_duck_array()
+    large["y"].get_duck_array()
+    assert sorted(held) == ["d", "y"] or "x" not in held
+    assert arrays["b"].get_duck_array().shape == (2, 2)
+
+
+def test_pictures_that_are_decoded_do_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filearray, "MOST_BYTES", 3 * 300 * 300)
+    images = []
+    for number in range(12):
+        PIL.Image.fromarray(np.full((300, 300), number, "u1")).save(tmp_path / f"{number}.png")
+        images.append(open_image(tmp_path / f"{number}.png"))
+        assert int(images[-1][0, 0]) == number
+    assert sum(array.held_bytes for array in filearray.OPEN._alive().values()) <= 3 * 300 * 300
+    assert [int(image[-1, -1]) for image in images] == list(range(12))
+
+
 # --- C7: errors name the cause and the cure ----------------------------------
+
+
+AXES = {"axes": "TZYX"}
+
+
+@pytest.mark.parametrize("cut", [0.9, 0.5])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"imagej": True, "metadata": {"axes": "TZYX"}},
+        {"ome": True, "metadata": {"axes": "TZYX"}},
+        {},
+        {"metadata": None},
+    ],
+    ids=["imagej", "ome", "shaped", "plain"],
+)
+def test_c7_a_stack_that_is_cut_off_is_told(
+    tmp_path: Path, options: dict[str, Any], compression: str | None, cut: float
+) -> None:
+    """tifffile reads the planes that are there, as if there were no others."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, ramp(2, 9, 64, 64), photometric="minisblack", compression=compression, **options)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
+    with pytest.raises(OmeZarrError, match=r"a\.tif.*(cut off|damaged).*copy the file again|write the file again"):
+        open_image(path, dims="tzyx")
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "int64", ">u8", ">i8"])
+def test_tiffs_of_64_bits(tmp_path: Path, dtype: str) -> None:
+    pixels = np.array([[2**63 - 1, 1], [0, 5]]).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    tree: Any = convert(tmp_path / "a.tif", tmp_path / "a.ome.zarr", levels=1)
+    assert tree.omezarr.level(0).dtype == pixels.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(tree.omezarr.level(0), pixels)
+
+
+@pytest.mark.parametrize("size", ["0", "-0.3", "nan", "inf", "1e-400"])
+def test_a_pixel_size_that_is_none_is_told_and_not_made_up(tmp_path: Path, size: str) -> None:
+    tifffile.imwrite(tmp_path / "a.ome.tif", ramp(4, 5), metadata={"axes": "YX", "PhysicalSizeX": 0.5})
+    tifffile.tiffcomment(
+        tmp_path / "a.ome.tif",
+        tifffile.tiffcomment(tmp_path / "a.ome.tif").replace('SizeX="0.5"', f'SizeX="{size}"'),
+    )
+    with pytest.warns(OmeZarrWarning, match=r"a\.ome\.tif.* pixel sizes that are none \(x = "):
+        image: Any = open_image(tmp_path / "a.ome.tif")
+    assert image.omezarr.units["x"] is None
+
+
+@pytest.mark.parametrize("size", [0.325, 0.65, 0.1, 1 / 3, 2.5, 0.2048, 1e-3, 12.345678])
+def test_imagej_s_pixel_size_is_the_decimal_that_was_meant(tmp_path: Path, size: float) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", ramp(4, 5), imagej=True, resolution=(1 / size, 1 / size), metadata={"unit": "um"}
+    )
+    scale = open_image(tmp_path / "a.tif").omezarr.scale
+    assert scale["x"] == (size if len(str(size)) < 12 else pytest.approx(size, rel=1e-9))
+
+
+def test_the_colours_of_a_palette_are_told(tmp_path: Path) -> None:
+    table = np.zeros((3, 256), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5, dtype="uint8"), photometric="palette", colormap=table)
+    with pytest.warns(OmeZarrWarning, match="in a palette, which is left out"):
+        open_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", ["tif", "ome.tif", "npy"])
+def test_c7_whatever_is_damaged_names_its_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "npy":
+        np.save(path, ramp(30, 40))
+    else:
+        tifffile.imwrite(path, ramp(30, 40), compression="zlib", ome=kind == "ome.tif")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    failed, told = 0, list[str]()
+    for _ in range(120):
+        damaged = bytearray(whole)
+        for place in rng.integers(4, min(len(whole), 700), 3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                image = open_image(path, dims="yx")
+                if image.size < 10**6:  # what says that it is huge takes long
+                    image.load()
+            except (OSError, MemoryError):
+                failed += 1
+            except OmeZarrError as error:
+                told.append(str(error))
+    assert all(str(path) in message for message in told)
+    failed += len(told)
+    assert failed > 5
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.png", "a.zarr"])
+def test_c7_a_series_of_a_file_with_one_image_is_told(tmp_path: Path, name: str) -> None:
+    if name == "a.npy":
+        np.save(tmp_path / name, ramp(4, 5))
+    elif name == "a.png":
+        PIL.Image.fromarray(ramp(4, 5, dtype="uint8")).save(tmp_path / name)
+    else:
+        zarr.create_array(tmp_path / name, data=ramp(4, 5))
+    assert open_image(tmp_path / name, series=0).shape == (4, 5)
+    with pytest.raises(OmeZarrError, match=r"holds one image, and series=2 is none of it; leave series out"):
+        open_image(tmp_path / name, series=2)
 
 
 def test_c7_unknown_dimensions_name_the_call(samples: Path, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ import pytest
 import skimage.data
 import xarray as xr
 from numpy.typing import NDArray
+from PIL import Image
 
+import xomezarr
 from xomezarr.cli import main
 from xomezarr.convert import convert, open_image
-from xomezarr.errors import LabelError, MissingDependencyError, OmeZarrError
+from xomezarr.errors import LabelError, MissingDependencyError, OmeZarrError, OmeZarrWarning
 
 SKIMAGE = Path(skimage.data.__file__).parent
 
@@ -190,3 +192,32 @@ def test_c7_pictures_that_pillow_takes_for_bombs(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(OmeZarrError, match=r"larger than what Pillow takes .*PIL\.Image\.MAX_IMAGE_PIXELS = None"):
         open_image(path)
+
+
+def test_a_png_keeps_its_pixel_size(tmp_path: Path) -> None:
+    da: Any = xr.DataArray(np.zeros((6, 9), "u1"), dims=("y", "x"))
+    da = da.omezarr.assign_grid(scale={"y": 0.325, "x": 0.25}, units="um")
+    found: Any = open_image(xomezarr.export(da, tmp_path / "a.png"))
+    assert found.omezarr.scale["x"] == pytest.approx(0.25, rel=1e-5)
+    assert found.omezarr.scale["y"] == pytest.approx(0.325, rel=1e-5)
+    Image.fromarray(np.zeros((6, 9), "u1")).save(tmp_path / "print.png", dpi=(300, 300))
+    assert "x" not in open_image(tmp_path / "print.png").coords
+
+
+def test_a_picture_that_is_to_be_turned_is_told(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((6, 9, 3), "u1")).save(tmp_path / "a.jpg", exif=exif)
+    with pytest.warns(OmeZarrWarning, match="is to be turned when .* read as it is stored.*exif_transpose"):
+        assert open_image(tmp_path / "a.jpg").sizes["y"] == 6
+
+
+@pytest.mark.parametrize(("mode", "transparent"), [("L", 5), ("RGB", (5, 5, 5))])
+def test_a_colour_that_is_seen_through_is_kept(tmp_path: Path, mode: str, transparent: Any) -> None:
+    pixels = np.full((4, 5, 3) if mode == "RGB" else (4, 5), 9, "u1")
+    pixels[1, 2] = 5
+    Image.fromarray(pixels).save(tmp_path / "a.png", transparency=transparent)
+    image = open_image(tmp_path / "a.png")
+    alpha = image.sel(c="alpha").values
+    assert alpha[1, 2] == 0
+    assert (alpha == 0).sum() == 1

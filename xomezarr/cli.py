@@ -973,28 +973,88 @@ def build_app() -> App:
     app = App(
         name="xomezarr",
         help="Between images and OME-Zarr: exact, lossless, with pixel sizes and channel names.",
-        help_epilogue=EXAMPLES,
+        help_epilogue=examples(""),
         version=versions,
         version_format="plaintext",
         default_parameter=Parameter(negative=""),
     )
     app.register_install_completion_command(help="Complete commands and options in this shell from now on.")
     for command in (convert, scale, plate, upgrade, info, validate, view, thumbnail, export, demo):
-        app.command(command, name=command.__name__)
+        app.command(command, name=command.__name__, help_epilogue=examples(command.__name__))
     return app
 
 
-EXAMPLES = """Examples:
+def examples(command: str) -> str:
+    """Return the end of a command's help; of the program's own for ``""``.
 
-    xomezarr convert cells.ome.tif cells.ome.zarr  # with pixel sizes
-    xomezarr info cells.ome.zarr                   # what is in it
-    xomezarr validate cells.ome.zarr --grids       # pixels are looked at too
-    xomezarr export cells.ome.zarr cells.png       # for other programs
+    >>> examples("demo").splitlines()[2].split("  #")[0].strip()
+    'xomezarr demo'
+    """
+    calls = EXAMPLES[command]
+    width = max(map(len, calls))
+    lines = "\n".join(f"    {call:{width}}  # {what}" for call, what in calls.items())
+    return f"Examples:\n\n{lines}\n\n{WITH_ALL}"
 
-With all commands: -q, --quiet says nothing but what is asked for, warnings and errors; -v, --verbose says where errors
-arose, too.
+
+EXAMPLES: Mapping[str, Mapping[str, str]] = {
+    "": {
+        "xomezarr convert cells.ome.tif cells.ome.zarr": "with pixel sizes",
+        "xomezarr info cells.ome.zarr": "what is in it",
+        "xomezarr view cells.ome.zarr": "in the browser",
+        "xomezarr validate cells.ome.zarr --grids": "pixels are looked at too",
+        "xomezarr export cells.ome.zarr cells.png": "for other programs",
+    },
+    "convert": {
+        "xomezarr convert cells.ome.tif cells.ome.zarr": "pixel sizes and channels come along",
+        "xomezarr convert cells.ome.tif cells.ome.zarr --dry-run": "what would be written",
+        "xomezarr convert cells.ome.tif both.ome.zarr --labels nuclei=nuclei.tif": "labels too",
+        "xomezarr convert stack.npy stack.ome.zarr --dims zyx --scale z=2,y=0.5,x=0.5 --units um": "a plain array",
+        "xomezarr convert cells.ome.tif small.ome.zarr --version 0.5 --shards y=1024,x=1024": "fewer files",
+    },
+    "scale": {
+        "xomezarr scale raw.zarr raw.ome.zarr zyx": "of an array of Zarr",
+        "xomezarr scale labels.zarr labels.ome.zarr zyx --labeled": "no label is invented",
+    },
+    "plate": {
+        "xomezarr plate images screen.ome.zarr --pattern '{row}{column}_s{field}_{channel}.tif'": "A1_s0_DAPI.tif, …",
+    },
+    "upgrade": {
+        "xomezarr upgrade cells.ome.zarr --dry-run": "what would change",
+        "xomezarr upgrade cells.ome.zarr": "from 0.4 to 0.5, where it is",
+        "xomezarr upgrade cells.ome.zarr newest.ome.zarr --version 0.6": "as a copy",
+    },
+    "info": {
+        "xomezarr info cells.ome.zarr": "levels, channels, labels",
+        "xomezarr info cells.ome.zarr --json": "for programs",
+        "xomezarr info cells.ome.tif": "what would become of it",
+    },
+    "validate": {
+        "xomezarr validate cells.ome.zarr": "by the rules of its version",
+        "xomezarr validate cells.ome.zarr --grids --chunks": "by its pixels, all of which are read",
+    },
+    "view": {
+        "xomezarr view cells.ome.zarr": "Ctrl-C ends it",
+        "xomezarr view cells.ome.zarr --no-browser --port 8080": "on a machine reached by ssh -L 8080:127.0.0.1:8080",
+    },
+    "thumbnail": {
+        "xomezarr thumbnail cells.ome.zarr": "cells.png, in this folder",
+        "xomezarr thumbnail screen.ome.zarr screen.png --size 1024": "a plate from above",
+    },
+    "export": {
+        "xomezarr export cells.ome.zarr cells.ome.tif": "OME-TIFF, with levels",
+        "xomezarr export cells.ome.zarr cells.tif": "for ImageJ",
+        "xomezarr export cells.ome.zarr cells.png --level 1": "a picture of a coarser level",
+    },
+    "demo": {
+        "xomezarr demo": "cell.ome.zarr and cell.png, in this folder",
+        "xomezarr demo other.ome.zarr": "elsewhere",
+    },
+}
+"""Calls of each command, and what they are for."""
+
+WITH_ALL = """With all commands: -q, --quiet says nothing but what is asked for, warnings and errors; -v, --verbose says
+where errors arose, too.
 """
-
 
 WITH = ("xarray", "dask", "zarr", "numpy", "scikit-image", "pint", "ome-zarr-models")
 """Packages of which the version counts as well."""

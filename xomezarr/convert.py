@@ -58,6 +58,7 @@ from xomezarr.planning import Target, chosen_version, known_options, plan_array,
 from xomezarr.raw import GZIP, opened_bytes
 from xomezarr.read import open_tree
 from xomezarr.sidecar import PROPERTIES
+from xomezarr.source import file_behind
 from xomezarr.store import arrays_in, check_array, open_group, opened_store, overlap, resolve
 from xomezarr.systems import held_by
 from xomezarr.tiff import open_tiff
@@ -107,9 +108,11 @@ class Opened:
         }
 
     def close(self) -> None:
-        """Close the store; what is read from it later opens it again."""
+        """Close the store, or the file; what is read from it later opens it again."""
         if self.tree is not None:
             self.tree.close()
+        if (file := file_behind(self.image.variable._data)) is not None:
+            file.close()
 
     def renamed(self, dims: str | Sequence[str] | None, path: str) -> Opened:
         """Give the image's dimensions the names that the user gives them."""
@@ -188,16 +191,29 @@ def open_source(
     """
     location = os.fspath(path)
     if "://" in location and not location.startswith("file:"):
+        _check_series(series, location)
         return _open_zarr(location, dims, storage_options, labels=labels)
     local = Path(str(resolve(location)))  # absolute: copies may be read by processes that stand elsewhere
     if archive.leads_into(local) is not None:
+        _check_series(series, str(local))
         return _open_zarr(str(local), dims, storage_options, labels=labels)
     if not local.exists():
         raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
     if local.is_dir():
+        _check_series(series, str(local))
         return _open_zarr(str(local), dims, storage_options, labels=labels)
-    opener = _opener(str(local)) or partial(open_by_bioio, known=KNOWN_FILES)
+    opener = _opener(str(local))
+    if opener is None:
+        opener = partial(open_by_bioio, known=KNOWN_FILES)
+    elif opener is not open_tiff:
+        _check_series(series, str(local))
     return Opened(opener(str(local), dims, series))
+
+
+def _check_series(series: int | None, path: str) -> None:
+    """Refuse to choose among images where there is one."""
+    if series not in (None, 0):
+        raise OmeZarrError(f'"{path}" holds one image, and series={series} is none of it; leave series out')
 
 
 def convert(
@@ -521,7 +537,9 @@ def _open_npy(path: str, dims: str | Sequence[str] | None, series: int | None) -
 def _map_npy(path: str) -> tuple[NDArray[Any], Callable[[], None]]:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False), nothing_to_close
-    except ValueError as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever its parser meets
         raise OmeZarrError(f'"{path}" cannot be memory-mapped ({error}); write it again with numpy.save') from error
 
 

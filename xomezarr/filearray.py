@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,16 @@ from xarray.core import indexing
 from xomezarr import source
 from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OmeZarrError
 
-__all__ = ["PLACED", "REVERSED", "FileArray", "chunks_in_memory_order", "dimensions", "lazy_image", "nothing_to_close"]
+__all__ = [
+    "COARSEST_PIXEL_UM",
+    "PLACED",
+    "REVERSED",
+    "FileArray",
+    "chunks_in_memory_order",
+    "dimensions",
+    "lazy_image",
+    "nothing_to_close",
+]
 
 PREFERRED_BYTES = 4 * 2**20
 """Strips of a TIFF are joined to about this many bytes where a reader asks for chunks: most hold a few rows."""
@@ -30,8 +40,17 @@ PLACED = "placed"
 REVERSED = "reversed"
 """Key of the encoding of images: the dimensions along which the file has the pixels in reverse."""
 
+COARSEST_PIXEL_UM = 20.0
+"""A resolution tag in inches or centimetres counts as a pixel size below this many micrometres.
+
+Software that knows no pixel size writes a resolution for print: 72 to 1200 dots per inch, which is 353 to 21 µm.
+"""
+
 MOST_OPEN = 128
 """Files that stay open for their next reading; a process may hold some hundreds, and a plate has thousands."""
+
+MOST_BYTES = 2**28
+"""What they hold in memory, all together, but for the one that was read last."""
 
 
 class FileArray(BackendArray):
@@ -46,8 +65,8 @@ class FileArray(BackendArray):
         Of the array, `dtype` in native byte order.
     origin
         Path or URL of the file.
-    dear
-        Whether opening takes long, so that it stays open however many others are.
+    held_bytes
+        What it holds in memory while it is open, such as a picture that was decoded.
     """
 
     def __init__(
@@ -57,15 +76,18 @@ class FileArray(BackendArray):
         dtype: np.dtype[Any],
         origin: str,
         *,
-        dear: bool = False,
+        held_bytes: int = 0,
     ):
         self.opener = opener
         self.origin = origin
-        self.dear = dear
+        self.held_bytes = held_bytes
         self.shape = shape
-        self.dtype = dtype.newbyteorder("=")
+        # by its name: of two kinds of 64-bit integers that C has, Zarr knows one
+        self.dtype = (dtype if dtype.names else np.dtype(dtype.str)).newbyteorder("=")
         self._lock = threading.Lock()
         self._opened: Any = None
+        self._users = 0
+        self._closing: weakref.finalize[Any, Any] | None = None
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
@@ -90,35 +112,84 @@ class FileArray(BackendArray):
         except UNREADABLE_MEMBER as error:
             raise OmeZarrError(f"{self.origin!r} cannot be opened ({error}); make sure that it is there") from error
 
+    def close(self) -> bool:
+        """Close the file, unless somebody reads it; whoever reads it later opens it again. Whether it is closed."""
+        with self._lock:
+            if self._users:
+                return False
+            self._opened, closing, self._closing = None, self._closing, None
+        if closing is not None:
+            closing()
+        return True
+
     def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
-        with self._held() as array:
-            # a copy: what is loaded must not change when the file does
-            return np.array(array[key], dtype=self.dtype)
+        try:
+            with self._held() as array:
+                # a copy: what is loaded must not change when the file does
+                return np.array(array[key], dtype=self.dtype)
+        except (OmeZarrError, OSError, MemoryError, Warning):
+            raise
+        except Exception as error:  # whatever codecs and parsers meet
+            raise OmeZarrError(
+                f"{self.origin!r} is damaged ({type(error).__name__}: {error}); copy the file again"
+            ) from error
 
     @contextmanager
     def _held(self) -> Iterator[Any]:
-        """Yield what can be indexed: open from then on, or, where many others are, for this once."""
+        """Yield what can be indexed: it stays open for the next reading, as long as not too many others are."""
         with self._lock:
-            if self._opened is None and (self.dear or len(OPEN) < MOST_OPEN):
+            if self._opened is None:
                 self._opened, close = self.opener()
-                weakref.finalize(self, close)
-                OPEN.add(self)
+                self._closing = weakref.finalize(self, close)
             opened = self._opened
-        if opened is not None:
-            yield opened
-            return
-        opened, close = self.opener()
+            self._users += 1
+        OPEN.use(self)
         try:
             yield opened
         finally:
-            close()
+            with self._lock:
+                self._users -= 1
+            OPEN.trim()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), dear=self.dear), (self.opener, self.shape, self.dtype, self.origin)
+        return partial(type(self), held_bytes=self.held_bytes), (self.opener, self.shape, self.dtype, self.origin)
 
 
-OPEN: weakref.WeakSet[FileArray] = weakref.WeakSet()
-"""The arrays whose files are open."""
+class _Open:
+    """The arrays whose files are open, those that were read last at the end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._arrays: OrderedDict[int, weakref.ref[FileArray]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._alive())
+
+    def use(self, array: FileArray) -> None:
+        """Note that an array is read."""
+        with self._lock:
+            self._arrays[id(array)] = weakref.ref(array)
+            self._arrays.move_to_end(id(array))
+
+    def trim(self) -> None:
+        """Close those that were not read for the longest time, where more are open than may be."""
+        with self._lock:
+            alive = self._alive()
+            held = sum(array.held_bytes for array in alive.values())
+            for key, array in [*alive.items()][:-1]:
+                if len(alive) <= MOST_OPEN and held <= MOST_BYTES:
+                    break
+                if array.close():
+                    del alive[key]
+                    held -= array.held_bytes
+            self._arrays = OrderedDict((key, self._arrays[key]) for key in alive)
+
+    def _alive(self) -> dict[int, FileArray]:
+        found = ((key, one()) for key, one in [*self._arrays.items()])
+        return {key: array for key, array in found if array is not None and array._opened is not None}
+
+
+OPEN = _Open()
 
 
 def lazy_image(

@@ -79,7 +79,7 @@ def open_mrc(path: str, dims: str | Sequence[str] | None, series: int | None) ->
     raw.check()
     named = dimensions(dims, raw.shape, path, None if dims is not None else _names(header, raw.shape, path))
     image = lazy_image(
-        FileArray(raw, raw.shape, raw.dtype, path, dear=raw.packed),
+        FileArray(raw, raw.shape, raw.dtype, path),
         named,
         name=re.sub(r"\.\w+(\.gz)?$", "", Path(path).name, flags=re.IGNORECASE),
         chunks=chunks_in_memory_order(np.broadcast_to(np.zeros((), raw.dtype), raw.shape)),

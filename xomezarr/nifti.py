@@ -86,7 +86,7 @@ def open_nifti(path: str, dims: str | Sequence[str] | None, series: int | None) 
     space = named[len(voxels) - 1 :: -1][:3] if len(voxels) else ()  # of the voxels' first three axes, in their order
     opener, dtype = _scaled(raw, header, path)
     image = lazy_image(
-        FileArray(opener, raw.shape, dtype, path, dear=raw.packed),
+        FileArray(opener, raw.shape, dtype, path),
         named,
         name=re.sub(r"(\.nii|\.img|\.hdr)?(\.gz)?$", "", Path(path).name, flags=re.IGNORECASE),
         chunks=chunks_in_memory_order(np.broadcast_to(np.zeros((), raw.dtype), raw.shape)),
@@ -196,7 +196,12 @@ class _ScaledPixels:
 
 def _scaled(raw: Raw, header: Any, path: str) -> tuple[Any, np.dtype[Any]]:
     """Return what opens the pixels, scaled where the header says that they are, and the dtype that they have then."""
-    slope, inter = header.get_slope_inter()
+    try:
+        slope, inter = header.get_slope_inter()
+    except Exception as error:  # nibabel's, of an intercept that is no number
+        raise OmeZarrError(
+            f'"{path}" says that its values are scaled, and not how ({error}); mend it: img.header.set_slope_inter(…)'
+        ) from error
     slope, inter = 1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter)
     if (slope, inter) == (1.0, 0.0) or header.get_data_dtype().names:
         return raw, raw.dtype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.channels import assign_channels, rgb_channels
-from xomezarr.errors import MissingDependencyError, OmeZarrError
-from xomezarr.filearray import FileArray, dimensions, lazy_image, nothing_to_close
+from xomezarr.coords import assign_grid
+from xomezarr.errors import MissingDependencyError, OmeZarrError, OmeZarrWarning, warn
+from xomezarr.filearray import COARSEST_PIXEL_UM, FileArray, dimensions, lazy_image, nothing_to_close
 from xomezarr.model import Channel
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["open_photo"]
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+EXIF_ORIENTATION = 0x0112
+
+MICROMETRES_PER_INCH = 25400.0
 
 GREY, RED_GREEN_BLUE = ("grey",), ("red", "green", "blue")
 ALPHA = ("alpha",)
@@ -67,6 +73,13 @@ MODES: Mapping[str, Mode] = {
 }
 """By Pillow's name; palettes become the colours that they stand for."""
 
+TRANSPARENT: Mapping[str, Mode] = {
+    "P": COLORS_ALPHA,
+    "RGB": COLORS_ALPHA,
+    "L": Mode("LA", "uint8", GREY + ALPHA),
+}
+"""By Pillow's name, what pictures become of which a colour is to be seen through."""
+
 DEEP: Mapping[int, tuple[str, ...]] = {2: RED_GREEN_BLUE, 4: GREY + ALPHA, 6: RED_GREEN_BLUE + ALPHA}
 """By the type of a PNG, colours that may have 16 bits, of which Pillow would drop 8."""
 
@@ -76,6 +89,8 @@ def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) 
     with _opened(path) as picture:
         mode, frames = _mode(picture, path), _frames(picture)
         width, height = picture.size
+        spacing = _spacing(picture)
+        _tell_of_turn(picture, path)
     opener: Any = _Decoded(path, mode.decoded)
     if (deep := _deep(path)) is not None:
         _check_deep(path)
@@ -83,13 +98,16 @@ def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) 
     sizes = {"t": frames, "y": height, "x": width, "c": len(mode.samples)}
     named = tuple(dim for dim, size in sizes.items() if dim in "yx" or size > 1)
     shape = tuple(sizes[dim] for dim in named)
+    held = math.prod(shape) * np.dtype(mode.dtype).itemsize
     image = lazy_image(
-        FileArray(opener, shape, np.dtype(mode.dtype), path),
+        FileArray(opener, shape, np.dtype(mode.dtype), path, held_bytes=held if frames == 1 else 0),
         dimensions(dims, shape, path, named),
         name=Path(path).stem,
         chunks=tuple(1 if dim == "t" else sizes[dim] for dim in named),
         mapped=frames == 1,  # decoded once, it stays in memory
     )
+    if spacing and not {"y", "x"} - {*image.dims}:
+        image = assign_grid(image, scale=spacing, units=dict.fromkeys(spacing, "µm"))
     return image if named[-1] != "c" else assign_channels(image, _channels(mode), dim=str(image.dims[-1]))
 
 
@@ -107,6 +125,26 @@ def _opened(path: str) -> Image:
         raise OmeZarrError(f'"{path}" cannot be read by Pillow ({error}); copy it again if it is damaged') from error
 
 
+def _spacing(picture: Image) -> dict[str, float]:
+    """Return the pixel sizes in micrometres by the resolution, where that is none for print."""
+    found = picture.info.get("dpi")
+    if picture.format != "PNG" or not found or min(found) <= 0:
+        return {}
+    x, y = (float(f"{MICROMETRES_PER_INCH / value:.7g}") for value in found)
+    return {"y": y, "x": x} if max(x, y) <= COARSEST_PIXEL_UM else {}
+
+
+def _tell_of_turn(picture: Image, path: str) -> None:
+    """Warn where a camera says that its picture is to be turned, or mirrored, when it is shown."""
+    # of others, such as PNG, Pillow decodes all pixels to find it
+    if picture.format in ("JPEG", "MPO") and picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
+        warn(
+            f'"{path}" says that it is to be turned when it is shown, and is read as it is stored; '
+            f"turn it before: PIL.ImageOps.exif_transpose(PIL.Image.open({path!r})).save(…)",
+            OmeZarrWarning,
+        )
+
+
 def _frames(picture: Image) -> int:
     """Return the number of frames; in a photo of several pictures (MPO), the others are previews of the first."""
     return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
@@ -119,7 +157,7 @@ def _mode(picture: Image, path: str) -> Mode:
             f'"{path}" has pixels of the mode {picture.mode}; convert them: '
             f'PIL.Image.open({path!r}).convert("RGB").save("converted.png")'
         )
-    return COLORS_ALPHA if picture.mode == "P" and "transparency" in picture.info else mode
+    return TRANSPARENT.get(picture.mode, mode) if "transparency" in picture.info else mode
 
 
 def _channels(mode: Mode) -> tuple[Channel, ...]:

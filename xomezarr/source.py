@@ -127,7 +127,7 @@ def _behind(data: Any) -> Any:
     return data
 
 
-def _file_behind(data: Any) -> Any:
+def file_behind(data: Any) -> Any:
     """Return the array in a file, of ours, that is read; None where it is of others."""
     found = _behind(data)
     return found if type(found).__module__.startswith("xomezarr.") and hasattr(found, "origin") else None
@@ -423,7 +423,7 @@ class _Lazy:
 
     def __init__(self, da: xr.DataArray) -> None:
         self._variable = da.variable
-        self._file = _file_behind(da.variable._data)
+        self._file = file_behind(da.variable._data)
         self.shape, self.dtype = da.shape, np.dtype(da.dtype)
         self.shared = self._file is not None and reachable_elsewhere(self._file.origin)
         preferred = {} if da.encoding.get(MAPPED) else da.encoding.get("preferred_chunks", {})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +26,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.filearray import (
+    COARSEST_PIXEL_UM,
     PREFERRED_BYTES,
     FileArray,
     chunks_in_memory_order,
@@ -40,12 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open_tiff"]
 
-COARSEST_PIXEL_UM = 20.0
-"""A resolution tag in inches or centimetres counts as a pixel size below this many micrometres.
-
-Software that knows no pixel size writes a resolution for print: 72 to 1200 dots per inch, which is 353 to 21 µm.
-"""
-
 TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
 """Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
 
@@ -57,10 +54,11 @@ def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -
         image = _tiff_series(tiff, series, path)
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
+        _warn_of_palette(image, path)
         letters = image.axes
         shape = tuple(map(int, image.shape))
         named = dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
-        calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)))
+        calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)), path)
         chunks, mapped = _tiff_chunks(image), _mapped(image)
         dtype = np.dtype(image.dtype).newbyteorder(tiff.byteorder)
         offset = image.dataoffset
@@ -85,10 +83,46 @@ def _tiff_file(path: str) -> Iterator[TiffFile]:
             'install it: pip install "xomezarr[cli]"'
         ) from error
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with _heard() as said, tifffile.TiffFile(path) as tiff:
+            len(tiff.pages)  # which goes along the chain of them to its end
+            _check_whole(said, path)
             yield tiff
-    except tifffile.TiffFileError as error:
-        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({error}); write the file again') from error
+    except (OmeZarrError, OSError, MemoryError, Warning):
+        raise
+    except Exception as error:  # whatever its parser meets
+        told = f"{type(error).__name__}: {error}"
+        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({told}); write the file again') from error
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Yield what tifffile logs in this thread: it reads what there is of a file that is cut off, and says so there."""
+    said: list[str] = []
+    thread = threading.get_ident()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == thread:
+                said.append(record.getMessage())
+
+    listener = Listener()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(listener)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(listener)
+
+
+def _check_whole(said: Sequence[str], path: str) -> None:
+    """Refuse a file whose chain of planes leads beyond its end."""
+    for line in said:
+        found = re.search(r"invalid page offset (\d+)", line)
+        if found is not None and int(found[1]) >= Path(path).stat().st_size:
+            raise OmeZarrError(
+                f'"{path}" is cut off: it ends at byte {Path(path).stat().st_size}, and the next of its planes lies at '
+                f"byte {found[1]}; copy the file again"
+            )
 
 
 def _first_series(tiff: TiffFile, path: str) -> int:
@@ -135,6 +169,16 @@ def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
                 "put the files that belong to it beside it, or select the planes that exist with isel",
                 OmeZarrWarning,
             )
+
+
+def _warn_of_palette(image: TiffPageSeries, path: str) -> None:
+    """Pixels may be numbers of colours, which a table has."""
+    if getattr(image.keyframe.photometric, "name", "") == "PALETTE":
+        warn(
+            f'"{path}" has the colours of its pixels in a palette, which is left out: pixels are their numbers there; '
+            f'for the colours, PIL.Image.open({path!r}).convert("RGB").save("colours.png")',
+            OmeZarrWarning,
+        )
 
 
 def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[str, ...]:
@@ -199,7 +243,9 @@ def _calibrated(image: xr.DataArray, calibration: Calibration) -> xr.DataArray:
     return assign_channels(image, calibration.channels)
 
 
-def _tiff_calibration(tiff: TiffFile, image: TiffPageSeries, series: int, letters: Mapping[str, str]) -> Calibration:
+def _tiff_calibration(
+    tiff: TiffFile, image: TiffPageSeries, series: int, letters: Mapping[str, str], path: str
+) -> Calibration:
     """Ask the richest metadata first; only dimensions that the image has are answered for."""
     samples = "S" in image.axes and letters.get("c") == "S"
     found = Calibration()
@@ -211,12 +257,15 @@ def _tiff_calibration(tiff: TiffFile, image: TiffPageSeries, series: int, letter
         plain = _resolution_calibration(image)
         found = Calibration({**found.scale, **plain.scale}, {**found.units, **plain.units}, found.channels, found.name)
     channels = _sample_channels(image) if samples else found.channels
-    return Calibration(
-        {dim: value for dim, value in found.scale.items() if dim in letters and np.isfinite(value) and value > 0},
-        {dim: unit for dim, unit in found.units.items() if dim in letters and dim in found.scale},
-        channels,
-        found.name,
-    )
+    told = {dim: value for dim, value in found.scale.items() if dim in letters}
+    scale = {dim: value for dim, value in told.items() if np.isfinite(value) and value > 0}
+    if wrong := {dim: value for dim, value in told.items() if dim not in scale}:
+        said = ", ".join(f"{dim} = {value:g}" for dim, value in wrong.items())
+        warn(
+            f'"{path}" has pixel sizes that are none ({said}), and they are left out; give them: scale={{…}}',
+            OmeZarrWarning,
+        )
+    return Calibration(scale, {dim: unit for dim, unit in found.units.items() if dim in scale}, channels, found.name)
 
 
 def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
@@ -249,7 +298,7 @@ def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> C
     scale: dict[str, float] = {}
     if unit is not None:
         x, y = _resolution(image)
-        scale = {dim: 1 / value for dim, value in (("x", x), ("y", y)) if value}
+        scale = {dim: value for dim, value in (("x", x), ("y", y)) if value}
     for dim, key in (("z", "spacing"), ("t", "finterval")):
         step = number(metadata.get(key))
         # ImageJ writes a negative spacing for stacks taken downwards; the order of the planes is unchanged
@@ -314,17 +363,34 @@ def _resolution_calibration(image: TiffPageSeries) -> Calibration:
     x, y = _resolution(image)
     if micrometers is None or not x or not y:
         return Calibration()
-    scale = {"x": micrometers / x, "y": micrometers / y}
+    scale = {"x": micrometers * x, "y": micrometers * y}
     if max(scale.values()) > COARSEST_PIXEL_UM:
         return Calibration()
     return Calibration(scale, {"x": "µm", "y": "µm"})
 
 
 def _resolution(image: TiffPageSeries) -> tuple[float | None, float | None]:
-    """Return the pixels per unit along x and y; None where the tag is missing or no positive number."""
+    """Return how far pixels are apart along x and y; None where the tag is missing or no positive number."""
     found: list[float | None] = []
     for name in ("XResolution", "YResolution"):
         tag = image.keyframe.tags.get(name)
-        numerator, denominator = tag.value if tag is not None else (0, 1)
-        found.append(numerator / denominator if numerator and denominator else None)
+        pixels, units = tag.value if tag is not None else (0, 1)
+        found.append(_shortest(units, pixels) if pixels and units else None)
     return found[0], found[1]
+
+
+def _shortest(units: int, pixels: int) -> float:
+    """Return units by pixels: of large numbers, which come of rounding, with the fewest digits that they may stand for.
+
+    >>> _shortest(1, 3), _shortest(1000000, 3076923)
+    (0.3333333333333333, 0.325)
+    """
+    exact = units / pixels
+    if max(units, pixels) < ROUNDED:
+        return exact
+    shorter = (float(f"{exact:.{digits}g}") for digits in range(1, 17))
+    return next((one for one in shorter if abs(one - exact) <= exact / max(units, pixels)), exact)
+
+
+ROUNDED = 10**5
+"""Numerators, or denominators, from here on are those of a number that was rounded: ImageJ writes millionths."""
