@@ -139,7 +139,10 @@ def levels(path: Path) -> list[tuple[Pixels, list[float], list[float]]]:
 
 
 def misplaced(path: Path, axis: int) -> list[float]:
-    """Return, by level, by how many pixels of level 0 pixels lie at most elsewhere than the metadata say."""
+    """Return, by level, by how many pixels of level 0 rows, or columns, lie at most elsewhere than the metadata say.
+
+    Each counts by the mean of its pixels, of which rounding to integers leaves next to nothing.
+    """
     (_, base, start), *coarser = levels(path)
     errors = []
     for pixels, scale, translation in coarser:

@@ -419,3 +419,15 @@ def test_the_accessors_methods_are_functions_too() -> None:
     for accessor in (xomezarr.OmeZarrArrayAccessor, xomezarr.OmeZarrTreeAccessor):
         assert all(hasattr(accessor, name) for name in names)
         assert all(hasattr(xomezarr, name.replace("to_", "from_", 1)) for name in names)
+
+
+def test_channels_of_several_kinds_are_none_of_one_image() -> None:
+    layers = [(np.full((4, 5), 2**53 + 1), {"name": "a"}, "image"), (np.zeros((4, 5), "f4"), {"name": "b"}, "image")]
+    with pytest.raises(InterchangeError, match=r"'a' and 'b' have pixels of int64 and float32.*astype"):
+        xomezarr.from_napari(layers)
+
+
+def test_windows_of_layers_may_be_an_array() -> None:
+    options = {"channel_axis": 0, "contrast_limits": np.array([[0, 5], [1, 9]]), "name": ["a", "b"]}
+    image: Any = xomezarr.from_napari((np.zeros((2, 4, 5), "u1"), options, "image"))
+    assert [(one.window.start, one.window.end) for one in image.omezarr.channels] == [(0, 5), (1, 9)]

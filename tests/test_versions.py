@@ -659,3 +659,9 @@ def test_stores_of_ome_zarr_py_are_read(tmp_path: Path) -> None:
         plate = xomezarr.open_plate(tmp_path / f"{version}-plate.zarr")
         assert plate["B/2/0"].omezarr.level(0)["row"].item() == "B"
         assert xomezarr.validate(tmp_path / f"{version}-plate.zarr").valid
+
+
+def test_a_version_without_its_quotation_marks_is_told_with_them(tmp_path: Path) -> None:
+    da: Any = xr.DataArray(np.zeros((4, 4), "u1"), dims=("y", "x"))
+    with pytest.raises(VersionError, match=r"does not know OME-Zarr 0\.5; .*give version='0\.5'"):
+        da.omezarr.to_zarr(tmp_path / "a.ome.zarr", version=0.5)

@@ -309,6 +309,7 @@ def plan_conversion(
             'xr.open_datatree(src, engine="omezarr").omezarr.to_zarr(dst)'
         )
     _refuse_same_place(src, dst)
+    _refuse_file_name(dst)
     with ExitStack() as opened:
         source = open_source(src, dims=dims, series=series, storage_options=src_storage_options)
         opened.enter_context(closing(source))
@@ -509,6 +510,19 @@ def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError
         f"({', '.join(map(str, image.dims))}), with or without channels and times; give the labels by theirs: "
         f"labels={{…: open_image({os.fspath(path)!r}, dims=…)}}"
     ) from error
+
+
+def _refuse_file_name(dst: Any) -> None:
+    """Refuse to make a folder that is called as an image file is."""
+    if isinstance(dst, str | os.PathLike) and (named := FILE_NAMES.search(os.fspath(dst))) is not None:
+        store = f"{os.fspath(dst)[: named.start()]}.ome.zarr"
+        raise OmeZarrError(
+            f'"{os.fspath(dst)}" is the name of a file, and OME-Zarr is a folder; call it "{store}", or write the '
+            "file: xomezarr.export(image, path)"
+        )
+
+
+FILE_NAMES = re.compile(r"(\.ome)?\.(tiff?|png|jpe?g|gif|npy|nii|nii\.gz|mrc)$", re.IGNORECASE)
 
 
 def _refuse_same_place(src: str | os.PathLike[str], dst: Any) -> None:

@@ -235,7 +235,8 @@ def dimensions(
         if len(asked) != len(shape) or len(set(asked)) != len(asked):
             raise AxisError(
                 f'dims={dims!r} does not name the {len(shape)} dimensions of "{path}", whose shape is {shape}; '
-                f"give {len(shape)} different names: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
+                f"give {len(shape)} different names, or, if the file has names of its own, leave them out: "
+                f"open_image(path, dims={'tczyx'[-len(shape) :]!r})"
             )
         return asked
     if named is not None:

@@ -177,8 +177,9 @@ def _nodes(tree: Any) -> list[xr.DataTree]:
     numbers = []
     if isinstance(tree, xr.DataTree):
         for key, node in tree.children.items():
-            if key.startswith(NODE) and key.removeprefix(NODE).isdecimal() and len(node.data_vars):
-                numbers.append(int(key.removeprefix(NODE)))
+            number = key.removeprefix(NODE)
+            if key.startswith(NODE) and number.isdecimal() and number == str(int(number)) and len(node.data_vars):
+                numbers.append(int(number))
     if sorted(numbers) != list(range(len(numbers))) or not numbers:
         held = f"its nodes are {', '.join(map(repr, tree.children))}" if isinstance(tree, xr.DataTree) else "no tree"
         raise InterchangeError(

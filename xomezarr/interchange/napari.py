@@ -619,6 +619,12 @@ def _joined(images: Sequence[_Layer]) -> list[xr.DataArray]:
                 f"the layers {first.name!r} and {layer.name!r} do not lie on the same pixels; give those of one image: "
                 "from_napari([layer, …])"
             )
+        if [data.dtype for data in layer.data] != [data.dtype for data in first.data]:
+            kinds = f"{first.data[0].dtype} and {layer.data[0].dtype}"
+            raise InterchangeError(
+                f"the layers {first.name!r} and {layer.name!r} have pixels of {kinds}, and the channels of an image "
+                "are of one kind; convert one: layer.data = layer.data.astype(…)"
+            )
     import dask.array
 
     channel, place = _channel_place(first.own, first.bare)
@@ -660,6 +666,8 @@ OF_EACH = ("name", "colormap", "contrast_limits", "visible")
 
 def _nth(key: str, value: Any, number: int, count: int) -> Any:
     """Return an option of one of several channels."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if key not in OF_EACH or not isinstance(value, list | tuple) or len(value) != count:
         return value
     pair = key == "contrast_limits" and count == 2 and not isinstance(value[0], list | tuple | np.ndarray | None)

@@ -311,5 +311,11 @@ def _taken(
         if axes[dim].orientation is not None:
             level.coords[dim].attrs["orientation"] = axes[dim].orientation
     if channels and "c" in dims and len(channels) == sizes["c"]:
-        level = assign_channels(level, channels)
+        return assign_channels(level, channels)
+    if channels:
+        warn(
+            f"the metadata of ngff-zarr describe {len(channels)} channels, and the image {name!r} has "
+            f"{sizes.get('c', 'none')}; what they say of them is left out: mend multiscales.metadata.omero",
+            InterchangeWarning,
+        )
     return level

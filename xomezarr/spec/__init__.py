@@ -929,8 +929,10 @@ def _version(name: str) -> Version:
 
 def _known_version(name: str) -> Version:
     if name not in TABLE:
+        # 0.5 without its quotation marks is a number
+        meant = str(name) if str(name) in VERSIONS else VERSIONS[0]
         raise VersionError(
-            f"xomezarr does not know OME-Zarr {name!r}; it writes {_listed(VERSIONS)}: give version={VERSIONS[0]!r}"
+            f"xomezarr does not know OME-Zarr {name!r}; it writes {_listed(VERSIONS)}: give version={meant!r}"
         )
     return TABLE[name]
 
