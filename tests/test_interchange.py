@@ -431,3 +431,28 @@ def test_windows_of_layers_may_be_an_array() -> None:
     options = {"channel_axis": 0, "contrast_limits": np.array([[0, 5], [1, 9]]), "name": ["a", "b"]}
     image: Any = xomezarr.from_napari((np.zeros((2, 4, 5), "u1"), options, "image"))
     assert [(one.window.start, one.window.end) for one in image.omezarr.channels] == [(0, 5), (1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda level: level.astype("f4"), "has pixels of float32"),
+        (lambda level: level.expand_dims("t"), "has the dimensions t, y, x"),
+        (lambda level: level.assign_coords(x=level.x.assign_attrs(units="mm")), "has another unit along 'x'"),
+        (lambda level: level.assign_coords(x=(level.x + 500).assign_attrs(level.x.attrs)), "lies elsewhere along 'x'"),
+        (lambda level: level.pad(y=(0, 90), mode="edge"), "is larger along 'y'"),
+    ],
+)
+def test_what_are_no_levels_of_one_image_is_told(change: Any, told: str) -> None:
+    da: Any = xr.DataArray(np.zeros((64, 48), "u2"), dims=("y", "x"), name="cells")
+    da = da.omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")
+    tree = da.omezarr.pyramid(levels=2).omezarr.to_multiscale_spatial_image()
+    levels = [tree[f"scale{number}/cells"] for number in range(2)]
+    turned = xr.DataTree.from_dict(
+        {"scale0": levels[0].to_dataset(), "scale1": levels[1].transpose("x", "y").to_dataset()}
+    )
+    back: Any = xomezarr.from_multiscale_spatial_image(turned)
+    assert back.omezarr.level(1).dims == ("y", "x")
+    wrong = xr.DataTree.from_dict({"scale0": levels[0].to_dataset(), "scale1": change(levels[1]).to_dataset()})
+    with pytest.raises(InterchangeError, match=rf"level 1 {told}.*the finest first"):
+        xomezarr.from_multiscale_spatial_image(wrong)

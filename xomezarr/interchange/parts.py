@@ -6,7 +6,7 @@ is the same for all of them is here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -445,13 +445,61 @@ def image_tree(levels: Sequence[xr.DataArray], labels: Mapping[str, xr.DataTree]
         Finest first.
     labels
         Trees of labels, by name.
+
+    Raises
+    ------
+    InterchangeError
+        If they are no levels of one image.
     """
-    tree = to_tree(levels)
+    tree = to_tree(_of_one_image(levels))
     if labels:
         group = xr.DataTree()
         attach(group, labels)
         attach(tree, {"labels": group})
     return tree
+
+
+def _of_one_image(levels: Sequence[xr.DataArray]) -> list[xr.DataArray]:
+    """Return levels with their dimensions in one order."""
+    base, found = levels[0], [levels[0]]
+    for index, level in enumerate(levels[1:], 1):
+        faults = [
+            (set(level.dims) != set(base.dims), f"has the dimensions {', '.join(map(str, level.dims))}"),
+            (level.dtype != base.dtype, f"has pixels of {level.dtype}"),
+            *((size > found[-1].sizes.get(dim, size), f"is larger along {dim!r}") for dim, size in level.sizes.items()),
+            *((_unit(level, dim) != _unit(base, dim), f"has another unit along {dim!r}") for dim in level.dims),
+            *((_is_elsewhere(level, base, dim), f"lies elsewhere along {dim!r}") for dim in level.dims),
+        ]
+        if wrong := next((what for is_so, what in faults if is_so), None):
+            raise InterchangeError(
+                f"level {index} {wrong}, so that it is none of the image of level {index - 1}, whose dimensions are "
+                f"{', '.join(f'{dim} ({size})' for dim, size in found[-1].sizes.items())} and whose pixels are "
+                f"{base.dtype}; give levels of one image, the finest first"
+            )
+        found.append(level.transpose(*base.dims))
+    return found
+
+
+def _unit(level: xr.DataArray, dim: Hashable) -> Any:
+    return level.coords[dim].attrs.get("units") if dim in level.coords else None
+
+
+def _is_elsewhere(level: xr.DataArray, base: xr.DataArray, dim: Hashable) -> bool:
+    """Whether a level begins or ends more than one of its pixels from where the finest does."""
+    if dim not in level.coords or dim not in base.coords or not level.sizes[dim] or not base.sizes[dim]:
+        return False
+    own, other = level.coords[dim].values, base.coords[dim].values
+    if own.dtype.kind not in "iuf" or other.dtype.kind not in "iuf":
+        return False
+    span = abs(float(other[-1]) - float(other[0]))
+    # one pixel stands for all that there is, or for more
+    alone = max(span + _spacing_of(base, dim), _spacing_of(level, dim))
+    pixel = abs(float(own[-1]) - float(own[0])) / (len(own) - 1) if len(own) > 1 else alone
+    return any(abs(float(own[end]) - float(other[end])) > pixel for end in (0, -1))
+
+
+def _spacing_of(level: xr.DataArray, dim: Hashable) -> float:
+    return float(level.coords[dim].attrs.get("scale", 1.0))
 
 
 def label_tree(levels: Sequence[xr.DataArray], name: str, colors: Mapping[int, Any] | None = None) -> xr.DataTree:
