@@ -485,7 +485,7 @@ def _unit(level: xr.DataArray, dim: Hashable) -> Any:
 
 
 def _is_elsewhere(level: xr.DataArray, base: xr.DataArray, dim: Hashable) -> bool:
-    """Whether a level begins or ends more than one of its pixels from where the finest does."""
+    """Whether a level begins or ends more than two of its pixels from where the finest does; one may be trimmed."""
     if dim not in level.coords or dim not in base.coords or not level.sizes[dim] or not base.sizes[dim]:
         return False
     own, other = level.coords[dim].values, base.coords[dim].values
@@ -495,7 +495,7 @@ def _is_elsewhere(level: xr.DataArray, base: xr.DataArray, dim: Hashable) -> boo
     # one pixel stands for all that there is, or for more
     alone = max(span + _spacing_of(base, dim), _spacing_of(level, dim))
     pixel = abs(float(own[-1]) - float(own[0])) / (len(own) - 1) if len(own) > 1 else alone
-    return any(abs(float(own[end]) - float(other[end])) > pixel for end in (0, -1))
+    return any(abs(float(own[end]) - float(other[end])) > 2 * pixel for end in (0, -1))
 
 
 def _spacing_of(level: xr.DataArray, dim: Hashable) -> float:
