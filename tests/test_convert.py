@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import gc
+import os
 import pickle
 import shutil
 import subprocess
@@ -564,6 +565,14 @@ def test_c7_a_folder_is_not_called_as_a_file_is(tmp_path: Path, name: str) -> No
     with pytest.raises(OmeZarrError, match=r"is the name of a file.* call it \".*out\.ome\.zarr\".*export"):
         convert(tmp_path / "a.npy", tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_c7_a_pipe_is_not_read(tmp_path: Path) -> None:
+    """It would be waited for."""
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(OmeZarrError, match="neither a file nor a folder"):
+        open_image(tmp_path / "a.tif")
 
 
 AXES = {"axes": "TZYX"}

@@ -202,6 +202,8 @@ def open_source(
     if local.is_dir():
         _check_series(series, str(local))
         return _open_zarr(str(local), dims, storage_options, labels=labels)
+    if not local.is_file():
+        raise OmeZarrError(f'"{local}" is neither a file nor a folder, and is not read; give the path of one')
     opener = _opener(str(local))
     if opener is None:
         opener = partial(open_by_bioio, known=KNOWN_FILES)
