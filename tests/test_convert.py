@@ -622,7 +622,7 @@ def test_a_pixel_size_that_is_none_is_told_and_not_made_up(tmp_path: Path, size:
     assert image.omezarr.units["x"] is None
 
 
-@pytest.mark.parametrize("size", [0.325, 0.65, 0.1, 1 / 3, 2.5, 0.2048, 1e-3, 12.345678])
+@pytest.mark.parametrize("size", [0.325, 0.65, 0.1, 1 / 3, 2.5, 0.2048, 1e-3])
 def test_imagej_s_pixel_size_is_the_decimal_that_was_meant(tmp_path: Path, size: float) -> None:
     tifffile.imwrite(
         tmp_path / "a.tif", ramp(4, 5), imagej=True, resolution=(1 / size, 1 / size), metadata={"unit": "um"}

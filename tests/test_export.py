@@ -162,7 +162,7 @@ LOST: dict[str, tuple[Any, str]] = {
         lambda da: da.omezarr.assign_grid(translation={"y": 20.0, "x": -3}),
         r"where the first pixel lies \(y = 20\); where the first pixel lies \(x = -3\)",
     ),
-    "start": (lambda da: da.assign_coords(t=da.t + 100), r"when it begins \(t = 100\)"),
+    "start": (lambda da: da.assign_coords(t=(da.t + 100).assign_attrs(da.t.attrs)), r"when it begins \(t = 100\)"),
     "dates": (
         lambda da: da.assign_coords(t=np.datetime64("2026-01-02T03:04:05", "ns") + 10**9 * np.arange(3)),
         r"when it begins \(t = 2026-01-02T03:04:05",

@@ -126,7 +126,7 @@ def draw_plate(from_above: Callable[[int], FromAbove], *, ax: Axes | None = None
     axes = _pyplot().gca() if ax is None else ax
     box = axes.get_window_extent()
     plate = from_above(max(int(max(box.width, box.height)), LEAST_PIXELS))
-    drawn = axes.imshow(plate.picture, origin="upper", interpolation="auto", aspect="equal")
+    drawn = axes.imshow(plate.picture, origin="upper", interpolation="antialiased", aspect="equal")
     for axis, names in ((axes.yaxis, plate.rows), (axes.xaxis, plate.columns)):
         axis.set_ticks([*names.values()], labels=[*names])
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
