@@ -93,7 +93,8 @@ def test_pixels_that_are_square_but_for_a_last_digit_have_a_bar_without_a_warnin
     da = da.omezarr.assign_grid(scale={"y": 0.26, "x": 0.26}, units="um")
     assert 0 < abs(da.omezarr.plot().axes.get_aspect() - 1) < 1e-12
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # as that of matplotlib-scalebar is
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)
         plt.gcf().canvas.draw()
 
 
