@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,3 +73,19 @@ def bucket(s3_url: str) -> Iterator[Bucket]:
     make_bucket(s3_url, name)
     with proxy(s3_url) as between:
         yield Bucket(s3_url, name, between)
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what makes a package one that is not installed."""
+    original = builtins.__import__
+
+    def make(package: str) -> None:
+        def imported(name: str, *rest: Any, **options: Any) -> Any:
+            if name.partition(".")[0] == package:
+                raise ImportError(f"No module named {package!r}")
+            return original(name, *rest, **options)
+
+        monkeypatch.setattr(builtins, "__import__", imported)
+
+    return make

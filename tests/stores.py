@@ -1,13 +1,16 @@
-"""Stores that are to hold the same: compared group by group, and as the trees that they are opened as."""
+"""What tests of several kinds of files and stores make sure of: that two hold the same, that little is read."""
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 import zarr
+
+from xomezarr.convert import open_image
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -48,3 +51,13 @@ def check_same_trees(one: xr.DataTree, other: xr.DataTree, *, attrs: bool = True
             assert node.omezarr.colors == like.omezarr.colors
             assert node.omezarr.properties.equals(like.omezarr.properties)
             assert (node.omezarr.properties.dtypes == like.omezarr.properties.dtypes).all()
+
+
+def check_a_corner_takes_little_memory(path: Path) -> None:
+    """Make sure that of a volume of 512 MiB no more is read than a corner, however it is turned."""
+    tracemalloc.start()
+    corner = open_image(path).transpose("x", "z", "y")[:5, :7, :100].values
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert corner.shape == (5, 7, 100)
+    assert peak < 16 * 2**20

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -88,21 +88,14 @@ def test_a_palette_with_transparency(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("samples", [2, 3, 4])
-def test_c3_colours_of_16_bits_are_not_cut_to_8(tmp_path: Path, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_c3_colours_of_16_bits_are_not_cut_to_8(tmp_path: Path, samples: int, without: Callable[[str], None]) -> None:
     imagecodecs = pytest.importorskip("imagecodecs")
     pixels = colours(12, 9, samples, dtype="uint16")
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
     image = open_image(tmp_path / "a.png")
     assert image.dtype == np.uint16
     np.testing.assert_array_equal(image.values, pixels)
-    original = builtins.__import__
-
-    def without(name: str, *rest: Any, **options: Any) -> Any:
-        if name == "imagecodecs":
-            raise ImportError("No module named 'imagecodecs'")
-        return original(name, *rest, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    without("imagecodecs")
     with pytest.raises(MissingDependencyError, match=r'colours of 16 bits.*pip install "xomezarr\[io\]"'):
         open_image(tmp_path / "a.png")
 

@@ -6,7 +6,7 @@ The OME metadata count. What they have no place for is taken from there where an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,10 +51,11 @@ def coordinates_beside(group: zarr.Group, path: str) -> dict[str, xr.Variable]:
     """
     where = level_group(path)
     try:
-        if not _others(group, where, path.rpartition("/")[2]):
+        names = [name for name in names_in(group, where) if name not in ALL_DOCUMENTS]
+        if not {*names} - {path.rpartition("/")[2]}:
             # pixels alone, of which writers of Zarr v2 need not name the dimensions
             return {}
-        _check_beside(group, where, max(open_array(group, path).shape, default=0))
+        _check_beside(group, where, names, max(open_array(group, path).shape, default=0))
         held: Any = group.store
         with unheard():
             ds = xr.open_dataset(
@@ -68,12 +69,7 @@ def coordinates_beside(group: zarr.Group, path: str) -> dict[str, xr.Variable]:
     return {str(name): coord.variable for name, coord in ds.coords.items()}
 
 
-def _others(group: zarr.Group, where: str, pixels: str) -> list[str]:
-    """Return the names of what lies beside the pixels of a level."""
-    return [name for name in names_in(group, where) if name not in (*ALL_DOCUMENTS, pixels)]
-
-
-def _check_beside(group: zarr.Group, where: str, longest: int) -> None:
+def _check_beside(group: zarr.Group, where: str, names: Sequence[str], longest: int) -> None:
     """Refuse what xarray would fail to open, or read as a whole to make an index that no pixels have.
 
     zarr opens all that lies in a group at the same time, and where several fail leaves the errors of all but one to be
@@ -83,10 +79,11 @@ def _check_beside(group: zarr.Group, where: str, longest: int) -> None:
     ----------
     group, where
         The image, and below it what holds a level.
+    names
+        Of what lies there.
     longest
         How many pixels the level has along its longest dimension.
     """
-    names = [name for name in names_in(group, where) if name not in ALL_DOCUMENTS]
     kinds = ("zarr.json",) if group.metadata.zarr_format == 3 else (".zarray", ".zgroup", ".zattrs")
     keys = [f"{where}/{name}/{kind}" for name in names for kind in kinds]
     for key, content in zip(keys, get_documents(group.store, [member_path(group, key) for key in keys]), strict=True):

@@ -19,11 +19,8 @@ from xomezarr.errors import (
     AxisError,
     MissingDependencyError,
     OmeZarrError,
-    OtherImagesWarning,
-    warn,
 )
-from xomezarr.filearray import dimensions
-from xomezarr.model import Channel
+from xomezarr.filearray import chosen_series, dimensions
 
 __all__ = ["open_by_bioio"]
 
@@ -113,17 +110,7 @@ def _unreadable(path: str, error: object) -> OmeZarrError:
 def _scene(image: Any, series: int | None, path: str) -> str:
     """Choose a scene, which is what series are here, and return its name."""
     scenes = tuple(map(str, image.scenes))
-    if series is None and len(scenes) > 1:
-        warn(
-            f'"{path}" holds {len(scenes)} images, of which the first is read; choose one by its number: series=1',
-            OtherImagesWarning,
-        )
-    index = 0 if series is None else series
-    if not 0 <= index < len(scenes):
-        raise OmeZarrError(
-            f'"{path}" holds {len(scenes)} images, and series={series} is none of them; '
-            f"give series=0{f' to {len(scenes) - 1}' if len(scenes) > 1 else ''}"
-        )
+    index = chosen_series(series, len(scenes), path)
     image.set_scene(index)
     return scenes[index]
 
@@ -196,8 +183,7 @@ def _calibrated(array: xr.DataArray, image: Any, named: Mapping[str, str]) -> xr
     array = assign_grid(array, scale={named[letter]: size for letter, size in scale.items()}, units=units)
     if "S" in named:
         size = array.sizes[named["S"]]
-        alpha = (Channel("alpha", None),) * (size - 3)
-        return assign_channels(array, (*rgb_channels(array.dtype), *alpha), dim=named["S"]) if size in (3, 4) else array
+        return assign_channels(array, rgb_channels(array.dtype, size), dim=named["S"]) if size in (3, 4) else array
     names = [str(name) for name in image.channel_names or ()]
     if "C" in named and len(names) == array.sizes[named["C"]]:
         return assign_channels(array, names, dim=named["C"])

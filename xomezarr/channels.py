@@ -224,15 +224,16 @@ def assign_channels(
     return da.drop_vars([name for name in stale if name in da.coords]).assign_coords(new)
 
 
-def rgb_channels(dtype: np.dtype[Any]) -> tuple[Channel, Channel, Channel]:
-    """Return red, green and blue: photographs of 8 bits are shown as they are, others by what their pixels span.
+def rgb_channels(dtype: np.dtype[Any], count: int = len(RGB)) -> tuple[Channel, ...]:
+    """Return red, green and blue, and alpha as a fourth one.
 
-    >>> [channel.color for channel in rgb_channels(np.dtype("uint8"))]
-    ['FF0000', '00FF00', '0000FF']
+    Photographs of 8 bits are shown as they are, others by what their pixels span.
+
+    >>> [(channel.label, channel.color) for channel in rgb_channels(np.dtype("uint8"), 4)][1:]
+    [('green', '00FF00'), ('blue', '0000FF'), ('alpha', None)]
     """
     window = Window(0.0, 255.0, 0.0, 255.0) if dtype == np.uint8 else None
-    red, green, blue = (Channel(label, color, window) for label, color in RGB)
-    return red, green, blue
+    return (*(Channel(label, color, window) for label, color in RGB), Channel("alpha"))[:count]
 
 
 def _asked_dim(da: xr.DataArray, dim: str | None, *, rgb: bool) -> str:
@@ -549,12 +550,8 @@ def _window(bounds: Mapping[str, Any], dtype: np.dtype[Any]) -> Window | None:
         raise ChannelError(f"the window has {given}, and no {' and no '.join(missing)}; give both: {_SOME_WINDOW}")
     start, end = said["start"], said["end"]
     checked = _finite_window(said.get("min", start), said.get("max", end), start, end)
-    low, high = _whole_range(dtype) or (checked.start, checked.end)
-    return dataclasses.replace(
-        checked,
-        min=checked.min if "min" in said else min(low, checked.start, checked.end),
-        max=checked.max if "max" in said else max(high, checked.start, checked.end),
-    )
+    whole = window_between(checked.start, checked.end, dtype)
+    return dataclasses.replace(whole, **{bound: getattr(checked, bound) for bound in ("min", "max") if bound in said})
 
 
 def window_between(start: float, end: float, dtype: np.dtype[Any]) -> Window:
@@ -564,7 +561,7 @@ def window_between(start: float, end: float, dtype: np.dtype[Any]) -> Window:
     Window(min=0.0, max=255.0, start=5, end=90)
     """
     low, high = _whole_range(dtype) or (start, end)
-    return Window(min(low, start), max(high, end), start, end)
+    return Window(min(low, start, end), max(high, start, end), start, end)
 
 
 def _whole_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:

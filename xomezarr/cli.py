@@ -31,7 +31,7 @@ from xomezarr import spec
 from xomezarr.convert import convert as convert_image
 from xomezarr.convert import open_image, plan_conversion
 from xomezarr.description import description_of, is_file
-from xomezarr.display import as_text, described
+from xomezarr.display import as_text, described, printable
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -1206,16 +1206,8 @@ def _one_line(text: str) -> str:
 
 
 def _plain(shown: object) -> str:
-    """Return what is shown without what a terminal obeys: names in a store may hold any character.
-
-    >>> _plain("a" + chr(7)) == "a" + chr(92) + "x07"
-    True
-    """
-    return OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), str(shown))
-
-
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but for tabs and ends of lines, and those that turn the direction of text."""
+    """Return what is shown, in lines, without what a terminal obeys."""
+    return printable(str(shown), lines=True)
 
 
 def _discard(stream: TextIO) -> None:

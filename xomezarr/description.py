@@ -11,7 +11,7 @@ import xarray as xr
 from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
 from xomezarr.collection import is_collection, open_collection
 from xomezarr.convert import open_image
-from xomezarr.display import described, described_array, described_collection, described_plate, described_scene
+from xomezarr.display import below, described, described_array, described_collection, described_plate, described_scene
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
     ArchiveError,
@@ -87,11 +87,6 @@ def _description_of(store: str) -> dict[str, Any]:
     return _image(store)
 
 
-def _below(store: str, path: str) -> str:
-    """Return a place below another one, as the user has named that."""
-    return f"{store.rstrip('/')}/{path}"
-
-
 def _image(store: str) -> dict[str, Any]:
     """Describe an image."""
     with xr.open_datatree(store, engine="omezarr") as tree:
@@ -102,7 +97,7 @@ def _plate(store: str, tree: xr.DataTree) -> dict[str, Any]:
     """Describe a plate, and its first image."""
     plate = described_plate(store, tree)
     path = next(f"{well}/{names[0]}" for well, names in plate["wells"].items() if names)
-    return {**plate, "first_image": _image(_below(store, path))}
+    return {**plate, "first_image": _image(below(store, path))}
 
 
 def _well(store: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +135,7 @@ def _those_that_open(store: str, paths: Iterable[str]) -> Iterator[tuple[str, di
     found = False
     for path in paths:
         try:
-            image = _image(_below(store, path))
+            image = _image(below(store, path))
         except UNREADABLE_MEMBER as error:
             faults.append(f"{path!r} of {store!r} cannot be opened: {error}")
             continue

@@ -27,7 +27,7 @@ from xomezarr.source import direct_source, origins
 from xomezarr.systems import described_axes
 from xomezarr.tree import images as images_in
 
-__all__ = ["as_html", "as_text", "described", "described_array", "described_tree", "glimpse"]
+__all__ = ["as_html", "as_text", "below", "described", "described_array", "described_tree", "glimpse", "printable"]
 
 SHOWN = 3
 """Names of rows, columns or fields at either end of a long list."""
@@ -101,7 +101,7 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
             for number, level in enumerate(image.levels)
         ],
         "channels": [_channel(channel) for channel in image.channels],
-        "labels": {name: described(_below(store, f"labels/{name}"), node) for name, node in image.labels.items()},
+        "labels": {name: described(below(store, f"labels/{name}"), node) for name, node in image.labels.items()},
     } | of_labels
 
 
@@ -148,7 +148,7 @@ def described_collection(store: str, tree: xr.DataTree) -> dict[str, Any]:
         for node in tree.subtree
         if spec.is_image(group_attrs(node)) and "labels" not in node.path.split("/")
     }
-    told = {path: described(_below(store, path), node) for path, node in images.items()}
+    told = {path: described(below(store, path), node) for path, node in images.items()}
     attrs = group_attrs(tree)
     return {
         "kind": "collection",
@@ -179,11 +179,11 @@ def described_scene(store: str, tree: xr.DataTree) -> dict[str, Any]:
             }
             for link in scene.links
         ],
-        "images": {path: described(_below(store, path), node) for path, node in nodes.items()},
+        "images": {path: described(below(store, path), node) for path, node in nodes.items()},
     }
 
 
-def _below(store: str, path: str) -> str:
+def below(store: str, path: str) -> str:
     """Return a place below another one, as the user has named that."""
     return f"{store.rstrip('/')}/{path}" if store else path
 
@@ -260,14 +260,35 @@ def _in_lines(said: Any) -> Any:
     4
     """
     if isinstance(said, str):
-        return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), said)
+        return printable(said)
     if isinstance(said, Mapping):
         return {_in_lines(key): _in_lines(value) for key, value in said.items()}
     return [_in_lines(one) for one in said] if isinstance(said, list | tuple) else said
 
 
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-"""What ends lines, or is obeyed by terminals."""
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return a text without what a terminal obeys: names in a store may hold any character.
+
+    Parameters
+    ----------
+    text
+        The text.
+    lines
+        Whether tabs and ends of lines stay.
+
+    Examples
+    --------
+    >>> [len(printable("a" + chr(number), lines=True)) for number in (7, 10)]
+    [5, 2]
+    """
+    obeyed = OBEYED if lines else OBEYED_OR_LINES
+    return obeyed.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for tabs and ends of lines, and those that turn the direction of text."""
+
+OBEYED_OR_LINES = re.compile(f"[\t\n]|{OBEYED.pattern}")
 
 
 def _counted(count: int, what: str) -> str:

@@ -34,7 +34,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.model import Channel
-from xomezarr.pictures import Looks, composed, looks_of, shown_dims
+from xomezarr.pictures import Looks, composed, looks_of, shown_dims, step
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.spec import others
 from xomezarr.units import convert
@@ -407,10 +407,10 @@ class _Stack:
     def _blocks(self) -> Iterator[NDArray[Any]]:
         """Read as many planes at once as `AT_ONCE` allows, in their order, as chunks hold several."""
         *above, height, width = self.shape
-        steps = at_once(above, AT_ONCE // max(height * width * self.dtype.itemsize, 1))
-        for starts in itertools.product(*(range(0, n, step) for n, step in zip(above, steps, strict=True))):
-            parts = zip(starts, steps, above, strict=True)
-            yield self._read([slice(start, min(start + step, n)) for start, step, n in parts], slice(0, height))
+        counts = at_once(above, AT_ONCE // max(height * width * self.dtype.itemsize, 1))
+        for starts in itertools.product(*(range(0, n, count) for n, count in zip(above, counts, strict=True))):
+            parts = zip(starts, counts, above, strict=True)
+            yield self._read([slice(start, min(start + count, n)) for start, count, n in parts], slice(0, height))
 
     def _read(self, place: Sequence[slice], rows: slice) -> NDArray[Any]:
         """Read a block of planes, shape (planes, rows, columns)."""
@@ -460,22 +460,23 @@ def _sizes(stack: _Stack) -> dict[str, float]:
     return {letter: size for letter, size in found.items() if size}
 
 
-def _sizes_of_imagej(stack: _Stack) -> dict[str, float]:
-    """Return them as ImageJ has them: one unit for x, y and z, and none for some of them alone."""
-    found = _sizes(stack)
-    return found if found.keys() >= {"X", "Y"} else {letter: size for letter, size in found.items() if letter == "T"}
+def _of_imagej(sizes: Mapping[str, float]) -> Mapping[str, float]:
+    """Return sizes as ImageJ has them: one unit for x, y and z, and none for some of them alone."""
+    return sizes if sizes.keys() >= {"X", "Y"} else {letter: size for letter, size in sizes.items() if letter == "T"}
 
 
-def _tell(kind: str, stack: _Stack, given: _Given, sizes: Mapping[str, float]) -> None:
-    """Warn of what a kind of file has no place for, but for how an image is shown."""
-    lost = [*_lost_places(stack, sizes), *_lost_besides(given)]
+def _tell(
+    kind: str, stack: _Stack, given: _Given, known: Mapping[str, float], sizes: Mapping[str, float] | None = None
+) -> None:
+    """Warn of what a kind of file has no place for, but for how an image is shown; `sizes` are those that it has."""
+    lost = [*_lost_places(stack, known, known if sizes is None else sizes), *_lost_besides(given)]
     if lost:
         warn(f"{kind} does not say {'; '.join(lost)}. OME-Zarr keeps all of it: to_zarr(…)", OmeZarrWarning)
 
 
-def _lost_places(stack: _Stack, sizes: Mapping[str, float]) -> Iterator[str]:
-    """Tell what is not written of where pixels lie, and when."""
-    image, known = stack.image, _sizes(stack)
+def _lost_places(stack: _Stack, known: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator[str]:
+    """Tell what is not written of where pixels lie, and when: of the sizes that are known, some are."""
+    image = stack.image
     for letter, dim in stack.dims.items():
         if letter not in SIZES or dim is None or dim not in image.coords or not image.sizes[dim]:
             continue
@@ -491,14 +492,9 @@ def _lost_places(stack: _Stack, sizes: Mapping[str, float]) -> Iterator[str]:
             if last < first:
                 yield f"that {dim!r} runs backward ({first:g} to {last:g})"
             # files differ on what point of the first pixel lies at 0
-            elif abs(first) > _half_a_pixel(coordinate):
+            elif abs(first) > abs(step(coordinate)) / 2:
                 what = "when it begins" if letter == "T" else "where the first pixel lies"
                 yield f"{what} ({dim} = {first:g})"
-
-
-def _half_a_pixel(coordinate: xr.DataArray) -> float:
-    values = coordinate.values[:2].astype(float)
-    return float(abs(values[1] - values[0]) if values.size > 1 else coordinate.attrs.get("scale", 1.0)) / 2
 
 
 def _lost_besides(given: _Given) -> Iterator[str]:
@@ -540,12 +536,13 @@ def _write_ome_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
         raise DtypeError(
             f"OME-TIFF has no pixels of dtype {finest.dtype}, but {', '.join(OME_DTYPES)}; convert them: astype(…)"
         )
-    _tell("OME-TIFF", finest, given, _sizes(finest))
+    sizes = _sizes(finest)
+    _tell("OME-TIFF", finest, given, sizes)
     options = {"tile": (TILE, TILE), "compression": "zlib", "photometric": "minisblack"}
     whole = math.prod(finest.shape) * finest.dtype.itemsize
     with tifffile.TiffWriter(path, ome=True, bigtiff=2 * whole > IMAGEJ_BYTES) as file:
         for number, stack in enumerate(stacks):
-            first = {"metadata": _ome_metadata(finest, given.channels), "subifds": len(stacks) - 1}
+            first = {"metadata": _ome_metadata(finest, given.channels, sizes), "subifds": len(stacks) - 1}
             file.write(
                 stack.tiles(on_tile),
                 shape=stack.shape,
@@ -555,9 +552,8 @@ def _write_ome_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
             )
 
 
-def _ome_metadata(stack: _Stack, channels: Sequence[Channel]) -> dict[str, Any]:
+def _ome_metadata(stack: _Stack, channels: Sequence[Channel], sizes: Mapping[str, float]) -> dict[str, Any]:
     """Return what tifffile writes as OME-XML."""
-    sizes = _sizes(stack)
     found: dict[str, Any] = {"axes": stack.axes}
     if stack.image.name is not None:
         found["Name"] = str(stack.image.name)
@@ -600,8 +596,9 @@ def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
             f"ImageJ reads no TIFF of {nbytes} bytes, which is more than 4 GiB; give a coarser level=…, or write an "
             'OME-TIFF: "image.ome.tif"'
         )
-    sizes = _sizes_of_imagej(stack)
-    _tell("ImageJ's TIFF", stack, given, sizes)
+    known = _sizes(stack)
+    sizes = _of_imagej(known)
+    _tell("ImageJ's TIFF", stack, given, known, sizes)
     metadata: dict[str, Any] = {"axes": stack.axes}
     if sizes.keys() & set("XYZ"):
         metadata["unit"] = "um"

@@ -19,9 +19,11 @@ from xomezarr.pictures import (
     composed,
     label_colors,
     nearest,
+    numbers,
     plane,
     proportions,
     shown_dims,
+    step,
     sufficient,
 )
 from xomezarr.units import convert, ome_unit
@@ -228,17 +230,13 @@ def _edges(image: xr.DataArray, dim: str) -> tuple[float, float]:
     values, size = _numbers(image, dim), image.sizes[dim]
     if values is None:
         return -0.5, size - 0.5
-    step = _step(image, dim)
-    return float(values[0] - step / 2), float(values[-1] + step / 2)
+    half = _step(image, dim) / 2
+    return float(values[0] - half), float(values[-1] + half)
 
 
 def _step(image: xr.DataArray, dim: str) -> float:
     """Return how far neighbouring pixels are apart, in the mean; less than 0 where coordinates fall."""
-    values = _numbers(image, dim)
-    if values is None:
-        return 1.0
-    alone = float(image.coords[dim].attrs.get("scale", 1.0))
-    return float((values[-1] - values[0]) / (len(values) - 1) if len(values) > 1 else alone) or 1.0
+    return 1.0 if _numbers(image, dim) is None else step(image.coords[dim])
 
 
 def _told(level: xr.DataArray, finest: xr.DataArray) -> str:
@@ -348,12 +346,7 @@ def _places(shown: xr.DataArray, labels: xr.DataArray, dim: str) -> NDArray[np.i
 
 def _numbers(image: xr.DataArray, dim: str) -> NDArray[np.float64] | None:
     """Return where an image lies along a dimension, also where it has a single place; None if it does not say."""
-    if dim not in image.coords or image.coords[dim].ndim > 1:
-        return None
-    values = np.atleast_1d(image.coords[dim].values)
-    if values.dtype.kind in "mM":
-        values = values.astype("m8[ns]" if values.dtype.kind == "m" else "M8[ns]").astype(np.int64)
-    return values.astype(float) if values.dtype.kind in "iuf" and np.isfinite(values).all() else None
+    return None if dim not in image.coords or image.coords[dim].ndim > 1 else numbers(image.coords[dim])
 
 
 def _outlines(labels: NDArray[Any], colors: Mapping[int, str]) -> NDArray[np.uint8]:

@@ -18,13 +18,14 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import source
-from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OmeZarrError
+from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OmeZarrError, OtherImagesWarning, warn
 
 __all__ = [
     "COARSEST_PIXEL_UM",
     "PLACED",
     "REVERSED",
     "FileArray",
+    "chosen_series",
     "chunks_in_memory_order",
     "dimensions",
     "lazy_image",
@@ -138,18 +139,19 @@ class FileArray(BackendArray):
     def _held(self) -> Iterator[Any]:
         """Yield what can be indexed: it stays open for the next reading, as long as not too many others are."""
         with self._lock:
-            if self._opened is None:
+            if is_new := self._opened is None:
                 self._opened, close = self.opener()
                 self._closing = weakref.finalize(self, close)
             opened = self._opened
             self._users += 1
         OPEN.use(self)
+        if is_new:
+            OPEN.trim()
         try:
             yield opened
         finally:
             with self._lock:
                 self._users -= 1
-            OPEN.trim()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), held_bytes=self.held_bytes), (self.opener, self.shape, self.dtype, self.origin)
@@ -163,7 +165,7 @@ class _Open:
         self._arrays: OrderedDict[int, weakref.ref[FileArray]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._alive())
+        return len(self.arrays())
 
     def use(self, array: FileArray) -> None:
         """Note that an array is read."""
@@ -173,20 +175,21 @@ class _Open:
 
     def trim(self) -> None:
         """Close those that were not read for the longest time, where more are open than may be."""
-        with self._lock:
-            alive = self._alive()
-            held = sum(array.held_bytes for array in alive.values())
-            for key, array in [*alive.items()][:-1]:
-                if len(alive) <= MOST_OPEN and held <= MOST_BYTES:
-                    break
-                if array.close():
-                    del alive[key]
-                    held -= array.held_bytes
-            self._arrays = OrderedDict((key, self._arrays[key]) for key in alive)
+        alive = self.arrays()
+        count, held = len(alive), sum(array.held_bytes for array in alive)
+        # closed without the lock: one that is being opened keeps nobody but this thread waiting
+        for array in alive[:-1]:
+            of_use = count > MOST_OPEN or (held > MOST_BYTES and array.held_bytes)
+            if of_use and array.close():
+                count, held = count - 1, held - array.held_bytes
 
-    def _alive(self) -> dict[int, FileArray]:
-        found = ((key, one()) for key, one in [*self._arrays.items()])
-        return {key: array for key, array in found if array is not None and array._opened is not None}
+    def arrays(self) -> list[FileArray]:
+        """Return them; what is closed, or gone, is forgotten."""
+        with self._lock:
+            found = {key: one() for key, one in self._arrays.items()}
+            alive = {key: array for key, array in found.items() if array is not None and array._opened is not None}
+            self._arrays = OrderedDict((key, self._arrays[key]) for key in alive)
+        return [*alive.values()]
 
 
 OPEN = _Open()
@@ -247,6 +250,28 @@ def dimensions(
         f'"{path}" does not say what its {len(shape)} dimensions are, of shape {shape}; '
         f"name them in the file's order: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
     )
+
+
+def chosen_series(series: int | None, count: int, path: str) -> int:
+    """Return which of several images in a file is meant; left out, the first, and a warning says that there are more.
+
+    Raises
+    ------
+    OmeZarrError
+        If it is none of them.
+    """
+    if series is None and count > 1:
+        warn(
+            f'"{path}" holds {count} images, of which the first is read; choose one by its number: series=1',
+            OtherImagesWarning,
+        )
+    index = 0 if series is None else series
+    if not 0 <= index < count:
+        raise OmeZarrError(
+            f'"{path}" holds {count} images, and series={series} is none of them; '
+            f"give series=0{f' to {count - 1}' if count > 1 else ''}"
+        )
+    return index
 
 
 def chunks_in_memory_order(pixels: NDArray[Any]) -> tuple[int, ...]:

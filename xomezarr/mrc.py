@@ -19,7 +19,7 @@ from xomezarr.channels import assign_channels, rgb_channels
 from xomezarr.coords import assign_grid
 from xomezarr.errors import AxisError, DtypeError, OmeZarrError, OmeZarrWarning, warn
 from xomezarr.filearray import PLACED, FileArray, chunks_in_memory_order, dimensions, lazy_image
-from xomezarr.raw import Raw, opened_bytes
+from xomezarr.raw import Raw, opened_bytes, shortest
 
 __all__ = ["open_mrc"]
 
@@ -229,7 +229,7 @@ def _placed(image: xr.DataArray, header: _Header, named: Sequence[str], path: st
     scale: dict[str, float] = {}
     first: dict[str, float] = {}
     for dim, axis, start in zip(named[::-1], header.axes, header["start"], strict=False):
-        cell, intervals = _shortest(header["cell"][axis]), int(header["intervals"][axis])
+        cell, intervals = shortest(header["cell"][axis]), int(header["intervals"][axis])
         if not (np.isfinite(cell) and cell > 0 and intervals > 0) or (stack and dim == named[0]):
             continue
         scale[dim] = _tidy(cell / intervals)
@@ -251,17 +251,12 @@ def _placed(image: xr.DataArray, header: _Header, named: Sequence[str], path: st
 
 def _first(header: _Header, axis: int, start: int, scale: float) -> float:
     """Return where the first pixel lies: at the origin, or, where that is zero, where the map starts in its cell."""
-    origin = [_shortest(value) for value in header["origin"]]
+    origin = [shortest(value) for value in header["origin"]]
     if not any(origin) or not all(map(np.isfinite, origin)):
         return _tidy(start * scale)
     # IMOD's own sign is the other, until it began to say that it is the standard's, or wrote the standard's version
     inverted = header.by_imod and not header.flag(ORIGIN_OF_THE_STANDARD) and int(header["version"]) <= 0
     return -origin[axis] + 0.0 if inverted else origin[axis]
-
-
-def _shortest(value: Any) -> float:
-    """Return the number with the fewest digits that one of single precision may stand for."""
-    return float(str(np.float32(value)))
 
 
 def _tidy(value: float) -> float:

@@ -26,8 +26,7 @@ from xomezarr.errors import (
 )
 from xomezarr.filearray import PLACED, REVERSED, FileArray, chunks_in_memory_order, dimensions, lazy_image
 from xomezarr.grid import REGULAR_WITHIN
-from xomezarr.model import Channel
-from xomezarr.raw import Raw, opened_bytes
+from xomezarr.raw import Raw, opened_bytes, shortest
 from xomezarr.systems import assign_affine
 
 __all__ = ["open_nifti"]
@@ -219,8 +218,7 @@ def _with_samples(image: xr.DataArray, samples: Sequence[str], dim: str) -> xr.D
     """Name the samples of colours."""
     if not samples or dim not in image.dims:
         return image
-    alpha = (Channel("alpha", None),) * (len(samples) - 3)
-    return assign_channels(image, (*rgb_channels(np.dtype(np.uint8)), *alpha), dim=dim)
+    return assign_channels(image, rgb_channels(np.dtype(np.uint8), len(samples)), dim=dim)
 
 
 # --- places ------------------------------------------------------------------
@@ -277,7 +275,7 @@ def _form(header: Any, path: str) -> _Form | None:
 
 
 def _sform(header: Any) -> NDArray[np.float64]:
-    return np.array([[_shortest(value) for value in header[f"srow_{axis}"]] for axis in WORLD])
+    return np.array([[shortest(value) for value in header[f"srow_{axis}"]] for axis in WORLD])
 
 
 def _qform(header: Any) -> NDArray[np.float64]:
@@ -293,22 +291,13 @@ def _qform(header: Any) -> NDArray[np.float64]:
         turned = nearest
     if header["pixdim"][0] < 0:
         turned = turned * [1, 1, -1]
-    offset = [[_shortest(header[f"qoffset_{axis}"][()])] for axis in WORLD]
+    offset = [[shortest(header[f"qoffset_{axis}"][()])] for axis in WORLD]
     return np.hstack([turned * [_pixdim(header, axis) or 1.0 for axis in range(3)], offset])
-
-
-def _shortest(value: Any) -> float:
-    """Return the number with the fewest digits that the header's, which is of single precision, may stand for.
-
-    >>> _shortest(np.float32(0.325)), float(np.float32(0.325))
-    (0.325, 0.32499998807907104)
-    """
-    return float(str(value))
 
 
 def _pixdim(header: Any, axis: int) -> float | None:
     """Return the size of a voxel; None where it is none."""
-    size = abs(_shortest(header["pixdim"][axis + 1]))
+    size = abs(shortest(header["pixdim"][axis + 1]))
     return size if np.isfinite(size) and size else None
 
 
@@ -365,7 +354,7 @@ def _sized(image: xr.DataArray, header: Any, form: _Form | None, space: Sequence
         norms = np.linalg.norm(form.matrix[:, : len(space)], axis=0)
         for (dim, size), norm in zip([*sizes.items()], norms, strict=True):
             # which of the two is rounder; where they differ, the form counts
-            sizes[dim] = size if size and np.isclose(size, norm, rtol=1e-4) else _shortest(np.float32(norm))
+            sizes[dim] = size if size and np.isclose(size, norm, rtol=1e-4) else shortest(np.float32(norm))
     unit = _space_unit(header)
     scale = {dim: size for dim, size in sizes.items() if size}
     image = assign_grid(image, scale=scale, units=dict.fromkeys(scale, unit) if unit else None)
@@ -412,7 +401,7 @@ def _space_unit(header: Any) -> str | None:
 def _along_fourth(image: xr.DataArray, header: Any, dim: str) -> xr.DataArray:
     """Say when the volumes were taken, or of what frequency each is."""
     step, code = _pixdim(header, 3), _time_code(header)
-    start = _shortest(header["toffset"][()]) if "toffset" in header else 0.0
+    start = shortest(header["toffset"][()]) if "toffset" in header else 0.0
     if step is None or not np.isfinite(start):
         return image
     if unit := SPECTRAL_UNITS.get(code):

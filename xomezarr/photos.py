@@ -163,7 +163,7 @@ def _mode(picture: Image, path: str) -> Mode:
 def _channels(mode: Mode) -> tuple[Channel, ...]:
     if mode.samples[:3] != RED_GREEN_BLUE:
         return tuple(Channel(sample, None) for sample in mode.samples)
-    return (*rgb_channels(np.dtype(mode.dtype)), *(Channel(sample, None) for sample in mode.samples[3:]))
+    return rgb_channels(np.dtype(mode.dtype), len(mode.samples))
 
 
 # --- pixels ------------------------------------------------------------------

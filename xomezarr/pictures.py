@@ -29,9 +29,11 @@ __all__ = [
     "label_colors",
     "looks_of",
     "nearest",
+    "numbers",
     "plane",
     "proportions",
     "shown_dims",
+    "step",
     "sufficient",
     "thumbnail",
 ]
@@ -309,13 +311,27 @@ def _spacing(image: xr.DataArray, dim: str) -> float:
     coordinate = image.coords[dim]
     # of images that lie apart, each has a row of its own
     coordinate = coordinate.isel(dict.fromkeys(set(coordinate.dims) - {dim}, 0))
-    if coordinate.dtype.kind not in "iuf":
+    return abs(step(coordinate))
+
+
+def step(coordinate: xr.DataArray) -> float:
+    """Return how far neighbouring pixels are apart, in the mean, or what a single one remembers; 1 if neither says.
+
+    It is less than 0 where a coordinate falls.
+    """
+    values = numbers(coordinate)
+    if values is None:
         return 1.0
-    if coordinate.size < 2:
-        return float(coordinate.attrs.get("scale", 1.0))
-    values = coordinate.values
-    spacing = abs(float(values[-1]) - float(values[0])) / (coordinate.size - 1)
-    return spacing if np.isfinite(spacing) and spacing else 1.0
+    alone = float(coordinate.attrs.get("scale", 1.0))
+    return float((values[-1] - values[0]) / (len(values) - 1) if len(values) > 1 else alone) or 1.0
+
+
+def numbers(coordinate: xr.DataArray) -> NDArray[np.float64] | None:
+    """Return where pixels lie along one dimension, also where it has a single place; None where no numbers say it."""
+    values = np.atleast_1d(coordinate.values)
+    if values.dtype.kind in "mM":
+        values = values.astype("m8[ns]" if values.dtype.kind == "m" else "M8[ns]").astype(np.int64)
+    return values.astype(float) if values.dtype.kind in "iuf" and np.isfinite(values).all() else None
 
 
 def _brightness(values: NDArray[Any], channel: Channel) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xomezarr.errors import OmeZarrError, ResourceError
 from xomezarr.filearray import nothing_to_close
 
-__all__ = ["GZIP", "Raw", "opened_bytes"]
+__all__ = ["GZIP", "Raw", "opened_bytes", "shortest"]
 
 GZIP = b"\x1f\x8b"
 """How gzip's files begin."""
@@ -32,6 +32,15 @@ BLOCK = 2**20
 def opened_bytes(path: str) -> IO[bytes]:
     """Open a file for reading what it holds, which may be packed by gzip."""
     return gzip.open(path) if _is_packed(path) else Path(path).open("rb")  # type: ignore[return-value]
+
+
+def shortest(value: Any) -> float:
+    """Return the number with the fewest digits that the header's, which is of single precision, may stand for.
+
+    >>> shortest(np.float32(0.325)), float(np.float32(0.325))
+    (0.325, 0.32499998807907104)
+    """
+    return float(str(value))
 
 
 def _is_packed(path: str) -> bool:

@@ -117,7 +117,8 @@ def origins(da: xr.DataArray) -> tuple[Any, ...]:
         return () if type(data) in _HELD else (None,)
     if isinstance(found, zarr.Array):
         return (found.store_path,)
-    return (getattr(found, "origin", None) if type(found).__module__.startswith("xomezarr.") else None,)
+    file = file_behind(found)
+    return (None if file is None else file.origin,)
 
 
 def _behind(data: Any) -> Any:
@@ -359,14 +360,7 @@ class LazyArray(indexing.LazilyIndexedArray):
         return LazyArray(data.turned(order), type(self.key)(tuple(key[axis] for axis in order)))
 
 
-class _Unshared:
-    """A source that stays in its process."""
-
-    def check(self) -> None:
-        """Nothing has to be made sure of."""
-
-
-class _InMemory(_Unshared):
+class _InMemory:
     """An array in memory: a box is a view."""
 
     def __init__(self, array: NDArray[Any]) -> None:
@@ -377,6 +371,9 @@ class _InMemory(_Unshared):
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         view: NDArray[Any] = self.array[box]
         return view
+
+    def check(self) -> None:
+        """Nothing has to be made sure of."""
 
 
 class _Stored:

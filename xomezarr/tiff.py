@@ -22,13 +22,13 @@ from xomezarr.errors import (
     MissingDependencyError,
     OmeZarrError,
     OmeZarrWarning,
-    OtherImagesWarning,
     warn,
 )
 from xomezarr.filearray import (
     COARSEST_PIXEL_UM,
     PREFERRED_BYTES,
     FileArray,
+    chosen_series,
     chunks_in_memory_order,
     dimensions,
     lazy_image,
@@ -50,8 +50,8 @@ TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
 def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
     """Open a series of a TIFF; see `convert.open_image`."""
     with _tiff_file(path) as tiff:
-        series = _first_series(tiff, path) if series is None else series
-        image = _tiff_series(tiff, series, path)
+        series = chosen_series(series, len(tiff.series), path)
+        image = tiff.series[series]
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
         _warn_of_palette(image, path)
@@ -116,34 +116,14 @@ def _heard() -> Iterator[list[str]]:
 
 def _check_whole(said: Sequence[str], path: str) -> None:
     """Refuse a file whose chain of planes leads beyond its end."""
+    size = Path(path).stat().st_size
     for line in said:
         found = re.search(r"invalid page offset (\d+)", line)
-        if found is not None and int(found[1]) >= Path(path).stat().st_size:
+        if found is not None and int(found[1]) >= size:
             raise OmeZarrError(
-                f'"{path}" is cut off: it ends at byte {Path(path).stat().st_size}, and the next of its planes lies at '
+                f'"{path}" is cut off: it ends at byte {size}, and the next of its planes lies at '
                 f"byte {found[1]}; copy the file again"
             )
-
-
-def _first_series(tiff: TiffFile, path: str) -> int:
-    """Return 0, and say so where there are more."""
-    count = len(tiff.series)
-    if count > 1:
-        warn(
-            f'"{path}" holds {count} images, of which the first is read; choose one by its number: series=1',
-            OtherImagesWarning,
-        )
-    return 0
-
-
-def _tiff_series(tiff: TiffFile, series: int, path: str) -> TiffPageSeries:
-    count = len(tiff.series)
-    if not 0 <= series < count:
-        raise OmeZarrError(
-            f'"{path}" holds {count} images, and series={series} is none of them; '
-            f"give series=0{f' to {count - 1}' if count > 1 else ''}"
-        )
-    return tiff.series[series]
 
 
 def _check_codec(image: TiffPageSeries, path: str) -> None:
@@ -229,7 +209,8 @@ def _open_tiff_pixels(path: str, series: int) -> tuple[Any, Callable[[], None]]:
     from tifffile import TiffFile
 
     tiff = TiffFile(path)
-    return zarr.open_array(_tiff_series(tiff, series, path).aszarr(level=0), mode="r"), tiff.close
+    image = tiff.series[chosen_series(series, len(tiff.series), path)]
+    return zarr.open_array(image.aszarr(level=0), mode="r"), tiff.close
 
 
 # --- what TIFF files say of their pixels -------------------------------------

@@ -17,6 +17,7 @@ from xomezarr.errors import CoordinateError, InterchangeError
 from xomezarr.grid import Grid
 from xomezarr.indexes import kept_of, without
 from xomezarr.interchange.parts import (
+    NAMES,
     Given,
     affines,
     check_names,
@@ -29,9 +30,6 @@ from xomezarr.interchange.parts import (
 )
 
 __all__ = ["from_multiscale_spatial_image", "to_multiscale_spatial_image"]
-
-NAMES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-"""The dimensions that its images have."""
 
 FIRST, LAST = ("t", "c", "z", "y", "x"), ("t", "z", "y", "x", "c")
 """The two orders that its images have them in."""

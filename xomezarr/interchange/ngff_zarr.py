@@ -15,6 +15,7 @@ from xomezarr.channels import assign_channels, with_colors
 from xomezarr.errors import InterchangeError, InterchangeWarning, warn
 from xomezarr.grid import Grid
 from xomezarr.interchange.parts import (
+    NAMES,
     Given,
     affines,
     beside,
@@ -30,9 +31,6 @@ from xomezarr.interchange.parts import (
 from xomezarr.model import Axis, Channel, Window
 
 __all__ = ["from_ngff_zarr", "to_ngff_zarr"]
-
-NAMES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-"""The dimensions that its images have, in the order of the file."""
 
 LIBRARY = "ngff-zarr"
 

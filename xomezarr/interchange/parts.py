@@ -75,6 +75,10 @@ ROUNDING = 4
 DOING = "the image cannot be given to another library"
 
 
+NAMES: Mapping[str, str] = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+"""The dimensions that images of most libraries have, in the order of the file, and their types."""
+
+
 @dataclass(frozen=True)
 class Given:
     """An image, or labels, as it is given to another library.
