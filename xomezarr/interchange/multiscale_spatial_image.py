@@ -75,9 +75,8 @@ def to_multiscale_spatial_image(image: xr.DataArray | xr.DataTree) -> xr.DataTre
     (['scale0'], 'micrometer')
     """
     one = given(image)
-    doing = "the image cannot be given to multiscale-spatial-image"
-    check_names(one, NAMES, LIBRARY, doing=doing)
-    check_regular(one, LIBRARY, doing=doing, types=["space"])  # times may be so
+    check_names(one, NAMES, LIBRARY)
+    check_regular(one, LIBRARY, types=["space"])  # times may be so
     lost = []
     if one.labels:
         names = ", ".join(map(repr, one.labels))

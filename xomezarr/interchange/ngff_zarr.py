@@ -34,8 +34,6 @@ __all__ = ["from_ngff_zarr", "to_ngff_zarr"]
 
 LIBRARY = "ngff-zarr"
 
-DOING = "the image cannot be given to ngff-zarr"
-
 
 def to_ngff_zarr(image: xr.DataArray | xr.DataTree) -> Any:
     """Return an image as ngff-zarr has it: an array as an NgffImage, a tree as Multiscales.
@@ -67,8 +65,8 @@ def to_ngff_zarr(image: xr.DataArray | xr.DataTree) -> Any:
     """
     library = imported("ngff_zarr", "the image")
     one = given(image)
-    check_names(one, NAMES, LIBRARY, doing=DOING)
-    check_regular(one, LIBRARY, doing=DOING)
+    check_names(one, NAMES, LIBRARY)
+    check_regular(one, LIBRARY)
     whole = isinstance(image, xr.DataTree)
     tell_lost(LIBRARY, _lost(one, whole=whole), "to_zarr(…) keeps all of it in a store")
     images = [_image(library, one, index) for index in range(len(one.levels))]

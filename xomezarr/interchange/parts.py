@@ -192,7 +192,7 @@ def _as_label(one: Given) -> Given:
     return one if one.label is not None else Given(one.levels, one.dimensions, (), LabelImage())
 
 
-def check_names(one: Given, allowed: Mapping[str, str], library: str, *, doing: str) -> None:
+def check_names(one: Given, allowed: Mapping[str, str], library: str) -> None:
     """Refuse dimensions that another library has no name for.
 
     Parameters
@@ -203,8 +203,6 @@ def check_names(one: Given, allowed: Mapping[str, str], library: str, *, doing: 
         The names that it has, each with the type of its axis.
     library
         What it is called.
-    doing
-        What could not be done, for the first line of the message.
 
     Raises
     ------
@@ -227,10 +225,10 @@ def check_names(one: Given, allowed: Mapping[str, str], library: str, *, doing: 
                 f"{', '.join(allowed)}: {cure}"
             )
         )
-    raise_all(faults, doing)
+    raise_all(faults, f"the image cannot be given to {library}")
 
 
-def check_regular(one: Given, library: str, *, doing: str, types: Collection[str] = ("space", "time")) -> None:
+def check_regular(one: Given, library: str, *, types: Collection[str] = ("space", "time")) -> None:
     """Refuse irregular coordinates, where another library places pixels by a scale and a translation.
 
     Parameters
@@ -239,8 +237,6 @@ def check_regular(one: Given, library: str, *, doing: str, types: Collection[str
         The image.
     library
         What the other one is called.
-    doing
-        What could not be done, for the first line of the message.
     types
         Of the axes that it places so.
 
@@ -258,7 +254,7 @@ def check_regular(one: Given, library: str, *, doing: str, types: Collection[str
         for name, dimension in one.dimensions[0].items()
         if not dimension.regular and dimension.axis.type in types
     ]
-    raise_all(faults, doing)
+    raise_all(faults, f"the image cannot be given to {library}")
 
 
 def lazy_pixels(level: xr.DataArray) -> Any:

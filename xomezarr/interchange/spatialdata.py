@@ -110,10 +110,9 @@ def to_spatialdata(
     """
     library = _Library()
     one = given(image, labels=labels)
-    doing = "the image cannot be given to spatialdata"
     for part in (one, *one.labels.values()):
-        check_names(part, NAMES, LIBRARY, doing=doing)
-        check_regular(part, LIBRARY, doing=doing)
+        check_names(part, NAMES, LIBRARY)
+        check_regular(part, LIBRARY)
         _check_attrs(part)
     lost = dict.fromkeys(what for part in (one, *one.labels.values()) for what in _lost(part))
     tell_lost(LIBRARY, [*lost], "to_zarr(…) keeps all of it in a store, from_spatialdata(…) what stayed in the object")
