@@ -517,6 +517,20 @@ def test_c8_ctrl_c_while_writing_leaves_no_store_that_looks_whole(tmp_path: Path
     assert not target.exists() or main(["info", str(target)]) == 1
 
 
+def test_ctrl_c_while_a_text_is_run_as_code_is_130_too(tmp_path: Path) -> None:
+    """As dataclasses are made when modules are loaded: ``python -m`` then ends by the signal, whoever has caught it."""
+    (tmp_path / "early.py").write_text(
+        "import sys\nfrom xomezarr import cli\n"
+        "cli.description_of = lambda *_, **__: exec('raise KeyboardInterrupt')\n"
+        "sys.exit(cli.main(['info', 'a.zarr']))\n"
+    )
+    paths = [str(tmp_path), str(Path(cli.__file__).parents[1])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run([sys.executable, "-m", "early"], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 130
+    assert one_line(done.stderr)
+
+
 # --- progress ----------------------------------------------------------------
 
 

@@ -1119,6 +1119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _run(list(sys.argv[1:] if argv is None else argv))
             sys.stdout.flush()
         except KeyboardInterrupt as error:
+            # where it came while a text was run as code, as dataclasses are made, "python -m" would end by the signal
+            # all the same; the next text that is run makes CPython forget that
+            exec("")
             # what zarr's event loop had under way ends with the process: it has nothing more to say
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             notes = getattr(error, "__notes__", ())
