@@ -404,6 +404,22 @@ def test_more_memory_saves_reading_planes_again(tmp_path: Path) -> None:
     assert "each stored chunk is read" not in str(plenty)
 
 
+@pytest.mark.parametrize("memory", ["512 MiB", "1 GiB", "4 GiB"])
+def test_more_workers_than_the_memory_feeds_do_not_make_it_slower(tmp_path: Path, memory: str) -> None:
+    """Each has a part of the memory, where small tiles would read planes hundreds of times."""
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(1500, 8000, 8000), chunks=(1, 2000, 2000), dtype="u2")
+    da = xr.DataArray(dask.array.from_zarr(array), dims=("z", "y", "x"))
+
+    def seconds(workers: int) -> float:
+        """Return about what it takes: reading, and what is done with pixels once they are read."""
+        plan = da.omezarr.plan(tmp_path / "b", chunks=(128, 128, 128), max_memory=memory, workers=workers)
+        assert plan.workers <= workers
+        return float((plan.reads + 3) / plan.workers)
+
+    taken = [seconds(workers) for workers in (1, 2, 4, 8, 16, 32, 64)]
+    assert all(later <= 1.2 * sooner for sooner, later in itertools.pairwise(taken))
+
+
 @pytest.mark.parametrize("workers", [1, 2, 8, 64])
 @pytest.mark.parametrize(
     ("stored", "options"),

@@ -588,7 +588,34 @@ def _chosen(
     workers: int,
     max_memory: int,
 ) -> tuple[Tiling, int]:
-    """Return the tiles, and as many of the workers as the memory allows."""
+    """Return the tiles, and as many of the workers as the memory allows, and as make it faster.
+
+    Fewer workers have larger tiles in the same memory, and read chunks that lie across these less often.
+    """
+
+    def reads(tiling: Tiling) -> float:
+        return costs.reads(shapes[0], tiling.sizes[0])
+
+    def time(chosen: tuple[Tiling, int]) -> float:
+        tiling, workers = chosen
+        return (reads(tiling) + OTHER_WORK) / min(workers, tiling.leaf_count)
+
+    best = candidate = _grown(shapes, steps, units, costs, workers, max_memory)
+    while candidate[1] > 1 and reads(candidate[0]) > ENOUGH_READS:
+        candidate = _grown(shapes, steps, units, costs, 2 ** ((candidate[1] - 1).bit_length() - 1), max_memory)
+        best = min(best, candidate, key=time)
+    return best
+
+
+def _grown(
+    shapes: Sequence[tuple[int, ...]],
+    steps: Sequence[tuple[int, ...]],
+    units: Sequence[tuple[int, ...]],
+    costs: Costs,
+    workers: int,
+    max_memory: int,
+) -> tuple[Tiling, int]:
+    """Return tiles that are as large as the memory allows to so many workers, or to those that it has room for."""
     shape = shapes[0]
     after = steps[0] if steps else (1,) * len(shape)
 
