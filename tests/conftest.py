@@ -6,6 +6,7 @@ import builtins
 import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,30 @@ settings.register_profile(
     "search", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.register_profile("default", settings.get_profile("search"), derandomize=True)
+settings.register_profile("few", settings.get_profile("default"), max_examples=10)
 # the same examples each time, so that nobody's change is held up by another's fault; others are looked for by
 # HYPOTHESIS_PROFILE=search
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every", type=int, default=1, metavar="N", help="run every N-th case of each test: the first, the N+1st, …"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out cases of tests that have many, where these are not all asked for."""
+    if (every := config.getoption("every")) == 1:
+        return
+    seen: Counter[str] = Counter()
+    kept, left = [], []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        (left if seen[test] % every else kept).append(item)
+        seen[test] += 1
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")
