@@ -104,9 +104,10 @@ def test_levels_that_it_makes_lie_where_it_says():
     assert all(level.x.attrs["units"] == UNIT for level in tree.omezarr.levels)
 
 
-def test_an_image_alone_is_an_array():
+def test_an_image_alone_is_a_tree_of_one_level():
     da = image("yx")
-    xr.testing.assert_identical(xomezarr.from_ngff_zarr(da.omezarr.to_ngff_zarr()).load(), da)
+    (level,) = xomezarr.from_ngff_zarr(da.omezarr.to_ngff_zarr()).omezarr.levels
+    xr.testing.assert_identical(level.load(), da)
     with told("coordinate systems 'stage'"):
         da.omezarr.assign_affine([[0, 1, 5], [-1, 0, 7]], system="stage").omezarr.to_ngff_zarr()
 
