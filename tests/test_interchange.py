@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xomezarr
+import xomezarr.units
 from xomezarr.errors import (
     AxisError,
     CoordinateSystemError,
@@ -35,6 +36,7 @@ from xomezarr.errors import (
     PlacementWarning,
     TransformError,
 )
+from xomezarr.labels import LABELED
 
 SIZES = {"t": 3, "c": 2, "z": 5, "y": 37, "x": 26}
 SCALE = {"t": 2.5, "z": 2.0, "y": 0.5, "x": 0.325}
@@ -411,6 +413,51 @@ def test_labels_alone_are_labels(tmp_path: Path) -> None:
     levels = [pixels, pixels[::2, ::2]]
     tree: Any = xomezarr.from_napari((levels, {"name": "nuclei", "colormap": {1: "red", None: "gray"}}, "labels"))
     assert tree.omezarr.colors == {1: "#ff0000ff"}
+
+
+ODD: dict[str, Callable[[], Any]] = {
+    "levels of unequal steps": lambda: image("zyx").omezarr.pyramid(factors=[{"x": 3}, {"z": 2, "y": 2}]),
+    "durations": lambda: image("tyx").assign_coords(t=np.array([0, 5, 10], "m8[s]").astype("m8[ns]")),
+    "irregular times": lambda: image("tyx").assign_coords(t=[0.0, 1.0, 5.0]),
+    "one pixel": lambda: image("zyx").isel(z=[2], x=[3]),
+    "a plane of a stack": lambda: image("zyx").isel(z=2),
+    "a coordinate beside": lambda: image("yx").assign_coords(depth=("y", np.arange(37.0))),
+    "waves of channels": lambda: image("cyx").assign_coords(wave=("c", [488, 561])),
+    "bool": lambda: image("yx").astype(bool),
+    "half floats": lambda: image("yx").astype("f2"),
+    "askew": lambda: (
+        image("yx").omezarr.assign_affine([[0, 1, 5], [-1, 0, 7]], system="stage").omezarr.pyramid(levels=2)
+    ),
+    "askew in other axes": lambda: image("yx").omezarr.assign_affine(
+        [[0, 1, 5], [-1, 0, 7]], system="stage", axes=("v", "u")
+    ),
+    "a field of a plate": lambda: image("yx").assign_coords(row="B", column="7", field="3"),
+    "labels": lambda: xomezarr.from_napari(image("yx").omezarr.to_napari(as_labels=True)),
+    "masks": lambda: xomezarr.from_napari(image("yx").astype(bool).omezarr.to_napari(as_labels=True)),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("library", ["napari", "multiscale_spatial_image"])
+def test_coordinates_keep_their_meaning_or_it_is_told(what: str, library: str) -> None:
+    given: Any = ODD[what]()
+    levels = (given,) if isinstance(given, xr.DataArray) else given.omezarr.levels
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", InterchangeWarning)
+        there = getattr(xomezarr, f"to_{library}")(given)
+        back = getattr(xomezarr, f"from_{library}")(there)
+    told = " ".join(str(one.message) for one in found)
+    for level, other in zip(levels, back.omezarr.levels, strict=True):
+        np.testing.assert_array_equal(other, level)
+        assert (other.name, other.dims, other.dtype) == (level.name, level.dims, level.dtype)
+        for name, coord in level.coords.items():
+            if name not in other.coords:
+                assert repr(name) in told or repr(str(name).partition("_")[0]) in told or "'stage'" in told
+            elif not np.array_equal(other.coords[name], coord):
+                assert f"'{name}'" in told
+            elif "units" in coord.attrs:
+                assert xomezarr.units.same_unit(other.coords[name].attrs["units"], coord.attrs["units"])
+    assert bool(base(back).encoding.get(LABELED)) == (what in ("labels", "masks"))
 
 
 def channelled(**options: Any) -> Any:

@@ -123,6 +123,21 @@ def test_what_leads_from_all_levels_is_in_the_coordinates():
         assert tree.omezarr.level(level).x[3] == pytest.approx(4 * position("x", 3, level) + 7)
 
 
+def test_labels_are_told_to_be_none_there(tmp_path):
+    nuclei = written(tmp_path)["labels/nuclei"]
+    with told("what makes pixels labels (their coarser levels are made by method='mode'), and their colours"):
+        found = nuclei.omezarr.to_ngff_zarr(name="mine")
+    assert xomezarr.from_ngff_zarr(found).omezarr.level(0).name == "mine"
+
+
+def test_times_are_seconds():
+    times = np.array([0, 5, 10], "timedelta64[s]").astype("timedelta64[ns]")
+    series = image("yx").expand_dims(t=times)
+    with told("the timedelta64 of 't', which become seconds"):
+        found = series.omezarr.to_ngff_zarr()
+    assert (found.scale["t"], found.axes_units["t"]) == (5.0, "second")
+
+
 def test_nothing_is_read():
     found = xomezarr.from_ngff_zarr(never().omezarr.pyramid(levels=3).omezarr.to_ngff_zarr())
     assert_unread(*found.omezarr.levels)

@@ -272,6 +272,26 @@ def test_systems_in_which_an_image_lies_askew_go_along():
     xr.testing.assert_allclose(back.isel(y=11, x=23), pixel)
 
 
+def test_an_image_that_lies_askew_in_global_keeps_its_coordinates():
+    matrix = [[0.6, 0.8, 5], [-0.8, 0.6, 7]]
+    da = image("yx").omezarr.assign_affine(matrix, system="global")
+    found = element(da)
+    pixel = da.isel(y=11, x=23)
+    assert mapped(found, (11, 23)) == pytest.approx({"y": pixel.global_y.item(), "x": pixel.global_x.item()})
+    assert mapped(found, (11, 23), "physical") == pytest.approx({"y": pixel.y.item(), "x": pixel.x.item()})
+    xr.testing.assert_allclose(base(xomezarr.from_spatialdata(found)), da)
+    with pytest.raises(xomezarr.errors.CoordinateSystemError, match="lies askew in a coordinate system 'global'"):
+        da.omezarr.to_spatialdata(coordinate_system="global")
+
+
+def test_orientations_and_names_come_back():
+    da = image("zyx").rename(None)
+    da.x.attrs["orientation"] = "left-to-right"
+    with told("orientations (of x)"):
+        there = da.omezarr.pyramid(levels=1).omezarr.to_spatialdata()
+    xr.testing.assert_identical(base(xomezarr.from_spatialdata(there)).load(), da)
+
+
 def test_labels_elsewhere_are_told(even):
     with told("units"):
         sdata = even.omezarr.to_spatialdata()

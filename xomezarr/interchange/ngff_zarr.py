@@ -98,7 +98,7 @@ def _lost(one: Given, *, whole: bool) -> list[str]:
         lost.append(f"labels beside an image ({', '.join(map(repr, one.labels))})")
     if one.label is not None:
         more = ", and their colours and properties" if one.label.colors or one.label.rows else ""
-        lost.append(f"that pixels are labels, whose coarser levels are made by method='mode'{more}")
+        lost.append(f"what makes pixels labels (their coarser levels are made by method='mode'){more}")
     matrices, others = affines(one)
     if systems := [*matrices, *others]:
         lost.append(f"the coordinate systems {', '.join(map(repr, systems))}")
@@ -116,16 +116,11 @@ def _image(library: Any, one: Given, index: int) -> Any:
     grids = one.grids(index)
     said: dict[str, Any] = {"axes_units": one.units or None}
     known = {field.name for field in fields(library.NgffImage)}
-    orientations = {
-        name: dimension.axis.orientation
-        for name, dimension in one.dimensions[0].items()
-        if dimension.axis.orientation is not None
-    }
-    if orientations and "axes_orientations" in known:
+    if one.orientations and "axes_orientations" in known:
         values = library.AnatomicalOrientationValues
         said["axes_orientations"] = {
             dim: library.AnatomicalOrientation(type="anatomical", value=values(value))
-            for dim, value in orientations.items()
+            for dim, value in one.orientations.items()
         }
     if one.channels and "channel_names" in known:
         labels = [channel.label for channel in one.channels]

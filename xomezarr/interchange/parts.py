@@ -135,6 +135,11 @@ class Given:
         held = {name: self.base.coords[name].attrs.get("units") for name in self.units if name in self.base.coords}
         return {name: str(held.get(name) or unit) for name, unit in self.units.items()}
 
+    @property
+    def orientations(self) -> dict[str, str]:
+        """Which way dimensions run through a body, of those that say it."""
+        return {name: of.axis.orientation for name, of in self.dimensions[0].items() if of.axis.orientation is not None}
+
     def grids(self, level: int = 0) -> dict[str, Grid]:
         """Return where the pixels of a level lie, by dimension in the order of the file."""
         return {name: one.grid for name, one in self.dimensions[level].items()}

@@ -180,7 +180,7 @@ class _Library:
     def _level(self, one: Given, index: int, system: str, *, is_label: bool) -> xr.DataArray:
         level = one.levels[index]
         own: dict[str, Any] = {"dims": [str(dim) for dim in level.dims], "units": one.spelled}
-        own |= {"name": one.name or "", "system": system}
+        own |= {"name": one.name or "", "system": system, "orientations": one.orientations}
         if one.channel is not None and one.channel not in level.coords:
             own["numbered"] = True
         if one.label is not None and (colors := colors_of(one.label)):
@@ -269,6 +269,8 @@ def _lost(one: Given) -> Iterator[str]:
         for dim, unit in one.units.items():
             by_unit.setdefault(unit, []).append(dim)
         yield f"units ({', '.join(f'{unit} of {" and ".join(dims)}' for unit, dims in by_unit.items())})"
+    if one.orientations:
+        yield f"orientations (of {' and '.join(one.orientations)})"
     if any(channel.color or channel.window for channel in one.channels):
         yield "colours and windows of channels"
     if one.label is not None and one.label.colors:
@@ -496,6 +498,8 @@ def _levels(element: Any, system: str | None, units: Any, *, name: str | None = 
         base = base or grids
         grids = {dim: aligned(grid, base[dim]) for dim, grid in grids.items()}
         level = _placed(array, grids, said if straight else {}, str(own.get("name", name or "")) or None)
+        for dim, orientation in own.get("orientations", {}).items() if straight else ():
+            level.coords[dim].attrs["orientation"] = orientation
         for other, to_other in beside.items():
             leading = _compose(to_other, _inverse(wanted)) if straight else to_other
             level = askew(level, leading, other, dims, said if other == chosen else None)

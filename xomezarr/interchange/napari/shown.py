@@ -173,9 +173,7 @@ def _placed(one: Given, image: Given, system: str | None, layer: Any) -> dict[st
         "levels": levels,
         "units": one.spelled,
         "attrs": dict(one.base.attrs),
-        "orientations": {
-            name: of.axis.orientation for name, of in one.dimensions[0].items() if of.axis.orientation is not None
-        },
+        "orientations": one.orientations,
     }
     leading = {}
     if system is not None:
