@@ -345,6 +345,22 @@ def test_pages_with_parts_that_are_made_say_so() -> None:
         assert re.search(r'^# .*\n\n<p class="as-file"><i>.*made when the site is built', text, re.MULTILINE), page
 
 
+def test_a_page_without_its_picture_of_the_browser_warns_of_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.syspath_prepend(DOCS)
+    screenshots = importlib.import_module("screenshots")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("XOMEZARR_CHROMIUM", raising=False)
+    screenshots.make(tmp_path / "made")
+    assert (tmp_path / "made" / "view.md").read_text().startswith(":::{warning}")
+    assert not (tmp_path / "made" / "view.png").exists()
+    monkeypatch.setenv("XOMEZARR_CHROMIUM", "required")
+    with pytest.raises(FileNotFoundError, match="XOMEZARR_CHROMIUM=required"):
+        screenshots.make(tmp_path / "made")
+
+
 def test_the_proofs_of_the_contracts_are_there(reference: ModuleType) -> None:
     text = (DOCS / "contracts.md").read_text(encoding="utf-8")
     known = {(f"tests/{file.name}", name) for file, name in reference.tests()}

@@ -284,6 +284,18 @@ def test_an_image_that_lies_askew_in_global_keeps_its_coordinates():
         da.omezarr.to_spatialdata(coordinate_system="global")
 
 
+def test_labels_of_an_image_that_lies_askew_in_global_lie_where_it_does(even):
+    tree = even.copy()
+    for number, level in enumerate(even.omezarr.levels):
+        turned = level.omezarr.assign_affine([[0.6, 0.8, 5], [-0.8, 0.6, 7]], system="global")
+        tree[str(number)] = xr.DataTree(turned.to_dataset(name="image"))
+    sdata = whole(tree)
+    place = {"y": position("y", 17), "x": position("x", 29)}
+    for name in ("cells", "nuclei"):
+        assert mapped(sdata[name]["scale0"]["image"], (17, 29), "physical") == pytest.approx(place)
+    assert list(xomezarr.from_spatialdata(sdata).omezarr.labels) == ["nuclei"]
+
+
 def test_orientations_and_names_come_back():
     da = image("zyx").rename(None)
     da.x.attrs["orientation"] = "left-to-right"

@@ -122,10 +122,11 @@ def to_spatialdata(
         check_names(part, NAMES, LIBRARY)
         check_regular(part, LIBRARY)
         _check_attrs(part)
+    system = _system((one, *one.labels.values()), coordinate_system)
     lost = dict.fromkeys(what for part in (one, *one.labels.values()) for what in _lost(part))
     tell_lost(LIBRARY, [*lost], "to_zarr(…) keeps all of it in a store, from_spatialdata(…) what stayed in the object")
     if isinstance(image, xr.DataArray):
-        return library.element(one, coordinate_system, is_label=one.label is not None)
+        return library.element(one, system, is_label=one.label is not None)
     elements: dict[str, Given] = {}
     for own, part in one.labels.items():
         if (called := _named(own, "labels")) in elements:
@@ -142,8 +143,8 @@ def to_spatialdata(
             f"the image and its labels are both called {key!r}, and spatialdata has one name for one element; give the "
             f"image another: to_spatialdata(name={key + '_image'!r})"
         )
-    made = {own: library.element(part, coordinate_system, is_label=True) for own, part in elements.items()}
-    images = {} if one.label is not None else {key: library.element(one, coordinate_system, is_label=False)}
+    made = {own: library.element(part, system, is_label=True) for own, part in elements.items()}
+    images = {} if one.label is not None else {key: library.element(one, system, is_label=False)}
     return library.spatialdata.SpatialData(images=images, labels=made)
 
 
@@ -155,7 +156,7 @@ class _Library:
         self.models = imported(f"{LIBRARY}.models", "an element")
         self.transformations = imported(f"{LIBRARY}.transformations", "an element")
 
-    def element(self, one: Given, asked: str | None, *, is_label: bool) -> Any:
+    def element(self, one: Given, system: str, *, is_label: bool) -> Any:
         """Return an image as an element: an array where it has one level, else a tree."""
         if is_label:
             check_label_dtype(one.base.dtype, one.name or "")
@@ -164,7 +165,6 @@ class _Library:
                     f"labels of spatialdata have no channels, and these have dimension {one.channel!r}; "
                     f"take one: isel({one.channel}=0)"
                 )
-        system = _system(one, asked)
         levels = [self._level(one, index, system, is_label=is_label) for index in range(len(one.levels))]
         model = getattr(self.models, f"{'Labels' if is_label else 'Image'}{len(one.spatial)}DModel")
         made: Any
@@ -241,9 +241,9 @@ class _Library:
         return {name: self.transformations.Sequence([*first, one]) for name, one in found.items()}
 
 
-def _system(one: Given, asked: str | None) -> str:
-    """Return what the system of an image's own coordinates is called: none in which it lies askew."""
-    known = affines(one)[0]
+def _system(parts: Sequence[Given], asked: str | None) -> str:
+    """Return what the system of own coordinates is called, of an image and its labels: none in which one lies askew."""
+    known = {name for part in parts for name in affines(part)[0]}
     name = asked if asked is not None else GLOBAL if GLOBAL not in known else spec.INTRINSIC
     if name in known:
         raise CoordinateSystemError(
