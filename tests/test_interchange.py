@@ -223,6 +223,14 @@ def test_labels_of_multiscale_spatial_image_are_labels_still(stored: Any, tmp_pa
     assert written.omezarr.metadata.multiscale.type == "mode"
 
 
+@pytest.mark.parametrize("name", ["x", "a/b"])
+def test_labels_of_odd_names_come_back_under_others(name: str) -> None:
+    with pytest.warns(InterchangeWarning, match=f"the name '{name}'"):
+        there = image("yx").rename(name).omezarr.to_multiscale_spatial_image(as_labels=True)
+    back = base(xomezarr.from_multiscale_spatial_image(there))
+    assert (back.name, back.encoding[LABELED]) == ({"x": "image", "a/b": "a_b"}[name], True)
+
+
 def test_labels_that_are_left_out_are_not_told(stored: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -531,6 +539,15 @@ def labelled(name: str, pixels: Any = None) -> Any:
         (lambda: xomezarr.from_napari((None, {}, "image")), InterchangeError, "no array of pixels"),
         (lambda: xomezarr.from_napari(([], {}, "image")), InterchangeError, "no array of pixels"),
         (lambda: labelled("a/b"), InterchangeError, r"'a/b'.*layer\.name = "),
+        (lambda: labelled("x"), InterchangeError, "'x', as one of their dimensions"),
+        (lambda: channelled(units=["um"]), InterchangeError, r"1 units, .* y, x.*units=\['micrometer', 'micrometer'\]"),
+        (lambda: channelled(channel_axis=None, rgb=True), InterchangeError, "rgb=False"),
+        (
+            lambda: xomezarr.from_napari(([np.zeros((8, 8)), np.zeros(4)], {}, "image")),
+            InterchangeError,
+            "2 and 1 dimensions",
+        ),
+        (lambda: xomezarr.to_napari(image("cyx"), as_labels=True), InterchangeError, r"isel\(c=0\)"),
         (lambda: labelled(" a"), InterchangeError, r"' a'.*layer\.name = "),
         (lambda: labelled("a", np.zeros((2, 2))), DtypeError, "astype"),
         (lambda: xomezarr.to_napari(image("yx").astype("f4"), as_labels=True), DtypeError, "astype"),

@@ -291,7 +291,7 @@ def test_labels_of_an_image_that_lies_askew_in_global_lie_where_it_does(even):
         tree[str(number)] = xr.DataTree(turned.to_dataset(name="image"))
     sdata = whole(tree)
     place = {"y": position("y", 17), "x": position("x", 29)}
-    for name in ("cells", "nuclei"):
+    for name in (*sdata.images, *sdata.labels):
         assert mapped(sdata[name]["scale0"]["image"], (17, 29), "physical") == pytest.approx(place)
     assert list(xomezarr.from_spatialdata(sdata).omezarr.labels) == ["nuclei"]
 

@@ -128,7 +128,9 @@ def _variable(one: Given) -> str:
 def _node(one: Given, index: int, variable: str) -> xr.Dataset:
     """Return the Dataset of a level, which knows the image's own name where that of the variable is another."""
     level = _level(one, index).rename(one.name)
-    return level.to_dataset(name=variable) if one.name == variable else with_name(level, variable)
+    # labels are called as their variable is: their own name may be none that labels can have
+    is_known = one.name == variable or one.label is not None
+    return level.to_dataset(name=variable) if is_known else with_name(level, variable)
 
 
 def _level(one: Given, index: int) -> xr.DataArray:

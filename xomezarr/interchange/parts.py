@@ -546,6 +546,11 @@ def label_tree(levels: Sequence[xr.DataArray], name: str, colors: Mapping[int, A
         By label value, as in `Labels`.
     """
     check_label_dtype(levels[0].dtype, name)
+    if name in levels[0].dims or name in levels[0].coords:
+        raise InterchangeError(
+            f"labels cannot be named {name!r}, as one of their dimensions or coordinates is; rename them there, "
+            "such as to 'nuclei'"
+        )
     named = [as_labels(level.rename(name)) for level in levels]
     return to_tree(named, attrs=_label_attrs(named, name, colors), variable=name)
 

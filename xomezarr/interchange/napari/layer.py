@@ -157,6 +157,11 @@ class Layer:
         """Return the units of its dimensions, as they were spelled where they are still the same."""
         given = self.options.get("units")
         listed = [given] * len(self.bare) if given is None or isinstance(given, str) else [*given]
+        if len(listed) != len(self.bare):
+            raise InterchangeError(
+                f"the layer {self.name!r} has {len(listed)} units, and the dimensions {', '.join(self.bare)}; say one "
+                f"of each: units={['micrometer'] * len(self.bare)}"
+            )
         named = [None if unit is None or str(unit) == PIXEL else str(unit) for unit in listed]
         before = self.own.get("units", {})
         spelled = [before.get(dim) for dim in self.bare]
@@ -234,7 +239,7 @@ class Layer:
 
 
 def _check(levels: Sequence[Any], axis: Any, options: Mapping[str, Any]) -> None:
-    """Refuse what are no pixels, and a dimension of channels that they have not."""
+    """Refuse what are no pixels of one image, and a dimension of channels, or colours, that they have not."""
     name = options.get("name")
     if not levels or any(not hasattr(data, "ndim") or not hasattr(data, "shape") for data in levels):
         raise InterchangeError(
@@ -247,6 +252,16 @@ def _check(levels: Sequence[Any], axis: Any, options: Mapping[str, Any]) -> None
             "layer.data = layer.data.astype('float32')"
         )
     count = levels[0].ndim
+    if any(data.ndim != count for data in levels):
+        raise InterchangeError(
+            f"the levels of the layer {name!r} have {' and '.join(str(data.ndim) for data in levels)} dimensions; give "
+            "levels of one image, the finest first"
+        )
+    if options.get("rgb") and levels[0].shape[-1] not in (3, 4):
+        raise InterchangeError(
+            f"the layer {name!r} is one of colours, and its last dimension, of {levels[0].shape[-1]}, is none of red, "
+            "green, blue and alpha; say that it is not: rgb=False"
+        )
     if axis is not None and not (isinstance(axis, Integral) and -count <= int(axis) < count):
         raise InterchangeError(
             f"channel_axis={axis!r} is none of the {count} dimensions of the layer {name!r}, whose shape is "

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr.channels import with_colors
-from xomezarr.errors import CoordinateSystemError
+from xomezarr.errors import CoordinateSystemError, InterchangeError
 from xomezarr.interchange.napari.layer import OWN, PIXEL
 from xomezarr.interchange.parts import Given, affines, beside, dates, given, lazy_pixels, relative, tell_lost
 from xomezarr.labels import check_label_dtype, colors_of
@@ -96,6 +96,11 @@ def layers_of(one: Given, channels: Sequence[Channel], coordinate_system: str | 
     """
     for name, part in {**one.labels, **({one.name or "labels": one} if one.label is not None else {})}.items():
         check_label_dtype(part.base.dtype, name)
+        if part.channel is not None:
+            raise InterchangeError(
+                f"labels of napari have no channels, and {name!r} has the dimension {part.channel!r}; take one: "
+                f"isel({part.channel}=0)"
+            )
     if one.label is not None:
         return [_label_layer(one, one.name or "labels", one, coordinate_system)]
     of_labels = [_label_layer(part, name, one, coordinate_system) for name, part in one.labels.items()]
