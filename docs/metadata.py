@@ -1,7 +1,8 @@
 """The tables of the page on metadata, found out by writing stores and looking into them.
 
-Each row says what something is called in xarray and where it stands in the store. Neither is written down here: values
-that occur once are written in every version, looked for in the JSON, and compared with what comes back.
+Each row says what something is called in xarray and where it stands in the store. Values are written in every version,
+looked for in the JSON, and compared with what comes back. Each occurs once; of those that cannot, such as the type of
+an axis, the row says which place is meant.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Row:
         Path of the group in whose attributes it stands.
     since
         The first version that has it.
+    at
+        What of its path tells it from others with the same value, as a regular expression.
     """
 
     what: str
@@ -57,6 +60,7 @@ class Row:
     stored: Any = None
     node: str = ""
     since: str = "0.4"
+    at: str = ""
 
     @property
     def json(self) -> Any:
@@ -67,16 +71,16 @@ class Row:
 IMAGE = (
     Row("name of the image", "da.name", "embryo"),
     Row("name of an axis", "da.dims[-1]", "x"),
-    Row("its type", "tree.omezarr.axes[-3].type", "space"),
-    Row("its unit", 'da.z.attrs["units"]', "um", "micrometer"),
+    Row("its type", "tree.omezarr.axes[-3].type", "space", at=r"axes\[2\]"),
+    Row("its unit", 'da.z.attrs["units"]', "um", "micrometer", at=r"axes\[2\]"),
     Row("which way it runs through a body", 'da.z.attrs["orientation"]', "inferior-to-superior"),
     Row("distance of pixels", 'da.omezarr.scale["x"]', 0.32),
     Row("the same, kept by a dimension of one pixel", 'da.x.attrs["scale"]', 0.32),
     Row("where the first pixel lies", "da.x[0]", 12.5),
     Row("distance of pixels of level 1", 'tree.omezarr.level(1).omezarr.scale["x"]', 0.64),
     Row("where the first pixel of level 1 lies", "tree.omezarr.level(1).x[0]", 12.66),
-    Row("time between images", 'da.omezarr.scale["t"]', 300.0),
-    Row("path of a level", 'tree["1"].name', "1"),
+    Row("time between images", 'da.omezarr.scale["t"]', 300.0, at=r"datasets\[0\]"),
+    Row("path of a level", 'tree["1"].name', "1", at=r"datasets\[1\]\.path$"),
     Row("method of the coarser levels", "tree.omezarr.metadata.multiscales[0].type", "local_mean"),
 )
 
@@ -120,7 +124,7 @@ OWN = (
     Row("dates, and whatever else no grid gives", "da.t.astype(int)", [1772359200000000000, 1772359500000000000]),
     Row("coordinates beside those of dimensions", "da.exposure", [31.0, 47.0]),
     Row("scalar coordinates", "da.position", 83),
-    Row("units as they were spelt", 'da.z.attrs["units"]', "um"),
+    Row("units as they were spelt", 'da.z.attrs["units"]', "um", at=r"coords\.z\."),
 )
 
 PLATE = (
@@ -131,7 +135,7 @@ PLATE = (
     Row("fields of a well", 'list(plate["B/7"])', ["3"], "3", "B/7"),
     Row("run of an image", "field.acquisition", 19, node="B/7"),
     Row("name of a run", 'ome["plate"]["acquisitions"][0]["name"]', "before"),
-    Row("number of fields", 'ome["plate"]["field_count"]', 1),
+    Row("number of fields", 'ome["plate"]["field_count"]', 1, at="field_count$"),
 )
 
 COLLECTION = (
@@ -140,7 +144,13 @@ COLLECTION = (
 )
 
 SYSTEMS = (
-    Row("names of coordinate systems", "list(tree.omezarr.coordinate_systems)[-1]", "stage", since="0.6"),
+    Row(
+        "names of coordinate systems",
+        "list(tree.omezarr.coordinate_systems)[-1]",
+        "stage",
+        since="0.6",
+        at=r"coordinateSystems\[1\]\.name$",
+    ),
     Row("axes of a system", 'tree.omezarr.coordinate_systems["stage"].axes[0].name', "v", since="0.6"),
     Row("what leads to it", 'tree.omezarr.transform("stage").matrix(2)[0][-1]', 71.5, since="0.6"),
 )
@@ -237,7 +247,7 @@ def paths(document: Any, value: Any, path: str = "") -> Iterator[str]:
 
 
 def found(row: Row, store: Path, names: dict[str, Any], own: bool) -> str:
-    """Return where a row's value stands in a store; that it comes back is looked at too."""
+    """Return where a row's value stands in a store: at one place. That it comes back is looked at too."""
     given = eval(row.here, names)
     if isinstance(given, xr.DataArray | np.generic):
         given = given.tolist() if isinstance(given, np.generic) else given.values.tolist()
@@ -245,9 +255,10 @@ def found(row: Row, store: Path, names: dict[str, Any], own: bool) -> str:
         raise ValueError(f"{row.here} is {given!r}, and was to be {row.value!r}: mend docs/metadata.py")
     attributes = dict(zarr.open_group(store / row.node, mode="r").attrs)
     ours = {"xomezarr": attributes.pop("xomezarr", {})}
-    places = list(paths(ours if own else attributes, row.json))
-    if not places:
-        raise ValueError(f"{row.json!r} ({row.what}) is nowhere in {store.name}: mend docs/metadata.py")
+    places = [path for path in paths(ours if own else attributes, row.json) if re.search(row.at, path)]
+    if len(places) != 1:
+        where = f"at several places of {store.name} ({', '.join(places)})" if places else f"nowhere in {store.name}"
+        raise ValueError(f"{row.json!r} ({row.what}) is {where}: mend docs/metadata.py, such as its at=")
     return places[0]
 
 

@@ -44,12 +44,46 @@ def of_errors() -> str:
     return "\n".join(parts)
 
 
+SKIPS = re.compile(r"(pytest\.mark|unittest|pytest)\.(skip|xfail)\b|pytest\.mark\.skipif\((True|1)\b")
+"""Marks and calls by which a test proves nothing, wherever it runs."""
+
+
 def tests() -> Iterator[tuple[Path, str]]:
-    """Yield the file and the name of each test."""
+    """Yield the file and the name of each test, but for those that are always skipped, or are to fail."""
     for file in sorted((ROOT / "tests").glob("test_*.py")):
-        for statement in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(statement, ast.FunctionDef) and statement.name.startswith("test_"):
+        statements = ast.parse(file.read_text(encoding="utf-8")).body
+        if any(isinstance(one, ast.Expr | ast.Assign) and SKIPS.search(ast.unparse(one)) for one in statements):
+            continue
+        for statement in statements:
+            if isinstance(statement, ast.FunctionDef) and statement.name.startswith("test_") and is_run(statement):
                 yield file, statement.name
+
+
+def is_run(test: ast.FunctionDef) -> bool:
+    """Whether a test is run somewhere: none of its marks, and none of its own statements, skips it always."""
+    said = [*test.decorator_list, *(one for one in test.body if isinstance(one, ast.Expr))]
+    # parametrize may skip single sets, which leaves others
+    return not any(SKIPS.match(ast.unparse(one)) for one in said)
+
+
+def check_proofs(page: str) -> None:
+    """Make sure that the tests that the page on contracts names are there, and are run.
+
+    Raises
+    ------
+    ValueError
+        If one is not.
+    """
+    known = {f"tests/{file.name}::{name}" for file, name in tests()}
+    named = re.findall(r"`(tests/\w+\.py::\w+)`", page)
+    if missing := [name for name in named if name not in known]:
+        raise ValueError(
+            f"docs/contracts.md names {', '.join(missing)}: there is no such test, or it is always skipped; "
+            "name one that is run"
+        )
+    bare = [contract for contract in re.findall(r"^## (C\d) ", page, flags=re.MULTILINE) if contract not in proofs()]
+    if bare:
+        raise ValueError(f"no test of {', '.join(bare)} is run; name one test_{bare[0].lower()}_…")
 
 
 def proofs() -> Mapping[str, str]:
@@ -90,6 +124,7 @@ def make(folder: Path) -> None:
     shutil.rmtree(folder / "api", ignore_errors=True)  # pages of what is no longer there
     (folder / "cli.md").write_text(commands(), encoding="utf-8")
     (folder / "errors.md").write_text(of_errors(), encoding="utf-8")
+    check_proofs((ROOT / "docs" / "contracts.md").read_text(encoding="utf-8"))
     for contract, text in proofs().items():
         (folder / f"proofs-{contract.lower()}.md").write_text(text, encoding="utf-8")
     metadata.make(folder)

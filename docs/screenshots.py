@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
-import textwrap
 import time
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "browsing"))
 
 import appearance
 from browser import Browser, chromium
 
 WIDTH, HEIGHT = 1200, 700
-REQUIRED = "XOMEZARR_CHROMIUM"
-"""Environment variable: ``required`` where a build without Chromium is to fail, as in the tests."""
+SHOWN = """\
+![Nuclei in Neuroglancer: sections and where they lie, labels in their colours, a scale bar](_generated/view.png)
+
+*Nuclei with their labels: sections along the three axes, and where these lie in space.*
+"""
+"""The picture, as the page has it."""
+
+MISSED = """\
+:::{warning}
+This page was built where there is no Chromium, so that the picture of the viewer is missing: install it by
+`apt-get install chromium`, and build the site again.
+:::
+"""
+"""What stands there where no picture could be taken."""
 
 SECONDS = 60.0
 SETTLED_SECONDS = 1.5
@@ -29,17 +39,22 @@ SETTLED_SECONDS = 1.5
 
 
 def make(folder: Path) -> None:
-    """Write ``view.png`` into a folder: nuclei with their labels in Neuroglancer."""
+    """Write ``view.md`` into a folder, with a picture of nuclei and their labels in Neuroglancer beside it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no Chromium, and ``XOMEZARR_CHROMIUM=required``; else the page warns of that.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    there = chromium() is not None
+    (folder / "view.md").write_text(SHOWN if there else MISSED, encoding="utf-8")
+    if not there:
+        (folder / "view.png").unlink(missing_ok=True)
+        return
     with tempfile.TemporaryDirectory() as place:
         tree = appearance.nuclei().omezarr.to_zarr(f"{place}/nuclei.ome.zarr", image="nuclei", levels=3)
-        if chromium() is None:
-            if os.environ.get(REQUIRED) == "required":
-                raise RuntimeError(f"Chromium is not installed, and {REQUIRED}=required; apt-get install chromium")
-            picture = _told("Built where there is no Chromium, so that no picture of the viewer could be taken.")
-        else:
-            picture = _seen(tree, Path(place, "profile"))
-    picture.quantize(256).save(folder / "view.png")
+        _seen(tree, Path(place, "profile")).quantize(256).save(folder / "view.png")
 
 
 def _seen(tree: xr.DataTree, profile: Path) -> Image.Image:
@@ -57,9 +72,3 @@ def _seen(tree: xr.DataTree, profile: Path) -> Image.Image:
 
         picture = browser.drawn(is_settled, end - time.monotonic())
     return Image.fromarray(picture)
-
-
-def _told(text: str) -> Image.Image:
-    picture = Image.new("RGB", (WIDTH, HEIGHT // 4), "black")
-    ImageDraw.Draw(picture).text((20, 20), "\n".join(textwrap.wrap(text, 90)), fill="white")
-    return picture

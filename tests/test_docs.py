@@ -285,6 +285,82 @@ def test_a_piece_of_metadata_that_is_not_where_the_page_says_is_noticed(referenc
             metadata.found(wrong, tmp_path / "embryo.ome.zarr", names, own=False)
 
 
+def test_a_value_that_stands_at_several_places_is_noticed(reference: ModuleType, tmp_path: Path) -> None:
+    metadata, store = reference.metadata, tmp_path / "embryo.ome.zarr"
+    metadata.image().omezarr.to_zarr(store, version="0.5")
+    names = metadata.names_of(store)
+    with pytest.raises(ValueError, match="at several places"):
+        metadata.found(metadata.Row("a type", "da.dims[-1]", "x", "space"), store, names, own=False)
+    told = metadata.found(metadata.Row("a type", "da.dims[-1]", "x", "space", at=r"axes\[3\]"), store, names, own=False)
+    assert told == "ome.multiscales[0].axes[3].type"
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("def test_c1_a(): pass", True),
+        ("@pytest.mark.skipif(sys.platform == 'win32', reason='')\ndef test_c1_a(): pass", True),
+        ("@pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.skip), 2])\ndef test_c1_a(a): pass", True),
+        ("def test_c1_a():\n    if other:\n        pytest.skip('')\n", True),
+        ("@pytest.mark.skip\ndef test_c1_a(): pass", False),
+        ("@pytest.mark.skip(reason='')\ndef test_c1_a(): pass", False),
+        ("@pytest.mark.skipif(True, reason='')\ndef test_c1_a(): pass", False),
+        ("@pytest.mark.xfail\ndef test_c1_a(): pass", False),
+        ("def test_c1_a():\n    'why'\n    pytest.skip('')\n", False),
+        ("pytestmark = pytest.mark.skip\ndef test_c1_a(): pass", False),
+        ("pytest.skip('', allow_module_level=True)\ndef test_c1_a(): pass", False),
+        ("def test_c1_b(): pass", False),
+    ],
+)
+def test_proofs_that_are_never_run_are_noticed(
+    reference: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, counts: bool
+) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text(text)
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    page = "## C1 Coordinates\n| what | `tests/test_a.py::test_c1_a` |\n"
+    if counts:
+        reference.check_proofs(page)
+        return
+    with pytest.raises(ValueError, match=r"names tests/test_a\.py::test_c1_a: there is no such test, or it is always"):
+        reference.check_proofs(page)
+
+
+def test_a_contract_without_a_proof_is_noticed(
+    reference: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tests").mkdir()
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match="no test of C1 is run"):
+        reference.check_proofs("## C1 Coordinates\n")
+
+
+def test_pages_with_parts_that_are_made_say_so() -> None:
+    """Who reads them as files, as repositories show them, sees no such part."""
+    making = re.compile(r"^(?:```\{\w+\} |:file: |!\[.*\]\()_generated/", re.MULTILINE)
+    pages = {page for page in PAGES if making.search((DOCS / page).read_text(encoding="utf-8"))}
+    assert {"cli.md", "pictures.md", "view.md"} <= pages
+    for page in pages:
+        text = (DOCS / page).read_text(encoding="utf-8")
+        assert re.search(r'^# .*\n\n<p class="as-file"><i>.*made when the site is built', text, re.MULTILINE), page
+
+
+def test_a_page_without_its_picture_of_the_browser_warns_of_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.syspath_prepend(DOCS)
+    screenshots = importlib.import_module("screenshots")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("XOMEZARR_CHROMIUM", raising=False)
+    screenshots.make(tmp_path / "made")
+    assert (tmp_path / "made" / "view.md").read_text().startswith(":::{warning}")
+    assert not (tmp_path / "made" / "view.png").exists()
+    monkeypatch.setenv("XOMEZARR_CHROMIUM", "required")
+    with pytest.raises(FileNotFoundError, match="XOMEZARR_CHROMIUM=required"):
+        screenshots.make(tmp_path / "made")
+
+
 def test_the_proofs_of_the_contracts_are_there(reference: ModuleType) -> None:
     text = (DOCS / "contracts.md").read_text(encoding="utf-8")
     known = {(f"tests/{file.name}", name) for file, name in reference.tests()}

@@ -5,6 +5,7 @@ Where pixels lie in the objects of the libraries themselves is asked of these in
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 import sys
@@ -21,9 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xomezarr
+import xomezarr.units
 from xomezarr.errors import (
     AxisError,
     CoordinateSystemError,
+    DtypeError,
     InterchangeError,
     InterchangeWarning,
     IrregularCoordinateError,
@@ -33,6 +36,7 @@ from xomezarr.errors import (
     PlacementWarning,
     TransformError,
 )
+from xomezarr.labels import LABELED
 
 SIZES = {"t": 3, "c": 2, "z": 5, "y": 37, "x": 26}
 SCALE = {"t": 2.5, "z": 2.0, "y": 0.5, "x": 0.325}
@@ -52,6 +56,11 @@ def image(dims: str, *, dtype: str = "uint16", data: Any = None) -> Any:
     own: Any = [{dim: value for dim, value in of.items() if dim in dims} for of in (SCALE, TRANSLATION, UNITS)]
     made = made.omezarr.assign_grid(scale=own[0], translation=own[1], units=own[2])
     return made.omezarr.assign_channels(CHANNELS) if "c" in dims else made
+
+
+def base(tree: Any) -> Any:
+    """Return level 0 of a tree."""
+    return tree.omezarr.level(0)
 
 
 def never() -> Any:
@@ -99,7 +108,8 @@ def test_nothing_is_read_on_the_way(made: str) -> None:
     layers = xomezarr.from_napari(given.omezarr.to_napari())
     tree = xomezarr.from_multiscale_spatial_image(given.omezarr.to_multiscale_spatial_image())
     for found in (layers, tree):
-        levels: Any = (found,) if isinstance(found, xr.DataArray) else found.omezarr.levels
+        whole: Any = found
+        levels = whole.omezarr.levels
         assert all(level.chunks is not None for level in levels)
         with pytest.raises(AssertionError, match="pixels are read"):
             levels[0].load()
@@ -108,7 +118,9 @@ def test_nothing_is_read_on_the_way(made: str) -> None:
 def test_layers_are_joined_without_being_read() -> None:
     one, two = never()[0], never()[1]
     options = {"scale": [0.5, 0.25], "axis_labels": ["y", "x"]}
-    da: Any = xomezarr.from_napari([(one, {"name": "a", **options}, "image"), (two, {"name": "b", **options}, "image")])
+    da = base(
+        xomezarr.from_napari([(one, {"name": "a", **options}, "image"), (two, {"name": "b", **options}, "image")])
+    )
     assert da.dims == ("c", "y", "x")
     assert da.c.values.tolist() == ["a", "b"]
     with pytest.raises(AssertionError, match="pixels are read"):
@@ -165,9 +177,75 @@ def test_other_orders_become_that_of_the_file() -> None:
     np.testing.assert_array_equal(level, da.transpose("c", "y", "x"))
 
 
-def test_a_single_image_stays_an_array() -> None:
-    da = xomezarr.from_multiscale_spatial_image(image("yx"))
-    xr.testing.assert_identical(da, image("yx"))
+def test_a_single_spatial_image_is_a_tree_of_one_level() -> None:
+    tree: Any = xomezarr.from_multiscale_spatial_image(image("yx"))
+    (level,) = tree.omezarr.levels
+    xr.testing.assert_identical(level, image("yx"))
+
+
+@pytest.mark.parametrize("name", ["a/b", "x", "/", "image", "c", "channel_color", None])
+def test_names_come_back_from_multiscale_spatial_image(name: str | None) -> None:
+    da = image("cyx").rename(name)
+    told = [] if name in ("image", None) else [name]
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        there = da.omezarr.to_multiscale_spatial_image()
+    assert len(found) == len(told)
+    assert all(f"the name {one!r}" in str(warning.message) for one, warning in zip(told, found, strict=True))
+    assert len(there["scale0"].data_vars) == 1
+    assert base(xomezarr.from_multiscale_spatial_image(there)).name == name
+
+
+@pytest.mark.parametrize("name", ["a/b", "x", "image", None])
+def test_names_come_back_from_napari(name: str | None) -> None:
+    for da in (image("cyx").rename(name), image("yx").rename(name)):
+        assert base(xomezarr.from_napari(da.omezarr.to_napari())).name == name
+
+
+def test_a_layer_that_was_renamed_has_its_new_name() -> None:
+    ((data, options, kind),) = image("yx").omezarr.to_napari()
+    assert base(xomezarr.from_napari((data, {**options, "name": "mine"}, kind))).name == "mine"
+
+
+def test_an_image_goes_by_the_name_that_is_asked_for() -> None:
+    assert list(image("yx").omezarr.to_multiscale_spatial_image(name="mine")["scale0"].data_vars) == ["mine"]
+    ((_, options, _),) = image("yx").omezarr.to_napari(name="mine")
+    assert options["name"] == "mine"
+
+
+def test_labels_of_multiscale_spatial_image_are_labels_still(stored: Any, tmp_path: Path) -> None:
+    with pytest.warns(InterchangeWarning, match="colours and properties of labels"):
+        there = stored["labels/nuclei"].omezarr.to_multiscale_spatial_image()
+    back: Any = xomezarr.from_multiscale_spatial_image(there)
+    for level, found in zip(stored["labels/nuclei"].omezarr.levels, back.omezarr.levels, strict=True):
+        xr.testing.assert_identical(found.load(), level.load())
+    written = base(back).omezarr.to_zarr(tmp_path / "labels.ome.zarr", levels=2)
+    assert written.omezarr.metadata.multiscale.type == "mode"
+
+
+@pytest.mark.parametrize("name", ["x", "a/b"])
+def test_labels_of_odd_names_come_back_under_others(name: str) -> None:
+    with pytest.warns(InterchangeWarning, match=f"the name '{name}'"):
+        there = image("yx").rename(name).omezarr.to_multiscale_spatial_image(as_labels=True)
+    back = base(xomezarr.from_multiscale_spatial_image(there))
+    assert (back.name, back.encoding[LABELED]) == ({"x": "image", "a/b": "a_b"}[name], True)
+
+
+def test_labels_that_are_left_out_are_not_told(stored: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stored.omezarr.to_multiscale_spatial_image(labels=False)
+    layers = stored.omezarr.to_napari()
+    assert not xomezarr.from_napari(layers, labels=False).children.keys() & {"labels"}
+
+
+def test_systems_that_napari_does_not_show_are_told() -> None:
+    da = image("yx").omezarr.assign_affine([[0, 1, 5], [-1, 0, 7]], system="stage")
+    with pytest.warns(InterchangeWarning, match=r"systems 'stage', but for one: coordinate_system='stage'"):
+        da.omezarr.to_napari()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        da.omezarr.to_napari(coordinate_system="stage")
 
 
 # --- napari ------------------------------------------------------------------------------------------------
@@ -182,7 +260,7 @@ def test_a_tree_comes_back_from_napari_as_it_was(dims: str, method: str) -> None
 
 def test_an_array_comes_back_from_napari_as_it_was() -> None:
     da = image("cyx").assign_attrs(stain="DAPI")
-    xr.testing.assert_identical(xomezarr.from_napari(da.omezarr.to_napari()).load(), da)
+    xr.testing.assert_identical(base(xomezarr.from_napari(da.omezarr.to_napari())).load(), da)
 
 
 def test_a_stored_image_comes_back_from_napari_with_its_labels(stored: Any, tmp_path: Path) -> None:
@@ -211,8 +289,7 @@ def test_levels_lie_where_they_did(sizes: tuple[int, int], steps: list[int], sca
         except OmeZarrError:  # nothing is left to shrink
             steps.pop()
     back: Any = xomezarr.from_napari(tree.omezarr.to_napari())
-    levels = (back,) if isinstance(back, xr.DataArray) else back.omezarr.levels
-    for level, found in zip(tree.omezarr.levels, levels, strict=True):
+    for level, found in zip(tree.omezarr.levels, back.omezarr.levels, strict=True):
         np.testing.assert_allclose(found.y, level.y, rtol=1e-13, atol=1e-9 * scale)
         np.testing.assert_array_equal(found.x, level.x)
 
@@ -231,14 +308,14 @@ def test_levels_lie_where_they_did(sizes: tuple[int, int], steps: list[int], sca
     ids=["turned", "moved", "scaled", "sheared", "mirrored", "affine"],
 )
 def test_layers_that_lie_askew_have_napari_s_world_beside(options: dict[str, Any], world: tuple[float, float]) -> None:
-    da = xomezarr.from_napari((np.zeros((3, 4)), options, "image"))
+    da = base(xomezarr.from_napari((np.zeros((3, 4)), options, "image")))
     pixel = da.isel(y=1, x=2)
     np.testing.assert_allclose([pixel.world_y, pixel.world_x], world, atol=1e-12)
 
 
 def test_an_affine_that_only_scales_and_moves_is_a_grid() -> None:
     affine = [[2, 0, 5], [0, 3, 7], [0, 0, 1]]
-    da: Any = xomezarr.from_napari((np.zeros((3, 4)), {"affine": affine, "translate": [1, 1]}, "image"))
+    da = base(xomezarr.from_napari((np.zeros((3, 4)), {"affine": affine, "translate": [1, 1]}, "image")))
     assert (da.omezarr.scale, da.omezarr.translation) == ({"y": 2.0, "x": 3.0}, {"y": 7.0, "x": 10.0})
 
 
@@ -246,7 +323,7 @@ def test_systems_in_which_an_image_lies_askew_go_along() -> None:
     da = image("yx").omezarr.assign_affine([[0, 1, 5], [-1, 0, 7]], system="stage")
     ((_, options, _),) = da.omezarr.to_napari(coordinate_system="stage")
     np.testing.assert_array_equal(options["affine"], [[0, 1, 5], [-1, 0, 7], [0, 0, 1]])
-    xr.testing.assert_identical(xomezarr.from_napari(da.omezarr.to_napari(coordinate_system="stage")).load(), da)
+    xr.testing.assert_identical(base(xomezarr.from_napari(da.omezarr.to_napari(coordinate_system="stage"))).load(), da)
     with pytest.raises(CoordinateSystemError, match=r"'stage'; see it there first, tree.*in_system\('world'\)"):
         da.omezarr.to_napari(coordinate_system="world")
 
@@ -275,11 +352,19 @@ def test_where_sizes_do_not_tell_that_is_told() -> None:
 
 
 def test_colours_of_photographs_are_channels() -> None:
-    da: Any = xomezarr.from_napari((np.zeros((4, 5, 3), "uint8"), {"rgb": True, "scale": [2, 3]}, "image"))
+    da = base(xomezarr.from_napari((np.zeros((4, 5, 3), "uint8"), {"rgb": True, "scale": [2, 3]}, "image")))
     assert (da.dims, da.c.values.tolist()) == (("y", "x", "c"), ["red", "green", "blue"])
     assert da.omezarr.scale["x"] == 3.0
-    floats: Any = xomezarr.from_napari((np.zeros((4, 5, 4)), {"rgb": True}, "image"))
+    floats = base(xomezarr.from_napari((np.zeros((4, 5, 4)), {"rgb": True}, "image")))
     assert floats.c.values.tolist() == ["red", "green", "blue", "alpha"]
+    assert [channel.window for channel in floats.omezarr.channels] == [None] * 4
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_photographs_of_bytes_are_shown_as_they_are(count: int) -> None:
+    da = base(xomezarr.from_napari((np.zeros((4, 5, count), "uint8"), {"rgb": True}, "image")))
+    windows = [channel.window for channel in da.omezarr.channels]
+    assert windows[:3] == [xomezarr.Window(0, 255, 0, 255)] * 3
 
 
 def test_windows_that_nobody_says_are_left_to_napari() -> None:
@@ -299,6 +384,15 @@ def test_what_is_no_regular_grid_is_told(stored: Any) -> None:
     with pytest.warns(InterchangeWarning, match="dates of 't'"):
         ((_, options, _),) = image("tyx").assign_coords(t=days).omezarr.to_napari()
     assert (options["scale"][0], options["units"][0]) == (86400.0, "second")
+    with pytest.warns(InterchangeWarning, match="timedelta64 of 't', which become seconds"):
+        ((_, options, _),) = image("tyx").assign_coords(t=days - days[0]).omezarr.to_napari()
+    assert (options["scale"][0], options["translate"][0]) == (86400.0, 0.0)
+
+
+def test_orientations_come_back_from_napari() -> None:
+    da = image("zyx")
+    da.x.attrs["orientation"] = "left-to-right"
+    xr.testing.assert_identical(base(xomezarr.from_napari(da.omezarr.to_napari())).load(), da)
 
 
 def test_units_that_napari_does_not_know_are_pixels() -> None:
@@ -311,20 +405,77 @@ def test_units_that_napari_does_not_know_are_pixels() -> None:
 def test_colormaps_that_are_no_colour_are_told() -> None:
     pixels = np.zeros((4, 5))
     with pytest.warns(InterchangeWarning, match="'viridis' of the layer 'a'"):
-        da: Any = xomezarr.from_napari(
-            [(pixels, {"name": "a", "colormap": "viridis"}), (pixels, {"name": "b", "colormap": "gray"})]
+        da = base(
+            xomezarr.from_napari(
+                [(pixels, {"name": "a", "colormap": "viridis"}), (pixels, {"name": "b", "colormap": "gray"})]
+            )
         )
     assert [channel.color for channel in da.omezarr.channels] == [None, "FFFFFF"]
 
 
 def test_labels_alone_are_labels(tmp_path: Path) -> None:
     pixels = np.arange(20).reshape(4, 5)
-    da: Any = xomezarr.from_napari((pixels, {"name": "nuclei"}, "labels"))
+    da = base(xomezarr.from_napari((pixels, {"name": "nuclei"}, "labels")))
     written = da.omezarr.to_zarr(tmp_path / "labels.ome.zarr", levels=2)
     assert written.omezarr.metadata.multiscale.type == "mode"
     levels = [pixels, pixels[::2, ::2]]
     tree: Any = xomezarr.from_napari((levels, {"name": "nuclei", "colormap": {1: "red", None: "gray"}}, "labels"))
     assert tree.omezarr.colors == {1: "#ff0000ff"}
+
+
+ODD: dict[str, Callable[[], Any]] = {
+    "levels of unequal steps": lambda: image("zyx").omezarr.pyramid(factors=[{"x": 3}, {"z": 2, "y": 2}]),
+    "durations": lambda: image("tyx").assign_coords(t=np.array([0, 5, 10], "m8[s]").astype("m8[ns]")),
+    "irregular times": lambda: image("tyx").assign_coords(t=[0.0, 1.0, 5.0]),
+    "one pixel": lambda: image("zyx").isel(z=[2], x=[3]),
+    "a plane of a stack": lambda: image("zyx").isel(z=2),
+    "a coordinate beside": lambda: image("yx").assign_coords(depth=("y", np.arange(37.0))),
+    "waves of channels": lambda: image("cyx").assign_coords(wave=("c", [488, 561])),
+    "bool": lambda: image("yx").astype(bool),
+    "half floats": lambda: image("yx").astype("f2"),
+    "askew": lambda: (
+        image("yx").omezarr.assign_affine([[0, 1, 5], [-1, 0, 7]], system="stage").omezarr.pyramid(levels=2)
+    ),
+    "askew in other axes": lambda: image("yx").omezarr.assign_affine(
+        [[0, 1, 5], [-1, 0, 7]], system="stage", axes=("v", "u")
+    ),
+    "a field of a plate": lambda: image("yx").assign_coords(row="B", column="7", field="3"),
+    "labels": lambda: xomezarr.from_napari(image("yx").omezarr.to_napari(as_labels=True)),
+    "masks": lambda: xomezarr.from_napari(image("yx").astype(bool).omezarr.to_napari(as_labels=True)),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("library", ["napari", "multiscale_spatial_image"])
+def test_coordinates_keep_their_meaning_or_it_is_told(what: str, library: str) -> None:
+    given: Any = ODD[what]()
+    levels = (given,) if isinstance(given, xr.DataArray) else given.omezarr.levels
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", InterchangeWarning)
+        there = getattr(xomezarr, f"to_{library}")(given)
+        back = getattr(xomezarr, f"from_{library}")(there)
+    told = " ".join(str(one.message) for one in found)
+    for level, other in zip(levels, back.omezarr.levels, strict=True):
+        np.testing.assert_array_equal(other, level)
+        assert (other.name, other.dims, other.dtype) == (level.name, level.dims, level.dtype)
+        for name, coord in level.coords.items():
+            if name not in other.coords:
+                assert repr(name) in told or repr(str(name).partition("_")[0]) in told or "'stage'" in told
+            elif not other.coords[name].variable.equals(coord.variable):
+                assert f"'{name}'" in told
+            elif "units" in coord.attrs:
+                assert xomezarr.units.same_unit(other.coords[name].attrs["units"], coord.attrs["units"])
+    assert bool(base(back).encoding.get(LABELED)) == (what in ("labels", "masks"))
+
+
+def channelled(**options: Any) -> Any:
+    """Take over two channels."""
+    return xomezarr.from_napari((np.zeros((2, 4, 6)), {"channel_axis": 0, **options}, "image"))
+
+
+def labelled(name: str, pixels: Any = None) -> Any:
+    """Take over labels of a name."""
+    return xomezarr.from_napari((np.zeros((2, 2), int) if pixels is None else pixels, {"name": name}, "labels"))
 
 
 # --- what is refused ---------------------------------------------------------------------------------------
@@ -377,6 +528,30 @@ def test_labels_alone_are_labels(tmp_path: Path) -> None:
             "Layer.create",
         ),
         (lambda: xomezarr.to_napari(np.zeros((2, 2))), OmeZarrError, "xr.DataArray"),  # type: ignore[arg-type]
+        (lambda: channelled(channel_axis=5), InterchangeError, r"channel_axis=5 is none of the 3.*channel_axis=0"),
+        (lambda: channelled(channel_axis=-4), InterchangeError, "channel_axis=-4"),
+        (lambda: channelled(channel_axis="c"), InterchangeError, "channel_axis='c'"),
+        (lambda: channelled(name=["a"]), InterchangeError, r"'name'.*1 channels, and it has 2.*name=\[…, …\]"),
+        (lambda: channelled(visible=[True] * 3), InterchangeError, r"visible=\[…, …\]"),
+        (lambda: channelled(contrast_limits=[[0, 1]]), InterchangeError, "contrast_limits="),
+        (lambda: xomezarr.from_napari((np.zeros((2, 2), object), {}, "image")), DtypeError, "astype"),
+        (lambda: xomezarr.from_napari((np.zeros((2, 2), "U3"), {}, "image")), DtypeError, "astype"),
+        (lambda: xomezarr.from_napari((None, {}, "image")), InterchangeError, "no array of pixels"),
+        (lambda: xomezarr.from_napari(([], {}, "image")), InterchangeError, "no array of pixels"),
+        (lambda: labelled("a/b"), InterchangeError, r"'a/b'.*layer\.name = "),
+        (lambda: labelled("x"), InterchangeError, "'x', as one of their dimensions"),
+        (lambda: channelled(units=["um"]), InterchangeError, r"1 units, .* y, x.*units=\['micrometer', 'micrometer'\]"),
+        (lambda: channelled(channel_axis=None, rgb=True), InterchangeError, "rgb=False"),
+        (
+            lambda: xomezarr.from_napari(([np.zeros((8, 8)), np.zeros(4)], {}, "image")),
+            InterchangeError,
+            "2 and 1 dimensions",
+        ),
+        (lambda: xomezarr.to_napari(image("cyx"), as_labels=True), InterchangeError, r"isel\(c=0\)"),
+        (lambda: labelled(" a"), InterchangeError, r"' a'.*layer\.name = "),
+        (lambda: labelled("a", np.zeros((2, 2))), DtypeError, "astype"),
+        (lambda: xomezarr.to_napari(image("yx").astype("f4"), as_labels=True), DtypeError, "astype"),
+        (lambda: xomezarr.to_napari(image("yx").omezarr.pyramid(), as_labels=True), InterchangeError, r"level\(0\)"),
     ],
 )
 def test_errors_name_the_cure(call: Callable[[], Any], error: type[Exception], match: str) -> None:
@@ -414,11 +589,33 @@ def test_what_is_given_is_not_changed(stored: Any) -> None:
 
 
 def test_the_accessors_methods_are_functions_too() -> None:
-    names = [name for name in xomezarr.__all__ if re.match(r"to_(spatialdata|multi|ngff|napari)", name)]
-    assert len(names) == 4
+    assert len(FAMILY) == 4
     for accessor in (xomezarr.OmeZarrArrayAccessor, xomezarr.OmeZarrTreeAccessor):
-        assert all(hasattr(accessor, name) for name in names)
-        assert all(hasattr(xomezarr, name.replace("to_", "from_", 1)) for name in names)
+        assert all(hasattr(accessor, name) for name in FAMILY)
+        assert all(hasattr(xomezarr, name.replace("to_", "from_", 1)) for name in FAMILY)
+
+
+FAMILY = [name for name in xomezarr.__all__ if re.match(r"to_(spatialdata|multi|ngff|napari)", name)]
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_all_of_them_are_called_alike(name: str) -> None:
+    back = name.replace("to_", "from_", 1)
+    of_all = {
+        name: ["image", "name", "labels", "coordinate_system", "as_labels"],
+        back: ["source", "name", "labels", "coordinate_system", "units", "dims"],
+    }
+    for called, allowed in of_all.items():
+        function = getattr(xomezarr, called)
+        parameters = inspect.signature(function).parameters
+        assert [*parameters] == [known for known in allowed if known in parameters]
+        assert all(one.kind is one.KEYWORD_ONLY for one in list(parameters.values())[1:])
+    assert inspect.signature(getattr(xomezarr, back)).return_annotation == "xr.DataTree"
+    for accessor in (xomezarr.OmeZarrArrayAccessor, xomezarr.OmeZarrTreeAccessor):
+        of_method = inspect.signature(getattr(accessor, name)).parameters
+        given = inspect.signature(getattr(xomezarr, name)).parameters
+        left_out = "labels" if accessor is xomezarr.OmeZarrArrayAccessor else "as_labels"
+        assert [*of_method][1:] == [one for one in [*given][1:] if one != left_out]
 
 
 def test_channels_of_several_kinds_are_none_of_one_image() -> None:
@@ -429,7 +626,7 @@ def test_channels_of_several_kinds_are_none_of_one_image() -> None:
 
 def test_windows_of_layers_may_be_an_array() -> None:
     options = {"channel_axis": 0, "contrast_limits": np.array([[0, 5], [1, 9]]), "name": ["a", "b"]}
-    image: Any = xomezarr.from_napari((np.zeros((2, 4, 5), "u1"), options, "image"))
+    image = base(xomezarr.from_napari((np.zeros((2, 4, 5), "u1"), options, "image")))
     assert [(one.window.start, one.window.end) for one in image.omezarr.channels] == [(0, 5), (1, 9)]
 
 

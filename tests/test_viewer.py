@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -31,9 +30,6 @@ from xomezarr.interchange.parts import given
 from xomezarr.pictures import completed, composite
 from xomezarr.served import Documents, Server
 from xomezarr.viewer import View, _controls, view
-
-REQUIRED = "XOMEZARR_CHROMIUM"
-"""Environment variable: ``required`` where a test that finds no Chromium is to fail."""
 
 GRID: dict[str, Any] = {"scale": {"y": 0.5, "x": 0.25}, "translation": {"y": 100, "x": -20}, "units": "micrometer"}
 WIDTH, HEIGHT = 1000, 700
@@ -279,14 +275,21 @@ def test_windows_of_napari_are_those_of_our_pictures(tmp_path: Path) -> None:
     assert options["contrast_limits"][0] == pytest.approx([low, high])
 
 
+def test_a_browser_that_is_required_is_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("XOMEZARR_CHROMIUM", raising=False)
+    assert chromium() is None
+    monkeypatch.setenv("XOMEZARR_CHROMIUM", "required")
+    with pytest.raises(FileNotFoundError, match="apt-get install chromium"):
+        chromium()
+
+
 # --- what it draws ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if chromium() is None:
-        if os.environ.get(REQUIRED) == "required":
-            pytest.fail(f"Chromium is not installed, and {REQUIRED}=required; apt-get install chromium")
         pytest.skip("Chromium is not installed; apt-get install chromium")
     with Browser(tmp_path_factory.mktemp("chromium"), width=WIDTH, height=HEIGHT) as found:
         yield found

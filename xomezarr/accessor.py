@@ -633,25 +633,24 @@ class OmeZarrArrayAccessor:
         return figures.draw(drawn, self.channels, outlined, ax=ax, scale_bar=scale_bar, legend=legend)
 
     def to_spatialdata(
-        self,
-        *,
-        coordinate_system: str = "global",
-        as_labels: bool | None = None,
+        self, *, name: str | None = None, coordinate_system: str | None = None, as_labels: bool | None = None
     ) -> Any:
         """Return an element of spatialdata; see `interchange.spatialdata.to_spatialdata`."""
-        return interchange.to_spatialdata(self._da, coordinate_system=coordinate_system, as_labels=as_labels)
+        return interchange.to_spatialdata(self._da, name=name, coordinate_system=coordinate_system, as_labels=as_labels)
 
-    def to_multiscale_spatial_image(self) -> xr.DataTree:
+    def to_multiscale_spatial_image(self, *, name: str | None = None, as_labels: bool | None = None) -> xr.DataTree:
         """Return a tree of multiscale-spatial-image; see `interchange.to_multiscale_spatial_image`."""
-        return interchange.to_multiscale_spatial_image(self._da)
+        return interchange.to_multiscale_spatial_image(self._da, name=name, as_labels=as_labels)
 
-    def to_ngff_zarr(self) -> Any:
+    def to_ngff_zarr(self, *, name: str | None = None, as_labels: bool | None = None) -> Any:
         """Return an NgffImage of ngff-zarr; see `interchange.to_ngff_zarr`."""
-        return interchange.to_ngff_zarr(self._da)
+        return interchange.to_ngff_zarr(self._da, name=name, as_labels=as_labels)
 
-    def to_napari(self, *, coordinate_system: str | None = None) -> list[tuple[Any, dict[str, Any], str]]:
+    def to_napari(
+        self, *, name: str | None = None, coordinate_system: str | None = None, as_labels: bool | None = None
+    ) -> list[tuple[Any, dict[str, Any], str]]:
         """Return layers of napari as data, options and kind; see `interchange.to_napari`."""
-        return interchange.to_napari(self._da, coordinate_system=coordinate_system)
+        return interchange.to_napari(self._da, name=name, coordinate_system=coordinate_system, as_labels=as_labels)
 
     def __repr__(self) -> str:
         """Say what the array would be as an image."""
@@ -980,28 +979,24 @@ class OmeZarrTreeAccessor:
         return write_tree(image.tree, image.levels, store, labels=image.labels, name=name, resume=resume, **options)
 
     def to_spatialdata(
-        self,
-        *,
-        coordinate_system: str = "global",
-        name: str | None = None,
-        labels: bool = True,
+        self, *, name: str | None = None, labels: bool = True, coordinate_system: str | None = None
     ) -> Any:
         """Return a SpatialData that holds the image and its labels; see `interchange.spatialdata.to_spatialdata`."""
-        return interchange.to_spatialdata(self._tree, coordinate_system=coordinate_system, name=name, labels=labels)
+        return interchange.to_spatialdata(self._tree, name=name, labels=labels, coordinate_system=coordinate_system)
 
-    def to_multiscale_spatial_image(self) -> xr.DataTree:
+    def to_multiscale_spatial_image(self, *, name: str | None = None, labels: bool = True) -> xr.DataTree:
         """Return a tree of multiscale-spatial-image; see `interchange.to_multiscale_spatial_image`."""
-        return interchange.to_multiscale_spatial_image(self._tree)
+        return interchange.to_multiscale_spatial_image(self._tree, name=name, labels=labels)
 
-    def to_ngff_zarr(self) -> Any:
+    def to_ngff_zarr(self, *, name: str | None = None, labels: bool = True) -> Any:
         """Return Multiscales of ngff-zarr; see `interchange.to_ngff_zarr`."""
-        return interchange.to_ngff_zarr(self._tree)
+        return interchange.to_ngff_zarr(self._tree, name=name, labels=labels)
 
     def to_napari(
-        self, *, labels: bool = True, coordinate_system: str | None = None
+        self, *, name: str | None = None, labels: bool = True, coordinate_system: str | None = None
     ) -> list[tuple[Any, dict[str, Any], str]]:
         """Return layers of napari as data, options and kind; see `interchange.to_napari`."""
-        return interchange.to_napari(self._tree, labels=labels, coordinate_system=coordinate_system)
+        return interchange.to_napari(self._tree, name=name, labels=labels, coordinate_system=coordinate_system)
 
     def validate(self, *, strict: bool = False, grids: bool = False, chunks: bool = False) -> Report:
         """Validate the store that the tree was opened from; see `validate.validate`."""

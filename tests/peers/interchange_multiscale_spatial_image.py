@@ -13,7 +13,7 @@ import interchanging
 import numpy as np
 import pytest
 import xarray as xr
-from interchanging import SCALE, TRANSLATION, UNIT, assert_same, image, position, told, written
+from interchanging import SCALE, TRANSLATION, UNIT, assert_same, base, image, position, told, written
 from multiscale_spatial_image import to_multiscale
 from spatial_image import is_spatial_image, to_spatial_image
 
@@ -87,7 +87,7 @@ def test_trees_that_it_makes_come_as_they_are(tmp_path):
             assert level.c.attrs == {}
     # it drops the first row, which makes no whole pixel
     assert tree.omezarr.level(1).omezarr.translation["y"] == 10.75
-    da = xomezarr.from_multiscale_spatial_image(single)
+    da = base(xomezarr.from_multiscale_spatial_image(single))
     assert (da.omezarr.scale["x"], da.omezarr.translation["x"]) == (0.25, 20.0)
 
 

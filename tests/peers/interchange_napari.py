@@ -11,7 +11,7 @@ import interchanging
 import numpy as np
 import pytest
 import xarray as xr
-from interchanging import BOXES, CHANNELS, SIZES, assert_same, image, position, written
+from interchanging import BOXES, CHANNELS, SIZES, assert_same, base, image, position, written
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
@@ -119,7 +119,7 @@ def test_turned_layers_lie_where_napari_has_them(options):
     pixels = np.arange(20.0).reshape(4, 5)
     layer = Image(pixels, axis_labels=["y", "x"], units=["um", "um"], **options)
     for given in (layer, (pixels, options, "image")):
-        da = xomezarr.from_napari(given)
+        da = base(xomezarr.from_napari(given))
         for y, x in ((0, 0), (2, 3), (3, 4)):
             pixel = da.isel(y=y, x=x)
             found = [pixel.coords["world_y"].item(), pixel.coords["world_x"].item()]
@@ -128,7 +128,7 @@ def test_turned_layers_lie_where_napari_has_them(options):
 
 def test_layers_turned_about_three_axes():
     layer = Image(np.zeros((2, 4, 5, 6)), rotate=(10, 20, 30), scale=[1, 1, 2, 3], translate=[5, 1, 2, 3])
-    pixel = xomezarr.from_napari(layer).isel(t=1, z=2, y=3, x=4)
+    pixel = base(xomezarr.from_napari(layer)).isel(t=1, z=2, y=3, x=4)
     found = [pixel.t.item(), *(pixel.coords[f"world_{dim}"].item() for dim in "zyx")]
     assert found == pytest.approx(layer.data_to_world((1, 2, 3, 4)), abs=1e-9)
 
@@ -138,14 +138,14 @@ def test_a_system_in_which_an_image_lies_askew_is_napari_s_world():
     (layer,) = shown(da, coordinate_system="stage")
     pixel = da.isel(y=11, x=23)
     assert layer.data_to_world((11, 23)) == pytest.approx([pixel.stage_y.item(), pixel.stage_x.item()])
-    xr.testing.assert_identical(xomezarr.from_napari(layer).load(), da)
+    xr.testing.assert_identical(base(xomezarr.from_napari(layer)).load(), da)
 
 
 def test_colours_and_labels():
     photograph = Image(np.zeros((4, 5, 3), "uint8"), rgb=True, scale=[2, 3])
-    da = xomezarr.from_napari(photograph)
+    da = base(xomezarr.from_napari(photograph))
     assert (da.dims, da.c.values.tolist(), da.omezarr.scale["x"]) == (("y", "x", "c"), ["red", "green", "blue"], 3.0)
-    alone = xomezarr.from_napari(Labels(np.ones((4, 5), int), name="nuclei"))
+    alone = base(xomezarr.from_napari(Labels(np.ones((4, 5), int), name="nuclei")))
     assert alone.omezarr.pyramid(levels=2).encoding["method"] == "mode"
 
 

@@ -104,9 +104,10 @@ def test_levels_that_it_makes_lie_where_it_says():
     assert all(level.x.attrs["units"] == UNIT for level in tree.omezarr.levels)
 
 
-def test_an_image_alone_is_an_array():
+def test_an_image_alone_is_a_tree_of_one_level():
     da = image("yx")
-    xr.testing.assert_identical(xomezarr.from_ngff_zarr(da.omezarr.to_ngff_zarr()).load(), da)
+    (level,) = xomezarr.from_ngff_zarr(da.omezarr.to_ngff_zarr()).omezarr.levels
+    xr.testing.assert_identical(level.load(), da)
     with told("coordinate systems 'stage'"):
         da.omezarr.assign_affine([[0, 1, 5], [-1, 0, 7]], system="stage").omezarr.to_ngff_zarr()
 
@@ -120,6 +121,21 @@ def test_what_leads_from_all_levels_is_in_the_coordinates():
     for level in (0, 1):
         assert tree.omezarr.level(level).y[3] == pytest.approx(2 * position("y", 3, level) + 5)
         assert tree.omezarr.level(level).x[3] == pytest.approx(4 * position("x", 3, level) + 7)
+
+
+def test_labels_are_told_to_be_none_there(tmp_path):
+    nuclei = written(tmp_path)["labels/nuclei"]
+    with told("what makes pixels labels (their coarser levels are made by method='mode'), and their colours"):
+        found = nuclei.omezarr.to_ngff_zarr(name="mine")
+    assert xomezarr.from_ngff_zarr(found).omezarr.level(0).name == "mine"
+
+
+def test_times_are_seconds():
+    times = np.array([0, 5, 10], "timedelta64[s]").astype("timedelta64[ns]")
+    series = image("yx").expand_dims(t=times)
+    with told("the timedelta64 of 't', which become seconds"):
+        found = series.omezarr.to_ngff_zarr()
+    assert (found.scale["t"], found.axes_units["t"]) == (5.0, "second")
 
 
 def test_nothing_is_read():

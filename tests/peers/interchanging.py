@@ -101,6 +101,11 @@ def told(match):
     assert match in own[0], own[0]
 
 
+def base(tree):
+    """Return level 0 of a tree."""
+    return tree.omezarr.level(0)
+
+
 def run(script):
     """Run a script's tests, and end."""
     assert xomezarr.__file__ is not None

@@ -1,8 +1,10 @@
 """Images to and from the objects of other libraries: each says where pixels lie in its own way, and none moves them.
 
-What has several levels becomes a tree, as `open_datatree` gives it, and what has one an array; so that whatever there
-is for these, `to_zarr` first of all, is there for what comes from another library. Nothing is read on the way. The
-packages are no dependencies: they are imported where their objects are made, and there alone.
+They are one family. ``to_…(image, name=, labels=, coordinate_system=, as_labels=)`` gives the other library's object:
+that of a single array for an array, of all levels for a tree. ``from_…(source, name=, labels=, coordinate_system=,
+units=, dims=)`` gives a tree, as `open_datatree` does, with labels where the other object holds some. Each has those of
+the parameters that mean something to its library. Nothing is read on the way. The packages are no dependencies: they
+are imported where their objects are made, and there alone.
 """
 
 from xomezarr.interchange.multiscale_spatial_image import from_multiscale_spatial_image, to_multiscale_spatial_image

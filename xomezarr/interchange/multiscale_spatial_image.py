@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,12 @@ from xomezarr.interchange.parts import (
     given,
     image_tree,
     in_order,
+    label_tree,
     only,
     tell_lost,
 )
+from xomezarr.labels import LABELED
+from xomezarr.pyramid import name_of, with_name
 
 __all__ = ["from_multiscale_spatial_image", "to_multiscale_spatial_image"]
 
@@ -40,13 +44,28 @@ NODE = "scale"
 """What the nodes of levels begin with; their number follows."""
 
 
-def to_multiscale_spatial_image(image: xr.DataArray | xr.DataTree) -> xr.DataTree:
+def to_multiscale_spatial_image(
+    image: xr.DataArray | xr.DataTree,
+    *,
+    name: str | None = None,
+    labels: bool = True,
+    as_labels: bool | None = None,
+) -> xr.DataTree:
     """Return an image as a tree of multiscale-spatial-image, which does not need to be installed.
+
+    The tree holds one image: neither labels beside it nor colours and properties of labels, and no coordinate systems
+    in which it lies askew.
 
     Parameters
     ----------
     image
         Dimensions are any of t, c, z, y and x.
+    name
+        What the image is called there; left out, its own name, else ``"image"``.
+    labels
+        Whether labels of a tree, which have no place there, are told of.
+    as_labels
+        Whether an array is one of labels; left out, it is if it was read as one. It is known when it comes back.
 
     Returns
     -------
@@ -64,7 +83,8 @@ def to_multiscale_spatial_image(image: xr.DataArray | xr.DataTree) -> xr.DataTre
     Warns
     -----
     InterchangeWarning
-        Of labels, whose trees are made by themselves, and of coordinate systems in which the image lies askew.
+        Of labels, whose trees are made by themselves; of coordinate systems in which the image lies askew; of a name
+        that no variable can have there, which `from_multiscale_spatial_image` gives back.
 
     Examples
     --------
@@ -74,7 +94,7 @@ def to_multiscale_spatial_image(image: xr.DataArray | xr.DataTree) -> xr.DataTre
     >>> list(tree), tree["scale0/cells"].x.attrs["units"]
     (['scale0'], 'micrometer')
     """
-    one = given(image)
+    one = given(image, name=name, labels=labels, as_labels=as_labels)
     check_names(one, NAMES, LIBRARY)
     check_regular(one, LIBRARY, types=["space"])  # times may be so
     lost = []
@@ -90,12 +110,27 @@ def to_multiscale_spatial_image(image: xr.DataArray | xr.DataTree) -> xr.DataTre
     if one.labels:
         name = next(iter(one.labels))
         cure += f"; labels make a tree of their own: tree['labels/{name}'].omezarr.to_multiscale_spatial_image()"
+    variable = _variable(one)
+    if variable != (one.name or "image"):
+        lost.append(f"the name {one.name!r}, and calls the image {variable!r}")
+        cure += "; give it a name of its own: to_multiscale_spatial_image(name='image')"
     tell_lost(LIBRARY, lost, cure)
-    variable = (one.name or "image").replace("/", "_")
-    if variable in one.base.coords or variable in one.base.dims:
-        variable = "image"
-    levels = {f"{NODE}{index}": _level(one, index).to_dataset(name=variable) for index in range(len(one.levels))}
-    return xr.DataTree.from_dict(levels)
+    return xr.DataTree.from_dict({f"{NODE}{index}": _node(one, index, variable) for index in range(len(one.levels))})
+
+
+def _variable(one: Given) -> str:
+    """Return what the variable of an image is called: no path, and no dimension or coordinate."""
+    plain = (one.name or "image").replace("/", "_")
+    taken = {*map(str, one.base.coords), *map(str, one.base.dims)}
+    return next(name for name in chain((plain, "image"), (f"image_{n}" for n in count(1))) if name not in taken)
+
+
+def _node(one: Given, index: int, variable: str) -> xr.Dataset:
+    """Return the Dataset of a level, which knows the image's own name where that of the variable is another."""
+    level = _level(one, index).rename(one.name)
+    # labels are called as their variable is: their own name may be none that labels can have
+    is_known = one.name == variable or one.label is not None
+    return level.to_dataset(name=variable) if is_known else with_name(level, variable)
 
 
 def _level(one: Given, index: int) -> xr.DataArray:
@@ -107,6 +142,8 @@ def _level(one: Given, index: int) -> xr.DataArray:
     coords = {dim: _coordinate(one, level, index, dim) for dim in order}
     others = {name: coord.variable for name, coord in level.coords.items() if name not in coords}
     bare = xr.DataArray(level.variable.data, dims=order, attrs=level.attrs)
+    if one.label is not None:
+        bare.encoding[LABELED] = True
     return bare.assign_coords(coords).assign_coords(others)
 
 
@@ -130,21 +167,24 @@ def _coordinate(one: Given, level: xr.DataArray, index: int, dim: str) -> xr.Var
     return xr.Variable(dim, values if dimension.axis.type == "time" else values.astype(np.float64), attrs)
 
 
-def from_multiscale_spatial_image(tree: Any, *, name: str | None = None) -> xr.DataArray | xr.DataTree:
+def from_multiscale_spatial_image(source: Any, *, name: str | None = None) -> xr.DataTree:
     """Return a tree of multiscale-spatial-image, or a spatial image, as an image.
+
+    What it has read from a store of its own does not say whether it was labels; their colours and properties, and
+    labels beside an image, are none of what it holds.
 
     Parameters
     ----------
-    tree
+    source
         With nodes ``scale0``, ``scale1``, …; or a single image of spatial-image.
     name
         Which image, where a node holds several; left out, the only one.
 
     Returns
     -------
-    xarray.DataTree or xarray.DataArray
-        A tree of levels for a tree, an array for an array. Coordinates are what they were, with the spacing as
-        ``attrs["scale"]``, and without empty units.
+    xarray.DataTree
+        Of an image, as `open_datatree` gives it; of labels, if `to_multiscale_spatial_image` was given such.
+        Coordinates are what they were, with the spacing as ``attrs["scale"]``, and without empty units.
 
     Raises
     ------
@@ -158,16 +198,22 @@ def from_multiscale_spatial_image(tree: Any, *, name: str | None = None) -> xr.D
     >>> from_multiscale_spatial_image(xr.DataTree.from_dict({"scale0": level})).omezarr.level(0).omezarr.scale
     {'y': 0.5, 'x': 0.5}
     """
-    if isinstance(tree, xr.DataArray):
-        return _taken(tree)
-    nodes = _nodes(tree)
+    if isinstance(source, xr.DataArray):
+        return _tree([_taken(source)])
+    nodes = _nodes(source)
     names = list(map(str, nodes[0].data_vars))
     chosen = name if name is not None else only(names, "image", "the tree", "name")
     if missing := [node.name for node in nodes if chosen not in node.data_vars]:
         raise InterchangeError(
             f"the node {missing[0]!r} has no image {chosen!r}; give one that all have: name={names[0]!r}"
         )
-    return image_tree([_taken(node.to_dataset()[chosen]) for node in nodes])
+    return _tree([_taken(node.to_dataset()[chosen]).rename(name_of(node.to_dataset(), chosen)) for node in nodes])
+
+
+def _tree(levels: Sequence[xr.DataArray]) -> xr.DataTree:
+    if levels[0].encoding.get(LABELED):
+        return label_tree(levels, str(levels[0].name or "labels"))
+    return image_tree(levels)
 
 
 def _nodes(tree: Any) -> list[xr.DataTree]:
@@ -205,5 +251,5 @@ def _taken(level: xr.DataArray) -> xr.DataArray:
             coords[dim] = xr.Variable(dim, held.values, attrs)
     taken = level.assign_coords(coords)
     # what says to xarray how it was stored is not how it will be
-    taken.encoding = {key: value for key, value in level.encoding.items() if key == "preferred_chunks"}
+    taken.encoding = {key: value for key, value in level.encoding.items() if key in ("preferred_chunks", LABELED)}
     return taken

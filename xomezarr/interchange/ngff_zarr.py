@@ -21,6 +21,7 @@ from xomezarr.interchange.parts import (
     beside,
     check_names,
     check_regular,
+    dates,
     given,
     image_tree,
     imported,
@@ -35,13 +36,28 @@ __all__ = ["from_ngff_zarr", "to_ngff_zarr"]
 LIBRARY = "ngff-zarr"
 
 
-def to_ngff_zarr(image: xr.DataArray | xr.DataTree) -> Any:
+def to_ngff_zarr(
+    image: xr.DataArray | xr.DataTree,
+    *,
+    name: str | None = None,
+    labels: bool = True,
+    as_labels: bool | None = None,
+) -> Any:
     """Return an image as ngff-zarr has it: an array as an NgffImage, a tree as Multiscales.
+
+    Neither holds labels beside an image, that pixels are labels, attributes, dates, irregular coordinates, coordinates
+    beside those of dimensions, coordinate systems, and which channels are shown.
 
     Parameters
     ----------
     image
         Dimensions are any of t, c, z, y and x; they are put into this order.
+    name
+        What the image is called there; left out, its own name, else ``"image"``.
+    labels
+        Whether labels of a tree, which have no place there, are told of.
+    as_labels
+        Whether an array is one of labels, which is told of; left out, it is if it was read as one.
 
     Returns
     -------
@@ -64,7 +80,7 @@ def to_ngff_zarr(image: xr.DataArray | xr.DataTree) -> Any:
         Of what has no place there: labels, attributes, further coordinates and coordinate systems, dates.
     """
     library = imported("ngff_zarr", "the image")
-    one = given(image)
+    one = given(image, name=name, labels=labels, as_labels=as_labels)
     check_names(one, NAMES, LIBRARY)
     check_regular(one, LIBRARY)
     whole = isinstance(image, xr.DataTree)
@@ -80,16 +96,13 @@ def _lost(one: Given, *, whole: bool) -> list[str]:
         lost.append(f"the attributes {', '.join(map(repr, one.base.attrs))}")
     if one.labels:
         lost.append(f"labels beside an image ({', '.join(map(repr, one.labels))})")
-    if one.label is not None and (one.label.colors or one.label.rows):
-        lost.append("colours and properties of labels")
+    if one.label is not None:
+        more = ", and their colours and properties" if one.label.colors or one.label.rows else ""
+        lost.append(f"what makes pixels labels (their coarser levels are made by method='mode'){more}")
     matrices, others = affines(one)
     if systems := [*matrices, *others]:
         lost.append(f"the coordinate systems {', '.join(map(repr, systems))}")
-    lost += [
-        f"the dates of {name!r}, which become seconds since the first"
-        for name, one_dim in one.dimensions[0].items()
-        if one_dim.kind == "datetime"
-    ]
+    lost += dates(one)
     windows = [channel.window for channel in one.channels]
     if any(windows) and not (whole and all(windows)):
         lost.append("windows of channels, which it has for all of a Multiscales or for none")
@@ -103,16 +116,11 @@ def _image(library: Any, one: Given, index: int) -> Any:
     grids = one.grids(index)
     said: dict[str, Any] = {"axes_units": one.units or None}
     known = {field.name for field in fields(library.NgffImage)}
-    orientations = {
-        name: dimension.axis.orientation
-        for name, dimension in one.dimensions[0].items()
-        if dimension.axis.orientation is not None
-    }
-    if orientations and "axes_orientations" in known:
+    if one.orientations and "axes_orientations" in known:
         values = library.AnatomicalOrientationValues
         said["axes_orientations"] = {
             dim: library.AnatomicalOrientation(type="anatomical", value=values(value))
-            for dim, value in orientations.items()
+            for dim, value in one.orientations.items()
         }
     if one.channels and "channel_names" in known:
         labels = [channel.label for channel in one.channels]
@@ -171,19 +179,21 @@ def _omero(library: Any, one: Given) -> Any:
 # --- and back ----------------------------------------------------------------------------------------------
 
 
-def from_ngff_zarr(multiscales: Any) -> xr.DataArray | xr.DataTree:
-    """Return Multiscales of ngff-zarr as a tree of levels, or an NgffImage as an array.
+def from_ngff_zarr(source: Any) -> xr.DataTree:
+    """Return Multiscales of ngff-zarr, or an NgffImage, as an image.
+
+    They hold neither labels nor attributes, and times as numbers alone.
 
     Parameters
     ----------
-    multiscales
+    source
         Multiscales, as `ngff_zarr.from_ngff_zarr` or `to_multiscales` give them; or an NgffImage.
 
     Returns
     -------
-    xarray.DataTree or xarray.DataArray
-        Lazy. What leads from all levels to where they lie (``coordinateTransformations`` of the multiscales) is in
-        their coordinates.
+    xarray.DataTree
+        Of an image, as `open_datatree` gives it; of one level for an NgffImage. Lazy. What leads from all
+        levels to where they lie (``coordinateTransformations`` of the multiscales) is in their coordinates.
 
     Raises
     ------
@@ -195,12 +205,12 @@ def from_ngff_zarr(multiscales: Any) -> xr.DataArray | xr.DataTree:
     InterchangeWarning
         Of coordinate systems of OME-Zarr 0.6 beside that of the levels, which are left out.
     """
-    if hasattr(multiscales, "data") and hasattr(multiscales, "dims"):
-        return _taken(multiscales, multiscales.name, _channels(multiscales, None), _axes(multiscales, None), {}, {})
-    images, metadata = getattr(multiscales, "images", None), getattr(multiscales, "metadata", None)
+    if hasattr(source, "data") and hasattr(source, "scale"):
+        return image_tree([_taken(source, source.name, _channels(source, None), _axes(source, None), {}, {})])
+    images, metadata = getattr(source, "images", None), getattr(source, "metadata", None)
     if not images or metadata is None:
         raise InterchangeError(
-            f"{type(multiscales).__name__} is neither Multiscales nor an NgffImage; give what "
+            f"{type(source).__name__} is neither Multiscales nor an NgffImage; give what "
             "ngff_zarr.to_multiscales(…) or ngff_zarr.from_ngff_zarr(…) returns"
         )
     scale, translation = _common(metadata, images[0].dims)

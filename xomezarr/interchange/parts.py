@@ -7,7 +7,7 @@ is the same for all of them is here.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -31,7 +31,7 @@ from xomezarr.errors import (
 from xomezarr.grid import Grid
 from xomezarr.indexes import kept_of, skews_of
 from xomezarr.indexes import systems_of as matrices_of
-from xomezarr.labels import LABELED, Labels, described
+from xomezarr.labels import LABELED, Labels, check_label_dtype, described
 from xomezarr.model import Channel, Image, LabelImage, Level, Multiscale
 from xomezarr.planning import describe_levels, is_token, rendering, stored_metadata
 from xomezarr.pyramid import attach, to_tree
@@ -49,6 +49,7 @@ __all__ = [
     "beside",
     "check_names",
     "check_regular",
+    "dates",
     "given",
     "image_tree",
     "imported",
@@ -134,12 +135,17 @@ class Given:
         held = {name: self.base.coords[name].attrs.get("units") for name in self.units if name in self.base.coords}
         return {name: str(held.get(name) or unit) for name, unit in self.units.items()}
 
+    @property
+    def orientations(self) -> dict[str, str]:
+        """Which way dimensions run through a body, of those that say it."""
+        return {name: of.axis.orientation for name, of in self.dimensions[0].items() if of.axis.orientation is not None}
+
     def grids(self, level: int = 0) -> dict[str, Grid]:
         """Return where the pixels of a level lie, by dimension in the order of the file."""
         return {name: one.grid for name, one in self.dimensions[level].items()}
 
 
-def given(image: Any, *, labels: bool = True) -> Given:
+def given(image: Any, *, name: str | None = None, labels: bool = True, as_labels: bool | None = None) -> Given:
     """Return an array, or the tree of an image or of labels, as it is given to another library; nothing is read.
 
     Irregular coordinates have their mean step; `check_regular` refuses them.
@@ -148,17 +154,33 @@ def given(image: Any, *, labels: bool = True) -> Given:
     ----------
     image
         DataArray or DataTree.
+    name
+        What it is called there; left out, its own name.
     labels
         Whether the labels of a tree are given too.
+    as_labels
+        Whether an array is one of labels; left out, it is if it was read as one. A tree says that itself.
 
     Raises
     ------
+    InterchangeError
+        If ``as_labels`` says otherwise than a tree.
     OmeZarrError
         If it is neither, or its dimensions and coordinates do not make an image.
     """
+    one = _found(image, labels=labels, as_labels=as_labels)
+    if as_labels is not None and as_labels != (one.label is not None):
+        raise InterchangeError(
+            f"as_labels={as_labels} is for arrays, and the tree is one of {'an image' if as_labels else 'labels'}; "
+            f"give a level of it: level(0).omezarr.to_…(as_labels={as_labels})"
+        )
+    return one if name is None else replace(one, levels=tuple(level.rename(name) for level in one.levels))
+
+
+def _found(image: Any, *, labels: bool, as_labels: bool | None) -> Given:
     if isinstance(image, xr.DataArray):
         da = dequantify(image)
-        label = LabelImage() if da.encoding.get(LABELED) else None
+        label = LabelImage() if (da.encoding.get(LABELED) if as_labels is None else as_labels) else None
         dimensions = describe_levels([da], None, None, None, "keep", [], DOING)
         return _given([da], dimensions, () if label else rendering(da, None), label, {})
     if not isinstance(image, xr.DataTree):
@@ -354,6 +376,15 @@ def beside(one: Given) -> list[str]:
     return [f"the coordinates {', '.join(map(repr, found))}"] if found else []
 
 
+def dates(one: Given) -> list[str]:
+    """Return what becomes of times that are no numbers, in libraries that have but these: dates, and durations."""
+    told = {
+        "datetime": "the dates of {!r}, which become seconds since the first",
+        "timedelta": "the timedelta64 of {!r}, which become seconds",
+    }
+    return [told[of.kind].format(name) for name, of in one.dimensions[0].items() if of.regular and of.kind in told]
+
+
 def tell_lost(library: str, lost: Sequence[str], cure: str) -> None:
     """Warn once of all that another library has no place for.
 
@@ -514,6 +545,12 @@ def label_tree(levels: Sequence[xr.DataArray], name: str, colors: Mapping[int, A
     colors
         By label value, as in `Labels`.
     """
+    check_label_dtype(levels[0].dtype, name)
+    if name in levels[0].dims or name in levels[0].coords:
+        raise InterchangeError(
+            f"labels cannot be named {name!r}, as one of their dimensions or coordinates is; rename them there, "
+            "such as to 'nuclei'"
+        )
     named = [as_labels(level.rename(name)) for level in levels]
     return to_tree(named, attrs=_label_attrs(named, name, colors), variable=name)
 

@@ -68,23 +68,29 @@ OFF = 0.01
 def to_spatialdata(
     image: xr.DataArray | xr.DataTree,
     *,
-    coordinate_system: str = GLOBAL,
     name: str | None = None,
     labels: bool = True,
+    coordinate_system: str | None = None,
     as_labels: bool | None = None,
 ) -> Any:
     """Return an image as spatialdata has it: an array as an element, a tree as a SpatialData with its labels.
+
+    Elements do not hold times, irregular coordinates, coordinates along space beside those of dimensions, properties of
+    labels, and systems whose axes are none of the image's.
 
     Parameters
     ----------
     image
         Dimensions are any of c, z, y and x; a dimension of channels is added where there is none.
-    coordinate_system
-        In which the coordinates are those of the image. Systems in which it lies askew are there under their own names.
     name
-        Of a tree's image in the SpatialData; left out, its own. What spatialdata does not take in a name becomes ``_``.
+        What the image is called there; left out, its own name. What spatialdata does not take in that of an element of
+        a SpatialData becomes ``_`` there.
     labels
         Whether the labels of a tree come along.
+    coordinate_system
+        What the system is called there in which the coordinates are those of the image; left out, ``"global"``, or
+        ``"physical"`` for an image that lies askew in the former. Systems in which it lies askew are there under their
+        own names.
     as_labels
         Whether an array is one of labels; left out, it is if it was read as one.
 
@@ -101,6 +107,8 @@ def to_spatialdata(
         If there is a dimension of another kind, such as time.
     IrregularCoordinateError
         If coordinates of space are not evenly spaced.
+    CoordinateSystemError
+        If the image lies askew in a system of the name that is asked for.
 
     Warns
     -----
@@ -109,16 +117,16 @@ def to_spatialdata(
         `from_spatialdata` takes them; SpatialData's `write` leaves them out.
     """
     library = _Library()
-    one = given(image, labels=labels)
+    one = given(image, name=name, labels=labels, as_labels=as_labels)
     for part in (one, *one.labels.values()):
         check_names(part, NAMES, LIBRARY)
         check_regular(part, LIBRARY)
         _check_attrs(part)
+    system = _system((one, *one.labels.values()), coordinate_system)
     lost = dict.fromkeys(what for part in (one, *one.labels.values()) for what in _lost(part))
     tell_lost(LIBRARY, [*lost], "to_zarr(…) keeps all of it in a store, from_spatialdata(…) what stayed in the object")
     if isinstance(image, xr.DataArray):
-        is_label = one.label is not None if as_labels is None else as_labels
-        return library.element(one, coordinate_system, is_label=is_label)
+        return library.element(one, system, is_label=one.label is not None)
     elements: dict[str, Given] = {}
     for own, part in one.labels.items():
         if (called := _named(own, "labels")) in elements:
@@ -127,7 +135,7 @@ def to_spatialdata(
                 f"and add them under another name: to_spatialdata(labels=False)"
             )
         elements[called] = part
-    key = _named(name or one.name, "labels" if one.label is not None else "image")
+    key = _named(one.name, "labels" if one.label is not None else "image")
     if one.label is not None:
         elements[key] = one
     elif key in elements:
@@ -135,8 +143,8 @@ def to_spatialdata(
             f"the image and its labels are both called {key!r}, and spatialdata has one name for one element; give the "
             f"image another: to_spatialdata(name={key + '_image'!r})"
         )
-    made = {own: library.element(part, coordinate_system, is_label=True) for own, part in elements.items()}
-    images = {} if one.label is not None else {key: library.element(one, coordinate_system, is_label=False)}
+    made = {own: library.element(part, system, is_label=True) for own, part in elements.items()}
+    images = {} if one.label is not None else {key: library.element(one, system, is_label=False)}
     return library.spatialdata.SpatialData(images=images, labels=made)
 
 
@@ -172,8 +180,7 @@ class _Library:
     def _level(self, one: Given, index: int, system: str, *, is_label: bool) -> xr.DataArray:
         level = one.levels[index]
         own: dict[str, Any] = {"dims": [str(dim) for dim in level.dims], "units": one.spelled}
-        if one.name is not None:
-            own["name"] = one.name
+        own |= {"name": one.name or "", "system": system, "orientations": one.orientations}
         if one.channel is not None and one.channel not in level.coords:
             own["numbered"] = True
         if one.label is not None and (colors := colors_of(one.label)):
@@ -234,6 +241,18 @@ class _Library:
         return {name: self.transformations.Sequence([*first, one]) for name, one in found.items()}
 
 
+def _system(parts: Sequence[Given], asked: str | None) -> str:
+    """Return what the system of own coordinates is called, of an image and its labels: none in which one lies askew."""
+    known = {name for part in parts for name in affines(part)[0]}
+    name = asked if asked is not None else GLOBAL if GLOBAL not in known else spec.INTRINSIC
+    if name in known:
+        raise CoordinateSystemError(
+            f"the image lies askew in a coordinate system {name!r}, which cannot be that of its own coordinates too; "
+            f"give that another name: to_spatialdata(coordinate_system={name + '_straight'!r})"
+        )
+    return name
+
+
 def _shift(factor: float, first: float) -> float:
     """Return how far a level's pixels lie from where blocks would, in pixels of level 0.
 
@@ -250,6 +269,8 @@ def _lost(one: Given) -> Iterator[str]:
         for dim, unit in one.units.items():
             by_unit.setdefault(unit, []).append(dim)
         yield f"units ({', '.join(f'{unit} of {" and ".join(dims)}' for unit, dims in by_unit.items())})"
+    if one.orientations:
+        yield f"orientations (of {' and '.join(one.orientations)})"
     if any(channel.color or channel.window for channel in one.channels):
         yield "colours and windows of channels"
     if one.label is not None and one.label.colors:
@@ -317,33 +338,39 @@ def _named(name: str | None, other: str) -> str:
 
 
 def from_spatialdata(
-    element: Any,
+    source: Any,
     *,
+    name: str | None = None,
+    labels: bool = True,
     coordinate_system: str | None = None,
-    image: str | None = None,
     units: Mapping[str, str] | str | None = None,
-) -> xr.DataArray | xr.DataTree:
-    """Return an element of spatialdata with the coordinates that it has in one of its coordinate systems.
+) -> xr.DataTree:
+    """Return an image of spatialdata, or labels, with the coordinates that it has in one of its coordinate systems.
+
+    Units, colours and windows of channels, and colours of labels, are not what spatialdata writes; they come of objects
+    that `to_spatialdata` has made. Shapes, points and tables of a SpatialData are left where they are.
 
     Where the transformation to the system turns, shears or mirrors it, the levels lie in the intrinsic coordinates,
     and have the system's as coordinates beside these (`assign_affine`). So do all others that it leads to.
 
     Parameters
     ----------
-    element
-        An image or labels, of one scale or several; or a SpatialData.
-    coordinate_system
-        Left out, the only one, else ``"global"``.
-    image
+    source
+        An element: an image or labels, of one scale or several; or a SpatialData.
+    name
         Which image of a SpatialData; left out, the only one. Its labels are those on the same pixels. Of one that has
         no images, the only labels are taken.
+    labels
+        Whether the labels on the image's pixels come along.
+    coordinate_system
+        Left out, the one that `to_spatialdata` made for the image's coordinates, else the only one, or ``"global"``.
     units
         Of the system: by axis, or one for all; left out, those that `to_spatialdata` kept in the element.
 
     Returns
     -------
-    xarray.DataArray or xarray.DataTree
-        A tree of levels for an element of several scales, or a SpatialData; an array for one of a single scale.
+    xarray.DataTree
+        Of an image and its labels, or of labels alone, as `open_datatree` gives them. Lazy.
 
     Raises
     ------
@@ -357,35 +384,34 @@ def from_spatialdata(
     InterchangeWarning
         Of labels of a SpatialData that do not lie on the pixels of the image, and are left out.
     """
-    if (
-        hasattr(element, "images")
-        and hasattr(element, "labels")
-        and not isinstance(element, xr.DataTree | xr.DataArray)
-    ):
-        return _from_whole(element, coordinate_system, image, units)
-    levels = _levels(element, coordinate_system, units)
-    if isinstance(element, xr.DataArray):
-        return levels[0]
+    if hasattr(source, "images") and hasattr(source, "labels") and not isinstance(source, xr.DataTree | xr.DataArray):
+        return _from_whole(source, name, coordinate_system, units, labels=labels)
+    if name is not None:
+        raise InterchangeError(
+            f"name={name!r} chooses from a SpatialData, and {type(source).__name__} is none; leave it out, or give the "
+            f"SpatialData: from_spatialdata(sdata, name={name!r})"
+        )
+    levels = _levels(source, coordinate_system, units)
     if _is_label(levels[0]):
-        return label_tree(levels, str(levels[0].name or "labels"), _colors(element))
+        return label_tree(levels, str(levels[0].name or "labels"), _colors(source))
     return image_tree(levels)
 
 
-def _from_whole(sdata: Any, system: str | None, image: str | None, units: Any) -> xr.DataTree:
+def _from_whole(sdata: Any, image: str | None, system: str | None, units: Any, *, labels: bool) -> xr.DataTree:
     """Return an image of a SpatialData, and the labels that lie on its pixels."""
-    images, labels = dict(sdata.images), dict(sdata.labels)
+    images, of_labels = dict(sdata.images), dict(sdata.labels)
     if image is not None and image not in images:
         raise InterchangeError(
             f"the SpatialData has no image {image!r}; it has {', '.join(map(repr, images)) or 'none'}: "
-            + (f"from_spatialdata(sdata, image={next(iter(images))!r})" if images else "take its labels: sdata['…']")
+            + (f"from_spatialdata(sdata, name={next(iter(images))!r})" if images else "take its labels: sdata['…']")
         )
-    if not images and len(labels) == 1:
-        ((name, element),) = labels.items()
+    if not images and len(of_labels) == 1:
+        ((name, element),) = of_labels.items()
         return label_tree(_levels(element, system, units, name=name), name, _colors(element))
-    chosen = image or only([*images], "image", "the SpatialData", "image")
+    chosen = image or only([*images], "image", "the SpatialData", "name")
     levels = _levels(images[chosen], system, units, name=chosen)
     own, left_out = {}, []
-    for name, element in labels.items():
+    for name, element in of_labels.items() if labels else ():
         try:
             found = _levels(element, system, units, name=name)
         except CoordinateSystemError:
@@ -448,7 +474,8 @@ def _levels(element: Any, system: str | None, units: Any, *, name: str | None = 
             f"{'without' if TRANSFORM not in arrays[0].attrs else 'with'} attrs[{TRANSFORM!r}] is no element of "
             "spatialdata; make one: Image2DModel.parse(…)"
         )
-    chosen = _chosen(arrays[0].attrs[TRANSFORM], system)
+    own: Mapping[str, Any] = arrays[0].attrs.get(OWN, {})
+    chosen = _chosen(arrays[0].attrs[TRANSFORM], system, own.get("system"))
     matrices = [{name: _matrix(one, dims) for name, one in array.attrs[TRANSFORM].items()} for array in arrays]
     wanted = matrices[0][chosen]
     if wanted is None:
@@ -457,7 +484,6 @@ def _levels(element: Any, system: str | None, units: Any, *, name: str | None = 
             f"{arrays[0].attrs[TRANSFORM][chosen]!r}; choose another: coordinate_system=…, or give the element another "
             "transformation: spatialdata.transformations.set_transformation(…)"
         )
-    own: Mapping[str, Any] = arrays[0].attrs.get(OWN, {})
     said = units if units is not None else own.get("units", {})
     said = dict.fromkeys(dims, said) if isinstance(said, str) else {dim: said[dim] for dim in dims if dim in said}
     straight = is_straight(wanted[:, :-1])
@@ -472,6 +498,8 @@ def _levels(element: Any, system: str | None, units: Any, *, name: str | None = 
         base = base or grids
         grids = {dim: aligned(grid, base[dim]) for dim, grid in grids.items()}
         level = _placed(array, grids, said if straight else {}, str(own.get("name", name or "")) or None)
+        for dim, orientation in own.get("orientations", {}).items() if straight else ():
+            level.coords[dim].attrs["orientation"] = orientation
         for other, to_other in beside.items():
             leading = _compose(to_other, _inverse(wanted)) if straight else to_other
             level = askew(level, leading, other, dims, said if other == chosen else None)
@@ -492,10 +520,12 @@ def _beside(found: Mapping[str, Affine | None], chosen: str | None) -> dict[str,
     return known
 
 
-def _chosen(transformations: Mapping[str, Any], system: str | None) -> str:
-    """Return the name of the system that is asked for; left out, that of the only one, or of spatialdata's own."""
+def _chosen(transformations: Mapping[str, Any], system: str | None, own: str | None) -> str:
+    """Return the name of the system that is asked for; left out, our own, that of the only one, or spatialdata's."""
     names = [*transformations]
     if system is None:
+        if own in names:
+            return str(own)
         if GLOBAL in names:
             return GLOBAL
         return only(names, "coordinate system", "the element", "coordinate_system")

@@ -1,4 +1,4 @@
-"""Chromium without a window, asked over its DevTools for what it draws."""
+"""Chromium without a window, asked over its DevTools for what it draws: for the tests, and for pictures of the docs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import base64
 import io
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -44,9 +45,24 @@ FLAGS = (
 )
 
 
+REQUIRED = "XOMEZARR_CHROMIUM"
+"""Environment variable: ``required`` where whoever finds no Chromium is to fail."""
+
+COMMANDS = ("chromium", "chromium-browser", "google-chrome")
+
+
 def chromium() -> str | None:
-    """Return the path of Chromium; None where it is not installed."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """Return the path of Chromium; None where it is not installed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not installed, and is required.
+    """
+    found = next(filter(None, map(shutil.which, COMMANDS)), None)
+    if found is None and os.environ.get(REQUIRED) == "required":
+        raise FileNotFoundError(f"Chromium is not installed, and {REQUIRED}=required; apt-get install chromium")
+    return found
 
 
 class Browser:
@@ -149,6 +165,7 @@ class Browser:
         return found
 
     def close(self) -> None:
+        """End the browser."""
         self._process.terminate()
         try:
             self._process.wait(20)
