@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from PIL import Image
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "browsing"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # where the browser is driven from
 
 import appearance
 from browser import Browser, chromium
