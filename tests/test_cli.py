@@ -531,6 +531,63 @@ def test_ctrl_c_while_a_text_is_run_as_code_is_130_too(tmp_path: Path) -> None:
     assert one_line(done.stderr)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+@pytest.mark.parametrize("program", ["script", "module"])
+def test_ctrl_c_while_modules_are_imported_is_one_line_and_130(tmp_path: Path, program: str) -> None:
+    """xarray takes its time here, and says when it has begun."""
+    begun = tmp_path / "begun"
+    (tmp_path / "xarray.py").write_text(f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(60)\n")
+    script = tmp_path / "xomezarr"  # as installers write it
+    script.write_text("import sys\nfrom xomezarr.cli import main\nsys.exit(main())\n")
+    paths = [str(tmp_path), str(Path(cli.__file__).parents[1])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    words = [str(script)] if program == "script" else ["-m", "xomezarr"]
+    command = [sys.executable, *words, "info", "a.zarr"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        deadline = time.monotonic() + 60
+        while not begun.exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err == "xomezarr: interrupted; nothing was begun\n"
+
+
+def test_importing_the_library_leaves_ctrl_c_to_whoever_imports_it() -> None:
+    code = "import signal\nbefore = signal.getsignal(signal.SIGINT)\nimport xomezarr.cli\n"
+    code += "assert signal.getsignal(signal.SIGINT) is before"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+INTERRUPTED_AT = {
+    "nothing is kept, and the same command starts anew": ["convert", "{image}", "{tmp}/new.ome.zarr"],
+    "is as it was, or as it was to be": ["convert", "{image}", "{store}", "--overwrite"],
+    "{store} may be incomplete: xomezarr info {store} tells": ["upgrade", "{store}"],
+    "memory://new.ome.zarr may be incomplete": ["convert", "{image}", "memory://new.ome.zarr"],
+    "interrupted\n": ["validate", "{store}"],
+}
+"""What Ctrl-C is told to leave before anything is kept, by where it comes."""
+
+
+@pytest.mark.parametrize("told", INTERRUPTED_AT)
+def test_ctrl_c_before_anything_is_kept_says_what_is_there(
+    told: str, image: Path, store: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    for name in ("convert_image", "upgrade_store", "validate_store"):
+        monkeypatch.setattr(cli, name, interrupt)
+    places = {"image": image, "store": store, "tmp": tmp_path}
+    assert main([word.format(**places) for word in INTERRUPTED_AT[told]]) == 130
+    said = capsys.readouterr().err
+    assert one_line(said)
+    assert told.format(**places) in said
+    assert "resume" not in said
+
+
 # --- progress ----------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xomezarr import spec
+from xomezarr import spec, starting
 from xomezarr.convert import convert as convert_image
 from xomezarr.convert import open_image, plan_conversion
 from xomezarr.description import description_of, is_file
@@ -62,7 +62,8 @@ from xomezarr.plan import Plan, readable_bytes
 from xomezarr.plate import open_plate
 from xomezarr.scale import MAX_LAYER, plan_scaling
 from xomezarr.stacking import is_plate
-from xomezarr.store import default_name, open_group
+from xomezarr.starting import INTERRUPTED
+from xomezarr.store import default_name, open_group, resolve
 from xomezarr.upgrade import VERSION
 from xomezarr.upgrade import upgrade as upgrade_store
 from xomezarr.validate import validate as validate_store
@@ -76,8 +77,8 @@ except ImportError:  # main says so in one line
 
 __all__ = ["main"]
 
-DONE, AT_FAULT, CALL_AT_FAULT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: done; the data or store is at fault; the call is at fault; 128 + SIGINT as shells do."""
+DONE, AT_FAULT, CALL_AT_FAULT = 0, 1, 2
+"""Exit codes: done; the data or store is at fault; the call is at fault."""
 
 CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError, ResourceError, PatternError)
 """Errors that only an option can cause."""
@@ -1116,19 +1117,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("always", OmeZarrWarning)
         warnings.showwarning = _show_warning
         try:
+            starting.imported()
             code = _run(list(sys.argv[1:] if argv is None else argv))
             sys.stdout.flush()
         except KeyboardInterrupt as error:
-            # where it came while a text was run as code, as dataclasses are made, "python -m" would end by the signal
-            # all the same; the next text that is run makes CPython forget that
-            exec("")
-            # what zarr's event loop had under way ends with the process: it has nothing more to say
-            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-            notes = getattr(error, "__notes__", ())
-            unfinished = "a local store is as it was, any other may be incomplete: xomezarr info tells"
-            return _fail(
-                f"interrupted; {'; '.join(notes) or unfinished}{_hint(['resume'] if notes else [])}", INTERRUPTED
-            )
+            return _interrupted(error, "", {}, {})
         except BrokenPipeError:
             # the reader has seen enough: nothing is left to say, nor to flush at exit
             _discard(sys.stdout)
@@ -1143,18 +1136,21 @@ def _nowhere() -> TextIO:
 def _run(argv: list[str]) -> int:
     """Parse and run a command; turn errors into one line and an exit code."""
     given: Mapping[str, Any] = {}
-    known: Iterable[str] = ()
+    known: Mapping[str, inspect.Parameter] = {}
+    name = ""
     try:
         words, manner = _parted(argv)
         _MANNER.set(manner)
         command, bound, _ = build_app().parse_args(words, print_error=False, exit_on_error=False)
-        given, known = bound.arguments, inspect.signature(command).parameters
+        given, known, name = bound.arguments, inspect.signature(command).parameters, command.__name__
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
         told = str(error).partition(" Available commands: ")[0]  # it names some of them, and cuts them off
         return _fail(f"{told.rstrip('.')}; see xomezarr --help", CALL_AT_FAULT)
     except BrokenPipeError:
         raise
+    except KeyboardInterrupt as error:
+        return _interrupted(error, name, known, given)
     except (OmeZarrError, OSError) as error:
         faults = error.exceptions if isinstance(error, MultipleErrors) else (error,)
         options = [option for option in cures(faults) if option in known]
@@ -1164,6 +1160,43 @@ def _run(argv: list[str]) -> int:
         if os.environ.get(TRACEBACK) or _MANNER.get().verbose:
             traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error}; {TRACEBACK}=1 shows where it arose", AT_FAULT)
+
+
+def _interrupted(error: KeyboardInterrupt, command: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> int:
+    """Say in one line what Ctrl-C leaves."""
+    # where it came while a text was run as code, as dataclasses are made, "python -m" would end by the signal
+    # all the same; the next text that is run makes CPython forget that
+    exec("")
+    # what zarr's event loop had under way ends with the process: it has nothing more to say
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    notes = getattr(error, "__notes__", ())
+    left = "; ".join(notes)
+    if not notes and "dst" in known:
+        left = _left(command, given.get("dst", known["dst"].default), given)
+    return _fail(f"interrupted{left and '; '}{left}{_hint(['resume'] if notes else [])}", INTERRUPTED)
+
+
+def _left(command: str, dst: str | Path | None, given: Mapping[str, Any]) -> str:
+    """Return what a command leaves that writes, was interrupted, and has kept nothing to go on with."""
+    nothing = "nothing is kept, and the same command starts anew"
+    changed = given.get("src") if dst is None and command in IN_PLACE else dst
+    if changed is None:
+        return nothing
+    place = None
+    with suppress(OmeZarrError):  # it has not come so far as to say what is wrong with it
+        place = resolve(str(changed))
+    tells = f"xomezarr info {shlex.quote(str(changed))} tells"
+    if dst is None or not isinstance(place, Path):
+        return f"{changed} may be incomplete: {tells}"
+    # what is local comes to its place when it is whole
+    if not place.exists():
+        return nothing
+    whole = "is as it was, or as it was to be" if given.get("overwrite") else "is there, and whole if it was not before"
+    return f"{changed} {whole}: {tells}"
+
+
+IN_PLACE = ("scale", "upgrade")
+"""Commands that change what they are given, where they are given no other place."""
 
 
 def cures(faults: Iterable[BaseException]) -> list[str]:
