@@ -171,7 +171,7 @@ def test_info_says_what_json_says(store: Path, capsys: Any) -> None:
     text = capsys.readouterr().out
     assert "OME-Zarr 0.4" in text
     assert "DAPI" in text
-    assert "z (micrometer)" in text
+    assert "z (µm)" in text
     for level in said["levels"]:
         assert " × ".join(map(str, level["shape"])) in text
         assert level["bytes"] == np.prod(level["shape"]) * 2

@@ -31,7 +31,7 @@ from xomezarr import spec, starting
 from xomezarr.convert import convert as convert_image
 from xomezarr.convert import open_image, plan_conversion
 from xomezarr.description import description_of, is_file
-from xomezarr.display import as_text, described, printable
+from xomezarr.display import as_text, described, printable, without_unit
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -299,7 +299,9 @@ def convert(
         return DONE
     with _cluster(scheduler):
         tree = convert_image(src, dst, labels=label_files, progress=not _MANNER.get().quiet, **image, **options)
-    _tell(described(dst, tree), as_json=json)
+    description = described(dst, tree)
+    _tell(description, as_json=json)
+    _note_units(description)
     return DONE
 
 
@@ -428,6 +430,7 @@ def scale(
     if copy_metadata:
         description["copied_attributes"] = list(written.copied)
     _tell(description, as_json=json)
+    _note_units(description)
     return DONE
 
 
@@ -770,17 +773,36 @@ def demo(dst: Path = Path("cell.ome.zarr"), /, *, overwrite: bool = False) -> in
     if dst.exists() and not overwrite:
         tree = xr.open_datatree(dst, engine="omezarr")
         afresh = f"xomezarr demo {shlex.quote(str(dst))} --overwrite"
-        print(f"{dst} exists already, and is left as it is; {afresh} writes it afresh.\n")
+        _say(f"{dst} exists already, and is left as it is; {afresh} writes it afresh.\n")
     else:
         image: Any = demo_image()
         # one level would do for so small an image; four show what a pyramid is
         tree = image.omezarr.to_zarr(dst, levels=4, chunks={"y": 256, "x": 256}, mode="w" if overwrite else "w-")
-    _show(described(str(dst), tree), as_json=False)
+    _tell(described(str(dst), tree), as_json=False)
     picture = dst.with_name(dst.name.removesuffix(".zarr").removesuffix(".ome") + ".png")
     save_png(picture, side_by_side(tree.omezarr.levels, tree.omezarr.channels))
-    print(f"\npicture of the levels, each at the same physical size: {picture}")
-    print(f'open it in Python: xarray.open_datatree("{dst}", engine="omezarr")')
+    _say(f"\npicture of the levels, each at the same physical size: {picture}\n\n{next_steps(dst)}")
     return DONE
+
+
+def next_steps(dst: Path) -> str:
+    """Return what to try with a store, as commands to copy: of the shell, and of Python.
+
+    >>> print(next_steps(Path("my cells.ome.zarr")))
+    what to try next:
+      xomezarr info 'my cells.ome.zarr'  # levels, pixel sizes, channels
+      xomezarr view 'my cells.ome.zarr'  # in the browser, until Ctrl-C
+      python -ic 'import xarray; tree = xarray.open_datatree("my cells.ome.zarr", engine="omezarr"); print(tree)'
+    """
+    place = shlex.quote(str(dst))
+    quoted = json.dumps(str(dst), ensure_ascii=False)
+    code = f'import xarray; tree = xarray.open_datatree({quoted}, engine="omezarr"); print(tree)'
+    return (
+        "what to try next:\n"
+        f"  xomezarr info {place}  # levels, pixel sizes, channels\n"
+        f"  xomezarr view {place}  # in the browser, until Ctrl-C\n"
+        f"  python -ic {shlex.quote(code)}"
+    )
 
 
 # --- the demo ----------------------------------------------------------------
@@ -851,6 +873,19 @@ def _tell(description: Mapping[str, Any], *, as_json: bool) -> None:
         _show(description, as_json=True)
     else:
         _say(as_text(description))
+
+
+def _note_units(description: Mapping[str, Any]) -> None:
+    """Say once, beside what was written, how to give the pixel sizes that a file does not hold."""
+    if _MANNER.get().quiet or (lacking := without_unit(description)) is None:
+        return
+    scales = zip(description["axes"], description["levels"][0]["scale"] or (), strict=False)
+    sizes = ",".join(
+        f"{axis['name']}={0.65 if scale == 1.0 else f'{scale:.10g}'}"
+        for axis, scale in scales
+        if axis["type"] == "space"
+    )
+    print(f"xomezarr: {lacking}; to say how large pixels are: --scale {sizes} --units um", file=sys.stderr)
 
 
 def _show(description: Mapping[str, Any], *, as_json: bool) -> None:
