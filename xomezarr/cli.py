@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import logging
@@ -12,7 +13,7 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -135,10 +136,13 @@ class Manner:
         Nothing but what is asked for, warnings and errors: no progress, and no word of what was written.
     verbose
         Where errors arose, too.
+    options
+        Those that the command has, by their names in Python.
     """
 
     quiet: bool = False
     verbose: bool = False
+    options: tuple[str, ...] = ()
 
 
 _MANNER: ContextVar[Manner] = ContextVar("manner", default=Manner())  # noqa: B039 - it does not change
@@ -1120,10 +1124,10 @@ def _parted(argv: Sequence[str]) -> tuple[list[str], Manner]:
     """Part the words of a call into those of its command, and how much is to be said.
 
     >>> _parted(["info", "a.zarr", "-q"])
-    (['info', 'a.zarr'], Manner(quiet=True, verbose=False))
+    (['info', 'a.zarr'], Manner(quiet=True, verbose=False, options=()))
     """
     end = argv.index("--") if "--" in argv else len(argv)
-    asked = {FLAGS[word]: True for word in argv[:end] if word in FLAGS}
+    asked: dict[str, Any] = {FLAGS[word]: True for word in argv[:end] if word in FLAGS}
     return [*(word for word in argv[:end] if word not in FLAGS), *argv[end:]], Manner(**asked)
 
 
@@ -1178,6 +1182,7 @@ def _run(argv: list[str]) -> int:
         _MANNER.set(manner)
         command, bound, _ = build_app().parse_args(words, print_error=False, exit_on_error=False)
         given, known, name = bound.arguments, inspect.signature(command).parameters, command.__name__
+        _MANNER.set(replace(manner, options=tuple(known)))
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
         told = str(error).partition(" Available commands: ")[0]  # it names some of them, and cuts them off
@@ -1190,7 +1195,7 @@ def _run(argv: list[str]) -> int:
         faults = error.exceptions if isinstance(error, MultipleErrors) else (error,)
         options = [option for option in cures(faults) if option in known]
         at_fault = any(isinstance(fault, CALL_ERRORS) for fault in faults) or any(option in given for option in options)
-        return _fail(f"{error}{_hint(options)}", CALL_AT_FAULT if at_fault else AT_FAULT)
+        return _fail(_with_hint(by_options(error, known), options), CALL_AT_FAULT if at_fault else AT_FAULT)
     except Exception as error:
         if os.environ.get(TRACEBACK) or _MANNER.get().verbose:
             traceback.print_exc()
@@ -1249,6 +1254,73 @@ def cures(faults: Iterable[BaseException]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+ARGUMENT = re.compile(
+    r"(?P<call>\b[\w.]+\((?:[\w.]+, )?)?"  # such as open_image(path,
+    r"\b(?P<name>[a-z_]+)="
+    r"(?P<value>\{[^{}]*\}|\([^()]*\)|\[[^\[\]]*\]|'[^']*'|\"[^\"]*\"|-?\d[\d.e+-]*\d|\d|True|False)"
+    r"(?(call)\)|(?![\w(]))"
+)
+"""An argument in a message, with its value, as Python writes it, alone or as the last of a call."""
+
+FLAG_OF: Mapping[tuple[str, Any], str] = {("mode", "w"): "--overwrite"}
+"""Arguments whose options are called otherwise."""
+
+
+def by_options(error: BaseException, known: Iterable[str]) -> str:
+    """Return what an error says, with the options of a command for the arguments of Python that they stand for.
+
+    Parameters
+    ----------
+    error
+        Of ours, or of the system.
+    known
+        Names of the command's parameters.
+
+    Examples
+    --------
+    >>> by_options(ChunkError("chunks=(3,) has 1 number; give chunks={'y': 32, 'x': 48}"), ["chunks"])
+    '--chunks 3 has 1 number; give --chunks y=32,x=48'
+    >>> by_options(AxisError("name them: open_image(path, dims='zyx')"), ["dims"])
+    'name them: --dims zyx'
+    >>> by_options(AxisError('say what it is: axes={"q": "space"}'), ["dims"])
+    'say what it is: axes={"q": "space"}'
+    """
+    if isinstance(error, MultipleErrors):
+        told = str(error)
+        for fault in error.exceptions:
+            told = told.replace(str(fault), by_options(fault, known))
+        return told
+    options = {*known}
+    said = getattr(error, "by_command", None) or str(error)
+    return ARGUMENT.sub(lambda found: _as_option(found["name"], found["value"], options) or found[0], said)
+
+
+def _as_option(name: str, value: str, known: Collection[str]) -> str | None:
+    """Return an argument as an option; None where the command has none such, or none of such a value."""
+    try:
+        meant = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return None
+    if isinstance(meant, str) and (flag := FLAG_OF.get((name, meant))) is not None:
+        return flag if flag.removeprefix("--") in known else None
+    if name not in known or meant is False:
+        return None
+    option = f"--{name.replace('_', '-')}"
+    if meant is True:
+        return option
+    if isinstance(meant, Mapping):
+        words = ",".join(f"{key}={one}" for key, one in meant.items())
+    else:
+        words = ",".join(map(str, meant)) if isinstance(meant, list | tuple) else str(meant)
+    return f"{option} {shlex.quote(words)}"
+
+
+def _with_hint(told: str, options: Sequence[str]) -> str:
+    """Name options behind a message, but for those that it names itself."""
+    named = {*re.findall(r"--([\w-]+)", told)}
+    return told + _hint([option for option in options if option.replace("_", "-") not in named])
+
+
 def _hint(options: Sequence[str]) -> str:
     named = " or ".join(f"--{option.replace('_', '-')}" for option in options)
     return f" (on the command line: {named})" if named else ""
@@ -1269,7 +1341,9 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     said = message if isinstance(message, Warning) else category(message)
-    print(f"xomezarr: warning: {_one_line(str(message))}{_hint(cures([said]))}", file=sys.stderr)
+    known = _MANNER.get().options
+    told = _with_hint(by_options(said, known), [option for option in cures([said]) if option in known])
+    print(f"xomezarr: warning: {_one_line(told)}", file=sys.stderr)
 
 
 def _one_line(text: str) -> str:
