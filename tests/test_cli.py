@@ -760,7 +760,7 @@ def test_c7_labels_of_another_size_are_told_of_it(
     assert main(["convert", "cells.npy", "out.zarr", "--dims", "cyx", "--labels", "nuclei.npy"]) == 1
     told = capsys.readouterr().err
     assert message in told
-    assert "--dims" not in told
+    assert "(on the command line" not in told
     assert not Path("out.zarr").exists()
 
 
@@ -946,6 +946,69 @@ def test_a_port_that_is_none_is_told(store: Path, capsys: pytest.CaptureFixture[
 
 
 CALLS = [call for command, calls in cli.EXAMPLES.items() if command for call in calls]
+
+
+WITHOUT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of files are text there")
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, WITHOUT_UTF8])
+def test_what_a_terminal_has_no_character_for_is_spelled_otherwise(
+    image: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    place = tmp_path / "zwölf µ" / "cells.ome.zarr"
+    place.parent.mkdir()
+    assert main(["convert", str(image), str(place), "--name", "zwölf µ", "--quiet"]) == 0
+    command = [sys.executable, "-m", "xomezarr", "info", str(place)]
+    whole = os.environ | environment
+    text = subprocess.run(command, capture_output=True, check=True, env=whole, timeout=60).stdout
+    assert b"2 x 3 x 64 x 96" in text
+    assert b"z (um), y (um), x (um)" in text
+    told = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, env=whole).stdout)
+    assert told["name"] == "zwölf µ"
+    assert [axis["unit"] for axis in told["axes"]] == [None, *["micrometer"] * 3]
+
+
+def test_an_image_without_units_says_so_and_how_to_give_them(tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "plain.npy", np.zeros((8, 12), "u2"))
+    source, target = str(tmp_path / "plain.npy"), str(tmp_path / "plain.ome.zarr")
+    assert main(["convert", source, target, "--json"]) == 0
+    said = capsys.readouterr()
+    json.loads(said.out)
+    assert one_line(said.err)
+    assert said.err.endswith(
+        "no unit along y, x: sizes are in pixels of level 0; to say how large pixels are: "
+        "--scale y=0.65,x=0.65 --units um\n"
+    )
+    tree = xr.open_datatree(target, engine="omezarr")
+    for told in (tree.omezarr._repr_html_(), repr(tree.omezarr), repr(tree.omezarr.level(0).omezarr)):
+        assert "x (no unit)" in told
+        assert "no unit along y, x: sizes are in pixels of level 0" in told
+    assert main(["info", target]) == 0
+    assert "no unit along y, x: sizes are in pixels of level 0" in capsys.readouterr().out
+    assert main(["convert", source, target, "--overwrite", "--quiet"]) == 0
+    assert main(["convert", source, target, "--overwrite", "--scale", "y=0.65,x=0.65", "--units", "um"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "no unit" not in said.out
+    assert "axes: y (µm), x (µm)" in said.out
+
+
+def test_the_demo_says_what_to_try_next_and_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "my first cell.ome.zarr"]) == 0
+    *_, info, view, python = capsys.readouterr().out.splitlines()
+    assert main(shlex.split(info, comments=True)[1:]) == 0
+    assert shlex.split(view, comments=True) == ["xomezarr", "view", "my first cell.ome.zarr"]
+    words = shlex.split(python)
+    assert words[:2] == ["python", "-ic"]
+    done = subprocess.run([sys.executable, "-c", words[2]], capture_output=True, text=True, check=True, timeout=120)
+    assert "quantitative phase" in done.stdout
+    capsys.readouterr()
+    assert main(["demo", "my first cell.ome.zarr", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_every_command_teaches_by_example(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,7 +242,8 @@ def _asked_dim(da: xr.DataArray, dim: str | None, *, rgb: bool) -> str:
         dim = channel_dim(da)
         if dim is None:
             raise ChannelError.mended(
-                f"the array has no channel dimension{' for rgb=True' if rgb else ''}; its dimensions are {tuple(da.dims)}",
+                f"the array has no channel dimension{' for rgb=True' if rgb else ''}; its dimensions are "
+                f"{tuple(da.dims)}",
                 python="rename the one that holds channels to 'c', or add one: expand_dims('c')",
                 command=f"call the one that holds channels c, such as --dims {_with_channels(da)}, or leave "
                 f"{'--rgb' if rgb else '--channels'} out",

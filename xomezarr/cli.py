@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import inspect
 import json
 import logging
@@ -901,7 +902,12 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # what stands for other characters in a text is not what they are
+        return json.dumps(document, indent=2)
+    return text
 
 
 # --- what options say --------------------------------------------------------
@@ -1150,7 +1156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # µ on a terminal that has none
+            stream.reconfigure(errors=SPELLED)  # µ on a terminal that has none
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", OmeZarrWarning)
@@ -1166,6 +1172,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             _discard(sys.stdout)
             return DONE
     return code
+
+
+SPELLED = "xomezarr.spelled"
+"""How characters are written that a terminal or a file does not have, as the codecs of Python know it."""
+
+IN_ASCII: Mapping[str, str] = {"µ": "u", "Å": "Angstrom", "×": "x", "→": "->", "…": "...", "·": "-", "≥": ">="}
+"""Characters of what is said."""
+
+
+def spelled(error: UnicodeError) -> tuple[str | bytes, int]:
+    r"""Write what cannot be encoded in other characters; bytes of a file's name that are no text as they are.
+
+    >>> "2 × 0.5 µm ü \udcc3".encode("ascii", SPELLED)
+    b'2 x 0.5 um \\xfc \xc3'
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    after = error.start + 1
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return bytes([ord(character) - 0xDC00]), after
+    return IN_ASCII.get(character) or character.encode("ascii", "backslashreplace").decode(), after
+
+
+codecs.register_error(SPELLED, spelled)
 
 
 def _nowhere() -> TextIO:
