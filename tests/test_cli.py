@@ -359,6 +359,11 @@ CURED = {
     "convert image.npy new.zarr --labels stack.npy": r"xomezarr convert stack.npy stack.ome.zarr --dims zyx",
     "convert image.npy new.zarr --labels none.tif": r"none.tif\"; check the path$",
     "scale image.zarr new.zarr zyx": r"order: --axes yx$",
+    "view image.zarr --port -3": r"^xomezarr: --port -3 is none.*; see xomezarr view --help$",
+    "thumbnail image.zarr /proc/a.png": r"give another path: '/proc/a.png'$",
+    "convert image.npy new.zarr --scale q=2": r"leave 'q' out, or name the dimensions in their order \(on",
+    "view stack.npy": r"take that: xomezarr convert stack.npy stack.ome.zarr$",
+    "validate stack.npy": r"take that: xomezarr convert stack.npy stack.ome.zarr$",
     # there is no option for it, and Python's cure stays
     "convert image.npy new.zarr --labels floats.npy": r"astype\('int32'\)$",
 }
@@ -919,7 +924,7 @@ def test_info_describes_files_and_plain_zarr_too(
         (["b.npy"], "--dims"),
         (["e.txt"], "begins as no file that can be read"),
         (["f"], "is not a Zarr group"),
-        (["a.tif", "--series", "3"], "series=3 is none of them"),
+        (["a.tif", "--series", "3"], "--series 3 is none of them; give --series 0"),
     ):
         assert main(["info", *call]) in (1, 2)
         assert wrong in capsys.readouterr().err

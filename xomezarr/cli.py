@@ -45,6 +45,7 @@ from xomezarr.errors import (
     LevelError,
     MethodError,
     MultipleErrors,
+    NotOmeZarrError,
     OmeZarrError,
     OmeZarrWarning,
     PatternError,
@@ -114,6 +115,7 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (UnitError, r"", "units"),
     (VersionError, r"\b(give version=|give a version of|leave version out)", "version"),
     (OmeZarrError, r"^name=", "name"),
+    (OmeZarrError, r"\bseries=", "series"),
     (PatternError, r"", "pattern"),
     (PixelSizeWarning, r"", "scale"),
     (UnitWarning, r"", "units"),
@@ -628,6 +630,7 @@ def validate(
     json
         Give the findings as JSON.
     """
+    _refuse_file(store)
     report = validate_store(store, strict=strict, grids=grids, chunks=chunks)
     print(_json(report.to_dict()) if json else _plain(report))
     return DONE if report.valid else AT_FAULT
@@ -704,6 +707,16 @@ def export(
     return DONE
 
 
+def _refuse_file(place: str) -> None:
+    """Say how to make a store of a file, where only a store is looked at."""
+    if is_file(place):
+        file, stem = shlex.quote(place), Path(place).name.partition(".")[0]
+        raise NotOmeZarrError(
+            f"{place!r} is a file, and no OME-Zarr; make an image of it, and take that: "
+            f"xomezarr convert {file} {shlex.quote(f'{stem}.ome.zarr')}"
+        )
+
+
 @contextmanager
 def _opened(place: str) -> Iterator[xr.DataTree | xr.DataArray]:
     """Open an image, or whatever holds some; a file that is no store too."""
@@ -746,8 +759,9 @@ def view(
     napari
         Show it in napari, in a window of its own.
     """
-    if port > MOST_PORT:
+    if not 0 <= port <= MOST_PORT:
         raise UsageError(f"--port {port} is none; give one from 0, for any that is free, to {MOST_PORT}")
+    _refuse_file(store)
     viewer = "napari" if napari else "neuroglancer"
     view_it = partial(view_image, store, labels=not no_labels, viewer=viewer)
     if napari:
@@ -1208,6 +1222,7 @@ def _run(argv: list[str]) -> int:
     given: Mapping[str, Any] = {}
     known: Mapping[str, inspect.Parameter] = {}
     name = ""
+    words: list[str] = []
     try:
         words, manner = _parted(argv)
         _MANNER.set(manner)
@@ -1217,7 +1232,8 @@ def _run(argv: list[str]) -> int:
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
         told = str(error).partition(" Available commands: ")[0]  # it names some of them, and cuts them off
-        return _fail(f"{told.rstrip('.')}; see xomezarr --help", CALL_AT_FAULT)
+        of = f"{words[0]} " if words and words[0] in EXAMPLES else ""
+        return _fail(f"{told.rstrip('.')}; see xomezarr {of}--help", CALL_AT_FAULT)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt as error:
