@@ -1260,7 +1260,8 @@ def _interrupted(error: KeyboardInterrupt, command: str, known: Mapping[str, Any
     left = "; ".join(notes)
     if not notes and "dst" in known:
         left = _left(command, given.get("dst", known["dst"].default), given)
-    return _fail(f"interrupted{left and '; '}{left}{_hint(['resume'] if notes else [])}", INTERRUPTED)
+    told = by_options(OmeZarrError(f"interrupted{left and '; '}{left}"), known)
+    return _fail(_with_hint(told, ["resume"] if notes else []), INTERRUPTED)
 
 
 def _left(command: str, dst: str | Path | None, given: Mapping[str, Any]) -> str:
