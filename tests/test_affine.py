@@ -947,7 +947,7 @@ def test_systems_are_listed_and_told_apart(tmp_path: Any, capsys: pytest.Capture
     systems = opened(store).omezarr.coordinate_systems
     assert [*systems] == ["physical", "world"]
     assert systems.intrinsic == "physical"
-    assert repr(systems).splitlines()[0] == "physical: y, x (micrometer), in which the levels lie"
+    assert repr(systems).splitlines()[0] == "physical: y, x (µm), in which the levels lie"
     assert main(["info", store]) == 0
     assert "world" in capsys.readouterr().out
     image().omezarr.to_zarr(MemoryStore()).omezarr.coordinate_systems.check("physical")

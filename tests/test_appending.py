@@ -181,7 +181,7 @@ def test_room_for_a_known_number(tmp_path: Path) -> None:
     assert (store / "0" / "zarr.json").stat().st_mtime_ns == written
     da.omezarr.to_zarr(tmp_path / "b", **options)
     check_same_trees(opened(store), opened(tmp_path / "b"), attrs=False)
-    with pytest.raises(errors.RegionError, match="are appended to 7, and append_dim says that there are 7"):
+    with pytest.raises(errors.RegionError, match="all of which are there, and the array has 1"):
         da.isel(t=[0]).assign_coords(t=[35.0]).omezarr.to_zarr(store, append_dim={"t": 7})
 
 
@@ -192,6 +192,18 @@ def test_regions_of_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(errors.CoordinateError, match=r"append_dim='t'"):
         da.isel(t=[2, 3]).omezarr.to_zarr(tmp_path / "a", region="auto")
     assert (opened(tmp_path / "a")["0"].image[1] == da[1] + 1).all()
+
+
+def test_c7_what_is_told_where_room_is_full_helps(tmp_path: Path) -> None:
+    da, store = movie(np.arange(7) * 5.0), tmp_path / "a"
+    with pytest.raises(errors.RegionError, match=r"and the array has 3; give append_dim=\{'t': 3\}, or more"):
+        da[:3].omezarr.to_zarr(store, append_dim={"t": 2}, **OPTIONS)
+    da[:3].omezarr.to_zarr(store, append_dim={"t": 4}, **OPTIONS)
+    for room, told in (({"t": 4}, "of which 1 is left"), ({"t": 3}, "all of which are there"), ({"t": 1}, "all of")):
+        with pytest.raises(errors.RegionError, match=f"{told}.* and the array has 2; .*append_dim='t'$"):
+            da[3:5].omezarr.to_zarr(store, append_dim=room)
+    tree: Any = da[3:5].omezarr.to_zarr(store, append_dim="t")
+    assert tree.omezarr.level(0).sizes["t"] == 5
 
 
 # --- what is no continuation -----------------------------------------------------------------------------------------
@@ -700,6 +712,5 @@ def test_a_first_write_that_has_made_room_is_gone_on_with(
 
 
 def test_the_dimension_alone_or_with_a_number() -> None:
-    da = movie(np.arange(7) * 5.0)
-    assert appending._asked("t", da) == ("t", None)
-    assert appending._asked({"t": np.int64(9)}, da) == ("t", 9)
+    assert appending._asked("t") == ("t", None)
+    assert appending._asked({"t": np.int64(9)}) == ("t", 9)

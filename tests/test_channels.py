@@ -541,7 +541,8 @@ def test_the_command_converts_rgb(tmp_path: Path, capsys: Any) -> None:
         ([source, "--dims", "zyx"], "--channels or --rgb"),
     ]:
         assert main(["convert", arguments[0], str(tmp_path / "b.zarr"), *arguments[1:], "--rgb"]) == 2
-        assert capsys.readouterr().err.endswith(f"(on the command line: {options})\n")
+        said = capsys.readouterr().err
+        assert all(option in said for option in options.split(" or "))
         assert not (tmp_path / "b.zarr").exists()
 
 

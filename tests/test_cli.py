@@ -171,7 +171,7 @@ def test_info_says_what_json_says(store: Path, capsys: Any) -> None:
     text = capsys.readouterr().out
     assert "OME-Zarr 0.4" in text
     assert "DAPI" in text
-    assert "z (micrometer)" in text
+    assert "z (µm)" in text
     for level in said["levels"]:
         assert " × ".join(map(str, level["shape"])) in text
         assert level["bytes"] == np.prod(level["shape"]) * 2
@@ -330,7 +330,8 @@ def test_c7_an_option_that_is_at_fault_is_named_and_the_code_is_2(
     np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
     assert main(["convert", str(tmp_path / "a.npy"), str(tmp_path / "b.zarr"), *options]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.endswith(f"(on the command line: {' or '.join(names)})"), last
+    assert all(name in last for name in names), last
+    assert not re.search(r"\b(dims|channels|scale|factors|levels|method|chunks)=", last), last
     assert not (tmp_path / "b.zarr").exists()
 
 
@@ -344,7 +345,44 @@ def test_c7_an_option_that_would_mend_what_the_file_lacks_is_named_and_the_code_
         (store, ["--dims", "zyx"], "--overwrite"),
     ]:
         assert main(["convert", str(tmp_path / "a.npy"), str(target), *options]) == 1
-        assert capsys.readouterr().err.endswith(f"(on the command line: {name})\n")
+        assert name in capsys.readouterr().err
+
+
+# A command, and what mends it as it is to be said: in words of the command line.
+CURED = {
+    "convert stack.npy new.zarr": r"order: --dims zyx$",
+    "convert image.npy image.zarr": r"or --overwrite to replace it$",
+    "convert image.npy new.zarr --chunks 3": r"^xomezarr: --chunks 3 has 1 numbers .*: --chunks y=32,x=48$",
+    "convert image.npy new.zarr --max-memory 1KB": r"give --max-memory '9 MiB', or",
+    "convert image.npy new.zarr --shards auto": r"^xomezarr: --shards auto need .* with --version 0.5",
+    "convert stack.npy new.zarr --dims zyx --channels A": r"^xomezarr: the array has no channel dimension.*--dims cyx",
+    "convert image.npy new.zarr --labels stack.npy": r"xomezarr convert stack.npy stack.ome.zarr --dims zyx",
+    "convert image.npy new.zarr --labels none.tif": r"none.tif\"; check the path$",
+    "scale image.zarr new.zarr zyx": r"order: --axes yx$",
+    "view image.zarr --port -3": r"^xomezarr: --port -3 is none.*; see xomezarr view --help$",
+    "thumbnail image.zarr /proc/a.png": r"give another path: '/proc/a.png'$",
+    "convert image.npy new.zarr --scale q=2": r"leave 'q' out, or name the dimensions in their order \(on",
+    "view stack.npy": r"take that: xomezarr convert stack.npy stack.ome.zarr$",
+    "validate stack.npy": r"take that: xomezarr convert stack.npy stack.ome.zarr$",
+    # there is no option for it, and Python's cure stays
+    "convert image.npy new.zarr --labels floats.npy": r"astype\('int32'\)$",
+}
+
+
+@pytest.mark.parametrize("command", CURED)
+def test_c7_what_mends_a_command_is_said_in_its_own_words(
+    command: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("image.npy", np.zeros((32, 48)))
+    np.save("floats.npy", np.zeros((32, 48)))
+    np.save("stack.npy", np.zeros((3, 32, 48), "u1"))
+    assert main(["convert", "image.npy", "image.zarr", "--quiet"]) == 0
+    assert main(shlex.split(command)) in (1, 2)
+    said = capsys.readouterr().err
+    assert one_line(said)
+    assert re.search(CURED[command], said.rstrip("\n")), said
+    assert not Path("new.zarr").exists()
 
 
 def test_c7_no_option_is_named_that_does_not_help(store: Path, capsys: Any) -> None:
@@ -531,6 +569,63 @@ def test_ctrl_c_while_a_text_is_run_as_code_is_130_too(tmp_path: Path) -> None:
     assert one_line(done.stderr)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+@pytest.mark.parametrize("program", ["script", "module"])
+def test_ctrl_c_while_modules_are_imported_is_one_line_and_130(tmp_path: Path, program: str) -> None:
+    """xarray takes its time here, and says when it has begun."""
+    begun = tmp_path / "begun"
+    (tmp_path / "xarray.py").write_text(f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(60)\n")
+    script = tmp_path / "xomezarr"  # as installers write it
+    script.write_text("import sys\nfrom xomezarr.cli import main\nsys.exit(main())\n")
+    paths = [str(tmp_path), str(Path(cli.__file__).parents[1])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    words = [str(script)] if program == "script" else ["-m", "xomezarr"]
+    command = [sys.executable, *words, "info", "a.zarr"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        deadline = time.monotonic() + 60
+        while not begun.exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err == "xomezarr: interrupted; nothing was begun\n"
+
+
+def test_importing_the_library_leaves_ctrl_c_to_whoever_imports_it() -> None:
+    code = "import signal\nbefore = signal.getsignal(signal.SIGINT)\nimport xomezarr.cli\n"
+    code += "assert signal.getsignal(signal.SIGINT) is before"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+INTERRUPTED_AT = {
+    "nothing is kept, and the same command starts anew": ["convert", "{image}", "{tmp}/new.ome.zarr"],
+    "is as it was, or as it was to be": ["convert", "{image}", "{store}", "--overwrite"],
+    "{store} may be incomplete: xomezarr info {store} tells": ["upgrade", "{store}"],
+    "memory://new.ome.zarr may be incomplete": ["convert", "{image}", "memory://new.ome.zarr"],
+    "interrupted\n": ["validate", "{store}"],
+}
+"""What Ctrl-C is told to leave before anything is kept, by where it comes."""
+
+
+@pytest.mark.parametrize("told", INTERRUPTED_AT)
+def test_ctrl_c_before_anything_is_kept_says_what_is_there(
+    told: str, image: Path, store: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    for name in ("convert_image", "upgrade_store", "validate_store"):
+        monkeypatch.setattr(cli, name, interrupt)
+    places = {"image": image, "store": store, "tmp": tmp_path}
+    assert main([word.format(**places) for word in INTERRUPTED_AT[told]]) == 130
+    said = capsys.readouterr().err
+    assert one_line(said)
+    assert told.format(**places) in said
+    assert "resume" not in said
+
+
 # --- progress ----------------------------------------------------------------
 
 
@@ -670,7 +765,7 @@ def test_c7_labels_of_another_size_are_told_of_it(
     assert main(["convert", "cells.npy", "out.zarr", "--dims", "cyx", "--labels", "nuclei.npy"]) == 1
     told = capsys.readouterr().err
     assert message in told
-    assert "--dims" not in told
+    assert "(on the command line" not in told
     assert not Path("out.zarr").exists()
 
 
@@ -829,7 +924,7 @@ def test_info_describes_files_and_plain_zarr_too(
         (["b.npy"], "--dims"),
         (["e.txt"], "begins as no file that can be read"),
         (["f"], "is not a Zarr group"),
-        (["a.tif", "--series", "3"], "series=3 is none of them"),
+        (["a.tif", "--series", "3"], "--series 3 is none of them; give --series 0"),
     ):
         assert main(["info", *call]) in (1, 2)
         assert wrong in capsys.readouterr().err
@@ -856,6 +951,69 @@ def test_a_port_that_is_none_is_told(store: Path, capsys: pytest.CaptureFixture[
 
 
 CALLS = [call for command, calls in cli.EXAMPLES.items() if command for call in calls]
+
+
+WITHOUT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of files are text there")
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, WITHOUT_UTF8])
+def test_what_a_terminal_has_no_character_for_is_spelled_otherwise(
+    image: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    place = tmp_path / "zwölf µ" / "cells.ome.zarr"
+    place.parent.mkdir()
+    assert main(["convert", str(image), str(place), "--name", "zwölf µ", "--quiet"]) == 0
+    command = [sys.executable, "-m", "xomezarr", "info", str(place)]
+    whole = os.environ | environment
+    text = subprocess.run(command, capture_output=True, check=True, env=whole, timeout=60).stdout
+    assert b"2 x 3 x 64 x 96" in text
+    assert b"z (um), y (um), x (um)" in text
+    told = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, env=whole).stdout)
+    assert told["name"] == "zwölf µ"
+    assert [axis["unit"] for axis in told["axes"]] == [None, *["micrometer"] * 3]
+
+
+def test_an_image_without_units_says_so_and_how_to_give_them(tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "plain.npy", np.zeros((8, 12), "u2"))
+    source, target = str(tmp_path / "plain.npy"), str(tmp_path / "plain.ome.zarr")
+    assert main(["convert", source, target, "--json"]) == 0
+    said = capsys.readouterr()
+    json.loads(said.out)
+    assert one_line(said.err)
+    assert said.err.endswith(
+        "no unit along y, x: sizes are in pixels of level 0; to say how large pixels are: "
+        "--scale y=0.65,x=0.65 --units um\n"
+    )
+    tree = xr.open_datatree(target, engine="omezarr")
+    for told in (tree.omezarr._repr_html_(), repr(tree.omezarr), repr(tree.omezarr.level(0).omezarr)):
+        assert "x (no unit)" in told
+        assert "no unit along y, x: sizes are in pixels of level 0" in told
+    assert main(["info", target]) == 0
+    assert "no unit along y, x: sizes are in pixels of level 0" in capsys.readouterr().out
+    assert main(["convert", source, target, "--overwrite", "--quiet"]) == 0
+    assert main(["convert", source, target, "--overwrite", "--scale", "y=0.65,x=0.65", "--units", "um"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "no unit" not in said.out
+    assert "axes: y (µm), x (µm)" in said.out
+
+
+def test_the_demo_says_what_to_try_next_and_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "my first cell.ome.zarr"]) == 0
+    *_, info, view, python = capsys.readouterr().out.splitlines()
+    assert main(shlex.split(info, comments=True)[1:]) == 0
+    assert shlex.split(view, comments=True) == ["xomezarr", "view", "my first cell.ome.zarr"]
+    words = shlex.split(python)
+    assert words[:2] == ["python", "-ic"]
+    done = subprocess.run([sys.executable, "-c", words[2]], capture_output=True, text=True, check=True, timeout=120)
+    assert "quantitative phase" in done.stdout
+    capsys.readouterr()
+    assert main(["demo", "my first cell.ome.zarr", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_every_command_teaches_by_example(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_a_tree_says_what_it_holds(tmp_path: Path) -> None:
     labels = (cells().isel(c=0, drop=True) > 500).astype("u1")
     tree: Any = cells().omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=2, labels={"nuclei": labels}, version="0.5")
     text, page = repr(tree.omezarr), Page(tree.omezarr._repr_html_())
-    for told in ("2 × 4 × 64 × 64", "0.325", "DAPI", "10 to 500", "nuclei", "OME-Zarr 0.5", "a.ome.zarr", "micrometer"):
+    for told in ("2 × 4 × 64 × 64", "0.325", "DAPI", "10 to 500", "nuclei", "OME-Zarr 0.5", "a.ome.zarr", "x (µm)"):
         assert told in text
         assert told in page.shown
     assert "00FF00" in text

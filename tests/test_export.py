@@ -317,7 +317,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
         (["thumbnail", "cells.ome.zarr", "cells.jpg"], "ends in .png"),
         (["export", "cells.ome.zarr", "cells.jpg"], "ends in .ome.tif"),
         (["export", "cells.ome.zarr", "cells.ome.tif"], "--overwrite"),
-        (["export", "cells.ome.zarr", "c.ome.tif", "--level", "2"], "level=2 is none of 2 levels"),
+        (["export", "cells.ome.zarr", "c.ome.tif", "--level", "2"], "--level 2 is none of 2 levels"),
         (["export", "plate.ome.zarr", "c.ome.tif"], "image"),
         (["export", "nothing.ome.zarr", "c.ome.tif"], "nothing.ome.zarr"),
     ):

@@ -53,7 +53,7 @@ def test_pixels_lie_at_their_coordinates() -> None:
     assert (top, bottom) == (9.75, 9.75 + 256 * 0.5)
     axes = drawn.axes
     assert axes.get_aspect() == pytest.approx(1.0)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x [um]", "y [um]")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x [µm]", "y [µm]")
 
 
 def test_what_is_seen_is_the_composite() -> None:
@@ -111,7 +111,7 @@ def test_rows_in_another_unit_are_said_in_that_of_columns() -> None:
     da: Any = xr.DataArray(np.eye(8), dims=("y", "x"))
     da = da.omezarr.assign_grid(scale={"y": 500, "x": 0.25}, units={"y": "nm", "x": "um"})
     drawn = da.omezarr.plot()
-    assert drawn.axes.get_ylabel() == "y [um]"
+    assert drawn.axes.get_ylabel() == "y [µm]"
     np.testing.assert_allclose(drawn.get_extent(), (-0.125, 1.875, 3.75, -0.25))
     assert drawn.axes.get_aspect() == pytest.approx(1.0)
 
@@ -127,7 +127,7 @@ def test_pixels_are_square_where_units_do_not_compare() -> None:
 def test_the_title_says_which_plane_is_shown() -> None:
     da: Any = xr.DataArray(np.zeros((3, 5, 8, 8)), dims=("t", "z", "y", "x"))
     da = da.omezarr.assign_grid(scale={"t": 2, "z": 1.5, "y": 1, "x": 1}, units={"z": "um", "t": "s"})
-    assert da.omezarr.plot().axes.get_title() == "t = 0 s, z = 3 um"
+    assert da.omezarr.plot().axes.get_title() == "t = 0 s, z = 3 µm"
     assert da.isel(t=1, z=[2]).omezarr.plot(ax=plt.figure().gca()).axes.get_title() == ""
 
 

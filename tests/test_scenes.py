@@ -740,7 +740,7 @@ def test_a_scene_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[0][1:] == ["scene", "of", "2", "images,", "OME-Zarr", "0.6"]
     assert ["right:", "physical", "world", "translation"] in lines
-    assert ["world", "y", "(micrometer),", "x", "(micrometer)"] in lines
+    assert ["world", "y", "(µm),", "x", "(µm)"] in lines
     assert main(["info", str(tmp_path / "a.zarr"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["kind"] == "scene"

@@ -107,7 +107,17 @@ def test_c9_cropping_computes_nothing() -> None:
     ("call", "says"),
     [
         (lambda t: t.sel(x=slice(500, 600)), "nothing lies"),
+        (lambda t: t.sel(x=slice(500, 600)), r"'x': it runs from 100.0 to 131.5 µm; .*sel\(x=slice\(100.0, 131.5\)\)"),
+        (
+            lambda t: t.sel(x=slice(105, 101)),
+            r"slice\(105, 101\) along dimension 'x', which ascends: it runs from 100.0 to 131.5 µm; .*"
+            r"sel\(x=slice\(101, 105\)\)",
+        ),
+        (lambda t: t.sel(x="DAPI"), r"'x' has no coordinate 'DAPI'; it runs from 100.0 to 131.5 µm"),
         (lambda t: t.sel(x=100.1), "nearest"),
+        (lambda t: t.isel(x=slice(5, 1)), r"slice\(5, 1, None\): dimension 'x' has the indices 0 … 63"),
+        (lambda t: t.at(max_bytes="1 KiB"), r"at most 1.0 KiB: the coarsest, 2, has 2.0 KiB; take it, level\(-1\)"),
+        (lambda t: t.at(max_bytes="much"), 'at\\(max_bytes="256 MiB"\\)'),
         (lambda t: t.sel(q=3), "'q'"),
         (lambda t: t.isel(x=99), "99"),
         (lambda t: t.isel(x=[1, 5]), "slice"),
@@ -150,7 +160,38 @@ def test_c7_a_tree_of_images_names_one_of_them(call: Any) -> None:
         assert len(node[path].omezarr.levels) == 3
 
 
-@pytest.mark.parametrize(("asked", "level"), [(0.1, 0), (0.5, 0), (0.99, 0), (1.0, 1), (1.9, 1), (2.0, 2), (99.0, 2)])
+def test_c7_a_channel_that_there_is_not_is_told_with_those_that_are() -> None:
+    image = tree({"c": 3, "y": 16, "x": 16}).omezarr
+    for asked in ("DAPI", ["channel 1", "DAPI"]):
+        with pytest.raises(errors.LevelError) as raised:
+            image.sel(c=asked, method="nearest")
+        assert str(raised.value) == (
+            "dimension 'c' has no 'DAPI'; it has 'channel 0', 'channel 1', 'channel 2': sel(c='channel 0')"
+        )
+
+
+def test_channels_of_one_name_are_kept_and_told_apart_by_their_index(tmp_path: Path) -> None:
+    """As of cyclic staining, where each round has its DAPI: the format has no rule against them."""
+    da = xr.DataArray(np.arange(3 * 64).reshape(3, 8, 8), dims=("c", "y", "x"), name="cells")
+    da = da.omezarr.assign_grid(units="um").omezarr.assign_channels(["DAPI", "GFP", "DAPI"])
+    image: Any = da.omezarr.to_zarr(tmp_path / "cells.ome.zarr").omezarr
+    assert [channel.label for channel in image.channels] == ["DAPI", "GFP", "DAPI"]
+    xr.testing.assert_equal(image.level(0).drop_attrs(), da.drop_attrs())
+    assert image.sel(c="GFP").omezarr.level(0).identical(image.level(0).isel(c=1))
+    for asked in ("DAPI", ["GFP", "DAPI"]):
+        with pytest.raises(errors.LevelError, match=r"'DAPI' at the indices 0, 2; say which: isel\(c=0\)"):
+            image.sel(c=asked)
+    assert image.isel(c=2).omezarr.level(0).identical(image.level(0).isel(c=2))
+
+
+def test_where_no_level_is_as_fine_as_asked_a_warning_names_the_finest() -> None:
+    whole = tree({"y": 64, "x": 64})
+    with pytest.warns(errors.OmeZarrWarning, match=r"has a scale of 0.5 µm along 'x'.*at\(scale=\{'x': 0.5\}\)"):
+        finest = whole.omezarr.at(scale={"x": 0.1})
+    assert finest.identical(whole.omezarr.level(0))
+
+
+@pytest.mark.parametrize(("asked", "level"), [(0.5, 0), (0.99, 0), (1.0, 1), (1.9, 1), (2.0, 2), (99.0, 2)])
 def test_at_takes_the_coarsest_level_that_is_fine_enough(asked: float, level: int) -> None:
     whole = tree({"y": 64, "x": 64})
     assert whole.omezarr.at(scale={"x": asked}).identical(whole.omezarr.level(level))
@@ -158,6 +199,7 @@ def test_at_takes_the_coarsest_level_that_is_fine_enough(asked: float, level: in
 
 def test_at_takes_the_finest_level_that_fits() -> None:
     whole = tree({"y": 64, "x": 64})
+    assert whole.omezarr.at(max_bytes="8 KiB").identical(whole.omezarr.level(1))
     for index, level in enumerate(whole.omezarr.levels):
         assert whole.omezarr.at(max_bytes=level.nbytes).identical(whole.omezarr.level(index))
     assert whole.omezarr.at(scale={"x": 0.5}, max_bytes=whole.omezarr.level(1).nbytes).shape == (32, 32)

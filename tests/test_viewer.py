@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import shutil
@@ -11,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +26,7 @@ import zarr
 from browser import Browser, Picture, chromium
 
 from xomezarr.channels import PERCENTILES
-from xomezarr.errors import MissingDependencyError, OmeZarrError
+from xomezarr.errors import DtypeError, MissingDependencyError, OmeZarrError
 from xomezarr.interchange.napari import layers_of, uneven
 from xomezarr.interchange.parts import given
 from xomezarr.pictures import completed, composite
@@ -190,6 +192,45 @@ def test_nothing_after_it_is_closed(page: View) -> None:
     page.close()
     with pytest.raises(ConnectionError):
         asked(page, f"{below(page)}/state.json")
+
+
+def descriptors_of(path: Path) -> list[str]:
+    """Return the descriptors of this process that are of a file, which may be open more than once."""
+    gc.collect()
+    found = []
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += [one.name] * (one.resolve() == path.resolve())
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not tell what is open")
+@pytest.mark.parametrize("given", ["path", "tree", "loaded"])
+def test_the_store_is_closed_with_what_opened_it(tmp_path: Path, given: str) -> None:
+    place = tmp_path / "cells.ozx"
+    written(place, version="0.5").close()
+    assert not descriptors_of(place)
+    tree: Any = xr.open_datatree(place, engine="omezarr")
+    if given == "loaded":
+        tree.load()
+    shown = view(place, open_browser=False) if given == "path" else tree.omezarr.view(open_browser=False)
+    assert descriptors_of(place)
+    document = f"{shown.url.partition('/v/')[0]}/store/zarr.json"
+    with urllib.request.urlopen(document) as answer:
+        assert json.load(answer)["zarr_format"] == 3
+    tree.close()
+    shown.close()
+    assert not descriptors_of(place)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not tell what is open")
+def test_the_store_is_closed_where_it_cannot_be_shown(tmp_path: Path) -> None:
+    place = tmp_path / "cells.ozx"
+    da = xr.DataArray(np.zeros((8, 8)), dims=("y", "x"), name="a").omezarr.assign_grid(units="um")
+    da.omezarr.to_zarr(place, version="0.5").close()
+    with pytest.raises(DtypeError, match="float64"):
+        view(place, open_browser=False)
+    assert not descriptors_of(place)
 
 
 def test_a_port_that_is_taken_is_named() -> None:

@@ -6,6 +6,11 @@
 {'y': 0.5, 'x': 0.5}
 """
 
+from xomezarr import starting
+
+starting.importing()
+
+# ruff: noqa: E402 - whoever interrupts the imports below is to be told in one line
 from importlib import import_module
 from importlib.metadata import version as _version
 from types import ModuleType

@@ -626,7 +626,7 @@ class OmeZarrArrayAccessor:
         --------
         >>> da = xr.DataArray(np.eye(64), dims=("y", "x")).omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, units="um")
         >>> da.omezarr.plot().axes.get_xlabel()
-        'x [um]'
+        'x [µm]'
         """
         outlined = {name: figures.Outlined([of], {}) for name, of in (labels or {}).items()}
         drawn = [coords.dequantify(self._da)]
@@ -805,8 +805,8 @@ class OmeZarrTreeAccessor:
         """Return one resolution level; 0 is the finest, -1 the coarsest."""
         return tree.level(self._tree, index)
 
-    def at(self, *, scale: Mapping[str, float] | None = None, max_bytes: int | None = None) -> xr.DataArray:
-        """Choose a level: the coarsest at least as fine as `scale`, or the finest of at most `max_bytes`."""
+    def at(self, *, scale: Mapping[str, float] | None = None, max_bytes: int | str | None = None) -> xr.DataArray:
+        """Choose a level: the coarsest at least as fine as `scale`, or the finest that fits; see `tree.at`."""
         return tree.at(self._tree, scale=scale, max_bytes=max_bytes)
 
     def sel(

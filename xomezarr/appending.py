@@ -132,7 +132,7 @@ def append(
     xarray.DataTree or dask.delayed.Delayed
         The image, opened lazily.
     """
-    dim, total = _asked(along, da)
+    dim, total = _asked(along)
     if is_single_file(store):
         raise ArchiveError(
             f"{store} is a single file, which is written as a whole, and nothing is appended to it; write a folder, "
@@ -152,6 +152,7 @@ def append(
         with suppress(OmeZarrError):  # whatever else is wrong is told below
             there = not is_begun(open_group(store, storage_options=storage_options))
     if not there:
+        _check_room(dim, 0, da.sizes.get(dim, 1), total)
         creating |= {"version": version, "growing": (dim, total)}
         with warnings.catch_warnings():
             # how far time points are apart is known with the second one
@@ -185,7 +186,7 @@ def append(
     return deferred(write_longer, store, compute=compute)
 
 
-def _asked(along: AppendDim, da: xr.DataArray) -> tuple[str, int | None]:
+def _asked(along: AppendDim) -> tuple[str, int | None]:
     """Return the dimension, and how long it will be in the end if that is known."""
     if isinstance(along, str):
         return along, None
@@ -193,15 +194,25 @@ def _asked(along: AppendDim, da: xr.DataArray) -> tuple[str, int | None]:
         ((dim, total),) = along.items()
         whole = hasattr(total, "__index__") and not isinstance(total, bool)
         if isinstance(dim, str) and whole:
-            if total < (size := da.sizes.get(dim, 1)):
-                raise RegionError(
-                    f"append_dim={along!r} makes room for {total} pixels, and the array has {size} along {dim!r}; give "
-                    f"append_dim={{{dim!r}: {size}}}, or more"
-                )
             return dim, int(total)
     raise RegionError(
         f'append_dim={along!r} is not known; give the dimension, append_dim="t", or with it how many pixels it will '
         'have in the end, no fewer than there are: append_dim={"t": 500}'
+    )
+
+
+def _check_room(dim: str, there: int, more: int, total: int | None) -> None:
+    """Raise where more pixels are appended to those that are there than there are to be in the end."""
+    if total is None or there + more <= total:
+        return
+    room = f"append_dim={{{dim!r}: {total}}} makes room for {total} pixels along {dim!r}"
+    if not there:
+        raise RegionError(f"{room}, and the array has {more}; give append_dim={{{dim!r}: {more}}}, or more")
+    left = max(total - there, 0)
+    full = f"of which {left} {'is' if left == 1 else 'are'} left" if left else "all of which are there"
+    raise RegionError(
+        f"{room}, {full}, and the array has {more}; leave the number out, and the arrays become longer: "
+        f"append_dim={dim!r}"
     )
 
 
@@ -443,11 +454,7 @@ def _longer(
     size, more, axis = base.sizes[dim], da.sizes[dim], stored.dims.index(dim)
     if not more:
         raise EmptyDimensionError(f"the array has no pixels along {dim!r}; select at least one")
-    if total is not None and size + more > total:
-        raise RegionError(
-            f"{more} pixels along {dim!r} are appended to {size}, and append_dim says that there are {total} in the "
-            f"end; give append_dim={{{dim!r}: {size + more}}}, or leave the number out"
-        )
+    _check_room(dim, size, more, total)
     extended = _extended(base, da, dim)
     dimensions = _described(extended, stored)
     own = next(one for one in dimensions if one.name == dim)

@@ -241,9 +241,12 @@ def _asked_dim(da: xr.DataArray, dim: str | None, *, rgb: bool) -> str:
     if dim is None:
         dim = channel_dim(da)
         if dim is None:
-            raise ChannelError(
+            raise ChannelError.mended(
                 f"the array has no channel dimension{' for rgb=True' if rgb else ''}; its dimensions are "
-                f"{tuple(da.dims)}: rename the one that holds channels to 'c', or add one: expand_dims('c')"
+                f"{tuple(da.dims)}",
+                python="rename the one that holds channels to 'c', or add one: expand_dims('c')",
+                command=f"call the one that holds channels c, such as --dims {_with_channels(da)}, or leave "
+                f"{'--rgb' if rgb else '--channels'} out",
             )
         return dim
     kind = infer_axis_type(da, dim, {}) if dim in da.dims else None
@@ -256,6 +259,11 @@ def _asked_dim(da: xr.DataArray, dim: str | None, *, rgb: bool) -> str:
             + ("assign_channels([…])" if known is not None else "expand_dims('c')")
         )
     return dim
+
+
+def _with_channels(da: xr.DataArray) -> str:
+    """Return names of as many dimensions, of which one is of channels, for an example."""
+    return f"c{'tzyx'[-(da.ndim - 1) :]}" if 1 < da.ndim < 6 else "cyx"
 
 
 def _entries(channels: Any) -> list[Any] | None:

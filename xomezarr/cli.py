@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import codecs
 import inspect
 import json
 import logging
@@ -12,7 +14,7 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -27,11 +29,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xomezarr import spec
+from xomezarr import spec, starting
 from xomezarr.convert import convert as convert_image
 from xomezarr.convert import open_image, plan_conversion
 from xomezarr.description import description_of, is_file
-from xomezarr.display import as_text, described, printable
+from xomezarr.display import as_text, described, printable, without_unit
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -43,6 +45,7 @@ from xomezarr.errors import (
     LevelError,
     MethodError,
     MultipleErrors,
+    NotOmeZarrError,
     OmeZarrError,
     OmeZarrWarning,
     PatternError,
@@ -62,7 +65,8 @@ from xomezarr.plan import Plan, readable_bytes
 from xomezarr.plate import open_plate
 from xomezarr.scale import MAX_LAYER, plan_scaling
 from xomezarr.stacking import is_plate
-from xomezarr.store import default_name, open_group
+from xomezarr.starting import INTERRUPTED
+from xomezarr.store import default_name, open_group, resolve
 from xomezarr.upgrade import VERSION
 from xomezarr.upgrade import upgrade as upgrade_store
 from xomezarr.validate import validate as validate_store
@@ -76,8 +80,8 @@ except ImportError:  # main says so in one line
 
 __all__ = ["main"]
 
-DONE, AT_FAULT, CALL_AT_FAULT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: done; the data or store is at fault; the call is at fault; 128 + SIGINT as shells do."""
+DONE, AT_FAULT, CALL_AT_FAULT = 0, 1, 2
+"""Exit codes: done; the data or store is at fault; the call is at fault."""
 
 CALL_ERRORS = (MethodError, FactorError, ChunkError, LevelError, ResourceError, PatternError)
 """Errors that only an option can cause."""
@@ -111,6 +115,7 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (UnitError, r"", "units"),
     (VersionError, r"\b(give version=|give a version of|leave version out)", "version"),
     (OmeZarrError, r"^name=", "name"),
+    (OmeZarrError, r"\bseries=", "series"),
     (PatternError, r"", "pattern"),
     (PixelSizeWarning, r"", "scale"),
     (UnitWarning, r"", "units"),
@@ -134,10 +139,13 @@ class Manner:
         Nothing but what is asked for, warnings and errors: no progress, and no word of what was written.
     verbose
         Where errors arose, too.
+    options
+        Those that the command has, by their names in Python.
     """
 
     quiet: bool = False
     verbose: bool = False
+    options: tuple[str, ...] = ()
 
 
 _MANNER: ContextVar[Manner] = ContextVar("manner", default=Manner())  # noqa: B039 - it does not change
@@ -298,7 +306,9 @@ def convert(
         return DONE
     with _cluster(scheduler):
         tree = convert_image(src, dst, labels=label_files, progress=not _MANNER.get().quiet, **image, **options)
-    _tell(described(dst, tree), as_json=json)
+    description = described(dst, tree)
+    _tell(description, as_json=json)
+    _note_units(description)
     return DONE
 
 
@@ -427,6 +437,7 @@ def scale(
     if copy_metadata:
         description["copied_attributes"] = list(written.copied)
     _tell(description, as_json=json)
+    _note_units(description)
     return DONE
 
 
@@ -619,6 +630,7 @@ def validate(
     json
         Give the findings as JSON.
     """
+    _refuse_file(store)
     report = validate_store(store, strict=strict, grids=grids, chunks=chunks)
     print(_json(report.to_dict()) if json else _plain(report))
     return DONE if report.valid else AT_FAULT
@@ -695,6 +707,16 @@ def export(
     return DONE
 
 
+def _refuse_file(place: str) -> None:
+    """Say how to make a store of a file, where only a store is looked at."""
+    if is_file(place):
+        file, stem = shlex.quote(place), Path(place).name.partition(".")[0]
+        raise NotOmeZarrError(
+            f"{place!r} is a file, and no OME-Zarr; make an image of it, and take that: "
+            f"xomezarr convert {file} {shlex.quote(f'{stem}.ome.zarr')}"
+        )
+
+
 @contextmanager
 def _opened(place: str) -> Iterator[xr.DataTree | xr.DataArray]:
     """Open an image, or whatever holds some; a file that is no store too."""
@@ -737,8 +759,9 @@ def view(
     napari
         Show it in napari, in a window of its own.
     """
-    if port > MOST_PORT:
+    if not 0 <= port <= MOST_PORT:
         raise UsageError(f"--port {port} is none; give one from 0, for any that is free, to {MOST_PORT}")
+    _refuse_file(store)
     viewer = "napari" if napari else "neuroglancer"
     view_it = partial(view_image, store, labels=not no_labels, viewer=viewer)
     if napari:
@@ -769,17 +792,36 @@ def demo(dst: Path = Path("cell.ome.zarr"), /, *, overwrite: bool = False) -> in
     if dst.exists() and not overwrite:
         tree = xr.open_datatree(dst, engine="omezarr")
         afresh = f"xomezarr demo {shlex.quote(str(dst))} --overwrite"
-        print(f"{dst} exists already, and is left as it is; {afresh} writes it afresh.\n")
+        _say(f"{dst} exists already, and is left as it is; {afresh} writes it afresh.\n")
     else:
         image: Any = demo_image()
         # one level would do for so small an image; four show what a pyramid is
         tree = image.omezarr.to_zarr(dst, levels=4, chunks={"y": 256, "x": 256}, mode="w" if overwrite else "w-")
-    _show(described(str(dst), tree), as_json=False)
+    _tell(described(str(dst), tree), as_json=False)
     picture = dst.with_name(dst.name.removesuffix(".zarr").removesuffix(".ome") + ".png")
     save_png(picture, side_by_side(tree.omezarr.levels, tree.omezarr.channels))
-    print(f"\npicture of the levels, each at the same physical size: {picture}")
-    print(f'open it in Python: xarray.open_datatree("{dst}", engine="omezarr")')
+    _say(f"\npicture of the levels, each at the same physical size: {picture}\n\n{next_steps(dst)}")
     return DONE
+
+
+def next_steps(dst: Path) -> str:
+    """Return what to try with a store, as commands to copy: of the shell, and of Python.
+
+    >>> print(next_steps(Path("my cells.ome.zarr")))
+    what to try next:
+      xomezarr info 'my cells.ome.zarr'  # levels, pixel sizes, channels
+      xomezarr view 'my cells.ome.zarr'  # in the browser, until Ctrl-C
+      python -ic 'import xarray; tree = xarray.open_datatree("my cells.ome.zarr", engine="omezarr"); print(tree)'
+    """
+    place = shlex.quote(str(dst))
+    quoted = json.dumps(str(dst), ensure_ascii=False)
+    code = f'import xarray; tree = xarray.open_datatree({quoted}, engine="omezarr"); print(tree)'
+    return (
+        "what to try next:\n"
+        f"  xomezarr info {place}  # levels, pixel sizes, channels\n"
+        f"  xomezarr view {place}  # in the browser, until Ctrl-C\n"
+        f"  python -ic {shlex.quote(code)}"
+    )
 
 
 # --- the demo ----------------------------------------------------------------
@@ -852,6 +894,19 @@ def _tell(description: Mapping[str, Any], *, as_json: bool) -> None:
         _say(as_text(description))
 
 
+def _note_units(description: Mapping[str, Any]) -> None:
+    """Say once, beside what was written, how to give the pixel sizes that a file does not hold."""
+    if _MANNER.get().quiet or (lacking := without_unit(description)) is None:
+        return
+    scales = zip(description["axes"], description["levels"][0]["scale"] or (), strict=False)
+    sizes = ",".join(
+        f"{axis['name']}={0.65 if scale == 1.0 else f'{scale:.10g}'}"
+        for axis, scale in scales
+        if axis["type"] == "space"
+    )
+    print(f"xomezarr: {lacking}; to say how large pixels are: --scale {sizes} --units um", file=sys.stderr)
+
+
 def _show(description: Mapping[str, Any], *, as_json: bool) -> None:
     print(_json(description) if as_json else _plain(as_text(description)))
 
@@ -861,7 +916,12 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # what stands for other characters in a text is not what they are
+        return json.dumps(document, indent=2)
+    return text
 
 
 # --- what options say --------------------------------------------------------
@@ -1084,10 +1144,10 @@ def _parted(argv: Sequence[str]) -> tuple[list[str], Manner]:
     """Part the words of a call into those of its command, and how much is to be said.
 
     >>> _parted(["info", "a.zarr", "-q"])
-    (['info', 'a.zarr'], Manner(quiet=True, verbose=False))
+    (['info', 'a.zarr'], Manner(quiet=True, verbose=False, options=()))
     """
     end = argv.index("--") if "--" in argv else len(argv)
-    asked = {FLAGS[word]: True for word in argv[:end] if word in FLAGS}
+    asked: dict[str, Any] = {FLAGS[word]: True for word in argv[:end] if word in FLAGS}
     return [*(word for word in argv[:end] if word not in FLAGS), *argv[end:]], Manner(**asked)
 
 
@@ -1110,30 +1170,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # µ on a terminal that has none
+            stream.reconfigure(errors=SPELLED)  # µ on a terminal that has none
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", OmeZarrWarning)
         warnings.showwarning = _show_warning
         try:
+            starting.imported()
             code = _run(list(sys.argv[1:] if argv is None else argv))
             sys.stdout.flush()
         except KeyboardInterrupt as error:
-            # where it came while a text was run as code, as dataclasses are made, "python -m" would end by the signal
-            # all the same; the next text that is run makes CPython forget that
-            exec("")
-            # what zarr's event loop had under way ends with the process: it has nothing more to say
-            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-            notes = getattr(error, "__notes__", ())
-            unfinished = "a local store is as it was, any other may be incomplete: xomezarr info tells"
-            return _fail(
-                f"interrupted; {'; '.join(notes) or unfinished}{_hint(['resume'] if notes else [])}", INTERRUPTED
-            )
+            return _interrupted(error, "", {}, {})
         except BrokenPipeError:
             # the reader has seen enough: nothing is left to say, nor to flush at exit
             _discard(sys.stdout)
             return DONE
     return code
+
+
+SPELLED = "xomezarr.spelled"
+"""How characters are written that a terminal or a file does not have, as the codecs of Python know it."""
+
+IN_ASCII: Mapping[str, str] = {"µ": "u", "Å": "Angstrom", "×": "x", "→": "->", "…": "...", "·": "-", "≥": ">="}
+"""Characters of what is said."""
+
+
+def spelled(error: UnicodeError) -> tuple[str | bytes, int]:
+    r"""Write what cannot be encoded in other characters; bytes of a file's name that are no text as they are.
+
+    >>> "2 × 0.5 µm ü \udcc3".encode("ascii", SPELLED)
+    b'2 x 0.5 um \\xfc \xc3'
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    after = error.start + 1
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return bytes([ord(character) - 0xDC00]), after
+    return IN_ASCII.get(character) or character.encode("ascii", "backslashreplace").decode(), after
+
+
+codecs.register_error(SPELLED, spelled)
 
 
 def _nowhere() -> TextIO:
@@ -1143,27 +1220,71 @@ def _nowhere() -> TextIO:
 def _run(argv: list[str]) -> int:
     """Parse and run a command; turn errors into one line and an exit code."""
     given: Mapping[str, Any] = {}
-    known: Iterable[str] = ()
+    known: Mapping[str, inspect.Parameter] = {}
+    name = ""
+    words: list[str] = []
     try:
         words, manner = _parted(argv)
         _MANNER.set(manner)
         command, bound, _ = build_app().parse_args(words, print_error=False, exit_on_error=False)
-        given, known = bound.arguments, inspect.signature(command).parameters
+        given, known, name = bound.arguments, inspect.signature(command).parameters, command.__name__
+        _MANNER.set(replace(manner, options=tuple(known)))
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
         told = str(error).partition(" Available commands: ")[0]  # it names some of them, and cuts them off
-        return _fail(f"{told.rstrip('.')}; see xomezarr --help", CALL_AT_FAULT)
+        of = f"{words[0]} " if words and words[0] in EXAMPLES else ""
+        return _fail(f"{told.rstrip('.')}; see xomezarr {of}--help", CALL_AT_FAULT)
     except BrokenPipeError:
         raise
+    except KeyboardInterrupt as error:
+        return _interrupted(error, name, known, given)
     except (OmeZarrError, OSError) as error:
         faults = error.exceptions if isinstance(error, MultipleErrors) else (error,)
         options = [option for option in cures(faults) if option in known]
         at_fault = any(isinstance(fault, CALL_ERRORS) for fault in faults) or any(option in given for option in options)
-        return _fail(f"{error}{_hint(options)}", CALL_AT_FAULT if at_fault else AT_FAULT)
+        return _fail(_with_hint(by_options(error, known), options), CALL_AT_FAULT if at_fault else AT_FAULT)
     except Exception as error:
         if os.environ.get(TRACEBACK) or _MANNER.get().verbose:
             traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error}; {TRACEBACK}=1 shows where it arose", AT_FAULT)
+
+
+def _interrupted(error: KeyboardInterrupt, command: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> int:
+    """Say in one line what Ctrl-C leaves."""
+    # where it came while a text was run as code, as dataclasses are made, "python -m" would end by the signal
+    # all the same; the next text that is run makes CPython forget that
+    exec("")
+    # what zarr's event loop had under way ends with the process: it has nothing more to say
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    notes = getattr(error, "__notes__", ())
+    left = "; ".join(notes)
+    if not notes and "dst" in known:
+        left = _left(command, given.get("dst", known["dst"].default), given)
+    told = by_options(OmeZarrError(f"interrupted{left and '; '}{left}"), known)
+    return _fail(_with_hint(told, ["resume"] if notes else []), INTERRUPTED)
+
+
+def _left(command: str, dst: str | Path | None, given: Mapping[str, Any]) -> str:
+    """Return what a command leaves that writes, was interrupted, and has kept nothing to go on with."""
+    nothing = "nothing is kept, and the same command starts anew"
+    changed = given.get("src") if dst is None and command in IN_PLACE else dst
+    if changed is None:
+        return nothing
+    place = None
+    with suppress(OmeZarrError):  # it has not come so far as to say what is wrong with it
+        place = resolve(str(changed))
+    tells = f"xomezarr info {shlex.quote(str(changed))} tells"
+    if dst is None or not isinstance(place, Path):
+        return f"{changed} may be incomplete: {tells}"
+    # what is local comes to its place when it is whole
+    if not place.exists():
+        return nothing
+    whole = "is as it was, or as it was to be" if given.get("overwrite") else "is there, and whole if it was not before"
+    return f"{changed} {whole}: {tells}"
+
+
+IN_PLACE = ("scale", "upgrade")
+"""Commands that change what they are given, where they are given no other place."""
 
 
 def cures(faults: Iterable[BaseException]) -> list[str]:
@@ -1179,6 +1300,73 @@ def cures(faults: Iterable[BaseException]) -> list[str]:
         if isinstance(fault, kind) and re.search(says, str(fault))
     ]
     return list(dict.fromkeys(found))
+
+
+ARGUMENT = re.compile(
+    r"(?P<call>\b[\w.]+\((?:[\w.]+, )?)?"  # such as open_image(path,
+    r"\b(?P<name>[a-z_]+)="
+    r"(?P<value>\{[^{}]*\}|\([^()]*\)|\[[^\[\]]*\]|'[^']*'|\"[^\"]*\"|-?\d[\d.e+-]*\d|\d|True|False)"
+    r"(?(call)\)|(?![\w(]))"
+)
+"""An argument in a message, with its value, as Python writes it, alone or as the last of a call."""
+
+FLAG_OF: Mapping[tuple[str, Any], str] = {("mode", "w"): "--overwrite"}
+"""Arguments whose options are called otherwise."""
+
+
+def by_options(error: BaseException, known: Iterable[str]) -> str:
+    """Return what an error says, with the options of a command for the arguments of Python that they stand for.
+
+    Parameters
+    ----------
+    error
+        Of ours, or of the system.
+    known
+        Names of the command's parameters.
+
+    Examples
+    --------
+    >>> by_options(ChunkError("chunks=(3,) has 1 number; give chunks={'y': 32, 'x': 48}"), ["chunks"])
+    '--chunks 3 has 1 number; give --chunks y=32,x=48'
+    >>> by_options(AxisError("name them: open_image(path, dims='zyx')"), ["dims"])
+    'name them: --dims zyx'
+    >>> by_options(AxisError('say what it is: axes={"q": "space"}'), ["dims"])
+    'say what it is: axes={"q": "space"}'
+    """
+    if isinstance(error, MultipleErrors):
+        told = str(error)
+        for fault in error.exceptions:
+            told = told.replace(str(fault), by_options(fault, known))
+        return told
+    options = {*known}
+    said = getattr(error, "by_command", None) or str(error)
+    return ARGUMENT.sub(lambda found: _as_option(found["name"], found["value"], options) or found[0], said)
+
+
+def _as_option(name: str, value: str, known: Collection[str]) -> str | None:
+    """Return an argument as an option; None where the command has none such, or none of such a value."""
+    try:
+        meant = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return None
+    if isinstance(meant, str) and (flag := FLAG_OF.get((name, meant))) is not None:
+        return flag if flag.removeprefix("--") in known else None
+    if name not in known or meant is False:
+        return None
+    option = f"--{name.replace('_', '-')}"
+    if meant is True:
+        return option
+    if isinstance(meant, Mapping):
+        words = ",".join(f"{key}={one}" for key, one in meant.items())
+    else:
+        words = ",".join(map(str, meant)) if isinstance(meant, list | tuple) else str(meant)
+    return f"{option} {shlex.quote(words)}"
+
+
+def _with_hint(told: str, options: Sequence[str]) -> str:
+    """Name options behind a message, but for those that it names itself."""
+    named = {*re.findall(r"--([\w-]+)", told)}
+    return told + _hint([option for option in options if option.replace("_", "-") not in named])
 
 
 def _hint(options: Sequence[str]) -> str:
@@ -1201,7 +1389,9 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     said = message if isinstance(message, Warning) else category(message)
-    print(f"xomezarr: warning: {_one_line(str(message))}{_hint(cures([said]))}", file=sys.stderr)
+    known = _MANNER.get().options
+    told = _with_hint(by_options(said, known), [option for option in cures([said]) if option in known])
+    print(f"xomezarr: warning: {_one_line(told)}", file=sys.stderr)
 
 
 def _one_line(text: str) -> str:

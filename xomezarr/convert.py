@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -198,7 +199,8 @@ def open_source(
         _check_series(series, str(local))
         return _open_zarr(str(local), dims, storage_options, labels=labels)
     if not local.exists():
-        raise StoreNotFoundError(f'nothing is at "{local}"; check the path: open_image("path/to/image.tif")')
+        python = 'check the path: open_image("path/to/image.tif")'
+        raise StoreNotFoundError.mended(f'nothing is at "{local}"', python=python, command="check the path")
     if local.is_dir():
         _check_series(series, str(local))
         return _open_zarr(str(local), dims, storage_options, labels=labels)
@@ -507,10 +509,13 @@ def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError
         as_many = as_many or found
     if as_many is not None:
         return as_many
-    raise LabelError(
+    stem = Path(path).name.partition(".")[0]
+    raise LabelError.mended(
         f'"{os.fspath(path)}" does not name its dimensions, and they are other in number than those of the image '
-        f"({', '.join(map(str, image.dims))}), with or without channels and times; give the labels by theirs: "
-        f"labels={{…: open_image({os.fspath(path)!r}, dims=…)}}"
+        f"({', '.join(map(str, image.dims))}), with or without channels and times",
+        python=f"give the labels by theirs: labels={{…: open_image({os.fspath(path)!r}, dims=…)}}",
+        command="convert it first, and give what is written: "
+        f"xomezarr convert {shlex.quote(os.fspath(path))} {shlex.quote(f'{stem}.ome.zarr')} --dims zyx --method mode",
     ) from error
 
 

@@ -853,9 +853,10 @@ def _unknown_type(dim: str) -> AxisError:
 
 def _missing_dims(da: xr.DataArray, named: Iterable[Hashable], where: str) -> list[OmeZarrError]:
     return [
-        AxisError(
-            f"{where} names dimension {dim!r}, which the array lacks; its dimensions are {tuple(da.dims)}: "
-            f"leave {dim!r} out, or add it with expand_dims({dim!r})"
+        AxisError.mended(
+            f"{where} names dimension {dim!r}, which the array lacks, whose dimensions are {tuple(da.dims)}",
+            python=f"leave {dim!r} out, or add it with expand_dims({dim!r})",
+            command=f"leave {dim!r} out, or name the dimensions in their order",
         )
         for dim in dict.fromkeys(named)
         if dim not in da.dims

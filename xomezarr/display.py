@@ -26,8 +26,19 @@ from xomezarr.read import is_remote
 from xomezarr.source import direct_source, origins
 from xomezarr.systems import described_axes
 from xomezarr.tree import images as images_in
+from xomezarr.units import symbol
 
-__all__ = ["as_html", "as_text", "below", "described", "described_array", "described_tree", "glimpse", "printable"]
+__all__ = [
+    "as_html",
+    "as_text",
+    "below",
+    "described",
+    "described_array",
+    "described_tree",
+    "glimpse",
+    "printable",
+    "without_unit",
+]
 
 SHOWN = 3
 """Names of rows, columns or fields at either end of a long list."""
@@ -365,7 +376,7 @@ def _scene_text(description: Mapping[str, Any]) -> str:
     images = description["images"]
     head = f"{_placed(description)}scene of {_counted(len(images), 'image')}, OME-Zarr {description['version']}"
     systems = [
-        (name, ", ".join(f"{axis['name']} ({axis['unit'] or axis['type'] or '?'})" for axis in axes))
+        (name, ", ".join(f"{axis['name']} ({_measure(axis) or axis['type'] or '?'})" for axis in axes))
         for name, axes in description["systems"].items()
     ]
     ways = [(_end(one["from"]), _end(one["to"]), one["type"]) for one in description["transformations"]]
@@ -422,7 +433,7 @@ _LAYOUTS = {
 
 def _image_text(description: Mapping[str, Any]) -> str:
     levels = description["levels"]
-    axes = [f"{axis['name']} ({axis['unit'] or axis['type'] or '?'})" for axis in description["axes"]]
+    axes = [f"{axis['name']} ({_measure(axis) or axis['type'] or '?'})" for axis in description["axes"]]
     made_by = f", method {description['method']}" if description["method"] else ""
     total = readable_bytes(sum(level["bytes"] for level in levels))
     sharded = any(level["shards"] for level in levels)
@@ -430,6 +441,7 @@ def _image_text(description: Mapping[str, Any]) -> str:
         f"{_placed(description)}{description['name'] or 'image'}, {_of_version(description)}{made_by}, "
         f"{_counted(len(levels), 'level')}, {total} decoded",
         f"axes: {', '.join(axes)}",
+        *filter(None, [without_unit(description)]),
         *_systems_text(description),
         _table(
             ("level", "shape", "chunks", *(("shards",) * sharded), "dtype", "scale", "translation", "bytes"),
@@ -464,6 +476,34 @@ def _image_text(description: Mapping[str, Any]) -> str:
     if "copied_attributes" in description:
         blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
     return "\n".join(blocks)
+
+
+def _measure(axis: Mapping[str, Any]) -> str | None:
+    """Return in what an axis is measured; None of one that measures nothing, as channels."""
+    if axis["unit"]:
+        return symbol(axis["unit"])
+    return "no unit" if axis["type"] == "space" else None
+
+
+def without_unit(description: Mapping[str, Any]) -> str | None:
+    """Say along which axes of space an image has no unit, and whether sizes are counts of pixels; None if it has all.
+
+    >>> axes = [{"name": "y", "type": "space", "unit": None}, {"name": "x", "type": "space", "unit": None}]
+    >>> without_unit({"kind": "image", "axes": axes, "levels": [{"scale": [1.0, 1.0]}]})
+    'no unit along y, x: sizes are in pixels of level 0'
+    """
+    if description["kind"] not in (*PICTURED, "file"):
+        return None
+    scales = description["levels"][0]["scale"] or [None] * len(description["axes"])
+    bare = {
+        axis["name"]: scale
+        for axis, scale in zip(description["axes"], scales, strict=True)
+        if axis["type"] == "space" and not axis["unit"]
+    }
+    if not bare:
+        return None
+    counted = all(scale == 1.0 for scale in bare.values())
+    return f"no unit along {', '.join(bare)}: sizes are {'in pixels of level 0' if counted else 'bare numbers'}"
 
 
 def _placed(description: Mapping[str, Any]) -> str:
@@ -671,7 +711,7 @@ def _heading(description: Mapping[str, Any]) -> str:
 
 def _image_page(description: Mapping[str, Any]) -> str:
     axes, levels = description["axes"], description["levels"]
-    names = [f"{axis['name']} ({axis['unit']})" if axis["unit"] else axis["name"] for axis in axes]
+    names = [f"{axis['name']} ({told})" if (told := _measure(axis)) else axis["name"] for axis in axes]
     head = (
         "level",
         "shape",
@@ -681,6 +721,7 @@ def _image_page(description: Mapping[str, Any]) -> str:
     )
     parts = [
         f"<div>{escape(', '.join(names))} · {escape(levels[0]['dtype'])}</div>",
+        *(f"<div>{escape(told)}</div>" for told in filter(None, [without_unit(description)])),
         _html_table(head, [_level_cells(level, head) for level in levels]),
     ]
     if description["channels"]:

@@ -79,7 +79,28 @@ __all__ = [
 
 
 class OmeZarrError(ValueError):
-    """Base of every error that xomezarr raises itself."""
+    """Base of every error that xomezarr raises itself.
+
+    Attributes
+    ----------
+    by_command
+        The message with what mends it on the command line, where that is no option by the name of an argument; None
+        where it is, or where only Python mends it.
+    """
+
+    by_command: str | None = None
+
+    @classmethod
+    def mended(cls, cause: str, *, python: str, command: str) -> Self:
+        """Make an error that is mended otherwise on the command line than in Python.
+
+        >>> error = LabelError.mended("no dimensions are named", python="dims='yx'", command="convert it: xomezarr …")
+        >>> str(error), error.by_command
+        ("no dimensions are named; dims='yx'", 'no dimensions are named; convert it: xomezarr …')
+        """
+        error = cls(f"{cause}; {python}")
+        error.by_command = f"{cause}; {command}"
+        return error
 
 
 class AxisError(OmeZarrError):

@@ -188,6 +188,9 @@ def put(target: Path, mode: str) -> Iterator[Path]:
                 "the disk is full, or files may not be so large; nothing is left of it: make room, or write elsewhere"
             )
             raise OSError(error.errno or errno.ENOSPC, told, str(target)) from error
+        if str(error.filename) == str(partial):  # a name that the user has never heard of
+            told = f"{error.strerror}; nothing can be written there, give another path"
+            raise OSError(error.errno, told, str(target)) from error
         raise
     finally:
         with suppress(OSError):

@@ -26,7 +26,7 @@ from xomezarr.pictures import (
     step,
     sufficient,
 )
-from xomezarr.units import convert, ome_unit
+from xomezarr.units import convert, ome_unit, symbol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,7 +204,7 @@ class _Frame:
         height, width = proportions(image)
         spans = abs(rows[1] - rows[0]), abs(left[1] - left[0])
         aspect = (height / spans[0]) / (width / spans[1])
-        labels = tuple(f"{dim} [{unit}]" if unit else dim for dim, unit in zip(dims, units, strict=True))
+        labels = tuple(f"{dim} [{symbol(unit)}]" if unit else dim for dim, unit in zip(dims, units, strict=True))
         return cls((*left, rows[1], rows[0]), (labels[0], labels[1]), aspect, _factor(units[1], "meter"))
 
 
@@ -251,7 +251,7 @@ def _value(shown: xr.DataArray, dim: str) -> str:
         return "middle"
     value, unit = shown.coords[dim].values[()], _unit(shown, dim)
     text = f"{value:.6g}" if shown.coords[dim].dtype.kind in "iuf" else str(value)
-    return f"{text} {unit}" if unit else text
+    return f"{text} {symbol(unit)}" if unit else text
 
 
 def _name_channels(axes: Axes, channels: Sequence[Channel]) -> None:

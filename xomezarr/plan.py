@@ -21,6 +21,7 @@ from xomezarr.model import Image, Multiscale
 from xomezarr.nested import Nest
 from xomezarr.store import StoreArgument
 from xomezarr.tiling import ENOUGH_READS, Pass
+from xomezarr.units import symbol
 
 __all__ = [
     "COMPRESSORS",
@@ -280,7 +281,7 @@ class Plan:
         """Lay out the levels as a table, under a line that says what they are levels of."""
         multiscale = self.image.multiscale
         own = sum(level.nbytes for level in self.levels)
-        units = [f"{axis.name}{f' ({axis.unit})' if axis.unit else ''}" for axis in multiscale.axes]
+        units = [f"{axis.name}{f' ({symbol(axis.unit)})' if axis.unit else ''}" for axis in multiscale.axes]
         counted = f"method {multiscale.type}: {_counted(len(self.levels), 'level')}, {readable_bytes(own)} decoded"
         laid_out = "" if self.layout == FLAT else f" in the layout {self.layout!r}"
         whole = f"{multiscale.name!r} to {self.store} as OME-Zarr {self.version}{laid_out}, {counted}"

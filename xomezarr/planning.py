@@ -882,7 +882,7 @@ def _passes(pixels: Pixels, plans: Sequence[LevelPlan], resources: Resources) ->
     if memory > resources.max_memory:
         raise ResourceError(
             f"the write would take {readable_bytes(memory)}, and max_memory is "
-            f"{readable_bytes(resources.max_memory)}; give max_memory={memory}, "
+            f'{readable_bytes(resources.max_memory)}; give max_memory="{-(-memory // 2**20)} MiB", '
             f"or smaller chunks than {tuple(plans[0].unit)}"
         )
     return passes

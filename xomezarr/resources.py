@@ -13,7 +13,7 @@ from pathlib import Path
 
 from xomezarr.errors import ResourceError
 
-__all__ = ["Resources", "machine_memory"]
+__all__ = ["Resources", "bytes_asked", "machine_memory"]
 
 FALLBACK_MEMORY = 4 * 2**30
 """Where the system does not tell: the smallest machine that somebody looks at images on."""
@@ -54,22 +54,40 @@ class Resources:
 
 
 def _bytes(max_memory: int | str | None) -> int:
-    from dask.utils import parse_bytes
-
     if max_memory is None:
         return machine_memory() // 4
     try:
-        if isinstance(max_memory, bool) or (isinstance(max_memory, str) and not any(map(str.isdigit, max_memory))):
-            raise ValueError
-        asked = operator.index(max_memory) if hasattr(max_memory, "__index__") else max_memory
-        found = parse_bytes(asked)
-        if found < 1:
-            raise ValueError
-    except (ValueError, TypeError, AttributeError, OverflowError):
+        return bytes_asked(max_memory)
+    except ValueError:
         raise ResourceError(
             f'max_memory={max_memory!r} is no amount of memory; give bytes, or a text such as max_memory="2 GiB"'
         ) from None
-    return int(found)
+
+
+def bytes_asked(asked: object) -> int:
+    """Return how many bytes are asked for, at least 1: a number, or a text with a unit.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> bytes_asked(1000), bytes_asked("2 KiB"), bytes_asked("0.5kB")
+    (1000, 2048, 500)
+    """
+    from dask.utils import parse_bytes
+
+    try:
+        if isinstance(asked, bool) or (isinstance(asked, str) and not any(map(str.isdigit, asked))):
+            raise ValueError
+        found = int(parse_bytes(operator.index(asked) if hasattr(asked, "__index__") else asked))  # type: ignore[arg-type]
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        raise ValueError(f"{asked!r} is no amount of memory") from None
+    if found < 1:
+        raise ValueError(f"{asked!r} is no amount of memory")
+    return found
 
 
 @cache

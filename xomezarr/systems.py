@@ -21,7 +21,7 @@ from xomezarr.model import Axis, CoordinateSystem, Image, Multiscale
 from xomezarr.pyramid import VARIABLE
 from xomezarr.routes import Routes
 from xomezarr.transforms import Affine, Scale, Transform, Translation, chain, stored
-from xomezarr.units import ome_unit, same_unit
+from xomezarr.units import ome_unit, same_unit, symbol
 
 __all__ = [
     "CoordinateSystems",
@@ -43,8 +43,8 @@ class CoordinateSystems(Mapping[str, CoordinateSystem]):
 
     >>> yx = (Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer"))
     >>> CoordinateSystems((CoordinateSystem("world", yx), CoordinateSystem("physical", yx)), "physical")
-    world: y, x (micrometer)
-    physical: y, x (micrometer), in which the levels lie
+    world: y, x (µm)
+    physical: y, x (µm), in which the levels lie
     """
 
     def __init__(self, systems: Collection[CoordinateSystem], intrinsic: str) -> None:
@@ -91,12 +91,13 @@ def described_axes(axes: Collection[Axis]) -> str:
     """Return the names of axes, each with its unit unless the next has the same.
 
     >>> described_axes([Axis("t", unit="second"), Axis("y", unit="micrometer"), Axis("x", unit="micrometer")])
-    't (second), y, x (micrometer)'
+    't (s), y, x (µm)'
     """
     units = [axis.unit for axis in axes]
     last = [unit != following for unit, following in zip(units, [*units[1:], None], strict=True)]
     return ", ".join(
-        f"{axis.name} ({axis.unit})" if axis.unit and told else axis.name for axis, told in zip(axes, last, strict=True)
+        f"{axis.name} ({symbol(axis.unit)})" if axis.unit and told else axis.name
+        for axis, told in zip(axes, last, strict=True)
     )
 
 

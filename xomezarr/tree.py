@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from xomezarr import spec
 from xomezarr.errors import (
@@ -30,10 +31,13 @@ from xomezarr.indexes import Askew, SystemIndex, kept_of, rows_beside, skews_of,
 from xomezarr.indexes import systems_of as matrices_of
 from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Image, LabelImage, Level
+from xomezarr.plan import readable_bytes
 from xomezarr.planning import group_attrs, stored_metadata
 from xomezarr.pyramid import VARIABLE, name_of, own_attrs, to_tree
+from xomezarr.resources import bytes_asked
 from xomezarr.systems import CoordinateSystems, View, adopted, check_place, coordinate_systems, transform_to, view
 from xomezarr.transforms import Transform
+from xomezarr.units import symbol
 from xomezarr.wells import is_number
 
 __all__ = [
@@ -255,7 +259,9 @@ def _level(tree: xr.DataTree, index: int) -> xr.DataArray:
     return found[index]
 
 
-def at(tree: xr.DataTree, *, scale: Mapping[str, float] | None = None, max_bytes: int | None = None) -> xr.DataArray:
+def at(
+    tree: xr.DataTree, *, scale: Mapping[str, float] | None = None, max_bytes: int | str | None = None
+) -> xr.DataArray:
     """Choose a level by resolution or by size.
 
     Parameters
@@ -263,45 +269,82 @@ def at(tree: xr.DataTree, *, scale: Mapping[str, float] | None = None, max_bytes
     tree
         The image.
     scale
-        The coarsest level at least as fine as this along each named dimension is returned, in the coordinates' unit;
-        level 0 if none is as fine.
+        The coarsest level at least as fine as this along each named dimension is returned, in the coordinates' unit.
+        Where none is as fine, it is level 0, with a warning that names its scale.
     max_bytes
-        The finest level of no more decoded bytes is returned. With `scale`, the coarser of the two.
+        The finest level of no more decoded bytes is returned: a number, or a text such as ``"256 MiB"``. With `scale`,
+        the coarser of the two.
 
     Raises
     ------
     LevelError
         If neither is given, a dimension has no scale, or no level is small enough.
+
+    Warns
+    -----
+    OmeZarrWarning
+        If no level is as fine as `scale`.
     """
     found = levels(tree)
     if scale is None and max_bytes is None:
-        raise LevelError('nothing is asked of the level; give at(scale={"x": 2.0}) or at(max_bytes=2**28)')
-    chosen = 0
-    if scale is not None:
-        if not isinstance(scale, Mapping):
-            raise LevelError(f'scale is {scale!r}; say of which dimension: at(scale={{"x": {scale!r}}})')
-        for dim, asked in scale.items():
-            if dim not in found[0].dims:
-                raise LevelError(f"scale names dimension {dim!r}, which the image lacks; it has {found[0].dims}")
-            if not isinstance(asked, int | float | np.number) or not asked > 0:
-                raise LevelError(f"scale[{dim!r}] is {asked!r}; give a positive number of units per pixel")
-        fine = [
-            index
-            for index, da in enumerate(found)
-            if all(_scale(da, dim, found[0]) <= asked * (1 + ROUNDING) for dim, asked in scale.items())
-        ]
-        chosen = max(fine, default=0)
+        raise LevelError('nothing is asked of the level; give at(scale={"x": 2.0}) or at(max_bytes="256 MiB")')
+    chosen = 0 if scale is None else _fine_enough(found, scale)
     if max_bytes is not None:
-        if not isinstance(max_bytes, int | float | np.number):
-            raise LevelError(f"max_bytes is {max_bytes!r}; give a number: at(max_bytes=2**28)")
-        small = [index for index, da in enumerate(found) if da.nbytes <= max_bytes]
+        most = _most_bytes(max_bytes)
+        small = [index for index, da in enumerate(found) if da.nbytes <= most]
         if not small:
             raise LevelError(
-                f"no level has at most {max_bytes} bytes: the coarsest has {found[-1].nbytes}; "
-                "crop the image first: tree.omezarr.sel(…)"
+                f"no level has at most {readable_bytes(most)}: the coarsest, {len(found) - 1}, has "
+                f"{readable_bytes(found[-1].nbytes)}; take it, level(-1), or crop the image first: tree.omezarr.sel(…)"
             )
         chosen = max(chosen, min(small))
     return found[chosen]
+
+
+def _most_bytes(asked: object) -> float:
+    # a number may have been computed, and be no whole one
+    if isinstance(asked, float | np.floating) and asked > 0:
+        return float(asked)
+    try:
+        return bytes_asked(asked)
+    except ValueError:
+        raise LevelError(f'max_bytes is {asked!r}; give bytes, or a text: at(max_bytes="256 MiB")') from None
+
+
+def _fine_enough(found: Sequence[xr.DataArray], scale: Mapping[str, float]) -> int:
+    """Return which level is the coarsest at least as fine as asked; the finest, with a warning, where none is."""
+    base = found[0]
+    if not isinstance(scale, Mapping):
+        raise LevelError(f'scale is {scale!r}; say of which dimension: at(scale={{"x": {scale!r}}})')
+    for dim, asked in scale.items():
+        if dim not in base.dims:
+            raise LevelError(
+                f"scale names dimension {dim!r}, which the image lacks; it has {base.dims}: "
+                f"at(scale={{{str(base.dims[-1])!r}: …}})"
+            )
+        if not isinstance(asked, int | float | np.number) or not asked > 0:
+            raise LevelError(f"scale[{dim!r}] is {asked!r}; give a positive number of units per pixel")
+    fine = [
+        index
+        for index, da in enumerate(found)
+        if all(_scale(da, dim, base) <= asked * (1 + ROUNDING) for dim, asked in scale.items())
+    ]
+    if not fine:
+        finest = {dim: f"{_scale(base, dim, base):.10g}" for dim in scale}
+        there = ", ".join(f"{number}{_unit_beside(base, dim)} along {dim!r}" for dim, number in finest.items())
+        text = ", ".join(f"{dim!r}: {number}" for dim, number in finest.items())
+        warn(
+            f"no level is as fine as {dict(scale)!r}; level 0, the finest, has a scale of {there}, and is returned: "
+            f"ask for no finer one, at(scale={{{text}}}), or take it: level(0)",
+            OmeZarrWarning,
+        )
+    return max(fine, default=0)
+
+
+def _unit_beside(base: xr.DataArray, dim: Hashable) -> str:
+    """Return the unit of a dimension's coordinate, as it stands behind a number."""
+    unit = base[dim].attrs.get("units") if dim in base.coords else None
+    return f" {symbol(unit)}" if isinstance(unit, str) and unit.strip() else ""
 
 
 def sel(
@@ -345,21 +388,10 @@ def sel(
         if dim in askew:
             continue
         if dim not in base.dims:
-            faults.append(LevelError(f"sel names dimension {dim!r}, which the image lacks; it has {base.dims}"))
+            faults.append(_no_dimension("sel", dim, base))
             continue
-        coords = {dim: base[dim]} if dim in base.coords else {}
-        numbers = xr.DataArray(np.arange(base.sizes[dim]), dims=(dim,), coords=coords)
-        how = None if isinstance(indexer, slice) else method
-        try:
-            positions[dim] = numbers.sel({dim: indexer}, method=how).values
-        except KeyError:
-            first, last = (base[dim].values[0], base[dim].values[-1])
-            faults.append(
-                LevelError(
-                    f"dimension {dim!r} has no coordinate {indexer!r}: it runs from {first} to {last}; "
-                    'give one of its values, or sel(…, method="nearest")'
-                )
-            )
+        with collecting(faults):
+            positions[dim] = _selected(base, dim, indexer, method)
     raise_all(faults, "the tree cannot be cropped")
     return _crop(tree, positions, asked)
 
@@ -385,16 +417,108 @@ def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **in
     faults: list[OmeZarrError] = []
     for dim, indexer in asked.items():
         if dim not in base.dims:
-            faults.append(LevelError(f"isel names dimension {dim!r}, which the image lacks; it has {base.dims}"))
+            faults.append(_no_dimension("isel", dim, base))
             continue
+        there = f"dimension {dim!r} has the indices 0 … {base.sizes[dim] - 1}"
         try:
             positions[dim] = np.arange(base.sizes[dim])[indexer]
         except IndexError:
-            faults.append(
-                LevelError(f"index {indexer!r} is outside dimension {dim!r}, which has {base.sizes[dim]} pixels")
-            )
+            faults.append(LevelError(f"index {indexer!r} is outside: {there}; give some of them: isel({dim}=0)"))
+            continue
+        if np.size(positions[dim]) == 0:
+            whole = f"isel({dim}=slice(0, {base.sizes[dim]}))"
+            faults.append(LevelError(f"nothing lies at {indexer!r}: {there}, all of which are {whole}"))
     raise_all(faults, "the tree cannot be cropped")
     return _crop(tree, positions, asked)
+
+
+def _no_dimension(call: str, dim: Hashable, base: xr.DataArray) -> LevelError:
+    return LevelError(
+        f"{call} names dimension {dim!r}, which the image lacks; it has {base.dims}: {call}({base.dims[-1]}=…)"
+    )
+
+
+def _selected(base: xr.DataArray, dim: Hashable, indexer: Any, method: str | None) -> NDArray[Any]:
+    """Return the numbers of the pixels of level 0 that `sel` asks for along a dimension, which are some.
+
+    Raises
+    ------
+    LevelError
+        If there are none, or a name that several have is asked for.
+    """
+    coords = {dim: base[dim]} if dim in base.coords else {}
+    numbers = xr.DataArray(np.arange(base.sizes[dim]), dims=(dim,), coords=coords)
+    names = base[dim].values if dim in base.coords and base[dim].dtype.kind in "OUST" else None
+    if names is not None:
+        _check_names(dim, [*map(str, names)], indexer)
+    how = None if isinstance(indexer, slice) or names is not None else method
+    try:
+        found: NDArray[Any] = numbers.sel({dim: indexer}, method=how).values
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise LevelError(
+            f"dimension {dim!r} has no coordinate {_shown_indexer(indexer)}; {_extent(base, dim)}; give "
+            + ("one of them" if names is not None else f"such values, sel({_around(base, dim)})")
+            + ("" if isinstance(indexer, slice) or names is not None else ', or sel(…, method="nearest")')
+        ) from None
+    if found.size == 0:
+        start, stop = (indexer.start, indexer.stop) if isinstance(indexer, slice) else (None, None)
+        if _runs_backwards(start, stop):
+            raise LevelError(
+                f"nothing lies at {_shown_indexer(indexer)} along dimension {dim!r}, which ascends: "
+                f"{_extent(base, dim)}; give the lower end first: sel({dim}=slice({stop}, {start}))"
+            )
+        raise LevelError(
+            f"nothing lies at {_shown_indexer(indexer)} along dimension {dim!r}: {_extent(base, dim)}; give a slice "
+            f"that meets this: sel({_around(base, dim)})"
+        )
+    return found
+
+
+def _check_names(dim: Hashable, names: Sequence[str], indexer: Any) -> None:
+    """Raise where a name is asked for that there is not, or that several have."""
+    asked = [indexer] if isinstance(indexer, str | np.str_) else np.asarray(indexer).ravel().tolist()
+    if isinstance(indexer, slice) or not all(isinstance(name, str) for name in asked):
+        return
+    for name in map(str, asked):
+        where = [index for index, held in enumerate(names) if held == name]
+        if not where:
+            there = told([*dict.fromkeys(map(repr, names))], MOST_NAMES)
+            raise LevelError(f"dimension {dim!r} has no {name!r}; it has {there}: sel({dim}={names[0]!r})")
+        if len(where) > 1:
+            raise LevelError(
+                f"dimension {dim!r} has {name!r} at the indices {', '.join(map(str, where))}; say which: "
+                f"isel({dim}={where[0]}), or name each by itself: assign_channels(…)"
+            )
+
+
+MOST_NAMES = 20
+"""Names, as of channels, that a message tells where one is asked for that there is not."""
+
+
+def _runs_backwards(start: Any, stop: Any) -> bool:
+    try:
+        return bool(start is not None and stop is not None and start > stop)
+    except TypeError:
+        return False
+
+
+def _shown_indexer(indexer: Any) -> str:
+    """Return what was asked for as it was written.
+
+    >>> _shown_indexer(slice(5, 1)), _shown_indexer(0.25)
+    ('slice(5, 1)', '0.25')
+    """
+    if isinstance(indexer, slice):
+        ends = [indexer.start, indexer.stop, *([] if indexer.step is None else [indexer.step])]
+        return f"slice({', '.join(map(_shown_indexer, ends))})"
+    return str(indexer) if isinstance(indexer, np.generic) else repr(indexer)
+
+
+def _around(base: xr.DataArray, dim: Hashable) -> str:
+    """Return a call's part that asks for all of a dimension."""
+    first, last = (0, base.sizes[dim] - 1) if dim not in base.coords else (base[dim].values[0], base[dim].values[-1])
+    quoted = (f"{str(end)!r}" if base[dim].dtype.kind in "mMOUST" else f"{end}" for end in (first, last))
+    return f"{dim}=slice({', '.join(quoted)})"
 
 
 def in_system(tree: xr.DataTree, name: str) -> xr.DataTree:
@@ -506,8 +630,6 @@ def _crop(tree: xr.DataTree, positions: Mapping[Hashable, Any], asked: Mapping[H
         indexers: dict[Hashable, Any] = {}
         for dim, pixels in positions.items():
             numbers = np.asarray(pixels)
-            if numbers.size == 0:
-                raise LevelError(f"nothing lies at {asked[dim]!r} along dimension {dim!r}; {_extent(base, dim)}")
             if dim not in shrinking:
                 indexers[dim] = numbers.item() if numbers.ndim == 0 else _compact(numbers)
                 continue
@@ -657,6 +779,10 @@ def _scale(da: xr.DataArray, dim: Hashable, base: xr.DataArray) -> float:
 
 
 def _extent(base: xr.DataArray, dim: Hashable) -> str:
+    """Say which coordinates a dimension has."""
     if dim not in base.coords:
         return f"it has the indices 0 … {base.sizes[dim] - 1}"
-    return f"it runs from {base[dim].values[0]} to {base[dim].values[-1]}: give a slice that meets this"
+    values = base[dim].values
+    if values.dtype.kind in "OUST":
+        return f"it has {told([*dict.fromkeys(map(repr, values.tolist()))], MOST_NAMES)}"
+    return f"it runs from {values[0]} to {values[-1]}{_unit_beside(base, dim)}"

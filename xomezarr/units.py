@@ -11,7 +11,17 @@ from typing import Any
 
 from xomezarr.errors import UnitError
 
-__all__ = ["SPACE_UNITS", "SYMBOLS", "TIME_UNITS", "axis_type", "convert", "ome_unit", "reference_date", "same_unit"]
+__all__ = [
+    "SPACE_UNITS",
+    "SYMBOLS",
+    "TIME_UNITS",
+    "axis_type",
+    "convert",
+    "ome_unit",
+    "reference_date",
+    "same_unit",
+    "symbol",
+]
 
 _PREFIXES = {
     "yocto": "y",
@@ -152,6 +162,15 @@ def ome_unit(unit: str) -> str | None:
                 (name for name in names if math.isclose(factor, _known_factor(name, base), rel_tol=1e-12)), None
             )
     return None
+
+
+def symbol(unit: str) -> str:
+    """Return how a unit is shown: by its symbol if OME-Zarr recommends it, whatever its spelling, else as it is.
+
+    >>> symbol("um"), symbol("micrometer"), symbol("seconds since 2024-05-01"), symbol("furlong")
+    ('µm', 'µm', 'seconds since 2024-05-01', 'furlong')
+    """
+    return SYMBOLS.get(ALIASES.get(unit.strip(), ""), unit)
 
 
 def axis_type(unit: str) -> str | None:

@@ -11,11 +11,12 @@ import html
 import json
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import numpy as np
@@ -31,14 +32,11 @@ from xomezarr.lazy import zarr
 from xomezarr.model import Axis, Channel, Image, Level, Multiscale
 from xomezarr.pictures import completed
 from xomezarr.planning import rendering, stored_metadata
-from xomezarr.read import open_tree
+from xomezarr.read import closer, open_tree
 from xomezarr.source import opened_array
 from xomezarr.store import StoreArgument, default_name, member_path, open_array, open_group
 from xomezarr.tree import label_metadata, labels, levels
 from xomezarr.units import axis_type, convert, ome_unit
-
-if TYPE_CHECKING:
-    from xomezarr.served import Server
 
 __all__ = [
     "Shown",
@@ -393,11 +391,11 @@ class View:
 
     url: str
     state: Mapping[str, Any] = field(repr=False)
-    _server: Server = field(repr=False)
+    _held: ExitStack = field(repr=False)
 
     def close(self) -> None:
-        """Serve nothing any more; a page that is open keeps what it has loaded."""
-        self._server.close()
+        """Serve nothing any more, and close the store that was opened for it; a page keeps what it has loaded."""
+        self._held.close()
 
     def wait(self) -> None:
         """Wait until it is interrupted, as by Ctrl-C, and close."""
@@ -464,23 +462,23 @@ def view(
     if viewer == "napari":
         return _in_napari(image, labels=labels, storage_options=storage_options)
     files = _client()
-    group = _stored(image) if isinstance(image, xr.DataTree) else open_group(image, storage_options=storage_options)
-    images = shown(open_tree(group.store_path, labels=labels), group)
-    from xomezarr.served import Documents, Events, GroupObjects, Server  # which loads the web server of Python
+    with ExitStack() as held:
+        group, close = _stored(image, storage_options)
+        if close is not None:
+            held.callback(close)
+        images = shown(open_tree(group.store_path, labels=labels), group)
+        from xomezarr.served import Documents, Events, GroupObjects, Server  # which loads the web server of Python
 
-    server = Server(port)
-    try:
+        server = held.enter_context(Server(port))
         state = neuroglancer_state(images, f"{server.address}{STORE}/", group.metadata.zarr_format)
         server.objects[STORE] = GroupObjects(group, Documents(documents(images, group)))
         server.objects[""] = Documents({"state.json": json.dumps(state).encode()})
         # where the client of the wheel looks for its page, and for the events of a program that drives it
         server.objects["v"] = Documents({f"{PAGE}/{name}": file for name, file in files.items()})
         server.objects["events"] = Events(json.dumps({"k": "c", "s": {}, "g": "0"}).encode())
-    except BaseException:
-        server.close()
-        raise
-    # the page by the address of its state: colours of many labels are more than an address may hold
-    made = View(f"{server.address}v/{PAGE}/index.html#!{server.address}state.json", state, server)
+        # the page by the address of its state: colours of many labels are more than an address may hold
+        url = f"{server.address}v/{PAGE}/index.html#!{server.address}state.json"
+        made = View(url, state, held.pop_all())
     if not _in_a_notebook() if open_browser is None else open_browser:
         import webbrowser
 
@@ -488,8 +486,21 @@ def view(
     return made
 
 
-def _stored(tree: xr.DataTree) -> zarr.Group:
-    """Return the group that a tree was opened from: by the arrays that it reads, else by what it says."""
+def _stored(
+    image: xr.DataTree | StoreArgument, storage_options: Mapping[str, Any] | None
+) -> tuple[zarr.Group, Callable[[], None] | None]:
+    """Return the group of an image, and what closes its store, if that was opened here."""
+    if isinstance(image, xr.DataTree):
+        group = _behind(image)
+        if group is not None:
+            return group, None
+        image, storage_options = image.encoding["source"], None
+    group = open_group(image, storage_options=storage_options)
+    return group, closer(image, group)
+
+
+def _behind(tree: xr.DataTree) -> zarr.Group | None:
+    """Return the group that a tree reads from; None where it only says from where it was opened."""
     base, image = levels(tree)[0], stored_metadata(tree)
     array = opened_array(base.variable._data)
     if array is not None and image is not None:
@@ -497,13 +508,12 @@ def _stored(tree: xr.DataTree) -> zarr.Group:
         above = stored.path.removesuffix(path)
         if above in ("", f"{above.rstrip('/')}/") and above != stored.path:
             return open_group(zarr.storage.StorePath(stored.store, above.rstrip("/")))
-    source = tree.encoding.get("source")
-    if source is None:
+    if tree.encoding.get("source") is None:
         raise OmeZarrError(
             "the tree was not opened from a store, or has forgotten which, and viewers read stores; write it first: "
             "tree.omezarr.to_zarr(…).omezarr.view()"
         )
-    return open_group(source)
+    return None
 
 
 def _in_a_notebook() -> bool:
