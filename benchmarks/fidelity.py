@@ -9,7 +9,7 @@ alone, so that nobody's reader makes up for anything, xomezarr's included. In pi
 
 position    an image whose value is its own position along an axis; how far the position that the metadata give to a
             pixel of a level is from the one that its value tells, at the worst of all pixels, two at the edge aside
-brightness  Poisson counts, 0.5 and 20 on average; the mean of the last level as a part of that of level 0
+brightness  Poisson counts, 0.5 and 20 on average; the mean of each level as a part of that of level 0
 constant    an image of one value; whether all levels have it
 chunks      the pixels of all coarser levels that differ when the same image is stored in other chunks
 """
@@ -155,9 +155,10 @@ def tell(errors: list[float]) -> str:
     return ", ".join(f"{error:.2g}" if error < 1 else f"{error:.3g}" for error in errors)
 
 
-def brightness(path: Path) -> float:
-    found = levels(path)
-    return float(found[-1][0].mean() / found[0][0].mean())
+def brightness(path: Path) -> str:
+    """Return the mean of each coarser level as a part of that of level 0."""
+    whole, *coarser = [float(pixels.mean()) for pixels, *_ in levels(path)]
+    return ", ".join(f"{mean / whole:.0%}" for mean in coarser)
 
 
 def changed(one: Path, other: Path) -> float:
@@ -188,8 +189,7 @@ def row(name: str, mode: str, folder: Path, told: Mapping[str, Any]) -> list[str
         for kind, chunks in PLACES
     ]
     cells += [
-        measured([f"{kind} photons whole"], lambda kind=kind: f"{brightness(at(f'{kind} photons')):.1%}")
-        for kind in PHOTONS
+        measured([f"{kind} photons whole"], lambda kind=kind: brightness(at(f"{kind} photons"))) for kind in PHOTONS
     ]
     constant = ["constant whole", "constant small"]
     cells.append(measured(constant, lambda: "yes" if all(is_constant(place / f"{c}.zarr") for c in constant) else "no"))
