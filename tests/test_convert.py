@@ -29,7 +29,6 @@ import zarr
 from numpy.typing import NDArray
 
 import xomezarr
-from xomezarr import filearray
 from xomezarr.convert import convert, open_image
 from xomezarr.errors import (
     AxisError,
@@ -45,7 +44,8 @@ from xomezarr.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from xomezarr.filearray import FileArray
+from xomezarr.readers import filearray, opening
+from xomezarr.readers.filearray import FileArray
 
 SKIMAGE = Path(skimage.data.__file__).parent
 
@@ -910,7 +910,7 @@ def labelled(tmp_path: Path) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     """The OME-Zarr images that `convert` opens, and whether each is closed."""
     opened: list[list[Any]] = []
-    open_tree = xomezarr.convert.__globals__["open_tree"]
+    open_tree = opening.open_tree
 
     def spied(place: Any, **options: Any) -> xr.DataTree:
         tree: xr.DataTree = open_tree(place, **options)
@@ -924,7 +924,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
         tree.set_close(closed)
         return tree
 
-    monkeypatch.setitem(xomezarr.convert.__globals__, "open_tree", spied)
+    monkeypatch.setattr(opening, "open_tree", spied)
     return opened
 
 

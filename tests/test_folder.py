@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xomezarr
-from xomezarr import cli, filearray
+from xomezarr import cli
 from xomezarr.cli import main
 from xomezarr.errors import (
     ChannelError,
@@ -32,6 +32,7 @@ from xomezarr.errors import (
 )
 from xomezarr.folder import open_images, scan
 from xomezarr.naming import FIELDS, Pattern
+from xomezarr.readers import filearray
 
 PATTERN = "{row}{column}_s{field}_{channel}.tif"
 CHANNELS = ("DAPI", "GFP")

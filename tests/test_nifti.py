@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from stores import check_a_corner_takes_little_memory
 
-from xomezarr import raw
 from xomezarr.cli import main
 from xomezarr.convert import convert, open_image
 from xomezarr.errors import (
@@ -37,6 +36,7 @@ from xomezarr.errors import (
     ResourceError,
     StoreNotFoundError,
 )
+from xomezarr.readers import raw
 
 nibabel = pytest.importorskip("nibabel")
 DATA = Path(nibabel.__file__).parent / "tests" / "data"

@@ -24,7 +24,10 @@ from xomezarr.errors import (
     OmeZarrWarning,
     warn,
 )
-from xomezarr.filearray import (
+from xomezarr.lazy import zarr
+from xomezarr.model import Channel, Window
+from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
+from xomezarr.readers.filearray import (
     COARSEST_PIXEL_UM,
     PREFERRED_BYTES,
     FileArray,
@@ -33,10 +36,7 @@ from xomezarr.filearray import (
     dimensions,
     lazy_image,
 )
-from xomezarr.lazy import zarr
-from xomezarr.model import Channel, Window
-from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
-from xomezarr.raw import Raw
+from xomezarr.readers.raw import Raw
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -48,7 +48,7 @@ TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
 
 
 def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
-    """Open a series of a TIFF; see `convert.open_image`."""
+    """Open a series of a TIFF; see `opening.open_image`."""
     with _tiff_file(path) as tiff:
         series = chosen_series(series, len(tiff.series), path)
         image = tiff.series[series]
@@ -67,8 +67,7 @@ def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -
         opener = Raw(path, dtype, offset or 0, shape)
         opener.check()
     array = FileArray(opener, shape, dtype, path)
-    stem = re.sub(r"(\.ome)?\.tiff?$", "", Path(path).name, flags=re.IGNORECASE)
-    lazy = lazy_image(array, named, name=calibration.name or stem, chunks=chunks, mapped=mapped)
+    lazy = lazy_image(array, named, name=calibration.name or None, chunks=chunks, mapped=mapped)
     return _calibrated(lazy, calibration)
 
 

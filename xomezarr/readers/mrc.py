@@ -6,10 +6,8 @@ of https://bio3d.colorado.edu/imod/doc/mrc_format.txt.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,8 @@ import xarray as xr
 from xomezarr.channels import assign_channels, rgb_channels
 from xomezarr.coords import assign_grid
 from xomezarr.errors import AxisError, DtypeError, OmeZarrError, OmeZarrWarning, warn
-from xomezarr.filearray import PLACED, FileArray, chunks_in_memory_order, dimensions, lazy_image
-from xomezarr.raw import Raw, opened_bytes, shortest
+from xomezarr.readers.filearray import PLACED, FileArray, chunks_in_memory_order, dimensions, lazy_image
+from xomezarr.readers.raw import Raw, opened_bytes, shortest
 
 __all__ = ["open_mrc"]
 
@@ -73,7 +71,7 @@ UNIT = "angstrom"
 
 
 def open_mrc(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
-    """Open a map, a volume or a stack of images; see `convert.open_image`."""
+    """Open a map, a volume or a stack of images; see `opening.open_image`."""
     header = _header(path)
     raw = _raw(header, path)
     raw.check()
@@ -81,7 +79,6 @@ def open_mrc(path: str, dims: str | Sequence[str] | None, series: int | None) ->
     image = lazy_image(
         FileArray(raw, raw.shape, raw.dtype, path),
         named,
-        name=re.sub(r"\.\w+(\.gz)?$", "", Path(path).name, flags=re.IGNORECASE),
         chunks=chunks_in_memory_order(np.broadcast_to(np.zeros((), raw.dtype), raw.shape)),
         attrs={"description": "\n".join(header.labels)} if header.labels else None,
         mapped=True,

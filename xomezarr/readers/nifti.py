@@ -24,9 +24,9 @@ from xomezarr.errors import (
     StoreNotFoundError,
     warn,
 )
-from xomezarr.filearray import PLACED, REVERSED, FileArray, chunks_in_memory_order, dimensions, lazy_image
 from xomezarr.grid import REGULAR_WITHIN
-from xomezarr.raw import Raw, opened_bytes, shortest
+from xomezarr.readers.filearray import PLACED, REVERSED, FileArray, chunks_in_memory_order, dimensions, lazy_image
+from xomezarr.readers.raw import Raw, opened_bytes, shortest
 from xomezarr.systems import assign_affine
 
 __all__ = ["open_nifti"]
@@ -67,7 +67,7 @@ HEADERS: Mapping[bytes, str] = {
 
 
 def open_nifti(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
-    """Open a NIfTI or an Analyze image; see `convert.open_image`."""
+    """Open a NIfTI or an Analyze image; see `opening.open_image`."""
     header_path, pixels_path = _files(path)
     header = _header(header_path)
     if "intent_code" in header and int(header["intent_code"]) in CIFTI:
@@ -87,7 +87,6 @@ def open_nifti(path: str, dims: str | Sequence[str] | None, series: int | None) 
     image = lazy_image(
         FileArray(opener, raw.shape, dtype, path),
         named,
-        name=re.sub(r"(\.nii|\.img|\.hdr)?(\.gz)?$", "", Path(path).name, flags=re.IGNORECASE),
         chunks=chunks_in_memory_order(np.broadcast_to(np.zeros((), raw.dtype), raw.shape)),
         attrs=_attributes(header, form),
         mapped=True,

@@ -199,7 +199,7 @@ def lazy_image(
     array: FileArray,
     dims: Sequence[str],
     *,
-    name: str | None,
+    name: str | None = None,
     chunks: Sequence[int] | None = None,
     attrs: Mapping[str, Any] | None = None,
     mapped: bool = False,
@@ -250,6 +250,14 @@ def dimensions(
         f'"{path}" does not say what its {len(shape)} dimensions are, of shape {shape}; '
         f"name them in the file's order: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
     )
+
+
+def renamed(image: xr.DataArray, dims: str | Sequence[str] | None, path: str) -> xr.DataArray:
+    """Return an image whose dimensions have names of its file's own, by those that the user gives them."""
+    if dims is None:
+        return image
+    new = dimensions(dims, image.shape, path, None)
+    return image.rename({old: name for old, name in zip(image.dims, new, strict=True) if old != name})
 
 
 def chosen_series(series: int | None, count: int, path: str) -> int:
