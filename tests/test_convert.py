@@ -44,7 +44,7 @@ from xomezarr.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from xomezarr.readers import filearray, opening
+from xomezarr.readers import filearray, opening, table
 from xomezarr.readers.filearray import FileArray
 
 SKIMAGE = Path(skimage.data.__file__).parent
@@ -704,8 +704,12 @@ def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError, match="nothing is at"):
         open_image(tmp_path / "absent.tif")
     (tmp_path / "a.bin").write_bytes(b"no image")
-    with pytest.raises(OmeZarrError, match=r"NumPy \(.npy\), TIFF and OME-TIFF .*, Zarr and OME-Zarr .*BioIO reads"):
+    with pytest.raises(OmeZarrError, match=r"NumPy \(.npy\); TIFF, .*; Zarr and OME-Zarr .*BioIO reads"):
         open_image(tmp_path / "a.bin")
+    for name in ("a.tif", "a.nii", "a.png", "empty"):
+        (tmp_path / name).touch()
+        with pytest.raises(OmeZarrError, match=rf'{name}" is empty: it has no byte; copy the file again'):
+            open_image(tmp_path / name)
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreNotFoundError, match="holds no Zarr array or group"):
         open_image(tmp_path / "folder")
@@ -1000,6 +1004,81 @@ def test_c7_labels_that_cannot_be_read_are_named_with_their_cause(labelled: Path
     with pytest.raises(MetadataError, match=told):
         convert(labelled.parent / "cells.npy", labelled.parent / "more", labels={"n": labelled / "labels/nuclei"})
     assert not (labelled.parent / "more").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ({"series": "1"}, OmeZarrError, r"series='1' is no number of an image; .*: series=1$"),
+        ({"series": 0.5}, OmeZarrError, r"series=0.5 is no number of an image; .*: series=0$"),
+        ({"series": True}, OmeZarrError, r"series=True is no number of an image; .*: series=0$"),
+        ({"dims": 3}, AxisError, r'dims=3 are no names of dimensions; .*: dims="zyx"$'),
+        ({"dims": ["z", 1, 2]}, AxisError, r'are no names of dimensions; .*: dims="zyx"$'),
+        ({"dims": {"z": 3}}, AxisError, r'are no names of dimensions; .*: dims="zyx"$'),
+    ],
+)
+def test_c7_what_is_no_choice_is_told_with_the_right_one(
+    tmp_path: Path, given: dict[str, Any], error: type[OmeZarrError], told: str
+) -> None:
+    np.save(tmp_path / "a.npy", ramp(2, 3, 4))
+    with pytest.raises(error, match=told):
+        open_image(tmp_path / "a.npy", **given)
+    with pytest.raises(error, match=told):
+        convert(tmp_path / "a.npy", tmp_path / "a.ome.zarr", **given)
+    assert open_image(tmp_path / "a.npy", dims="zyx", series=np.int64(0)).dims == ("z", "y", "x")
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+def test_c7_labels_that_are_not_by_name_are_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ramp(3, 4))
+    wrong: Any = str(tmp_path / "a.npy")
+    with pytest.raises(LabelError, match=r"give labels by name: labels=\{'nuclei': \"nuclei.tif\"\}$"):
+        convert(tmp_path / "a.npy", tmp_path / "a.ome.zarr", labels=wrong)
+    for no_path in (b"a.npy", 3):
+        with pytest.raises(OmeZarrError, match=r"is no path or URL; .*open_image\("):
+            open_image(no_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "cure"),
+    [
+        ("https://example.org/a.tif", r"urllib.request.urlretrieve\('https://example.org/a.tif', 'a.tif'\)"),
+        (
+            "https://example.org/a.nii.gz?version=2",
+            r"urllib.request.urlretrieve\('https://example.org/a.nii.gz\?version=2', 'a.nii.gz'",
+        ),
+        ("s3://bucket/a.czi", r"fsspec.filesystem\('s3'\).get\('s3://bucket/a.czi', 'a.czi'\)"),
+    ],
+)
+def test_c7_the_url_of_a_file_says_how_to_fetch_it(tmp_path: Path, url: str, cure: str) -> None:
+    with pytest.raises(OmeZarrError, match=rf"is the URL of a file, .* of URLs only Zarr; fetch it first: {cure}"):
+        convert(url, tmp_path / "a.ome.zarr")
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+def test_the_url_of_a_file_on_this_machine_is_its_path(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ramp(3, 4))
+    np.testing.assert_array_equal(open_image((tmp_path / "a.npy").as_uri()), ramp(3, 4))
+
+
+# --- the table of readers -----------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", table.READERS, ids=lambda reader: reader.name)
+def test_what_is_said_of_files_is_said_once(reader: table.Reader, tmp_path: Path) -> None:
+    """Names of people and of files, in what is told and in what is refused."""
+    assert str(reader) in table.KNOWN_FILES
+    for suffix in reader.suffixes:
+        for packed in ("", ".gz") if reader.gzip else ("",):
+            for name in (f"a{suffix}{packed}", f"a{suffix}{packed}".upper()):
+                assert reader.ending(name) == name[1:]
+                assert table.FILE_NAMES.search(name)
+                with pytest.raises(OmeZarrError, match="is the name of a file"):
+                    convert(tmp_path / "absent.npy", tmp_path / name)
+    for magic in reader.magic:
+        (tmp_path / "any").write_bytes(magic[1].rjust(len(magic[1]) + magic[0], b"\1") + bytes(400))
+        assert table.reader_of(str(tmp_path / "any")).opener == reader.opener
+        assert reader.unmarked or reader.magic
 
 
 @pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")

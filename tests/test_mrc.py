@@ -203,6 +203,47 @@ def test_c6_a_cell_that_is_askew_is_told(tmp_path: Path) -> None:
 # --- volumes and stacks -------------------------------------------------------
 
 
+@pytest.mark.parametrize("size", [np.nan, np.inf, -7.8, -np.inf])
+def test_c6_sizes_that_are_none_are_told(tmp_path: Path, size: float) -> None:
+    path = patched(write(tmp_path / "a.mrc", ramp(4, 5, 6)), 44, size, dtype="<f4")
+    with pytest.warns(OmeZarrWarning, match=rf"whose sizes are none \(y = {size:g} Å in 5 intervals\); .* 1.0 is"):
+        image = open_image(path)
+    assert "y" not in image.coords
+    assert image.omezarr.scale["x"] == 1.3
+    with pytest.warns(OmeZarrWarning, match=r"0 intervals.* scale=\{'x': …\}"):
+        open_image(patched(write(tmp_path / "b.mrc", ramp(4, 5, 6)), 28, 0))
+
+
+def test_c6_places_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mrc", ramp(4, 5, 6), voxel=0, origin=(2.5, 0, -7))
+    with pytest.warns(OmeZarrWarning, match=r"lies at z = -7 Å, x = 2.5 Å, .* translation=\{'z': -7.0, 'x': 2.5\}"):
+        open_image(path)
+    path = patched(write(tmp_path / "b.mrc", ramp(4, 5, 6)), 196, np.nan, dtype="<f4")
+    with pytest.warns(OmeZarrWarning, match=r"an origin that is none \(nan, 0, 0\)"):
+        assert open_image(path).x[0] == 0
+
+
+@pytest.mark.parametrize("axes", [(1, 1, 3), (2, 2, 2), (1, 2, 0), (-1, 2, 3)])
+def test_c6_axes_that_are_none_are_told(tmp_path: Path, axes: tuple[int, ...]) -> None:
+    path = patched(write(tmp_path / "a.mrc", ramp(4, 5, 6)), 64, *axes)
+    with pytest.warns(OmeZarrWarning, match=rf"run along the axes {', '.join(map(str, axes))}, .* along x, y and z"):
+        assert open_image(path).dims == ("z", "y", "x")
+    assert open_image(patched(path, 64, 0, 0, 0)).dims == ("z", "y", "x"), "zeros say nothing"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.6"])
+def test_c2_an_image_keeps_its_place_in_depth(tmp_path: Path, version: str) -> None:
+    path = write(tmp_path / "a.mrc", ramp(5, 6), origin=(10, 20, -7.5))
+    image = open_image(path)
+    assert image.dims == ("y", "x")
+    assert (image.z.item(), image.z.attrs["units"], image.y[0].item()) == (-7.5, "angstrom", 20)
+    level = convert(path, tmp_path / "a.ome.zarr", version=version).omezarr.level(0)
+    assert (level.z.item(), level.z.attrs["units"]) == (-7.5, "angstrom")
+    movie = patched(write(tmp_path / "b.mrc", ramp(4, 5, 6), origin=(0, 0, 30), ispg=0), 36, 1)
+    assert open_image(movie, dims="tyx").z.item() == 30
+    assert "z" not in open_image(write(tmp_path / "c.mrc", ramp(5, 6))).coords
+
+
 def test_what_the_third_dimension_is(tmp_path: Path) -> None:
     image = write(tmp_path / "image.mrc", ramp(4, 5))
     assert open_image(image).dims == ("y", "x")

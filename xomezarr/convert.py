@@ -194,8 +194,8 @@ def _refuse_file_name(dst: Any) -> None:
     if isinstance(dst, str | os.PathLike) and (named := FILE_NAMES.search(os.fspath(dst))) is not None:
         store = f"{os.fspath(dst)[: named.start()]}.ome.zarr"
         raise OmeZarrError(
-            f'"{os.fspath(dst)}" is the name of a file, and OME-Zarr is a folder; call it "{store}", or write the '
-            "file: xomezarr.export(image, path)"
+            f'"{os.fspath(dst)}" is the name of a file, and OME-Zarr is a folder; call it "{store}", or, of '
+            "those that are written, PNG and TIFF, write the file: xomezarr.export(image, path)"
         )
 
 

@@ -585,6 +585,8 @@ def _single(array: xr.DataArray, file: Found, folder: Folder) -> xr.DataArray:
                 f"{{{field}}}; {_instead(field, folder)}"
             )
     dropped = array.isel({dim: 0 for dim in dimensions.values() if dim in array.dims}, drop=True)
+    # where single files lie along them, too
+    dropped = dropped.drop_vars([dim for dim in dimensions.values() if dim in dropped.coords])
     if "c" in dimensions.values():
         dropped = dropped.drop_vars([name for name in channel_coordinates(["c"]) if name in dropped.coords])
     return dropped

@@ -18,7 +18,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import source
-from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OmeZarrError, OtherImagesWarning, warn
+from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OmeZarrError, OmeZarrWarning, OtherImagesWarning, warn
 
 __all__ = [
     "COARSEST_PIXEL_UM",
@@ -30,6 +30,8 @@ __all__ = [
     "dimensions",
     "lazy_image",
     "nothing_to_close",
+    "renamed",
+    "with_place",
 ]
 
 PREFERRED_BYTES = 4 * 2**20
@@ -221,6 +223,30 @@ def lazy_image(
     lazy: Any = indexing.LazilyIndexedArray(array)
     variable = xr.Variable(tuple(dims), indexing.CopyOnWriteArray(lazy), attrs, encoding)
     return xr.Dataset({"image": variable})["image"].rename(name)
+
+
+def with_place(
+    image: xr.DataArray, name: str, place: float, path: str, *, unit: str | None = None, **attrs: Any
+) -> xr.DataArray:
+    """Keep where an image lies along an axis that it does not have, as a scalar coordinate.
+
+    Parameters
+    ----------
+    name, place, unit, attrs
+        Of the coordinate.
+    path
+        Of the file, for the warning where a dimension has that name already.
+    """
+    if name in image.dims:
+        if place:
+            warn(
+                f'"{path}" lies at {name} = {place:g}{f" {unit}" if unit else ""} as a whole, and a dimension is '
+                f"called {name!r} too: that place is left out; to keep it, name the dimension otherwise: dims=…",
+                OmeZarrWarning,
+            )
+        return image
+    kept = {key: value for key, value in {"units": unit, **attrs}.items() if value is not None}
+    return image.assign_coords({name: ((), place, kept)})
 
 
 def dimensions(

@@ -25,7 +25,15 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.grid import REGULAR_WITHIN
-from xomezarr.readers.filearray import PLACED, REVERSED, FileArray, chunks_in_memory_order, dimensions, lazy_image
+from xomezarr.readers.filearray import (
+    PLACED,
+    REVERSED,
+    FileArray,
+    chunks_in_memory_order,
+    dimensions,
+    lazy_image,
+    with_place,
+)
 from xomezarr.readers.raw import Raw, opened_bytes, shortest
 from xomezarr.systems import assign_affine
 
@@ -95,11 +103,14 @@ def open_nifti(path: str, dims: str | Sequence[str] | None, series: int | None) 
         image = _sized(image, header, form, space)
     else:
         image = _placed(image, form, way, space, _space_unit(header))
+        image = _beside(image, form, way, _space_unit(header), path)
     if len(voxels) > 3:
-        image = _along_fourth(image, header, named[len(voxels) - 4])
+        image = _along_fourth(image, header, named[len(voxels) - 4], path)
+    elif (start := _start(header, path)) and _time_code(header) not in SPECTRAL_UNITS:
+        image = with_place(image, "t", start, path, unit=TIME_UNITS.get(_time_code(header)))
     if dims is None and len(voxels) == 5 and "t" in image.dims and image.sizes["t"] == 1:
-        # there because the fifth dimension, of vectors, comes after that of time
-        image = image.isel(t=0, drop=True)
+        # there because the fifth dimension, of vectors, comes after that of time; 0 is what is written where none is
+        image = image.isel(t=0, drop="t" not in image.coords or not image["t"].item())
     return _with_samples(image, samples, named[-1])
 
 
@@ -336,6 +347,14 @@ def _placed(
     return image
 
 
+def _beside(image: xr.DataArray, form: _Form, ways: Sequence[_Way], unit: str | None, path: str) -> xr.DataArray:
+    """Keep where an image of less than three dimensions lies along the others."""
+    for axis in {*range(3)} - {way.axis for way in ways}:
+        name = WORLD[axis]
+        image = with_place(image, name, float(form.matrix[axis, 3]), path, unit=unit, orientation=ORIENTATION[name])
+    return image
+
+
 def _first(way: _Way, size: int) -> float:
     """Return the lowest place of a voxel, reckoned in decimals.
 
@@ -397,16 +416,36 @@ def _space_unit(header: Any) -> str | None:
     return SPACE_UNITS.get(_units_code(header) & 0b111)
 
 
-def _along_fourth(image: xr.DataArray, header: Any, dim: str) -> xr.DataArray:
+def _along_fourth(image: xr.DataArray, header: Any, dim: str, path: str) -> xr.DataArray:
     """Say when the volumes were taken, or of what frequency each is."""
-    step, code = _pixdim(header, 3), _time_code(header)
-    start = shortest(header["toffset"][()]) if "toffset" in header else 0.0
-    if step is None or not np.isfinite(start):
+    step, code, start = _pixdim(header, 3), _time_code(header), _start(header, path)
+    unit = TIME_UNITS.get(code) or SPECTRAL_UNITS.get(code)
+    if step is None and start and image.sizes[dim] > 1:
+        warn(
+            f'"{path}" begins at {dim} = {start:g}{f" {unit}" if unit else ""}, and does not say how far its volumes '
+            "are apart; the places of all are left out: give both: "
+            f"open_image(path).omezarr.assign_grid(scale={{{dim!r}: …}}, translation={{{dim!r}: {start}}})",
+            OmeZarrWarning,
+        )
+    if step is None and (not start or image.sizes[dim] > 1):
         return image
-    if unit := SPECTRAL_UNITS.get(code):
-        return image.assign_coords({dim: (dim, start + step * np.arange(image.sizes[dim]), {"units": unit})})
-    unit = TIME_UNITS.get(code)
+    if step is None or code in SPECTRAL_UNITS:
+        places = start + (step or 0.0) * np.arange(image.sizes[dim])
+        return image.assign_coords({dim: (dim, places, {"units": unit} if unit else {})})
     return assign_grid(image, scale={dim: step}, translation={dim: start}, units=None if unit is None else {dim: unit})
+
+
+def _start(header: Any, path: str) -> float:
+    """Return where the fourth dimension begins."""
+    start = shortest(header["toffset"][()]) if "toffset" in header else 0.0
+    if np.isfinite(start):
+        return start
+    warn(
+        f'"{path}" begins at a time that is none (toffset is {start}), and is taken to begin at 0; mend it: '
+        'img.header["toffset"] = 0',
+        OmeZarrWarning,
+    )
+    return 0.0
 
 
 def _attributes(header: Any, form: _Form | None) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class Reader:
         if image.name is not None:
             return image
         name = Path(path).name
-        return image.rename(name[: -len(ending)] if (ending := self.ending(name)) else Path(name).stem)
+        ending = FILE_NAMES.search(name)
+        return image.rename(name[: ending.start()] if ending and ending.start() else Path(name).stem)
 
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(self.suffixes)}{f', also {PACKED}' if self.gzip else ''})"
@@ -108,7 +109,7 @@ IO = "`xomezarr[io]`"
 DEEP = f"colours of 16 bits, {IO}"
 
 TIFF = Reader(
-    "TIFF, OME-TIFF, ImageJ's TIFF",
+    "TIFF, OME-TIFF and ImageJ",
     (".tif", ".tiff", ".ome.tif", ".ome.tiff"),
     open_tiff,
     # little- or big-endian, with 32- or 64-bit offsets
@@ -118,7 +119,7 @@ TIFF = Reader(
     how="memory-mapped, or by tiles and strips; of a pyramid, the finest level",
 )
 NIFTI = Reader(
-    "NIfTI-1 and -2",
+    "NIfTI",
     (".nii",),
     open_nifti,
     ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0"), (4, b"ni2\0")),
@@ -132,7 +133,7 @@ READERS = (
     TIFF,
     NIFTI,
     Reader(
-        "Analyze 7.5, and NIfTI in two files",
+        "Analyze and NIfTI of two files",
         (".hdr", ".img"),
         open_nifti,
         unmarked=True,
@@ -157,7 +158,7 @@ READERS = (
 )
 """What is read without BioIO."""
 
-KNOWN_FILES = f"{', '.join(map(str, READERS))}, Zarr and OME-Zarr (.zarr, .ozx, folder or URL)"
+KNOWN_FILES = f"{'; '.join(map(str, READERS))}; Zarr and OME-Zarr (.zarr, .ozx, folder or URL)"
 
 BY_BIOIO = Reader(
     "CZI, ND2, LIF, DeltaVision and others",
@@ -204,9 +205,9 @@ def reader_of(path: str) -> Reader:
     by_name = (reader for reader in READERS if reader.unmarked and reader.ending(path))
     found = next(by_bytes, None) or next(by_name, BY_BIOIO)
     if packed and not found.gzip and found is not BY_BIOIO:
-        names = " and ".join(reader.name for reader in READERS if reader.gzip)
+        names = "; ".join(reader.name for reader in READERS if reader.gzip)
         raise OmeZarrError(
-            f'"{path}" is packed by gzip, and of such files {names} are read; unpack it, and give the path of what '
+            f'"{path}" is packed by gzip, and only these are read so: {names}; unpack it, and give the path of what '
             f'comes out: gunzip --keep "{path}"'
         )
     return found
