@@ -729,6 +729,30 @@ def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
         open_image(tmp_path / "x.zarr")
 
 
+def test_c7_files_without_an_image(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(4))
+    with pytest.raises(OmeZarrError, match=r'a\.tif" holds no image, or is cut off; copy it again'):
+        open_image(tmp_path / "a.tif")
+    np.save(tmp_path / "a.npy", np.float64(3))
+    for dims in (None, "", "x"):
+        with pytest.raises(AxisError, match=r'a\.npy" holds one number, and no image; .*expand_dims'):
+            open_image(tmp_path / "a.npy", dims=dims)
+
+
+def test_c6_colours_of_tiff_are_named_with_alpha_and_white_zeros_are_told(tmp_path: Path) -> None:
+    pixels = ramp(16, 16, 4, dtype="uint8")
+    for kind, names in (("unassalpha", ["red", "green", "blue", "alpha"]), ("unspecified", None)):
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=[kind])
+        image = open_image(tmp_path / "a.tif")
+        np.testing.assert_array_equal(image.values, pixels)
+        assert (image.c.values.tolist() if "c" in image.coords else None) == names
+    tifffile.imwrite(tmp_path / "b.tif", pixels[0], photometric="miniswhite")
+    with pytest.warns(OmeZarrWarning, match=r'b\.tif" says that 0 is to be shown white, .*: image.max\(\) - image'):
+        np.testing.assert_array_equal(open_image(tmp_path / "b.tif").values, pixels[0])
+    tifffile.imwrite(tmp_path / "c.tif", pixels[0] > 7)
+    assert open_image(tmp_path / "c.tif").dtype == bool
+
+
 def test_c7_a_file_that_ends_too_soon(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, ramp(4, 64, 64), photometric="minisblack", metadata={"axes": "ZYX"})

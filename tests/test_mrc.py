@@ -191,7 +191,8 @@ def test_a_map_without_a_cell_has_no_sizes(tmp_path: Path) -> None:
     path = patched(write(tmp_path / "a.mrc", ramp(3, 4, 5)), 40, 0, 0, 0, dtype="<f4")
     assert not open_image(path).coords
     path = patched(write(tmp_path / "b.mrc", ramp(3, 4, 5)), 28, 0, 0, 0)
-    assert not open_image(path).coords
+    with pytest.warns(OmeZarrWarning, match=r"x = 6.5 Å in 0 intervals, .* along x, y, z are left out"):
+        assert not open_image(path).coords
 
 
 def test_c6_a_cell_that_is_askew_is_told(tmp_path: Path) -> None:
@@ -210,13 +211,11 @@ def test_c6_sizes_that_are_none_are_told(tmp_path: Path, size: float) -> None:
         image = open_image(path)
     assert "y" not in image.coords
     assert image.omezarr.scale["x"] == 1.3
-    with pytest.warns(OmeZarrWarning, match=r"0 intervals.* scale=\{'x': …\}"):
-        open_image(patched(write(tmp_path / "b.mrc", ramp(4, 5, 6)), 28, 0))
 
 
 def test_c6_places_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mrc", ramp(4, 5, 6), voxel=0, origin=(2.5, 0, -7))
-    with pytest.warns(OmeZarrWarning, match=r"lies at z = -7 Å, x = 2.5 Å, .* translation=\{'z': -7.0, 'x': 2.5\}"):
+    with pytest.warns(OmeZarrWarning, match=r"lies at x = 2.5 Å, z = -7 Å, .* translation=\{'x': 2.5, 'z': -7.0\}"):
         open_image(path)
     path = patched(write(tmp_path / "b.mrc", ramp(4, 5, 6)), 196, np.nan, dtype="<f4")
     with pytest.warns(OmeZarrWarning, match=r"an origin that is none \(nan, 0, 0\)"):
@@ -305,7 +304,7 @@ def test_c4_volumes_can_be_pickled_and_read_by_dask(tmp_path: Path, packed: bool
 @pytest.mark.parametrize("packed", [False, True])
 def test_c7_a_file_that_ends_too_soon_is_told_before_anything_is_written(tmp_path: Path, packed: bool) -> None:
     whole = write(tmp_path / "a.mrc", ramp(4, 5, 6)).read_bytes()
-    for length, told in ((len(whole) - 1, r"ends before the pixels of shape \(4, 5, 6\)"), (1000, "within the header")):
+    for length, told in ((len(whole) - 1, r"ends .*before .* pixels"), (1000, "within the header")):
         cut = whole[:length]
         path = tmp_path / f"b.mrc{'.gz' if packed else ''}"
         path.write_bytes(gzip.compress(cut) if packed else cut)

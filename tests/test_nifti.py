@@ -617,6 +617,24 @@ def test_c7_a_file_that_ends_too_soon_is_told_before_anything_is_written(tmp_pat
     assert not (tmp_path / "a.ome.zarr").exists()
 
 
+def test_c7_pixels_of_one_bit_are_refused(tmp_path: Path) -> None:
+    whole = bytearray(write(tmp_path / "a.nii", ramp(3, 4, 5)).read_bytes())
+    whole[70:74] = np.array([1, 1], "<i2").tobytes()  # datatype and bitpix
+    (tmp_path / "b.nii").write_bytes(whole)
+    with pytest.raises(DtypeError, match=r'b\.nii" holds pixels of one bit'):
+        open_image(tmp_path / "b.nii")
+
+
+@pytest.mark.parametrize("offset", [0, -100, 348])
+def test_c3_voxels_do_not_begin_within_the_header(tmp_path: Path, offset: float) -> None:
+    whole = bytearray(write(tmp_path / "a.nii", ramp(3, 4, 5)).read_bytes())
+    whole[108:112] = np.array(offset, "<f4").tobytes()
+    (tmp_path / "b.nii").write_bytes(whole)
+    with pytest.warns(OmeZarrWarning, match=rf"begin at byte {offset}, which is within its header; .* at byte 352"):
+        image = open_image(tmp_path / "b.nii")
+    np.testing.assert_array_equal(image.values, ramp(3, 4, 5).T)
+
+
 def test_c7_damaged_headers(tmp_path: Path) -> None:
     whole = write(tmp_path / "a.nii", ramp(3, 4, 5)).read_bytes()
     unknown = bytearray(whole)
@@ -633,7 +651,7 @@ def test_c7_damaged_headers(tmp_path: Path) -> None:
         open_image(tmp_path / "c.hdr")
     (tmp_path / "d.tif.gz").write_bytes(gzip.compress(b"II*\0" + bytes(400)))
     with pytest.raises(
-        OmeZarrError, match=r"packed by gzip, and only these are read so: NIfTI; .*MRC.*; unpack it, .*: gunzip"
+        OmeZarrError, match=r"by gzip, and only these are read so: NIfTI; .*MRC.*; unpack it, .*: gunzip"
     ):
         open_image(tmp_path / "d.tif.gz")
 

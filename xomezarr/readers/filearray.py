@@ -259,7 +259,7 @@ def dimensions(
     AxisError
         If the user does not name as many as there are, or nobody names them.
     """
-    if dims is not None:
+    if dims is not None and shape:
         asked = tuple(dims)
         if len(asked) != len(shape) or len(set(asked)) != len(asked):
             raise AxisError(
@@ -272,6 +272,10 @@ def dimensions(
         return tuple(named)
     if len(shape) == 2:
         return ("y", "x")
+    if not shape:
+        raise AxisError(
+            f'"{path}" holds one number, and no image; give it dimensions: xr.DataArray(number).expand_dims(["y", "x"])'
+        )
     raise AxisError(
         f'"{path}" does not say what its {len(shape)} dimensions are, of shape {shape}; '
         f"name them in the file's order: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
@@ -299,6 +303,8 @@ def chosen_series(series: int | None, count: int, path: str) -> int:
             f'"{path}" holds {count} images, of which the first is read; choose one by its number: series=1',
             OtherImagesWarning,
         )
+    if not count:
+        raise OmeZarrError(f'"{path}" holds no image, or is cut off; copy it again, or see whether writing it ended')
     index = 0 if series is None else series
     if not 0 <= index < count:
         raise OmeZarrError(

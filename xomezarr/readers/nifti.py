@@ -165,12 +165,31 @@ def _raw(header: Any, path: str) -> Raw:
             f'"{path}" holds {name}, which OME-Zarr cannot hold; write it as float64 or complex128: '
             "img = nibabel.load(path); img.set_data_dtype(float); nibabel.save(img, …)"
         )
+    if not dtype.itemsize:
+        raise DtypeError(
+            f'"{path}" holds pixels of one bit, or says not what; write it as uint8, by what has written it: '
+            "fslmaths in.nii out.nii -odt char"
+        )
     shape = tuple(int(size) for size in header.get_data_shape()[::-1])
     if min(shape, default=0) < 1:
         raise OmeZarrError(f'"{path}" has no pixels, or is damaged: its shape is {shape[::-1]}; write it again')
     if samples := dtype.names:
         dtype, shape = np.dtype(np.uint8), (*shape, len(samples))
-    return Raw(path, dtype, int(header.get_data_offset()), shape)
+    return Raw(path, dtype, _offset(header, path), shape)
+
+
+def _offset(header: Any, path: str) -> int:
+    """Return where the pixels begin: in a file of both, not within the header."""
+    offset = int(header.get_data_offset())
+    least = int(header.single_vox_offset) if bytes(header.get("magic", b"")).startswith(b"n+") else 0
+    if offset >= least:
+        return offset
+    warn(
+        f'"{path}" says that its voxels begin at byte {offset}, which is within its header; they are taken to begin '
+        f'behind it, at byte {least}: mend it: img.header["vox_offset"] = {least}',
+        OmeZarrWarning,
+    )
+    return least
 
 
 # --- values ------------------------------------------------------------------

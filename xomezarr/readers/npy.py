@@ -31,4 +31,7 @@ def _map_npy(path: str) -> tuple[NDArray[Any], Callable[[], None]]:
     except OSError:
         raise
     except Exception as error:  # whatever its parser meets
-        raise OmeZarrError(f'"{path}" cannot be memory-mapped ({error}); write it again with numpy.save') from error
+        raise OmeZarrError(
+            f'"{path}" cannot be memory-mapped ({error}); copy it again if it is cut off, or write it again with '
+            "numpy.save"
+        ) from error

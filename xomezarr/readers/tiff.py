@@ -47,6 +47,10 @@ TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
 """Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
 
 
+ALPHA = ("ASSOCALPHA", "UNASSALPHA")
+"""Samples of a pixel that say how much of what is behind it is to be seen."""
+
+
 def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
     """Open a series of a TIFF; see `opening.open_image`."""
     with _tiff_file(path) as tiff:
@@ -54,7 +58,7 @@ def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -
         image = tiff.series[series]
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
-        _warn_of_palette(image, path)
+        _warn_of_colors(image, path)
         letters = image.axes
         shape = tuple(map(int, image.shape))
         named = dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
@@ -150,9 +154,16 @@ def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
             )
 
 
-def _warn_of_palette(image: TiffPageSeries, path: str) -> None:
-    """Pixels may be numbers of colours, which a table has."""
-    if getattr(image.keyframe.photometric, "name", "") == "PALETTE":
+def _warn_of_colors(image: TiffPageSeries, path: str) -> None:
+    """Pixels may be numbers of colours, which a table has, or may be the darker the higher they are."""
+    photometric = getattr(image.keyframe.photometric, "name", "")
+    if photometric == "MINISWHITE" and image.dtype.kind != "b":  # masks are often so, and nobody shows them
+        warn(
+            f'"{path}" says that 0 is to be shown white, and is read as it is stored; to have dark what is shown dark, '
+            "turn the values over before: image.max() - image",
+            OmeZarrWarning,
+        )
+    if photometric == "PALETTE":
         warn(
             f'"{path}" has the colours of its pixels in a palette, which is left out: pixels are their numbers there; '
             f'for the colours, PIL.Image.open({path!r}).convert("RGB").save("colours.png")',
@@ -252,9 +263,10 @@ def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
     """Red, green and blue, where the samples of a pixel are these."""
     size = int(image.shape[image.axes.index("S")])
     photometric = getattr(image.keyframe.photometric, "name", "")
-    if size != len(RGB) or photometric not in ("RGB", "YCBCR"):
+    others = [getattr(sample, "name", "") for sample in image.keyframe.extrasamples]
+    if photometric not in ("RGB", "YCBCR") or size != len(RGB) + len(others) or {*others} - {*ALPHA} or others[1:]:
         return ()
-    return rgb_channels(np.dtype(image.dtype))
+    return rgb_channels(np.dtype(image.dtype), size)
 
 
 def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
