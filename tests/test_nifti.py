@@ -627,7 +627,7 @@ def test_c7_pixels_of_one_bit_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("offset", [0, -100, 348])
 def test_c3_voxels_do_not_begin_within_the_header(tmp_path: Path, offset: float) -> None:
-    whole = bytearray(write(tmp_path / "a.nii", ramp(3, 4, 5)).read_bytes())
+    whole = bytearray(write(tmp_path / "a.nii", ramp(3, 4, 5), affine(np.eye(3))).read_bytes())
     whole[108:112] = np.array(offset, "<f4").tobytes()
     (tmp_path / "b.nii").write_bytes(whole)
     with pytest.warns(OmeZarrWarning, match=rf"begin at byte {offset}, which is within its header; .* at byte 352"):
