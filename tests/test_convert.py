@@ -710,6 +710,9 @@ def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
         (tmp_path / name).touch()
         with pytest.raises(OmeZarrError, match=rf'{name}" is empty: it has no byte; copy the file again'):
             open_image(tmp_path / name)
+    (tmp_path / "b.tiff").write_bytes(b"no image")
+    with pytest.raises(OmeZarrError, match=r'b\.tiff" is called as TIFF, .* is, and does not begin so'):
+        open_image(tmp_path / "b.tiff")
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreNotFoundError, match="holds no Zarr array or group"):
         open_image(tmp_path / "folder")
@@ -1058,6 +1061,9 @@ def test_c7_labels_that_are_not_by_name_are_told(tmp_path: Path) -> None:
     wrong: Any = str(tmp_path / "a.npy")
     with pytest.raises(LabelError, match=r"give labels by name: labels=\{'nuclei': \"nuclei.tif\"\}$"):
         convert(tmp_path / "a.npy", tmp_path / "a.ome.zarr", labels=wrong)
+    channels: Any = 3
+    with pytest.raises(OmeZarrError, match="channels"):
+        convert(tmp_path / "a.npy", tmp_path / "a.ome.zarr", channels=channels)
     for no_path in (b"a.npy", 3):
         with pytest.raises(OmeZarrError, match=r"is no path or URL; .*open_image\("):
             open_image(no_path)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Sized
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -132,7 +132,7 @@ def plan_conversion(
         _warn_of_systems(source, src, brought)
         if scale or units:
             image = assign_grid(image, scale=scale, units=units)
-        if rgb or (channels is not None and len(channels)):
+        if rgb or not (channels is None or (isinstance(channels, Sized) and not len(channels))):
             image = assign_channels(image, channels, rgb=rgb)
         faults: list[OmeZarrError] = []
         resume = {"resume": options.pop("resume", False)}

@@ -118,8 +118,9 @@ def open_image(
         scales are float64, as in nibabel. Pixel sizes become coordinates of pixel centres that start at 0, with the
         unit as the file spells it; stage positions are left out, as files differ on what point of a plane they mean.
         Of NIfTI and MRC they lie where the file says: along axes of the world, ascending, where those of the array
-        run along them either way, else beside their sizes in a coordinate system; see `assign_affine`. Channel names
-        become the coordinate of the channel dimension, colours the coordinate ``channel_color`` along it.
+        run along them either way, else beside their sizes in a coordinate system; see `assign_affine`. Where a slice
+        lies in depth, or a volume in time, is a scalar coordinate. Channel names become the coordinate of the channel
+        dimension, colours the coordinate ``channel_color`` along it.
 
     Raises
     ------

@@ -210,4 +210,10 @@ def reader_of(path: str) -> Reader:
             f'"{path}" is packed by gzip, and only these are read so: {names}; unpack it, and give the path of what '
             f'comes out: gunzip --keep "{path}"'
         )
+    named = next((reader for reader in READERS if reader.ending(path)), None)
+    if found is BY_BIOIO and named is not None:
+        raise OmeZarrError(
+            f'"{path}" is called as {named.name} is, and does not begin so; copy it again if it is damaged, or give '
+            "it the name of what it is"
+        )
     return found

@@ -94,7 +94,7 @@ def _tiff_file(path: str) -> Iterator[TiffFile]:
         raise
     except Exception as error:  # whatever its parser meets
         told = f"{type(error).__name__}: {error}"
-        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({told}); write the file again') from error
+        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({told}); copy it again, or write it again') from error
 
 
 @contextmanager
