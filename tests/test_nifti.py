@@ -307,6 +307,18 @@ def test_c2_a_slice_keeps_its_place_in_depth_and_in_time(tmp_path: Path, version
     assert open_image(field).t.item() == 2.5
 
 
+def test_c6_labels_of_another_slice_are_told_and_lie_on_the_image(tmp_path: Path) -> None:
+    path = write(tmp_path / "slice.nii", ramp(6, 7), affine(np.eye(3), (1, 2, 9)))
+    same = write(tmp_path / "same.nii", ramp(6, 7, dtype="u1"), affine(np.eye(3), (1, 2, 9)))
+    tree: Any = convert(path, tmp_path / "a.ome.zarr", labels={"cells": same})
+    assert tree.omezarr.level(0).z.item() == 9
+    assert "z" not in tree.omezarr.labels["cells"].omezarr.level(0).coords
+    other = write(tmp_path / "other.nii", ramp(6, 7, dtype="u1"), affine(np.eye(3), (1, 2, 12)))
+    with pytest.warns(LabelWarning, match=r"other\.nii\" says that it lies elsewhere than the image"):
+        tree = convert(path, tmp_path / "b.ome.zarr", labels={"cells": other})
+    assert "z" not in tree.omezarr.labels["cells"].omezarr.level(0).coords
+
+
 def test_c6_a_place_that_has_no_name_left_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "flat.nii", ramp(6, 7), affine(np.eye(3), (1, 2, 9)))
     with pytest.warns(OmeZarrWarning, match=r"lies at z = 9 as a whole, and a dimension is called 'z' too: .*: dims="):

@@ -63,7 +63,7 @@ def on_pixels_of(
             "its pixels all the same",
             LabelWarning,
         )
-        return _without_place(found)
+        return _without_place(found, image)
     told = {dim: found[dim].values for dim in found.dims if dim in found.coords and dim in image.coords}
     others = [
         dim
@@ -76,11 +76,13 @@ def on_pixels_of(
             f"{name!r} are taken to lie on its pixels all the same",
             LabelWarning,
         )
-    return _without_place(found)
+    return _without_place(found, image)
 
 
-def _without_place(labels: xr.DataArray) -> xr.DataArray:
-    return held_by("0.5", labels)[0].drop_vars([dim for dim in labels.dims if dim in labels.coords])
+def _without_place(labels: xr.DataArray, image: xr.DataArray) -> xr.DataArray:
+    """Return labels without what says where they lie, which the image says."""
+    flat = [name for name, coord in labels.coords.items() if not coord.dims and name in {*image.dims, *image.coords}]
+    return held_by("0.5", labels)[0].drop_vars([*flat, *(dim for dim in labels.dims if dim in labels.coords)])
 
 
 def _alike(values: NDArray[Any], others: NDArray[Any]) -> bool:
@@ -95,12 +97,13 @@ def _elsewhere(image: xr.DataArray, labels: xr.DataArray) -> bool:
     own, theirs = skews_of(labels), skews_of(image)
     if own or theirs:
         return len(own) != len(theirs) or not all(map(Skew.same, own, theirs))
-    shared = [dim for dim in labels.dims if dim in labels.coords and dim in image.coords]
+    # along its dimensions, and of a slice in depth
+    shared = [name for name, coord in labels.coords.items() if coord.dims in ((), (name,)) and name in image.coords]
     return any(
-        labels[dim].shape == image[dim].shape
-        and labels[dim].dtype.kind in "iuf"
-        and not np.allclose(labels[dim].values, image[dim].values)
-        for dim in shared
+        labels[name].shape == image[name].shape
+        and labels[name].dtype.kind in "iuf"
+        and not np.allclose(labels[name].values, image[name].values)
+        for name in shared
     )
 
 
