@@ -1086,6 +1086,14 @@ def test_c7_the_url_of_a_file_says_how_to_fetch_it(tmp_path: Path, url: str, cur
     assert not (tmp_path / "a.ome.zarr").exists()
 
 
+def test_a_store_that_is_called_as_a_file_is_opened_by_its_url_with_a_slash(tmp_path: Path) -> None:
+    url = f"memory://{tmp_path.name}/cells.tif"
+    cells(5).omezarr.to_zarr(url)
+    with pytest.raises(OmeZarrError, match=rf"If it is a store of Zarr, end it so: open_image\('{url}/'\)"):
+        open_image(url)
+    assert (open_image(f"{url}/") == 5).all()
+
+
 def test_the_url_of_a_file_on_this_machine_is_its_path(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", ramp(3, 4))
     np.testing.assert_array_equal(open_image((tmp_path / "a.npy").as_uri()), ramp(3, 4))

@@ -629,6 +629,14 @@ def test_c7_a_file_that_ends_too_soon_is_told_before_anything_is_written(tmp_pat
     assert not (tmp_path / "a.ome.zarr").exists()
 
 
+def test_c6_a_slope_that_is_none_is_told(tmp_path: Path) -> None:
+    whole = bytearray(write(tmp_path / "a.nii", ramp(3, 4, 5), affine(np.eye(3))).read_bytes())
+    whole[112:116] = np.array(np.inf, "<f4").tobytes()
+    (tmp_path / "b.nii").write_bytes(whole)
+    with pytest.warns(OmeZarrWarning, match=r"scaled by inf, and they are read as they are stored; .*set_slope_inter"):
+        np.testing.assert_array_equal(open_image(tmp_path / "b.nii").values, ramp(3, 4, 5).T)
+
+
 def test_c7_pixels_of_one_bit_are_refused(tmp_path: Path) -> None:
     whole = bytearray(write(tmp_path / "a.nii", ramp(3, 4, 5)).read_bytes())
     whole[70:74] = np.array([1, 1], "<i2").tobytes()  # datatype and bitpix

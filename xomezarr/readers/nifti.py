@@ -230,6 +230,12 @@ def _scaled(raw: Raw, header: Any, path: str) -> tuple[Any, np.dtype[Any]]:
         raise OmeZarrError(
             f'"{path}" says that its values are scaled, and not how ({error}); mend it: img.header.set_slope_inter(…)'
         ) from error
+    if "scl_slope" in header and np.isinf(header["scl_slope"]):
+        warn(
+            f'"{path}" says that its values are scaled by {header["scl_slope"]:g}, and they are read as they are '
+            "stored; mend it: img.header.set_slope_inter(…)",
+            OmeZarrWarning,
+        )
     slope, inter = 1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter)
     if (slope, inter) == (1.0, 0.0) or header.get_data_dtype().names:
         return raw, raw.dtype

@@ -191,7 +191,8 @@ def _refuse_url_of_file(url: str) -> None:
         name = path.rpartition("/")[2]
         raise OmeZarrError(
             f'"{url}" is the URL of a file, and files are read from the disks of this machine, of URLs only Zarr; '
-            f"fetch it first: {_fetching(url, name)}; then give its path: open_image({name!r})"
+            f"fetch it first: {_fetching(url, name)}; then give its path: open_image({name!r}). "
+            f"If it is a store of Zarr, end it so: open_image({url + '/'!r})"
         )
 
 

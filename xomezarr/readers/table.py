@@ -20,7 +20,7 @@ from xomezarr.readers.photos import open_photo
 from xomezarr.readers.raw import GZIP, PACKED, opened_bytes
 from xomezarr.readers.tiff import open_tiff
 
-__all__ = ["BY_BIOIO", "FILE_NAMES", "KNOWN_FILES", "READERS", "Opener", "Reader", "reader_of"]
+__all__ = ["BY_BIOIO", "FILE_NAMES", "KNOWN_FILES", "READERS", "Opener", "Reader", "one_image", "reader_of"]
 
 Opener = Callable[[str, str | Sequence[str] | None, int | None], xr.DataArray]
 """Takes a path, names of dimensions and the number of an image."""
