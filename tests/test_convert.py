@@ -772,6 +772,19 @@ def test_c7_without_tifffile_the_message_names_the_extra(samples: Path, without:
         open_image(samples / "nuclei.tif", dims="zyx")
 
 
+def test_c7_a_tifffile_that_is_too_old_for_zarr_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", ramp(64, 64), compression="zlib")
+
+    def refused(*given: Any, **options: Any) -> None:
+        raise ValueError("zarr 9 is not supported") from ImportError("RegularChunkGrid")
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "aszarr", refused)
+    with pytest.raises(MissingDependencyError, match=r"zarr 9 is not .*: pip install --upgrade tifffile$"):
+        open_image(tmp_path / "a.tif")
+
+
 def test_c7_compression_without_its_codec_is_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, ramp(8, 8, dtype="uint8"))

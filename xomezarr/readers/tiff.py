@@ -93,6 +93,11 @@ def _tiff_file(path: str) -> Iterator[TiffFile]:
     except (OmeZarrError, OSError, MemoryError, Warning):
         raise
     except Exception as error:  # whatever its parser meets
+        if isinstance(error.__cause__, ImportError):
+            raise MissingDependencyError(
+                f'"{path}" cannot be read by the tifffile that is installed ({error}); install a newer one: '
+                "pip install --upgrade tifffile"
+            ) from error
         told = f"{type(error).__name__}: {error}"
         raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({told}); copy it again, or write it again') from error
 
