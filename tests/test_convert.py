@@ -219,6 +219,39 @@ def test_ome_units_that_measure_nothing_are_left_out(tmp_path: Path) -> None:
     assert "y" not in image.coords
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_the_only_channel_and_the_only_section_keep_what_is_said_of_them(
+    tmp_path: Path, compression: str | None
+) -> None:
+    """Dimensions of one index, which tifffile leaves out, have the name of the channel and how thick a section is."""
+    pixels = ramp(3, 1, 1, 40, 30)
+    path = tmp_path / "a.ome.tif"
+    said = {"axes": "TCZYX", "PhysicalSizeZ": 2.5, "Channel": {"Name": ["GFP"], "Color": [16711935]}}
+    tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", compression=compression, metadata=said)
+    image = open_image(path)
+    assert image.dims == ("t", "c", "z", "y", "x")
+    assert image.shape == pixels.shape
+    assert image.c.values.tolist() == ["GFP"]
+    assert image.channel_color.values.tolist() == ["00FF00"]
+    assert image.omezarr.scale["z"] == 2.5
+    np.testing.assert_array_equal(image.values, pixels)
+    for copy in (open_image(path), pickle.loads(pickle.dumps(open_image(path)))):
+        np.testing.assert_array_equal(copy[1:, 0, :, 3, ::2].values, pixels[1:, 0, :, 3, ::2])
+        np.testing.assert_array_equal(copy[2, :, :0, 5:9].values, pixels[2, :, :0, 5:9])
+        np.testing.assert_array_equal(copy.isel(c=[0, 0], t=[2, 0]).values, pixels[[2, 0]][:, [0, 0]])
+    tree = xomezarr.convert(path, tmp_path / "a.ome.zarr", levels=1)
+    assert [channel.label for channel in tree.omezarr.channels] == ["GFP"]
+    np.testing.assert_array_equal(tree.omezarr.level(0).values, pixels)
+    assert open_image(path, dims="tyx").shape == (3, 40, 30), "whoever names fewer leaves them out"
+
+
+def test_nothing_is_made_of_an_only_channel_of_which_nothing_is_said(tmp_path: Path) -> None:
+    assert open_image(write_ome(tmp_path / "a.ome.tif", ramp(1, 8, 8), "CYX")).dims == ("y", "x")
+    rgb = tmp_path / "rgb.ome.tif"
+    tifffile.imwrite(rgb, ramp(8, 8, 3).astype("u1"), ome=True, photometric="rgb", metadata={"axes": "YXS"})
+    assert open_image(rgb).dims == ("y", "x", "c")
+
+
 def test_ome_channel_without_a_name_goes_by_its_id(tmp_path: Path) -> None:
     path = write_ome(tmp_path / "a.ome.tif", ramp(2, 8, 8), "CYX", Channel={"Name": ["DAPI", ""]})
     assert open_image(path).c.values.tolist() == ["DAPI", "Channel:0:1"]
