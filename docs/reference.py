@@ -1,4 +1,4 @@
-"""Parts of the reference that are made of the code: commands, errors, metadata, proofs of the contracts, notebooks."""
+"""Parts of the reference that are made of the code: commands, errors, readers, metadata, proofs, notebooks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import metadata
 
 from xomezarr import errors
 from xomezarr.cli import build_app
+from xomezarr.readers.table import BY_BIOIO, READERS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,6 +43,21 @@ def of_errors() -> str:
         asked = "\n".join(f".. autoexception:: {kind.__name__}\n   :show-inheritance:\n" for kind in found)
         parts.append(f"## {title}\n\n```{{eval-rst}}\n.. currentmodule:: {errors.__name__}\n\n{asked}```\n")
     return "\n".join(parts)
+
+
+def readers() -> str:
+    """Return the table of what reads image files, as Markdown."""
+    of_zarr = (
+        "Zarr, xarray's Zarr, OME-Zarr of any version: folders, URLs, `.zarr`, `.ozx`",
+        "URLs, `xomezarr[remote]`",
+        "by chunks",
+    )
+    rows = [
+        (f"{reader.name}, {', '.join(f'`{suffix}`' for suffix in reader.suffixes)}", reader.needs, reader.how)
+        for reader in (*READERS, BY_BIOIO)
+    ]
+    lines = [("file", "needs", "how pixels are read"), ("---",) * 3, *rows[:-1], of_zarr, rows[-1]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 SKIPS = re.compile(r"(pytest\.mark|unittest|pytest)\.(skip|xfail)\b|pytest\.mark\.skipif\((True|1)\b")
@@ -123,6 +139,7 @@ def make(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "api", ignore_errors=True)  # pages of what is no longer there
     (folder / "cli.md").write_text(commands(), encoding="utf-8")
+    (folder / "readers.md").write_text(readers(), encoding="utf-8")
     (folder / "errors.md").write_text(of_errors(), encoding="utf-8")
     check_proofs((ROOT / "docs" / "contracts.md").read_text(encoding="utf-8"))
     for contract, text in proofs().items():

@@ -29,7 +29,6 @@ import zarr
 from numpy.typing import NDArray
 
 import xomezarr
-from xomezarr import filearray
 from xomezarr.convert import convert, open_image
 from xomezarr.errors import (
     AxisError,
@@ -45,7 +44,8 @@ from xomezarr.errors import (
     StoreExistsError,
     StoreNotFoundError,
 )
-from xomezarr.filearray import FileArray
+from xomezarr.readers import filearray, opening, table
+from xomezarr.readers.filearray import FileArray
 
 SKIMAGE = Path(skimage.data.__file__).parent
 
@@ -217,6 +217,39 @@ def test_ome_units_that_measure_nothing_are_left_out(tmp_path: Path) -> None:
     image = open_image(path)
     assert image.x.attrs == {"scale": 2.0}
     assert "y" not in image.coords
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_the_only_channel_and_the_only_section_keep_what_is_said_of_them(
+    tmp_path: Path, compression: str | None
+) -> None:
+    """Dimensions of one index, which tifffile leaves out, have the name of the channel and how thick a section is."""
+    pixels = ramp(3, 1, 1, 40, 30)
+    path = tmp_path / "a.ome.tif"
+    said = {"axes": "TCZYX", "PhysicalSizeZ": 2.5, "Channel": {"Name": ["GFP"], "Color": [16711935]}}
+    tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", compression=compression, metadata=said)
+    image = open_image(path)
+    assert image.dims == ("t", "c", "z", "y", "x")
+    assert image.shape == pixels.shape
+    assert image.c.values.tolist() == ["GFP"]
+    assert image.channel_color.values.tolist() == ["00FF00"]
+    assert image.omezarr.scale["z"] == 2.5
+    np.testing.assert_array_equal(image.values, pixels)
+    for copy in (open_image(path), pickle.loads(pickle.dumps(open_image(path)))):
+        np.testing.assert_array_equal(copy[1:, 0, :, 3, ::2].values, pixels[1:, 0, :, 3, ::2])
+        np.testing.assert_array_equal(copy[2, :, :0, 5:9].values, pixels[2, :, :0, 5:9])
+        np.testing.assert_array_equal(copy.isel(c=[0, 0], t=[2, 0]).values, pixels[[2, 0]][:, [0, 0]])
+    tree = xomezarr.convert(path, tmp_path / "a.ome.zarr", levels=1)
+    assert [channel.label for channel in tree.omezarr.channels] == ["GFP"]
+    np.testing.assert_array_equal(tree.omezarr.level(0).values, pixels)
+    assert open_image(path, dims="tyx").shape == (3, 40, 30), "whoever names fewer leaves them out"
+
+
+def test_nothing_is_made_of_an_only_channel_of_which_nothing_is_said(tmp_path: Path) -> None:
+    assert open_image(write_ome(tmp_path / "a.ome.tif", ramp(1, 8, 8), "CYX")).dims == ("y", "x")
+    rgb = tmp_path / "rgb.ome.tif"
+    tifffile.imwrite(rgb, ramp(8, 8, 3).astype("u1"), ome=True, photometric="rgb", metadata={"axes": "YXS"})
+    assert open_image(rgb).dims == ("y", "x", "c")
 
 
 def test_ome_channel_without_a_name_goes_by_its_id(tmp_path: Path) -> None:
@@ -704,8 +737,15 @@ def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError, match="nothing is at"):
         open_image(tmp_path / "absent.tif")
     (tmp_path / "a.bin").write_bytes(b"no image")
-    with pytest.raises(OmeZarrError, match=r"NumPy \(.npy\), TIFF and OME-TIFF .*, Zarr and OME-Zarr .*BioIO reads"):
+    with pytest.raises(OmeZarrError, match=r"NumPy \(.npy\); TIFF, .*; Zarr and OME-Zarr .*BioIO reads"):
         open_image(tmp_path / "a.bin")
+    for name in ("a.tif", "a.nii", "a.png", "empty"):
+        (tmp_path / name).touch()
+        with pytest.raises(OmeZarrError, match=rf'{name}" is empty: it has no byte; copy the file again'):
+            open_image(tmp_path / name)
+    (tmp_path / "b.tiff").write_bytes(b"no image")
+    with pytest.raises(OmeZarrError, match=r'b\.tiff" is called as TIFF, .* is, and does not begin so'):
+        open_image(tmp_path / "b.tiff")
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreNotFoundError, match="holds no Zarr array or group"):
         open_image(tmp_path / "folder")
@@ -725,6 +765,30 @@ def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
         open_image(tmp_path / "x.zarr")
 
 
+def test_c7_files_without_an_image(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(4))
+    with pytest.raises(OmeZarrError, match=r'a\.tif" holds no image, or is cut off; copy it again'):
+        open_image(tmp_path / "a.tif")
+    np.save(tmp_path / "a.npy", np.float64(3))
+    for dims in (None, "", "x"):
+        with pytest.raises(AxisError, match=r'a\.npy" holds one number, and no image; .*expand_dims'):
+            open_image(tmp_path / "a.npy", dims=dims)
+
+
+def test_c6_colours_of_tiff_are_named_with_alpha_and_white_zeros_are_told(tmp_path: Path) -> None:
+    pixels = ramp(16, 16, 4, dtype="uint8")
+    for kind, names in (("unassalpha", ["red", "green", "blue", "alpha"]), ("unspecified", None)):
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=[kind])
+        image = open_image(tmp_path / "a.tif")
+        np.testing.assert_array_equal(image.values, pixels)
+        assert (image.c.values.tolist() if "c" in image.coords else None) == names
+    tifffile.imwrite(tmp_path / "b.tif", pixels[0], photometric="miniswhite")
+    with pytest.warns(OmeZarrWarning, match=r'b\.tif" says that 0 is to be shown white, .*: image.max\(\) - image'):
+        np.testing.assert_array_equal(open_image(tmp_path / "b.tif").values, pixels[0])
+    tifffile.imwrite(tmp_path / "c.tif", pixels[0] > 7)
+    assert open_image(tmp_path / "c.tif").dtype == bool
+
+
 def test_c7_a_file_that_ends_too_soon(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, ramp(4, 64, 64), photometric="minisblack", metadata={"axes": "ZYX"})
@@ -739,6 +803,19 @@ def test_c7_without_tifffile_the_message_names_the_extra(samples: Path, without:
     without("tifffile")
     with pytest.raises(MissingDependencyError, match=r'pip install "xomezarr\[cli\]"'):
         open_image(samples / "nuclei.tif", dims="zyx")
+
+
+def test_c7_a_tifffile_that_is_too_old_for_zarr_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", ramp(64, 64), compression="zlib")
+
+    def refused(*given: Any, **options: Any) -> None:
+        raise ValueError("zarr 9 is not supported") from ImportError("RegularChunkGrid")
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "aszarr", refused)
+    with pytest.raises(MissingDependencyError, match=r"zarr 9 is not .*: pip install --upgrade tifffile$"):
+        open_image(tmp_path / "a.tif")
 
 
 def test_c7_compression_without_its_codec_is_told_at_once(tmp_path: Path) -> None:
@@ -910,7 +987,7 @@ def labelled(tmp_path: Path) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     """The OME-Zarr images that `convert` opens, and whether each is closed."""
     opened: list[list[Any]] = []
-    open_tree = xomezarr.convert.__globals__["open_tree"]
+    open_tree = opening.open_tree
 
     def spied(place: Any, **options: Any) -> xr.DataTree:
         tree: xr.DataTree = open_tree(place, **options)
@@ -924,7 +1001,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
         tree.set_close(closed)
         return tree
 
-    monkeypatch.setitem(xomezarr.convert.__globals__, "open_tree", spied)
+    monkeypatch.setattr(opening, "open_tree", spied)
     return opened
 
 
@@ -1000,6 +1077,92 @@ def test_c7_labels_that_cannot_be_read_are_named_with_their_cause(labelled: Path
     with pytest.raises(MetadataError, match=told):
         convert(labelled.parent / "cells.npy", labelled.parent / "more", labels={"n": labelled / "labels/nuclei"})
     assert not (labelled.parent / "more").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ({"series": "1"}, OmeZarrError, r"series='1' is no number of an image; .*: series=1$"),
+        ({"series": 0.5}, OmeZarrError, r"series=0.5 is no number of an image; .*: series=0$"),
+        ({"series": True}, OmeZarrError, r"series=True is no number of an image; .*: series=0$"),
+        ({"dims": 3}, AxisError, r'dims=3 are no names of dimensions; .*: dims="zyx"$'),
+        ({"dims": ["z", 1, 2]}, AxisError, r'are no names of dimensions; .*: dims="zyx"$'),
+        ({"dims": {"z": 3}}, AxisError, r'are no names of dimensions; .*: dims="zyx"$'),
+    ],
+)
+def test_c7_what_is_no_choice_is_told_with_the_right_one(
+    tmp_path: Path, given: dict[str, Any], error: type[OmeZarrError], told: str
+) -> None:
+    np.save(tmp_path / "a.npy", ramp(2, 3, 4))
+    with pytest.raises(error, match=told):
+        open_image(tmp_path / "a.npy", **given)
+    with pytest.raises(error, match=told):
+        convert(tmp_path / "a.npy", tmp_path / "a.ome.zarr", **given)
+    assert open_image(tmp_path / "a.npy", dims="zyx", series=np.int64(0)).dims == ("z", "y", "x")
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+def test_c7_labels_that_are_not_by_name_are_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ramp(3, 4))
+    wrong: Any = str(tmp_path / "a.npy")
+    with pytest.raises(LabelError, match=r"give labels by name: labels=\{'nuclei': \"nuclei.tif\"\}$"):
+        convert(tmp_path / "a.npy", tmp_path / "a.ome.zarr", labels=wrong)
+    channels: Any = 3
+    with pytest.raises(OmeZarrError, match="channels"):
+        convert(tmp_path / "a.npy", tmp_path / "a.ome.zarr", channels=channels)
+    for no_path in (b"a.npy", 3):
+        with pytest.raises(OmeZarrError, match=r"is no path or URL; .*open_image\("):
+            open_image(no_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "cure"),
+    [
+        ("https://example.org/a.tif", r"urllib.request.urlretrieve\('https://example.org/a.tif', 'a.tif'\)"),
+        (
+            "https://example.org/a.nii.gz?version=2",
+            r"urllib.request.urlretrieve\('https://example.org/a.nii.gz\?version=2', 'a.nii.gz'",
+        ),
+        ("s3://bucket/a.czi", r"fsspec.filesystem\('s3'\).get\('s3://bucket/a.czi', 'a.czi'\)"),
+    ],
+)
+def test_c7_the_url_of_a_file_says_how_to_fetch_it(tmp_path: Path, url: str, cure: str) -> None:
+    with pytest.raises(OmeZarrError, match=rf"is the URL of a file, .* of URLs only Zarr; fetch it first: {cure}"):
+        convert(url, tmp_path / "a.ome.zarr")
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+def test_a_store_that_is_called_as_a_file_is_opened_by_its_url_with_a_slash(tmp_path: Path) -> None:
+    url = f"memory://{tmp_path.name}/cells.tif"
+    cells(5).omezarr.to_zarr(url)
+    with pytest.raises(OmeZarrError, match=rf"If it is a store of Zarr, end it so: open_image\('{url}/'\)"):
+        open_image(url)
+    assert (open_image(f"{url}/") == 5).all()
+
+
+def test_the_url_of_a_file_on_this_machine_is_its_path(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ramp(3, 4))
+    np.testing.assert_array_equal(open_image((tmp_path / "a.npy").as_uri()), ramp(3, 4))
+
+
+# --- the table of readers -----------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", table.READERS, ids=lambda reader: reader.name)
+def test_what_is_said_of_files_is_said_once(reader: table.Reader, tmp_path: Path) -> None:
+    """Names of people and of files, in what is told and in what is refused."""
+    assert str(reader) in table.KNOWN_FILES
+    for suffix in reader.suffixes:
+        for packed in ("", ".gz") if reader.gzip else ("",):
+            for name in (f"a{suffix}{packed}", f"a{suffix}{packed}".upper()):
+                assert reader.ending(name) == name[1:]
+                assert table.FILE_NAMES.search(name)
+                with pytest.raises(OmeZarrError, match="is the name of a file"):
+                    convert(tmp_path / "absent.npy", tmp_path / name)
+    for magic in reader.magic:
+        (tmp_path / "any").write_bytes(magic[1].rjust(len(magic[1]) + magic[0], b"\1") + bytes(400))
+        assert table.reader_of(str(tmp_path / "any")).opener == reader.opener
+        assert reader.unmarked or reader.magic
 
 
 @pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")

@@ -21,6 +21,7 @@ import zarr
 import xomezarr
 from xomezarr.cli import main
 from xomezarr.downsample import METHODS
+from xomezarr.readers import table
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -249,6 +250,15 @@ def test_all_errors_are_in_the_reference(reference: ModuleType) -> None:
     named = re.findall(r"autoexception:: (\w+)", reference.of_errors())
     assert {kind.__name__ for kind in ours if kind.__module__ == "xomezarr.errors"} <= set(named)
     assert len(named) == len(set(named))
+
+
+def test_all_readers_are_on_the_page_on_conversion(reference: ModuleType) -> None:
+    assert "```{include} _generated/readers.md\n" in (DOCS / "convert.md").read_text(encoding="utf-8")
+    lines = reference.readers().splitlines()
+    for reader in (*table.READERS, table.BY_BIOIO):
+        (line,) = (line for line in lines if line.startswith(f"| {reader.name}, "))
+        assert re.findall(r"`(\.\w[\w.]*)`", line.split("|")[1]) == [*reader.suffixes]
+        assert line.count("|") == 4
 
 
 def test_all_commands_are_in_the_reference(reference: ModuleType) -> None:

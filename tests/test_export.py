@@ -56,6 +56,19 @@ def test_a_tiff_is_read_as_it_was_written(tmp_path: Path, name: str, dims: str) 
     assert told == [(channel.label, channel.color) for channel in seen.channels]
 
 
+@pytest.mark.parametrize("name", TIFFS)
+@pytest.mark.parametrize("sizes", [{"x": 1}, {"y": 1}, {"y": 1, "x": 1}])
+@pytest.mark.parametrize("dims", ["yx", "zyx", "tczyx"])
+def test_a_narrow_tiff_is_read_as_it_was_written(tmp_path: Path, name: str, dims: str, sizes: dict[str, int]) -> None:
+    da = image(dims, **sizes)
+    found: Any = open_image(xomezarr.export(da, tmp_path / name))
+    assert found.sizes == da.sizes
+    np.testing.assert_array_equal(found.transpose(*dims).values, da.values)
+    assert [found.omezarr.scale[dim] for dim in dims if dim != "c"] == pytest.approx(
+        [{"t": 2.5, "z": 2.0, "y": 0.325, "x": 0.25}[dim] for dim in dims if dim != "c"]
+    )
+
+
 @pytest.mark.parametrize(
     "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", "complex64", ">u2"]
 )

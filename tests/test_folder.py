@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xomezarr
-from xomezarr import cli, filearray
+from xomezarr import cli
 from xomezarr.cli import main
 from xomezarr.errors import (
     ChannelError,
@@ -32,6 +32,7 @@ from xomezarr.errors import (
 )
 from xomezarr.folder import open_images, scan
 from xomezarr.naming import FIELDS, Pattern
+from xomezarr.readers import filearray
 
 PATTERN = "{row}{column}_s{field}_{channel}.tif"
 CHANNELS = ("DAPI", "GFP")
@@ -781,3 +782,16 @@ def test_the_plate_that_is_written_holds_what_the_files_do(folder: Path, tmp_pat
     for row, column, field, (index, channel) in product("AB", (2, 10), (1, 2), enumerate(CHANNELS)):
         image = tree[f"{row}/{column}/{field}"].omezarr.level(0)
         np.testing.assert_array_equal(image.isel(c=index), pixels(f"{row}{column:02d}_s{field}_{channel}.tif"))
+
+
+def test_slices_that_lie_somewhere_in_depth_are_stacked_as_their_names_say(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    for number in range(3):
+        place = np.diag([0.5, 0.5, 1.0, 1.0])
+        place[2, 3] = 9.0  # of all of them
+        slice_ = nibabel.Nifti1Image(np.full((6, 7), number, "int16"), place)
+        nibabel.save(slice_, tmp_path / f"A1_z{number}.nii")
+    image = open_images(scan(tmp_path, "{well}_z{z}.nii"), scale={"z": 2.0})["A", "1"]["0"]
+    assert dict(image.sizes) == {"z": 3, "y": 7, "x": 6}
+    assert image.z.values.tolist() == [0, 2, 4]
+    assert image[:, 0, 0].values.tolist() == [0, 1, 2]

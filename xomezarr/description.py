@@ -10,7 +10,6 @@ import xarray as xr
 
 from xomezarr import accessor, spec  # noqa: F401 - registers the accessor
 from xomezarr.collection import is_collection, open_collection
-from xomezarr.convert import open_image
 from xomezarr.display import below, described, described_array, described_collection, described_plate, described_scene
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
@@ -22,6 +21,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.plate import open_plate
+from xomezarr.readers import open_image
 from xomezarr.scenes import open_scene
 from xomezarr.store import is_single_file, open_group, resolve, unfinished_beside
 

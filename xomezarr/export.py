@@ -602,7 +602,8 @@ def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
     known = _sizes(stack)
     sizes = _of_imagej(known)
     _tell("ImageJ's TIFF", stack, given, known, sizes)
-    metadata: dict[str, Any] = {"axes": stack.axes}
+    # samples, of which a pixel has one, are named: left out, tifffile takes the columns of a narrow image for them
+    metadata: dict[str, Any] = {"axes": f"{stack.axes}S"}
     if sizes.keys() & set("XYZ"):
         metadata["unit"] = "um"
     if "Z" in sizes:
@@ -615,7 +616,7 @@ def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
     tifffile.imwrite(
         path,
         stack.planes(on_tile),
-        shape=stack.shape,
+        shape=(*stack.shape, 1),
         dtype=stack.dtype,
         imagej=True,
         photometric="minisblack",

@@ -17,7 +17,6 @@ from typing import Any
 import xarray as xr
 
 from xomezarr.channels import LABEL, assign_channels, channel_coordinates, channel_dim
-from xomezarr.convert import open_image
 from xomezarr.coords import assign_grid, infer_axis_type, states_spacing
 from xomezarr.errors import (
     ChannelError,
@@ -35,6 +34,7 @@ from xomezarr.errors import (
 from xomezarr.grid import REGULAR_WITHIN
 from xomezarr.model import Channel
 from xomezarr.naming import Pattern, Reading
+from xomezarr.readers import open_image
 from xomezarr.units import same_unit
 
 __all__ = ["Folder", "Found", "Pattern", "PlateImage", "open_images", "scan"]
@@ -585,6 +585,8 @@ def _single(array: xr.DataArray, file: Found, folder: Folder) -> xr.DataArray:
                 f"{{{field}}}; {_instead(field, folder)}"
             )
     dropped = array.isel({dim: 0 for dim in dimensions.values() if dim in array.dims}, drop=True)
+    # where single files lie along them, too
+    dropped = dropped.drop_vars([dim for dim in dimensions.values() if dim in dropped.coords])
     if "c" in dimensions.values():
         dropped = dropped.drop_vars([name for name in channel_coordinates(["c"]) if name in dropped.coords])
     return dropped

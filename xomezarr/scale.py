@@ -19,7 +19,6 @@ from xomezarr import archive, sidecar, spec
 from xomezarr.alignment import MEETS_WITHIN, steps_between
 from xomezarr.besides import coordinates_beside
 from xomezarr.checks import leads_below
-from xomezarr.convert import open_image
 from xomezarr.coords import Irregular, assign_grid
 from xomezarr.downsample import get_method, is_sampled
 from xomezarr.errors import (
@@ -59,6 +58,7 @@ from xomezarr.planning import beside, chosen_version, plan_array, plan_label_ima
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
 from xomezarr.read import listing_of
+from xomezarr.readers import open_image
 from xomezarr.report import Finding
 from xomezarr.store import (
     ALL_DOCUMENTS,

@@ -20,11 +20,11 @@ from xomezarr.errors import (
     MissingDependencyError,
     OmeZarrError,
 )
-from xomezarr.filearray import chosen_series, dimensions
+from xomezarr.readers.filearray import chosen_series, dimensions
 
 __all__ = ["open_by_bioio"]
 
-READERS: Mapping[str, str] = {
+PACKAGES: Mapping[str, str] = {
     ".czi": "bioio-czi",
     ".nd2": "bioio-nd2",
     ".lif": "bioio-lif",
@@ -53,7 +53,7 @@ LETTERS: Mapping[str, str] = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x", 
 
 
 def open_by_bioio(path: str, dims: str | Sequence[str] | None, series: int | None, *, known: str) -> xr.DataArray:
-    """Open an image by BioIO; see `convert.open_image`.
+    """Open an image by BioIO; see `opening.open_image`.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def open_by_bioio(path: str, dims: str | Sequence[str] | None, series: int | Non
 
 def _opened(path: str, known: str) -> Any:
     suffix = Path(path).suffix.lower()
-    reader = READERS.get(suffix)
+    reader = PACKAGES.get(suffix)
     try:
         from bioio import BioImage
         from bioio_base.exceptions import UnsupportedFileFormatError

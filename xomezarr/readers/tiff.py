@@ -7,12 +7,14 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from xomezarr import omexml
 from xomezarr.channels import RGB, assign_channels, rgb_channels, window_between
@@ -24,7 +26,10 @@ from xomezarr.errors import (
     OmeZarrWarning,
     warn,
 )
-from xomezarr.filearray import (
+from xomezarr.lazy import zarr
+from xomezarr.model import Channel, Window
+from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
+from xomezarr.readers.filearray import (
     COARSEST_PIXEL_UM,
     PREFERRED_BYTES,
     FileArray,
@@ -33,10 +38,7 @@ from xomezarr.filearray import (
     dimensions,
     lazy_image,
 )
-from xomezarr.lazy import zarr
-from xomezarr.model import Channel, Window
-from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
-from xomezarr.raw import Raw
+from xomezarr.readers.raw import Raw
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -46,29 +48,39 @@ __all__ = ["open_tiff"]
 TIFF_DIMENSIONS = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
 """Dimensions by tifffile's letters. Others, such as Q and I, say that the file does not tell."""
 
+TIFF_LETTERS = {dim: letter for letter, dim in TIFF_DIMENSIONS.items()}
+
+ORDER = "".join(TIFF_DIMENSIONS)
+"""Of dimensions: where one comes in that the file does not place."""
+
+
+ALPHA = ("ASSOCALPHA", "UNASSALPHA")
+"""Samples of a pixel that say how much of what is behind it is to be seen."""
+
 
 def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
-    """Open a series of a TIFF; see `convert.open_image`."""
+    """Open a series of a TIFF; see `opening.open_image`."""
     with _tiff_file(path) as tiff:
         series = chosen_series(series, len(tiff.series), path)
         image = tiff.series[series]
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
-        _warn_of_palette(image, path)
-        letters = image.axes
-        shape = tuple(map(int, image.shape))
+        _warn_of_colors(image, path)
+        said = _said_of(tiff, image, series)
+        letters, shape, singles = _with_singles(image, said, None if dims is None else len(dims))
         named = dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
-        calibration = _tiff_calibration(tiff, image, series, dict(zip(named, letters, strict=True)), path)
+        calibration = _tiff_calibration(image, said, dict(zip(named, letters, strict=True)), path)
         chunks, mapped = _tiff_chunks(image), _mapped(image)
+        for axis in singles:
+            chunks = (*chunks[:axis], 1, *chunks[axis:])
         dtype = np.dtype(image.dtype).newbyteorder(tiff.byteorder)
         offset = image.dataoffset
-    opener: Any = partial(_open_tiff_pixels, path, series)
+    opener: Any = partial(_open_tiff_pixels, path, series, singles)
     if mapped:
         opener = Raw(path, dtype, offset or 0, shape)
         opener.check()
     array = FileArray(opener, shape, dtype, path)
-    stem = re.sub(r"(\.ome)?\.tiff?$", "", Path(path).name, flags=re.IGNORECASE)
-    lazy = lazy_image(array, named, name=calibration.name or stem, chunks=chunks, mapped=mapped)
+    lazy = lazy_image(array, named, name=calibration.name or None, chunks=chunks, mapped=mapped)
     return _calibrated(lazy, calibration)
 
 
@@ -90,8 +102,13 @@ def _tiff_file(path: str) -> Iterator[TiffFile]:
     except (OmeZarrError, OSError, MemoryError, Warning):
         raise
     except Exception as error:  # whatever its parser meets
+        if isinstance(error.__cause__, ImportError):
+            raise MissingDependencyError(
+                f'"{path}" cannot be read by the tifffile that is installed ({error}); install a newer one: '
+                "pip install --upgrade tifffile"
+            ) from error
         told = f"{type(error).__name__}: {error}"
-        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({told}); write the file again') from error
+        raise OmeZarrError(f'"{path}" is damaged, or no TIFF ({told}); copy it again, or write it again') from error
 
 
 @contextmanager
@@ -151,9 +168,16 @@ def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
             )
 
 
-def _warn_of_palette(image: TiffPageSeries, path: str) -> None:
-    """Pixels may be numbers of colours, which a table has."""
-    if getattr(image.keyframe.photometric, "name", "") == "PALETTE":
+def _warn_of_colors(image: TiffPageSeries, path: str) -> None:
+    """Pixels may be numbers of colours, which a table has, or may be the darker the higher they are."""
+    photometric = getattr(image.keyframe.photometric, "name", "")
+    if photometric == "MINISWHITE" and image.dtype.kind != "b":  # masks are often so, and nobody shows them
+        warn(
+            f'"{path}" says that 0 is to be shown white, and is read as it is stored; to have dark what is shown dark, '
+            "turn the values over before: image.max() - image",
+            OmeZarrWarning,
+        )
+    if photometric == "PALETTE":
         warn(
             f'"{path}" has the colours of its pixels in a palette, which is left out: pixels are their numbers there; '
             f'for the colours, PIL.Image.open({path!r}).convert("RGB").save("colours.png")',
@@ -205,12 +229,40 @@ def _mapped(image: TiffPageSeries) -> bool:
     return image.dataoffset is not None and image.keyframe.parent.filehandle.is_file and not image.is_multifile
 
 
-def _open_tiff_pixels(path: str, series: int) -> tuple[Any, Callable[[], None]]:
+def _open_tiff_pixels(path: str, series: int, singles: tuple[int, ...]) -> tuple[Any, Callable[[], None]]:
     from tifffile import TiffFile
 
     tiff = TiffFile(path)
     image = tiff.series[chosen_series(series, len(tiff.series), path)]
-    return zarr.open_array(image.aszarr(level=0), mode="r"), tiff.close
+    array = zarr.open_array(image.aszarr(level=0), mode="r")
+    return WithSingles(array, singles) if singles else array, tiff.close
+
+
+@dataclass(frozen=True, slots=True)
+class WithSingles:
+    """An array with dimensions of one index more than what it is read from has.
+
+    >>> one = WithSingles(np.arange(6).reshape(2, 3), (1,))
+    >>> one[:, :, 1:].shape, one[1, :, 2], one[:, 0, 0].tolist()
+    ((2, 1, 2), array([5]), [0, 3])
+
+    Parameters
+    ----------
+    array
+        What it is read from.
+    axes
+        Its further ones, ascending.
+    """
+
+    array: Any
+    axes: tuple[int, ...]
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Return a part, by an integer or a slice for each dimension."""
+        read = np.asarray(self.array[tuple(one for axis, one in enumerate(key) if axis not in self.axes)])
+        kept = [(axis in self.axes, one) for axis, one in enumerate(key) if isinstance(one, slice)]
+        part = read[tuple(None if single else slice(None) for single, _ in kept)]
+        return part[tuple(one if single else slice(None) for single, one in kept)]
 
 
 # --- what TIFF files say of their pixels -------------------------------------
@@ -224,19 +276,65 @@ def _calibrated(image: xr.DataArray, calibration: Calibration) -> xr.DataArray:
     return assign_channels(image, calibration.channels)
 
 
-def _tiff_calibration(
-    tiff: TiffFile, image: TiffPageSeries, series: int, letters: Mapping[str, str], path: str
-) -> Calibration:
-    """Ask the richest metadata first; only dimensions that the image has are answered for."""
-    samples = "S" in image.axes and letters.get("c") == "S"
+def _said_of(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
+    """Return what a file says of an image, by the dimensions that it has itself: ask the richest metadata first."""
     found = Calibration()
     if image.kind == "ome" and tiff.ome_metadata:
         found = _ome_calibration(tiff, image, series)
     elif image.kind == "imagej" and tiff.imagej_metadata:
         found = _imagej_calibration(image, tiff.imagej_metadata)
-    if not {"x", "y"} & found.scale.keys():
-        plain = _resolution_calibration(image)
-        found = Calibration({**found.scale, **plain.scale}, {**found.units, **plain.units}, found.channels, found.name)
+    if {"x", "y"} & found.scale.keys():
+        return found
+    plain = _resolution_calibration(image)
+    return replace(found, scale={**found.scale, **plain.scale}, units={**found.units, **plain.units})
+
+
+def _with_singles(
+    image: TiffPageSeries, said: Calibration, asked: int | None
+) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """Return the letters and the shape of an image with dimensions of one index of which the file says something.
+
+    tifffile leaves them out; a channel has its name by the dimension of channels, and a section its thickness.
+
+    Parameters
+    ----------
+    image, said
+        The image, and what its OME-XML says of it.
+    asked
+        How many dimensions the user names; None if they are the file's.
+
+    Returns
+    -------
+    letters, shape
+        Of what is opened.
+    singles
+        Which of these tifffile leaves out.
+    """
+    letters, shape = image.axes, tuple(map(int, image.shape))
+    if image.kind != "ome" or asked == len(shape):
+        return letters, shape, ()
+    told = {TIFF_LETTERS[dim] for dim in said.scale}
+    if len(said.channels) == 1 and "S" not in letters and not _is_nameless(said.channels[0]):
+        told.add("C")
+    whole = letters
+    for letter in sorted(told - {*letters}, key=ORDER.index):
+        place = next((i for i, other in enumerate(whole) if other in ORDER[ORDER.index(letter) :]), len(whole))
+        whole = whole[:place] + letter + whole[place:]
+    if asked not in (None, len(whole)):
+        return letters, shape, ()
+    singles = tuple(axis for axis, letter in enumerate(whole) if letter not in letters)
+    sizes = dict(zip(letters, shape, strict=True))
+    return whole, tuple(sizes.get(letter, 1) for letter in whole), singles
+
+
+def _is_nameless(channel: Channel) -> bool:
+    """Whether all that is known of a channel is the number that any has in OME-XML."""
+    return channel == Channel(channel.label) and re.fullmatch(r"Channel:\d+(:\d+)?", channel.label or "") is not None
+
+
+def _tiff_calibration(image: TiffPageSeries, found: Calibration, letters: Mapping[str, str], path: str) -> Calibration:
+    """Return what a file says of an image, by the dimensions that this has, as far as it can be."""
+    samples = "S" in image.axes and letters.get("c") == "S"
     channels = _sample_channels(image) if samples else found.channels
     told = {dim: value for dim, value in found.scale.items() if dim in letters}
     scale = {dim: value for dim, value in told.items() if np.isfinite(value) and value > 0}
@@ -253,9 +351,10 @@ def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
     """Red, green and blue, where the samples of a pixel are these."""
     size = int(image.shape[image.axes.index("S")])
     photometric = getattr(image.keyframe.photometric, "name", "")
-    if size != len(RGB) or photometric not in ("RGB", "YCBCR"):
+    others = [getattr(sample, "name", "") for sample in image.keyframe.extrasamples]
+    if photometric not in ("RGB", "YCBCR") or size != len(RGB) + len(others) or {*others} - {*ALPHA} or others[1:]:
         return ()
-    return rgb_channels(np.dtype(image.dtype))
+    return rgb_channels(np.dtype(image.dtype), size)
 
 
 def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:

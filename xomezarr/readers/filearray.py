@@ -18,7 +18,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xomezarr import source
-from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OmeZarrError, OtherImagesWarning, warn
+from xomezarr.errors import UNREADABLE_MEMBER, AxisError, OmeZarrError, OmeZarrWarning, OtherImagesWarning, warn
 
 __all__ = [
     "COARSEST_PIXEL_UM",
@@ -30,6 +30,8 @@ __all__ = [
     "dimensions",
     "lazy_image",
     "nothing_to_close",
+    "renamed",
+    "with_place",
 ]
 
 PREFERRED_BYTES = 4 * 2**20
@@ -199,7 +201,7 @@ def lazy_image(
     array: FileArray,
     dims: Sequence[str],
     *,
-    name: str | None,
+    name: str | None = None,
     chunks: Sequence[int] | None = None,
     attrs: Mapping[str, Any] | None = None,
     mapped: bool = False,
@@ -223,6 +225,30 @@ def lazy_image(
     return xr.Dataset({"image": variable})["image"].rename(name)
 
 
+def with_place(
+    image: xr.DataArray, name: str, place: float, path: str, *, unit: str | None = None, **attrs: Any
+) -> xr.DataArray:
+    """Keep where an image lies along an axis that it does not have, as a scalar coordinate.
+
+    Parameters
+    ----------
+    name, place, unit, attrs
+        Of the coordinate.
+    path
+        Of the file, for the warning where a dimension has that name already.
+    """
+    if name in image.dims:
+        if place:
+            warn(
+                f'"{path}" lies at {name} = {place:g}{f" {unit}" if unit else ""} as a whole, and a dimension is '
+                f"called {name!r} too: that place is left out; to keep it, name the dimension otherwise: dims=…",
+                OmeZarrWarning,
+            )
+        return image
+    kept = {key: value for key, value in {"units": unit, **attrs}.items() if value is not None}
+    return image.assign_coords({name: ((), place, kept)})
+
+
 def dimensions(
     dims: str | Sequence[str] | None, shape: tuple[int, ...], path: str, named: Sequence[str] | None
 ) -> tuple[str, ...]:
@@ -233,23 +259,44 @@ def dimensions(
     AxisError
         If the user does not name as many as there are, or nobody names them.
     """
-    if dims is not None:
+    if dims is not None and shape:
         asked = tuple(dims)
         if len(asked) != len(shape) or len(set(asked)) != len(asked):
             raise AxisError(
                 f'dims={dims!r} does not name the {len(shape)} dimensions of "{path}", whose shape is {shape}; '
                 f"give {len(shape)} different names, or, if the file has names of its own, leave them out: "
-                f"open_image(path, dims={'tczyx'[-len(shape) :]!r})"
+                f"open_image(path, dims={_guess(len(shape))!r})"
             )
         return asked
     if named is not None:
         return tuple(named)
     if len(shape) == 2:
         return ("y", "x")
+    if not shape:
+        raise AxisError(
+            f'"{path}" holds one number, and no image; give it dimensions: xr.DataArray(number).expand_dims(["y", "x"])'
+        )
     raise AxisError(
         f'"{path}" does not say what its {len(shape)} dimensions are, of shape {shape}; '
-        f"name them in the file's order: open_image(path, dims={'tczyx'[-len(shape) :]!r})"
+        f"name them in the file's order: open_image(path, dims={_guess(len(shape))!r})"
     )
+
+
+def _guess(count: int) -> str:
+    """Return names for so many dimensions; what goes beyond the five of an image is to be selected from.
+
+    >>> _guess(3), _guess(6)
+    ('zyx', 'utczyx')
+    """
+    return "abdefghijklmnopqrsvwutczyx"[-count:]
+
+
+def renamed(image: xr.DataArray, dims: str | Sequence[str] | None, path: str) -> xr.DataArray:
+    """Return an image whose dimensions have names of its file's own, by those that the user gives them."""
+    if dims is None:
+        return image
+    new = dimensions(dims, image.shape, path, None)
+    return image.rename({old: name for old, name in zip(image.dims, new, strict=True) if old != name})
 
 
 def chosen_series(series: int | None, count: int, path: str) -> int:
@@ -265,6 +312,8 @@ def chosen_series(series: int | None, count: int, path: str) -> int:
             f'"{path}" holds {count} images, of which the first is read; choose one by its number: series=1',
             OtherImagesWarning,
         )
+    if not count:
+        raise OmeZarrError(f'"{path}" holds no image, or is cut off; copy it again, or see whether writing it ended')
     index = 0 if series is None else series
     if not 0 <= index < count:
         raise OmeZarrError(

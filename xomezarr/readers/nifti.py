@@ -24,9 +24,17 @@ from xomezarr.errors import (
     StoreNotFoundError,
     warn,
 )
-from xomezarr.filearray import PLACED, REVERSED, FileArray, chunks_in_memory_order, dimensions, lazy_image
 from xomezarr.grid import REGULAR_WITHIN
-from xomezarr.raw import Raw, opened_bytes, shortest
+from xomezarr.readers.filearray import (
+    PLACED,
+    REVERSED,
+    FileArray,
+    chunks_in_memory_order,
+    dimensions,
+    lazy_image,
+    with_place,
+)
+from xomezarr.readers.raw import Raw, opened_bytes, shortest
 from xomezarr.systems import assign_affine
 
 __all__ = ["open_nifti"]
@@ -67,7 +75,7 @@ HEADERS: Mapping[bytes, str] = {
 
 
 def open_nifti(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
-    """Open a NIfTI or an Analyze image; see `convert.open_image`."""
+    """Open a NIfTI or an Analyze image; see `opening.open_image`."""
     header_path, pixels_path = _files(path)
     header = _header(header_path)
     if "intent_code" in header and int(header["intent_code"]) in CIFTI:
@@ -87,7 +95,6 @@ def open_nifti(path: str, dims: str | Sequence[str] | None, series: int | None) 
     image = lazy_image(
         FileArray(opener, raw.shape, dtype, path),
         named,
-        name=re.sub(r"(\.nii|\.img|\.hdr)?(\.gz)?$", "", Path(path).name, flags=re.IGNORECASE),
         chunks=chunks_in_memory_order(np.broadcast_to(np.zeros((), raw.dtype), raw.shape)),
         attrs=_attributes(header, form),
         mapped=True,
@@ -96,11 +103,14 @@ def open_nifti(path: str, dims: str | Sequence[str] | None, series: int | None) 
         image = _sized(image, header, form, space)
     else:
         image = _placed(image, form, way, space, _space_unit(header))
+        image = _beside(image, form, way, _space_unit(header), path)
     if len(voxels) > 3:
-        image = _along_fourth(image, header, named[len(voxels) - 4])
+        image = _along_fourth(image, header, named[len(voxels) - 4], path)
+    elif (start := _start(header, path)) and _time_code(header) not in SPECTRAL_UNITS:
+        image = with_place(image, "t", start, path, unit=TIME_UNITS.get(_time_code(header)))
     if dims is None and len(voxels) == 5 and "t" in image.dims and image.sizes["t"] == 1:
-        # there because the fifth dimension, of vectors, comes after that of time
-        image = image.isel(t=0, drop=True)
+        # there because the fifth dimension, of vectors, comes after that of time; 0 is what is written where none is
+        image = image.isel(t=0, drop="t" not in image.coords or not image["t"].item())
     return _with_samples(image, samples, named[-1])
 
 
@@ -155,12 +165,31 @@ def _raw(header: Any, path: str) -> Raw:
             f'"{path}" holds {name}, which OME-Zarr cannot hold; write it as float64 or complex128: '
             "img = nibabel.load(path); img.set_data_dtype(float); nibabel.save(img, …)"
         )
+    if not dtype.itemsize:
+        raise DtypeError(
+            f'"{path}" holds pixels of one bit, or says not what; write it as uint8, by what has written it: '
+            "fslmaths in.nii out.nii -odt char"
+        )
     shape = tuple(int(size) for size in header.get_data_shape()[::-1])
     if min(shape, default=0) < 1:
         raise OmeZarrError(f'"{path}" has no pixels, or is damaged: its shape is {shape[::-1]}; write it again')
     if samples := dtype.names:
         dtype, shape = np.dtype(np.uint8), (*shape, len(samples))
-    return Raw(path, dtype, int(header.get_data_offset()), shape)
+    return Raw(path, dtype, _offset(header, path), shape)
+
+
+def _offset(header: Any, path: str) -> int:
+    """Return where the pixels begin: in a file of both, not within the header."""
+    offset = int(header.get_data_offset())
+    least = int(header.single_vox_offset) if bytes(header.get("magic", b"")).startswith(b"n+") else 0
+    if offset >= least:
+        return offset
+    warn(
+        f'"{path}" says that its voxels begin at byte {offset}, which is within its header; they are taken to begin '
+        f'behind it, at byte {least}: mend it: img.header["vox_offset"] = {least}',
+        OmeZarrWarning,
+    )
+    return least
 
 
 # --- values ------------------------------------------------------------------
@@ -201,6 +230,12 @@ def _scaled(raw: Raw, header: Any, path: str) -> tuple[Any, np.dtype[Any]]:
         raise OmeZarrError(
             f'"{path}" says that its values are scaled, and not how ({error}); mend it: img.header.set_slope_inter(…)'
         ) from error
+    if "scl_slope" in header and np.isinf(header["scl_slope"]):
+        warn(
+            f'"{path}" says that its values are scaled by {header["scl_slope"]:g}, and they are read as they are '
+            "stored; mend it: img.header.set_slope_inter(…)",
+            OmeZarrWarning,
+        )
     slope, inter = 1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter)
     if (slope, inter) == (1.0, 0.0) or header.get_data_dtype().names:
         return raw, raw.dtype
@@ -337,6 +372,14 @@ def _placed(
     return image
 
 
+def _beside(image: xr.DataArray, form: _Form, ways: Sequence[_Way], unit: str | None, path: str) -> xr.DataArray:
+    """Keep where an image of less than three dimensions lies along the others."""
+    for axis in {*range(3)} - {way.axis for way in ways}:
+        name = WORLD[axis]
+        image = with_place(image, name, float(form.matrix[axis, 3]), path, unit=unit, orientation=ORIENTATION[name])
+    return image
+
+
 def _first(way: _Way, size: int) -> float:
     """Return the lowest place of a voxel, reckoned in decimals.
 
@@ -398,16 +441,36 @@ def _space_unit(header: Any) -> str | None:
     return SPACE_UNITS.get(_units_code(header) & 0b111)
 
 
-def _along_fourth(image: xr.DataArray, header: Any, dim: str) -> xr.DataArray:
+def _along_fourth(image: xr.DataArray, header: Any, dim: str, path: str) -> xr.DataArray:
     """Say when the volumes were taken, or of what frequency each is."""
-    step, code = _pixdim(header, 3), _time_code(header)
-    start = shortest(header["toffset"][()]) if "toffset" in header else 0.0
-    if step is None or not np.isfinite(start):
+    step, code, start = _pixdim(header, 3), _time_code(header), _start(header, path)
+    unit = TIME_UNITS.get(code) or SPECTRAL_UNITS.get(code)
+    if step is None and start and image.sizes[dim] > 1:
+        warn(
+            f'"{path}" begins at {dim} = {start:g}{f" {unit}" if unit else ""}, and does not say how far its volumes '
+            "are apart; the places of all are left out: give both: "
+            f"open_image(path).omezarr.assign_grid(scale={{{dim!r}: …}}, translation={{{dim!r}: {start}}})",
+            OmeZarrWarning,
+        )
+    if step is None and (not start or image.sizes[dim] > 1):
         return image
-    if unit := SPECTRAL_UNITS.get(code):
-        return image.assign_coords({dim: (dim, start + step * np.arange(image.sizes[dim]), {"units": unit})})
-    unit = TIME_UNITS.get(code)
+    if step is None or code in SPECTRAL_UNITS:
+        places = start + (step or 0.0) * np.arange(image.sizes[dim])
+        return image.assign_coords({dim: (dim, places, {"units": unit} if unit else {})})
     return assign_grid(image, scale={dim: step}, translation={dim: start}, units=None if unit is None else {dim: unit})
+
+
+def _start(header: Any, path: str) -> float:
+    """Return where the fourth dimension begins."""
+    start = shortest(header["toffset"][()]) if "toffset" in header else 0.0
+    if np.isfinite(start):
+        return start
+    warn(
+        f'"{path}" begins at a time that is none (toffset is {start}), and is taken to begin at 0; mend it: '
+        'img.header["toffset"] = 0',
+        OmeZarrWarning,
+    )
+    return 0.0
 
 
 def _attributes(header: Any, form: _Form | None) -> dict[str, Any]:

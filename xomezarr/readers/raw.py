@@ -18,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xomezarr.errors import OmeZarrError, ResourceError
-from xomezarr.filearray import nothing_to_close
+from xomezarr.readers.filearray import nothing_to_close
 
-__all__ = ["GZIP", "Raw", "opened_bytes", "shortest"]
+__all__ = ["GZIP", "PACKED", "Raw", "opened_bytes", "shortest"]
 
 GZIP = b"\x1f\x8b"
 """How gzip's files begin."""
+
+PACKED = ".gz"
+"""What their names end in."""
 
 BLOCK = 2**20
 """Bytes that are unpacked at once."""
@@ -94,12 +97,8 @@ class Raw:
         OmeZarrError
             If not.
         """
-        if self.packed:
-            # the last bytes say how long the contents are; where they say something else, all is unpacked to find out
-            whole = _told_length(self.path) == self.end % 2**32 or _unpacked_length(self.path) >= self.end
-        else:
-            whole = Path(self.path).stat().st_size >= self.end
-        if not whole:
+        # what gzip has packed may be in several pieces, whose length nothing tells: it is looked at when it is unpacked
+        if not self.packed and Path(self.path).stat().st_size < self.end:
             raise _cut_off(self.path, f"it ends before the pixels of shape {self.shape} do, at byte {self.end}")
 
     def __call__(self) -> tuple[NDArray[Any], Callable[[], None]]:  # noqa: D102 - the class says it
@@ -127,6 +126,18 @@ _KEPT: list[NDArray[np.uint8]] = []
 """What another process has unpacked last: tasks that it is given come and go, and are of one file in the main."""
 
 _LOCK = threading.Lock()
+"""Held while these are looked up, and no longer."""
+
+
+class _Unpacking:
+    """The lock of one file: it is unpacked once, and meanwhile others are read."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_UNPACKING: WeakValueDictionary[tuple[str, int, int], _Unpacking] = WeakValueDictionary()
+"""The locks of files that are unpacked now."""
 
 
 def _unpacked(path: str, end: int, *, keep: bool) -> NDArray[np.uint8]:
@@ -134,11 +145,16 @@ def _unpacked(path: str, end: int, *, keep: bool) -> NDArray[np.uint8]:
     known = Path(path).stat()
     key = (path, known.st_mtime_ns, known.st_size)
     with _LOCK:
-        contents = _UNPACKED.get(key)
+        unpacking = _UNPACKING.setdefault(key, _Unpacking())
+    with unpacking.lock:
+        with _LOCK:
+            contents = _UNPACKED.get(key)
         if contents is None or contents.size < end:
-            contents = _UNPACKED[key] = _unpack(path, end)
-        if keep:
-            _KEPT[:] = [contents]
+            contents = _unpack(path, end)
+        with _LOCK:
+            _UNPACKED[key] = contents
+            if keep:
+                _KEPT[:] = [contents]
     return contents
 
 
@@ -164,21 +180,3 @@ def _unpack(path: str, end: int) -> NDArray[np.uint8]:
             raise _cut_off(path, f"it ends {left} bytes before its pixels do")
         target.flush()
         return np.memmap(target, np.uint8, "r")
-
-
-def _told_length(path: str) -> int:
-    """Return how long gzip says that the contents are, modulo 2³², which holds where it was packed in one piece."""
-    with Path(path).open("rb") as file:
-        file.seek(-min(4, Path(path).stat().st_size), os.SEEK_END)
-        return int.from_bytes(file.read(4), "little")
-
-
-def _unpacked_length(path: str) -> int:
-    length = 0
-    try:
-        with gzip.open(path) as packed:
-            while block := packed.read(BLOCK):
-                length += len(block)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _cut_off(path, error) from error
-    return length

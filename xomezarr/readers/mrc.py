@@ -6,10 +6,8 @@ of https://bio3d.colorado.edu/imod/doc/mrc_format.txt.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,8 @@ import xarray as xr
 from xomezarr.channels import assign_channels, rgb_channels
 from xomezarr.coords import assign_grid
 from xomezarr.errors import AxisError, DtypeError, OmeZarrError, OmeZarrWarning, warn
-from xomezarr.filearray import PLACED, FileArray, chunks_in_memory_order, dimensions, lazy_image
-from xomezarr.raw import Raw, opened_bytes, shortest
+from xomezarr.readers.filearray import PLACED, FileArray, chunks_in_memory_order, dimensions, lazy_image, with_place
+from xomezarr.readers.raw import Raw, opened_bytes, shortest
 
 __all__ = ["open_mrc"]
 
@@ -73,7 +71,7 @@ UNIT = "angstrom"
 
 
 def open_mrc(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
-    """Open a map, a volume or a stack of images; see `convert.open_image`."""
+    """Open a map, a volume or a stack of images; see `opening.open_image`."""
     header = _header(path)
     raw = _raw(header, path)
     raw.check()
@@ -81,7 +79,6 @@ def open_mrc(path: str, dims: str | Sequence[str] | None, series: int | None) ->
     image = lazy_image(
         FileArray(raw, raw.shape, raw.dtype, path),
         named,
-        name=re.sub(r"\.\w+(\.gz)?$", "", Path(path).name, flags=re.IGNORECASE),
         chunks=chunks_in_memory_order(np.broadcast_to(np.zeros((), raw.dtype), raw.shape)),
         attrs={"description": "\n".join(header.labels)} if header.labels else None,
         mapped=True,
@@ -116,6 +113,20 @@ class _Header:
         """Along which of x, y and z (0, 1, 2) columns, rows and sections follow each other."""
         axes = tuple(int(axis) - 1 for axis in self["axes"])
         return axes if sorted(axes) == [0, 1, 2] else (0, 1, 2)  # type: ignore[return-value]
+
+    def step(self, axis: int) -> float | None:
+        """Return how far pixels are apart along x, y or z, in ångström; None where it does not say it."""
+        cell, intervals = shortest(self["cell"][axis]), int(self["intervals"][axis])
+        return _tidy(cell / intervals) if np.isfinite(cell) and cell > 0 and intervals > 0 else None
+
+    def first(self, axis: int, step: float) -> float:
+        """Return where the first pixel lies: at the origin, or, if that is zero, where the map starts in its cell."""
+        origin = [shortest(value) for value in self["origin"]]
+        if not any(origin) or not all(map(np.isfinite, origin)):
+            return _tidy(int(self["start"][self.axes.index(axis)]) * step)
+        # IMOD's own sign is the other, until it began to say that it is the standard's, or wrote the standard's version
+        is_inverted = self.by_imod and not self.flag(ORIGIN_OF_THE_STANDARD) and int(self["version"]) <= 0
+        return -origin[axis] + 0.0 if is_inverted else origin[axis]
 
     @property
     def by_imod(self) -> bool:
@@ -225,17 +236,72 @@ def _placed(image: xr.DataArray, header: _Header, named: Sequence[str], path: st
     named
         The dimensions without samples; the last three are sections, rows and columns.
     """
-    stack = header["space_group"] == 0 and header["intervals"][2] == 1 and header["size"][2] > 1
-    scale: dict[str, float] = {}
-    first: dict[str, float] = {}
-    for dim, axis, start in zip(named[::-1], header.axes, header["start"], strict=False):
-        cell, intervals = shortest(header["cell"][axis]), int(header["intervals"][axis])
-        if not (np.isfinite(cell) and cell > 0 and intervals > 0) or (stack and dim == named[0]):
-            continue
-        scale[dim] = _tidy(cell / intervals)
-        first[dim] = _first(header, axis, int(start), scale[dim])
-    if not scale:
-        return image
+    _warn_of_axes(header, path)
+    is_stack = header["space_group"] == 0 and header["intervals"][2] == 1 and header["size"][2] > 1
+    lying = dict(zip(named[::-1], header.axes, strict=False))
+    if is_stack:
+        lying.pop(named[0])
+    steps = {dim: header.step(axis) for dim, axis in lying.items()}
+    scale = {dim: step for dim, step in steps.items() if step is not None}
+    first = {dim: header.first(lying[dim], step) for dim, step in scale.items()}
+    _warn_of_sizes(header, {dim: lying[dim] for dim, step in steps.items() if step is None}, path)
+    beside = header.axes[2]  # of sections, where the image is one, or a stack
+    beside_first = 0.0 if beside in lying.values() else header.first(beside, header.step(beside) or 0.0)
+    is_placed = any((*first.values(), beside_first))
+    if scale:
+        _warn_of_angles(header, path)
+        image = assign_grid(image, scale=scale, translation=first, units=dict.fromkeys(scale, UNIT))
+    if is_placed and beside not in lying.values():
+        image = with_place(image, "xyz"[beside], beside_first, path, unit=UNIT)
+    if scale and is_placed:
+        image.encoding[PLACED] = True
+    return image
+
+
+def _warn_of_axes(header: _Header, path: str) -> None:
+    """Say what is taken where the header does not say along which axes pixels follow each other; zeros say nothing."""
+    said = [int(axis) for axis in header["axes"]]
+    if any(said) and sorted(said) != [1, 2, 3]:
+        warn(
+            f'"{path}" says that columns, rows and sections run along the axes {", ".join(map(str, said))}, and not '
+            "along 1, 2 and 3 in some order; they are taken to run along x, y and z: if they do not, name the "
+            "dimensions in the file's order: dims=…",
+            OmeZarrWarning,
+        )
+
+
+def _warn_of_sizes(header: _Header, lying: Mapping[str, int], path: str) -> None:
+    """Say what is left out where the header says sizes that are none, or places without sizes; zeros say nothing."""
+    wrong = {
+        dim: f"{dim} = {header['cell'][axis]:g} Å in {int(header['intervals'][axis])} intervals"
+        for dim, axis in lying.items()
+        if header["cell"][axis] != 0
+    }
+    if not np.isfinite(header["origin"]).all():
+        warn(
+            f'"{path}" has an origin that is none ({", ".join(f"{value:g}" for value in header["origin"])}), and is '
+            "taken to lie where its cell begins; give its place: "
+            "open_image(path).omezarr.assign_grid(translation={'x': …})",
+            OmeZarrWarning,
+        )
+    if wrong:
+        dims = ", ".join(wrong)
+        warn(
+            f'"{path}" has a cell whose sizes are none ({", ".join(wrong.values())}); pixel sizes and places along '
+            f"{dims} are left out, and 1.0 is written: give them: scale={{{next(iter(wrong))!r}: …}}",
+            OmeZarrWarning,
+        )
+    placed = {dim: place for dim, axis in lying.items() if dim not in wrong and (place := header.first(axis, 0.0))}
+    if placed:
+        warn(
+            f'"{path}" lies at {", ".join(f"{dim} = {place:g} Å" for dim, place in placed.items())}, and does not say '
+            "how large its pixels are; the place is left out: give both: "
+            f"open_image(path).omezarr.assign_grid(scale={{…}}, translation={placed})",
+            OmeZarrWarning,
+        )
+
+
+def _warn_of_angles(header: _Header, path: str) -> None:
     angles = [float(angle) for angle in header["angles"]]
     if any(angle not in (0.0, 90.0) for angle in angles) and all(map(np.isfinite, angles)):
         warn(
@@ -243,20 +309,6 @@ def _placed(image: xr.DataArray, header: _Header, named: Sequence[str], path: st
             "to be at right angles, and as long as it says: say where it lies by assign_affine(…, system='cell')",
             OmeZarrWarning,
         )
-    image = assign_grid(image, scale=scale, translation=first, units=dict.fromkeys(scale, UNIT))
-    if any(first.values()):
-        image.encoding[PLACED] = True
-    return image
-
-
-def _first(header: _Header, axis: int, start: int, scale: float) -> float:
-    """Return where the first pixel lies: at the origin, or, where that is zero, where the map starts in its cell."""
-    origin = [shortest(value) for value in header["origin"]]
-    if not any(origin) or not all(map(np.isfinite, origin)):
-        return _tidy(start * scale)
-    # IMOD's own sign is the other, until it began to say that it is the standard's, or wrote the standard's version
-    inverted = header.by_imod and not header.flag(ORIGIN_OF_THE_STANDARD) and int(header["version"]) <= 0
-    return -origin[axis] + 0.0 if inverted else origin[axis]
 
 
 def _tidy(value: float) -> float:

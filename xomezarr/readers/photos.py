@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from xomezarr.channels import assign_channels, rgb_channels
 from xomezarr.coords import assign_grid
 from xomezarr.errors import MissingDependencyError, OmeZarrError, OmeZarrWarning, warn
-from xomezarr.filearray import COARSEST_PIXEL_UM, FileArray, dimensions, lazy_image, nothing_to_close
 from xomezarr.model import Channel
+from xomezarr.readers.filearray import COARSEST_PIXEL_UM, FileArray, dimensions, lazy_image, nothing_to_close
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,7 +85,7 @@ DEEP: Mapping[int, tuple[str, ...]] = {2: RED_GREEN_BLUE, 4: GREY + ALPHA, 6: RE
 
 
 def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
-    """Open a picture; see `convert.open_image`."""
+    """Open a picture; see `opening.open_image`."""
     with _opened(path) as picture:
         mode, frames = _mode(picture, path), _frames(picture)
         width, height = picture.size
@@ -102,7 +102,6 @@ def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) 
     image = lazy_image(
         FileArray(opener, shape, np.dtype(mode.dtype), path, held_bytes=held if frames == 1 else 0),
         dimensions(dims, shape, path, named),
-        name=Path(path).stem,
         chunks=tuple(1 if dim == "t" else sizes[dim] for dim in named),
         mapped=frames == 1,  # decoded once, it stays in memory
     )
