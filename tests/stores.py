@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 import zarr
 
-from xomezarr.convert import open_image
+from xomezarr import open_image
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -18,7 +18,7 @@ import pytest
 import xarray as xr
 from asking import OUT_OF_REACH, SCRIPTS, TIME_LIMIT, uv
 
-from xomezarr.convert import open_image
+from xomezarr import open_image
 from xomezarr.errors import AxisError, MissingDependencyError, OmeZarrError, OtherImagesWarning
 
 ROOT = Path(__file__).resolve().parents[1]

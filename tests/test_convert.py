@@ -29,7 +29,7 @@ import zarr
 from numpy.typing import NDArray
 
 import xomezarr
-from xomezarr.convert import convert, open_image
+from xomezarr import convert, open_image
 from xomezarr.errors import (
     AxisError,
     LabelError,
@@ -824,7 +824,7 @@ def test_c7_compression_without_its_codec_is_told_at_once(tmp_path: Path) -> Non
     with tifffile.TiffFile(path, mode="r+") as tiff:
         tiff.pages.first.tags["Compression"].overwrite(50001)
     # a process of its own: tifffile looks for the codecs when it is imported
-    alone = f"import sys; sys.modules['imagecodecs'] = None; from xomezarr.convert import *; open_image({str(path)!r})"
+    alone = f"import sys; sys.modules['imagecodecs'] = None; from xomezarr import open_image; open_image({str(path)!r})"
     told = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=False).stderr
     assert "MissingDependencyError" in told
     assert "compressed with WEBP, which needs the package imagecodecs" in told

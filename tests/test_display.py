@@ -17,8 +17,7 @@ from dask import delayed
 from PIL import Image
 
 import xomezarr
-from xomezarr import display, pictures
-from xomezarr.convert import open_image
+from xomezarr import display, open_image, pictures
 
 VOID = {"img", "br", "hr", "meta"}
 

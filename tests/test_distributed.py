@@ -21,9 +21,8 @@ import zarr
 from stores import files
 
 import xomezarr
-from xomezarr import errors, graph, journal, tiling
+from xomezarr import errors, graph, journal, open_image, tiling
 from xomezarr.chunks import Chunks
-from xomezarr.convert import open_image
 from xomezarr.engine import Work
 
 distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")

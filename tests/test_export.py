@@ -16,9 +16,8 @@ import zarr
 from PIL import Image
 
 import xomezarr
-from xomezarr import errors, pictures
+from xomezarr import errors, open_image, pictures
 from xomezarr.cli import main
-from xomezarr.convert import open_image
 from xomezarr.downsample import lazy_blocks
 
 TIFFS = ["a.tif", "a.ome.tif"]

@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from stores import check_a_corner_takes_little_memory
 
+from xomezarr import convert, open_image
 from xomezarr.cli import main
-from xomezarr.convert import convert, open_image
 from xomezarr.errors import (
     AxisError,
     DtypeError,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import xomezarr
+from xomezarr import convert, open_image
 from xomezarr.cli import main
-from xomezarr.convert import convert, open_image
 from xomezarr.errors import LabelError, MissingDependencyError, OmeZarrError, OmeZarrWarning
 
 SKIMAGE = Path(skimage.data.__file__).parent

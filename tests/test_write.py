@@ -27,9 +27,8 @@ from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
 from zarr.storage import FsspecStore
 
 import xomezarr
-from xomezarr import errors, tiling
+from xomezarr import errors, open_image, tiling
 from xomezarr.cli import main
-from xomezarr.convert import open_image
 from xomezarr.write import WINDOW_PIXELS, sampled, with_windows
 
 VERSIONS = ["0.4", "0.5"]

@@ -50,6 +50,7 @@ from xomezarr.planning import plan
 from xomezarr.plate import open_plate
 from xomezarr.plating import write_plate
 from xomezarr.pyramid import pyramid
+from xomezarr.readers import open_image
 from xomezarr.report import Finding, Report
 from xomezarr.scenes import open_scene, write_scene
 from xomezarr.stacking import overview, stack
@@ -98,6 +99,7 @@ __all__ = [
     "level",
     "levels",
     "open_collection",
+    "open_image",
     "open_plate",
     "open_scene",
     "overview",

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from xomezarr import spec, starting
 from xomezarr.convert import convert as convert_image
-from xomezarr.convert import open_image, plan_conversion
+from xomezarr.convert import plan_conversion
 from xomezarr.description import description_of, is_file
 from xomezarr.display import as_text, described, printable, without_unit
 from xomezarr.errors import (
@@ -63,6 +63,7 @@ from xomezarr.model import Channel
 from xomezarr.pictures import composite
 from xomezarr.plan import Plan, readable_bytes
 from xomezarr.plate import open_plate
+from xomezarr.readers import open_image
 from xomezarr.scale import MAX_LAYER, plan_scaling
 from xomezarr.stacking import is_plate
 from xomezarr.starting import INTERRUPTED

@@ -18,14 +18,14 @@ from xomezarr.label_files import on_pixels_of, open_label
 from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
 from xomezarr.planning import Target, chosen_version, known_options, plan_array, plan_label_image, stored_metadata
-from xomezarr.readers import Opened, open_image, open_source
+from xomezarr.readers import Opened, open_source
 from xomezarr.readers.table import FILE_NAMES
 from xomezarr.sidecar import PROPERTIES
 from xomezarr.store import overlap
 from xomezarr.systems import held_by
 from xomezarr.write import write_plan
 
-__all__ = ["convert", "open_image"]
+__all__ = ["convert"]
 
 
 def convert(

@@ -372,7 +372,7 @@ def open_images(
     folder
         What `scan` has found.
     dims
-        Names of the dimensions of each file, as `convert.open_image` takes them.
+        Names of the dimensions of each file, as `open_image` takes them.
     scale, units
         Pixel sizes and units that are to count instead of the files'; see `assign_grid`.
     channels

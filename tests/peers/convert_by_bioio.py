@@ -13,7 +13,7 @@ import numpy as np
 from pylibCZIrw import czi
 
 import xomezarr
-from xomezarr.convert import open_image
+from xomezarr import open_image
 from xomezarr.errors import OmeZarrError
 
 FOLDER = Path(sys.argv[1])
