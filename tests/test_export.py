@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import dask.array
 import numpy as np
@@ -19,6 +20,7 @@ import xomezarr
 from xomezarr import errors, open_image, pictures
 from xomezarr.cli import main
 from xomezarr.downsample import lazy_blocks
+from xomezarr.units import convert
 
 TIFFS = ["a.tif", "a.ome.tif"]
 
@@ -106,6 +108,7 @@ def test_levels_with_fewer_planes_are_left_out(tmp_path: Path) -> None:
         ("a.ome.tif", (300, 1024, 1024), (16, 1024, 1024)),
         ("a.ome.tif", (1, 16384, 16384), (1, 512, 16384)),
         ("a.tif", (300, 1024, 1024), (16, 1024, 1024)),
+        ("a.tif", (1, 8192, 8192), (1, 512, 8192)),
     ],
 )
 def test_no_more_than_a_part_is_read_at_once(
@@ -248,12 +251,65 @@ def test_colours_and_names_that_some_channels_have_are_kept(tmp_path: Path, name
     assert [(one.label, one.color) for one in found.omezarr.channels] == [("DAPI", "FF00FF"), ("GFP", "00FF00")]
 
 
-def test_pixels_smaller_than_png_knows_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "unit", "told"), [(0.1, "nm", "1e-10 m × 1e-10 m"), (10, "m", ""), (0.7, "m", "")])
+def test_pixel_sizes_that_png_does_not_hold_are_told(tmp_path: Path, size: float, unit: str, told: str) -> None:
     da: Any = image("yx")
-    small = da.omezarr.assign_grid(scale={"y": 0.1, "x": 0.1}, units="nm")
-    with pytest.warns(errors.OmeZarrWarning, match="PNG has no place for pixels smaller than 1e-09 m"):
-        xomezarr.export(small, tmp_path / "a.png")
-    assert (tmp_path / "a.png").exists()
+    sized = da.omezarr.assign_grid(scale={"y": size, "x": size}, units=unit)
+    with pytest.warns(errors.OmeZarrWarning, match=f"PNG does not say how large pixels of {told}"):
+        xomezarr.export(sized, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as png:
+        assert "dpi" not in png.info
+
+
+@pytest.mark.parametrize(
+    ("size", "unit", "said"),
+    [(0.325, "um", "um"), (1e-4, "nm", "um"), (0.3, "m", "um"), (5, "km", "mm"), (1e5, "km", "m"), (1e7, "km", "km")],
+)
+def test_imagej_is_told_sizes_in_a_unit_that_holds_them(tmp_path: Path, size: float, unit: str, said: str) -> None:
+    da: Any = image("zyx")
+    sized = da.omezarr.assign_grid(scale={"z": size, "y": size, "x": 2 * size}, units=unit)
+    found: Any = open_image(xomezarr.export(sized, tmp_path / "a.tif"))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert (tiff.imagej_metadata or {})["unit"] == said
+    for dim, pixels in (("z", size), ("y", size), ("x", 2 * size)):
+        metres = found.omezarr.scale[dim] * convert(found.omezarr.units[dim], "m")
+        assert metres == pytest.approx(pixels * convert(unit, "m"), rel=1e-5)
+
+
+def test_imagej_is_told_no_sizes_that_it_does_not_hold(tmp_path: Path) -> None:
+    da: Any = image("yx")
+    far = da.omezarr.assign_grid(scale={"y": 3.0, "x": 3.0}, units="parsec")
+    with pytest.warns(errors.OmeZarrWarning, match="pixels are apart along 'y', which its fractions do not hold"):
+        found: Any = open_image(xomezarr.export(far, tmp_path / "a.tif"))
+    assert set(found.omezarr.units.values()) == {None}
+
+
+def test_names_with_control_characters_are_no_broken_xml(tmp_path: Path) -> None:
+    da: Any = image("cyx").rename("ce\0lls").omezarr.assign_channels(["DAPI\x1b", "G<F>P"])
+    with pytest.warns(errors.OmeZarrWarning, match=r"the characters of 'ce\\x00lls', 'DAPI\\x1b' that XML cannot hold"):
+        xomezarr.export(da, tmp_path / "a.ome.tif")
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as tiff:
+        root = ElementTree.fromstring(str(tiff.ome_metadata))
+        assert tiff.series[0].shape == da.shape
+    assert [one.get("Name") for one in root.iter() if one.tag.endswith("}Channel")] == ["DAPI\ufffd", "G<F>P"]
+    found: Any = open_image(tmp_path / "a.ome.tif")
+    assert [channel.label for channel in found.omezarr.channels] == ["DAPI\ufffd", "G<F>P"]
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "told"),
+    [
+        ("a.tif", ("angle", "y", "x"), "its C is 'angle'"),
+        ("a.ome.tif", ("z", "x"), "its Y is 'z'"),
+        ("a.png", ("z", "x"), "rows lie along 'z'"),
+    ],
+)
+def test_dimensions_that_a_file_calls_otherwise_are_told(
+    tmp_path: Path, name: str, dims: tuple[str, ...], told: str
+) -> None:
+    da = xr.DataArray(np.ones((3, 20, 30)[-len(dims) :], "u1"), dims=dims)
+    with pytest.warns(errors.OmeZarrWarning, match=f"does not say that {told}"):
+        xomezarr.export(da, tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["a.png", *TIFFS])

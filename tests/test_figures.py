@@ -129,6 +129,8 @@ def test_the_title_says_which_plane_is_shown() -> None:
     da = da.omezarr.assign_grid(scale={"t": 2, "z": 1.5, "y": 1, "x": 1}, units={"z": "um", "t": "s"})
     assert da.omezarr.plot().axes.get_title() == "t = 0 s, z = 3 µm"
     assert da.isel(t=1, z=[2]).omezarr.plot(ax=plt.figure().gca()).axes.get_title() == ""
+    bare = da.drop_vars(["t", "z"])
+    assert bare.omezarr.plot(ax=plt.figure().gca()).axes.get_title() == "t = first, z = middle"
 
 
 def test_labels_are_outlined_in_their_colours(tmp_path: Path) -> None:
@@ -279,6 +281,17 @@ def test_channels_are_named_in_their_colours() -> None:
     named = [(one.get_text(), mpl.colors.to_hex(one.get_color())) for one in legend.get_texts()]
     assert named == [("DAPI", "#0000ff"), ("GFP", "#00ff00")]
     assert spots().omezarr.plot(ax=plt.figure().gca(), legend=False).axes.get_legend() is None
+
+
+def test_names_are_text_and_no_formulas(tmp_path: Path) -> None:
+    """Whatever a store calls its channels, units and wells."""
+    names = ["$\\alpha_{$", "_under $x$"]
+    da: Any = spots().omezarr.assign_channels([{"label": name, "color": "00FF00"} for name in names])
+    da.x.attrs["units"] = "$m_{$"
+    axes = da.expand_dims({"$t_{$": 2}).omezarr.plot(ax=plt.figure().gca()).axes
+    axes.figure.savefig(tmp_path / "a.png")
+    assert [one.get_text() for one in axes.get_legend().get_texts()] == names
+    assert (axes.get_xlabel(), axes.get_title()) == ("x [$m_{$]", "$t_{$ = middle")
 
 
 def test_the_function_is_the_method() -> None:

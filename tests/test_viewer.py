@@ -51,17 +51,19 @@ def cells() -> xr.DataArray:
     return image.omezarr.assign_grid(**GRID).omezarr.assign_channels(channels)
 
 
-def nuclei() -> xr.DataArray:
+def nuclei(dtype: str = "int64") -> xr.DataArray:
     y, x = np.mgrid[:200, :300]
-    image: Any = xr.DataArray(((x - 150) ** 2 + (y - 100) ** 2 < 1600).astype("int64") * BLOB, dims=("y", "x"))
+    blob = ((x - 150) ** 2 + (y - 100) ** 2 < 1600).astype(dtype) * np.dtype(dtype).type(BLOB)
+    image: Any = xr.DataArray(blob, dims=("y", "x"))
     return image.omezarr.assign_grid(**GRID)
 
 
-def written(store: Path, *, labels: bool = False, **options: Any) -> xr.DataTree:
+def written(store: Path, *, labels: str = "", **options: Any) -> xr.DataTree:
+    """Write the cells, and labels of a dtype."""
     image: Any = cells()
     tree: xr.DataTree = image.omezarr.to_zarr(store, **options)
     if labels:
-        found: Any = nuclei()
+        found: Any = nuclei(labels)
         found.omezarr.to_labels(store, "nuclei", colors={BLOB: "#FFFF00"})
         tree = xr.open_datatree(store, engine="omezarr")
     return tree
@@ -77,7 +79,9 @@ def written(store: Path, *, labels: bool = False, **options: Any) -> xr.DataTree
         ("uint8", (-5, 400), [0, 255], [0, 255]),
         ("int16", (-5, 90), [-5, 90], [-(2**15), 2**15 - 1]),
         ("bool", (0, 1), [0, 1], [0, 1]),
-        ("int64", (-5, 90), ["0", "90"], ["0", str(2**63)]),
+        ("int64", (5, 90), ["5", "90"], ["0", str(2**63 - 1)]),
+        # of the unsigned number that stands in its order
+        ("int64", (-5, 90), [str(2**63 - 5), str(2**63 + 90)], ["0", str(2**64 - 1)]),
         ("uint64", (0, 90), ["0", "90"], ["0", str(2**64 - 1)]),
         ("uint16", (7, 7), [7, 8], [0, 2**16 - 1]),
         ("float32", (-0.5, 0.25), [-0.5, 0.25], [-0.5, 0.25]),
@@ -97,7 +101,7 @@ def test_windows_are_within_what_the_pixels_can_be(
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[View]:
     """Serve an image that has labels."""
-    written(tmp_path / "cells.ome.zarr", labels=True, version="0.5")
+    written(tmp_path / "cells.ome.zarr", labels="int64", version="0.5")
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "cells.ome.zarr" / "out").symlink_to(tmp_path / "secret")
     with view(tmp_path / "cells.ome.zarr", open_browser=False) as shown:
@@ -254,7 +258,7 @@ def test_the_state_says_channels_windows_and_units(page: View) -> None:
 
 
 def test_labels_are_left_out_where_asked(tmp_path: Path) -> None:
-    tree: Any = written(tmp_path / "cells.ome.zarr", labels=True)
+    tree: Any = written(tmp_path / "cells.ome.zarr", labels="int64")
     with tree.omezarr.view(labels=False, open_browser=False) as shown:
         assert [layer["type"] for layer in shown.state["layers"]] == ["image"] * 3
         assert shown.url in shown._repr_html_()
@@ -275,7 +279,7 @@ def test_errors_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_napari_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree = written(tmp_path / "cells.ome.zarr", labels=True)
+    tree = written(tmp_path / "cells.ome.zarr", labels="int64")
     added: list[tuple[str, Any, dict[str, Any]]] = []
 
     class Viewer:
@@ -362,10 +366,11 @@ def expected(shown: View, middle: tuple[float, float], picture: Picture) -> Pict
         ("cells.ome.zarr", {"version": "0.5", "chunks": {"y": 100, "x": 100}, "shards": {"y": 200, "x": 200}}),
         ("cells.ome.zarr", {"version": "0.6"}),
         ("cells.ozx", {"version": "0.5"}),
-        ("cells.ome.zarr", {"version": "0.4", "labels": True}),
-        ("cells.ome.zarr", {"version": "0.5", "labels": True}),
+        ("cells.ome.zarr", {"version": "0.4", "labels": "int64"}),
+        ("cells.ome.zarr", {"version": "0.4", "labels": "uint64"}),
+        ("cells.ome.zarr", {"version": "0.5", "labels": "int64"}),
     ],
-    ids=["0.4", "0.5", "shards", "0.6", "ozx", "0.4 labels", "0.5 labels"],
+    ids=["0.4", "0.5", "shards", "0.6", "ozx", "0.4 labels", "0.4 uint64 labels", "0.5 labels"],
 )
 def test_the_page_draws_our_composite(browser: Browser, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     tree: Any = written(tmp_path / name, **options)
@@ -396,19 +401,24 @@ def test_what_a_notebook_shows_is_the_page(browser: Browser, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("dtype", "values", "window"),
+    ("dtype", "values", "window", "version"),
     [
-        ("uint8", (0, 50, 100, 200), (-100, 300)),
-        ("int16", (-50, 0, 50, 100), (-100, 100)),
-        ("int64", (0, 50, 100, 200), (-100, 300)),
-        ("uint64", (0, 50, 100, 200), (0, 200)),
-        ("bool", (0, 1, 1, 0), (0, 2)),
-        ("uint16", (7, 6, 7, 8), (7, 7)),
-        ("float32", (1e-7, 3e-7, 5e-7, 9e-7), (0, 1e-6)),
+        ("uint8", (0, 50, 100, 200), (-100, 300), "0.5"),
+        ("int16", (-50, 0, 50, 100), (-100, 100), "0.5"),
+        ("int64", (0, 50, 100, 200), (-100, 300), "0.5"),
+        ("int64", (-40, 20, 80, -1), (-50, 90), "0.5"),
+        ("int64", (-40, 20, 80, 0), (-50, 90), "0.4"),
+        ("int64", (-40, 20, 80, -1), (0, 90), "0.4"),
+        ("int64", (-(2**62), 20, 2**62, -1), (-(2**62), 2**62), "0.5"),
+        ("uint64", (0, 50, 100, 200), (0, 200), "0.5"),
+        ("uint64", (0, 50, 100, 200), (0, 200), "0.4"),
+        ("bool", (0, 1, 1, 0), (0, 2), "0.5"),
+        ("uint16", (7, 6, 7, 8), (7, 7), "0.5"),
+        ("float32", (1e-7, 3e-7, 5e-7, 9e-7), (0, 1e-6), "0.5"),
     ],
 )
 def test_pixels_are_as_bright_as_in_our_composite(
-    browser: Browser, tmp_path: Path, dtype: str, values: tuple[float, ...], window: tuple[float, float]
+    browser: Browser, tmp_path: Path, dtype: str, values: tuple[float, ...], window: tuple[float, float], version: str
 ) -> None:
     """Of a stack of three planes the middle one is shown."""
     plane = np.repeat(np.repeat(np.array([values], dtype), 100, 0), 100, 1)
@@ -416,7 +426,7 @@ def test_pixels_are_as_bright_as_in_our_composite(
     da = da.omezarr.assign_grid(scale={"z": 1, "y": 1, "x": 1}, units="um")
     da = da.omezarr.assign_channels([{"label": "a", "color": "white", "window": window}])
     ours = composite(da, da.omezarr.channels)[50, 50::100, 0].tolist()
-    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1, version="0.5")
+    tree = da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1, version=version)
 
     def seen(picture: Picture) -> list[int]:
         """Return the brightness in the middle of the four parts, by the widest row of the panel at the top left."""

@@ -7,9 +7,10 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.model import Channel
+from xomezarr.omexml import as_text
 from xomezarr.pictures import Looks, composed, looks_of, shown_dims, step
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.spec import others
@@ -65,8 +67,14 @@ OF_IMAGES = ("multiscales", "omero", "image-label")
 
 METRES_PER_INCH = 0.0254
 
-PNG_METRES = 1e-9
-"""A PNG counts pixels along a metre, in 31 bits."""
+PNG_COUNT, PNG_ERROR = 2**31 - 1, 1e-3
+"""A PNG counts pixels along a metre, in whole numbers up to this one; sizes that these miss by more are left out."""
+
+IMAGEJ_UNITS = ("um", "mm", "m", "km")
+"""Units that ImageJ is told pixel sizes in; the first counts in which it holds them."""
+
+TIFF_COUNT, TIFF_ERROR = 2**32 - 1, 1e-6
+"""A TIFF says how many pixels lie along a unit by a fraction of two numbers up to this one, which may be so wrong."""
 
 
 def export(
@@ -88,8 +96,7 @@ def export(
 
     Pixel sizes are written with all of them, names and colours of channels with TIFFs, windows with those of ImageJ.
     What a TIFF has no place for is told in a warning: labels, where the first pixel lies and when, times that are not
-    regular, attributes and further coordinates. OME-Zarr keeps all of it. Of a TIFF `AT_ONCE` bytes are read at once,
-    or a plane of a hyperstack that is larger.
+    regular, attributes and further coordinates. OME-Zarr keeps all of it. Of a TIFF `AT_ONCE` bytes are read at once.
 
     Parameters
     ----------
@@ -285,16 +292,28 @@ def _write_png(path: Path, given: _Given, on_tile: OnTile) -> None:
         )
     rows, columns = (_spacing(finest, dim, "meter") for dim in shown_dims(finest))
     resolution = {}
-    if rows and columns and min(rows, columns) < PNG_METRES:
-        warn(
-            f"PNG has no place for pixels smaller than {PNG_METRES:g} m; a TIFF has, and OME-Zarr: to_zarr(…)",
-            OmeZarrWarning,
-        )
-    elif rows and columns:
-        resolution = {"dpi": (METRES_PER_INCH / columns, METRES_PER_INCH / rows)}
+    sides = zip(("rows", "columns"), shown_dims(finest), strict=True)
+    lost = [f"that {what} lie along {dim!r}" for what, dim in _renamed(sides)]
+    if rows and columns:
+        if _is_counted(rows) and _is_counted(columns):
+            resolution = {"dpi": (METRES_PER_INCH / columns, METRES_PER_INCH / rows)}
+        else:
+            lost.append(f"how large pixels of {rows:g} m × {columns:g} m are, as it counts those along a metre")
+    if lost:
+        warn(f"PNG does not say {'; '.join(lost)}. A TIFF does, and OME-Zarr: to_zarr(…)", OmeZarrWarning)
     with path.open("wb") as file:
         Image.fromarray(composed(finest, given.looks)[0]).save(file, "PNG", **resolution)
     on_tile(finest.nbytes)
+
+
+def _is_counted(metres: float) -> bool:
+    """Whether a PNG holds how large pixels are: so many along a metre.
+
+    >>> [_is_counted(metres) for metres in (1e-10, 0.25e-6, 0.7, 10.0)]
+    [False, True, False, False]
+    """
+    count = round(1 / metres)
+    return 0 < count <= PNG_COUNT and abs(count * metres - 1) <= PNG_ERROR
 
 
 def _spacing(image: xr.DataArray, dim: str, unit: str) -> float | None:
@@ -385,9 +404,11 @@ class _Stack:
         """Of the pixels, in native byte order."""
         return np.dtype(self.image.dtype).newbyteorder("=")
 
-    def planes(self, on_tile: OnTile) -> Iterator[NDArray[Any]]:
-        """Yield one plane after the other."""
-        for block in self._blocks():
+    def bands(self, on_tile: OnTile, rows: int = 1) -> Iterator[NDArray[Any]]:
+        """Yield one plane after the other, those that are larger than `AT_ONCE` in parts of a multiple of some rows."""
+        *above, height, width = self.shape
+        tall = max(AT_ONCE // (rows * width * self.dtype.itemsize), 1) * rows
+        for block in self._blocks() if tall >= height else self._parts(above, tall):
             for one in block:
                 # told before: who takes the last one asks for no other
                 on_tile(one.nbytes)
@@ -395,17 +416,14 @@ class _Stack:
 
     def tiles(self, on_tile: OnTile) -> Iterator[NDArray[Any]]:
         """Yield the tiles of one plane after the other; those that the edge cuts are filled with zeros."""
-        *_, height, width = self.shape
-        band = max(AT_ONCE // (TILE * width * self.dtype.itemsize), 1) * TILE
-        if band >= height:
-            for one in self.planes(on_tile):
-                yield from _tiles_of(one)
-            return
-        for place in itertools.product(*(map(range, self.shape[:-2]))):
-            for top in range(0, height, band):
-                (rows,) = self._read([slice(n, n + 1) for n in place], slice(top, min(top + band, height)))
-                on_tile(rows.nbytes)
-                yield from _tiles_of(rows)
+        for band in self.bands(on_tile, TILE):
+            yield from _tiles_of(band)
+
+    def _parts(self, above: Sequence[int], tall: int) -> Iterator[NDArray[Any]]:
+        """Read so many rows at once, of one plane after the other."""
+        height = self.shape[-2]
+        for place, top in itertools.product(itertools.product(*map(range, above)), range(0, height, tall)):
+            yield self._read([slice(n, n + 1) for n in place], slice(top, min(top + tall, height)))
 
     def _blocks(self) -> Iterator[NDArray[Any]]:
         """Read as many planes at once as `AT_ONCE` allows, in their order, as chunks hold several."""
@@ -463,23 +481,102 @@ def _sizes(stack: _Stack) -> dict[str, float]:
     return {letter: size for letter, size in found.items() if size}
 
 
-def _of_imagej(sizes: Mapping[str, float]) -> Mapping[str, float]:
-    """Return sizes as ImageJ has them: one unit for x, y and z, and none for some of them alone."""
-    return sizes if sizes.keys() >= {"X", "Y"} else {letter: size for letter, size in sizes.items() if letter == "T"}
+@dataclass(frozen=True, slots=True)
+class _OfImageJ:
+    """Pixel sizes as ImageJ has them: one unit for x, y and z, and none for some of them alone.
+
+    Parameters
+    ----------
+    unit
+        Of x, y and z.
+    sizes
+        By tifffile's letters; time is in seconds.
+    resolution
+        How many pixels lie along a unit, of x and of y, each as two numbers of a fraction; None where that is not said.
+    why
+        Others than those of time are left out, if they are.
+    """
+
+    unit: str
+    sizes: Mapping[str, float]
+    resolution: tuple[tuple[int, int], tuple[int, int]] | None
+    why: str
+
+    @classmethod
+    def of(cls, sizes: Mapping[str, float]) -> _OfImageJ:
+        """Choose the unit in which sizes, which are in micrometres and seconds, are held."""
+        time = {letter: size for letter, size in sizes.items() if letter == "T"}
+        if not sizes.keys() >= {"X", "Y"}:
+            return cls("um", time, None, "as rows and columns do not both say so")
+        for unit in IMAGEJ_UNITS:
+            factor = convert(SIZES["X"], unit)
+            found = {letter: size * factor for letter, size in sizes.items() if letter != "T"}
+            across, down = (_count(found[letter]) for letter in "XY")
+            if across is not None and down is not None:
+                return cls(unit, found | time, (across, down), "")
+        return cls("um", time, None, "which its fractions do not hold")
+
+
+def _count(size: float) -> tuple[int, int] | None:
+    """Return how many pixels of a size lie along its unit, as a fraction that a TIFF holds; None where it holds none.
+
+    >>> _count(0.25), _count(1e-12), _count(5e9)
+    ((4, 1), None, None)
+    """
+    below = min(size, 1 / size)
+    found = Fraction(below).limit_denominator(TIFF_COUNT)
+    if not abs(float(found) / below - 1) <= TIFF_ERROR:
+        return None
+    return (found.denominator, found.numerator) if size < 1 else (found.numerator, found.denominator)
 
 
 def _tell(
-    kind: str, stack: _Stack, given: _Given, known: Mapping[str, float], sizes: Mapping[str, float] | None = None
+    kind: str,
+    stack: _Stack,
+    given: _Given,
+    known: Mapping[str, float],
+    sizes: Mapping[str, float] | None = None,
+    *,
+    why: str = "",
+    besides: Sequence[str] = (),
 ) -> None:
-    """Warn of what a kind of file has no place for, but for how an image is shown; `sizes` are those that it has."""
-    lost = [*_lost_places(stack, known, known if sizes is None else sizes), *_lost_besides(given)]
+    """Warn of what a kind of file has no place for, but for how an image is shown.
+
+    Parameters
+    ----------
+    kind
+        Of file.
+    stack, given
+        What is written.
+    known
+        Pixel sizes that are known.
+    sizes
+        Those of them that the file has; None for all.
+    why
+        It has not the others.
+    besides
+        What else it does not say.
+    """
+    places = _lost_places(stack, known, known if sizes is None else sizes, why)
+    lost = [*besides, *places, *_lost_besides(given)]
     if lost:
         warn(f"{kind} does not say {'; '.join(lost)}. OME-Zarr keeps all of it: to_zarr(…)", OmeZarrWarning)
 
 
-def _lost_places(stack: _Stack, known: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator[str]:
+def _renamed(dims: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, str]]:
+    """Yield what a file calls dimensions, and they themselves, if their names begin otherwise.
+
+    >>> [*_renamed([("T", "time"), ("C", "angle"), ("rows", "y"), ("columns", "z")])]
+    [('C', 'angle'), ('columns', 'z')]
+    """
+    letters = {"rows": "Y", "columns": "X"}
+    yield from ((what, dim) for what, dim in dims if dim is not None and dim[:1].upper() != letters.get(what, what))
+
+
+def _lost_places(stack: _Stack, known: Mapping[str, float], sizes: Mapping[str, float], why: str) -> Iterator[str]:
     """Tell what is not written of where pixels lie, and when: of the sizes that are known, some are."""
     image = stack.image
+    yield from (f"that its {letter} is {dim!r}" for letter, dim in _renamed(stack.dims.items()))
     for letter, dim in stack.dims.items():
         if letter not in SIZES or dim is None or dim not in image.coords or not image.sizes[dim]:
             continue
@@ -487,7 +584,7 @@ def _lost_places(stack: _Stack, known: Mapping[str, float], sizes: Mapping[str, 
         if letter not in known:
             yield f"the coordinates of {dim!r}, which are not regular, or have no unit that it knows"
         elif letter not in sizes:
-            yield f"how far pixels are apart along {dim!r}, as rows and columns do not both say so"
+            yield f"how far pixels are apart along {dim!r}, {why}"
         elif coordinate.dtype.kind in "mM":
             yield f"when it begins ({dim} = {coordinate.values[0]})"
         elif coordinate.dtype.kind in "iuf":
@@ -540,12 +637,14 @@ def _write_ome_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
             f"OME-TIFF has no pixels of dtype {finest.dtype}, but {', '.join(OME_DTYPES)}; convert them: astype(…)"
         )
     sizes = _sizes(finest)
-    _tell("OME-TIFF", finest, given, sizes)
+    metadata, changed = _ome_metadata(finest, given.channels, sizes)
+    without = [f"the characters of {_quoted(changed)} that XML cannot hold"] if changed else []
+    _tell("OME-TIFF", finest, given, sizes, besides=without)
     options = {"tile": (TILE, TILE), "compression": "zlib", "photometric": "minisblack"}
     whole = math.prod(finest.shape) * finest.dtype.itemsize
     with tifffile.TiffWriter(path, ome=True, bigtiff=2 * whole > IMAGEJ_BYTES) as file:
         for number, stack in enumerate(stacks):
-            first = {"metadata": _ome_metadata(finest, given.channels, sizes), "subifds": len(stacks) - 1}
+            first = {"metadata": metadata, "subifds": len(stacks) - 1}
             file.write(
                 stack.tiles(on_tile),
                 shape=stack.shape,
@@ -555,21 +654,26 @@ def _write_ome_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
             )
 
 
-def _ome_metadata(stack: _Stack, channels: Sequence[Channel], sizes: Mapping[str, float]) -> dict[str, Any]:
-    """Return what tifffile writes as OME-XML."""
+def _ome_metadata(
+    stack: _Stack, channels: Sequence[Channel], sizes: Mapping[str, float]
+) -> tuple[dict[str, Any], Sequence[str]]:
+    """Return what tifffile writes as OME-XML, and the names of which that holds not all characters."""
     found: dict[str, Any] = {"axes": stack.axes}
-    if stack.image.name is not None:
-        found["Name"] = str(stack.image.name)
+    names = [] if stack.image.name is None else [str(stack.image.name)]
+    if names:
+        found["Name"] = as_text(names[0])
     for letter in "XYZ":
         if letter in sizes:
             found |= {f"PhysicalSize{letter}": sizes[letter], f"PhysicalSize{letter}Unit": "µm"}
     if "T" in sizes:
         found |= {"TimeIncrement": sizes["T"], "TimeIncrementUnit": "s"}
     if channels and len(channels) == stack.shape[stack.axes.index("C")]:
-        found["Channel"] = {"Name": [channel.label or f"channel {n}" for n, channel in enumerate(channels)]}
+        labels = [channel.label or f"channel {n}" for n, channel in enumerate(channels)]
+        names += labels
+        found["Channel"] = {"Name": [as_text(label) for label in labels]}
         if any(channel.color for channel in channels):
             found["Channel"]["Color"] = [_ome_color(str(channel.color)) for channel in with_colors(channels)]
-    return found
+    return found, [name for name in names if as_text(name) != name]
 
 
 def _ome_color(color: str) -> int:
@@ -600,29 +704,36 @@ def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
             'OME-TIFF: "image.ome.tif"'
         )
     known = _sizes(stack)
-    sizes = _of_imagej(known)
-    _tell("ImageJ's TIFF", stack, given, known, sizes)
+    said = _OfImageJ.of(known)
+    sizes = said.sizes
+    _tell("ImageJ's TIFF", stack, given, known, sizes, why=said.why)
     # samples, of which a pixel has one, are named: left out, tifffile takes the columns of a narrow image for them
     metadata: dict[str, Any] = {"axes": f"{stack.axes}S"}
-    if sizes.keys() & set("XYZ"):
-        metadata["unit"] = "um"
+    if said.resolution is not None:
+        metadata["unit"] = said.unit
     if "Z" in sizes:
         metadata["spacing"] = sizes["Z"]
     if "T" in sizes:
         metadata["finterval"] = sizes["T"]
     if len(channels) == stack.shape[stack.axes.index("C")] and channels:
         metadata |= _imagej_channels(channels, stack)
-    resolution = {"resolution": (1 / sizes["X"], 1 / sizes["Y"])} if sizes.keys() >= {"X", "Y"} else {}
+    # the file with room for the pixels, which are put there part by part: given to tifffile, a plane is there twice
     tifffile.imwrite(
         path,
-        stack.planes(on_tile),
         shape=(*stack.shape, 1),
         dtype=stack.dtype,
+        byteorder=">",
         imagej=True,
         photometric="minisblack",
         metadata=metadata,
-        **resolution,
+        resolution=said.resolution,
     )
+    with tifffile.TiffFile(path) as made:
+        start = made.pages[0].dataoffsets[0]
+    with path.open("r+b") as file:
+        file.seek(start)
+        for band in stack.bands(on_tile):
+            file.write(band.astype(stack.dtype.newbyteorder(">"), copy=False).data)
 
 
 def _imagej_channels(channels: Sequence[Channel], stack: _Stack) -> dict[str, Any]:

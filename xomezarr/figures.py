@@ -44,6 +44,10 @@ NEARLY = 1e-6
 """Of a pixel: coordinates that are computed differ by as much."""
 
 
+AS_IT_IS: Mapping[str, Any] = {"parse_math": False, "usetex": False}
+"""Names come of stores, and are no formulas."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outlined:
     """Labels that are drawn over an image.
@@ -101,7 +105,10 @@ def draw(
     for of_labels in labels.values():
         outlines = _outlines(_under(plane(shown), of_labels.levels), of_labels.colors)
         axes.imshow(outlines, extent=frame.extent, origin="upper", interpolation="nearest")
-    axes.set(xlabel=frame.labels[1], ylabel=frame.labels[0], title=_told(shown, levels[0]), aspect=frame.aspect)
+    axes.set_xlabel(frame.labels[1], **AS_IT_IS)
+    axes.set_ylabel(frame.labels[0], **AS_IT_IS)
+    axes.set_title(_told(shown, levels[0]), **AS_IT_IS)
+    axes.set_aspect(frame.aspect)
     if scale_bar and frame.metres is not None:
         axes.add_artist(_bar(frame.metres))
     if legend:
@@ -130,7 +137,7 @@ def draw_plate(from_above: Callable[[int], FromAbove], *, ax: Axes | None = None
     plate = from_above(max(int(max(box.width, box.height)), LEAST_PIXELS))
     drawn = axes.imshow(plate.picture, origin="upper", interpolation="antialiased", aspect="equal")
     for axis, names in ((axes.yaxis, plate.rows), (axes.xaxis, plate.columns)):
-        axis.set_ticks([*names.values()], labels=[*names])
+        axis.set_ticks([*names.values()], labels=[*names], **AS_IT_IS)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     if legend:
         _name_channels(axes, plate.channels)
@@ -243,12 +250,12 @@ def _told(level: xr.DataArray, finest: xr.DataArray) -> str:
     """Say where the plane lies that is shown of a level, along the dimensions of which there is more."""
     shown = plane(level)
     left_out = [str(dim) for dim in finest.dims if dim not in shown.dims and finest.sizes[dim] > 1]
-    return ", ".join(f"{dim} = {_value(shown, dim)}" for dim in left_out)
+    return ", ".join(f"{dim} = {_value(shown, finest, dim)}" for dim in left_out)
 
 
-def _value(shown: xr.DataArray, dim: str) -> str:
-    if dim not in shown.coords:
-        return "middle"
+def _value(shown: xr.DataArray, finest: xr.DataArray, dim: str) -> str:
+    if dim not in shown.coords:  # what `pictures.plane` takes
+        return "first" if infer_axis_type(finest, dim, {}) == "time" else "middle"
     value, unit = shown.coords[dim].values[()], _unit(shown, dim)
     text = f"{value:.6g}" if shown.coords[dim].dtype.kind in "iuf" else str(value)
     return f"{text} {symbol(unit)}" if unit else text
@@ -261,9 +268,10 @@ def _name_channels(axes: Axes, channels: Sequence[Channel]) -> None:
         return
     from matplotlib.lines import Line2D
 
-    entries = [Line2D([], [], linestyle="none", label=channel.label) for channel in named]
+    # the names come later: one that begins with an underscore would be left out
+    entries = [Line2D([], [], linestyle="none", label=" ") for _ in named]
     colors = [f"#{channel.color}" for channel in named]
-    axes.legend(
+    drawn = axes.legend(
         handles=entries,
         labelcolor=colors,
         loc="upper right",
@@ -273,6 +281,8 @@ def _name_channels(axes: Axes, channels: Sequence[Channel]) -> None:
         handletextpad=0,
         edgecolor="none",
     )
+    for text, channel in zip(drawn.get_texts(), named, strict=True):
+        text.set(text=channel.label, **AS_IT_IS)
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------

@@ -454,7 +454,7 @@ def is_true_of(known: XmlImage, series: Series) -> bool:
             return False
     if not said.channels or channels is None:
         return True
-    names = [one.label for one in said.channels], [one.label and _text(one.label) for one in channels]
+    names = [one.label for one in said.channels], [one.label and as_text(one.label) for one in channels]
     colors = [one.color for one in said.channels], [one.color and one.color.upper() for one in channels]
     return all(
         len(known) == len(own) and all(one in (None, other) for one, other in zip(known, own, strict=True))
@@ -515,12 +515,12 @@ def _dump_image(index: int, series: Series) -> dict[str, Any]:
     for dim, scale in said.scale.items():
         if dim not in dims.values() and is_size(scale):
             pixels |= _dump_size(dim, scale, ome_unit(said.units.get(dim, "")))
-    return {"id": f"Image:{index}", "name": _text(said.name or series.name), "pixels": pixels}
+    return {"id": f"Image:{index}", "name": as_text(said.name or series.name), "pixels": pixels}
 
 
 def _dump_channel(key: str, channel: Channel) -> dict[str, Any]:
     name, color = channel.label, channel.color
-    said = {"name": None if name is None else _text(name), "color": None if color is None else f"#{color}"}
+    said = {"name": None if name is None else as_text(name), "color": None if color is None else f"#{color}"}
     return {"id": key, "samples_per_pixel": 1, **{what: value for what, value in said.items() if value is not None}}
 
 
@@ -533,6 +533,6 @@ def _dump_size(dim: str, scale: float, unit: str | None) -> dict[str, Any]:
     return {key: scale, f"{key}_unit": symbol or UNKNOWN_UNIT}
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
     """Return a text without the characters that XML cannot hold."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -61,12 +61,24 @@ HEIGHT = 600
 ONE_PANEL, FOUR_PANELS = (1000, 560), (500, 280)
 """Pixels, width and height, into which an image is to fit: a frame as high as in a notebook, less what is around it."""
 
-TAKEN = {"bool": "uint8", "int64": "uint64"}
-"""Pixels that Neuroglancer does not take, and others of the same bytes, for values that are not negative, that it does.
-Labels are int64 where nobody has thought about it."""
+TAKEN = {"bool": "uint8", "int64": "uint64", "uint64": "uint64"}
+"""Pixels whose documents Neuroglancer does not take, and those of the same bytes that it does: of 64 bits it has none
+with a sign, and stops at a fill value of null. Labels are int64 where nobody has thought about it."""
 
-DRAWN = frozenset({"uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32"})
+DRAWN = frozenset({"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32"})
 """Pixels that it takes."""
+
+SIGN = 2**63
+"""What an int64 differs by from the unsigned number that stands in its order: its bytes with the first bit inverted."""
+
+LAST_FILL = 2**64 - 2**11
+"""The largest fill value that JSON's numbers, which are float64 in a browser, hold of those of uint64."""
+
+RISING = "uint64_t(getDataValue().value ^ uvec2(0u, 0x80000000u))"
+"""In a shader, an int64 as the unsigned number that stands in its order, `SIGN` above it."""
+
+NEGATIVE = "getDataValue().value.y >= 0x80000000u"
+"""In a shader, whether an int64 is below 0."""
 
 CHANNEL_SHADER = """#uicontrol vec3 color color
 #uicontrol invlerp normalized
@@ -186,7 +198,7 @@ def _documents_of(image: Shown, group: zarr.Group) -> Iterator[tuple[str, dict[s
         named = {"data_type": taken} if zarr_format == 3 else {"dtype": _in_order(kind, str(document.get("dtype")))}
         # the same bytes, as those of pixels
         fill = int(document.get("fill_value") or 0) % 2 ** (8 * kind.itemsize)
-        yield path, {**document, **named, "fill_value": fill}
+        yield path, {**document, **named, "fill_value": min(fill, LAST_FILL)}
 
 
 def _in_order(dtype: np.dtype[Any], other: str) -> str:
@@ -297,7 +309,8 @@ def _layers(image: Shown, address: str, zarr_format: int) -> Iterator[dict[str, 
     source = f"{address}{quote(image.path)}{'/' if image.path else ''}|zarr{zarr_format}:"
     if image.colors is not None:
         # the first six digits: how much shines through is a matter of the layer
-        colors = {str(value): color[:7] for value, color in image.colors.items() if value}
+        # and labels below 0, which it takes for the unsigned numbers of the same bytes
+        colors = {str(value % 2**64): color[:7] for value, color in image.colors.items() if value}
         yield {"type": "segmentation", "name": image.name, "source": source, "segmentColors": colors}
         return
     common = {"type": "image", "source": source, "opacity": 1, "blend": "additive"}
@@ -323,17 +336,24 @@ def _controls(channel: Channel, dtype: np.dtype[Any]) -> tuple[str, dict[str, li
     window = channel.window
     assert window is not None
     # a window of one value is as wide as `pictures.composite` takes it
-    start, end = window.start, window.end if window.end != window.start else window.start + 1.0
+    start, end = window.start, window.end if window.end != window.start else window.start + 1
     low, high = min(window.min, start, end), max(window.max, start, end)
-    taken = np.dtype(TAKEN.get(dtype.name, dtype))
-    if taken.kind == "f":
+    if dtype.kind == "f":
         return "normalized()", {"range": [start, end], "window": [low, high]}
-    held, kind = np.iinfo(taken), str if taken.itemsize == 8 else int
+    held = np.iinfo(TAKEN["bool"] if dtype.kind == "b" else dtype)
     shown, whole = ([_within(value, held) for value in pair] for pair in ((start, end), (low, high)))
-    ends = [(value - start) / (end - start) for value in shown]
-    inside = held.min <= start and end <= held.max
-    brightness = "normalized()" if inside else "mix({:.6f}, {:.6f}, normalized())".format(*ends)
-    return brightness, {"range": [*map(kind, shown)], "window": [*map(kind, whole)]}
+    part, offset = "normalized()", 0
+    if dtype.name == "int64":
+        if start < 0:
+            part, offset = f"normalized({RISING})", SIGN
+        else:  # in the values of the pixels, of which those below 0 are black as 0 is
+            part, whole = f"({NEGATIVE} ? 0.0 : normalized())", [max(value, 0) for value in whole]
+    kind = str if dtype.itemsize == 8 else int
+    control = {"range": [kind(value + offset) for value in shown], "window": [kind(value + offset) for value in whole]}
+    if held.min <= start and end <= held.max:
+        return part, control
+    black, bright = ((value - start) / (end - start) for value in shown)
+    return f"mix({black:.6f}, {bright:.6f}, {part})", control
 
 
 def _within(value: float, held: np.iinfo[Any]) -> int:
