@@ -34,7 +34,7 @@ from xomezarr import spec, starting
 from xomezarr.convert import convert as convert_image
 from xomezarr.convert import plan_conversion
 from xomezarr.description import description_of, is_file
-from xomezarr.display import as_text, described, printable, without_unit
+from xomezarr.display import as_text, described, described_array, printable, without_unit
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -311,6 +311,7 @@ def convert(
     description = described(dst, tree)
     _tell(description, as_json=json)
     _note_units(description)
+    _note_view(description["store"], as_json=json)
     return DONE
 
 
@@ -440,6 +441,7 @@ def scale(
         description["copied_attributes"] = list(written.copied)
     _tell(description, as_json=json)
     _note_units(description)
+    _note_view(description["store"], as_json=json)
     return DONE
 
 
@@ -547,8 +549,8 @@ def plate(
     written = folder
     if channels is not None and "channel" in folder.stacked:
         written = replace(folder, stacked={**folder.stacked, "channel": tuple(image["channels"])})
+    wells = {} if dry_run else open_images(folder, **image)
     if not dry_run:
-        wells = open_images(folder, **image)
         options |= {"name": name, "progress": not _MANNER.get().quiet, "resume": resume}
         with _cluster(scheduler):
             import_module("xomezarr").write_plate(wells, dst, **options)
@@ -556,6 +558,9 @@ def plate(
         print(_json({"store": dst, **written.to_dict()}))
     elif dry_run or not _MANNER.get().quiet:
         print(_plain(f"{written}\n{'it would be written' if dry_run else 'written'} to {dst}"))
+    if not dry_run:
+        _note_units(described_array(next(image for fields in wells.values() for image in fields.values())))
+        _note_view(dst, as_json=json, command="thumbnail")
     return DONE
 
 
@@ -895,6 +900,12 @@ def _note_units(description: Mapping[str, Any]) -> None:
         if axis["type"] == "space"
     )
     print(f"xomezarr: {lacking}; to say how large pixels are: --scale {sizes} --units um", file=sys.stderr)
+
+
+def _note_view(store: str, *, as_json: bool, command: str = "view") -> None:
+    """Say how what was written is seen, unless a program reads what is said."""
+    if not as_json:
+        _say(f"see it: xomezarr {command} {shlex.quote(store)}")
 
 
 def _show(description: Mapping[str, Any], *, as_json: bool) -> None:

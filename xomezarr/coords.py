@@ -684,8 +684,9 @@ def _warn_of_units(axes: Iterable[Axis]) -> None:
     """Warn of units that OME-Zarr does not recommend for such an axis; once of all axes of the same unit."""
     unusual: dict[tuple[str, str], list[str]] = {}
     for axis in axes:
-        if axis.unit and (axis.type or "") in USUAL_UNITS and ome_unit(axis.unit) is None:
-            unusual.setdefault((axis.unit, axis.type or ""), []).append(axis.name)
+        unit, kind = axis.unit or "", axis.type or ""
+        if unit and kind in USUAL_UNITS and (ome_unit(unit) is None or measures_something_else(unit, kind)):
+            unusual.setdefault((unit, kind), []).append(axis.name)
     for (unit, kind), dims in unusual.items():
         are = "dimension {} is" if len(dims) == 1 else "dimensions {} are"
         cure = (
@@ -705,7 +706,7 @@ def _warn_of_mistakes(da: xr.DataArray, units: Mapping[str, str]) -> None:
     mistaken: dict[tuple[str, str], list[str]] = {}
     for dim, unit in units.items():
         kind = infer_axis_type(da, dim, {}) or ""
-        if ome_unit(unit) is None and _mistake(unit, kind):
+        if _mistake(unit, kind):
             mistaken.setdefault((unit, kind), []).append(dim)
     for (unit, kind), dims in mistaken.items():
         of = ", ".join(map(repr, dims))

@@ -85,7 +85,7 @@ def draw(
     scale_bar
         Whether a bar shows a round length, in the unit of the columns.
     legend
-        Whether channels that have names are named, in their colours.
+        Whether channels that have names are named, beside their colours.
 
     Raises
     ------
@@ -255,22 +255,26 @@ def _value(shown: xr.DataArray, dim: str) -> str:
 
 
 def _name_channels(axes: Axes, channels: Sequence[Channel]) -> None:
-    """Name channels in their colours, where they have any."""
+    """Name channels beside their colours, where they have any."""
     named = [channel for channel in channels if channel.label and channel.color and channel.active is not False]
     if not named:
         return
-    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    entries = [Line2D([], [], linestyle="none", label=channel.label) for channel in named]
-    colors = [f"#{channel.color}" for channel in named]
+    # names stand in white: a dark colour is not read on black, nor is a bright one on a page; a swatch shows either
+    entries = [
+        Patch(facecolor=f"#{channel.color}", edgecolor="white", linewidth=0.5, label=channel.label) for channel in named
+    ]
     axes.legend(
         handles=entries,
-        labelcolor=colors,
+        labelcolor="white",
         loc="upper right",
         facecolor="black",
         framealpha=0.7,
-        handlelength=0,
-        handletextpad=0,
+        handlelength=1,
+        handleheight=1,
+        fontsize="small",
+        borderaxespad=0,
         edgecolor="none",
     )
 
