@@ -1134,7 +1134,7 @@ def test_c7_the_url_of_a_file_says_how_to_fetch_it(tmp_path: Path, url: str, cur
 
 def test_a_store_that_is_called_as_a_file_is_opened_by_its_url_with_a_slash(tmp_path: Path) -> None:
     url = f"memory://{tmp_path.name}/cells.tif"
-    cells(5).omezarr.to_zarr(url)
+    cells(5).omezarr.to_zarr(f"{url}/")
     with pytest.raises(OmeZarrError, match=rf"If it is a store of Zarr, end it so: open_image\('{url}/'\)"):
         open_image(url)
     assert (open_image(f"{url}/") == 5).all()

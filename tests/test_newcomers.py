@@ -210,7 +210,7 @@ def test_a_log_says_at_once_that_much_work_is_begun() -> None:
     ("words", "told"),
     [
         ("shwo mine.tif", "did you mean xomezarr view?"),
-        ("converrt a b", "did you mean xomezarr convert?"),
+        ("converrt a b", 'Did you mean "convert"?'),
         ("convert mine.tif", "give it, as in xomezarr convert cells.ome.tif cells.ome.zarr;"),
         ("export mine.tif x.jpg", "a JPEG, which is not written, and a PNG is the nearest; give x.png;"),
     ],

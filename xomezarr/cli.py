@@ -1253,7 +1253,8 @@ def _misused(error: Exception, command: str) -> str:
     told = str(error).partition(" Available commands: ")[0].rstrip(".")  # it names some of them, and cuts them off
     if isinstance(error, UnknownCommandError):
         alike = difflib.get_close_matches(command.lower(), [*EXAMPLES, *MEANT], n=1)
-        meant = f"did you mean xomezarr {MEANT.get(alike[0], alike[0])}? " if alike else ""
+        asked = alike and "Did you mean" not in told
+        meant = f"did you mean xomezarr {MEANT.get(alike[0], alike[0])}? " if asked else ""
         return f"{told}; {meant}see xomezarr --help"
     if command not in EXAMPLES:
         return f"{told}; see xomezarr --help"

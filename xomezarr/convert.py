@@ -20,7 +20,7 @@ from xomezarr.plan import Plan
 from xomezarr.planning import Target, chosen_version, known_options, plan_array, plan_label_image, stored_metadata
 from xomezarr.readers import Opened, open_source
 from xomezarr.sidecar import PROPERTIES
-from xomezarr.store import overlap
+from xomezarr.store import check_no_file_name, overlap
 from xomezarr.systems import held_by
 from xomezarr.write import write_plan
 
@@ -122,6 +122,7 @@ def plan_conversion(
     if labels is not None and not isinstance(labels, Mapping):
         raise LabelError(f"labels is {labels!r}; give labels by name: labels={{'nuclei': \"nuclei.tif\"}}")
     _refuse_same_place(src, dst)
+    check_no_file_name(dst)
     with ExitStack() as opened:
         source = open_source(src, dims=dims, series=series, storage_options=src_storage_options)
         opened.enter_context(closing(source))

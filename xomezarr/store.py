@@ -74,6 +74,7 @@ __all__ = [
     "check_complete",
     "check_free",
     "check_inside",
+    "check_no_file_name",
     "check_not_read_only",
     "default_name",
     "delete_documents",
@@ -1232,7 +1233,7 @@ def check_free(
     _check_options(target, storage_options)
     check_not_read_only(store)
     _check_not_inside(target)
-    _check_no_file_name(store, target)
+    check_no_file_name(store)
     if isinstance(target, Path) and target.suffix.lower() == archive.SUFFIX and target.is_dir():
         raise StoreExistsError(
             f"{_shown(store)} is a folder, and called like a single file; rename it, or give another path"
@@ -1346,7 +1347,7 @@ ADDING = ("a", "a-", "r+")
 """Modes of xarray and zarr that add to what is there."""
 
 
-def _check_no_file_name(store: StoreArgument, target: StoreLike) -> None:
+def check_no_file_name(store: StoreArgument) -> None:
     """Refuse to make a folder that is called as image files are; one that is there is as good as any.
 
     Raises
@@ -1354,6 +1355,7 @@ def _check_no_file_name(store: StoreArgument, target: StoreLike) -> None:
     OmeZarrError
         If that would be made.
     """
+    target = resolve(store)
     if not isinstance(target, str | Path) or (isinstance(target, Path) and target.is_dir()):
         return
     if (kind := kind_of_file(str(target))) is not None:
