@@ -362,8 +362,8 @@ CURED = {
     "view image.zarr --port -3": r"^xomezarr: --port -3 is none.*; see xomezarr view --help$",
     "thumbnail image.zarr /proc/a.png": r"give another path: '/proc/a.png'$",
     "convert image.npy new.zarr --scale q=2": r"leave 'q' out, or name the dimensions in their order \(on",
-    "view stack.npy": r"take that: xomezarr convert stack.npy stack.ome.zarr$",
-    "validate stack.npy": r"take that: xomezarr convert stack.npy stack.ome.zarr$",
+    "view stack.npy": r"of it: xomezarr convert stack.npy stack.ome.zarr$",
+    "validate stack.npy": r"of it: xomezarr convert stack.npy stack.ome.zarr$",
     # there is no option for it, and Python's cure stays
     "convert image.npy new.zarr --labels floats.npy": r"astype\('int32'\)$",
 }

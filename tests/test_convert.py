@@ -594,7 +594,7 @@ def test_pictures_that_are_decoded_do_not_fill_the_memory(tmp_path: Path, monkey
 @pytest.mark.parametrize("name", ["out.tif", "out.ome.tif", "out.png", "out.nii.gz"])
 def test_c7_a_folder_is_not_called_as_a_file_is(tmp_path: Path, name: str) -> None:
     np.save(tmp_path / "a.npy", ramp(4, 5))
-    with pytest.raises(OmeZarrError, match=r"is the name of a file.* call it \".*out\.ome\.zarr\".*export"):
+    with pytest.raises(OmeZarrError, match=r"is the name of a file.* call it '.*out\.ome\.zarr'.*export"):
         convert(tmp_path / "a.npy", tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
@@ -1134,7 +1134,7 @@ def test_c7_the_url_of_a_file_says_how_to_fetch_it(tmp_path: Path, url: str, cur
 
 def test_a_store_that_is_called_as_a_file_is_opened_by_its_url_with_a_slash(tmp_path: Path) -> None:
     url = f"memory://{tmp_path.name}/cells.tif"
-    cells(5).omezarr.to_zarr(url)
+    cells(5).omezarr.to_zarr(f"{url}/")
     with pytest.raises(OmeZarrError, match=rf"If it is a store of Zarr, end it so: open_image\('{url}/'\)"):
         open_image(url)
     assert (open_image(f"{url}/") == 5).all()

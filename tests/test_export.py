@@ -141,7 +141,7 @@ def test_a_png_is_the_composite_with_its_pixel_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "error", "told"),
     [
-        ("a.jpg", {}, errors.OmeZarrError, "no kind of file that is known.*ome.tif"),
+        ("a.jpg", {}, errors.OmeZarrError, "a JPEG, which is not written.*a.png"),
         (".png", {}, errors.OmeZarrError, "no kind of file that is known"),
         ("no/a.png", {}, errors.OmeZarrError, "there is no folder"),
         ("a.png", {"level": 1}, errors.LevelError, "level=1 is none of 1 levels"),
@@ -383,7 +383,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     for call, told in (
         (["thumbnail", "cells.ome.zarr"], "--overwrite"),
         (["thumbnail", "cells.ome.zarr", "cells.jpg"], "ends in .png"),
-        (["export", "cells.ome.zarr", "cells.jpg"], "ends in .ome.tif"),
+        (["export", "cells.ome.zarr", "cells.jpg"], "give cells.png"),
         (["export", "cells.ome.zarr", "cells.ome.tif"], "--overwrite"),
         (["export", "cells.ome.zarr", "c.ome.tif", "--level", "2"], "--level 2 is none of 2 levels"),
         (["export", "plate.ome.zarr", "c.ome.tif"], "image"),

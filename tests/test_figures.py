@@ -276,9 +276,10 @@ def test_large_labels_side_by_side_are_two(tmp_path: Path) -> None:
     assert whole[:, [3, 4], 3].all()
 
 
-def test_channels_are_named_in_their_colours() -> None:
+def test_channels_are_named_beside_their_colours() -> None:
     legend = spots().omezarr.plot().axes.get_legend()
-    named = [(one.get_text(), mpl.colors.to_hex(one.get_color())) for one in legend.get_texts()]
+    swatches = [mpl.colors.to_hex(one.get_facecolor()) for one in legend.get_patches()]
+    named = [*zip([one.get_text() for one in legend.get_texts()], swatches, strict=True)]
     assert named == [("DAPI", "#0000ff"), ("GFP", "#00ff00")]
     assert spots().omezarr.plot(ax=plt.figure().gca(), legend=False).axes.get_legend() is None
 

@@ -858,7 +858,7 @@ def test_the_command_line_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[
         patch.setattr(Chunks, "write", stops)
         assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--workers", "1"]) == 130
     said = capsys.readouterr().err
-    assert re.search(r"interrupted; .* tiles are made; go on with resume=True \(on the command line: --resume\)", said)
+    assert re.search(r"interrupted; .* tiles are made; go on with --resume", said)
     assert main(["info", str(store)]) == 1
     assert "finish it with resume=True" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "noise.npy"), str(store), *words, "--resume"]) == 0

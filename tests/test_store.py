@@ -475,7 +475,7 @@ def test_c7_reading_what_is_not_there(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "array", shape=(2,), dtype="u1")
     with pytest.raises(StoreNotFoundError, match="there is nothing at"):
         open_group(tmp_path / "gone")
-    with pytest.raises(NotOmeZarrError, match="not a Zarr group"):
+    with pytest.raises(NotOmeZarrError, match="is a file, not OME-Zarr"):
         open_group(tmp_path / "file")
     with pytest.raises(NotOmeZarrError, match="single Zarr array"):
         open_group(tmp_path / "array")

@@ -381,7 +381,7 @@ def test_a_tree_is_written_as_it_stands_with_the_metadata_of_other_tools(tmp_pat
 
 def test_a_plan_prints_what_will_be_written() -> None:
     text = str(cells().omezarr.plan("cells.ome.zarr", levels=2))
-    for part in ("'cells'", "2×5×61×73", "2×5×31×37", "0.65", "0.1625", "micrometer", "local_mean"):
+    for part in ("'cells'", "2×5×61×73", "2×5×31×37", "0.65", "0.1625", "µm", "local_mean"):
         assert part in text
     assert not Path("cells.ome.zarr").exists()
 

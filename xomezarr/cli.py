@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import codecs
+import difflib
 import inspect
 import json
 import logging
@@ -33,7 +34,7 @@ from xomezarr import spec, starting
 from xomezarr.convert import convert as convert_image
 from xomezarr.convert import plan_conversion
 from xomezarr.description import description_of, is_file
-from xomezarr.display import as_text, described, printable, without_unit
+from xomezarr.display import as_text, described, described_array, printable, without_unit
 from xomezarr.errors import (
     AxisError,
     ChannelError,
@@ -45,7 +46,6 @@ from xomezarr.errors import (
     LevelError,
     MethodError,
     MultipleErrors,
-    NotOmeZarrError,
     OmeZarrError,
     OmeZarrWarning,
     PatternError,
@@ -68,13 +68,14 @@ from xomezarr.scale import MAX_LAYER, plan_scaling
 from xomezarr.stacking import is_plate
 from xomezarr.starting import INTERRUPTED
 from xomezarr.store import default_name, open_group, resolve
+from xomezarr.suffixes import own_store
 from xomezarr.upgrade import VERSION
 from xomezarr.upgrade import upgrade as upgrade_store
 from xomezarr.validate import validate as validate_store
 from xomezarr.viewer import view as view_image
 
 try:
-    from cyclopts import App, CycloptsError, Parameter, Token
+    from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Token, UnknownCommandError
 except ImportError:  # main says so in one line
     if not TYPE_CHECKING:
         App = None
@@ -310,6 +311,7 @@ def convert(
     description = described(dst, tree)
     _tell(description, as_json=json)
     _note_units(description)
+    _note_view(description["store"], as_json=json)
     return DONE
 
 
@@ -439,6 +441,7 @@ def scale(
         description["copied_attributes"] = list(written.copied)
     _tell(description, as_json=json)
     _note_units(description)
+    _note_view(description["store"], as_json=json)
     return DONE
 
 
@@ -546,8 +549,8 @@ def plate(
     written = folder
     if channels is not None and "channel" in folder.stacked:
         written = replace(folder, stacked={**folder.stacked, "channel": tuple(image["channels"])})
+    wells = {} if dry_run else open_images(folder, **image)
     if not dry_run:
-        wells = open_images(folder, **image)
         options |= {"name": name, "progress": not _MANNER.get().quiet, "resume": resume}
         with _cluster(scheduler):
             import_module("xomezarr").write_plate(wells, dst, **options)
@@ -555,6 +558,9 @@ def plate(
         print(_json({"store": dst, **written.to_dict()}))
     elif dry_run or not _MANNER.get().quiet:
         print(_plain(f"{written}\n{'it would be written' if dry_run else 'written'} to {dst}"))
+    if not dry_run:
+        _note_units(described_array(next(image for fields in wells.values() for image in fields.values())))
+        _note_view(dst, as_json=json, command="thumbnail")
     return DONE
 
 
@@ -631,7 +637,6 @@ def validate(
     json
         Give the findings as JSON.
     """
-    _refuse_file(store)
     report = validate_store(store, strict=strict, grids=grids, chunks=chunks)
     print(_json(report.to_dict()) if json else _plain(report))
     return DONE if report.valid else AT_FAULT
@@ -658,7 +663,7 @@ def thumbnail(
     overwrite
         Replace what is at DST.
     """
-    target = Path(f"{default_name(src)}.png") if dst is None else dst
+    target = Path(f"{default_name(own_store(src) if is_file(src) else src)}.png") if dst is None else dst
     if target.suffix.lower() != ".png":
         raise UsageError(f"DST {str(target)!r} is no name of a PNG; give one that ends in .png, or see xomezarr export")
     mode = "w" if overwrite else "w-"
@@ -696,7 +701,7 @@ def export(
     try:
         kind_of(dst)
     except OmeZarrError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(error.by_command or str(error)) from None
     with _opened(src) as image:
         if is_plate(image):
             raise LevelError(
@@ -706,16 +711,6 @@ def export(
         file = export_image(image, dst, level=level, mode="w" if overwrite else "w-", progress=not _MANNER.get().quiet)
     _say(f"{file}: {readable_bytes(file.stat().st_size)}")
     return DONE
-
-
-def _refuse_file(place: str) -> None:
-    """Say how to make a store of a file, where only a store is looked at."""
-    if is_file(place):
-        file, stem = shlex.quote(place), Path(place).name.partition(".")[0]
-        raise NotOmeZarrError(
-            f"{place!r} is a file, and no OME-Zarr; make an image of it, and take that: "
-            f"xomezarr convert {file} {shlex.quote(f'{stem}.ome.zarr')}"
-        )
 
 
 @contextmanager
@@ -762,7 +757,6 @@ def view(
     """
     if not 0 <= port <= MOST_PORT:
         raise UsageError(f"--port {port} is none; give one from 0, for any that is free, to {MOST_PORT}")
-    _refuse_file(store)
     viewer = "napari" if napari else "neuroglancer"
     view_it = partial(view_image, store, labels=not no_labels, viewer=viewer)
     if napari:
@@ -906,6 +900,12 @@ def _note_units(description: Mapping[str, Any]) -> None:
         if axis["type"] == "space"
     )
     print(f"xomezarr: {lacking}; to say how large pixels are: --scale {sizes} --units um", file=sys.stderr)
+
+
+def _note_view(store: str, *, as_json: bool, command: str = "view") -> None:
+    """Say how what was written is seen, unless a program reads what is said."""
+    if not as_json:
+        _say(f"see it: xomezarr {command} {shlex.quote(store)}")
 
 
 def _show(description: Mapping[str, Any], *, as_json: bool) -> None:
@@ -1232,9 +1232,7 @@ def _run(argv: list[str]) -> int:
         _MANNER.set(replace(manner, options=tuple(known)))
         return command(*bound.args, **bound.kwargs) or DONE
     except (CycloptsError, UsageError) as error:
-        told = str(error).partition(" Available commands: ")[0]  # it names some of them, and cuts them off
-        of = f"{words[0]} " if words and words[0] in EXAMPLES else ""
-        return _fail(f"{told.rstrip('.')}; see xomezarr {of}--help", CALL_AT_FAULT)
+        return _fail(_misused(error, words[0] if words else ""), CALL_AT_FAULT)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt as error:
@@ -1248,6 +1246,33 @@ def _run(argv: list[str]) -> int:
         if os.environ.get(TRACEBACK) or _MANNER.get().verbose:
             traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error}; {TRACEBACK}=1 shows where it arose", AT_FAULT)
+
+
+def _misused(error: Exception, command: str) -> str:
+    """Say what is wrong with a call, and how it is right."""
+    told = str(error).partition(" Available commands: ")[0].rstrip(".")  # it names some of them, and cuts them off
+    if isinstance(error, UnknownCommandError):
+        alike = difflib.get_close_matches(command.lower(), [*EXAMPLES, *MEANT], n=1)
+        asked = alike and "Did you mean" not in told
+        meant = f"did you mean xomezarr {MEANT.get(alike[0], alike[0])}? " if asked else ""
+        return f"{told}; {meant}see xomezarr --help"
+    if command not in EXAMPLES:
+        return f"{told}; see xomezarr --help"
+    such = f"; give it, as in {next(iter(EXAMPLES[command]))}" if isinstance(error, MissingArgumentError) else ""
+    return f"{told}{such}; see xomezarr {command} --help"
+
+
+MEANT: Mapping[str, str] = {
+    **dict.fromkeys(("show", "open", "display", "browse"), "view"),
+    **dict.fromkeys(("check", "lint", "verify"), "validate"),
+    **dict.fromkeys(("describe", "inspect", "list", "ls"), "info"),
+    **dict.fromkeys(("write", "import", "save"), "convert"),
+    **dict.fromkeys(("downsample", "pyramid"), "scale"),
+    **dict.fromkeys(("update", "migrate"), "upgrade"),
+    "preview": "thumbnail",
+    "example": "demo",
+}
+"""Commands by other names: understood in order to say the name here, and never taken."""
 
 
 def _interrupted(error: KeyboardInterrupt, command: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> int:

@@ -19,9 +19,8 @@ from xomezarr.pixels import Pixels
 from xomezarr.plan import Plan
 from xomezarr.planning import Target, chosen_version, known_options, plan_array, plan_label_image, stored_metadata
 from xomezarr.readers import Opened, open_source
-from xomezarr.readers.table import FILE_NAMES
 from xomezarr.sidecar import PROPERTIES
-from xomezarr.store import overlap
+from xomezarr.store import check_no_file_name, overlap
 from xomezarr.systems import held_by
 from xomezarr.write import write_plan
 
@@ -123,7 +122,7 @@ def plan_conversion(
     if labels is not None and not isinstance(labels, Mapping):
         raise LabelError(f"labels is {labels!r}; give labels by name: labels={{'nuclei': \"nuclei.tif\"}}")
     _refuse_same_place(src, dst)
-    _refuse_file_name(dst)
+    check_no_file_name(dst)
     with ExitStack() as opened:
         source = open_source(src, dims=dims, series=series, storage_options=src_storage_options)
         opened.enter_context(closing(source))
@@ -187,16 +186,6 @@ def _labels_of_source(source: Opened, image: xr.DataArray, src: str | os.PathLik
         )
     kept = {name: labels for name, labels in found.items() if name not in lost}
     return {name: replace(labels, image=held_by(version, labels.image)[0]) for name, labels in kept.items()}
-
-
-def _refuse_file_name(dst: Any) -> None:
-    """Refuse to make a folder that is called as an image file is."""
-    if isinstance(dst, str | os.PathLike) and (named := FILE_NAMES.search(os.fspath(dst))) is not None:
-        store = f"{os.fspath(dst)[: named.start()]}.ome.zarr"
-        raise OmeZarrError(
-            f'"{os.fspath(dst)}" is the name of a file, and OME-Zarr is a folder; call it "{store}", or, of '
-            "those that are written, PNG and TIFF, write the file: xomezarr.export(image, path)"
-        )
 
 
 def _refuse_same_place(src: str | os.PathLike[str], dst: Any) -> None:

@@ -38,7 +38,7 @@ from xomezarr.grid import REGULAR_WITHIN, ROUNDING_ULPS, Grid, check_ascending
 from xomezarr.model import Axis
 from xomezarr.orientation import LINE_OF, ORIENTATIONS
 from xomezarr.units import axis_type as unit_type
-from xomezarr.units import convert, ome_unit, reference_date, same_unit
+from xomezarr.units import convert, meant, measures_something_else, ome_unit, reference_date, same_unit
 
 __all__ = [
     "AXIS_TYPES",
@@ -86,6 +86,7 @@ TIME_UNIT = "second"
 """Unit in which datetime64 and timedelta64 coordinates are written."""
 
 USUAL_UNITS: Mapping[str, str] = {"space": "micrometer", "time": TIME_UNIT}
+MEASURED: Mapping[str, str] = {"space": "length", "time": "time"}
 """Units that messages propose, by axis type."""
 
 SECOND = np.timedelta64(1, "s")
@@ -174,6 +175,7 @@ def describe(
             faults.append(error)
     faults += _orientation_faults(dimension.axis for dimension in dimensions.values())
     raise_all(faults, "the array cannot be written as OME-Zarr")
+    _warn_of_units(dimension.axis for dimension in dimensions.values())
     return tuple(dimensions[dim] for dim in file_order(types))
 
 
@@ -219,6 +221,7 @@ def describe_coarser(
         except OmeZarrError as error:
             faults.append(error)
     raise_all(faults, "the level cannot be written as OME-Zarr")
+    _warn_of_units(own.axis for own, first in zip(dimensions, level0, strict=True) if own.axis.unit != first.axis.unit)
     return tuple(dimensions)
 
 
@@ -247,9 +250,10 @@ def axes_of(da: xr.DataArray, axes: Mapping[str, str] | None = None) -> tuple[Ax
         variable = da.coords[dim].variable if dim in da.coords else None
         axis = Axis(dim, known[dim])
         if variable is not None:
-            unit = _ome_unit(variable, _kind(variable, known[dim], dim), dim, known[dim])
+            unit = _ome_unit(variable, _kind(variable, known[dim], dim), dim)
             axis = replace(axis, unit=unit, orientation=_orientation(variable.attrs, dim, known[dim]))
         found.append(axis)
+    _warn_of_units(found)
     return tuple(found)
 
 
@@ -358,7 +362,8 @@ def assign_grid(
         Position of the centre of pixel 0, by dimension. A named dimension whose translation is left out keeps the
         one that it has, else 0.
     units
-        By dimension; one string serves all dimensions of space.
+        By dimension; one string serves all dimensions of space. Of one that is much like a known unit, or measures
+        something else, a warning tells.
 
     Raises
     ------
@@ -401,6 +406,7 @@ def assign_grid(
                 variable = _row(da, dim)
                 faults += [] if only_scale and da.sizes[dim] == 1 else _not_numbers(variable, dim)
     raise_all(faults, "the grid cannot be assigned")
+    _warn_of_mistakes(da, asked)
     assigned = {dim: _assigned(da, dim, scale.get(dim), translation.get(dim), asked.get(dim)) for dim in named}
     return da.assign_coords(assigned)
 
@@ -478,7 +484,7 @@ def _describe_one(da: xr.DataArray, dim: str, axis_type: str, irregular: Irregul
         return Dimension(Axis(dim, axis_type), by_index, "index")
     variable = _row(da, dim)
     kind = _kind(variable, axis_type, dim)
-    axis = Axis(dim, axis_type, _ome_unit(variable, kind, dim, axis_type), _orientation(variable.attrs, dim, axis_type))
+    axis = Axis(dim, axis_type, _ome_unit(variable, kind, dim), _orientation(variable.attrs, dim, axis_type))
     check_ascending(np.arange(size) if kind == "label" else variable.values, dim)
     if kind == "label":
         return Dimension(axis, by_index, kind, variable)
@@ -512,7 +518,7 @@ def _describe_coarser_one(
     axis = level0.axis
     before = level0.coordinate
     if before is None or kind != level0.kind or before.attrs.get("units") != variable.attrs.get("units"):
-        axis = replace(axis, unit=_ome_unit(variable, kind, dim, level0.axis.type or ""))
+        axis = replace(axis, unit=_ome_unit(variable, kind, dim))
     check_ascending(np.arange(size) if kind == "label" else variable.values, dim)
     if kind == "label":
         return Dimension(axis, Grid(1.0, 0.0, size), kind, variable)
@@ -656,8 +662,8 @@ def _later(start: NDArray[Any], seconds: NDArray[np.float64]) -> NDArray[Any]:
     return later
 
 
-def _ome_unit(variable: xr.Variable, kind: Kind, dim: str, axis_type: str) -> str | None:
-    """Return the unit of an axis by its OME name, or as it is spelled, with a warning, where it has none."""
+def _ome_unit(variable: xr.Variable, kind: Kind, dim: str) -> str | None:
+    """Return the unit of an axis by its OME name, or as it is spelled where it has none."""
     if kind in ("datetime", "timedelta"):
         return TIME_UNIT
     unit = variable.attrs.get("units")
@@ -671,18 +677,54 @@ def _ome_unit(variable: xr.Variable, kind: Kind, dim: str, axis_type: str) -> st
     if name is not None:
         return name
     since = reference_date(unit)
-    name = since[0] if since else unit
-    usual = USUAL_UNITS.get(axis_type)
-    if usual is not None:
-        argument = f"{{{dim!r}: {usual!r}}}"
-        convertible = unit_type(unit) == axis_type
-        cure = f"convert it: to_units({argument})" if convertible else f"name another: assign_grid(units={argument})"
+    return since[0] if since else unit
+
+
+def _warn_of_units(axes: Iterable[Axis]) -> None:
+    """Warn of units that OME-Zarr does not recommend for such an axis; once of all axes of the same unit."""
+    unusual: dict[tuple[str, str], list[str]] = {}
+    for axis in axes:
+        unit, kind = axis.unit or "", axis.type or ""
+        if unit and kind in USUAL_UNITS and (ome_unit(unit) is None or measures_something_else(unit, kind)):
+            unusual.setdefault((unit, kind), []).append(axis.name)
+    for (unit, kind), dims in unusual.items():
+        are = "dimension {} is" if len(dims) == 1 else "dimensions {} are"
+        cure = (
+            f"convert it: to_units({dict.fromkeys(dims, USUAL_UNITS[kind])})"
+            if unit_type(unit) == kind
+            else _other_unit(unit, kind, dims)
+        )
         warn(
-            f"dimension {dim!r} is written with the unit {name!r}, which OME-Zarr does not recommend and viewers may "
-            f"not know; {cure}",
+            f"{are.format(', '.join(map(repr, dims)))} written with the unit {unit!r}, which "
+            f"{_mistake(unit, kind) or 'OME-Zarr does not recommend and viewers may not know'}; {cure}",
             UnitWarning,
         )
-    return name
+
+
+def _warn_of_mistakes(da: xr.DataArray, units: Mapping[str, str]) -> None:
+    """Warn of units that are given to dimensions and are likely meant otherwise."""
+    mistaken: dict[tuple[str, str], list[str]] = {}
+    for dim, unit in units.items():
+        kind = infer_axis_type(da, dim, {}) or ""
+        if _mistake(unit, kind):
+            mistaken.setdefault((unit, kind), []).append(dim)
+    for (unit, kind), dims in mistaken.items():
+        of = ", ".join(map(repr, dims))
+        warn(f"the unit {unit!r} of {of} {_mistake(unit, kind)}; {_other_unit(unit, kind, dims)}", UnitWarning)
+
+
+def _mistake(unit: str, kind: str) -> str | None:
+    """Say why a unit is likely meant otherwise; None where it is not."""
+    if measures_something_else(unit, kind):
+        return f"is no {MEASURED[kind]}"
+    return "is not known" if meant(unit, kind) else None
+
+
+def _other_unit(unit: str, kind: str, dims: Iterable[str]) -> str:
+    """Name the call that gives dimensions another unit."""
+    guess = meant(unit, kind)
+    call = f"assign_grid(units={dict.fromkeys(dims, guess or USUAL_UNITS[kind])})"
+    return f"did you mean {guess!r}? {call}" if guess else f"name another: {call}"
 
 
 def as_said(axis: Axis, name: str, attrs: Mapping[Any, Any]) -> Axis:

@@ -101,6 +101,7 @@ def described(store: str, tree: xr.DataTree) -> dict[str, Any]:
         "name": image.name,
         "version": image.version,
         "held": _held(image.levels[0]),
+        "dims": [str(dim) for dim in image.levels[0].dims],
         "method": None if known is None else known.multiscale.type,
         "axes": _axes(image.axes),
         "coordinate_systems": [
@@ -126,6 +127,7 @@ def described_array(da: xr.DataArray) -> dict[str, Any]:
         "name": da.name,
         "version": None,
         "held": _held(da),
+        "dims": [str(dim) for dim in da.dims],
         "method": None,
         "axes": _axes(axes),
         "coordinate_systems": [],
@@ -440,7 +442,7 @@ def _image_text(description: Mapping[str, Any]) -> str:
     blocks = [
         f"{_placed(description)}{description['name'] or 'image'}, {_of_version(description)}{made_by}, "
         f"{_counted(len(levels), 'level')}, {total} decoded",
-        f"axes: {', '.join(axes)}",
+        f"axes: {', '.join(axes)}{_order(description)}",
         *filter(None, [without_unit(description)]),
         *_systems_text(description),
         _table(
@@ -476,6 +478,17 @@ def _image_text(description: Mapping[str, Any]) -> str:
     if "copied_attributes" in description:
         blocks.append(f"attributes copied: {', '.join(description['copied_attributes']) or 'none'}")
     return "\n".join(blocks)
+
+
+def _order(description: Mapping[str, Any]) -> str:
+    """Say in which order dimensions stand, where that of the file is not that of the array.
+
+    >>> _order({"axes": [{"name": "c"}, {"name": "z"}], "dims": ["z", "c"]})
+    "; this is the file's order, the array has z, c"
+    """
+    if [axis["name"] for axis in description["axes"]] == description["dims"]:
+        return ""
+    return f"; this is the file's order, the array has {', '.join(description['dims'])}"
 
 
 def _measure(axis: Mapping[str, Any]) -> str | None:
@@ -720,7 +733,7 @@ def _image_page(description: Mapping[str, Any]) -> str:
         "bytes",
     )
     parts = [
-        f"<div>{escape(', '.join(names))} · {escape(levels[0]['dtype'])}</div>",
+        f"<div>{escape(', '.join(names) + _order(description))} · {escape(levels[0]['dtype'])}</div>",
         *(f"<div>{escape(told)}</div>" for told in filter(None, [without_unit(description)])),
         _html_table(head, [_level_cells(level, head) for level in levels]),
     ]

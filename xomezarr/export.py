@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from xomezarr.omexml import as_text
 from xomezarr.pictures import Looks, composed, looks_of, shown_dims, step
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.spec import others
+from xomezarr.suffixes import kind_of_file
 from xomezarr.units import convert
 
 __all__ = ["check_place", "export", "kind_of", "put"]
@@ -255,10 +257,21 @@ def kind_of(path: Path) -> _Kind:
     for suffix, kind in _KINDS.items():
         if name.endswith(suffix) and name != suffix:
             return kind
+    if kind_of_file(name) in PHOTOS:
+        picture = str(path.with_suffix(".png"))
+        raise OmeZarrError.mended(
+            f"{str(path)!r} would be {kind_of_file(name)}, which is not written, and a PNG is the nearest",
+            python=f"export(image, {picture!r})",
+            command=f"give {shlex.quote(picture)}",
+        )
     raise OmeZarrError(
         f"{str(path)!r} says no kind of file that is known; give one that ends in {', '.join(_KINDS)}, or write "
         "OME-Zarr: to_zarr(…)"
     )
+
+
+PHOTOS = ("a JPEG", "a GIF", "a WebP", "a BMP")
+"""Pictures, of which a PNG is the nearest that is written."""
 
 
 def _given(image: xr.DataArray | xr.DataTree, level: int, kind: _Kind) -> _Given:

@@ -89,7 +89,7 @@ def draw(
     scale_bar
         Whether a bar shows a round length, in the unit of the columns.
     legend
-        Whether channels that have names are named, in their colours.
+        Whether channels that have names are named, beside their colours.
 
     Raises
     ------
@@ -262,23 +262,25 @@ def _value(shown: xr.DataArray, finest: xr.DataArray, dim: str) -> str:
 
 
 def _name_channels(axes: Axes, channels: Sequence[Channel]) -> None:
-    """Name channels in their colours, where they have any."""
+    """Name channels beside their colours, where they have any."""
     named = [channel for channel in channels if channel.label and channel.color and channel.active is not False]
     if not named:
         return
-    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    # the names come later: one that begins with an underscore would be left out
-    entries = [Line2D([], [], linestyle="none", label=" ") for _ in named]
-    colors = [f"#{channel.color}" for channel in named]
+    # names stand in white: a dark colour is not read on black, nor is a bright one on a page; a swatch shows either.
+    # They come later: one that begins with an underscore would be left out
+    entries = [Patch(facecolor=f"#{channel.color}", edgecolor="white", linewidth=0.5, label=" ") for channel in named]
     drawn = axes.legend(
         handles=entries,
-        labelcolor=colors,
+        labelcolor="white",
         loc="upper right",
         facecolor="black",
         framealpha=0.7,
-        handlelength=0,
-        handletextpad=0,
+        handlelength=1,
+        handleheight=1,
+        fontsize="small",
+        borderaxespad=0,
         edgecolor="none",
     )
     for text, channel in zip(drawn.get_texts(), named, strict=True):

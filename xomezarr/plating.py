@@ -6,7 +6,7 @@ before the plate names the well; what a well may refer to, runs and a number of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
@@ -142,6 +142,11 @@ def write_plate(
     StoreExistsError
         If something is at that place already.
 
+    Warns
+    -----
+    PlateWarning
+        If all rows are numbers and all columns letters, as where rows and columns have changed places.
+
     Examples
     --------
     >>> import tempfile
@@ -156,9 +161,25 @@ def write_plate(
     target, options = _asked(faults, store, "write_plate", {**options, "mode": mode})
     said: dict[str, Well] = {}
     found = _placed(_images_of(wells, said, faults), faults)
+    if rows is None and columns is None:
+        _warn_of_swapped(found)
     name = default_name(store) if name is None else name
     made = Layout.of(found, rows, columns, acquisitions, name, faults, said)
     return _write(found, made, target, options, faults, progress=progress, compute=compute)
+
+
+def _warn_of_swapped(found: Collection[Place]) -> None:
+    """Warn where all rows are numbers and all columns letters, which are the other way round on plates."""
+    rows, columns = ([*dict.fromkeys(names)] for names in ([p.row for p in found], [p.column for p in found]))
+    if not found or not all(map(str.isdecimal, rows)) or not all(map(str.isalpha, columns)):
+        return
+    row, column = rows[0], columns[0]
+    warn(
+        f"rows are called {told([*map(repr, rows)])} and columns {told([*map(repr, columns)])}, and on plates rows "
+        f"have letters and columns numbers; give wells by row and column, ({column!r}, {row}), not ({row}, {column!r})"
+        f"; if they are called so, say it: rows={rows}, columns={columns}",
+        PlateWarning,
+    )
 
 
 def write_plate_tree(

@@ -21,6 +21,9 @@ __all__ = ["OnTile", "progress_of", "rich_progress"]
 SECONDS_BETWEEN_LINES = 10.0
 """A log gets six lines a minute: enough to see that work goes on, and none for work that is soon done."""
 
+MUCH_BYTES = 256 * 2**20
+"""Of so much a log says at once that it is begun: it may take a while until something is done."""
+
 
 type Progress = Callable[[int], AbstractContextManager[OnTile | None]]
 """Called with the decoded bytes of all levels when work begins; yields what is told of each part, if anything is."""
@@ -136,7 +139,9 @@ def _bar(total_bytes: int, description: str, stream: TextIO) -> Iterator[OnTile]
 
 
 def _lines(total_bytes: int, description: str, stream: TextIO) -> OnTile:
-    """Write a plain line each `SECONDS_BETWEEN_LINES`."""
+    """Write a plain line each `SECONDS_BETWEEN_LINES`, and of `MUCH_BYTES` one at once."""
+    if total_bytes >= MUCH_BYTES:
+        print(f"{description}: begun, {readable_bytes(total_bytes)}", file=stream, flush=True)
     lock = threading.Lock()
     done, began = 0, time.monotonic()
     last = began

@@ -71,6 +71,7 @@ from xomezarr.store import (
     default_name,
     label_names,
     names_in,
+    not_a_store,
     open_array,
     open_group,
     open_member,
@@ -429,10 +430,7 @@ def open_source(src: str | os.PathLike[str], axes: str | Sequence[str] | None = 
     place = os.fspath(src)
     target = resolve(place)
     if isinstance(target, Path) and target.is_file() and archive.leads_into(target) is None:
-        raise OmeZarrError(
-            f"{place!r} is a file, and no Zarr array or OME-Zarr image; make an image of it: "
-            f"xomezarr convert {shlex.quote(place)} image.ome.zarr"
-        )
+        raise not_a_store(place)
     try:
         node = zarr.open(opened_store(archive.opened(target), read_only=True), mode="r")
     except (*UNREADABLE_MEMBER, ImportError):

@@ -5,6 +5,7 @@ A store is a path, a URL that fsspec knows, or a store object of zarr or obstore
 
 from __future__ import annotations
 
+import difflib
 import errno
 import itertools
 import json
@@ -43,6 +44,7 @@ from xomezarr.errors import (
 from xomezarr.journal import NOTHING, Made
 from xomezarr.lazy import installed_version, zarr
 from xomezarr.resources import machine_memory
+from xomezarr.suffixes import how_to_convert, kind_of_file, own_store
 
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
@@ -72,6 +74,7 @@ __all__ = [
     "check_complete",
     "check_free",
     "check_inside",
+    "check_no_file_name",
     "check_not_read_only",
     "default_name",
     "delete_documents",
@@ -89,6 +92,7 @@ __all__ = [
     "listed_labels",
     "member_path",
     "names_in",
+    "not_a_store",
     "open_array",
     "open_group",
     "open_member",
@@ -677,12 +681,14 @@ def open_group(
             if (lacking := archive.lacking(replace(inside, path=path), storage_options)) is not None:
                 raise lacking from None
         if isinstance(target, Path) and (target / (group or "")).exists():
+            if target.is_file():
+                raise not_a_store(store) from None
             with suppress(zarr.errors.GroupNotFoundError, FileNotFoundError):  # it may have come in this moment
                 return _open_recovered(target, storage_options, group)
             raise NotOmeZarrError(
                 f"{_shown(store, group)} is not a Zarr group; give the folder that holds zarr.json or .zgroup"
             ) from None
-        raise StoreNotFoundError(f"there is nothing at {_shown(store, group)}; {_advice(target)}") from None
+        raise _nothing_at(store, group, target) from None
     except json.JSONDecodeError as error:
         raise MetadataError(
             f"the metadata of {_shown(store, group)} are not JSON ({error}); "
@@ -700,6 +706,37 @@ def open_group(
             f"{_shown(store, group)} cannot be opened: {error}; install the remote back ends: "
             'pip install "xomezarr[remote]"'
         ) from error
+
+
+def not_a_store(file: StoreArgument) -> NotOmeZarrError:
+    """Return the error of a file where a store is meant: what it is, and how to make a store of it."""
+    kind = kind_of_file(os.fspath(file)) if isinstance(file, str | os.PathLike) else None
+    python, command = (f"make an image of it: {call}" for call in how_to_convert(str(file)))
+    return NotOmeZarrError.mended(f"{_shown(file)} is {kind or 'a file'}, not OME-Zarr", python=python, command=command)
+
+
+def _nothing_at(store: StoreArgument, group: str | None, target: StoreLike) -> StoreNotFoundError:
+    """Return the error of a place where nothing is: where it was looked for, and what is called much as it is."""
+    shown = _shown(store, group)
+    if unfinished := unfinished_beside(target):
+        return StoreNotFoundError(f"there is nothing at {shown}; {unfinished}")
+    if not isinstance(target, Path) or target.exists():
+        return StoreNotFoundError(f"there is nothing at {shown}; check the path")
+    folder = next(parent for parent in target.parents if parent.exists())
+    lacking = target.relative_to(folder).parts[0]
+    names: list[str] = []
+    with suppress(OSError), os.scandir(folder) as found:
+        names = [one.name for one in itertools.islice(found, MANY_NAMES) if not one.name.startswith(".")]
+    # what all names end in makes none alike
+    called = {default_name(folder / name): name for name in names}
+    alike = difflib.get_close_matches(default_name(folder / lacking), called, n=1)
+    there = [folder / called[name] / target.relative_to(folder / lacking) for name in alike]
+    meant = f"did you mean {str(there[0])!r}?" if there else "check the path"
+    return StoreNotFoundError(f"there is nothing at {shown}: the folder {str(folder)!r} has no {lacking!r}; {meant}")
+
+
+MANY_NAMES = 10_000
+"""Of what is in a folder so many are compared with a name that is not there."""
 
 
 class Building(Protocol):
@@ -1184,11 +1221,19 @@ def check_free(
         If it is in a single file, or is one that is not on this machine.
     """
     if mode not in ("w-", "w"):
-        raise OmeZarrError(f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one')
+        into = (
+            "; to write into an image that is there, leave mode out, and say where: append_dim='t' makes it longer, "
+            "region='auto' changes a part of it"
+        )
+        raise OmeZarrError(
+            f'mode {mode!r} is not known; give mode="w-" to create a store or mode="w" to replace one'
+            + (into if mode in ADDING else "")
+        )
     target = resolve(store)
     _check_options(target, storage_options)
     check_not_read_only(store)
     _check_not_inside(target)
+    check_no_file_name(store)
     if isinstance(target, Path) and target.suffix.lower() == archive.SUFFIX and target.is_dir():
         raise StoreExistsError(
             f"{_shown(store)} is a folder, and called like a single file; rename it, or give another path"
@@ -1296,6 +1341,29 @@ def _in_the_way(target: StoreLike, storage_options: Mapping[str, Any] | None) ->
     from xomezarr import stage
 
     return stage.in_the_way(target, _is_zarr if archive.named(target) is None else archive.is_whole)
+
+
+ADDING = ("a", "a-", "r+")
+"""Modes of xarray and zarr that add to what is there."""
+
+
+def check_no_file_name(store: StoreArgument) -> None:
+    """Refuse to make a folder that is called as image files are; one that is there is as good as any.
+
+    Raises
+    ------
+    OmeZarrError
+        If that would be made.
+    """
+    target = resolve(store)
+    if not isinstance(target, str | Path) or (isinstance(target, Path) and target.is_dir()):
+        return
+    if (kind := kind_of_file(str(target))) is not None:
+        called = str(store) if isinstance(store, str | os.PathLike) else str(target)
+        raise OmeZarrError(
+            f"{called!r} is the name of a file, {kind}, and OME-Zarr is a folder; call it {own_store(called)!r}, or, "
+            "of those that are written, PNG and TIFF, write the file: xomezarr.export(image, path)"
+        )
 
 
 def _check_no_zip_file(target: Path) -> None:
@@ -1725,11 +1793,6 @@ def tidy_beside(store: StoreArgument) -> None:
     if isinstance(target, Path):
         place = target.resolve()
         stage.sweep(place, but=lambda folder: bool(_made_in(folder)))
-
-
-def _advice(target: StoreLike) -> str:
-    """Say what to do where nothing is."""
-    return unfinished_beside(target) or "check the path"
 
 
 def _open(target: StoreLike, storage_options: Mapping[str, Any] | None, group: str | None = None) -> zarr.Group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from xomezarr import spec
 from xomezarr.errors import (
+    AxisError,
     CoordinateSystemError,
     LabelError,
     LabelWarning,
@@ -254,8 +256,13 @@ def level(tree: xr.DataTree, index: int) -> xr.DataArray:
 
 def _level(tree: xr.DataTree, index: int) -> xr.DataArray:
     found = levels(tree)
-    if isinstance(index, bool) or not hasattr(index, "__index__") or not -len(found) <= index < len(found):
-        raise LevelError(f"there is no level {index!r}; the image has {len(found)}: give 0 … {len(found) - 1}")
+    if isinstance(index, bool) or not hasattr(index, "__index__"):
+        number = str(index) if str(index) in map(str, range(len(found))) else 0
+        raise LevelError(f"{index!r} is no number of a level; give one: level({number})")
+    if not -len(found) <= index < len(found):
+        last = len(found) - 1
+        there = f"{len(found)}, 0 to {last}" if last else "1"
+        raise LevelError(f"there is no level {index!r}; the image has {there}: level({last if index > 0 else 0})")
     return found[index]
 
 
@@ -370,6 +377,8 @@ def sel(
 
     Raises
     ------
+    AxisError
+        If the image has no such dimension.
     LevelError
         If nothing lies in the box, or a list is given for a dimension that shrinks.
     """
@@ -408,6 +417,8 @@ def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **in
 
     Raises
     ------
+    AxisError
+        If the image has no such dimension.
     LevelError
         If nothing lies in the box, an index is out of range, or a list is given for a dimension that shrinks.
     """
@@ -432,9 +443,12 @@ def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **in
     return _crop(tree, positions, asked)
 
 
-def _no_dimension(call: str, dim: Hashable, base: xr.DataArray) -> LevelError:
-    return LevelError(
-        f"{call} names dimension {dim!r}, which the image lacks; it has {base.dims}: {call}({base.dims[-1]}=…)"
+def _no_dimension(call: str, dim: Hashable, base: xr.DataArray) -> AxisError:
+    dims = [str(one) for one in base.dims]
+    alike = [one for one in dims if one.lower() == str(dim).lower()] or difflib.get_close_matches(str(dim), dims, n=1)
+    return AxisError(
+        f"{call} names dimension {dim!r}, which the image lacks; it has {base.dims}: "
+        + (f"did you mean {call}({alike[0]}=…)?" if alike else f"{call}({dims[-1]}=…)")
     )
 
 

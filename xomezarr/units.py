@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import sys
@@ -17,6 +18,8 @@ __all__ = [
     "TIME_UNITS",
     "axis_type",
     "convert",
+    "meant",
+    "measures_something_else",
     "ome_unit",
     "reference_date",
     "same_unit",
@@ -191,6 +194,40 @@ def axis_type(unit: str) -> str | None:
     return "time" if _factor(unit, "second") is not None else None
 
 
+NAMES: Mapping[str, tuple[str, ...]] = {"space": SPACE_UNITS, "time": TIME_UNITS}
+"""The recommended units by the type of axis that they measure."""
+
+
+def measures_something_else(unit: str, kind: str) -> bool:
+    """Whether a unit is known, and measures neither what an axis of this type needs, nor a count, as ``pixel`` does.
+
+    >>> [measures_something_else(unit, "space") for unit in ("kg", "s", "um", "furlong", "pixel", "micrn")]
+    [True, True, False, False, False, False]
+    """
+    measured = axis_type(unit)
+    if measured is not None or kind not in NAMES:
+        return kind in NAMES and measured != kind
+    return bool({*_dimensionality(unit.strip())} - {"[printing_unit]"})
+
+
+def meant(unit: str, kind: str) -> str | None:
+    """Return the recommended unit of an axis of this type that an unknown unit is much like; None if there is none.
+
+    >>> meant("micrn", "space"), meant("seconts", "time"), meant("pixel", "space"), meant("stage step", "space")
+    ('micrometer', 'second', None, None)
+    """
+    asked = unit.strip()
+    if _defined(asked):
+        return None
+    spelled = [text for text, name in ALIASES.items() if name in NAMES.get(kind, ()) and len(text) >= LIKE_FROM]
+    close = difflib.get_close_matches(asked.lower(), spelled, n=1, cutoff=0.75)
+    return ALIASES[close[0]] if close else None
+
+
+LIKE_FROM = 4
+"""Letters of a spelling from which on others are like it."""
+
+
 def convert(source: str, target: str) -> float:
     """Return the number by which a value in `source` is multiplied to be in `target`.
 
@@ -272,6 +309,15 @@ def _defined(unit: str) -> bool:
     except Exception:  # see _factor
         return False
     return True
+
+
+@cache
+def _dimensionality(unit: str) -> tuple[str, ...]:
+    """Return what a unit measures, in pint's words; nothing of one that it does not know, and of plain numbers."""
+    try:
+        return tuple(_registry().Unit(unit).dimensionality)
+    except Exception:  # see _factor
+        return ()
 
 
 def _tidy(factor: float) -> float:

@@ -149,6 +149,9 @@ SYNONYMS: Mapping[str, str] = MappingProxyType(
         "average": "local_mean",
         "mean": "local_mean",
         "bin_shrink": "local_mean",
+        "nn": "nearest",
+        "nearest_neighbor": "nearest",
+        "nearest_neighbour": "nearest",
         "linear": "resize",
         "bilinear": "resize",
         "majority": "mode",
@@ -191,8 +194,10 @@ def get_method(method: MethodLike) -> Method:
     if isinstance(method, str) and method in METHODS:
         return METHODS[method]
     asked = str(method).lower().replace("-", "_").replace(" ", "_")
-    close = [SYNONYMS[asked]] if asked in SYNONYMS else difflib.get_close_matches(asked, METHODS, n=1, cutoff=0.6)
-    guess = f"did you mean method={close[0]!r}?" if close else 'give method="local_mean", say'
+    close = difflib.get_close_matches(asked, [*SYNONYMS, *METHODS], n=3, cutoff=0.6)
+    meant = list(dict.fromkeys(SYNONYMS.get(word, word) for word in ([asked] if asked in SYNONYMS else close)))
+    guess = f"did you mean {' or '.join(f'method={name!r}' for name in meant[:2])}?"
+    guess = guess if meant else 'give method="local_mean", say'
     raise MethodError(f"there is no downsampling method {method!r}, only {', '.join(METHODS)}; {guess}")
 
 

@@ -19,6 +19,7 @@ from xomezarr.readers.npy import open_npy
 from xomezarr.readers.photos import open_photo
 from xomezarr.readers.raw import GZIP, PACKED, opened_bytes
 from xomezarr.readers.tiff import open_tiff
+from xomezarr.suffixes import FILE_NAMES
 
 __all__ = ["BY_BIOIO", "FILE_NAMES", "KNOWN_FILES", "READERS", "Opener", "Reader", "one_image", "reader_of"]
 
@@ -169,14 +170,6 @@ BY_BIOIO = Reader(
     how="by planes, as BioIO has them",
 )
 """What reads all other files."""
-
-FILE_NAMES = _ends_in(
-    ending
-    for reader in (*READERS, BY_BIOIO)
-    for suffix in reader.suffixes
-    for ending in ([suffix, suffix + PACKED] if reader.gzip else [suffix])
-)
-"""What names of files end in, which no folder of Zarr is called."""
 
 HEAD = 352
 """Bytes by which files are told apart: as many as the header of NIfTI-1 has."""
