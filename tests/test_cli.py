@@ -179,6 +179,17 @@ def test_info_says_what_json_says(store: Path, capsys: Any) -> None:
     assert "\x1b" not in text
 
 
+def test_json_holds_nothing_that_a_terminal_obeys(tmp_path: Path, capsys: Any) -> None:
+    name = "DAPI\x1b[2J \x9b31m \u202e µ 核"
+    da = xr.DataArray(np.zeros((1, 4, 4), "u1"), dims=("c", "y", "x")).omezarr.assign_channels([name])
+    da.omezarr.to_zarr(tmp_path / "a.ome.zarr")
+    assert main(["info", str(tmp_path / "a.ome.zarr"), "--json"]) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text)["channels"][0]["label"] == name
+    assert all(one.isprintable() or one == "\n" for one in text)
+    assert "µ 核" in text
+
+
 def test_validate_is_0_for_what_we_write_and_1_for_what_breaks_a_rule(store: Path, capsys: Any) -> None:
     assert main(["validate", str(store)]) == 0
     assert "valid" in capsys.readouterr().out
@@ -607,6 +618,8 @@ INTERRUPTED_AT = {
     "{store} may be incomplete: xomezarr info {store} tells": ["upgrade", "{store}"],
     "memory://new.ome.zarr may be incomplete": ["convert", "{image}", "memory://new.ome.zarr"],
     "interrupted\n": ["validate", "{store}"],
+    "{image} is as it was\n": ["export", "{store}", "{image}", "--overwrite"],
+    "starts anew\n": ["thumbnail", "{store}", "{tmp}/new.png"],
 }
 """What Ctrl-C is told to leave before anything is kept, by where it comes."""
 
@@ -618,7 +631,7 @@ def test_ctrl_c_before_anything_is_kept_says_what_is_there(
     def interrupt(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    for name in ("convert_image", "upgrade_store", "validate_store"):
+    for name in ("convert_image", "upgrade_store", "validate_store", "export_image", "save_png", "kind_of"):
         monkeypatch.setattr(cli, name, interrupt)
     places = {"image": image, "store": store, "tmp": tmp_path}
     assert main([word.format(**places) for word in INTERRUPTED_AT[told]]) == 130

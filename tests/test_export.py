@@ -165,6 +165,27 @@ def test_pixels_that_a_file_does_not_have_are_told(tmp_path: Path, name: str, dt
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize("name", TIFFS)
+def test_a_file_does_not_take_the_place_of_the_one_that_is_read(tmp_path: Path, name: str) -> None:
+    path = xomezarr.export(image("yx"), tmp_path / name)
+    before = path.read_bytes()
+    (tmp_path / "link.tif").symlink_to(path)
+    for read in (path, tmp_path / "link.tif"):
+        with pytest.raises(errors.StoreExistsError, match="is the file that is being read; give another path"):
+            xomezarr.export(xomezarr.open_image(read), path, mode="w")
+    assert path.read_bytes() == before
+    assert xomezarr.export(xomezarr.open_image(path), tmp_path / f"other-{name}").exists()
+
+
+def test_no_file_is_written_into_a_store(tmp_path: Path) -> None:
+    da = image("yx")
+    da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1)
+    for place in ("a.ome.zarr/a.png", "a.ome.zarr/0/a.tif"):
+        with pytest.raises(errors.StoreExistsError, match="which is Zarr; give a path beside it"):
+            xomezarr.export(da, tmp_path / place)
+        assert not (tmp_path / place).exists()
+
+
 def test_what_is_too_large_is_told(tmp_path: Path) -> None:
     da: Any = xr.DataArray(dask.array.zeros((5, 2**15, 2**15), dtype="u1", chunks=2**12), dims=("z", "y", "x"))
     for name in ("a.tif", "a.png"):

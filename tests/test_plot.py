@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import skimage.data
@@ -145,3 +147,10 @@ def test_images_without_channels_have_a_thumbnail(dims: tuple[str, ...]) -> None
     assert (picture.shape, picture.dtype) == ((20, 20, 3), np.uint8)
     assert picture.min() < 50 < 200 < picture.max()
     np.testing.assert_array_equal(da.omezarr.pyramid(levels=2).omezarr.thumbnail(), picture)
+
+
+@pytest.mark.parametrize("size", [0, -1, "a", 2.5, True])
+def test_a_thumbnail_of_no_size_is_told(size: Any) -> None:
+    da = xr.DataArray(np.zeros((4, 4), "u1"), dims=("y", "x"))
+    with pytest.raises(LevelError, match=f"max_size={size!r} cannot be drawn; give 256"):
+        da.omezarr.thumbnail(max_size=size)

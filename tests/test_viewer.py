@@ -7,12 +7,13 @@ import http.client
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -131,6 +132,15 @@ def test_the_page_and_the_store_are_served(page: View, tmp_path: Path) -> None:
     document = (tmp_path / "cells.ome.zarr" / "0" / "zarr.json").read_bytes()
     status, content, answer = asked(page, f"{below(page)}/store/0/zarr.json")
     assert (status, content, answer.headers["Content-Type"]) == (200, document, "application/json")
+
+
+def test_many_connections_at_once_wait_for_nobody(page: View) -> None:
+    """Browsers, and what looks for servers, open some dozens and say nothing."""
+    place = urlsplit(page.url)
+    with ExitStack() as idle:
+        for _ in range(100):
+            idle.enter_context(socket.create_connection((place.hostname or "", place.port or 0), timeout=1))
+        assert asked(page, place.path)[0] == 200
 
 
 def test_a_store_that_is_gone_is_no_black_image(page: View, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -397,8 +398,7 @@ def default_window(pixels: NDArray[Any], dtype: np.dtype[Any]) -> Window:
     if dtype.kind == "b":
         return Window(0.0, 1.0, 0.0, 1.0)
     low, high = _whole_range(dtype) or (float(finite.min()), float(finite.max()))
-    # of halves, whose differences do not overflow
-    start, end = (2 * float(value) for value in np.percentile(finite.astype(np.float64) / 2, PERCENTILES))
+    start, end = _percentiles(finite)
     if not start < end:
         start, end = (float(finite.min()), float(finite.max()))
     if not start < end:  # one value only: viewers divide by the width
@@ -406,6 +406,20 @@ def default_window(pixels: NDArray[Any], dtype: np.dtype[Any]) -> Window:
         highest = float(np.finfo(np.float64).max) if dtype.kind == "f" else high
         start, end = (start, start + width) if start + width <= highest else (start - width, start)
     return Window(min(low, start), max(high, end), start, end)
+
+
+def _percentiles(values: NDArray[Any]) -> list[float]:
+    """Return `PERCENTILES` of pixels as `numpy.percentile` does, which makes float64 of all of them before.
+
+    >>> _percentiles(np.arange(1001, dtype="u2"))
+    [5.0, 998.0]
+    """
+    places = [(values.size - 1) * percent / 100 for percent in PERCENTILES]
+    ends = [(math.floor(place), math.ceil(place)) for place in places]
+    ordered = np.partition(values, sorted({index for pair in ends for index in pair}), axis=None)
+    # of halves, whose differences do not overflow
+    pairs = [(float(ordered[low]) / 2, float(ordered[high]) / 2) for low, high in ends]
+    return [2 * (low + (high - low) * (place % 1)) for (low, high), place in zip(pairs, places, strict=True)]
 
 
 @contextmanager

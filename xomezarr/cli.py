@@ -918,6 +918,8 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
 
 def _json(document: Mapping[str, Any]) -> str:
     text = json.dumps(document, indent=2, ensure_ascii=False)
+    # what a terminal obeys, and does not show, stands in strings alone; so does what it lacks
+    text = "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # what stands for other characters in a text is not what they are
@@ -1299,6 +1301,8 @@ def _left(command: str, dst: str | Path | None, given: Mapping[str, Any]) -> str
     place = None
     with suppress(OmeZarrError):  # it has not come so far as to say what is wrong with it
         place = resolve(str(changed))
+    if command in FILES:
+        return f"{changed} is as it was" if Path(changed).exists() else nothing
     tells = f"xomezarr info {shlex.quote(str(changed))} tells"
     if dst is None or not isinstance(place, Path):
         return f"{changed} may be incomplete: {tells}"
@@ -1308,6 +1312,9 @@ def _left(command: str, dst: str | Path | None, given: Mapping[str, Any]) -> str
     whole = "is as it was, or as it was to be" if given.get("overwrite") else "is there, and whole if it was not before"
     return f"{changed} {whole}: {tells}"
 
+
+FILES = ("export", "thumbnail")
+"""Commands that write a file, which comes to its place when it is whole."""
 
 IN_PLACE = ("scale", "upgrade")
 """Commands that change what they are given, where they are given no other place."""

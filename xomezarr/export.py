@@ -39,7 +39,9 @@ from xomezarr.model import Channel
 from xomezarr.omexml import as_text
 from xomezarr.pictures import Looks, composed, looks_of, shown_dims, step
 from xomezarr.progress import OnTile, progress_of
+from xomezarr.source import file_behind
 from xomezarr.spec import others
+from xomezarr.store import groups_around, overlap
 from xomezarr.suffixes import kind_of_file
 from xomezarr.units import convert
 
@@ -121,7 +123,7 @@ def export(
     Raises
     ------
     StoreExistsError
-        If something is there.
+        If something is there, or what is read is; or if the path leads into a store of Zarr.
     DtypeError
         If the file has no such pixels.
     LevelError
@@ -142,6 +144,7 @@ def export(
     kind = kind_of(target)
     check_place(target, mode)
     given = _given(image, level, kind)
+    _check_not_read(target, given.levels)
     with (
         progress_of(progress, target)(sum(one.nbytes for one in given.levels)) as on_tile,
         put(target, mode) as partial,
@@ -156,7 +159,7 @@ def check_place(target: Path, mode: str) -> None:
     Raises
     ------
     StoreExistsError
-        If something is there, and `mode` is not ``"w"``.
+        If something is there, and `mode` is not ``"w"``; or if it lies in a store of Zarr.
     OmeZarrError
         If there is no folder for it, or the mode is not known.
     """
@@ -168,6 +171,16 @@ def check_place(target: Path, mode: str) -> None:
         raise StoreExistsError(f'{str(target)!r} exists already; give another path, or mode="w" to replace it')
     if not target.absolute().parent.is_dir():
         raise OmeZarrError(f"there is no folder {str(target.absolute().parent)!r}; make it, or give another path")
+    if store := groups_around(target.resolve()):
+        raise StoreExistsError(f"{str(target)!r} lies in {str(store[0])!r}, which is Zarr; give a path beside it")
+
+
+def _check_not_read(target: Path, levels: Iterable[xr.DataArray]) -> None:
+    """Refuse to put a file in the place of the one that is read, of which it may hold less."""
+    for level in levels:
+        file = file_behind(level.variable._data)
+        if file is not None and overlap(file.origin, target):
+            raise StoreExistsError(f"{str(target)!r} is the file that is being read; give another path")
 
 
 @contextmanager

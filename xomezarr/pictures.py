@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -225,9 +226,10 @@ def thumbnail(pyramid: Sequence[xr.DataArray], looks: Looks, *, max_size: int = 
     LevelError
         If there is no level, or `max_size` is less than 1.
     """
-    if not pyramid or max_size < 1:
+    asked: Any = max_size
+    if not pyramid or isinstance(asked, bool) or not isinstance(asked, Integral) or max_size < 1:
         raise LevelError(
-            f"a thumbnail of {len(pyramid)} levels with max_size={max_size} cannot be drawn; give 256, say"
+            f"a thumbnail of {len(pyramid)} levels with max_size={max_size!r} cannot be drawn; give 256, say"
         )
     chosen = sufficient(pyramid, max_size)
     picture, _ = composed(chosen, looks)

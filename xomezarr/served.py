@@ -262,6 +262,8 @@ class _Http(ThreadingHTTPServer):
     """A server that closes its connections too."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """Connections that wait to be taken: browsers, and what looks for servers, open some dozens at once."""
 
     def __init__(self, *given: Any) -> None:
         self.connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()

@@ -82,6 +82,7 @@ __all__ = [
     "exists",
     "find_array",
     "find_member",
+    "groups_around",
     "held_in",
     "is_bare",
     "is_begun",
@@ -1936,7 +1937,7 @@ def _locks(
     lists = None if lists is None else lists.resolve()
     places = [*pixels, *([] if lists is None else [lists])]
     while True:
-        around = {path: _groups_around(path) for path in places}
+        around = {path: groups_around(path) for path in places}
         own = {path: stage.identity(path) for path in pixels if needed or _is_zarr(path)}
         asked = {group: True for path in pixels for group in around[path]} | dict.fromkeys(own, shared)
         with waiting(), ExitStack() as held:
@@ -1948,12 +1949,12 @@ def _locks(
             if lists is not None and (lists in own or not replaces):
                 _enter(held, stage.locked(lists, make=make), lists, needed=not replaces)
             same = all(stage.identity(path) in (own.get(path), None) or not _is_zarr(path) for path in pixels)
-            if same and around == {path: _groups_around(path) for path in places}:
+            if same and around == {path: groups_around(path) for path in places}:
                 yield
                 return
 
 
-def _groups_around(target: Path) -> list[Path]:
+def groups_around(target: Path) -> list[Path]:
     """Return the groups around a folder, the outermost first; folders in between need be none."""
     return [folder for folder in target.parents if _is_zarr(folder)][::-1]
 
