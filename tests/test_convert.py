@@ -27,6 +27,7 @@ import tifffile
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
+from PIL import Image
 
 import xomezarr
 from xomezarr import convert, open_image
@@ -45,7 +46,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
 )
 from xomezarr.readers import filearray, opening, table
-from xomezarr.readers.filearray import FileArray
+from xomezarr.readers.filearray import FileArray, with_singles
 
 SKIMAGE = Path(skimage.data.__file__).parent
 
@@ -243,6 +244,41 @@ def test_the_only_channel_and_the_only_section_keep_what_is_said_of_them(
     assert [channel.label for channel in tree.omezarr.channels] == ["GFP"]
     np.testing.assert_array_equal(tree.omezarr.level(0).values, pixels)
     assert open_image(path, dims="tyx").shape == (3, 40, 30), "whoever names fewer leaves them out"
+
+
+@pytest.mark.parametrize("kind", ["tif", "npy", "png", "ome.tif", "compressed.tif", "with channel.ome.tif"])
+@pytest.mark.parametrize("single", [True, False])
+def test_c9_label_files_fit_images_of_single_sections_and_channels(tmp_path: Path, kind: str, single: bool) -> None:
+    """Whether a file has dimensions of one index depends on what its writer had to say of them."""
+    values = (ramp(40, 30) % 7).astype("u1")
+    said = {"axes": "CZYX", "PhysicalSizeZ": 2.5, "Channel": {"Name": ["GFP"]}} if single else {"axes": "YX"}
+    pixels = ramp(1, 1, 40, 30) if single else ramp(40, 30)
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, ome=True, photometric="minisblack", metadata=said)
+    path = tmp_path / f"labels.{kind}"
+    if kind == "npy":
+        np.save(path, values)
+    elif kind == "png":
+        Image.fromarray(values).save(path)
+    elif kind.startswith("with channel"):
+        write_ome(path, values[None, None], "CZYX", PhysicalSizeZ=1.0, Channel={"Name": ["labels"]})
+    else:
+        tifffile.imwrite(path, values, compression="zlib" if "compressed" in kind else None)
+    tree = xomezarr.convert(tmp_path / "a.ome.tif", tmp_path / "a.ome.zarr", labels={"cells": path})
+    found = tree["labels/cells"].omezarr.level(0)
+    channel = ("c",) if single and kind.startswith("with channel") else ()  # labels may have some
+    assert found.dims == ((*channel, "z", "y", "x") if single else ("y", "x"))
+    np.testing.assert_array_equal(found.values.reshape(40, 30), values)
+
+
+def test_c9_dimensions_of_one_index_are_added_without_reading(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", ramp(3, 40, 30), compression="zlib", metadata={"axes": "ZYX"})
+    image = open_image(tmp_path / "a.tif", dims="zyx").isel(z=slice(None, None, -1))
+    more = with_singles(image, ["t", "c"])
+    assert not more.variable._in_memory
+    assert more.dims == ("t", "c", "z", "y", "x")
+    for one in (more, pickle.loads(pickle.dumps(more))):
+        np.testing.assert_array_equal(one[0, :, 1, ::3].values, ramp(3, 40, 30)[None, 1, ::3])
+    np.testing.assert_array_equal(more.chunk().values, ramp(3, 40, 30)[None, None, ::-1])
 
 
 def test_nothing_is_made_of_an_only_channel_of_which_nothing_is_said(tmp_path: Path) -> None:

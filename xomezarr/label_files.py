@@ -16,7 +16,7 @@ from xomezarr.coords import infer_axis_type
 from xomezarr.errors import AxisError, LabelError, LabelWarning, warn
 from xomezarr.indexes import Skew, skews_of
 from xomezarr.readers import Opened, open_source
-from xomezarr.readers.filearray import PLACED, REVERSED
+from xomezarr.readers.filearray import PLACED, REVERSED, with_singles
 from xomezarr.systems import held_by
 
 __all__ = ["on_pixels_of", "open_label"]
@@ -50,7 +50,7 @@ def on_pixels_of(
     """
     if opened.label is not None:
         return opened.as_labels()
-    found = opened.image
+    found = _of_dimensions(image, opened.image)
     if "c" in found.coords and found["c"].values.tolist()[:3] == [label for label, _ in RGB]:
         numbers = f"xr.DataArray(np.asarray(PIL.Image.open({os.fspath(path)!r})), dims=('y', 'x'))"
         raise LabelError(
@@ -79,6 +79,20 @@ def on_pixels_of(
             LabelWarning,
         )
     return _without_place(found, image)
+
+
+def _of_dimensions(image: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
+    """Return labels with those dimensions of one index that their image has in space, and without those that it lacks.
+
+    Files of single sections and channels have such dimensions, or have not.
+    """
+    beyond = [dim for dim, size in labels.sizes.items() if size == 1 and dim not in image.dims]
+    lacking = [
+        str(dim)
+        for dim, size in image.sizes.items()
+        if size == 1 and dim not in labels.dims and infer_axis_type(image, str(dim), {}) == "space"
+    ]
+    return with_singles(labels.isel(dict.fromkeys(beyond, 0), drop=True) if beyond else labels, lacking)
 
 
 def _without_place(labels: xr.DataArray, image: xr.DataArray) -> xr.DataArray:
@@ -138,7 +152,8 @@ def _open_as(path: str | os.PathLike[str], image: xr.DataArray, error: AxisError
     """
     others = [dim for dim in image.dims if infer_axis_type(image, str(dim), {}) in ("channel", "time")]
     as_many: Opened | None = None
-    for dropped in ([], others[1:], others[:1], others):
+    single = [dim for dim, size in image.sizes.items() if size == 1]
+    for dropped in ([], others[1:], others[:1], others, single, [*others, *single]):
         dims = [str(dim) for dim in image.dims if dim not in dropped]
         try:
             found = open_source(path, dims=dims, labels=False)

@@ -8,6 +8,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "PLACED",
     "REVERSED",
     "FileArray",
+    "WithSingles",
     "chosen_series",
     "chunks_in_memory_order",
     "dimensions",
@@ -32,6 +34,7 @@ __all__ = [
     "nothing_to_close",
     "renamed",
     "with_place",
+    "with_singles",
 ]
 
 PREFERRED_BYTES = 4 * 2**20
@@ -223,6 +226,63 @@ def lazy_image(
     lazy: Any = indexing.LazilyIndexedArray(array)
     variable = xr.Variable(tuple(dims), indexing.CopyOnWriteArray(lazy), attrs, encoding)
     return xr.Dataset({"image": variable})["image"].rename(name)
+
+
+@dataclass(frozen=True, slots=True)
+class WithSingles:
+    """An array with dimensions of one index more than what it is read from has.
+
+    >>> one = WithSingles(np.arange(6).reshape(2, 3), (1,))
+    >>> one[:, :, 1:].shape, one[1, :, 2], one[:, 0, 0].tolist()
+    ((2, 1, 2), array([5]), [0, 3])
+
+    Parameters
+    ----------
+    array
+        What it is read from.
+    axes
+        Its further ones, ascending.
+    """
+
+    array: Any
+    axes: tuple[int, ...]
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Return a part, by an integer or a slice for each dimension."""
+        read = np.asarray(self.array[tuple(one for axis, one in enumerate(key) if axis not in self.axes)])
+        kept = [(axis in self.axes, one) for axis, one in enumerate(key) if isinstance(one, slice)]
+        part = read[tuple(None if single else slice(None) for single, _ in kept)]
+        return part[tuple(one if single else slice(None) for single, one in kept)]
+
+
+def with_singles(image: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
+    """Return an image with further dimensions of one index, the first ones; `expand_dims` would read its pixels.
+
+    >>> with_singles(xr.DataArray(np.zeros((2, 3)), dims=("y", "x")), ["z"]).shape
+    (1, 2, 3)
+    """
+    if not dims:
+        return image
+    variable = image.variable
+    chunks = variable.encoding.get("preferred_chunks")
+    opener = partial(_nothing_to_open, WithSingles(variable, tuple(range(len(dims)))))
+    shape = (1,) * len(dims) + variable.shape
+    array = FileArray(opener, shape, variable.dtype, getattr(source.file_behind(variable._data), "origin", ""))
+    opened = lazy_image(
+        array,
+        (*dims, *map(str, variable.dims)),
+        chunks=None if chunks is None else (*(1 for _ in dims), *(chunks[dim] for dim in variable.dims)),
+        attrs=variable.attrs,
+        mapped=bool(variable.encoding.get(source.MAPPED)),
+    )
+    found = opened.assign_coords(image.coords).rename(image.name)
+    found.encoding = {**image.encoding, **found.encoding}
+    return found
+
+
+def _nothing_to_open(array: WithSingles) -> tuple[WithSingles, Callable[[], None]]:
+    """Return what is lazy by itself, and nothing to call."""
+    return array, nothing_to_close
 
 
 def with_place(

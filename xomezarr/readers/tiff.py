@@ -7,14 +7,13 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xomezarr import omexml
 from xomezarr.channels import RGB, assign_channels, rgb_channels, window_between
@@ -33,6 +32,7 @@ from xomezarr.readers.filearray import (
     COARSEST_PIXEL_UM,
     PREFERRED_BYTES,
     FileArray,
+    WithSingles,
     chosen_series,
     chunks_in_memory_order,
     dimensions,
@@ -236,33 +236,6 @@ def _open_tiff_pixels(path: str, series: int, singles: tuple[int, ...]) -> tuple
     image = tiff.series[chosen_series(series, len(tiff.series), path)]
     array = zarr.open_array(image.aszarr(level=0), mode="r")
     return WithSingles(array, singles) if singles else array, tiff.close
-
-
-@dataclass(frozen=True, slots=True)
-class WithSingles:
-    """An array with dimensions of one index more than what it is read from has.
-
-    >>> one = WithSingles(np.arange(6).reshape(2, 3), (1,))
-    >>> one[:, :, 1:].shape, one[1, :, 2], one[:, 0, 0].tolist()
-    ((2, 1, 2), array([5]), [0, 3])
-
-    Parameters
-    ----------
-    array
-        What it is read from.
-    axes
-        Its further ones, ascending.
-    """
-
-    array: Any
-    axes: tuple[int, ...]
-
-    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
-        """Return a part, by an integer or a slice for each dimension."""
-        read = np.asarray(self.array[tuple(one for axis, one in enumerate(key) if axis not in self.axes)])
-        kept = [(axis in self.axes, one) for axis, one in enumerate(key) if isinstance(one, slice)]
-        part = read[tuple(None if single else slice(None) for single, _ in kept)]
-        return part[tuple(one if single else slice(None) for single, one in kept)]
 
 
 # --- what TIFF files say of their pixels -------------------------------------
