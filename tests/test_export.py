@@ -177,6 +177,14 @@ def test_a_file_does_not_take_the_place_of_the_one_that_is_read(tmp_path: Path, 
     assert xomezarr.export(xomezarr.open_image(path), tmp_path / f"other-{name}").exists()
 
 
+def test_names_on_several_lines_are_told_to_become_one(tmp_path: Path) -> None:
+    """What readers make of them in an attribute of XML."""
+    da = image("yx").rename("two\nlines")
+    with pytest.warns(errors.OmeZarrWarning, match="two"):
+        xomezarr.export(da, tmp_path / "a.ome.tif")
+    assert xomezarr.open_image(tmp_path / "a.ome.tif").name == "two lines"
+
+
 def test_no_file_is_written_into_a_store(tmp_path: Path) -> None:
     da = image("yx")
     da.omezarr.to_zarr(tmp_path / "a.ome.zarr", levels=1)

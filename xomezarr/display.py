@@ -462,7 +462,7 @@ def _image_text(description: Mapping[str, Any]) -> str:
             ],
         ),
     ]
-    if description["channels"]:
+    if any(channel[key] for channel in description["channels"] for key in ("label", "color", "window")):
         blocks.append(
             _table(
                 ("channel", "color", "window"),

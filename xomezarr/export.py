@@ -687,7 +687,7 @@ def _ome_metadata(
     found: dict[str, Any] = {"axes": stack.axes}
     names = [] if stack.image.name is None else [str(stack.image.name)]
     if names:
-        found["Name"] = as_text(names[0])
+        found["Name"] = _in_attribute(names[0])
     for letter in "XYZ":
         if letter in sizes:
             found |= {f"PhysicalSize{letter}": sizes[letter], f"PhysicalSize{letter}Unit": "µm"}
@@ -696,10 +696,19 @@ def _ome_metadata(
     if channels and len(channels) == stack.shape[stack.axes.index("C")]:
         labels = [channel.label or f"channel {n}" for n, channel in enumerate(channels)]
         names += labels
-        found["Channel"] = {"Name": [as_text(label) for label in labels]}
+        found["Channel"] = {"Name": [_in_attribute(label) for label in labels]}
         if any(channel.color for channel in channels):
             found["Channel"]["Color"] = [_ome_color(str(channel.color)) for channel in with_colors(channels)]
-    return found, [name for name in names if as_text(name) != name]
+    return found, [name for name in names if _in_attribute(name) != name]
+
+
+def _in_attribute(text: str) -> str:
+    r"""Return a text as readers find it in an attribute of XML, where tabs and ends of lines are blanks.
+
+    >>> _in_attribute("GFP\n\x1b")
+    'GFP �'
+    """
+    return re.sub(r"[\t\n\r]", " ", as_text(text))
 
 
 def _ome_color(color: str) -> int:

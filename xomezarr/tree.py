@@ -434,7 +434,14 @@ def isel(tree: xr.DataTree, indexers: Mapping[Hashable, Any] | None = None, **in
         try:
             positions[dim] = np.arange(base.sizes[dim])[indexer]
         except IndexError:
-            faults.append(LevelError(f"index {indexer!r} is outside: {there}; give some of them: isel({dim}=0)"))
+            named = isinstance(indexer, str)
+            cure = (
+                f"what has a name is selected by it: sel({dim}={indexer!r})"
+                if named
+                else f"give some of them: isel({dim}=0)"
+            )
+            wrong = "is no number" if named else "is outside"
+            faults.append(LevelError(f"index {indexer!r} {wrong}: {there}; {cure}"))
             continue
         if np.size(positions[dim]) == 0:
             whole = f"isel({dim}=slice(0, {base.sizes[dim]}))"

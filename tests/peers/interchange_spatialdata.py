@@ -176,6 +176,16 @@ def test_channels_have_names_there_and_what_they_had_here():
         xr.testing.assert_identical(base(xomezarr.from_spatialdata(found)).load(), da)
 
 
+def test_a_selected_channel_keeps_its_name():
+    two = xr.DataArray(np.zeros((2, 32, 24), "u2"), dims=("c", "y", "x"), name="cells")
+    one = two.omezarr.assign_channels(["DAPI", "GFP"]).isel(c=1)
+    made = one.omezarr.to_spatialdata()
+    assert made.c.values.tolist() == ["GFP"]
+    back = xomezarr.from_spatialdata(made).omezarr.level(0)
+    assert back.dims == ("y", "x")
+    assert back.c.item() == "GFP"
+
+
 def test_arrays_of_labels_are_labels():
     found = element(labels(), as_labels=True)
     Labels2DModel.validate(found)

@@ -5,7 +5,7 @@ Scale and translation there are those of OME-Zarr: the translation is where the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -84,13 +84,14 @@ def to_ngff_zarr(
     check_names(one, NAMES, LIBRARY)
     check_regular(one, LIBRARY)
     whole = isinstance(image, xr.DataTree)
-    tell_lost(LIBRARY, _lost(one, whole=whole), "to_zarr(…) keeps all of it in a store")
+    known = {field.name for field in fields(library.NgffImage)}
+    tell_lost(LIBRARY, _lost(one, known, whole=whole), "to_zarr(…) keeps all of it in a store")
     images = [_image(library, one, index) for index in range(len(one.levels))]
     return library.Multiscales(images=images, metadata=_metadata(library, one, images)) if whole else images[0]
 
 
-def _lost(one: Given, *, whole: bool) -> list[str]:
-    """Return what ngff-zarr has no place for."""
+def _lost(one: Given, known: Collection[str], *, whole: bool) -> list[str]:
+    """Return what ngff-zarr has no place for, whose images have the fields that are `known`."""
     lost = [*beside(one)]
     if one.base.attrs:
         lost.append(f"the attributes {', '.join(map(repr, one.base.attrs))}")
@@ -103,6 +104,8 @@ def _lost(one: Given, *, whole: bool) -> list[str]:
     if systems := [*matrices, *others]:
         lost.append(f"the coordinate systems {', '.join(map(repr, systems))}")
     lost += dates(one)
+    if not whole and "channel_names" not in known and any(channel.label or channel.color for channel in one.channels):
+        lost.append("names and colours of channels, which this version has for a Multiscales alone: give a tree")
     windows = [channel.window for channel in one.channels]
     if any(windows) and not (whole and all(windows)):
         lost.append("windows of channels, which it has for all of a Multiscales or for none")

@@ -189,7 +189,9 @@ class _Library:
         # coordinates along space are those of pixels there
         level = level.drop_vars([name for name, coord in level.coords.items() if set(coord.dims) & {*one.spatial}])
         if not is_label and one.channel is None:
-            level = level.expand_dims(c=[0])
+            # of one that was selected, its name is there still
+            own |= {"selected": True} if "c" in level.coords else {}
+            level = level.expand_dims("c") if "c" in level.coords else level.expand_dims(c=[0])
         dims = [dim for dim in NAMES if dim in level.dims]
         level = in_order(level, dims)
         level = level.assign_coords(self._channels(one, level, is_label=is_label))
@@ -602,5 +604,5 @@ def _as_it_was(level: xr.DataArray, own: Mapping[str, Any]) -> xr.DataArray:
     if not dims:
         return level
     if "c" in level.dims and "c" not in dims and level.sizes["c"] == 1:
-        level = level.isel(c=0, drop=True)
+        level = level.isel(c=0, drop=not own.get("selected"))
     return level.transpose(*dims) if set(dims) == set(level.dims) else level
