@@ -518,6 +518,6 @@ def test_crops_of_an_irregular_image_are_written_down_to_one_pixel(tmp_path: Pat
 def test_names_are_no_indices() -> None:
     da = xr.DataArray(np.zeros((2, 8, 8), "u1"), dims=("c", "y", "x")).omezarr.assign_channels(["A", "B"])
     with pytest.raises(
-        errors.LevelError, match=r"index 'A' is no number, and dimension 'c' has .* select it with sel\(c='A'\)"
+        errors.LevelError, match=r"'A' is no number: dimension 'c' has .* is selected by it: sel\(c='A'\)"
     ):
         da.omezarr.pyramid(levels=2).omezarr.isel(c="A")
