@@ -338,7 +338,7 @@ def test_a_write_that_would_take_too_much_is_refused(tmp_path: Path) -> None:
     fewer = da.omezarr.plan(tmp_path / "a", workers=7, max_memory=plan.memory // 2, chunks=chunks)
     assert fewer.workers < 7
     assert fewer.memory <= plan.memory // 2
-    with pytest.raises(errors.ResourceError, match=r"give max_memory=\d+, or smaller chunks than \(64, 64, 64\)"):
+    with pytest.raises(errors.ResourceError, match=r'give max_memory="\d+ MiB", or smaller chunks than \(64, 64, 64\)'):
         da.omezarr.to_zarr(tmp_path / "a", max_memory="1 kB", chunks=chunks)
     for wrong in (
         {"max_memory": "plenty"},
