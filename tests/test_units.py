@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
+import xarray as xr
 
+from xomezarr import units
 from xomezarr.errors import UnitError
 from xomezarr.units import SPACE_UNITS, TIME_UNITS, axis_type, convert, ome_unit, reference_date, same_unit
 
@@ -179,3 +183,15 @@ assert convert("um", "micron") == 1.0 and same_unit("um", "µm")
 sys.exit("pint" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_c9_units_that_are_known_by_name_do_not_load_what_pint_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes half a second, and `assign_grid` looks whether a unit is meant otherwise."""
+
+    def load() -> Any:
+        raise AssertionError("pint was asked")
+
+    monkeypatch.setattr(units, "_registry", load)
+    da = xr.DataArray(np.zeros((3, 4, 4)), dims=("t", "y", "x"))
+    da = da.omezarr.assign_grid(units={"t": "s", "y": "um", "x": "micrometer"})
+    assert da.omezarr.units == {"t": "s", "y": "um", "x": "micrometer"}

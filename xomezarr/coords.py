@@ -86,8 +86,10 @@ TIME_UNIT = "second"
 """Unit in which datetime64 and timedelta64 coordinates are written."""
 
 USUAL_UNITS: Mapping[str, str] = {"space": "micrometer", "time": TIME_UNIT}
-MEASURED: Mapping[str, str] = {"space": "length", "time": "time"}
 """Units that messages propose, by axis type."""
+
+MEASURED: Mapping[str, str] = {"space": "length", "time": "time"}
+"""What axes of a type measure."""
 
 SECOND = np.timedelta64(1, "s")
 

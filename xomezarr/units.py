@@ -217,7 +217,7 @@ def meant(unit: str, kind: str) -> str | None:
     ('micrometer', 'second', None, None)
     """
     asked = unit.strip()
-    if _defined(asked):
+    if ome_unit(asked) is not None or _defined(asked):  # pint is asked last: it takes time to load
         return None
     spelled = [text for text, name in ALIASES.items() if name in NAMES.get(kind, ()) and len(text) >= LIKE_FROM]
     close = difflib.get_close_matches(asked.lower(), spelled, n=1, cutoff=0.75)
