@@ -1298,11 +1298,11 @@ def _left(command: str, dst: str | Path | None, given: Mapping[str, Any]) -> str
     changed = given.get("src") if dst is None and command in IN_PLACE else dst
     if changed is None:
         return nothing
+    if command in FILES:
+        return f"{changed} is as it was" if Path(changed).exists() else nothing
     place = None
     with suppress(OmeZarrError):  # it has not come so far as to say what is wrong with it
         place = resolve(str(changed))
-    if command in FILES:
-        return f"{changed} is as it was" if Path(changed).exists() else nothing
     tells = f"xomezarr info {shlex.quote(str(changed))} tells"
     if dst is None or not isinstance(place, Path):
         return f"{changed} may be incomplete: {tells}"

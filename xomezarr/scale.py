@@ -59,6 +59,7 @@ from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
 from xomezarr.read import listing_of
 from xomezarr.readers import open_image
+from xomezarr.readers.filearray import guessed
 from xomezarr.report import Finding
 from xomezarr.store import (
     ALL_DOCUMENTS,
@@ -542,7 +543,7 @@ def _check_axes(source: Source, axes: str | Sequence[str] | None) -> None:
         shape = tuple(source.image.sizes.values())
         raise AxisError(
             f"axes={axes!r} name {len(asked)} dimensions, and {source.place!r} has {source.image.ndim}, of shape "
-            f"{shape}; name each in the array's order: axes={'tczyx'[-len(shape) :]!r}"
+            f"{shape}; name each in the array's order: axes={guessed(len(shape))!r}"
         )
     if stated is not None and any(name not in (None, said) for name, said in zip(stated, asked, strict=True)):
         raise AxisError(

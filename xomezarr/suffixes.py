@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-__all__ = ["FILE_NAMES", "FILE_SUFFIXES", "how_to_convert", "kind_of_file", "own_store"]
+__all__ = [
+    "FILE_NAMES",
+    "FILE_SUFFIXES",
+    "MAY_BE_PACKED",
+    "PACKED",
+    "ends_in",
+    "how_to_convert",
+    "kind_of_file",
+    "own_store",
+]
 
 PACKED = ".gz"
+"""What names of files end in that gzip has packed."""
+
+NUMPY = (".npy",)
+TIFF = (".tif", ".tiff")
+OME_TIFF = (".ome.tif", ".ome.tiff")
+NIFTI = (".nii",)
+ANALYZE = (".hdr", ".img")
+MRC = (".mrc", ".mrcs", ".map", ".ccp4", ".st", ".rec", ".ali")
+PNG = (".png", ".apng")
+JPEG = (".jpg", ".jpeg")
+GIF = (".gif",)
+WEBP = (".webp",)
+BMP = (".bmp",)
 
 FILE_SUFFIXES: Mapping[str, str] = {
-    **dict.fromkeys((".ome.tif", ".ome.tiff"), "an OME-TIFF"),
-    **dict.fromkeys((".tif", ".tiff", ".lsm", ".svs", ".qptiff", ".scn", ".flex"), "a TIFF"),
-    ".npy": "an array of NumPy",
-    ".nii": "an image of NIfTI",
-    **dict.fromkeys((".hdr", ".img"), "an image of Analyze or NIfTI"),
-    **dict.fromkeys((".mrc", ".mrcs", ".map", ".ccp4", ".st", ".rec", ".ali"), "an image of MRC"),
-    **dict.fromkeys((".png", ".apng"), "a PNG"),
-    **dict.fromkeys((".jpg", ".jpeg"), "a JPEG"),
-    ".gif": "a GIF",
-    ".webp": "a WebP",
-    ".bmp": "a BMP",
-    ".czi": "an image of Zeiss",
-    ".zvi": "an image of Zeiss",
+    **dict.fromkeys(OME_TIFF, "an OME-TIFF"),
+    **dict.fromkeys((*TIFF, ".lsm", ".svs", ".qptiff", ".scn", ".flex"), "a TIFF"),
+    **dict.fromkeys(NUMPY, "an array of NumPy"),
+    **dict.fromkeys(NIFTI, "an image of NIfTI"),
+    **dict.fromkeys(ANALYZE, "an image of Analyze or NIfTI"),
+    **dict.fromkeys(MRC, "an image of MRC"),
+    **dict.fromkeys(PNG, "a PNG"),
+    **dict.fromkeys(JPEG, "a JPEG"),
+    **dict.fromkeys(GIF, "a GIF"),
+    **dict.fromkeys(WEBP, "a WebP"),
+    **dict.fromkeys(BMP, "a BMP"),
+    **dict.fromkeys((".czi", ".zvi"), "an image of Zeiss"),
     ".nd2": "an image of Nikon",
     ".lif": "an image of Leica",
     **dict.fromkeys((".dv", ".r3d"), "an image of DeltaVision"),
@@ -36,15 +57,16 @@ FILE_SUFFIXES: Mapping[str, str] = {
 }
 """Kinds of files that `open_image` reads, with BioIO where that is needed, by what their names end in."""
 
-MAY_BE_PACKED = (".nii", ".hdr", ".img", ".mrc", ".mrcs", ".map", ".ccp4", ".st", ".rec", ".ali")
+MAY_BE_PACKED = (*NIFTI, *ANALYZE, *MRC)
 """Those that are read where gzip has packed them too."""
 
-_LONGEST_FIRST = sorted(FILE_SUFFIXES, key=len, reverse=True)
 
-FILE_NAMES = re.compile(
-    f"({'|'.join(map(re.escape, _LONGEST_FIRST))})$|({'|'.join(map(re.escape, MAY_BE_PACKED))}){re.escape(PACKED)}$",
-    re.IGNORECASE,
-)
+def ends_in(suffixes: Iterable[str]) -> re.Pattern[str]:
+    """Return what finds the longest of these endings of a name, in whatever case."""
+    return re.compile(f"({'|'.join(map(re.escape, sorted(suffixes, key=len, reverse=True)))})$", re.IGNORECASE)
+
+
+FILE_NAMES = ends_in((*FILE_SUFFIXES, *(suffix + PACKED for suffix in MAY_BE_PACKED)))
 """What names of files end in."""
 
 

@@ -422,6 +422,10 @@ class Costs:
         """Return how many times each stored chunk is read, on average."""
         return math.prod(itertools.starmap(repeated_reads, zip(shape, leaf, self.stored, self.halo, strict=True)))
 
+    def time(self, tiling: Tiling, workers: int) -> float:
+        """Return about how long it takes, in times of one worker that reads each stored chunk once."""
+        return (self.reads(tiling.shapes[0], tiling.sizes[0]) + OTHER_WORK) / min(workers, tiling.leaf_count)
+
     def memory(self, tiling: Tiling, units: Sequence[tuple[int, ...]], workers: int) -> int:
         """Predict the bytes that are in use at most, beyond those of an image in memory.
 
@@ -592,18 +596,10 @@ def _chosen(
 
     Fewer workers have larger tiles in the same memory, and read chunks that lie across these less often.
     """
-
-    def reads(tiling: Tiling) -> float:
-        return costs.reads(shapes[0], tiling.sizes[0])
-
-    def time(chosen: tuple[Tiling, int]) -> float:
-        tiling, workers = chosen
-        return (reads(tiling) + OTHER_WORK) / min(workers, tiling.leaf_count)
-
-    best = candidate = _grown(shapes, steps, units, costs, workers, max_memory)
-    while candidate[1] > 1 and reads(candidate[0]) > ENOUGH_READS:
-        candidate = _grown(shapes, steps, units, costs, 2 ** ((candidate[1] - 1).bit_length() - 1), max_memory)
-        best = min(best, candidate, key=time)
+    best = tiling, fewer = _grown(shapes, steps, units, costs, workers, max_memory)
+    while fewer > 1 and costs.reads(shapes[0], tiling.sizes[0]) > ENOUGH_READS:
+        tiling, fewer = _grown(shapes, steps, units, costs, 2 ** ((fewer - 1).bit_length() - 1), max_memory)
+        best = min(best, (tiling, fewer), key=lambda chosen: costs.time(*chosen))
     return best
 
 
@@ -629,7 +625,7 @@ def _grown(
         return made(leaf).leaf_count
 
     def time(leaf: tuple[int, ...]) -> float:
-        return (costs.reads(shape, leaf) + OTHER_WORK) / min(workers, count(leaf))
+        return costs.time(made(leaf), workers)
 
     leaf = tuple(map(math.lcm, units[0], after))
     if not fits(leaf, workers):

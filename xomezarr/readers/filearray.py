@@ -30,6 +30,7 @@ __all__ = [
     "chosen_series",
     "chunks_in_memory_order",
     "dimensions",
+    "guessed",
     "lazy_image",
     "nothing_to_close",
     "renamed",
@@ -325,7 +326,7 @@ def dimensions(
             raise AxisError(
                 f'dims={dims!r} does not name the {len(shape)} dimensions of "{path}", whose shape is {shape}; '
                 f"give {len(shape)} different names, or, if the file has names of its own, leave them out: "
-                f"open_image(path, dims={_guess(len(shape))!r})"
+                f"open_image(path, dims={guessed(len(shape))!r})"
             )
         return asked
     if named is not None:
@@ -338,14 +339,14 @@ def dimensions(
         )
     raise AxisError(
         f'"{path}" does not say what its {len(shape)} dimensions are, of shape {shape}; '
-        f"name them in the file's order: open_image(path, dims={_guess(len(shape))!r})"
+        f"name them in the file's order: open_image(path, dims={guessed(len(shape))!r})"
     )
 
 
-def _guess(count: int) -> str:
+def guessed(count: int) -> str:
     """Return names for so many dimensions; what goes beyond the five of an image is to be selected from.
 
-    >>> _guess(3), _guess(6)
+    >>> guessed(3), guessed(6)
     ('zyx', 'utczyx')
     """
     return "abdefghijklmnopqrsvwutczyx"[-count:]

@@ -20,13 +20,10 @@ from numpy.typing import NDArray
 from xomezarr.errors import OmeZarrError, ResourceError
 from xomezarr.readers.filearray import nothing_to_close
 
-__all__ = ["GZIP", "PACKED", "Raw", "opened_bytes", "shortest"]
+__all__ = ["GZIP", "Raw", "opened_bytes", "shortest"]
 
 GZIP = b"\x1f\x8b"
 """How gzip's files begin."""
-
-PACKED = ".gz"
-"""What their names end in."""
 
 BLOCK = 2**20
 """Bytes that are unpacked at once."""

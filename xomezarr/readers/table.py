@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import xarray as xr
 
+from xomezarr import suffixes
 from xomezarr.errors import OmeZarrError
 from xomezarr.readers import bioio
 from xomezarr.readers.mrc import open_mrc
 from xomezarr.readers.nifti import open_nifti
 from xomezarr.readers.npy import open_npy
 from xomezarr.readers.photos import open_photo
-from xomezarr.readers.raw import GZIP, PACKED, opened_bytes
+from xomezarr.readers.raw import GZIP, opened_bytes
 from xomezarr.readers.tiff import open_tiff
-from xomezarr.suffixes import FILE_NAMES
+from xomezarr.suffixes import FILE_NAMES, PACKED, ends_in
 
 __all__ = ["BY_BIOIO", "FILE_NAMES", "KNOWN_FILES", "READERS", "Opener", "Reader", "one_image", "reader_of"]
 
@@ -73,7 +73,8 @@ class Reader:
         >>> [TIFF.ending(name) for name in ("cells.OME.TIF", "cells.lsm")], NIFTI.ending("brain.nii.gz")
         (['.OME.TIF', None], '.nii.gz')
         """
-        found = _ends_in(self.suffixes, gzip=self.gzip).search(path)
+        packed = [suffix + PACKED for suffix in self.suffixes] if self.gzip else []
+        found = ends_in((*self.suffixes, *packed)).search(path)
         return found and found[0]
 
     def open(self, path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
@@ -96,12 +97,6 @@ def one_image(path: str, series: int | None) -> OmeZarrError:
     return OmeZarrError(f'"{path}" holds one image, and series={series} is none of it; leave series out')
 
 
-def _ends_in(suffixes: Iterable[str], *, gzip: bool = False) -> re.Pattern[str]:
-    """Return what finds such an ending of a name, the longest."""
-    listed = "|".join(map(re.escape, sorted(suffixes, key=len, reverse=True)))
-    return re.compile(f"({listed}){f'({re.escape(PACKED)})?' if gzip else ''}$", re.IGNORECASE)
-
-
 # --- the table ---------------------------------------------------------------
 
 MAPPED, UNPACKED = "memory-mapped", "memory-mapped; what gzip has packed, unpacked on disk first"
@@ -111,7 +106,7 @@ DEEP = f"colours of 16 bits, {IO}"
 
 TIFF = Reader(
     "TIFF, OME-TIFF and ImageJ",
-    (".tif", ".tiff", ".ome.tif", ".ome.tiff"),
+    (*suffixes.TIFF, *suffixes.OME_TIFF),
     open_tiff,
     # little- or big-endian, with 32- or 64-bit offsets
     ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
@@ -121,7 +116,7 @@ TIFF = Reader(
 )
 NIFTI = Reader(
     "NIfTI",
-    (".nii",),
+    suffixes.NIFTI,
     open_nifti,
     ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0"), (4, b"ni2\0")),
     gzip=True,
@@ -130,12 +125,12 @@ NIFTI = Reader(
 )
 
 READERS = (
-    Reader("NumPy", (".npy",), open_npy, ((0, b"\x93NUMPY"),), how=MAPPED),
+    Reader("NumPy", suffixes.NUMPY, open_npy, ((0, b"\x93NUMPY"),), how=MAPPED),
     TIFF,
     NIFTI,
     Reader(
         "Analyze and NIfTI of two files",
-        (".hdr", ".img"),
+        suffixes.ANALYZE,
         open_nifti,
         unmarked=True,
         gzip=True,
@@ -144,18 +139,18 @@ READERS = (
     ),
     Reader(
         "MRC and CCP4 maps",
-        (".mrc", ".mrcs", ".map", ".ccp4", ".st", ".rec", ".ali"),
+        suffixes.MRC,
         open_mrc,
         ((208, b"MAP "), (208, b"MAP\0")),
         unmarked=True,  # from before 2000
         gzip=True,
         how=UNPACKED,
     ),
-    Reader("PNG", (".png", ".apng"), open_photo, ((0, b"\x89PNG\r\n"),), needs=DEEP, how=BY_FRAMES),
-    Reader("JPEG", (".jpg", ".jpeg"), open_photo, ((0, b"\xff\xd8\xff"),), how=AT_ONCE),
-    Reader("GIF", (".gif",), open_photo, ((0, b"GIF87a"), (0, b"GIF89a")), how=BY_FRAMES),
-    Reader("WebP", (".webp",), open_photo, ((8, b"WEBP"),), how=BY_FRAMES),
-    Reader("BMP", (".bmp",), open_photo, unmarked=True, how=AT_ONCE),  # two letters, which texts begin with too
+    Reader("PNG", suffixes.PNG, open_photo, ((0, b"\x89PNG\r\n"),), needs=DEEP, how=BY_FRAMES),
+    Reader("JPEG", suffixes.JPEG, open_photo, ((0, b"\xff\xd8\xff"),), how=AT_ONCE),
+    Reader("GIF", suffixes.GIF, open_photo, ((0, b"GIF87a"), (0, b"GIF89a")), how=BY_FRAMES),
+    Reader("WebP", suffixes.WEBP, open_photo, ((8, b"WEBP"),), how=BY_FRAMES),
+    Reader("BMP", suffixes.BMP, open_photo, unmarked=True, how=AT_ONCE),  # two letters, which texts begin with too
 )
 """What is read without BioIO."""
 
