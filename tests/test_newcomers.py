@@ -89,6 +89,13 @@ def test_no_writer_makes_a_folder_that_is_called_as_a_file_is(folder: Path) -> N
     assert [file.name for file in folder.iterdir()] == ["mine.tif"]
 
 
+def test_on_the_command_line_a_file_is_written_by_a_command(folder: Path, capsys: Any) -> None:
+    np.save("a.npy", np.zeros((8, 8), "u1"))
+    assert main(["convert", "a.npy", "out.tif"]) == 1
+    assert capsys.readouterr().err.endswith("write the file: xomezarr export SRC out.tif\n")
+    assert not Path("out.tif").exists()
+
+
 def test_a_folder_that_is_called_as_a_file_already_may_be_replaced(folder: Path) -> None:
     xomezarr.to_zarr(image(), "ex.ome.zarr").close()
     (folder / "ex.ome.zarr").rename("ex.tif")

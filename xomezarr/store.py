@@ -1361,9 +1361,12 @@ def check_no_file_name(store: StoreArgument) -> None:
         return
     if (kind := kind_of_file(str(target))) is not None:
         called = str(store) if isinstance(store, str | os.PathLike) else str(target)
-        raise OmeZarrError(
-            f"{called!r} is the name of a file, {kind}, and OME-Zarr is a folder; call it {own_store(called)!r}, or, "
-            "of those that are written, PNG and TIFF, write the file: xomezarr.export(image, path)"
+        raise OmeZarrError.mended(
+            f"{called!r} is the name of a file, {kind}, and OME-Zarr is a folder",
+            python=f"call it {own_store(called)!r}, or, of those that are written, PNG and TIFF, write the file: "
+            "xomezarr.export(image, path)",
+            command=f"call it {shlex.quote(own_store(called))}, or, of those that are written, PNG and TIFF, write the "
+            f"file: xomezarr export SRC {shlex.quote(called)}",
         )
 
 
