@@ -98,6 +98,28 @@ def bucket(s3_url: str) -> Iterator[Bucket]:
 
 
 @pytest.fixture
+def s3_of_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Give what makes a URL that of the S3 server which the environment names."""
+    from s3 import KEY, SECRET
+
+    files = pytest.importorskip("s3fs").S3FileSystem
+
+    def name(url: str) -> None:
+        for variable, value in {
+            "ACCESS_KEY_ID": KEY,
+            "SECRET_ACCESS_KEY": SECRET,
+            "ENDPOINT_URL": url,
+            "DEFAULT_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(f"AWS_{variable}", value)
+        # they look at the environment once in a process
+        files.clear_instance_cache()
+
+    yield name
+    files.clear_instance_cache()
+
+
+@pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return what makes a package one that is not installed."""
     original = builtins.__import__

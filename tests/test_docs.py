@@ -7,7 +7,7 @@ import importlib
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -171,15 +171,16 @@ def test_the_page_on_pictures_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     plt.close("all")
 
 
-def test_every_task_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_url: str) -> None:
-    from s3 import KEY, SECRET, make_bucket
+@pytest.mark.xdist_group("s3")
+def test_every_task_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_url: str, s3_of_environment: Callable[[str], None]
+) -> None:
+    from s3 import make_bucket
 
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     make_bucket(s3_url, "bucket")
-    for name, value in {"ACCESS_KEY_ID": KEY, "SECRET_ACCESS_KEY": SECRET, "ENDPOINT_URL": s3_url}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3_of_environment(s3_url)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
     da = xr.DataArray(PIXELS.values[:160, :160].reshape(2, 80, 160) % 50, dims=("c", "y", "x"), name="cells")

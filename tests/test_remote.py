@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from s3 import (
     CUT_UPLOAD,
     DENIED,
     INTERNAL,
-    KEY,
     NOT_DELETED,
     SECRET,
     SILENT,
@@ -501,15 +501,13 @@ def test_who_holds_an_image_that_is_replaced(bucket: Bucket, by: str) -> None:
 
 
 def test_the_command_line_takes_the_environment(
-    tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    bucket: Bucket,
+    s3_of_environment: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_ENDPOINT_URL": bucket.proxy.url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+    s3_of_environment(bucket.proxy.url)
     np.save(tmp_path / "cells.npy", PIXELS)
     store, raw = bucket.url("cells.ome.zarr"), bucket.url("raw.ome.zarr")
     assert main(["convert", str(tmp_path / "cells.npy"), store, "--dims", "zyx"]) == 0
@@ -535,9 +533,7 @@ def test_the_command_line_takes_the_environment(
         timeout=120,
     )
     assert answer.returncode == 0, answer.stderr
-    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.proxy.url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    s3_of_environment(bucket.proxy.url)
     bucket.proxy.faults = lambda _: DENIED
     assert main(["info", store]) == 1
     said = capsys.readouterr().err
