@@ -136,7 +136,7 @@ def own_public_names(module: ModuleType) -> list[str]:
     return [n.name for n in ast.parse(source).body if isinstance(n, kinds) and not n.name.startswith("_")]
 
 
-@pytest.mark.parametrize(("what", "home"), [("UNREADABLE", "xomezarr.errors"), ("DOCUMENTS", "xomezarr.store")])
+@pytest.mark.parametrize(("what", "home"), [("UNREADABLE", "xomezarr.errors"), ("DOCUMENTS", "xomezarr.store.nodes")])
 def test_what_unreadable_metadata_raise_and_where_they_lie_is_said_once(what: str, home: str) -> None:
     kinds = (ast.Assign, ast.AnnAssign)
     homes = {

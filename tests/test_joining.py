@@ -957,13 +957,13 @@ def test_labels_of_a_field_do_not_come_into_another_plate(
 def test_a_member_that_another_process_puts_back_meanwhile_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xomezarr import store as stores
+    from xomezarr.store import contents
 
     place = tmp_path / "a.zarr"
     new_labels(place, "0.4")
     inside, aside = place / "labels" / "cytoplasm", tmp_path / "aside"
     inside.rename(aside)
-    look, looked = stores._open_member, []
+    look, looked = contents._open_member, []
 
     def late(group: Any, path: str, alike: bool) -> Any:
         try:
@@ -973,8 +973,8 @@ def test_a_member_that_another_process_puts_back_meanwhile_is_found(
                 looked.append(aside.rename(inside))
             raise
 
-    monkeypatch.setattr(stores, "_open_member", late)
-    assert stores.find_member(zarr.open_group(place, mode="r"), "labels/cytoplasm") is not None
+    monkeypatch.setattr(contents, "_open_member", late)
+    assert contents.find_member(zarr.open_group(place, mode="r"), "labels/cytoplasm") is not None
 
 
 # -- in the middle of what others write ----------------------------------------------------------------------

@@ -484,7 +484,7 @@ def killed_after_placing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a writer be killed when a single file has its name, and before its folder is removed."""
     monkeypatch.setattr("xomezarr.archive.sync_name", interrupt)
     monkeypatch.setattr("xomezarr.stage.remove", lambda path: None)
-    monkeypatch.setattr("xomezarr.store._kept", lambda *_: journal.NOTHING)
+    monkeypatch.setattr("xomezarr.store.publishing._kept", lambda *_: journal.NOTHING)
     monkeypatch.setattr(stage.Stage, "abandon", lambda self: None)
 
 
@@ -978,7 +978,7 @@ def test_several_images_of_which_all_was_made_are_put_in_their_place(
     module = (
         "plating" if write is write_plate else write.__name__.removeprefix("write_") + ("s" * (write is write_scene))
     )
-    for later in (f"xomezarr.{module}.put_attributes", "xomezarr.store._InAFolder.place"):
+    for later in (f"xomezarr.{module}.put_attributes", "xomezarr.store.publishing._InAFolder.place"):
         with monkeypatch.context() as patched:
             patched.setattr(later, interrupt)
             with pytest.raises(InterruptError):

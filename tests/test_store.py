@@ -264,7 +264,7 @@ def test_c7_what_is_mounted_in_a_store_is_not_emptied(tmp_path: Path, monkeypatc
     image(1).omezarr.to_zarr(store)
     before = files(store)
     told = tmp_path / "mountinfo"
-    monkeypatch.setattr("xomezarr.store.MOUNTS", told)
+    monkeypatch.setattr("xomezarr.store.replacing.MOUNTS", told)
     lines = "36 35 98:0 / {} rw,noatime master:1 - ext4 /dev/root rw,errors=continue\n"
     place = str(store).replace(" ", r"\040")
     told.write_text(lines.format("/") + lines.format(f"{place}/inner"))
