@@ -31,6 +31,7 @@ from PIL import Image
 
 import xomezarr
 from xomezarr import convert, open_image
+from xomezarr.cli import main
 from xomezarr.errors import (
     AxisError,
     LabelError,
@@ -1222,3 +1223,22 @@ def test_a_store_is_no_file_to_convert(tmp_path: Path) -> None:
     with pytest.raises(OmeZarrError, match=r"a source of type MemoryStore is no path or URL; .*open_datatree"):
         xomezarr.convert(zarr.storage.MemoryStore(), tmp_path / "a.ome.zarr")
     assert not [*tmp_path.iterdir()]
+
+
+# --- irregular coordinates -------------------------------------------------------------------------------------------
+
+
+def test_irregular_coordinates_are_kept_where_they_were_or_where_that_is_asked_for(tmp_path: Path, capsys: Any) -> None:
+    rows = np.cumsum(np.random.default_rng(0).random(64) + 0.1)
+    da = xr.DataArray(np.arange(64 * 64.0).reshape(64, 64), dims=("y", "x"), coords={"y": rows}, name="im")
+    da.omezarr.to_zarr(tmp_path / "kept.ome.zarr", irregular="keep").close()
+    da.to_dataset().to_zarr(tmp_path / "plain.zarr")
+    kept, plain, made = (str(tmp_path / name) for name in ("kept.ome.zarr", "plain.zarr", "made.ome.zarr"))
+    assert main(["convert", plain, made]) == 1
+    assert capsys.readouterr().err.endswith("keep the true positions beside it: --irregular keep\n")
+    assert main(["convert", kept, made, "--irregular", "raise"]) == 2
+    assert not Path(made).exists()
+    for words in ([kept, made], [plain, made, "--irregular", "keep", "--overwrite"]):
+        assert main(["convert", *words, "--quiet"]) == 0
+        with xr.open_dataarray(made, engine="omezarr") as back:
+            assert (back.y.values == rows).all()

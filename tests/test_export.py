@@ -214,6 +214,10 @@ LOST: dict[str, tuple[Any, str]] = {
     "irregular": (lambda da: da.assign_coords(t=[0.0, 1.0, 5.0]), "the coordinates of 't', which are not regular"),
     "no unit": (lambda da: da.assign_coords(y=da.y.drop_attrs()), "the coordinates of 'y', which .* no unit"),
     "attrs": (lambda da: da.assign_attrs(operator="Ada"), "the attributes 'operator'"),
+    "hidden": (
+        lambda da: da.expand_dims(c=2).omezarr.assign_channels([{"label": "DAPI"}, {"label": "GFP", "active": False}]),
+        r"which channels are not shown at first \('GFP'\)",
+    ),
     "coordinates": (
         lambda da: da.assign_coords(exposure=("t", [1.0, 2.0, 3.0]), stage="left"),
         "the coordinates 'exposure', 'stage'",
@@ -251,6 +255,12 @@ def test_windows_go_along_to_imagej(tmp_path: Path) -> None:
         assert (tiff.imagej_metadata or {})["Ranges"] == (5.0, 90.0, 0.0, 150.5)
     back: Any = open_image(tmp_path / "a.tif")
     assert [channel.window for channel in back.omezarr.channels] == [one.window for one in da.omezarr.channels]
+
+
+def test_windows_of_some_channels_alone_are_told(tmp_path: Path) -> None:
+    da: Any = image("cyx").omezarr.assign_channels([{"label": "a", "window": (5, 90)}, {"label": "b"}])
+    with pytest.warns(errors.OmeZarrWarning, match="which values of 'a' are shown, as not all channels say so"):
+        xomezarr.export(da, tmp_path / "a.tif")
 
 
 def test_imagej_is_told_no_sizes_that_nobody_knows(tmp_path: Path) -> None:

@@ -131,6 +131,13 @@ def test_the_title_says_which_plane_is_shown() -> None:
     assert da.isel(t=1, z=[2]).omezarr.plot(ax=plt.figure().gca()).axes.get_title() == ""
     bare = da.drop_vars(["t", "z"])
     assert bare.omezarr.plot(ax=plt.figure().gca()).axes.get_title() == "t = first, z = middle"
+    of_time: Any = da.isel(z=0, drop=True)
+    for times, told in (
+        (np.array(["2026-01-02T03:04:05.25", "2026-01-03", "2026-01-04"], "M8[ns]"), "t = 2026-01-02T03:04:05.250"),
+        (np.array([1500, 3000, 4500], "m8[ms]").astype("m8[ns]"), "t = 1.5 s"),
+    ):
+        at = of_time.assign_coords(t=times)
+        assert at.omezarr.plot(ax=plt.figure().gca()).axes.get_title() == told
 
 
 def test_labels_are_outlined_in_their_colours(tmp_path: Path) -> None:

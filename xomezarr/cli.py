@@ -101,6 +101,7 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (ChunkError, r"\bshards\b", "shards"),
     (ChunkError, r"^(?!shards)", "chunks"),
     (CoordinateError, r"\bscale\b", "scale"),
+    (CoordinateError, r"\birregular=", "irregular"),
     (DtypeError, r"\brgb\b", "channels"),
     (DtypeError, r"\brgb\b", "rgb"),
     (DtypeError, r"\blabeled\b", "labeled"),
@@ -110,6 +111,7 @@ CURES: Sequence[tuple[type[BaseException], str, str]] = (
     (FactorError, r"\blevels\b", "levels"),
     (FactorError, r"\b(levels|max_layer)\b", "max_layer"),
     (LayoutError, r"\blayout=", "layout"),
+    (LevelError, r"\bmax_size=", "size"),
     (MethodError, r"\bmethod\b", "method"),
     (MethodError, r"\blabeled\b", "labeled"),
     (ResourceError, r"\bmax_memory\b", "max_memory"),
@@ -205,6 +207,7 @@ def convert(
     chunks: str | None = None,
     name: str | None = None,
     boundary: Literal["pad", "trim"] = "pad",
+    irregular: Literal["raise", "keep"] | None = None,
     scale: str | None = None,
     units: str | None = None,
     dims: str | None = None,
@@ -249,6 +252,9 @@ def convert(
         Name of the image.
     boundary
         What becomes of pixels that do not fill a block at the edge: pad keeps them, trim drops them.
+    irregular
+        What becomes of coordinates without one step: keep writes them by index, with the true positions beside; raise
+        refuses them. Left out, those of an OME-Zarr image are kept.
     scale
         Pixel sizes that count instead of the file's: z=2,y=0.5,x=0.5.
     units
@@ -293,6 +299,8 @@ def convert(
         "max_memory": max_memory,
         "workers": workers,
     }
+    if irregular is not None:
+        options["irregular"] = irregular
     image: dict[str, Any] = {
         "dims": None if dims is None else _parse_dims(dims),
         "series": series,
@@ -1001,7 +1009,11 @@ def _cluster(address: str | None) -> Iterator[None]:
 
 def _parse_units(text: str) -> str | dict[str, str]:
     """Read ``um`` or ``z=um,t=s``."""
-    return _by_dimension("--units", text, str) if "=" in text else text
+    if "=" in text:
+        return _by_dimension("--units", text, str)
+    if "," in text:
+        raise UsageError(f"--units {text!r} names several; give one, or by dimension: --units {_EXAMPLES['--units']}")
+    return text
 
 
 def _parse_labels(given: Sequence[str]) -> dict[str, str]:
@@ -1338,7 +1350,7 @@ def cures(faults: Iterable[BaseException]) -> list[str]:
 ARGUMENT = re.compile(
     r"(?P<call>\b[\w.]+\((?:[\w.]+, )?)?"  # such as open_image(path,
     r"\b(?P<name>[a-z_]+)="
-    r"(?P<value>\{[^{}]*\}|\([^()]*\)|\[[^\[\]]*\]|'[^']*'|\"[^\"]*\"|-?\d[\d.e+-]*\d|\d|True|False)"
+    r"(?P<value>\{[^{}]*\}|\([^()]*\)|\[[^\[\]]*\]|'[^']*'|\"[^\"]*\"|-?\d[\d.e+-]*\d|-?\d|True|False)"
     r"(?(call)\)|(?![\w(]))"
 )
 """An argument in a message, with its value, as Python writes it, alone or as the last of a call."""

@@ -138,6 +138,8 @@ def plan_conversion(
         known_options(Target.split(options)[1], "convert", faults)
         raise_all(faults, "the image cannot be converted")
         if source.label is None:
+            if source.tree is not None:  # an image that keeps irregular coordinates was written so on request
+                options.setdefault("irregular", "keep")
             along = _labels_of_source(source, image, src, version)
             for label, given in (labels or {}).items():
                 along[label] = given

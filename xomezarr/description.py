@@ -14,6 +14,7 @@ from xomezarr.display import below, described, described_array, described_collec
 from xomezarr.errors import (
     UNREADABLE_MEMBER,
     ArchiveError,
+    AxisError,
     MetadataError,
     NotOmeZarrError,
     OtherImagesWarning,
@@ -22,6 +23,7 @@ from xomezarr.errors import (
 )
 from xomezarr.plate import open_plate
 from xomezarr.readers import open_image
+from xomezarr.readers.table import one_image
 from xomezarr.scenes import open_scene
 from xomezarr.store import is_single_file, open_group, resolve, unfinished_beside
 
@@ -41,7 +43,12 @@ def description_of(store: str, *, dims: str | Sequence[str] | None = None, serie
     if is_file(store):
         return _file(store, dims, series)
     try:
-        return {**_description_of(store), "unfinished": unfinished_beside(store) or None}
+        found = {**_description_of(store), "unfinished": unfinished_beside(store) or None}
+        if series not in (None, 0):
+            raise one_image(store, series)
+        if dims is not None:
+            raise AxisError(f'"{store}" is OME-Zarr and names its dimensions itself; leave dims={dims!r} out')
+        return found
     except ArchiveError:
         raise
     except NotOmeZarrError as error:

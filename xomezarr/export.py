@@ -100,7 +100,8 @@ def export(
 
     Pixel sizes are written with all of them, names and colours of channels with TIFFs, windows with those of ImageJ.
     What a TIFF has no place for is told in a warning: labels, where the first pixel lies and when, times that are not
-    regular, attributes and further coordinates. OME-Zarr keeps all of it. Of a TIFF `AT_ONCE` bytes are read at once.
+    regular, channels that are not shown at first, attributes and further coordinates. OME-Zarr keeps all of it. Of a
+    TIFF `AT_ONCE` bytes are read at once.
 
     Parameters
     ----------
@@ -630,9 +631,15 @@ def _lost_besides(given: _Given) -> Iterator[str]:
         yield f"what the labels are ({_quoted(given.labels)})"
     if given.attrs:
         yield f"the attributes {_quoted(given.attrs)}"
+    if hidden := [_called(channel, n) for n, channel in enumerate(given.channels) if channel.active is False]:
+        yield f"which channels are not shown at first ({_quoted(hidden)})"
     of_channels = {LABEL, COLOR, ACTIVE, EXTRA, *WINDOW.values()}
     if others := [str(name) for name in image.coords if name not in image.dims and name not in of_channels]:
         yield f"the coordinates {_quoted(others)}"
+
+
+def _called(channel: Channel, number: int) -> str:
+    return channel.label or f"channel {number}"
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -694,7 +701,7 @@ def _ome_metadata(
     if "T" in sizes:
         found |= {"TimeIncrement": sizes["T"], "TimeIncrementUnit": "s"}
     if channels and len(channels) == stack.shape[stack.axes.index("C")]:
-        labels = [channel.label or f"channel {n}" for n, channel in enumerate(channels)]
+        labels = [_called(channel, n) for n, channel in enumerate(channels)]
         names += labels
         found["Channel"] = {"Name": [_in_attribute(label) for label in labels]}
         if any(channel.color for channel in channels):
@@ -741,7 +748,10 @@ def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
     known = _sizes(stack)
     said = _OfImageJ.of(known)
     sizes = said.sizes
-    _tell("ImageJ's TIFF", stack, given, known, sizes, why=said.why)
+    windows = [_called(channel, n) for n, channel in enumerate(channels) if channel.window is not None]
+    partly = [f"which values of {_quoted(windows)} are shown, as not all channels say so"]
+    besides = partly if 0 < len(windows) < len(channels) else []
+    _tell("ImageJ's TIFF", stack, given, known, sizes, why=said.why, besides=besides)
     # samples, of which a pixel has one, are named: left out, tifffile takes the columns of a narrow image for them
     metadata: dict[str, Any] = {"axes": f"{stack.axes}S"}
     if said.resolution is not None:
@@ -779,7 +789,7 @@ def _imagej_channels(channels: Sequence[Channel], stack: _Stack) -> dict[str, An
     found: dict[str, Any] = {}
     if any(channel.label for channel in channels):
         others = math.prod(stack.shape[: stack.axes.index("C")])
-        found["Labels"] = [channel.label or f"channel {n}" for n, channel in enumerate(channels)] * others
+        found["Labels"] = [_called(channel, n) for n, channel in enumerate(channels)] * others
     if any(channel.color for channel in channels):
         ramp = np.arange(256)
         colors = [str(channel.color) for channel in with_colors(channels)]

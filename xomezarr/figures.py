@@ -257,7 +257,12 @@ def _value(shown: xr.DataArray, finest: xr.DataArray, dim: str) -> str:
     if dim not in shown.coords:  # what `pictures.plane` takes
         return "first" if infer_axis_type(finest, dim, {}) == "time" else "middle"
     value, unit = shown.coords[dim].values[()], _unit(shown, dim)
-    text = f"{value:.6g}" if shown.coords[dim].dtype.kind in "iuf" else str(value)
+    kind = shown.coords[dim].dtype.kind
+    if kind == "M":
+        return str(np.datetime_as_string(value, unit="auto"))
+    if kind == "m":
+        return f"{value / np.timedelta64(1, 's'):.6g} s"
+    text = f"{value:.6g}" if kind in "iuf" else str(value)
     return f"{text} {symbol(unit)}" if unit else text
 
 

@@ -227,10 +227,10 @@ def thumbnail(pyramid: Sequence[xr.DataArray], looks: Looks, *, max_size: int = 
         If there is no level, or `max_size` is less than 1.
     """
     asked: Any = max_size
-    if not pyramid or isinstance(asked, bool) or not isinstance(asked, Integral) or max_size < 1:
-        raise LevelError(
-            f"a thumbnail of {len(pyramid)} levels with max_size={max_size!r} cannot be drawn; give 256, say"
-        )
+    if not pyramid:
+        raise LevelError("a thumbnail shows a level, and there is none; give one at least")
+    if isinstance(asked, bool) or not isinstance(asked, Integral) or max_size < 1:
+        raise LevelError(f"no picture has max_size={max_size!r} pixels along its longer side; give max_size=256, say")
     chosen = sufficient(pyramid, max_size)
     picture, _ = composed(chosen, looks)
     height, width = proportions(chosen)

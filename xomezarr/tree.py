@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import shlex
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -80,8 +81,10 @@ def levels(tree: xr.DataTree) -> tuple[xr.DataArray, ...]:
     if not found:
         if below := images(tree):
             many = f"{len(below)} images" if len(below) > 1 else "an image"
-            raise LevelError(
-                f"the tree has no levels of an image of its own, and holds {many}; take one of them: tree[{below[0]!r}]"
+            raise LevelError.mended(
+                f"the tree has no levels of an image of its own, and holds {many}",
+                python=f"take one of them: tree[{below[0]!r}]",
+                command=f"give the path of one of them: {shlex.quote(f'STORE/{below[0]}')}",
             )
         raise LevelError(
             f"the tree has no levels of an image: its children are {tuple(tree.children)}; "

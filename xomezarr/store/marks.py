@@ -54,13 +54,19 @@ def check_complete(group: zarr.Group) -> None:
         If it is such a group.
     """
     if since := begun(group.attrs.asdict()):
-        advice = 'write it again with mode="w"' if group.store.supports_deletes else "write it again to a new file"
+        python, command = (
+            ('write it again with mode="w"', "write it again with --overwrite")
+            if group.store.supports_deletes
+            else ("write it again to a new file",) * 2
+        )
         with suppress(*UNREADABLE_MEMBER):
             if much := journal.made(group):
-                advice = f"{much}; finish it with resume=True, or {advice}"
-        raise IncompleteStoreError(
-            f"{str(group.store_path)!r} is incomplete: its writing, {since}, was interrupted, or is still under way; "
-            f"{advice}"
+                python = f"{much}; finish it with resume=True, or {python}"
+                command = f"{much}; finish it by the command that has begun it, with --resume, or {command}"
+        raise IncompleteStoreError.mended(
+            f"{str(group.store_path)!r} is incomplete: its writing, {since}, was interrupted, or is still under way",
+            python=python,
+            command=command,
         )
 
 

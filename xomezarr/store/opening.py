@@ -166,6 +166,9 @@ def _nothing_at(store: StoreArgument, group: str | None, target: StoreLike) -> S
         return StoreNotFoundError(f"there is nothing at {place}; {unfinished}")
     if not isinstance(target, Path) or target.exists():
         return StoreNotFoundError(f"there is nothing at {place}; check the path")
+    if target.is_symlink():
+        leads = f"a link to {str(target.readlink())!r}, where nothing is"
+        return StoreNotFoundError(f"there is nothing at {place}, which is {leads}; make the link anew, or remove it")
     folder = next(parent for parent in target.parents if parent.exists())
     lacking = target.relative_to(folder).parts[0]
     names: list[str] = []
