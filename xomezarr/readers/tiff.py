@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xomezarr import omexml
-from xomezarr.channels import RGB, assign_channels, rgb_channels, window_between
+from xomezarr.channels import RGB, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid
 from xomezarr.errors import (
     AxisError,
@@ -26,10 +24,9 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.lazy import zarr
-from xomezarr.model import Channel, Window
-from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
+from xomezarr.model import Channel
+from xomezarr.omexml import Calibration
 from xomezarr.readers.filearray import (
-    COARSEST_PIXEL_UM,
     PREFERRED_BYTES,
     FileArray,
     WithSingles,
@@ -39,6 +36,7 @@ from xomezarr.readers.filearray import (
     lazy_image,
 )
 from xomezarr.readers.raw import Raw
+from xomezarr.readers.tiff_calibration import calibration_of
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -66,7 +64,7 @@ def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
         _warn_of_colors(image, path)
-        said = _said_of(tiff, image, series)
+        said = calibration_of(tiff, image, series)
         letters, shape, singles = _with_singles(image, said, None if dims is None else len(dims))
         named = dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
         calibration = _tiff_calibration(image, said, dict(zip(named, letters, strict=True)), path)
@@ -249,19 +247,6 @@ def _calibrated(image: xr.DataArray, calibration: Calibration) -> xr.DataArray:
     return assign_channels(image, calibration.channels)
 
 
-def _said_of(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
-    """Return what a file says of an image, by the dimensions that it has itself: ask the richest metadata first."""
-    found = Calibration()
-    if image.kind == "ome" and tiff.ome_metadata:
-        found = _ome_calibration(tiff, image, series)
-    elif image.kind == "imagej" and tiff.imagej_metadata:
-        found = _imagej_calibration(image, tiff.imagej_metadata)
-    if {"x", "y"} & found.scale.keys():
-        return found
-    plain = _resolution_calibration(image)
-    return replace(found, scale={**found.scale, **plain.scale}, units={**found.units, **plain.units})
-
-
 def _with_singles(
     image: TiffPageSeries, said: Calibration, asked: int | None
 ) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
@@ -328,122 +313,3 @@ def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
     if photometric not in ("RGB", "YCBCR") or size != len(RGB) + len(others) or {*others} - {*ALPHA} or others[1:]:
         return ()
     return rgb_channels(np.dtype(image.dtype), size)
-
-
-def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
-    """Read the OME-XML of a series: by its place, or, where files for some images are missing, by its name."""
-    described = omexml.parse(tiff.ome_metadata or "")
-    if len(described) == len(tiff.series):
-        return described[series].said
-    named = [one.said for one in described if one.said.name == image.name]
-    return named[0] if len(named) == 1 else Calibration()
-
-
-def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> Calibration:
-    """Read ImageJ's unit, spacing and frame interval; its resolution tags count pixels per unit."""
-    unit = _imagej_unit(metadata.get("unit"))
-    by_dim = {
-        "x": unit,
-        "y": _imagej_unit(metadata.get("yunit")) or unit,
-        "z": _imagej_unit(metadata.get("zunit")) or unit,
-        "t": _imagej_unit(metadata.get("tunit")) or "s",
-    }
-    scale: dict[str, float] = {}
-    if unit is not None:
-        x, y = _resolution(image)
-        scale = {dim: value for dim, value in (("x", x), ("y", y)) if value}
-    for dim, key in (("z", "spacing"), ("t", "finterval")):
-        step = number(metadata.get(key))
-        # ImageJ writes a negative spacing for stacks taken downwards; the order of the planes is unchanged
-        if step:
-            scale[dim] = abs(step)
-    if "z" in scale and by_dim["z"] is None and scale["z"] == 1:
-        del scale["z"]
-    units = {dim: found for dim, found in by_dim.items() if found is not None and dim in scale}
-    return Calibration(scale, units, _imagej_channels(image, metadata))
-
-
-def _imagej_unit(unit: object) -> str | None:
-    r"""Undo ImageJ's escapes; None for no unit.
-
-    >>> _imagej_unit("\\u00B5m"), _imagej_unit("pixel")
-    ('µm', None)
-    """
-    if not isinstance(unit, str):
-        return None
-    text = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), unit).strip()
-    return None if text.lower() in NOT_PHYSICAL else text
-
-
-def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tuple[Channel, ...]:
-    """Read channel names from slice labels, where they name channels, colours from lookup tables, display ranges.
-
-    Labels come plane by plane, channels fastest. They name channels if all planes of a channel have the same, and
-    no other channel has it.
-    """
-    if "C" not in image.axes:
-        return ()
-    count = int(image.shape[image.axes.index("C")])
-    labels = [str(label).strip() for label in metadata.get("Labels") or ()]
-    first = labels[:count]
-    names: Sequence[str | None] = [None] * count
-    if len(set(first)) == count and all(first) and all(label == first[i % count] for i, label in enumerate(labels)):
-        names = first
-    tables = metadata.get("LUTs") or ()
-    colors: Sequence[str | None] = [None] * count
-    if len(tables) == count and metadata.get("mode") in ("composite", "color"):
-        colors = ["{:02X}{:02X}{:02X}".format(*(int(v) for v in np.asarray(table)[:, -1])) for table in tables]
-    windows = _imagej_windows(metadata.get("Ranges") or (), count, np.dtype(image.dtype))
-    if names[0] is None and colors[0] is None and windows[0] is None:
-        return ()
-    return tuple(map(Channel, names, colors, windows))
-
-
-def _imagej_windows(ranges: Sequence[float], count: int, dtype: np.dtype[Any]) -> Sequence[Window | None]:
-    """Read how bright ImageJ shows each channel; None where it does not say."""
-    ends = [float(end) for end in ranges]
-    if len(ends) != 2 * count or not np.isfinite(ends).all():
-        return [None] * count
-    pairs = zip(ends[::2], ends[1::2], strict=True)
-    return [window_between(start, end, dtype) if start < end else None for start, end in pairs]
-
-
-def _resolution_calibration(image: TiffPageSeries) -> Calibration:
-    """Read plain resolution tags in inches or centimetres, where they can be pixel sizes rather than print sizes."""
-    tag = image.keyframe.tags.get("ResolutionUnit")
-    unit = getattr(tag.value, "name", "") if tag is not None else ""
-    micrometers = {"INCH": 25400.0, "CENTIMETER": 10000.0}.get(unit)
-    x, y = _resolution(image)
-    if micrometers is None or not x or not y:
-        return Calibration()
-    scale = {"x": micrometers * x, "y": micrometers * y}
-    if max(scale.values()) > COARSEST_PIXEL_UM:
-        return Calibration()
-    return Calibration(scale, {"x": "µm", "y": "µm"})
-
-
-def _resolution(image: TiffPageSeries) -> tuple[float | None, float | None]:
-    """Return how far pixels are apart along x and y; None where the tag is missing or no positive number."""
-    found: list[float | None] = []
-    for name in ("XResolution", "YResolution"):
-        tag = image.keyframe.tags.get(name)
-        pixels, units = tag.value if tag is not None else (0, 1)
-        found.append(_shortest(units, pixels) if pixels and units else None)
-    return found[0], found[1]
-
-
-def _shortest(units: int, pixels: int) -> float:
-    """Return units by pixels: of large numbers, which come of rounding, with the fewest digits that they may stand for.
-
-    >>> _shortest(1, 3), _shortest(1000000, 3076923)
-    (0.3333333333333333, 0.325)
-    """
-    exact = units / pixels
-    if max(units, pixels) < ROUNDED:
-        return exact
-    shorter = (float(f"{exact:.{digits}g}") for digits in range(1, 17))
-    return next((one for one in shorter if abs(one - exact) <= exact / max(units, pixels)), exact)
-
-
-ROUNDED = 10**5
-"""Numerators, or denominators, from here on are those of a number that was rounded: ImageJ writes millionths."""
