@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,26 @@ TIFF_LETTERS = {dim: letter for letter, dim in TIFF_DIMENSIONS.items()}
 ORDER = "".join(TIFF_DIMENSIONS)
 """Of dimensions: where one comes in that the file does not place."""
 
+BY_OME_XML = ("ome", "mmstack")
+"""What tifffile calls images that OME-XML describes: planes of Micro-Manager are known by its own index."""
 
 ALPHA = ("ASSOCALPHA", "UNASSALPHA")
 """Samples of a pixel that say how much of what is behind it is to be seen."""
+
+UNPACKED_BITS = (1, 8, 16, 32, 64, 128)
+"""Bits of a sample that NumPy has a dtype for, or unpacks; all others take imagecodecs."""
+
+JPEG = ("JPEG", "OJPEG", "ALT_JPEG", "JPEG_LOSSY")
+"""Compressions whose brightness and differences of colour tifffile decodes to red, green and blue."""
+
+OTHER_COLORS: Mapping[str, str] = {
+    "YCBCR": "brightness and two differences of colour (YCbCr)",
+    "SEPARATED": "the inks of a print (CMYK)",
+}
+"""Samples of colours that are none of red, green and blue, and that Pillow converts to these."""
+
+IMAGEJ_LINE, IMAGEJ_NONE = 0, 20
+"""Functions by which ImageJ calibrates values: a straight line; none. The others are curves."""
 
 
 def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
@@ -64,7 +82,8 @@ def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
         _warn_of_colors(image, path)
-        said = calibration_of(tiff, image, series)
+        _warn_of_calibrated_values(tiff, image, path)
+        said = calibration_of(tiff, image, series, path)
         letters, shape, singles = _with_singles(image, said, None if dims is None else len(dims))
         named = dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
         calibration = _tiff_calibration(image, said, dict(zip(named, letters, strict=True)), path)
@@ -142,16 +161,22 @@ def _check_whole(said: Sequence[str], path: str) -> None:
 
 
 def _check_codec(image: TiffPageSeries, path: str) -> None:
-    """Find out before the first pixel is read whether the compression can be undone."""
+    """Find out before the first pixel is read whether the samples can be unpacked."""
     from tifffile import TIFF
 
     page = image.keyframe
-    for table, needed in ((TIFF.DECOMPRESSORS, page.compression), (TIFF.UNPREDICTORS, page.predictor)):
-        if needed not in table:
-            raise MissingDependencyError(
-                f'"{path}" is compressed with {getattr(needed, "name", needed)}, which needs the package imagecodecs; '
-                'install it: pip install "xomezarr[io]"'
-            )
+    needs = [
+        f"is compressed with {getattr(needed, 'name', needed)}"
+        for table, needed in ((TIFF.DECOMPRESSORS, page.compression), (TIFF.UNPREDICTORS, page.predictor))
+        if needed not in table
+    ]
+    bits = page.bitspersample
+    if isinstance(bits, int) and bits not in UNPACKED_BITS and find_spec("imagecodecs") is None:
+        needs.append(f"holds samples of {bits} bits without gaps")
+    if needs:
+        raise MissingDependencyError(
+            f'"{path}" {needs[0]}, which needs the package imagecodecs; install it: pip install "xomezarr[io]"'
+        )
 
 
 def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
@@ -169,6 +194,7 @@ def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
 def _warn_of_colors(image: TiffPageSeries, path: str) -> None:
     """Pixels may be numbers of colours, which a table has, or may be the darker the higher they are."""
     photometric = getattr(image.keyframe.photometric, "name", "")
+    colors = f'PIL.Image.open({path!r}).convert("RGB").save("colours.png")'
     if photometric == "MINISWHITE" and image.dtype.kind != "b":  # masks are often so, and nobody shows them
         warn(
             f'"{path}" says that 0 is to be shown white, and is read as it is stored; to have dark what is shown dark, '
@@ -178,9 +204,41 @@ def _warn_of_colors(image: TiffPageSeries, path: str) -> None:
     if photometric == "PALETTE":
         warn(
             f'"{path}" has the colours of its pixels in a palette, which is left out: pixels are their numbers there; '
-            f'for the colours, PIL.Image.open({path!r}).convert("RGB").save("colours.png")',
+            f"for the colours, {colors}",
             OmeZarrWarning,
         )
+    if photometric in OTHER_COLORS and not _is_rgb(image):
+        warn(
+            f'"{path}" has pixels of {OTHER_COLORS[photometric]}, which are read as they are stored; for red, green '
+            f"and blue, {colors}",
+            OmeZarrWarning,
+        )
+
+
+def _is_rgb(image: TiffPageSeries) -> bool:
+    """Whether the first samples of a pixel are red, green and blue when they are decoded."""
+    photometric, compression = (getattr(image.keyframe, of) for of in ("photometric", "compression"))
+    return photometric.name == "RGB" or (photometric.name == "YCBCR" and compression.name in JPEG)
+
+
+def _warn_of_calibrated_values(tiff: TiffFile, image: TiffPageSeries, path: str) -> None:
+    """ImageJ may show other values than it stores: it has no signed integers, and moves those that it reads."""
+    metadata = (tiff.imagej_metadata or {}) if image.kind == "imagej" else {}
+    function = metadata.get("cf", IMAGEJ_NONE)
+    found = [metadata[key] for key in ("c0", "c1", "c2", "c3", "c4") if key in metadata]
+    if function == IMAGEJ_NONE or (function == IMAGEJ_LINE and found in ([], [0, 1])):
+        return
+    unit = f", in {metadata['vunit']}" if metadata.get("vunit") else ""
+    told = f"function {function} of ImageJ, by the numbers {', '.join(f'{one:g}' for one in found)}"
+    how, cure = f"by a curve ({told}{unit})", "have ImageJ write them, as 32-bit: Image › Type › 32-bit"
+    if function == IMAGEJ_LINE and len(found) == 2:
+        how = f"value = {found[0]:g} + {found[1]:g} · stored{unit}"
+        cure = f"image.astype('float64') * {found[1]!r} + {found[0]!r}"
+    warn(
+        f'"{path}" has values that ImageJ calibrates ({how}), and they are read as they are stored; for those that it '
+        f"shows: {cure}",
+        OmeZarrWarning,
+    )
 
 
 def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[str, ...]:
@@ -195,8 +253,8 @@ def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[s
     unknown = [letter for letter in letters if letter not in table]
     if unknown:
         guess = "".join(table.get(letter, "?") for letter in letters)
-        spare = [dim for dim in "ztc" if dim not in guess]
-        for dim in spare[: len(unknown)]:
+        spare = [dim for dim in "ztc" if dim not in guess][: len(unknown)]
+        for dim in sorted(spare, key="tcz".index):  # the slowest first
             guess = guess.replace("?", dim, 1)
         raise AxisError(
             f'"{path}" does not say what dimension {letters.index(unknown[0])} of {len(letters)} is, '
@@ -269,7 +327,7 @@ def _with_singles(
         Which of these tifffile leaves out.
     """
     letters, shape = image.axes, tuple(map(int, image.shape))
-    if image.kind != "ome" or asked == len(shape):
+    if image.kind not in BY_OME_XML or asked == len(shape):
         return letters, shape, ()
     told = {TIFF_LETTERS[dim] for dim in said.scale}
     if len(said.channels) == 1 and "S" not in letters and not _is_nameless(said.channels[0]):
@@ -308,8 +366,7 @@ def _tiff_calibration(image: TiffPageSeries, found: Calibration, letters: Mappin
 def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
     """Red, green and blue, where the samples of a pixel are these."""
     size = int(image.shape[image.axes.index("S")])
-    photometric = getattr(image.keyframe.photometric, "name", "")
     others = [getattr(sample, "name", "") for sample in image.keyframe.extrasamples]
-    if photometric not in ("RGB", "YCBCR") or size != len(RGB) + len(others) or {*others} - {*ALPHA} or others[1:]:
+    if not _is_rgb(image) or size != len(RGB) + len(others) or {*others} - {*ALPHA} or others[1:]:
         return ()
     return rgb_channels(np.dtype(image.dtype), size)

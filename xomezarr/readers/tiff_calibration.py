@@ -11,6 +11,7 @@ import numpy as np
 
 from xomezarr import omexml
 from xomezarr.channels import window_between
+from xomezarr.errors import OmeZarrWarning, warn
 from xomezarr.model import Channel, Window
 from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
 from xomezarr.readers.filearray import COARSEST_PIXEL_UM
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["calibration_of"]
 
 
-def calibration_of(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
-    """Return what a file says of an image, by the dimensions that it has itself: ask the richest metadata first."""
+def calibration_of(tiff: TiffFile, image: TiffPageSeries, series: int, path: str) -> Calibration:
+    """Return what a file says of an image, by the dimensions that it has itself: ask the richest metadata first.
+
+    What stands in OME-XML that cannot be taken is told.
+    """
     found = Calibration()
-    if image.kind == "ome" and tiff.ome_metadata:
-        found = _ome_calibration(tiff, image, series)
+    if tiff.ome_metadata:
+        found = _ome_calibration(tiff, image, series, path)
     elif image.kind == "imagej" and tiff.imagej_metadata:
         found = _imagej_calibration(image, tiff.imagej_metadata)
     if {"x", "y"} & found.scale.keys():
@@ -34,13 +38,43 @@ def calibration_of(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibr
     return replace(found, scale={**found.scale, **plain.scale}, units={**found.units, **plain.units})
 
 
-def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
-    """Read the OME-XML of a series: by its place, or, where files for some images are missing, by its name."""
-    described = omexml.parse(tiff.ome_metadata or "")
-    if len(described) == len(tiff.series):
+def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int, path: str) -> Calibration:
+    """Read the OME-XML of a series, whatever it is that tifffile knows its planes by."""
+    try:
+        root = omexml.root_of(tiff.ome_metadata or "")
+    except ValueError as error:
+        return _left_out(path, f"has OME-XML that cannot be read, as {error}")
+    if (elsewhere := root.find("{*}BinaryOnly")) is not None:
+        return _left_out(path, f'says that its OME-XML is in "{elsewhere.get("MetadataFile", "another file")}"')
+    described = omexml.images_of(root)
+    if image.kind == "ome" and len(described) == len(tiff.series):
         return described[series].said
-    named = [one.said for one in described if one.said.name == image.name]
-    return named[0] if len(named) == 1 else Calibration()
+    # files of some images are missing, or other metadata say where planes are
+    sizes = {dim: int(image.shape[image.axes.index(dim.upper())]) for dim in "yx" if dim.upper() in image.axes}
+    fitting = [one.said for one in described if sizes.items() <= one.sizes.items()]
+    if not fitting:
+        return _left_out(path, f"has OME-XML that describes no image of {' × '.join(map(str, sizes.values()))} pixels")
+    named = [said for said in fitting if said.name == image.name]
+    if len(named) == 1:
+        return named[0]
+    if len(fitting) == 1:
+        return fitting[0]
+    nameless = [replace(said, name=None) for said in fitting]
+    if all(said == nameless[0] for said in nameless):
+        return nameless[0]
+    return _left_out(
+        path, f"has OME-XML of {len(described)} images, of which it holds {len(tiff.series)}, and does not say which"
+    )
+
+
+def _left_out(path: str, why: str) -> Calibration:
+    """Return what is known where OME-XML cannot be taken, which is nothing, and say so."""
+    warn(
+        f'"{path}" {why}; pixel sizes and channels that it says are left out: give them: scale={{…}}, units=…, '
+        "channels=[…]",
+        OmeZarrWarning,
+    )
+    return Calibration()
 
 
 def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> Calibration:
