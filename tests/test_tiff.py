@@ -215,3 +215,68 @@ def test_c6_ome_xml_of_micromanager_comes_along(tmp_path: Path, shape: tuple[int
     }
     assert opened.c.values.tolist() == names
     np.testing.assert_array_equal(opened.transpose("t", "z", "c", "y", "x").values, pixels)
+
+
+# --- LSM and SVS -------------------------------------------------------------
+
+
+def lsm(path: Path, pixels: NDArray[np.uint16]) -> Path:
+    """Write channels and sections as Zeiss does: each plane is followed by its preview, and a tag says all else."""
+    depth, channels, height, width = pixels.shape
+    said = struct.pack("<2I5i", 67127628, 512, width, height, depth, channels, 1)
+    said += struct.pack("<3i", 2, 8, 8) + struct.pack("<6d", 1e-7, 1.3e-7, 5e-7, 0, 0, 0) + struct.pack("<2HI", 0, 0, 0)
+    names = b"".join(struct.pack("<I", len(name)) + name for name in (b"Ch1\0", b"Ch2-T\0", b"Ch3\0"))
+    colors = struct.pack("<6I", 36 + len(names), 3, 3, 24, 36, 0)
+    colors += bytes([255, 0, 0, 0, 0, 255, 0, 0, 9, 9, 255, 0]) + names
+    said += struct.pack("<4I", 0, 0, 0, 0) + struct.pack("<d", 2.5)
+    said = said.ljust(512, b"\0")
+    with tifffile.TiffWriter(path, byteorder="<") as tiff:
+        for number, plane in enumerate(pixels):
+            tags = [(34412, 1, len(said), said, True)] if not number else []
+            tiff.write(plane, photometric="minisblack", planarconfig="separate", metadata=None, extratags=tags)
+            tiff.write(
+                plane[:, :8, :8], photometric="minisblack", planarconfig="separate", metadata=None, subfiletype=1
+            )
+    # where the colours lie, beyond all else
+    whole = bytearray(path.read_bytes())
+    place = whole.index(said)
+    whole[place + 108 : place + 112] = struct.pack("<I", len(whole))
+    path.write_bytes(whole + colors)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
+def test_c6_voxel_sizes_and_channels_of_lsm_come_along(tmp_path: Path) -> None:
+    pixels = ramp(2, 3, 12, 16)
+    path = lsm(tmp_path / "a.lsm", pixels)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].kind == "lsm"
+    image = open_image(path)
+    assert image.dims == ("z", "c", "y", "x")
+    assert {dim: (image[dim].attrs["scale"], image[dim].attrs["units"]) for dim in "zyx"} == {
+        "z": (0.5, "µm"),
+        "y": (0.13, "µm"),
+        "x": (0.1, "µm"),
+    }
+    assert image.c.values.tolist() == ["Ch1", "Ch2-T", "Ch3"]
+    assert image.channel_color.values.tolist() == ["FF0000", "00FF00", "0909FF"]
+    np.testing.assert_array_equal(image.values, pixels)
+
+
+@pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
+@pytest.mark.parametrize(("said", "size"), [("MPP = 0.2525", 0.2525), ("AppMag = 40", None), ("MPP = none", None)])
+def test_c6_pixel_sizes_of_svs_come_along(tmp_path: Path, said: str, size: float | None) -> None:
+    """And are not those of its previews, which have the same text."""
+    text = f"Aperio Image Library v10.2\r\n64x64 (16x16) none|AppMag = 40|{said}|Left = 3"
+    with tifffile.TiffWriter(tmp_path / "a.svs") as tiff:
+        options: dict[str, Any] = {"photometric": "rgb", "metadata": None, "description": text}
+        tiff.write(ramp(64, 64, 3, dtype="uint8"), tile=(16, 16), **options)
+        tiff.write(ramp(16, 16, 3, dtype="uint8"), **options)
+    image = open_image(tmp_path / "a.svs")
+    np.testing.assert_array_equal(image.values, ramp(64, 64, 3, dtype="uint8"))
+    if size is None:
+        assert "x" not in image.coords
+    else:
+        assert image.omezarr.scale == {"y": size, "x": size, "c": 1.0}
+        assert image.x.attrs["units"] == "µm"
+    assert "x" not in open_image(tmp_path / "a.svs", series=1).coords

@@ -1,9 +1,9 @@
-"""What TIFF files say of their pixels: by OME-XML, by ImageJ, or by resolution tags."""
+"""What TIFF files say of their pixels: by OME-XML, by what ImageJ, Zeiss or Aperio write, or by resolution tags."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,12 @@ def calibration_of(tiff: TiffFile, image: TiffPageSeries, series: int, path: str
 
     What stands in OME-XML that cannot be taken is told.
     """
-    found = Calibration()
     if tiff.ome_metadata:
         found = _ome_calibration(tiff, image, series, path)
-    elif image.kind == "imagej" and tiff.imagej_metadata:
-        found = _imagej_calibration(image, tiff.imagej_metadata)
+    elif (by := BY_KIND.get(image.kind)) is not None and (series == 0 or image.kind not in FIRST_ALONE):
+        found = by(tiff, image)
+    else:
+        found = Calibration()
     if {"x", "y"} & found.scale.keys():
         return found
     plain = _resolution_calibration(image)
@@ -77,8 +78,9 @@ def _left_out(path: str, why: str) -> Calibration:
     return Calibration()
 
 
-def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> Calibration:
+def _imagej_calibration(tiff: TiffFile, image: TiffPageSeries) -> Calibration:
     """Read ImageJ's unit, spacing and frame interval; its resolution tags count pixels per unit."""
+    metadata = tiff.imagej_metadata or {}
     unit = _imagej_unit(metadata.get("unit"))
     by_dim = {
         "x": unit,
@@ -146,6 +148,34 @@ def _imagej_windows(ranges: Sequence[float], count: int, dtype: np.dtype[Any]) -
     return [window_between(start, end, dtype) if start < end else None for start, end in pairs]
 
 
+def _zeiss_calibration(tiff: TiffFile, image: TiffPageSeries) -> Calibration:
+    """Read the voxel sizes, the interval and the channels of an LSM; its sizes are in metres and seconds."""
+    said = tiff.lsm_metadata or {}
+    scale = {dim: MICROMETERS_PER_METER * _finite(said.get(f"VoxelSize{dim.upper()}")) for dim in "xyz"}
+    scale["t"] = _finite(said.get("TimeIntervall"))  # so it is spelled
+    known = {dim: float(f"{value:.12g}") for dim, value in scale.items() if value > 0}
+    listed = said.get("ChannelColors") or {}
+    names, colors = ([*(listed.get(key) or [])] for key in ("ColorNames", "Colors"))
+    channels = tuple(
+        Channel(str(name).strip() or None, "{:02X}{:02X}{:02X}".format(*color[:3]))
+        for name, color in zip(names, colors, strict=False)
+    )
+    return Calibration(known, {dim: "s" if dim == "t" else "µm" for dim in known}, channels)
+
+
+def _aperio_calibration(tiff: TiffFile, image: TiffPageSeries) -> Calibration:
+    """Read the micrometres of a pixel in what an SVS says of its finest level."""
+    found = re.search(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)", image.keyframe.description or "")
+    size = _finite(None if found is None else found[1])
+    return Calibration(dict.fromkeys("yx", size), dict.fromkeys("yx", "µm")) if size > 0 else Calibration()
+
+
+def _finite(value: object) -> float:
+    """Return a finite number; 0.0 where it is none."""
+    found = number(value)
+    return found if found is not None and np.isfinite(found) else 0.0
+
+
 def _resolution_calibration(image: TiffPageSeries) -> Calibration:
     """Read plain resolution tags in inches or centimetres, where they can be pixel sizes rather than print sizes."""
     tag = image.keyframe.tags.get("ResolutionUnit")
@@ -185,3 +215,15 @@ def _shortest(units: int, pixels: int) -> float:
 
 ROUNDED = 10**5
 """Numerators, or denominators, from here on are those of a number that was rounded: ImageJ writes millionths."""
+
+MICROMETERS_PER_METER = 1e6
+
+BY_KIND: Mapping[str, Callable[[TiffFile, TiffPageSeries], Calibration]] = {
+    "imagej": _imagej_calibration,
+    "lsm": _zeiss_calibration,
+    "svs": _aperio_calibration,
+}
+"""What reads the metadata of images that have no OME-XML, by what tifffile calls these."""
+
+FIRST_ALONE = ("lsm", "svs")
+"""Kinds of files whose metadata are those of their first image; the others are previews, labels of slides and such."""
