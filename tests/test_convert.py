@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
 import gc
+import lzma
 import os
 import pickle
 import shutil
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numcodecs.zstd
 import numpy as np
 import PIL.Image
 import pytest
@@ -62,6 +65,10 @@ def samples() -> Path:
 
 def ramp(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
     return np.arange(np.prod(shape), dtype=np.int64).reshape(shape).astype(dtype)
+
+
+def zstd_of(contents: bytes) -> bytes:
+    return bytes(numcodecs.zstd.compress(contents))
 
 
 def write_ome(path: Path, pixels: NDArray[Any], axes: str, **metadata: Any) -> Path:
@@ -799,6 +806,18 @@ def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
     xr.Dataset({"u": ("x", [1]), "v": ("x", [2])}).to_zarr(tmp_path / "x.zarr", consolidated=False)
     with pytest.raises(OmeZarrError, match=r"2 variables \(u, v\)"):
         open_image(tmp_path / "x.zarr")
+
+
+@pytest.mark.parametrize(
+    ("packer", "call"), [(bz2.compress, "bunzip2 --keep"), (lzma.compress, "unxz --keep"), (zstd_of, "unzstd")]
+)
+def test_c7_what_others_than_gzip_have_packed_is_told(
+    tmp_path: Path, packer: Callable[[bytes], bytes], call: str
+) -> None:
+    np.save(tmp_path / "a.npy", ramp(3, 4))
+    (tmp_path / "a.mrc.packed").write_bytes(packer((tmp_path / "a.npy").read_bytes()))
+    with pytest.raises(OmeZarrError, match=rf'is packed by .*; unpack it, .*: {call} ".*a\.mrc\.packed"$'):
+        open_image(tmp_path / "a.mrc.packed")
 
 
 def test_c7_files_without_an_image(tmp_path: Path) -> None:

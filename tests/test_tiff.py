@@ -17,7 +17,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from xomezarr import open_image
-from xomezarr.errors import OmeZarrWarning
+from xomezarr.errors import MissingDependencyError, OmeZarrWarning
+from xomezarr.readers import table
 
 
 def ramp(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
@@ -261,6 +262,19 @@ def test_c6_voxel_sizes_and_channels_of_lsm_come_along(tmp_path: Path) -> None:
     assert image.c.values.tolist() == ["Ch1", "Ch2-T", "Ch3"]
     assert image.channel_color.values.tolist() == ["FF0000", "00FF00", "0909FF"]
     np.testing.assert_array_equal(image.values, pixels)
+
+
+def test_c3_previews_are_not_taken_for_the_image(tmp_path: Path) -> None:
+    """A VSI is a TIFF, whose image lies in a folder beside it."""
+    tifffile.imwrite(tmp_path / "a.vsi", ramp(4, 5))
+    with pytest.raises(MissingDependencyError, match="pip install bioio bioio-bioformats"):
+        open_image(tmp_path / "a.vsi")
+
+
+def test_c7_who_reads_a_file_is_said_once() -> None:
+    """What begins as a TIFF is read as one; BioIO has the others."""
+    assert not {*table.BY_BIOIO.suffixes} & {suffix for reader in table.READERS for suffix in reader.suffixes}
+    assert {".lsm", ".svs"} < {*table.TIFF.suffixes}
 
 
 @pytest.mark.filterwarnings("ignore::xomezarr.errors.OtherImagesWarning")
