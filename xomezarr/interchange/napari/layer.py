@@ -262,6 +262,11 @@ def _check(levels: Sequence[Any], axis: Any, options: Mapping[str, Any]) -> None
             f"the layer {name!r} is one of colours, and its last dimension, of {levels[0].shape[-1]}, is none of red, "
             "green, blue and alpha; say that it is not: rgb=False"
         )
+    if axis is not None and options.get("rgb"):
+        raise InterchangeError(
+            f"the layer {name!r} has channels, and in each red, green and blue, and an image has one dimension of "
+            'these; give one of its channels: from_napari((data[0], {"rgb": True}, "image"))'
+        )
     if axis is not None and not (isinstance(axis, Integral) and -count <= int(axis) < count):
         raise InterchangeError(
             f"channel_axis={axis!r} is none of the {count} dimensions of the layer {name!r}, whose shape is "
