@@ -182,6 +182,23 @@ def test_c6_what_xarray_wrote_comes_back_with_its_coordinates(tmp_path: Path, za
     xr.testing.assert_identical(opened.load(), image)
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_c6_what_xarray_wrote_of_a_selected_section_comes_back(tmp_path: Path, zarr_format: int) -> None:
+    """The place of the section is a number without dimensions, whose names Zarr v3 does not say."""
+    stack = xr.DataArray(ramp(2, 4, 5), dims=("z", "y", "x"), coords={"z": [0.0, 2.5]}, name="dna")
+    stack.isel(z=1).to_dataset().to_zarr(tmp_path / "x.zarr", zarr_format=zarr_format, consolidated=False)
+    xr.testing.assert_identical(open_image(tmp_path / "x.zarr").load(), stack.isel(z=1))
+
+
+@pytest.mark.parametrize("names", [["y"], ["y", "y", "x"]])
+def test_c7_names_that_are_not_one_of_each_dimension_are_asked_for(tmp_path: Path, names: list[str]) -> None:
+    attributes = {"_ARRAY_DIMENSIONS": names}
+    zarr.create_array(tmp_path / "a.zarr", data=ramp(3, 4, 5), zarr_format=2, attributes=attributes)
+    with pytest.raises(AxisError, match=r"what its 3 dimensions are, .*dims='zyx'"):
+        open_image(tmp_path / "a.zarr")
+    assert open_image(tmp_path / "a.zarr", dims="zyx").shape == (3, 4, 5)
+
+
 def test_c3_zarr_v2_zeros_are_not_taken_for_missing_data(tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=2)
     group.create_array("image", data=ramp(3, 4), fill_value=0, attributes={"_ARRAY_DIMENSIONS": ["y", "x"]})
