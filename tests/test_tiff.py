@@ -158,8 +158,8 @@ def test_c7_dimensions_are_guessed_in_the_order_of_files(tmp_path: Path) -> None
 # --- Micro-Manager -----------------------------------------------------------
 
 
-def micromanager(path: Path, pixels: NDArray[np.uint16], ome: str) -> Path:
-    """Write planes as Micro-Manager does: an index of them before all else, and the pixels right behind each header."""
+def micromanager(path: Path, pixels: NDArray[np.uint16], ome: str, *, lost: int = 0) -> Path:
+    """Write planes as Micro-Manager does: pixels right behind each header, and an index, which may name some beyond."""
     count, height, width = pixels[..., 0, 0].size, *pixels.shape[-2:]
     summary = {"MicroManagerVersion": "2.0.1", "Frames": pixels.shape[0], "Slices": pixels.shape[1]}
     summary |= {"Channels": pixels.shape[2], "Positions": 1, "SlicesFirst": False, "TimeFirst": False}
@@ -178,7 +178,7 @@ def micromanager(path: Path, pixels: NDArray[np.uint16], ome: str) -> Path:
         header = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
         header += struct.pack("<I", 0 if number == count - 1 else end)
         found = header + plane + struct.pack("<4I", 1, 1, 1, 1) + about + (b"" if number else described)
-        index += struct.pack("<5I", c, z, t, 0, position)
+        index += struct.pack("<5I", c, z, t, 0, position if number < count - lost else 10**9)
         planes, position = planes + found.ljust(end - position, b"\0"), end
     behind = position + 8 + len(index)
     head = b"II*\0" + struct.pack(
@@ -216,6 +216,26 @@ def test_c6_ome_xml_of_micromanager_comes_along(tmp_path: Path, shape: tuple[int
     }
     assert opened.c.values.tolist() == names
     np.testing.assert_array_equal(opened.transpose("t", "z", "c", "y", "x").values, pixels)
+
+
+def test_c6_planes_that_micromanager_lost_are_told(tmp_path: Path) -> None:
+    path = micromanager(tmp_path / "a_MMStack.ome.tif", ramp(2, 2, 1, 12, 16), "", lost=1)
+    with pytest.warns(OmeZarrWarning, match=r"1 of 4 planes of .* are missing, and read as 0"):
+        image = open_image(path)
+    np.testing.assert_array_equal(image[-1, -1].values, 0)
+    np.testing.assert_array_equal(image[0].values, ramp(2, 12, 16))
+
+
+def test_what_is_told_is_not_logged_too(tmp_path: Path) -> None:
+    """Where nobody listens, what is logged goes to the terminal."""
+    sizes = 'SizeX="5" SizeY="4" SizeZ="3" SizeC="1" SizeT="1"'
+    pixels = f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" {sizes}><TiffData PlaneCount="1"/></Pixels>'
+    text = OME.format(f'<Image ID="Image:0">{pixels}</Image>')
+    tifffile.imwrite(tmp_path / "a.ome.tif", ramp(4, 5), description=text, metadata=None)
+    code = f"import xomezarr; xomezarr.open_image({str(tmp_path / 'a.ome.tif')!r}).load()"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert "2 of 3 planes" in told
+    assert "TiffFile" not in told
 
 
 # --- LSM and SVS -------------------------------------------------------------

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -180,9 +180,9 @@ def _check_codec(image: TiffPageSeries, path: str) -> None:
 
 
 def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
-    """OME-TIFF may name planes that no file holds; they read as zeros."""
-    if image.kind == "ome":
-        missing = sum(page is None for page in image.pages)
+    """OME-XML, or the index of Micro-Manager, may name planes that no file holds; they read as zeros."""
+    if image.kind in BY_OME_XML:
+        missing = sum(page is None or not any(page.databytecounts) for page in image.pages)
         if missing:
             warn(
                 f'{missing} of {len(image.pages)} planes of "{path}" are missing, and read as 0; '
@@ -288,9 +288,12 @@ def _mapped(image: TiffPageSeries) -> bool:
 def _open_tiff_pixels(path: str, series: int, singles: tuple[int, ...]) -> tuple[Any, Callable[[], None]]:
     from tifffile import TiffFile
 
-    tiff = TiffFile(path)
-    image = tiff.series[chosen_series(series, len(tiff.series), path)]
-    array = zarr.open_array(image.aszarr(level=0), mode="r")
+    # what is logged was told when the image was opened
+    with _heard(), ExitStack() as opened:
+        tiff = opened.enter_context(TiffFile(path))
+        image = tiff.series[chosen_series(series, len(tiff.series), path)]
+        array = zarr.open_array(image.aszarr(level=0), mode="r")
+        opened.pop_all()
     return WithSingles(array, singles) if singles else array, tiff.close
 
 
