@@ -149,6 +149,25 @@ def test_c6_images_that_other_files_hold_take_no_pixel_sizes_along_unsaid(
     assert not image.coords
 
 
+@pytest.mark.parametrize(("said", "told"), [("", True), ('TimeIncrement="2.5"', False)])
+def test_c6_times_of_single_planes_are_told_where_no_step_is_said(tmp_path: Path, said: str, told: bool) -> None:
+    planes = "".join(
+        f'<Plane TheT="{t}" TheZ="{z}" TheC="0" DeltaT="{time + z / 10}" DeltaTUnit="min"/>'
+        for t, time in enumerate((0.5, 2.75, 5.5))
+        for z in range(2)
+    )
+    sizes = f'SizeX="5" SizeY="4" SizeZ="2" SizeC="1" SizeT="3" {said}'
+    pixels = f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" {sizes}><TiffData/>{planes}</Pixels>'
+    text = OME.format(f'<Image ID="Image:0">{pixels}</Image>')
+    tifffile.imwrite(tmp_path / "a.ome.tif", ramp(6, 4, 5), description=text, metadata=None, photometric="minisblack")
+    with warnings.catch_warnings(record=True, action="always") as found:
+        image = open_image(tmp_path / "a.ome.tif")
+    assert len(found) == told
+    assert ("t" in image.coords) != told
+    if told:
+        assert str(found[0].message).endswith("""scale={"t": 2.5}, units={"t": 'min'}""")
+
+
 def test_c7_dimensions_are_guessed_in_the_order_of_files(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", ramp(3, 2, 4, 5), photometric="minisblack")
     with pytest.raises(ValueError, match=r"dims='tzyx'"):
@@ -216,6 +235,19 @@ def test_c6_ome_xml_of_micromanager_comes_along(tmp_path: Path, shape: tuple[int
     }
     assert opened.c.values.tolist() == names
     np.testing.assert_array_equal(opened.transpose("t", "z", "c", "y", "x").values, pixels)
+
+
+def test_c6_positions_of_micromanager_that_say_the_same_are_any(tmp_path: Path) -> None:
+    """OME-XML has an image for each position, and the file the planes of one."""
+    sizes = 'SizeX="16" SizeY="12" SizeZ="1" SizeC="1" SizeT="2" PhysicalSizeX="0.5" PhysicalSizeY="0.5"'
+    images = "".join(
+        f'<Image ID="Image:{i}" Name="Pos{i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYCZT" Type="uint16" {sizes}/>'
+        "</Image>"
+        for i in range(3)
+    )
+    image = open_image(micromanager(tmp_path / "a_MMStack_Pos1.ome.tif", ramp(2, 1, 1, 12, 16), OME.format(images)))
+    assert image.name == "a_MMStack_Pos1"
+    assert image.omezarr.scale == {"t": 1.0, "y": 0.5, "x": 0.5}
 
 
 def test_c6_planes_that_micromanager_lost_are_told(tmp_path: Path) -> None:

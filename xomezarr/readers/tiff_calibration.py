@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -48,23 +49,49 @@ def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int, path: s
     if (elsewhere := root.find("{*}BinaryOnly")) is not None:
         return _left_out(path, f'says that its OME-XML is in "{elsewhere.get("MetadataFile", "another file")}"')
     described = omexml.images_of(root)
+    chosen = _chosen(described, tiff, image, series)
+    if isinstance(chosen, str):
+        return _left_out(path, chosen)
+    pixels = [found for one in root.findall("{*}Image") if (found := one.find("{*}Pixels")) is not None]
+    _tell_of_times(described[chosen], pixels[chosen], path)
+    said = described[chosen].said
+    # of images that all say the same, it may be any
+    return said if image.kind == "ome" or len(described) == 1 else replace(said, name=None)
+
+
+def _chosen(described: Sequence[omexml.XmlImage], tiff: TiffFile, image: TiffPageSeries, series: int) -> int | str:
+    """Return which of the images that OME-XML describes a series is; else what is wrong with them."""
     if image.kind == "ome" and len(described) == len(tiff.series):
-        return described[series].said
+        return series
     # files of some images are missing, or other metadata say where planes are
     sizes = {dim: int(image.shape[image.axes.index(dim.upper())]) for dim in "yx" if dim.upper() in image.axes}
-    fitting = [one.said for one in described if sizes.items() <= one.sizes.items()]
+    fitting = [number for number, one in enumerate(described) if sizes.items() <= one.sizes.items()]
     if not fitting:
-        return _left_out(path, f"has OME-XML that describes no image of {' × '.join(map(str, sizes.values()))} pixels")
-    named = [said for said in fitting if said.name == image.name]
+        return f"has OME-XML that describes no image of {' × '.join(map(str, sizes.values()))} pixels"
+    named = [number for number in fitting if described[number].said.name == image.name]
     if len(named) == 1:
         return named[0]
-    if len(fitting) == 1:
-        return fitting[0]
-    nameless = [replace(said, name=None) for said in fitting]
+    nameless = [replace(described[number].said, name=None) for number in fitting]
     if all(said == nameless[0] for said in nameless):
-        return nameless[0]
-    return _left_out(
-        path, f"has OME-XML of {len(described)} images, of which it holds {len(tiff.series)}, and does not say which"
+        return fitting[0]
+    return f"has OME-XML of {len(described)} images, of which it holds {len(tiff.series)}, and does not say which"
+
+
+def _tell_of_times(described: omexml.XmlImage, pixels: Element, path: str) -> None:
+    """Warn of times of single planes where nothing says how far they are apart."""
+    if "t" in described.said.scale:
+        return
+    firsts = [plane for plane in pixels.findall("{*}Plane") if {plane.get("TheC"), plane.get("TheZ")} <= {"0", None}]
+    known = {plane.get("TheT"): number(plane.get("DeltaT")) for plane in firsts}
+    times = [value for value in known.values() if value is not None]
+    if len(times) < 2 or len(times) != described.sizes.get("t"):
+        return
+    unit = firsts[0].get("DeltaTUnit", "s")
+    step = (max(times) - min(times)) / (len(times) - 1)
+    warn(
+        f'"{path}" says when each of its planes was taken, which is left out, and not how far times are apart; that is '
+        f'{step:.6g} {unit} on average: give it: scale={{"t": {step:.6g}}}, units={{"t": {unit!r}}}',
+        OmeZarrWarning,
     )
 
 
