@@ -544,7 +544,16 @@ def test_scales_are_in_the_order_of_their_numbers() -> None:
         (lambda: xomezarr.from_napari(7), InterchangeError, "from_napari"),
         (lambda: xomezarr.from_napari([]), InterchangeError, "viewer.layers"),
         (lambda: xomezarr.from_napari((np.zeros((2, 2)), {}, "points")), InterchangeError, "leave it out"),
-        (lambda: xomezarr.from_napari((np.zeros([2] * 6), {}, "image")), InterchangeError, "dims="),
+        (
+            lambda: xomezarr.from_napari((np.zeros([2] * 6), {}, "image")),
+            InterchangeError,
+            r"dims=\['axis0', 'axis1', 't', 'z', 'y', 'x'\]",
+        ),
+        (
+            lambda: xomezarr.from_napari((np.zeros((2, 2)), {"scale": [3, 2, 1]}, "image")),
+            InterchangeError,
+            r"3 numbers in scale, and the dimensions y, x; say one of each: scale=\[2.0, 1.0\]",
+        ),
         (lambda: xomezarr.from_napari((np.zeros((2, 2)), {}, "image"), dims=["y", "y"]), InterchangeError, "dims="),
         (
             lambda: xomezarr.from_napari([(np.zeros((2, 2)), {}), (np.zeros((3, 2)), {})]),
