@@ -94,6 +94,15 @@ def test_colours_of_jpeg_are_red_green_and_blue(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.values.astype(int), pixels, atol=8)
 
 
+def test_colours_of_a_kind_that_nobody_knows_are_samples(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5, 3, dtype="uint8"), photometric="rgb")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+        tiff.pages.first.tags["PhotometricInterpretation"].overwrite(12345)
+    image = open_image(tmp_path / "a.tif")
+    assert "c" not in image.coords
+    np.testing.assert_array_equal(image.values, ramp(4, 5, 3, dtype="uint8"))
+
+
 # --- what is elsewhere -------------------------------------------------------
 
 OME = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:a">{}</OME>'

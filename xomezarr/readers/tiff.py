@@ -217,8 +217,9 @@ def _warn_of_colors(image: TiffPageSeries, path: str) -> None:
 
 def _is_rgb(image: TiffPageSeries) -> bool:
     """Whether the first samples of a pixel are red, green and blue when they are decoded."""
-    photometric, compression = (getattr(image.keyframe, of) for of in ("photometric", "compression"))
-    return photometric.name == "RGB" or (photometric.name == "YCBCR" and compression.name in JPEG)
+    page = image.keyframe
+    photometric, compression = (getattr(of, "name", "") for of in (page.photometric, page.compression))
+    return photometric == "RGB" or (photometric == "YCBCR" and compression in JPEG)
 
 
 def _warn_of_calibrated_values(tiff: TiffFile, image: TiffPageSeries, path: str) -> None:
