@@ -88,6 +88,8 @@ def _tell_of_times(described: omexml.XmlImage, pixels: Element, path: str) -> No
         return
     unit = firsts[0].get("DeltaTUnit", "s")
     step = (max(times) - min(times)) / (len(times) - 1)
+    if not omexml.is_size(step):  # zeros, of whoever knows no times
+        return
     warn(
         f'"{path}" says when each of its planes was taken, which is left out, and not how far times are apart; that is '
         f'{step:.6g} {unit} on average: give it: scale={{"t": {step:.6g}}}, units={{"t": {unit!r}}}',
