@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
 import gc
+import lzma
 import os
 import pickle
 import shutil
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numcodecs.zstd
 import numpy as np
 import PIL.Image
 import pytest
@@ -63,6 +66,10 @@ def samples() -> Path:
 
 def ramp(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
     return np.arange(np.prod(shape), dtype=np.int64).reshape(shape).astype(dtype)
+
+
+def zstd_of(contents: bytes) -> bytes:
+    return bytes(numcodecs.zstd.compress(contents))
 
 
 def write_ome(path: Path, pixels: NDArray[Any], axes: str, **metadata: Any) -> Path:
@@ -174,6 +181,23 @@ def test_c6_what_xarray_wrote_comes_back_with_its_coordinates(tmp_path: Path, za
     image.to_dataset().to_zarr(tmp_path / "x.zarr", zarr_format=zarr_format, consolidated=False)
     opened = open_image(tmp_path / "x.zarr")
     xr.testing.assert_identical(opened.load(), image)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_c6_what_xarray_wrote_of_a_selected_section_comes_back(tmp_path: Path, zarr_format: int) -> None:
+    """The place of the section is a number without dimensions, whose names Zarr v3 does not say."""
+    stack = xr.DataArray(ramp(2, 4, 5), dims=("z", "y", "x"), coords={"z": [0.0, 2.5]}, name="dna")
+    stack.isel(z=1).to_dataset().to_zarr(tmp_path / "x.zarr", zarr_format=zarr_format, consolidated=False)
+    xr.testing.assert_identical(open_image(tmp_path / "x.zarr").load(), stack.isel(z=1))
+
+
+@pytest.mark.parametrize("names", [["y"], ["y", "y", "x"]])
+def test_c7_names_that_are_not_one_of_each_dimension_are_asked_for(tmp_path: Path, names: list[str]) -> None:
+    attributes = {"_ARRAY_DIMENSIONS": names}
+    zarr.create_array(tmp_path / "a.zarr", data=ramp(3, 4, 5), zarr_format=2, attributes=attributes)
+    with pytest.raises(AxisError, match=r"what its 3 dimensions are, .*dims='zyx'"):
+        open_image(tmp_path / "a.zarr")
+    assert open_image(tmp_path / "a.zarr", dims="zyx").shape == (3, 4, 5)
 
 
 def test_c3_zarr_v2_zeros_are_not_taken_for_missing_data(tmp_path: Path) -> None:
@@ -800,6 +824,18 @@ def test_c7_missing_unknown_and_damaged_files(tmp_path: Path) -> None:
     xr.Dataset({"u": ("x", [1]), "v": ("x", [2])}).to_zarr(tmp_path / "x.zarr", consolidated=False)
     with pytest.raises(OmeZarrError, match=r"2 variables \(u, v\)"):
         open_image(tmp_path / "x.zarr")
+
+
+@pytest.mark.parametrize(
+    ("packer", "call"), [(bz2.compress, "bunzip2 --keep"), (lzma.compress, "unxz --keep"), (zstd_of, "unzstd")]
+)
+def test_c7_what_others_than_gzip_have_packed_is_told(
+    tmp_path: Path, packer: Callable[[bytes], bytes], call: str
+) -> None:
+    np.save(tmp_path / "a.npy", ramp(3, 4))
+    (tmp_path / "a.mrc.packed").write_bytes(packer((tmp_path / "a.npy").read_bytes()))
+    with pytest.raises(OmeZarrError, match=rf'is packed by .*; unpack it, .*: {call} ".*a\.mrc\.packed"$'):
+        open_image(tmp_path / "a.mrc.packed")
 
 
 def test_c7_files_without_an_image(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import xomezarr
 import xomezarr.units
@@ -478,6 +479,39 @@ def labelled(name: str, pixels: Any = None) -> Any:
     return xomezarr.from_napari((np.zeros((2, 2), int) if pixels is None else pixels, {"name": name}, "labels"))
 
 
+class Scaled:
+    """A transformation of spatialdata, as far as it is asked."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def to_affine_matrix(self, input_axes: tuple[str, ...], output_axes: tuple[str, ...]) -> NDArray[np.float64]:
+        matrix = np.zeros((len(output_axes) + 1, len(input_axes) + 1))
+        matrix[-1, -1] = 1
+        for column, axis in enumerate(input_axes):
+            matrix[output_axes.index(axis), column] = self.factor
+        return matrix
+
+
+def scaled(*transformations: Any) -> xr.DataTree:
+    """Return an element of labels of two scales or more, of which the first has the coordinates of the system."""
+    nodes = {}
+    for number, leading in enumerate(({"global": Scaled(1)}, *transformations)):
+        size = 2 ** (12 - number)
+        pixels = xr.DataArray(dask.array.zeros((size, size), dtype="i4"), dims=("y", "x"), attrs={"transform": leading})
+        nodes[f"scale{number}"] = pixels.to_dataset(name="image")
+    return xr.DataTree.from_dict(nodes)
+
+
+def test_scales_are_in_the_order_of_their_numbers() -> None:
+    """Listed by name, as stores have them, the tenth comes behind the first."""
+    tree = scaled(*({"global": Scaled(2.0**number)} for number in range(1, 11)))
+    by_name = xr.DataTree.from_dict({name: tree[name].dataset for name in sorted(tree.children)})
+    levels = xomezarr.from_spatialdata(by_name).omezarr.levels
+    assert [level.sizes["x"] for level in levels] == [2 ** (12 - number) for number in range(11)]
+    assert [level.x.attrs["scale"] for level in levels] == [2.0**number for number in range(11)]
+
+
 # --- what is refused ---------------------------------------------------------------------------------------
 
 
@@ -510,7 +544,16 @@ def labelled(name: str, pixels: Any = None) -> Any:
         (lambda: xomezarr.from_napari(7), InterchangeError, "from_napari"),
         (lambda: xomezarr.from_napari([]), InterchangeError, "viewer.layers"),
         (lambda: xomezarr.from_napari((np.zeros((2, 2)), {}, "points")), InterchangeError, "leave it out"),
-        (lambda: xomezarr.from_napari((np.zeros([2] * 6), {}, "image")), InterchangeError, "dims="),
+        (
+            lambda: xomezarr.from_napari((np.zeros([2] * 6), {}, "image")),
+            InterchangeError,
+            r"dims=\['axis0', 'axis1', 't', 'z', 'y', 'x'\]",
+        ),
+        (
+            lambda: xomezarr.from_napari((np.zeros((2, 2)), {"scale": [3, 2, 1]}, "image")),
+            InterchangeError,
+            r"3 numbers in scale, and the dimensions y, x; say one of each: scale=\[2.0, 1.0\]",
+        ),
         (lambda: xomezarr.from_napari((np.zeros((2, 2)), {}, "image"), dims=["y", "y"]), InterchangeError, "dims="),
         (
             lambda: xomezarr.from_napari([(np.zeros((2, 2)), {}), (np.zeros((3, 2)), {})]),
@@ -541,6 +584,22 @@ def labelled(name: str, pixels: Any = None) -> Any:
         (lambda: labelled("a/b"), InterchangeError, r"'a/b'.*layer\.name = "),
         (lambda: labelled("x"), InterchangeError, "'x', as one of their dimensions"),
         (lambda: channelled(units=["um"]), InterchangeError, r"1 units, .* y, x.*units=\['micrometer', 'micrometer'\]"),
+        (
+            lambda: xomezarr.from_napari((np.zeros((2, 4, 6, 3)), {"channel_axis": 0, "rgb": True}, "image")),
+            InterchangeError,
+            r"red, green and blue, .*: from_napari\(\(data\[0\], ",
+        ),
+        (
+            lambda: xomezarr.from_napari(([np.zeros((8, 8), int), np.zeros((16, 16), int)], {}, "labels")),
+            InterchangeError,
+            "level 1 is larger along 'y'",
+        ),
+        (lambda: xomezarr.from_spatialdata(scaled({})), CoordinateSystemError, r"'scale1' .*'global' .*: None; choose"),
+        (
+            lambda: xomezarr.from_spatialdata(scaled({"global": object()})),
+            CoordinateSystemError,
+            r"'scale1' .*'global' .*object.*set_transformation",
+        ),
         (lambda: channelled(channel_axis=None, rgb=True), InterchangeError, "rgb=False"),
         (
             lambda: xomezarr.from_napari(([np.zeros((8, 8)), np.zeros(4)], {}, "image")),

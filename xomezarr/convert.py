@@ -129,34 +129,46 @@ def plan_conversion(
         version = chosen_version(dst, options.get("version"))
         image, brought = held_by(version, source.image)
         _warn_of_systems(source, src, brought)
-        if scale or units:
-            image = assign_grid(image, scale=scale, units=units)
-        if rgb or not (channels is None or (isinstance(channels, Sized) and not len(channels))):
-            image = assign_channels(image, channels, rgb=rgb)
+        image = _as_meant(image, scale, units, channels, rgb=rgb)
         faults: list[OmeZarrError] = []
         resume = {"resume": options.pop("resume", False)}
         known_options(Target.split(options)[1], "convert", faults)
         raise_all(faults, "the image cannot be converted")
-        if source.label is None:
-            if source.tree is not None:  # an image that keeps irregular coordinates was written so on request
-                options.setdefault("irregular", "keep")
-            along = _labels_of_source(source, image, src, version)
-            for label, given in (labels or {}).items():
-                along[label] = given
-                if isinstance(given, str | os.PathLike):
-                    _refuse_same_place(given, dst)
-                    file = open_label(given, image)
-                    opened.enter_context(closing(file))
-                    along[label] = on_pixels_of(image, source.image, file, given, label)
-            yield plan_array(image, dst, name=name, labels=along, **resume, **options)
+        if source.label is not None:
+            if labels:
+                raise LabelError(
+                    f'"{os.fspath(src)}" holds labels, and labels are those of an image; convert the image with them: '
+                    f"convert(image, dst, labels={{{str(image.name)!r}: {os.fspath(src)!r}}})"
+                )
+            properties = source.tree.encoding.get(PROPERTIES)
+            yield plan_label_image(image, source.label, dst, name=name, properties=properties, **resume, **options)
             return
-        if labels:
-            raise LabelError(
-                f'"{os.fspath(src)}" holds labels, and labels are those of an image; convert the image with them: '
-                f"convert(image, dst, labels={{{str(image.name)!r}: {os.fspath(src)!r}}})"
-            )
-        properties = source.tree.encoding.get(PROPERTIES)
-        yield plan_label_image(image, source.label, dst, name=name, properties=properties, **resume, **options)
+        if source.tree is not None:  # an image that keeps irregular coordinates was written so on request
+            options.setdefault("irregular", "keep")
+        along = _labels_of_source(source, image, src, version)
+        for label, given in (labels or {}).items():
+            along[label] = given
+            if isinstance(given, str | os.PathLike):
+                _refuse_same_place(given, dst)
+                file = opened.enter_context(closing(open_label(given, image)))
+                along[label] = on_pixels_of(image, source.image, file, given, label)
+        yield plan_array(image, dst, name=name, labels=along, **resume, **options)
+
+
+def _as_meant(
+    image: xr.DataArray,
+    scale: Mapping[str, float] | None,
+    units: Mapping[str, str] | str | None,
+    channels: Channels | None,
+    *,
+    rgb: bool,
+) -> xr.DataArray:
+    """Return an image with what is to count instead of what its file says."""
+    if scale or units:
+        image = assign_grid(image, scale=scale, units=units)
+    if rgb or not (channels is None or (isinstance(channels, Sized) and not len(channels))):
+        image = assign_channels(image, channels, rgb=rgb)
+    return image
 
 
 def _warn_of_systems(source: Opened, src: str | os.PathLike[str], brought: Collection[str]) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "dump",
     "images_of",
     "is_of_dtype",
+    "is_size",
     "is_true_of",
     "knows",
     "lacks",

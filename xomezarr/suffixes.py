@@ -23,6 +23,7 @@ PACKED = ".gz"
 NUMPY = (".npy",)
 TIFF = (".tif", ".tiff")
 OME_TIFF = (".ome.tif", ".ome.tiff")
+OTHER_TIFF = (".lsm", ".svs", ".qptiff", ".scn", ".flex")
 NIFTI = (".nii",)
 ANALYZE = (".hdr", ".img")
 MRC = (".mrc", ".mrcs", ".map", ".ccp4", ".st", ".rec", ".ali")
@@ -34,7 +35,7 @@ BMP = (".bmp",)
 
 FILE_SUFFIXES: Mapping[str, str] = {
     **dict.fromkeys(OME_TIFF, "an OME-TIFF"),
-    **dict.fromkeys((*TIFF, ".lsm", ".svs", ".qptiff", ".scn", ".flex"), "a TIFF"),
+    **dict.fromkeys((*TIFF, *OTHER_TIFF), "a TIFF"),
     **dict.fromkeys(NUMPY, "an array of NumPy"),
     **dict.fromkeys(NIFTI, "an image of NIfTI"),
     **dict.fromkeys(ANALYZE, "an image of Analyze or NIfTI"),

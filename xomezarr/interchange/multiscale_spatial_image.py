@@ -28,6 +28,8 @@ from xomezarr.interchange.parts import (
     in_order,
     label_tree,
     only,
+    scale_name,
+    scales,
     tell_lost,
 )
 from xomezarr.labels import LABELED
@@ -39,9 +41,6 @@ FIRST, LAST = ("t", "c", "z", "y", "x"), ("t", "z", "y", "x", "c")
 """The two orders that its images have them in."""
 
 LIBRARY = "multiscale-spatial-image"
-
-NODE = "scale"
-"""What the nodes of levels begin with; their number follows."""
 
 
 def to_multiscale_spatial_image(
@@ -115,7 +114,7 @@ def to_multiscale_spatial_image(
         lost.append(f"the name {one.name!r}, and calls the image {variable!r}")
         cure += "; give it a name of its own: to_multiscale_spatial_image(name='image')"
     tell_lost(LIBRARY, lost, cure)
-    return xr.DataTree.from_dict({f"{NODE}{index}": _node(one, index, variable) for index in range(len(one.levels))})
+    return xr.DataTree.from_dict({scale_name(index): _node(one, index, variable) for index in range(len(one.levels))})
 
 
 def _variable(one: Given) -> str:
@@ -217,19 +216,13 @@ def _tree(levels: Sequence[xr.DataArray]) -> xr.DataTree:
 
 
 def _nodes(tree: Any) -> list[xr.DataTree]:
-    numbers = []
-    if isinstance(tree, xr.DataTree):
-        for key, node in tree.children.items():
-            number = key.removeprefix(NODE)
-            if key.startswith(NODE) and number.isdecimal() and number == str(int(number)) and len(node.data_vars):
-                numbers.append(int(number))
-    if sorted(numbers) != list(range(len(numbers))) or not numbers:
+    if not (nodes := scales(tree)):
         held = f"its nodes are {', '.join(map(repr, tree.children))}" if isinstance(tree, xr.DataTree) else "no tree"
         raise InterchangeError(
-            f"{type(tree).__name__} is no tree of levels {NODE}0, {NODE}1, … ({held}); make one: "
+            f"{type(tree).__name__} is no tree of levels {scale_name(0)}, {scale_name(1)}, … ({held}); make one: "
             "multiscale_spatial_image.to_multiscale(…)"
         )
-    return [tree.children[f"{NODE}{number}"] for number in sorted(numbers)]
+    return nodes
 
 
 def _taken(level: xr.DataArray) -> xr.DataArray:

@@ -61,6 +61,8 @@ __all__ = [
     "only",
     "placed",
     "relative",
+    "scale_name",
+    "scales",
     "tell_lost",
 ]
 
@@ -75,6 +77,8 @@ ROUNDING = 4
 
 DOING = "the image cannot be given to another library"
 
+SCALE = "scale"
+"""What the nodes of levels begin with in trees of other libraries; their number follows."""
 
 NAMES: Mapping[str, str] = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 """The dimensions that images of most libraries have, in the order of the file, and their types."""
@@ -404,6 +408,21 @@ def tell_lost(library: str, lost: Sequence[str], cure: str) -> None:
 # --- and back ----------------------------------------------------------------------------------------------
 
 
+def scale_name(level: int) -> str:
+    """Return what the node of a level is called."""
+    return f"{SCALE}{level}"
+
+
+def scales(tree: Any) -> list[xr.DataTree]:
+    """Return the nodes of levels that hold pixels, by their numbers, whatever else is there; none if one is missing."""
+    if not isinstance(tree, xr.DataTree):
+        return []
+    held = {name: node for name, node in tree.children.items() if len(node.data_vars)}
+    known = [name for name in held if name.removeprefix(SCALE).isdecimal() and name.startswith(SCALE)]
+    wanted = [scale_name(number) for number in range(len(known))]
+    return [held[name] for name in wanted] if {*wanted} == {*known} else []
+
+
 def on_grid(scale: float, translation: float, size: int) -> Grid:
     """Return the grid that is meant where a translation is the sum of others: that of the fewest digits nearby.
 
@@ -544,7 +563,13 @@ def label_tree(levels: Sequence[xr.DataArray], name: str, colors: Mapping[int, A
         Of the labels.
     colors
         By label value, as in `Labels`.
+
+    Raises
+    ------
+    InterchangeError
+        If they are no levels of one image, or cannot have that name.
     """
+    levels = _of_one_image(levels)
     check_label_dtype(levels[0].dtype, name)
     if name in levels[0].dims or name in levels[0].coords:
         raise InterchangeError(

@@ -38,6 +38,8 @@ from xomezarr.interchange.parts import (
     on_grid,
     only,
     relative,
+    scale_name,
+    scales,
     tell_lost,
 )
 from xomezarr.labels import LABELED, check_label_dtype, colors_of
@@ -172,7 +174,7 @@ class _Library:
             (made,) = levels
         else:
             made = xr.DataTree.from_dict(
-                {f"scale{index}": level.to_dataset(name="image") for index, level in enumerate(levels)}
+                {scale_name(index): level.to_dataset(name="image") for index, level in enumerate(levels)}
             )
         model.validate(made)
         return made
@@ -457,10 +459,8 @@ def _arrays(element: Any) -> list[xr.DataArray]:
     """Return the pixels of an element at each of its scales."""
     if isinstance(element, xr.DataArray):
         return [element]
-    if isinstance(element, xr.DataTree):
-        scales = [node for name, node in element.children.items() if name.startswith("scale") and len(node.data_vars)]
-        if scales:
-            return [node.dataset[next(iter(node.data_vars))] for node in scales]
+    if nodes := scales(element):
+        return [node.dataset[next(iter(node.data_vars))] for node in nodes]
     raise InterchangeError(
         f"{type(element).__name__} is no image and no labels of spatialdata; give one: from_spatialdata(sdata['…'])"
     )
@@ -470,43 +470,54 @@ def _levels(element: Any, system: str | None, units: Any, *, name: str | None = 
     """Return the levels of an element with the coordinates of a system."""
     arrays = _arrays(element)
     dims = [dim for dim in ("z", "y", "x") if dim in arrays[0].dims]
-    if set(arrays[0].dims) - set(NAMES) or len(dims) < 2 or TRANSFORM not in arrays[0].attrs:
-        raise InterchangeError(
-            f"an array of dimensions {tuple(map(str, arrays[0].dims))} "
-            f"{'without' if TRANSFORM not in arrays[0].attrs else 'with'} attrs[{TRANSFORM!r}] is no element of "
-            "spatialdata; make one: Image2DModel.parse(…)"
-        )
+    for array in arrays:
+        _check_element(array, dims)
     own: Mapping[str, Any] = arrays[0].attrs.get(OWN, {})
     chosen = _chosen(arrays[0].attrs[TRANSFORM], system, own.get("system"))
-    matrices = [{name: _matrix(one, dims) for name, one in array.attrs[TRANSFORM].items()} for array in arrays]
-    wanted = matrices[0][chosen]
-    if wanted is None:
-        raise CoordinateSystemError(
-            f"what leads to the coordinate system {chosen!r} is no matrix of {', '.join(dims)}: "
-            f"{arrays[0].attrs[TRANSFORM][chosen]!r}; choose another: coordinate_system=…, or give the element another "
-            "transformation: spatialdata.transformations.set_transformation(…)"
-        )
+    leading = [_leading(array, chosen, scale_name(index), dims) for index, array in enumerate(arrays)]
+    wanted = leading[0]
     said = units if units is not None else own.get("units", {})
     said = dict.fromkeys(dims, said) if isinstance(said, str) else {dim: said[dim] for dim in dims if dim in said}
     straight = is_straight(wanted[:, :-1])
-    beside = _beside(matrices[0], chosen if straight else None)
+    found = {other: _matrix(one, dims) for other, one in arrays[0].attrs[TRANSFORM].items()}
+    beside = _beside(found, chosen if straight else None)
     made: list[xr.DataArray] = []
     base: dict[str, Grid] = {}
-    for array, known in zip(arrays, matrices, strict=True):
+    for array, matrix in zip(arrays, leading, strict=True):
         # of a level, to where the levels lie: the system itself, or the intrinsic coordinates of level 0
-        place = known[chosen] if straight else _compose(_inverse(wanted), known[chosen])
-        assert place is not None
-        grids = _grids(array, place, dims)
+        grids = _grids(array, matrix if straight else _compose(_inverse(wanted), matrix), dims)
         base = base or grids
         grids = {dim: aligned(grid, base[dim]) for dim, grid in grids.items()}
         level = _placed(array, grids, said if straight else {}, str(own.get("name", name or "")) or None)
         for dim, orientation in own.get("orientations", {}).items() if straight else ():
             level.coords[dim].attrs["orientation"] = orientation
         for other, to_other in beside.items():
-            leading = _compose(to_other, _inverse(wanted)) if straight else to_other
-            level = askew(level, leading, other, dims, said if other == chosen else None)
+            further = _compose(to_other, _inverse(wanted)) if straight else to_other
+            level = askew(level, further, other, dims, said if other == chosen else None)
         made.append(_as_it_was(level, own))
     return made
+
+
+def _check_element(array: xr.DataArray, dims: Sequence[str]) -> None:
+    """Refuse an array that is none of an element of pixels along dimensions of space."""
+    if set(array.dims) - set(NAMES) or len(dims) < 2 or not {*dims} <= {*array.dims} or TRANSFORM not in array.attrs:
+        raise InterchangeError(
+            f"an array of dimensions {tuple(map(str, array.dims))} "
+            f"{'without' if TRANSFORM not in array.attrs else 'with'} attrs[{TRANSFORM!r}] is no element of "
+            "spatialdata; make one: Image2DModel.parse(…)"
+        )
+
+
+def _leading(array: xr.DataArray, system: str, level: str, dims: Sequence[str]) -> Affine:
+    """Return what leads from the intrinsic coordinates of a level to a system."""
+    transformations = array.attrs[TRANSFORM]
+    if (matrix := _matrix(transformations.get(system), dims)) is not None:
+        return matrix
+    raise CoordinateSystemError(
+        f"what leads from {level!r} to the coordinate system {system!r} is no matrix of {', '.join(dims)}: "
+        f"{transformations.get(system)!r}; choose another: coordinate_system=…, or give the element another "
+        "transformation: spatialdata.transformations.set_transformation(…)"
+    )
 
 
 def _beside(found: Mapping[str, Affine | None], chosen: str | None) -> dict[str, Affine]:
@@ -557,9 +568,7 @@ def _inverse(matrix: Affine) -> Affine:
     return np.column_stack([linear, -linear @ matrix[:, -1]])
 
 
-def _compose(later: Affine | None, first: Affine | None) -> Affine:
-    assert later is not None
-    assert first is not None
+def _compose(later: Affine, first: Affine) -> Affine:
     return np.column_stack([later[:, :-1] @ first[:, :-1], later[:, :-1] @ first[:, -1] + later[:, -1]])
 
 

@@ -32,12 +32,9 @@ PACKAGES: Mapping[str, str] = {
     ".r3d": "bioio-dv",
     ".sldy": "bioio-sldy",
     ".emd": "bioio-emd",
-    ".qptiff": "bioio-qptiff",
     ".imzml": "bioio-imzml",
     ".mp4": "bioio-imageio",
-    **dict.fromkeys(
-        (".vsi", ".oib", ".oif", ".oir", ".lsm", ".ims", ".zvi", ".flex", ".scn", ".svs"), "bioio-bioformats"
-    ),
+    **dict.fromkeys((".vsi", ".oib", ".oif", ".oir", ".ims", ".zvi"), "bioio-bioformats"),
 }
 """Which package reads a file for BioIO, by its suffix; Bio-Formats reads most others, and needs Java."""
 

@@ -329,14 +329,14 @@ def dimensions(
                 f"open_image(path, dims={guessed(len(shape))!r})"
             )
         return asked
-    if named is not None:
-        return tuple(named)
-    if len(shape) == 2:
-        return ("y", "x")
     if not shape:
         raise AxisError(
             f'"{path}" holds one number, and no image; give it dimensions: xr.DataArray(number).expand_dims(["y", "x"])'
         )
+    if named is not None:
+        return tuple(named)
+    if len(shape) == 2:
+        return ("y", "x")
     raise AxisError(
         f'"{path}" does not say what its {len(shape)} dimensions are, of shape {shape}; '
         f"name them in the file's order: open_image(path, dims={guessed(len(shape))!r})"

@@ -97,7 +97,8 @@ def open_image(
 
         - ``.npy``, memory-mapped;
         - Zarr: an array, a group with one array, one variable that xarray has written, or level 0 of an OME-Zarr image;
-        - TIFF, OME-TIFF and ImageJ's TIFF, whose chunks are read one by one; of a pyramid, the finest level;
+        - TIFF, OME-TIFF and those of ImageJ, Micro-Manager, Zeiss (LSM) and Aperio (SVS), whose chunks are read one by
+          one; of a pyramid, the finest level;
         - NIfTI and Analyze, by nibabel, memory-mapped; those that gzip has packed are unpacked into a temporary file
           when they are first read;
         - MRC and CCP4 maps, in the same way;

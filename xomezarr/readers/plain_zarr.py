@@ -99,9 +99,14 @@ def _store(path: str, options: dict[str, Any] | None) -> Any:
 
 
 def _dimensions(array: zarr.Array[Any]) -> tuple[str, ...] | None:
-    """Return an array's dimension names by Zarr v3, or by xarray's convention in v2; None if it has none."""
-    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
-    return tuple(map(str, names)) if isinstance(names, list | tuple) and None not in names else None
+    """Return an array's dimension names by Zarr v3, or by xarray's convention in v2; None if it has none.
+
+    Names that are not one for each dimension are none. Of v3, numbers without dimensions have no names to say.
+    """
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS") or []
+    if not isinstance(names, list | tuple) or None in names or not len({*map(str, names)}) == len(names) == array.ndim:
+        return None
+    return tuple(map(str, names))
 
 
 def _by_xarray(

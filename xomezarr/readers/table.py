@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,7 @@ class Reader:
     def ending(self, path: str) -> str | None:
         """Return what of a file's name says that it is one of these; None where nothing does.
 
-        >>> [TIFF.ending(name) for name in ("cells.OME.TIF", "cells.lsm")], NIFTI.ending("brain.nii.gz")
+        >>> [TIFF.ending(name) for name in ("cells.OME.TIF", "cells.czi")], NIFTI.ending("brain.nii.gz")
         (['.OME.TIF', None], '.nii.gz')
         """
         packed = [suffix + PACKED for suffix in self.suffixes] if self.gzip else []
@@ -106,7 +106,7 @@ DEEP = f"colours of 16 bits, {IO}"
 
 TIFF = Reader(
     "TIFF, OME-TIFF and ImageJ",
-    (*suffixes.TIFF, *suffixes.OME_TIFF),
+    (*suffixes.TIFF, *suffixes.OME_TIFF, *suffixes.OTHER_TIFF),
     open_tiff,
     # little- or big-endian, with 32- or 64-bit offsets
     ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
@@ -166,6 +166,16 @@ BY_BIOIO = Reader(
 )
 """What reads all other files."""
 
+PREVIEWS = ends_in((".vsi",))
+"""Names of files that are TIFFs of previews, and whose image lies in a folder beside them."""
+
+OTHER_PACKERS: Mapping[bytes, tuple[str, str]] = {
+    b"BZh": ("bzip2", "bunzip2 --keep"),
+    b"\xfd7zXZ\0": ("xz", "unxz --keep"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", "unzstd"),
+}
+"""What else packs files, by how these begin, and what unpacks them."""
+
 HEAD = 352
 """Bytes by which files are told apart: as many as the header of NIfTI-1 has."""
 
@@ -176,12 +186,15 @@ def reader_of(path: str) -> Reader:
     Raises
     ------
     OmeZarrError
-        If it is empty, damaged, or packed by gzip where that is not read.
+        If it is empty, damaged, or packed by what is not read.
     """
     with Path(path).open("rb") as file:
         head = file.read(HEAD)
     if not head:
         raise OmeZarrError(f'"{path}" is empty: it has no byte; copy the file again, or see whether writing it ended')
+    for magic, (packer, unpacking) in OTHER_PACKERS.items():
+        if head.startswith(magic):
+            raise _packed(path, f"is packed by {packer}, and packed files are read that gzip has packed", unpacking)
     packed = head.startswith(GZIP)
     if packed:
         try:
@@ -189,15 +202,12 @@ def reader_of(path: str) -> Reader:
                 head = contents.read(HEAD)
         except (EOFError, OSError, zlib.error) as error:
             raise OmeZarrError(f'"{path}" is cut off, or damaged ({error}); copy the file again') from error
-    by_bytes = (reader for reader in READERS if reader.begins(head))
+    by_bytes = (reader for reader in READERS if reader.begins(head) and not PREVIEWS.search(path))
     by_name = (reader for reader in READERS if reader.unmarked and reader.ending(path))
     found = next(by_bytes, None) or next(by_name, BY_BIOIO)
     if packed and not found.gzip and found is not BY_BIOIO:
         names = "; ".join(reader.name for reader in READERS if reader.gzip)
-        raise OmeZarrError(
-            f'"{path}" is packed by gzip, and only these are read so: {names}; unpack it, and give the path of what '
-            f'comes out: gunzip --keep "{path}"'
-        )
+        raise _packed(path, f"is packed by gzip, and only these are read so: {names}", "gunzip --keep")
     named = next((reader for reader in READERS if reader.ending(path)), None)
     if found is BY_BIOIO and named is not None:
         raise OmeZarrError(
@@ -205,3 +215,7 @@ def reader_of(path: str) -> Reader:
             "it the name of what it is"
         )
     return found
+
+
+def _packed(path: str, why: str, unpacking: str) -> OmeZarrError:
+    return OmeZarrError(f'"{path}" {why}; unpack it, and give the path of what comes out: {unpacking} "{path}"')

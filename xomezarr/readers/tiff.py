@@ -6,17 +6,16 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from xomezarr import omexml
-from xomezarr.channels import RGB, assign_channels, rgb_channels, window_between
+from xomezarr.channels import RGB, assign_channels, rgb_channels
 from xomezarr.coords import assign_grid
 from xomezarr.errors import (
     AxisError,
@@ -26,10 +25,9 @@ from xomezarr.errors import (
     warn,
 )
 from xomezarr.lazy import zarr
-from xomezarr.model import Channel, Window
-from xomezarr.omexml import NOT_PHYSICAL, Calibration, number
+from xomezarr.model import Channel
+from xomezarr.omexml import Calibration
 from xomezarr.readers.filearray import (
-    COARSEST_PIXEL_UM,
     PREFERRED_BYTES,
     FileArray,
     WithSingles,
@@ -39,6 +37,7 @@ from xomezarr.readers.filearray import (
     lazy_image,
 )
 from xomezarr.readers.raw import Raw
+from xomezarr.readers.tiff_calibration import calibration_of
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -53,9 +52,26 @@ TIFF_LETTERS = {dim: letter for letter, dim in TIFF_DIMENSIONS.items()}
 ORDER = "".join(TIFF_DIMENSIONS)
 """Of dimensions: where one comes in that the file does not place."""
 
+BY_OME_XML = ("ome", "mmstack")
+"""What tifffile calls images that OME-XML describes: planes of Micro-Manager are known by its own index."""
 
 ALPHA = ("ASSOCALPHA", "UNASSALPHA")
 """Samples of a pixel that say how much of what is behind it is to be seen."""
+
+UNPACKED_BITS = (1, 8, 16, 32, 64, 128)
+"""Bits of a sample that NumPy has a dtype for, or unpacks; all others take imagecodecs."""
+
+JPEG = ("JPEG", "OJPEG", "ALT_JPEG", "JPEG_LOSSY")
+"""Compressions whose brightness and differences of colour tifffile decodes to red, green and blue."""
+
+OTHER_COLORS: Mapping[str, str] = {
+    "YCBCR": "brightness and two differences of colour (YCbCr)",
+    "SEPARATED": "the inks of a print (CMYK)",
+}
+"""Samples of colours that are none of red, green and blue, and that Pillow converts to these."""
+
+IMAGEJ_LINE, IMAGEJ_NONE = 0, 20
+"""Functions by which ImageJ calibrates values: a straight line; none. The others are curves."""
 
 
 def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
@@ -66,7 +82,8 @@ def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
         _warn_of_colors(image, path)
-        said = _said_of(tiff, image, series)
+        _warn_of_calibrated_values(tiff, image, path)
+        said = calibration_of(tiff, image, series, path)
         letters, shape, singles = _with_singles(image, said, None if dims is None else len(dims))
         named = dimensions(dims, shape, path, _tiff_dimensions(letters, shape, path) if dims is None else None)
         calibration = _tiff_calibration(image, said, dict(zip(named, letters, strict=True)), path)
@@ -144,22 +161,28 @@ def _check_whole(said: Sequence[str], path: str) -> None:
 
 
 def _check_codec(image: TiffPageSeries, path: str) -> None:
-    """Find out before the first pixel is read whether the compression can be undone."""
+    """Find out before the first pixel is read whether the samples can be unpacked."""
     from tifffile import TIFF
 
     page = image.keyframe
-    for table, needed in ((TIFF.DECOMPRESSORS, page.compression), (TIFF.UNPREDICTORS, page.predictor)):
-        if needed not in table:
-            raise MissingDependencyError(
-                f'"{path}" is compressed with {getattr(needed, "name", needed)}, which needs the package imagecodecs; '
-                'install it: pip install "xomezarr[io]"'
-            )
+    needs = [
+        f"is compressed with {getattr(needed, 'name', needed)}"
+        for table, needed in ((TIFF.DECOMPRESSORS, page.compression), (TIFF.UNPREDICTORS, page.predictor))
+        if needed not in table
+    ]
+    bits = page.bitspersample
+    if isinstance(bits, int) and bits not in UNPACKED_BITS and find_spec("imagecodecs") is None:
+        needs.append(f"holds samples of {bits} bits without gaps")
+    if needs:
+        raise MissingDependencyError(
+            f'"{path}" {needs[0]}, which needs the package imagecodecs; install it: pip install "xomezarr[io]"'
+        )
 
 
 def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
-    """OME-TIFF may name planes that no file holds; they read as zeros."""
-    if image.kind == "ome":
-        missing = sum(page is None for page in image.pages)
+    """OME-XML, or the index of Micro-Manager, may name planes that no file holds; they read as zeros."""
+    if image.kind in BY_OME_XML:
+        missing = sum(page is None or not any(page.databytecounts) for page in image.pages)
         if missing:
             warn(
                 f'{missing} of {len(image.pages)} planes of "{path}" are missing, and read as 0; '
@@ -171,6 +194,7 @@ def _warn_of_missing_planes(image: TiffPageSeries, path: str) -> None:
 def _warn_of_colors(image: TiffPageSeries, path: str) -> None:
     """Pixels may be numbers of colours, which a table has, or may be the darker the higher they are."""
     photometric = getattr(image.keyframe.photometric, "name", "")
+    colors = f'PIL.Image.open({path!r}).convert("RGB").save("colours.png")'
     if photometric == "MINISWHITE" and image.dtype.kind != "b":  # masks are often so, and nobody shows them
         warn(
             f'"{path}" says that 0 is to be shown white, and is read as it is stored; to have dark what is shown dark, '
@@ -180,9 +204,42 @@ def _warn_of_colors(image: TiffPageSeries, path: str) -> None:
     if photometric == "PALETTE":
         warn(
             f'"{path}" has the colours of its pixels in a palette, which is left out: pixels are their numbers there; '
-            f'for the colours, PIL.Image.open({path!r}).convert("RGB").save("colours.png")',
+            f"for the colours, {colors}",
             OmeZarrWarning,
         )
+    if photometric in OTHER_COLORS and not _is_rgb(image):
+        warn(
+            f'"{path}" has pixels of {OTHER_COLORS[photometric]}, which are read as they are stored; for red, green '
+            f"and blue, {colors}",
+            OmeZarrWarning,
+        )
+
+
+def _is_rgb(image: TiffPageSeries) -> bool:
+    """Whether the first samples of a pixel are red, green and blue when they are decoded."""
+    page = image.keyframe
+    photometric, compression = (getattr(of, "name", "") for of in (page.photometric, page.compression))
+    return photometric == "RGB" or (photometric == "YCBCR" and compression in JPEG)
+
+
+def _warn_of_calibrated_values(tiff: TiffFile, image: TiffPageSeries, path: str) -> None:
+    """ImageJ may show other values than it stores: it has no signed integers, and moves those that it reads."""
+    metadata = (tiff.imagej_metadata or {}) if image.kind == "imagej" else {}
+    function = metadata.get("cf", IMAGEJ_NONE)
+    found = [metadata[key] for key in ("c0", "c1", "c2", "c3", "c4") if key in metadata]
+    if function == IMAGEJ_NONE or (function == IMAGEJ_LINE and found in ([], [0, 1])):
+        return
+    unit = f", in {metadata['vunit']}" if metadata.get("vunit") else ""
+    told = f"function {function} of ImageJ, by the numbers {', '.join(f'{one:g}' for one in found)}"
+    how, cure = f"by a curve ({told}{unit})", "have ImageJ write them, as 32-bit: Image › Type › 32-bit"
+    if function == IMAGEJ_LINE and len(found) == 2:
+        how = f"value = {found[0]:g} + {found[1]:g} · stored{unit}"
+        cure = f"image.astype('float64') * {found[1]!r} + {found[0]!r}"
+    warn(
+        f'"{path}" has values that ImageJ calibrates ({how}), and they are read as they are stored; for those that it '
+        f"shows: {cure}",
+        OmeZarrWarning,
+    )
 
 
 def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[str, ...]:
@@ -197,8 +254,8 @@ def _tiff_dimensions(letters: str, shape: tuple[int, ...], path: str) -> tuple[s
     unknown = [letter for letter in letters if letter not in table]
     if unknown:
         guess = "".join(table.get(letter, "?") for letter in letters)
-        spare = [dim for dim in "ztc" if dim not in guess]
-        for dim in spare[: len(unknown)]:
+        spare = [dim for dim in "ztc" if dim not in guess][: len(unknown)]
+        for dim in sorted(spare, key="tcz".index):  # the slowest first
             guess = guess.replace("?", dim, 1)
         raise AxisError(
             f'"{path}" does not say what dimension {letters.index(unknown[0])} of {len(letters)} is, '
@@ -232,9 +289,12 @@ def _mapped(image: TiffPageSeries) -> bool:
 def _open_tiff_pixels(path: str, series: int, singles: tuple[int, ...]) -> tuple[Any, Callable[[], None]]:
     from tifffile import TiffFile
 
-    tiff = TiffFile(path)
-    image = tiff.series[chosen_series(series, len(tiff.series), path)]
-    array = zarr.open_array(image.aszarr(level=0), mode="r")
+    # what is logged was told when the image was opened
+    with _heard(), ExitStack() as opened:
+        tiff = opened.enter_context(TiffFile(path))
+        image = tiff.series[chosen_series(series, len(tiff.series), path)]
+        array = zarr.open_array(image.aszarr(level=0), mode="r")
+        opened.pop_all()
     return WithSingles(array, singles) if singles else array, tiff.close
 
 
@@ -247,19 +307,6 @@ def _calibrated(image: xr.DataArray, calibration: Calibration) -> xr.DataArray:
     if len(calibration.channels) != image.sizes.get("c"):
         return image
     return assign_channels(image, calibration.channels)
-
-
-def _said_of(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
-    """Return what a file says of an image, by the dimensions that it has itself: ask the richest metadata first."""
-    found = Calibration()
-    if image.kind == "ome" and tiff.ome_metadata:
-        found = _ome_calibration(tiff, image, series)
-    elif image.kind == "imagej" and tiff.imagej_metadata:
-        found = _imagej_calibration(image, tiff.imagej_metadata)
-    if {"x", "y"} & found.scale.keys():
-        return found
-    plain = _resolution_calibration(image)
-    return replace(found, scale={**found.scale, **plain.scale}, units={**found.units, **plain.units})
 
 
 def _with_singles(
@@ -284,7 +331,7 @@ def _with_singles(
         Which of these tifffile leaves out.
     """
     letters, shape = image.axes, tuple(map(int, image.shape))
-    if image.kind != "ome" or asked == len(shape):
+    if image.kind not in BY_OME_XML or asked == len(shape):
         return letters, shape, ()
     told = {TIFF_LETTERS[dim] for dim in said.scale}
     if len(said.channels) == 1 and "S" not in letters and not _is_nameless(said.channels[0]):
@@ -323,127 +370,7 @@ def _tiff_calibration(image: TiffPageSeries, found: Calibration, letters: Mappin
 def _sample_channels(image: TiffPageSeries) -> tuple[Channel, ...]:
     """Red, green and blue, where the samples of a pixel are these."""
     size = int(image.shape[image.axes.index("S")])
-    photometric = getattr(image.keyframe.photometric, "name", "")
     others = [getattr(sample, "name", "") for sample in image.keyframe.extrasamples]
-    if photometric not in ("RGB", "YCBCR") or size != len(RGB) + len(others) or {*others} - {*ALPHA} or others[1:]:
+    if not _is_rgb(image) or size != len(RGB) + len(others) or {*others} - {*ALPHA} or others[1:]:
         return ()
     return rgb_channels(np.dtype(image.dtype), size)
-
-
-def _ome_calibration(tiff: TiffFile, image: TiffPageSeries, series: int) -> Calibration:
-    """Read the OME-XML of a series: by its place, or, where files for some images are missing, by its name."""
-    described = omexml.parse(tiff.ome_metadata or "")
-    if len(described) == len(tiff.series):
-        return described[series].said
-    named = [one.said for one in described if one.said.name == image.name]
-    return named[0] if len(named) == 1 else Calibration()
-
-
-def _imagej_calibration(image: TiffPageSeries, metadata: Mapping[str, Any]) -> Calibration:
-    """Read ImageJ's unit, spacing and frame interval; its resolution tags count pixels per unit."""
-    unit = _imagej_unit(metadata.get("unit"))
-    by_dim = {
-        "x": unit,
-        "y": _imagej_unit(metadata.get("yunit")) or unit,
-        "z": _imagej_unit(metadata.get("zunit")) or unit,
-        "t": _imagej_unit(metadata.get("tunit")) or "s",
-    }
-    scale: dict[str, float] = {}
-    if unit is not None:
-        x, y = _resolution(image)
-        scale = {dim: value for dim, value in (("x", x), ("y", y)) if value}
-    for dim, key in (("z", "spacing"), ("t", "finterval")):
-        step = number(metadata.get(key))
-        # ImageJ writes a negative spacing for stacks taken downwards; the order of the planes is unchanged
-        if step:
-            scale[dim] = abs(step)
-    if "z" in scale and by_dim["z"] is None and scale["z"] == 1:
-        del scale["z"]
-    units = {dim: found for dim, found in by_dim.items() if found is not None and dim in scale}
-    return Calibration(scale, units, _imagej_channels(image, metadata))
-
-
-def _imagej_unit(unit: object) -> str | None:
-    r"""Undo ImageJ's escapes; None for no unit.
-
-    >>> _imagej_unit("\\u00B5m"), _imagej_unit("pixel")
-    ('µm', None)
-    """
-    if not isinstance(unit, str):
-        return None
-    text = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), unit).strip()
-    return None if text.lower() in NOT_PHYSICAL else text
-
-
-def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tuple[Channel, ...]:
-    """Read channel names from slice labels, where they name channels, colours from lookup tables, display ranges.
-
-    Labels come plane by plane, channels fastest. They name channels if all planes of a channel have the same, and
-    no other channel has it.
-    """
-    if "C" not in image.axes:
-        return ()
-    count = int(image.shape[image.axes.index("C")])
-    labels = [str(label).strip() for label in metadata.get("Labels") or ()]
-    first = labels[:count]
-    names: Sequence[str | None] = [None] * count
-    if len(set(first)) == count and all(first) and all(label == first[i % count] for i, label in enumerate(labels)):
-        names = first
-    tables = metadata.get("LUTs") or ()
-    colors: Sequence[str | None] = [None] * count
-    if len(tables) == count and metadata.get("mode") in ("composite", "color"):
-        colors = ["{:02X}{:02X}{:02X}".format(*(int(v) for v in np.asarray(table)[:, -1])) for table in tables]
-    windows = _imagej_windows(metadata.get("Ranges") or (), count, np.dtype(image.dtype))
-    if names[0] is None and colors[0] is None and windows[0] is None:
-        return ()
-    return tuple(map(Channel, names, colors, windows))
-
-
-def _imagej_windows(ranges: Sequence[float], count: int, dtype: np.dtype[Any]) -> Sequence[Window | None]:
-    """Read how bright ImageJ shows each channel; None where it does not say."""
-    ends = [float(end) for end in ranges]
-    if len(ends) != 2 * count or not np.isfinite(ends).all():
-        return [None] * count
-    pairs = zip(ends[::2], ends[1::2], strict=True)
-    return [window_between(start, end, dtype) if start < end else None for start, end in pairs]
-
-
-def _resolution_calibration(image: TiffPageSeries) -> Calibration:
-    """Read plain resolution tags in inches or centimetres, where they can be pixel sizes rather than print sizes."""
-    tag = image.keyframe.tags.get("ResolutionUnit")
-    unit = getattr(tag.value, "name", "") if tag is not None else ""
-    micrometers = {"INCH": 25400.0, "CENTIMETER": 10000.0}.get(unit)
-    x, y = _resolution(image)
-    if micrometers is None or not x or not y:
-        return Calibration()
-    scale = {"x": micrometers * x, "y": micrometers * y}
-    if max(scale.values()) > COARSEST_PIXEL_UM:
-        return Calibration()
-    return Calibration(scale, {"x": "µm", "y": "µm"})
-
-
-def _resolution(image: TiffPageSeries) -> tuple[float | None, float | None]:
-    """Return how far pixels are apart along x and y; None where the tag is missing or no positive number."""
-    found: list[float | None] = []
-    for name in ("XResolution", "YResolution"):
-        tag = image.keyframe.tags.get(name)
-        pixels, units = tag.value if tag is not None else (0, 1)
-        found.append(_shortest(units, pixels) if pixels and units else None)
-    return found[0], found[1]
-
-
-def _shortest(units: int, pixels: int) -> float:
-    """Return units by pixels: of large numbers, which come of rounding, with the fewest digits that they may stand for.
-
-    >>> _shortest(1, 3), _shortest(1000000, 3076923)
-    (0.3333333333333333, 0.325)
-    """
-    exact = units / pixels
-    if max(units, pixels) < ROUNDED:
-        return exact
-    shorter = (float(f"{exact:.{digits}g}") for digits in range(1, 17))
-    return next((one for one in shorter if abs(one - exact) <= exact / max(units, pixels)), exact)
-
-
-ROUNDED = 10**5
-"""Numerators, or denominators, from here on are those of a number that was rounded: ImageJ writes millionths."""

@@ -213,7 +213,12 @@ class Layer:
         given = self.options.get(option)
         said = [] if given is None else [float(value) for value in np.atleast_1d(np.asarray(given, dtype=float))]
         count = len(self.bare)
-        return np.array([*[default] * (count - len(said)), *said][-count:])
+        if len(said) > count:
+            raise InterchangeError(
+                f"the layer {self.name!r} has {len(said)} numbers in {option}, and the dimensions "
+                f"{', '.join(self.bare)}; say one of each: {option}={said[-count:]}"
+            )
+        return np.array([default] * (count - len(said)) + said)
 
     def _of_levels(self) -> list[dict[str, tuple[float, float]]]:
         """Return the spacing of each coarser level and the place of its pixel 0, in pixels of level 0."""
@@ -262,6 +267,11 @@ def _check(levels: Sequence[Any], axis: Any, options: Mapping[str, Any]) -> None
             f"the layer {name!r} is one of colours, and its last dimension, of {levels[0].shape[-1]}, is none of red, "
             "green, blue and alpha; say that it is not: rgb=False"
         )
+    if axis is not None and options.get("rgb"):
+        raise InterchangeError(
+            f"the layer {name!r} has channels, and in each red, green and blue, and an image has one dimension of "
+            'these; give one of its channels: from_napari((data[0], {"rgb": True}, "image"))'
+        )
     if axis is not None and not (isinstance(axis, Integral) and -count <= int(axis) < count):
         raise InterchangeError(
             f"channel_axis={axis!r} is none of the {count} dimensions of the layer {name!r}, whose shape is "
@@ -292,9 +302,10 @@ def _names(count: int, options: Mapping[str, Any], asked: Sequence[str] | None) 
     named = len(said) == count and all(label and not label.lstrip("-").isdecimal() for label in said)
     names = [*asked] if asked is not None else said if named else [*DIMS[-count:]]
     if len(names) != count or len(set(names)) != count:
+        guess = [*(f"axis{number}" for number in range(count - len(DIMS))), *DIMS][-count:]
         raise InterchangeError(
             f"the layer has {count} dimensions, which cannot be called {tuple(names)}; name each: "
-            f"from_napari(…, dims={['channel', *DIMS][-count:]})"
+            f"from_napari(…, dims={guess})"
         )
     return tuple(names)
 
