@@ -1234,7 +1234,7 @@ def in_millimeter(ds: xr.Dataset) -> xr.Dataset:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 def test_seen_in_a_system_is_the_same_as_opened_in_it(data: st.DataObject) -> None:
     number = st.sampled_from([0.0, 0.0, 2.0, -0.5])
     rows = np.array([[data.draw(number) for _ in range(3)] for _ in range(2)])

@@ -1278,3 +1278,30 @@ def test_irregular_coordinates_are_kept_where_they_were_or_where_that_is_asked_f
         assert main(["convert", *words, "--quiet"]) == 0
         with xr.open_dataarray(made, engine="omezarr") as back:
             assert (back.y.values == rows).all()
+
+
+@pytest.mark.parametrize("place", ["cells.ome.zarr/0", "cells.ome.zarr/1", "nested.ome.zarr/1/image", "plain.zarr/im"])
+def test_an_array_in_a_group_is_what_the_group_says(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    da: Any = xr.DataArray(np.arange(2 * 512 * 512).reshape(2, 512, 512) % 999, dims=("c", "y", "x"), name="im")
+    da = da.astype("u2").omezarr.assign_grid(scale={"y": 0.5, "x": 0.5}, translation={"y": 7.0}, units="um")
+    da = da.omezarr.assign_channels(["DAPI", "GFP"])
+    tree = da.omezarr.to_zarr("cells.ome.zarr", levels=2)
+    da.omezarr.to_zarr("nested.ome.zarr", levels=2, layout="xarray").close()
+    da.to_dataset().to_zarr("plain.zarr")
+    level = tree.omezarr.level(1 if "/1" in place else 0)
+    found: Any = open_image(place)
+    xr.testing.assert_equal(
+        found.drop_vars(set(found.coords) - set(level.dims)), level.drop_vars(set(level.coords) - set(level.dims))
+    )
+    assert found.omezarr.units == level.omezarr.units
+    assert [channel.label for channel in found.omezarr.channels] == ["DAPI", "GFP"]
+    assert open_image(place, dims=("channel", "y", "x")).dims == ("channel", "y", "x")
+    with pytest.raises(OmeZarrError, match="names"):
+        open_image("plain.zarr/im", dims="yx")
+    # a coordinate is no variable, and an array that the group does not list is one by itself
+    assert open_image("plain.zarr/y").dims == ("y",)
+    zarr.create_array("cells.ome.zarr/other", shape=(4, 4), dtype="u1", zarr_format=2)
+    assert open_image("cells.ome.zarr/other", dims="yx").omezarr.scale == {"y": 1.0, "x": 1.0}

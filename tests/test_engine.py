@@ -545,11 +545,8 @@ print(planned, status("VmHWM") - before)
 @pytest.mark.parametrize(
     ("method", "source", "chunks", "shards", "workers"),
     [
-        ("local_mean", "chunks", (64, 64, 64), None, 1),
         ("local_mean", "chunks", (64, 64, 64), None, 2),
-        ("local_mean", "chunks", (128, 128, 128), None, 2),
         ("local_mean", "chunks", (64, 64, 64), (256, 256, 256), 2),
-        ("local_mean", "shards", (128, 128, 128), None, 2),
         ("local_mean", "shards", (64, 64, 64), (256, 256, 256), 2),
         ("local_mean", "planes that dask computes", (64, 64, 64), None, 2),
         ("local_mean", "planes that dask computes", (1, 128, 128), None, 2),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,6 +87,32 @@ def test_a_palette_with_transparency(tmp_path: Path) -> None:
     picture.save(tmp_path / "a.png", transparency=3)
     image = open_image(tmp_path / "a.png")
     np.testing.assert_array_equal(image.values, np.asarray(PIL.Image.open(tmp_path / "a.png").convert("RGBA")))
+
+
+def png_of_bits(pixels: NDArray[np.uint8], bits: int, transparent: int | None = None) -> bytes:
+    """Return a grey PNG whose pixels have so few bits; Pillow writes none."""
+    rows = (np.unpackbits(row[:, np.newaxis], axis=1)[:, 8 - bits :].ravel() for row in pixels)
+    packed = zlib.compress(b"".join(b"\0" + np.packbits(row).tobytes() for row in rows))
+    height, width = pixels.shape
+    parts = {b"IHDR": struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)}
+    parts |= {} if transparent is None else {b"tRNS": struct.pack(">H", transparent)}
+    found = b"\x89PNG\r\n\x1a\n"
+    for kind, content in (parts | {b"IDAT": packed, b"IEND": b""}).items():
+        found += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return found
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_c3_values_of_few_bits_are_those_of_the_file(tmp_path: Path, bits: int) -> None:
+    """Pillow multiplies them, so that the brightest is 255: labels would be others."""
+    pixels = np.random.default_rng(0).integers(0, 2**bits, (9, 13), dtype="uint8")
+    (tmp_path / "a.png").write_bytes(png_of_bits(pixels, bits))
+    assert (np.asarray(PIL.Image.open(tmp_path / "a.png")) != pixels).any()
+    np.testing.assert_array_equal(open_image(tmp_path / "a.png").values, pixels)
+    (tmp_path / "b.png").write_bytes(png_of_bits(pixels, bits, transparent=1))
+    seen: Any = open_image(tmp_path / "b.png")
+    np.testing.assert_array_equal(seen.isel(c=0).values, pixels)
+    np.testing.assert_array_equal(seen.isel(c=1).values, np.where(pixels == 1, 0, 255))
 
 
 @pytest.mark.parametrize("samples", [2, 3, 4])

@@ -17,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from xomezarr import open_image
-from xomezarr.errors import MissingDependencyError, OmeZarrWarning
+from xomezarr.errors import MissingDependencyError, OmeZarrError, OmeZarrWarning
 from xomezarr.readers import table
 
 
@@ -357,3 +357,50 @@ def test_c6_pixel_sizes_of_svs_come_along(tmp_path: Path, said: str, size: float
         assert image.omezarr.scale == {"y": size, "x": size, "c": 1.0}
         assert image.x.attrs["units"] == "µm"
     assert "x" not in open_image(tmp_path / "a.svs", series=1).coords
+
+
+# --- what is written of pixels in few words, or cut off ----------------------
+
+
+@pytest.mark.parametrize("unit", ["CENTIMETER", "INCH"])
+@pytest.mark.parametrize("size", [0.325, 0.65, 1.3, 0.1625, 0.108, 2.0, 7 / 3])
+def test_c1_pixel_sizes_are_those_that_were_written_as_fractions(tmp_path: Path, size: float, unit: str) -> None:
+    along = {"CENTIMETER": 10_000, "INCH": 25_400}[unit] / size
+    tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), resolution=(along, along), resolutionunit=unit)
+    found: Any = open_image(tmp_path / "a.tif")
+    assert found.omezarr.scale["x"] == (size if size != 7 / 3 else pytest.approx(size))
+
+
+def test_c6_lookup_tables_that_are_no_ramps_of_one_colour_are_told(tmp_path: Path) -> None:
+    """A table that is turned over ends in black, by which nothing would be seen."""
+    values = np.arange(256, dtype="uint8")
+    turned, fire = np.array([values[::-1]] * 3), np.array([np.minimum(values, 127) * 2 + 1, values, values // 2])
+    green = np.array([0 * values, values, 0 * values])
+    said: dict[str, Any] = {"axes": "CYX", "LUTs": [turned, fire, green], "mode": "composite", "Labels": list("abc")}
+    tifffile.imwrite(tmp_path / "a.tif", ramp(3, 4, 5), imagej=True, metadata=said)
+    with pytest.warns(OmeZarrWarning, match=r"channels 0, 1\); of these the brightest colour.*: channels="):
+        found: Any = open_image(tmp_path / "a.tif")
+    assert [channel.color for channel in found.omezarr.channels] == [None, "FFFF7F", "00FF00"]
+    said |= {"LUTs": [green, green[[1, 0, 2]], green[[0, 2, 1]]]}
+    tifffile.imwrite(tmp_path / "b.tif", ramp(3, 4, 5), imagej=True, metadata=said)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = open_image(tmp_path / "b.tif")
+    assert [channel.color for channel in found.omezarr.channels] == ["00FF00", "FF0000", "0000FF"]
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_c7_an_ome_tiff_that_ends_in_its_xml_is_refused(tmp_path: Path, planes: int) -> None:
+    """Its pixels are whole, and nothing would be known of them."""
+    said = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm"}
+    path, cut = tmp_path / "a.ome.tif", tmp_path / "cut.ome.tif"
+    tifffile.imwrite(path, ramp(planes, 40, 50), metadata=said)
+    whole = path.read_bytes()
+    assert whole.rstrip(b"\0").endswith(b"</OME>")
+    cut.write_bytes(whole[:-200])
+    with pytest.raises(OmeZarrError, match=r"cut\.ome\.tif.* is cut off.*copy the file again") as caught:
+        open_image(cut)
+    exec(
+        f"import tifffile; {str(caught.value).rpartition('alone: ')[2].replace('pixels.tif', str(tmp_path / 'p.tif'))}"
+    )
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "p.tif").ravel(), ramp(planes * 40 * 50))

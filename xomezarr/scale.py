@@ -70,6 +70,7 @@ from xomezarr.store import (
     check_complete,
     check_not_between,
     default_name,
+    groups_above,
     label_names,
     names_in,
     not_a_store,
@@ -78,7 +79,6 @@ from xomezarr.store import (
     open_member,
     opened_store,
     overlap,
-    parents,
     resolve,
 )
 from xomezarr.systems import held_by
@@ -467,7 +467,7 @@ def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
 def _of_array(place: str, array: zarr.Array[Any], axes: str | Sequence[str] | None) -> Source:
     """Open an array as what the groups above it say that it is."""
     nearest: tuple[str, str, zarr.Group] | None = None
-    for above, path, group in _groups_above(address(place)):
+    for above, path, group in groups_above(address(place)):
         nearest = nearest or (above, path, group)
         attrs = group.attrs.asdict()
         if not spec.is_image(attrs):
@@ -499,16 +499,6 @@ def _of_array(place: str, array: zarr.Array[Any], axes: str | Sequence[str] | No
         _as_given(place, *nearest[:2]),
         nearest[1],
     )
-
-
-def _groups_above(whole: str) -> Iterator[tuple[str, str, zarr.Group]]:
-    """Yield the Zarr groups above an address, the nearest first: address, path from there, group."""
-    for above in parents(whole):
-        try:
-            group = open_group(above)
-        except Exception:  # each kind of server refuses in its own way what lies above a public store
-            return
-        yield above, whole[len(above) + 1 :], group
 
 
 def _as_given(place: str, above: str, path: str) -> str:
@@ -879,7 +869,7 @@ def _labelled(source: Source) -> tuple[zarr.Group, Image] | None:
     if source.group is None or source.known is None or source.known.label is None:
         return None
     steps = PurePosixPath(source.known.label.source or SOURCE).parts
-    for _, path, group in _groups_above(address(source.group)):
+    for _, path, group in groups_above(address(source.group)):
         attrs = group.attrs.asdict()
         if steps == ("..",) * len(PurePosixPath(path).parts) and spec.is_image(attrs):
             return group, spec.parse(attrs)

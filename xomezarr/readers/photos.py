@@ -88,10 +88,11 @@ def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) 
     """Open a picture; see `opening.open_image`."""
     with _opened(path) as picture:
         mode, frames = _mode(picture, path), _frames(picture)
+        steps = _steps(picture)
         width, height = picture.size
         spacing = _spacing(picture)
         _tell_of_turn(picture, path)
-    opener: Any = _Decoded(path, mode.decoded)
+    opener: Any = _Decoded(path, mode.decoded, steps)
     if (deep := _deep(path)) is not None:
         _check_deep(path)
         mode, frames, opener = deep, 1, _Deep(path)
@@ -168,12 +169,21 @@ def _channels(mode: Mode) -> tuple[Channel, ...]:
 # --- pixels ------------------------------------------------------------------
 
 
+def _steps(picture: Image) -> int:
+    """Return by what Pillow multiplies grey values of 2 or 4 bits, so that the brightest is 255."""
+    tiles: Any = getattr(picture, "tile", ())
+    kinds = [tile[3] for tile in tiles]
+    packed = {kind[0] if isinstance(kind, tuple) else kind for kind in kinds}
+    return next((255 // (2**bits - 1) for bits in (2, 4) if packed == {f"L;{bits}"}), 1)
+
+
 @dataclass(frozen=True)
 class _Decoded:
-    """Opener of a picture whose pixels become those of a mode."""
+    """Opener of a picture whose pixels become those of a mode; they are divided by what Pillow multiplies them by."""
 
     path: str
     mode: str
+    steps: int = 1
 
     def __call__(self) -> tuple[Any, Callable[[], None]]:
         picture = _opened(self.path)
@@ -186,7 +196,14 @@ class _Decoded:
     def pixels(self, picture: Image) -> NDArray[Any]:
         try:
             picture.load()  # which may change the mode
-            return np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
+            if self.steps == 1:
+                return np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
+            grey = np.asarray(picture.convert("L")) // self.steps
+            if self.mode == "L":
+                return grey
+            # by the value of the file: Pillow compares it with what it has multiplied
+            seen = np.where(grey == picture.info["transparency"], 0, 255)
+            return np.stack([grey, seen], axis=-1).astype("uint8")
         except (OSError, SyntaxError, EOFError) as error:  # what Pillow raises where a file ends too soon
             raise OmeZarrError(f'"{self.path}" is cut off, or damaged ({error}); copy the file again') from error
 

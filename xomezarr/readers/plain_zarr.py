@@ -19,8 +19,10 @@ from xomezarr.errors import (
     StoreNotFoundError,
 )
 from xomezarr.lazy import zarr
+from xomezarr.read import open_tree
 from xomezarr.readers.filearray import FileArray, dimensions, lazy_image, nothing_to_close, renamed
-from xomezarr.store import arrays_in, check_array, open_group, opened_store, resolve
+from xomezarr.store import address, arrays_in, check_array, groups_above, open_group, opened_store, resolve
+from xomezarr.tree import levels
 
 __all__ = ["open_plain_zarr"]
 
@@ -51,7 +53,8 @@ def open_plain_zarr(
         # which says what is wrong; metadata that are gathered are not asked
         node = open_group(path, storage_options=options)
     if isinstance(node, zarr.Array):
-        return _array(path, "", node, dims, options)
+        described = _as_groups_above_say(path, node, options)
+        return _array(path, "", node, dims, options) if described is None else renamed(described, dims, path)
     if (holder := holders.called(node)) is not None:
         whole = holders.copying(node, path)
         raise NotOmeZarrError(
@@ -71,6 +74,22 @@ def open_plain_zarr(
         )
     ((name, array),) = arrays.items()
     return _array(path, name, array, dims, options)
+
+
+def _as_groups_above_say(path: str, array: zarr.Array[Any], options: dict[str, Any] | None) -> xr.DataArray | None:
+    """Open an array as the level that it is of an image, or the variable that xarray has written; None of any other."""
+    names = _dimensions(array) or ()
+    for above, inside, group in groups_above(address(path), options):
+        attrs = group.attrs.asdict()
+        if spec.is_image(attrs):
+            paths = [level.path.strip("/") for level in spec.parse(attrs).multiscale.levels]
+            if inside in paths:
+                tree = open_tree(above, storage_options=options, cache=True, labels=False)
+                return levels(tree)[paths.index(inside)]
+        elif inside not in names and any(isinstance(group.get(name), zarr.Array) for name in names):
+            dataset = _dataset(above, group, arrays_in(group), options)
+            return dataset[inside] if inside in dataset.data_vars else None
+    return None
 
 
 def _array(
@@ -112,13 +131,27 @@ def _dimensions(array: zarr.Array[Any]) -> tuple[str, ...] | None:
 def _by_xarray(
     path: str, group: zarr.Group, arrays: Mapping[str, zarr.Array[Any]], options: dict[str, Any] | None
 ) -> xr.DataArray:
+    """Open the one variable that xarray has written."""
+    dataset = _dataset(path, group, arrays, options)
+    names = sorted(map(str, dataset.data_vars))
+    if len(names) != 1:
+        raise OmeZarrError(
+            f'"{path}" holds {len(names)} variables ({", ".join(names) or "none"}), and an image is one; '
+            f'choose it: open_image("{path}/{names[0] if names else "name"}")'
+        )
+    return dataset[names[0]]
+
+
+def _dataset(
+    path: str, group: zarr.Group, arrays: Mapping[str, zarr.Array[Any]], options: dict[str, Any] | None
+) -> xr.Dataset:
     """Open what xarray has written, by its conventions for scales, dates and missing values."""
     consolidated = group.metadata.consolidated_metadata is not None
     # xarray takes the fill value of Zarr v2 for missing data, and 0 is what other writers put there
     decode = not any(map(_zero_is_only_fill, arrays.values()))
     store = _store(path, options)
     try:
-        dataset = xr.open_zarr(store, chunks=None, consolidated=consolidated, mask_and_scale=decode)
+        dataset: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=consolidated, mask_and_scale=decode)
     except (OmeZarrError, OSError):
         raise
     except Exception as error:  # whatever its decoders raise
@@ -126,16 +159,10 @@ def _by_xarray(
             f'"{path}" cannot be opened by xarray, by whose conventions its arrays name their dimensions ({error}); '
             f'open one of them: open_image("{path}/{min(arrays)}")'
         ) from error
-    names = sorted(map(str, dataset.data_vars))
-    if len(names) != 1:
-        raise OmeZarrError(
-            f'"{path}" holds {len(names)} variables ({", ".join(names) or "none"}), and an image is one; '
-            f'choose it: xr.open_zarr("{path}")[{names[0] if names else "name"!r}].omezarr.to_zarr(…)'
-        )
-    image: xr.DataArray = dataset[names[0]]
     if not decode:
-        image.attrs.pop("_FillValue", None)
-    return image
+        for variable in dataset.data_vars.values():
+            variable.attrs.pop("_FillValue", None)
+    return dataset
 
 
 def _zero_is_only_fill(array: zarr.Array[Any]) -> bool:

@@ -74,6 +74,10 @@ IMAGEJ_LINE, IMAGEJ_NONE = 0, 20
 """Functions by which ImageJ calibrates values: a straight line; none. The others are curves."""
 
 
+DESCRIPTIONS = (270, 50838, 50839)
+"""Tags that say what pixels are: OME-XML and the like, and what ImageJ keeps of its own."""
+
+
 def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:
     """Open a series of a TIFF; see `opening.open_image`."""
     with _tiff_file(path) as tiff:
@@ -149,9 +153,16 @@ def _heard() -> Iterator[list[str]]:
 
 
 def _check_whole(said: Sequence[str], path: str) -> None:
-    """Refuse a file whose chain of planes leads beyond its end."""
+    """Refuse a file whose chain of planes leads beyond its end, or what is said there of all of them."""
     size = Path(path).stat().st_size
     for line in said:
+        described = re.search(rf"TiffTag ({'|'.join(map(str, DESCRIPTIONS))}) .*invalid value offset (\d+)", line)
+        if described is not None:
+            raise OmeZarrError(
+                f'"{path}" is cut off, or damaged: what it says of its pixels (tag {described[1]}) is to lie from byte '
+                f"{described[2]} on, and the file ends at byte {size}; copy the file again, or take the pixels alone: "
+                f"tifffile.imwrite('pixels.tif', tifffile.imread({path!r}, is_ome=False))"
+            )
         found = re.search(r"invalid page offset (\d+)", line)
         if found is not None and int(found[1]) >= size:
             raise OmeZarrError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from xomezarr import omexml
 from xomezarr.channels import window_between
@@ -129,7 +130,7 @@ def _imagej_calibration(tiff: TiffFile, image: TiffPageSeries) -> Calibration:
     if "z" in scale and by_dim["z"] is None and scale["z"] == 1:
         del scale["z"]
     units = {dim: found for dim, found in by_dim.items() if found is not None and dim in scale}
-    return Calibration(scale, units, _imagej_channels(image, metadata))
+    return Calibration(scale, units, _imagej_channels(image, metadata, tiff.filehandle.path))
 
 
 def _imagej_unit(unit: object) -> str | None:
@@ -144,7 +145,7 @@ def _imagej_unit(unit: object) -> str | None:
     return None if text.lower() in NOT_PHYSICAL else text
 
 
-def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tuple[Channel, ...]:
+def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any], path: str) -> tuple[Channel, ...]:
     """Read channel names from slice labels, where they name channels, colours from lookup tables, display ranges.
 
     Labels come plane by plane, channels fastest. They name channels if all planes of a channel have the same, and
@@ -161,11 +162,34 @@ def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any]) -> tupl
     tables = metadata.get("LUTs") or ()
     colors: Sequence[str | None] = [None] * count
     if len(tables) == count and metadata.get("mode") in ("composite", "color"):
-        colors = ["{:02X}{:02X}{:02X}".format(*(int(v) for v in np.asarray(table)[:, -1])) for table in tables]
+        colors = [_color_of(table) for table in tables]
+        if others := [number for number, table in enumerate(tables) if not _is_ramp(np.asarray(table))]:
+            warn(
+                f'"{path}" shows channels by lookup tables that do not lead from black to one colour (channels '
+                f"{', '.join(map(str, others))}); of these the brightest colour is taken, and none of those that end "
+                'in black: give others: channels=[{"label": …, "color": …}, …]',
+                OmeZarrWarning,
+            )
     windows = _imagej_windows(metadata.get("Ranges") or (), count, np.dtype(image.dtype))
     if names[0] is None and colors[0] is None and windows[0] is None:
         return ()
     return tuple(map(Channel, names, colors, windows))
+
+
+def _color_of(table: ArrayLike) -> str | None:
+    """Return the colour of the highest values in a lookup table, shape (3, values); None where that is black."""
+    red, green, blue = (int(value) for value in np.asarray(table)[:, -1])
+    return f"{red:02X}{green:02X}{blue:02X}" if red or green or blue else None
+
+
+def _is_ramp(table: NDArray[Any]) -> bool:
+    """Whether a lookup table leads from black to one colour, as far as whole numbers do."""
+    meant = table[:, -1:] * np.linspace(0, 1, table.shape[1])
+    return bool((abs(table - meant) <= ROUNDED_COLOR).all())
+
+
+ROUNDED_COLOR = 2
+"""By how much a colour of a lookup table may be off."""
 
 
 def _imagej_windows(ranges: Sequence[float], count: int, dtype: np.dtype[Any]) -> Sequence[Window | None]:
@@ -209,33 +233,43 @@ def _resolution_calibration(image: TiffPageSeries) -> Calibration:
     """Read plain resolution tags in inches or centimetres, where they can be pixel sizes rather than print sizes."""
     tag = image.keyframe.tags.get("ResolutionUnit")
     unit = getattr(tag.value, "name", "") if tag is not None else ""
-    micrometers = {"INCH": 25400.0, "CENTIMETER": 10000.0}.get(unit)
-    x, y = _resolution(image)
-    if micrometers is None or not x or not y:
+    micrometers = {"INCH": 25400, "CENTIMETER": 10000}.get(unit)
+    if micrometers is None:
         return Calibration()
-    scale = {"x": micrometers * x, "y": micrometers * y}
+    x, y = _resolution(image, micrometers)
+    if not x or not y:
+        return Calibration()
+    scale = {"x": x, "y": y}
     if max(scale.values()) > COARSEST_PIXEL_UM:
         return Calibration()
     return Calibration(scale, {"x": "µm", "y": "µm"})
 
 
-def _resolution(image: TiffPageSeries) -> tuple[float | None, float | None]:
-    """Return how far pixels are apart along x and y; None where the tag is missing or no positive number."""
+def _resolution(image: TiffPageSeries, unit: int = 1) -> tuple[float | None, float | None]:
+    """Return how far pixels are apart along x and y; None where the tag is missing or no positive number.
+
+    Parameters
+    ----------
+    image
+        Its tags count pixels along a unit.
+    unit
+        How many of what is returned make one.
+    """
     found: list[float | None] = []
     for name in ("XResolution", "YResolution"):
         tag = image.keyframe.tags.get(name)
         pixels, units = tag.value if tag is not None else (0, 1)
-        found.append(_shortest(units, pixels) if pixels and units else None)
+        found.append(_shortest(units, pixels, unit) if pixels and units else None)
     return found[0], found[1]
 
 
-def _shortest(units: int, pixels: int) -> float:
+def _shortest(units: int, pixels: int, size: int = 1) -> float:
     """Return units by pixels: of large numbers, which come of rounding, with the fewest digits that they may stand for.
 
-    >>> _shortest(1, 3), _shortest(1000000, 3076923)
-    (0.3333333333333333, 0.325)
+    >>> _shortest(1, 3), _shortest(1000000, 3076923), _shortest(13, 400000, 10000)
+    (0.3333333333333333, 0.325, 0.325)
     """
-    exact = units / pixels
+    exact = units * size / pixels
     if max(units, pixels) < ROUNDED:
         return exact
     shorter = (float(f"{exact:.{digits}g}") for digits in range(1, 17))

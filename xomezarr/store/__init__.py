@@ -35,6 +35,7 @@ from xomezarr.store.nodes import (
 )
 from xomezarr.store.opening import (
     exists,
+    groups_above,
     is_bare,
     not_a_store,
     open_group,
@@ -91,6 +92,7 @@ __all__ = [
     "exists",
     "find_array",
     "find_member",
+    "groups_above",
     "groups_around",
     "held_in",
     "is_bare",

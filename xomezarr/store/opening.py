@@ -6,7 +6,7 @@ import difflib
 import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from xomezarr.store.places import (
     default_name,
     elsewhere,
     opened_store,
+    parents,
     read_mode,
     resolve,
     shown,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "begun_at",
     "exists",
+    "groups_above",
     "is_bare",
     "made_in",
     "not_a_store",
@@ -150,6 +152,16 @@ def open_group(
             f"{shown(store, group)} cannot be opened: {error}; install the remote back ends: "
             'pip install "xomezarr[remote]"'
         ) from error
+
+
+def groups_above(whole: str, storage_options: Mapping[str, Any] | None = None) -> Iterator[tuple[str, str, zarr.Group]]:
+    """Yield the Zarr groups above an address, the nearest first: address, path from there, group."""
+    for above in parents(whole):
+        try:
+            group = open_group(above, storage_options=storage_options)
+        except Exception:  # each kind of server refuses in its own way what lies above a public store
+            return
+        yield above, whole[len(above) + 1 :], group
 
 
 def not_a_store(file: StoreArgument) -> NotOmeZarrError:
