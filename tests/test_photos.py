@@ -242,3 +242,14 @@ def test_a_colour_that_is_seen_through_is_kept(tmp_path: Path, mode: str, transp
     alpha = image.sel(c="alpha").values
     assert alpha[1, 2] == 0
     assert (alpha == 0).sum() == 1
+
+
+def test_inks_of_a_print_are_told(tmp_path: Path) -> None:
+    PIL.Image.fromarray(colours(12, 9, 3)).convert("CMYK").save(tmp_path / "a.jpg")
+    with pytest.warns(
+        OmeZarrWarning, match=r"inks of a print \(CMYK\).*the red, green and blue that Pillow makes"
+    ) as caught:
+        image = open_image(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(image.values, np.asarray(PIL.Image.open(tmp_path / "a.jpg").convert("RGB")))
+    cure = str(told[0].message).rpartition("for the inks, ")[2]
+    assert eval(cure, {"numpy": np, "PIL": PIL}).shape == (12, 9, 4)

@@ -378,7 +378,7 @@ def test_c6_lookup_tables_that_are_no_ramps_of_one_colour_are_told(tmp_path: Pat
     green = np.array([0 * values, values, 0 * values])
     said: dict[str, Any] = {"axes": "CYX", "LUTs": [turned, fire, green], "mode": "composite", "Labels": list("abc")}
     tifffile.imwrite(tmp_path / "a.tif", ramp(3, 4, 5), imagej=True, metadata=said)
-    with pytest.warns(OmeZarrWarning, match=r"channels 0, 1\); of these the brightest colour.*: channels="):
+    with pytest.warns(OmeZarrWarning, match=r"channels \(0, 1\).* their brightest colour.*: channels="):
         found: Any = open_image(tmp_path / "a.tif")
     assert [channel.color for channel in found.omezarr.channels] == [None, "FFFF7F", "00FF00"]
     said |= {"LUTs": [green, green[[1, 0, 2]], green[[0, 2, 1]]]}
@@ -404,3 +404,12 @@ def test_c7_an_ome_tiff_that_ends_in_its_xml_is_refused(tmp_path: Path, planes: 
         f"import tifffile; {str(caught.value).rpartition('alone: ')[2].replace('pixels.tif', str(tmp_path / 'p.tif'))}"
     )
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "p.tif").ravel(), ramp(planes * 40 * 50))
+
+
+@pytest.mark.parametrize("turned", [2, 3, 6, 8])
+def test_an_image_that_is_to_be_turned_is_told(tmp_path: Path, turned: int) -> None:
+    tag = [(274, "H", 1, turned, False)]
+    tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), extratags=tag)
+    with pytest.warns(OmeZarrWarning, match=r"turned or mirrored.*read as it is stored.*numpy\.flip"):
+        image = open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.values, ramp(4, 5))

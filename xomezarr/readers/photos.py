@@ -157,6 +157,12 @@ def _mode(picture: Image, path: str) -> Mode:
             f'"{path}" has pixels of the mode {picture.mode}; convert them: '
             f'PIL.Image.open({path!r}).convert("RGB").save("converted.png")'
         )
+    if picture.mode == "CMYK":
+        warn(
+            f'"{path}" has pixels of the inks of a print (CMYK), and is read as the red, green and blue that Pillow '
+            f"makes of them; for the inks, numpy.asarray(PIL.Image.open({path!r}))",
+            OmeZarrWarning,
+        )
     return TRANSPARENT.get(picture.mode, mode) if "transparency" in picture.info else mode
 
 

@@ -86,6 +86,7 @@ def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -
         _check_codec(image, path)
         _warn_of_missing_planes(image, path)
         _warn_of_colors(image, path)
+        _warn_of_turn(image, path)
         _warn_of_calibrated_values(tiff, image, path)
         said = calibration_of(tiff, image, series, path)
         letters, shape, singles = _with_singles(image, said, None if dims is None else len(dims))
@@ -222,6 +223,18 @@ def _warn_of_colors(image: TiffPageSeries, path: str) -> None:
         warn(
             f'"{path}" has pixels of {OTHER_COLORS[photometric]}, which are read as they are stored; for red, green '
             f"and blue, {colors}",
+            OmeZarrWarning,
+        )
+
+
+def _warn_of_turn(image: TiffPageSeries, path: str) -> None:
+    """Warn where rows are not to be shown from the top, or columns not from the left."""
+    tag = image.keyframe.tags.get("Orientation")
+    if tag is not None and tag.value != 1:
+        warn(
+            f'"{path}" says that it is to be turned or mirrored when it is shown (Orientation '
+            f"{getattr(tag.value, 'name', tag.value)}), and is read as it is stored; turn it before, by NumPy: "
+            "numpy.flip, numpy.rot90",
             OmeZarrWarning,
         )
 

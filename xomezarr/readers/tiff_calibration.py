@@ -165,9 +165,9 @@ def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any], path: s
         colors = [_color_of(table) for table in tables]
         if others := [number for number, table in enumerate(tables) if not _is_ramp(np.asarray(table))]:
             warn(
-                f'"{path}" shows channels by lookup tables that do not lead from black to one colour (channels '
-                f"{', '.join(map(str, others))}); of these the brightest colour is taken, and none of those that end "
-                'in black: give others: channels=[{"label": …, "color": …}, …]',
+                f'"{path}" shows some channels ({", ".join(map(str, others))}) by lookup tables that do not lead from '
+                "black to one colour; their brightest colour is taken, and none where that is black; give "
+                'others: channels=[{"label": …, "color": …}, …]',
                 OmeZarrWarning,
             )
     windows = _imagej_windows(metadata.get("Ranges") or (), count, np.dtype(image.dtype))
