@@ -34,23 +34,37 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--every", type=int, default=1, metavar="N", help="run every N-th case of each test: the first, the N+1st, …"
-    )
+    parser.addoption("--every", type=int, default=1, metavar="N", help="run one in N cases of each test")
+    parser.addoption("--whole", action="store_true", help="run all cases of tests that are marked as sweeps, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out cases of tests that have many, where these are not all asked for."""
-    if (every := config.getoption("every")) == 1:
-        return
+    every, whole = config.getoption("every"), config.getoption("whole")
     seen: Counter[str] = Counter()
     kept, left = [], []
     for item in items:
         test = item.nodeid.partition("[")[0]
-        (left if seen[test] % every else kept).append(item)
+        sweep = item.get_closest_marker("sweep")
+        one_in = max(every, 1 if whole or sweep is None else sweep.args[0])
+        (kept if is_chosen(seen[test], one_in) else left).append(item)
         seen[test] += 1
-    config.hook.pytest_deselected(items=left)
-    items[:] = kept
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
+def is_chosen(number: int, one_in: int) -> bool:
+    """Whether a case of a test is among one in so many, of which each has others of the parameters that change fastest.
+
+    >>> [number for number in range(12) if is_chosen(number, 3)]
+    [0, 5, 7, 11]
+    """
+    digits = 0
+    while number and one_in > 1:
+        number, digit = divmod(number, one_in)
+        digits += digit
+    return digits % one_in == 0
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,7 @@ def opened(store: Any) -> xr.DataTree:
 # --- the same as if all had been written at once ---------------------------------------------------------------------
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("step", [1, 3])
 @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
 @pytest.mark.parametrize("times", TIMES)

@@ -149,6 +149,7 @@ def test_c4_what_is_written_is_what_pyramid_computes(case: dict[str, Any]) -> No
             assert bits(got.transpose(*dims).values.astype(pixels.dtype)) == bits(expected.values), f"level {level}"
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.parametrize("shards", [None, {"y": 16, "x": 32}])
 @pytest.mark.parametrize(
@@ -541,6 +542,7 @@ print(planned, status("VmHWM") - before)
 """
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is asked of Linux")
 @pytest.mark.parametrize(
     ("method", "source", "chunks", "shards", "workers"),

@@ -146,6 +146,7 @@ def displaced(store: Any, by: Callable[[int, str], tuple[float, float]], group: 
 # --- no alarms -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("name", IMAGES)
 def test_no_fault_is_found_in_what_xomezarr_writes(name: str) -> None:
     image, tried = image_of(IMAGES[name]), 0
@@ -162,6 +163,7 @@ def test_no_fault_is_found_in_what_xomezarr_writes(name: str) -> None:
     assert tried > 10
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("method", ["mode", "nearest", "min", "max"])
 @pytest.mark.parametrize("name", ["labels", "two values", "cartoon", "one square", "textured object", "disc"])
 def test_no_fault_is_found_in_labels(name: str, method: str) -> None:
@@ -187,6 +189,7 @@ def test_three_dimensions_channels_and_times_are_judged_where_something_is_to_be
 # --- faults ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("method", ["local_mean", "nearest", "gaussian", "resize", "zoom", "median"])
 @pytest.mark.parametrize(
     ("name", "factor"),

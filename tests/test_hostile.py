@@ -398,6 +398,7 @@ def test_the_command_shows_nothing_that_a_terminal_obeys(tmp_path: Path, capsys:
 # --- documents that are none, by the commands ------------------------------------------------------------------------
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("bad", [b"", b"[]", b"{}", b"[" * 10**5, b'{"zarr_format": 3, "node_type": "array"}'])
 @pytest.mark.parametrize("store", ["image-0.4", "image-0.5", "collection", "xarray", "plain"])
 def test_a_document_that_is_none_is_told_by_every_command(

@@ -139,6 +139,7 @@ KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any
 }
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize("mode", ["w-", "w"])
 @pytest.mark.parametrize("kind", KINDS)
@@ -482,6 +483,7 @@ CUT_OFF: dict[str, tuple[Callable[..., Any], ...]] = {
 }
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be moved there")
 @pytest.mark.parametrize("exchange", [True, False])
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

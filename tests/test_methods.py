@@ -477,6 +477,7 @@ def extremes(dtype, method):
     return [complex(a, b) for a, b in itertools.pairwise(values)]
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("boundary", ["pad", "trim"])
 @pytest.mark.parametrize(

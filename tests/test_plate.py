@@ -2171,6 +2171,7 @@ OPENERS: Mapping[str, Any] = {
 }
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.filterwarnings("ignore:.*has scalar coordinates of its own:xomezarr.errors.PlateWarning")
 @pytest.mark.parametrize("how", OPENERS)
 def test_c6_the_tree_of_a_plate_is_written_as_it_is(tmp_path: Path, version: str, how: str) -> None:
@@ -2185,6 +2186,7 @@ def test_c6_the_tree_of_a_plate_is_written_as_it_is(tmp_path: Path, version: str
     judge(copy, version)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("other", VERSIONS)
 def test_c6_what_a_plate_says_survives_another_version_and_the_way_back(
     tmp_path: Path, version: str, other: str

@@ -218,6 +218,7 @@ def of_chunk(request: Request) -> bool:
     return bool(re.search(r"/0/c/\d+/\d+/\d+$|/0/\d+/\d+/\d+$", request.path))
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.usefixtures("_hasty")
 @pytest.mark.parametrize(
     ("by", "fault"),

@@ -83,6 +83,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("kind", ["numpy", "dask"])
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
 def test_an_interrupted_write_is_gone_on_with(tmp_path: Path, options: dict[str, Any], kind: str) -> None:
@@ -904,6 +905,7 @@ def interrupted_several(write: Any, store: Any, count: int, **options: Any) -> N
         write(pictures(), store, progress=stopping_after(count), workers=1, **options)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("count", [1, 100, 190, 260])
 @pytest.mark.parametrize("write", SEVERAL)
 def test_several_images_are_gone_on_with(
