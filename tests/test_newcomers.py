@@ -222,7 +222,7 @@ def test_a_log_says_at_once_that_much_work_is_begun() -> None:
         ("export mine.tif x.jpg", "a JPEG, which is not written, and a PNG is the nearest; give x.png;"),
         ("convert mine.tif a.zarr --units um,um", "--units 'um,um' names several; give one, or by dimension"),
         ("convert mine.tif a.zarr --levels -1", "--levels -1 is not an integer of at least 1"),
-        ("thumbnail mine.tif a.png --size 0", "no picture has max_size=0 pixels"),
+        ("thumbnail mine.tif a.png --size 0", "max_size=0 is no number of pixels"),
         ("thumbnail two.ome.zarr a.png", "holds 2 images; give the path of one of them: 'STORE/v 0'"),
         ("info two.ome.zarr --series 1", "holds one image, and --series 1 is none of it"),
         ("info two.ome.zarr --dims zyx", "names its dimensions itself; leave --dims zyx out"),

@@ -230,7 +230,9 @@ def thumbnail(pyramid: Sequence[xr.DataArray], looks: Looks, *, max_size: int = 
     if not pyramid:
         raise LevelError("a thumbnail shows a level, and there is none; give one at least")
     if isinstance(asked, bool) or not isinstance(asked, Integral) or max_size < 1:
-        raise LevelError(f"no picture has max_size={max_size!r} pixels along its longer side; give max_size=256, say")
+        raise LevelError(
+            f"max_size={max_size!r} is no number of pixels along the longer side of a picture; give max_size=256, say"
+        )
     chosen = sufficient(pyramid, max_size)
     picture, _ = composed(chosen, looks)
     height, width = proportions(chosen)
