@@ -125,6 +125,7 @@ def test_c4_the_workers_of_a_cluster_read_files_by_themselves(
     np.testing.assert_array_equal(xr.open_dataarray(tmp_path / "there.ome.zarr", engine="omezarr"), image)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("again", ["cluster", "threads", "dask"])
 @pytest.mark.parametrize(("method", "count"), [("local_mean", 40), ("gaussian", 6)])
 def test_c8_a_write_whose_cluster_is_lost_is_gone_on_with(

@@ -195,6 +195,7 @@ for stop_in in (WRITING, PUBLISHING):
 """
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the writers are forks")
 @pytest.mark.parametrize(
     ("way", "mode", "version"),

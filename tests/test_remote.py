@@ -95,6 +95,7 @@ def few_attempts(bucket: Bucket, by: str) -> tuple[Any, dict[str, Any]]:
 # --- S3 --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sweep(2)
 @BACK_ENDS
 @pytest.mark.parametrize(
     "options",

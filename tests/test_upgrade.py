@@ -187,6 +187,7 @@ def contents(path: Path) -> dict[str, Any]:
 # -- what stays the same --------------------------------------------------------------------------------------
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(("kind", "before", "after"), IN_PLACE)
 def test_in_place_all_is_read_as_before_and_no_chunk_is_touched(
     kind: str, before: str, after: str, tmp_path: Path
@@ -208,6 +209,7 @@ def test_in_place_all_is_read_as_before_and_no_chunk_is_touched(
     assert contents(path) == left
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(("kind", "before", "after"), PAIRS)
 def test_a_copy_is_read_as_the_store_which_stays_as_it_is(kind: str, before: str, after: str, tmp_path: Path) -> None:
     path, copy = tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr"
@@ -530,6 +532,7 @@ def test_copies_in_zarr_v2_hold_the_same_bits(dtype: str, sharded: bool, fill: i
 # -- a process that is killed ---------------------------------------------------------------------------------
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be moved there")
 @pytest.mark.parametrize(
     ("kind", "before", "after"),
