@@ -1305,3 +1305,50 @@ def test_an_array_in_a_group_is_what_the_group_says(
     assert open_image("plain.zarr/y").dims == ("y",)
     zarr.create_array("cells.ome.zarr/other", shape=(4, 4), dtype="u1", zarr_format=2)
     assert open_image("cells.ome.zarr/other", dims="yx").omezarr.scale == {"y": 1.0, "x": 1.0}
+
+
+def test_c3_a_variable_is_decoded_as_the_group_of_xarray_decodes_it(tmp_path: Path) -> None:
+    """Without coordinates of its dimensions, too."""
+    pixels = np.array([[0.0, 2.0, np.nan], [1.5, -1.0, 3.0]])
+    packed = {"scale_factor": 0.5, "add_offset": 2.0, "dtype": "i2", "_FillValue": -32768}
+    both = xr.Dataset({"a": (("y", "x"), pixels), "b": (("y", "x"), np.ones((2, 3)))})
+    both = both.assign_coords(lon=(("y", "x"), pixels))
+    both.to_zarr(tmp_path / "a.zarr", encoding={"a": packed}, consolidated=False)
+    found = open_image(tmp_path / "a.zarr" / "a")
+    np.testing.assert_array_equal(found.values, pixels)
+    assert "lon" in found.coords
+    # arrays of other sizes under the same names are none of xarray's
+    group = zarr.open_group(tmp_path / "b.zarr", mode="w")
+    for number, size in enumerate((8, 4)):
+        made = group.create_array(str(number), shape=(size, size), dtype="u2", dimension_names=["y", "x"])
+        made[...] = size
+    assert (open_image(tmp_path / "b.zarr" / "1").values == 4).all()
+
+
+@pytest.mark.parametrize("document", ["y/zarr.json", "zarr.json"])
+def test_c7_what_a_group_says_and_cannot_be_read_is_told(tmp_path: Path, document: str) -> None:
+    da = xr.DataArray(np.ones((4, 4)), dims=("y", "x"), coords={"y": np.arange(4.0)}, name="a")
+    da.to_dataset().to_zarr(tmp_path / "a.zarr", consolidated=False)
+    (tmp_path / "a.zarr" / document).write_text("{bro")
+    with pytest.raises(MetadataError, match=r"'y' of|are not JSON"):
+        open_image(tmp_path / "a.zarr" / "a")
+
+
+def test_c7_a_level_whose_image_cannot_be_read_is_no_bare_array(tmp_path: Path) -> None:
+    da: Any = xr.DataArray(np.ones((8, 8), "u1"), dims=("y", "x"))
+    for version, document in (("0.4", ".zattrs"), ("0.5", "zarr.json")):
+        da.omezarr.assign_grid(scale={"x": 0.5}).omezarr.to_zarr(tmp_path / version, version=version).close()
+        (tmp_path / version / document).write_text("{bro")
+        with pytest.raises(MetadataError, match="are not JSON"):
+            open_image(tmp_path / version / "0")
+
+
+def test_irregular_levels_and_labels_are_kept_too(tmp_path: Path) -> None:
+    rows = np.cumsum(np.random.default_rng(0).random(64) + 0.1)
+    da: Any = xr.DataArray(np.arange(64 * 64).reshape(64, 64), dims=("y", "x"), coords={"y": rows}, name="im")
+    labels = {"n": (da % 3).astype("u1")}
+    da.astype("u2").omezarr.to_zarr(tmp_path / "a.ome.zarr", irregular="keep", labels=labels).close()
+    for number, place in enumerate(("0", "labels/n", "labels/n/0")):
+        made = tmp_path / f"{number}.ome.zarr"
+        with convert(tmp_path / "a.ome.zarr" / place, made) as tree:
+            assert (tree.omezarr.level(0).y.values == rows).all()

@@ -251,3 +251,24 @@ def test_inks_of_a_print_are_told(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image.values, np.asarray(PIL.Image.open(tmp_path / "a.jpg").convert("RGB")))
     cure = str(told[0].message).rpartition("for the inks, ")[2]
     assert eval(cure, {"numpy": np, "PIL": PIL}).shape == (12, 9, 4)
+
+
+def test_a_deep_colour_that_is_seen_through_has_a_sample_more(tmp_path: Path) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    pixels = colours(7, 9, 3, dtype="uint16")
+    whole = imagecodecs.png_encode(pixels)
+    seen = struct.pack(">HHH", *pixels[0, 0])
+    chunk = struct.pack(">I", 6) + b"tRNS" + seen + struct.pack(">I", zlib.crc32(b"tRNS" + seen))
+    place = whole.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(whole[:place] + chunk + whole[place:])
+    image = open_image(tmp_path / "a.png")
+    assert image.shape == image.values.shape == (7, 9, 4)
+    np.testing.assert_array_equal(image.values[..., :3], pixels)
+    assert image.values[0, 0, 3] == 0
+
+
+def test_a_grey_value_that_is_seen_through_is_told_where_it_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_of_bits(np.eye(8, dtype="uint8"), 1, transparent=1))
+    with pytest.warns(OmeZarrWarning, match="grey value that is to be seen through, which is left out"):
+        image = open_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(image.values, np.eye(8, dtype=bool))

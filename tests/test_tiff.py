@@ -368,7 +368,31 @@ def test_c1_pixel_sizes_are_those_that_were_written_as_fractions(tmp_path: Path,
     along = {"CENTIMETER": 10_000, "INCH": 25_400}[unit] / size
     tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), resolution=(along, along), resolutionunit=unit)
     found: Any = open_image(tmp_path / "a.tif")
-    assert found.omezarr.scale["x"] == (size if size != 7 / 3 else pytest.approx(size))
+    assert found.omezarr.scale["x"] == size
+
+
+@pytest.mark.parametrize("cut", [int, round])
+def test_c1_pixel_sizes_are_those_that_imagej_counted_by_millionths(tmp_path: Path, cut: Any) -> None:
+    for size in (0.2, 0.325, 0.3333, 1.0331, 2.238, 2.33, 9.99):
+        along = ((cut(1e6 / size), 10**6),) * 2
+        tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), imagej=True, resolution=along, metadata={"unit": "um"})
+        found: Any = open_image(tmp_path / "a.tif")
+        assert found.omezarr.scale["x"] == size
+
+
+@pytest.mark.parametrize("first", ["turned", "black", "green"])
+def test_c6_a_channel_without_a_colour_takes_none_from_the_others(tmp_path: Path, first: str) -> None:
+    values = np.arange(256, dtype="uint8")
+    green = np.array([0 * values, values, 0 * values])
+    tables = {"turned": [np.array([values[::-1]] * 3), green], "black": [0 * green, green], "green": [green]}[first]
+    said: dict[str, Any] = {"axes": "CYX", "LUTs": tables, "mode": "composite"}
+    tifffile.imwrite(tmp_path / "a.tif", ramp(2, 4, 5), imagej=True, metadata=said)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found: Any = open_image(tmp_path / "a.tif")
+    assert len(told) == (first != "green")
+    colors = [channel.color for channel in found.omezarr.channels]
+    assert colors == [None, None if first == "green" else "00FF00"], "one table does not say whose it is"
 
 
 def test_c6_lookup_tables_that_are_no_ramps_of_one_colour_are_told(tmp_path: Path) -> None:

@@ -134,6 +134,8 @@ def plan_conversion(
         resume = {"resume": options.pop("resume", False)}
         known_options(Target.split(options)[1], "convert", faults)
         raise_all(faults, "the image cannot be converted")
+        if source.of_image:  # one that keeps irregular coordinates was written so on request
+            options.setdefault("irregular", "keep")
         if source.label is not None:
             if labels:
                 raise LabelError(
@@ -143,8 +145,6 @@ def plan_conversion(
             properties = source.tree.encoding.get(PROPERTIES)
             yield plan_label_image(image, source.label, dst, name=name, properties=properties, **resume, **options)
             return
-        if source.tree is not None:  # an image that keeps irregular coordinates was written so on request
-            options.setdefault("irregular", "keep")
         along = _labels_of_source(source, image, src, version)
         for label, given in (labels or {}).items():
             along[label] = given

@@ -481,13 +481,12 @@ def _of_array(place: str, array: zarr.Array[Any], axes: str | Sequence[str] | No
             return Source(place, image, array, _as_given(place, above, path), path, known, level, kept)
     named = _names(array)
     if nearest is not None and named is not None and _has_coordinates(nearest[2], named):
-        beside = open_image(nearest[0])
-        if beside.name != nearest[1]:
+        if nearest[1] in named:
             raise OmeZarrError(
                 f"{place!r} is one of the coordinates of {_as_given(place, *nearest[:2])!r}; "
                 "give the group that holds the image"
             )
-        return Source(place, beside, None)
+        return Source(place, open_image(place), None)
     image = open_image(place, dims=axes if named is None or None in named else None)
     if nearest is None:
         return Source(place, image, array)

@@ -36,11 +36,14 @@ class Opened:
     ----------
     image
         As `open_image` returns it.
+    of_image
+        Whether it is a level of an OME-Zarr image: where its coordinates are irregular, that was asked for.
     tree
-        Level 0 of the OME-Zarr image that it is, and of its labels; None of any other.
+        Level 0 of the OME-Zarr image that it is, and of its labels; None of any other, and of a level by itself.
     """
 
     image: xr.DataArray
+    of_image: bool = False
     tree: Any = None
 
     @property
@@ -222,5 +225,5 @@ def _open_zarr(
     except ArchiveError:
         raise
     except (NotOmeZarrError, StoreNotFoundError) as error:
-        return Opened(open_plain_zarr(path, dims, options, error, known=KNOWN_FILES))
-    return Opened(levels(tree)[0], tree).renamed(dims, path)
+        return Opened(*open_plain_zarr(path, dims, options, error, known=KNOWN_FILES))
+    return Opened(levels(tree)[0], of_image=True, tree=tree).renamed(dims, path)

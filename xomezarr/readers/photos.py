@@ -88,12 +88,12 @@ def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) 
     """Open a picture; see `opening.open_image`."""
     with _opened(path) as picture:
         mode, frames = _mode(picture, path), _frames(picture)
-        steps = _steps(picture)
+        steps, seen_through = _steps(picture), "transparency" in picture.info
         width, height = picture.size
         spacing = _spacing(picture)
         _tell_of_turn(picture, path)
     opener: Any = _Decoded(path, mode.decoded, steps)
-    if (deep := _deep(path)) is not None:
+    if (deep := _deep(path, seen_through=seen_through)) is not None:
         _check_deep(path)
         mode, frames, opener = deep, 1, _Deep(path)
     sizes = {"t": frames, "y": height, "x": width, "c": len(mode.samples)}
@@ -163,7 +163,14 @@ def _mode(picture: Image, path: str) -> Mode:
             f"makes of them; for the inks, numpy.asarray(PIL.Image.open({path!r}))",
             OmeZarrWarning,
         )
-    return TRANSPARENT.get(picture.mode, mode) if "transparency" in picture.info else mode
+    if "transparency" not in picture.info:
+        return mode
+    if picture.mode not in TRANSPARENT and mode.samples == GREY:
+        warn(
+            f'"{path}" has a grey value that is to be seen through, which is left out: its pixels have that value',
+            OmeZarrWarning,
+        )
+    return TRANSPARENT.get(picture.mode, mode)
 
 
 def _channels(mode: Mode) -> tuple[Channel, ...]:
@@ -240,13 +247,22 @@ class _Frames:
         self._picture.close()
 
 
-def _deep(path: str) -> Mode | None:
-    """Return what the pixels are of a PNG of several samples with 16 bits; None of any other picture."""
+def _deep(path: str, *, seen_through: bool) -> Mode | None:
+    """Return what the pixels are of a PNG of several samples with 16 bits; None of any other picture.
+
+    Parameters
+    ----------
+    path
+        Of the picture.
+    seen_through
+        Whether one of its colours is to be seen through: its pixels have that as a further sample.
+    """
     with Path(path).open("rb") as file:
         head = file.read(26)
     if not head.startswith(PNG) or head[24] != 16 or head[25] not in DEEP:
         return None
-    return Mode("", "uint16", DEEP[head[25]])
+    samples = DEEP[head[25]]
+    return Mode("", "uint16", samples + ALPHA if seen_through and ALPHA[0] not in samples else samples)
 
 
 def _check_deep(path: str) -> None:

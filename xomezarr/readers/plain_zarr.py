@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ __all__ = ["open_plain_zarr"]
 
 def open_plain_zarr(
     path: str, dims: str | Sequence[str] | None, options: dict[str, Any] | None, no_image: OmeZarrError, *, known: str
-) -> xr.DataArray:
-    """Open what is in Zarr and no OME-Zarr image, as `no_image` says.
+) -> tuple[xr.DataArray, bool]:
+    """Open what is in Zarr and no group of an OME-Zarr image, as `no_image` says; tell whether it is a level of one.
 
     Parameters
     ----------
@@ -53,8 +53,11 @@ def open_plain_zarr(
         # which says what is wrong; metadata that are gathered are not asked
         node = open_group(path, storage_options=options)
     if isinstance(node, zarr.Array):
-        described = _as_groups_above_say(path, node, options)
-        return _array(path, "", node, dims, options) if described is None else renamed(described, dims, path)
+        if (level := _level_of_image(path, options)) is not None:
+            return renamed(level, dims, path), True
+        variable = _variable(path, node, options)
+        found = _array(path, "", node, dims, options) if variable is None else renamed(variable, dims, path)
+        return found, False
     if (holder := holders.called(node)) is not None:
         whole = holders.copying(node, path)
         raise NotOmeZarrError(
@@ -65,7 +68,7 @@ def open_plain_zarr(
         raise no_image
     arrays = arrays_in(node)
     if arrays and all(_dimensions(array) is not None for array in arrays.values()):
-        return renamed(_by_xarray(path, node, arrays, options), dims, path)
+        return renamed(_by_xarray(path, node, arrays, options), dims, path), False
     if len(arrays) != 1:
         raise OmeZarrError(
             f'"{path}" is a Zarr group with {len(arrays)} arrays ({", ".join(sorted(arrays)) or "none"}) '
@@ -73,12 +76,11 @@ def open_plain_zarr(
             f'open one of them: open_image("{path}/{min(arrays, default="array")}")'
         )
     ((name, array),) = arrays.items()
-    return _array(path, name, array, dims, options)
+    return _array(path, name, array, dims, options), False
 
 
-def _as_groups_above_say(path: str, array: zarr.Array[Any], options: dict[str, Any] | None) -> xr.DataArray | None:
-    """Open an array as the level that it is of an image, or the variable that xarray has written; None of any other."""
-    names = _dimensions(array) or ()
+def _level_of_image(path: str, options: dict[str, Any] | None) -> xr.DataArray | None:
+    """Open an array as the level that it is of an image in a group above; None of any other."""
     for above, inside, group in groups_above(address(path), options):
         attrs = group.attrs.asdict()
         if spec.is_image(attrs):
@@ -86,10 +88,30 @@ def _as_groups_above_say(path: str, array: zarr.Array[Any], options: dict[str, A
             if inside in paths:
                 tree = open_tree(above, storage_options=options, cache=True, labels=False)
                 return levels(tree)[paths.index(inside)]
-        elif inside not in names and any(isinstance(group.get(name), zarr.Array) for name in names):
-            dataset = _dataset(above, group, arrays_in(group), options)
-            return dataset[inside] if inside in dataset.data_vars else None
     return None
+
+
+def _variable(path: str, array: zarr.Array[Any], options: dict[str, Any] | None) -> xr.DataArray | None:
+    """Open an array as the variable that xarray has written into the group around it; None of any other."""
+    around = next(groups_above(address(path), options), None)
+    if around is None or _dimensions(array) is None:
+        return None
+    above, name, group = around
+    arrays = arrays_in(group) if "/" not in name else {}
+    if name not in arrays or spec.is_ome(group.attrs.asdict()) or not _of_one_grid(arrays.values()):
+        return None
+    dataset = _dataset(above, group, arrays, options)
+    return dataset[name] if name in dataset.data_vars else None
+
+
+def _of_one_grid(arrays: Iterable[zarr.Array[Any]]) -> bool:
+    """Whether arrays name all their dimensions, and those of one name have one size, as xarray writes them."""
+    sizes: dict[str, int] = {}
+    for array in arrays:
+        names = _dimensions(array)
+        if names is None or any(sizes.setdefault(*one) != one[1] for one in zip(names, array.shape, strict=True)):
+            return False
+    return True
 
 
 def _array(

@@ -74,8 +74,8 @@ IMAGEJ_LINE, IMAGEJ_NONE = 0, 20
 """Functions by which ImageJ calibrates values: a straight line; none. The others are curves."""
 
 
-DESCRIPTIONS = (270, 50838, 50839)
-"""Tags that say what pixels are: OME-XML and the like, and what ImageJ keeps of its own."""
+DESCRIPTIONS = (270, 282, 283, 50838, 50839)
+"""Tags that say what pixels are: OME-XML and the like, resolution, and what ImageJ keeps of its own."""
 
 
 def open_tiff(path: str, dims: str | Sequence[str] | None, series: int | None) -> xr.DataArray:

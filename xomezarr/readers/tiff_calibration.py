@@ -159,7 +159,8 @@ def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any], path: s
     names: Sequence[str | None] = [None] * count
     if len(set(first)) == count and all(first) and all(label == first[i % count] for i, label in enumerate(labels)):
         names = first
-    tables = metadata.get("LUTs") or ()
+    tables = metadata.get("LUTs", ())  # of a single channel, tifffile gives the one alone
+    tables = [tables] if isinstance(tables, np.ndarray) else tables
     colors: Sequence[str | None] = [None] * count
     if len(tables) == count and metadata.get("mode") in ("composite", "color"):
         colors = [_color_of(table) for table in tables]
@@ -171,7 +172,7 @@ def _imagej_channels(image: TiffPageSeries, metadata: Mapping[str, Any], path: s
                 OmeZarrWarning,
             )
     windows = _imagej_windows(metadata.get("Ranges") or (), count, np.dtype(image.dtype))
-    if names[0] is None and colors[0] is None and windows[0] is None:
+    if all(said is None for said in (*names, *colors, *windows)):
         return ()
     return tuple(map(Channel, names, colors, windows))
 
@@ -183,9 +184,9 @@ def _color_of(table: ArrayLike) -> str | None:
 
 
 def _is_ramp(table: NDArray[Any]) -> bool:
-    """Whether a lookup table leads from black to one colour, as far as whole numbers do."""
+    """Whether a lookup table leads from black to a colour, as far as whole numbers do."""
     meant = table[:, -1:] * np.linspace(0, 1, table.shape[1])
-    return bool((abs(table - meant) <= ROUNDED_COLOR).all())
+    return bool(meant.any() and (abs(table - meant) <= ROUNDED_COLOR).all())
 
 
 ROUNDED_COLOR = 2
@@ -272,12 +273,29 @@ def _shortest(units: int, pixels: int, size: int = 1) -> float:
     exact = units * size / pixels
     if max(units, pixels) < ROUNDED:
         return exact
+    if not _is_power(units) and MILLION % units == 0:  # millionths, of which the fraction was reduced
+        units, pixels = MILLION, pixels * (MILLION // units)
+
+    def is_meant(one: float) -> bool:
+        counted, made = (pixels, units * size / one) if _is_power(units) else (units, one * pixels / size)
+        return counted in (int(made), round(made))
+
+    if not (_is_power(units) or _is_power(pixels)):
+        return exact  # the nearest fraction to what was meant
     shorter = (float(f"{exact:.{digits}g}") for digits in range(1, 17))
-    return next((one for one in shorter if abs(one - exact) <= exact / max(units, pixels)), exact)
+    return next(filter(is_meant, shorter), exact)
 
 
-ROUNDED = 10**5
-"""Numerators, or denominators, from here on are those of a number that was rounded: ImageJ writes millionths."""
+def _is_power(number: int) -> bool:
+    """Whether it is a power of ten or of two: the other number of such a fraction was rounded, or cut off."""
+    return str(number).rstrip("0") == "1" or number.bit_count() == 1
+
+
+ROUNDED = 10**4
+"""Numerators, or denominators, from here on may be those of a number that was rounded."""
+
+MILLION = 10**6
+"""What ImageJ counts pixels by."""
 
 MICROMETERS_PER_METER = 1e6
 

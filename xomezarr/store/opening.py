@@ -33,6 +33,7 @@ from xomezarr.store.places import (
     check_options,
     default_name,
     elsewhere,
+    is_local,
     opened_store,
     parents,
     read_mode,
@@ -159,7 +160,9 @@ def groups_above(whole: str, storage_options: Mapping[str, Any] | None = None) -
     for above in parents(whole):
         try:
             group = open_group(above, storage_options=storage_options)
-        except Exception:  # each kind of server refuses in its own way what lies above a public store
+        except Exception as error:  # each kind of server refuses in its own way what lies above a public store
+            if isinstance(error, MetadataError) and is_local(above):
+                raise
             return
         yield above, whole[len(above) + 1 :], group
 
