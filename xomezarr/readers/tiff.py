@@ -305,6 +305,15 @@ def _tiff_chunks(image: TiffPageSeries) -> tuple[int, ...]:
     return tuple(chunks)
 
 
+def _is_miscut(image: TiffPageSeries, chunks: tuple[int, ...]) -> bool:
+    """Whether tifffile's store has tiles of another shape than the file: so it is with one row or column, until 2026.
+
+    Such images are read whole: with so few pixels in a row, or a column, they are small.
+    """
+    tile = tuple(image.keyframe.chunks)
+    return image.keyframe.is_tiled and 1 in image.keyframe.shape and tuple(chunks[-len(tile) :]) != tile
+
+
 def _mapped(image: TiffPageSeries) -> bool:
     """Whether the pixels lie in the file as they do in memory, one plane after the other."""
     return image.dataoffset is not None and image.keyframe.parent.filehandle.is_file and not image.is_multifile
@@ -317,7 +326,9 @@ def _open_tiff_pixels(path: str, series: int, singles: tuple[int, ...]) -> tuple
     with _heard(), ExitStack() as opened:
         tiff = opened.enter_context(TiffFile(path))
         image = tiff.series[chosen_series(series, len(tiff.series), path)]
-        array = zarr.open_array(image.aszarr(level=0), mode="r")
+        array: Any = zarr.open_array(image.aszarr(level=0), mode="r")
+        if _is_miscut(image, array.chunks):
+            array = image.asarray()
         opened.pop_all()
     return WithSingles(array, singles) if singles else array, tiff.close
 
