@@ -385,6 +385,18 @@ def test_c1_pixel_sizes_are_those_that_imagej_counted_by_millionths(tmp_path: Pa
         assert found.omezarr.scale["x"] == size
 
 
+@pytest.mark.parametrize("size", [0.325, 0.65, 0.1625, 0.108])
+@pytest.mark.parametrize("per", [10_000, 25_400])
+def test_c1_pixel_sizes_are_those_of_fractions_as_fine_as_a_tiff_has_them(
+    tmp_path: Path, size: float, per: int
+) -> None:
+    along = ((2**32 - 1, round((2**32 - 1) * size / per)),) * 2
+    unit = "CENTIMETER" if per == 10_000 else "INCH"
+    tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), resolution=along, resolutionunit=unit)
+    found: Any = open_image(tmp_path / "a.tif")
+    assert found.omezarr.scale["x"] == size
+
+
 @pytest.mark.parametrize("first", ["turned", "black", "green"])
 def test_c6_a_channel_without_a_colour_takes_none_from_the_others(tmp_path: Path, first: str) -> None:
     values = np.arange(256, dtype="uint8")

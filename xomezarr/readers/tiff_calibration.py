@@ -273,23 +273,38 @@ def _shortest(units: int, pixels: int, size: int = 1) -> float:
     exact = units * size / pixels
     if max(units, pixels) < ROUNDED:
         return exact
-    if not _is_power(units) and MILLION % units == 0:  # millionths, of which the fraction was reduced
-        units, pixels = MILLION, pixels * (MILLION // units)
+    units, pixels = _not_reduced(units, pixels)
 
     def is_meant(one: float) -> bool:
-        counted, made = (pixels, units * size / one) if _is_power(units) else (units, one * pixels / size)
+        counted, made = (pixels, units * size / one) if _is_fixed(units) else (units, one * pixels / size)
         return counted in (int(made), round(made))
 
-    if not (_is_power(units) or _is_power(pixels)):
+    if not (_is_fixed(units) or _is_fixed(pixels)):
         return exact  # the nearest fraction to what was meant
     shorter = (float(f"{exact:.{digits}g}") for digits in range(1, 17))
     return next(filter(is_meant, shorter), exact)
 
 
-def _is_power(number: int) -> bool:
-    """Whether it is a power of ten or of two: the other number of such a fraction was rounded, or cut off."""
-    return str(number).rstrip("0") == "1" or number.bit_count() == 1
+def _not_reduced(units: int, pixels: int) -> tuple[int, int]:
+    """Return a fraction with the larger number that it was made with, if that is known: of a reduced one, digits lack.
 
+    >>> _not_reduced(25000, 24199), _not_reduced(93, 858993459), _not_reduced(13, 400000)
+    ((1000000, 967960), (465, 4294967295), (13, 400000))
+    """
+    for most in (MILLION, *LARGEST):
+        for one in (units, pixels):
+            if one >= ROUNDED and not _is_fixed(one) and most % one == 0:
+                return units * (most // one), pixels * (most // one)
+    return units, pixels
+
+
+def _is_fixed(number: int) -> bool:
+    """Whether the other number of such a fraction is one that was rounded, or cut off."""
+    return str(number).rstrip("0") == "1" or number.bit_count() == 1 or number in LARGEST
+
+
+LARGEST = (2**31 - 1, 2**32 - 1)
+"""What numbers of a fraction are that is as fine as a TIFF has it."""
 
 ROUNDED = 10**4
 """Numerators, or denominators, from here on may be those of a number that was rounded."""
