@@ -61,7 +61,9 @@ from xomezarr.sidecar import Sidecar
 from xomezarr.source import LazyArray, OrderedArray
 from xomezarr.store import (
     StoreArgument,
+    address,
     check_complete,
+    groups_above,
     labels_of,
     listed_labels,
     open_array,
@@ -74,10 +76,12 @@ from xomezarr.wells import ADDED
 
 __all__ = [
     "OPEN_AT_ONCE",
+    "LevelAt",
     "asked_at_once",
     "closer",
     "is_remote",
     "left_out",
+    "level_at",
     "listing_of",
     "made_of",
     "open_image",
@@ -437,6 +441,49 @@ def open_level(
         return with_name(opened.level(level, drop_variables), opened.variable)
 
     return made_of(of_level, store, group=group, storage_options=storage_options)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelAt:
+    """An array that an image lists as one of its levels.
+
+    Parameters
+    ----------
+    image
+        Address of the image's group.
+    path
+        Of the array, from there.
+    number
+        Of the level; 0 is the finest.
+    attrs
+        Of the image's group.
+    known
+        What they say.
+    """
+
+    image: str
+    path: str
+    number: int
+    attrs: Mapping[str, Any]
+    known: Image
+
+
+def level_at(place: str, storage_options: Mapping[str, Any] | None = None) -> LevelAt | None:
+    """Find the image that lists an array as one of its levels, in the groups above it; None if none does.
+
+    Parameters
+    ----------
+    place, storage_options
+        Path or URL of the array.
+    """
+    for above, path, group in groups_above(address(place), storage_options):
+        attrs = group.attrs.asdict()
+        if spec.is_image(attrs):
+            known = spec.parse(attrs)
+            paths = [level.path.strip("/") for level in known.multiscale.levels]
+            if path in paths:
+                return LevelAt(above, path, paths.index(path), attrs, known)
+    return None
 
 
 def open_image(group: zarr.Group) -> Image:

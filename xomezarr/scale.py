@@ -57,7 +57,7 @@ from xomezarr.plan import Plan, Shards, final_image, group_attributes
 from xomezarr.planning import beside, chosen_version, plan_array, plan_label_image
 from xomezarr.progress import OnTile, progress_of
 from xomezarr.pyramid import Factors, design
-from xomezarr.read import listing_of
+from xomezarr.read import level_at, listing_of
 from xomezarr.readers import open_image
 from xomezarr.readers.filearray import guessed
 from xomezarr.report import Finding
@@ -466,19 +466,11 @@ def _of_group(place: str, axes: str | Sequence[str] | None) -> Source:
 
 def _of_array(place: str, array: zarr.Array[Any], axes: str | Sequence[str] | None) -> Source:
     """Open an array as what the groups above it say that it is."""
-    nearest: tuple[str, str, zarr.Group] | None = None
-    for above, path, group in groups_above(address(place)):
-        nearest = nearest or (above, path, group)
-        attrs = group.attrs.asdict()
-        if not spec.is_image(attrs):
-            continue
-        known = spec.parse(attrs)
-        paths = [level.path.strip("/") for level in known.multiscale.levels]
-        if path in paths:
-            level = paths.index(path)
-            image = xr.open_dataarray(above, engine="omezarr", level=level)
-            kept = sidecar.properties_in(attrs)
-            return Source(place, image, array, _as_given(place, above, path), path, known, level, kept)
+    if (level := level_at(place)) is not None:
+        image = xr.open_dataarray(level.image, engine="omezarr", level=level.number)
+        kept, group = sidecar.properties_in(level.attrs), _as_given(place, level.image, level.path)
+        return Source(place, image, array, group, level.path, level.known, level.number, kept)
+    nearest = next(groups_above(address(place)), None)
     named = _names(array)
     if nearest is not None and named is not None and _has_coordinates(nearest[2], named):
         if nearest[1] in named:

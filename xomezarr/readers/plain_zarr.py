@@ -19,7 +19,7 @@ from xomezarr.errors import (
     StoreNotFoundError,
 )
 from xomezarr.lazy import zarr
-from xomezarr.read import open_tree
+from xomezarr.read import level_at, open_tree
 from xomezarr.readers.filearray import FileArray, dimensions, lazy_image, nothing_to_close, renamed
 from xomezarr.store import address, arrays_in, check_array, groups_above, open_group, opened_store, resolve
 from xomezarr.tree import levels
@@ -53,8 +53,9 @@ def open_plain_zarr(
         # which says what is wrong; metadata that are gathered are not asked
         node = open_group(path, storage_options=options)
     if isinstance(node, zarr.Array):
-        if (level := _level_of_image(path, options)) is not None:
-            return renamed(level, dims, path), True
+        if (level := level_at(path, options)) is not None:
+            tree = open_tree(level.image, storage_options=options, cache=True, labels=False)
+            return renamed(levels(tree)[level.number], dims, path), True
         variable = _variable(path, node, options)
         found = _array(path, "", node, dims, options) if variable is None else renamed(variable, dims, path)
         return found, False
@@ -77,18 +78,6 @@ def open_plain_zarr(
         )
     ((name, array),) = arrays.items()
     return _array(path, name, array, dims, options), False
-
-
-def _level_of_image(path: str, options: dict[str, Any] | None) -> xr.DataArray | None:
-    """Open an array as the level that it is of an image in a group above; None of any other."""
-    for above, inside, group in groups_above(address(path), options):
-        attrs = group.attrs.asdict()
-        if spec.is_image(attrs):
-            paths = [level.path.strip("/") for level in spec.parse(attrs).multiscale.levels]
-            if inside in paths:
-                tree = open_tree(above, storage_options=options, cache=True, labels=False)
-                return levels(tree)[paths.index(inside)]
-    return None
 
 
 def _variable(path: str, array: zarr.Array[Any], options: dict[str, Any] | None) -> xr.DataArray | None:
