@@ -34,6 +34,7 @@ __all__ = [
     "WINDOW",
     "Channels",
     "assign_channels",
+    "called",
     "channel_coordinates",
     "channel_dim",
     "complete",
@@ -364,6 +365,15 @@ def complete(
         )
         for index, channel in enumerate(with_colors(channels))
     )
+
+
+def called(channel: Channel, number: int) -> str:
+    """Return the name of a channel; of one that has none, by its number in the order of the image.
+
+    >>> called(Channel("DAPI"), 0), called(Channel(), 1)
+    ('DAPI', 'channel 1')
+    """
+    return channel.label or f"channel {number}"
 
 
 def with_colors(channels: Sequence[Channel]) -> tuple[Channel, ...]:

@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xomezarr import accessor  # noqa: F401 - registers the accessor
-from xomezarr.channels import ACTIVE, COLOR, EXTRA, LABEL, WINDOW, with_colors
+from xomezarr.channels import ACTIVE, COLOR, EXTRA, LABEL, WINDOW, called, with_colors
 from xomezarr.coords import dequantify, describe, infer_axis_type
 from xomezarr.errors import (
     FULL,
@@ -631,15 +631,11 @@ def _lost_besides(given: _Given) -> Iterator[str]:
         yield f"what the labels are ({_quoted(given.labels)})"
     if given.attrs:
         yield f"the attributes {_quoted(given.attrs)}"
-    if hidden := [_called(channel, n) for n, channel in enumerate(given.channels) if channel.active is False]:
+    if hidden := [called(channel, n) for n, channel in enumerate(given.channels) if channel.active is False]:
         yield f"which channels are not shown at first ({_quoted(hidden)})"
     of_channels = {LABEL, COLOR, ACTIVE, EXTRA, *WINDOW.values()}
     if others := [str(name) for name in image.coords if name not in image.dims and name not in of_channels]:
         yield f"the coordinates {_quoted(others)}"
-
-
-def _called(channel: Channel, number: int) -> str:
-    return channel.label or f"channel {number}"
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -701,7 +697,7 @@ def _ome_metadata(
     if "T" in sizes:
         found |= {"TimeIncrement": sizes["T"], "TimeIncrementUnit": "s"}
     if channels and len(channels) == stack.shape[stack.axes.index("C")]:
-        labels = [_called(channel, n) for n, channel in enumerate(channels)]
+        labels = [called(channel, n) for n, channel in enumerate(channels)]
         names += labels
         found["Channel"] = {"Name": [_in_attribute(label) for label in labels]}
         if any(channel.color for channel in channels):
@@ -748,7 +744,7 @@ def _write_tiff(path: Path, given: _Given, on_tile: OnTile) -> None:
     known = _sizes(stack)
     said = _OfImageJ.of(known)
     sizes = said.sizes
-    windows = [_called(channel, n) for n, channel in enumerate(channels) if channel.window is not None]
+    windows = [called(channel, n) for n, channel in enumerate(channels) if channel.window is not None]
     partly = [f"which values of {_quoted(windows)} are shown, as not all channels say so"]
     besides = partly if 0 < len(windows) < len(channels) else []
     _tell("ImageJ's TIFF", stack, given, known, sizes, why=said.why, besides=besides)
@@ -789,7 +785,7 @@ def _imagej_channels(channels: Sequence[Channel], stack: _Stack) -> dict[str, An
     found: dict[str, Any] = {}
     if any(channel.label for channel in channels):
         others = math.prod(stack.shape[: stack.axes.index("C")])
-        found["Labels"] = [_called(channel, n) for n, channel in enumerate(channels)] * others
+        found["Labels"] = [called(channel, n) for n, channel in enumerate(channels)] * others
     if any(channel.color for channel in channels):
         ramp = np.arange(256)
         colors = [str(channel.color) for channel in with_colors(channels)]

@@ -23,6 +23,7 @@ import numpy as np
 import xarray as xr
 
 from xomezarr import spec
+from xomezarr.channels import called
 from xomezarr.direct import get_document
 from xomezarr.errors import DtypeError, MissingDependencyError, OmeZarrError
 from xomezarr.interchange.napari import layers_of, uneven
@@ -320,7 +321,7 @@ def _layers(image: Shown, address: str, zarr_format: int) -> Iterator[dict[str, 
         yield {
             **common,
             **local,
-            "name": channel.label or (f"channel {index}" if image.channel else image.name),
+            "name": called(channel, index) if image.channel else channel.label or image.name,
             "visible": channel.active is not False,
             "shader": CHANNEL_SHADER.format(brightness=brightness),
             "shaderControls": {"color": f"#{channel.color}", "normalized": control},

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xomezarr.channels import with_colors
+from xomezarr.channels import called, with_colors
 from xomezarr.errors import CoordinateSystemError, InterchangeError
 from xomezarr.interchange.napari.layer import OWN, PIXEL
 from xomezarr.interchange.parts import Given, affines, beside, dates, given, lazy_pixels, relative, tell_lost
@@ -131,7 +131,7 @@ def uneven(one: Given) -> list[str]:
 def _image_layer(one: Given, channels: Sequence[Channel], system: str | None) -> LayerTuple:
     shown = with_colors(channels or [Channel()])
     of_each: dict[str, Any] = {
-        "name": [channel.label or f"channel {index}" for index, channel in enumerate(shown)],
+        "name": [called(channel, index) for index, channel in enumerate(shown)],
         "colormap": [f"#{channel.color}" for channel in shown],
         "visible": [channel.active is not False for channel in shown],
         "blending": "additive",
