@@ -173,8 +173,8 @@ def _as_meant(
 
 def _warn_of_systems(source: Opened, src: str | os.PathLike[str], brought: Collection[str]) -> None:
     """Say that coordinate systems of an image stay behind, but for those that it brings along."""
-    left = dict.fromkeys(skew.system.name for skew in skews_of(source.image))
-    if source.tree is None and left and not brought:
+    if source.tree is None and not brought and (skews := skews_of(source.image)):
+        left = dict.fromkeys(skew.system.name for skew in skews)
         warn(
             f'"{os.fspath(src)}" lies askew in the coordinate system {", ".join(map(repr, left))}, which OME-Zarr has '
             'from 0.6 on; where it lies there is left out: give version="0.6" to keep it',

@@ -43,12 +43,7 @@ def description_of(store: str, *, dims: str | Sequence[str] | None = None, serie
     if is_file(store):
         return _file(store, dims, series)
     try:
-        found = {**_description_of(store), "unfinished": unfinished_beside(store) or None}
-        if series not in (None, 0):
-            raise one_image(store, series)
-        if dims is not None:
-            raise AxisError(f'"{store}" is OME-Zarr and names its dimensions itself; leave dims={dims!r} out')
-        return found
+        found = _description_of(store)
     except ArchiveError:
         raise
     except NotOmeZarrError as error:
@@ -56,6 +51,11 @@ def description_of(store: str, *, dims: str | Sequence[str] | None = None, serie
             return _file(store, dims, series)
         except (NotOmeZarrError, StoreNotFoundError):
             raise error from None
+    if series not in (None, 0):
+        raise one_image(store, series)
+    if dims is not None:
+        raise AxisError(f'"{store}" is OME-Zarr and names its dimensions itself; leave dims={dims!r} out')
+    return {**found, "unfinished": unfinished_beside(store) or None}
 
 
 def is_file(place: str) -> bool:

@@ -88,11 +88,11 @@ def open_photo(path: str, dims: str | Sequence[str] | None, series: int | None) 
     """Open a picture; see `opening.open_image`."""
     with _opened(path) as picture:
         mode, frames = _mode(picture, path), _frames(picture)
-        steps, seen_through = _steps(picture), "transparency" in picture.info
+        seen_through = "transparency" in picture.info
         width, height = picture.size
         spacing = _spacing(picture)
         _tell_of_turn(picture, path)
-    opener: Any = _Decoded(path, mode.decoded, steps)
+    opener: Any = _Decoded(path, mode.decoded)
     if (deep := _deep(path, seen_through=seen_through)) is not None:
         _check_deep(path)
         mode, frames, opener = deep, 1, _Deep(path)
@@ -196,7 +196,6 @@ class _Decoded:
 
     path: str
     mode: str
-    steps: int = 1
 
     def __call__(self) -> tuple[Any, Callable[[], None]]:
         picture = _opened(self.path)
@@ -208,10 +207,11 @@ class _Decoded:
 
     def pixels(self, picture: Image) -> NDArray[Any]:
         try:
-            picture.load()  # which may change the mode
-            if self.steps == 1:
+            steps = _steps(picture)
+            picture.load()  # which may change the mode, and forgets how samples were packed
+            if steps == 1:
                 return np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
-            grey = np.asarray(picture.convert("L")) // self.steps
+            grey = np.asarray(picture.convert("L")) // steps
             if self.mode == "L":
                 return grey
             # by the value of the file: Pillow compares it with what it has multiplied

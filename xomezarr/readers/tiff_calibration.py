@@ -274,13 +274,13 @@ def _shortest(units: int, pixels: int, size: int = 1) -> float:
     if max(units, pixels) < ROUNDED:
         return exact
     units, pixels = _not_reduced(units, pixels)
+    if not (_is_fixed(units) or _is_fixed(pixels)):
+        return exact  # the nearest fraction to what was meant
 
     def is_meant(one: float) -> bool:
         counted, made = (pixels, units * size / one) if _is_fixed(units) else (units, one * pixels / size)
         return counted in (int(made), round(made))
 
-    if not (_is_fixed(units) or _is_fixed(pixels)):
-        return exact  # the nearest fraction to what was meant
     shorter = (float(f"{exact:.{digits}g}") for digits in range(1, 17))
     return next(filter(is_meant, shorter), exact)
 
